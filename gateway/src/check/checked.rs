@@ -1,0 +1,355 @@
+//! A pipeline that passed every check: plain data that a planner and an executor index.
+//!
+//! Nothing here refers to anything by name: a [`Source`] is a pair of indices, nodes stand in an
+//! order in which every node comes after all that it needs, and every list length is a
+//! [`SymbolId`] into [`CheckedPipeline::symbols`]. Names remain for messages, wire requests and
+//! reflection only.
+
+use std::fmt;
+use std::time::Duration;
+
+use motet_proto::types::{Dim, ElementType, TensorType};
+
+use crate::ops::OpKind;
+
+/// A pipeline whose references, types, lengths and limits all hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedPipeline {
+    /// The name, `[a-z][a-z0-9_]*`.
+    pub name: String,
+    /// The version; 1 where the file does not say.
+    pub version: u32,
+    /// What the pipeline does, for people.
+    pub description: Option<String>,
+    /// What a request carries, in the file's order.
+    pub inputs: Vec<Input>,
+    /// The nodes that the outputs need, each after all that it needs itself. Nodes that no
+    /// output needs were reported and left out.
+    pub nodes: Vec<Node>,
+    /// What a reply carries, in the file's order.
+    pub outputs: Vec<Output>,
+    /// Every length that is only known at run time. Two dimensions with one [`SymbolId`] have
+    /// one length: an executor keeps one `Option<usize>` for each, starting from
+    /// [`Symbol::fixed`], and checks or binds it with every tensor that it meets.
+    pub symbols: Vec<Symbol>,
+    /// How long a request may take.
+    pub deadline: Deadline,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// For a client that does not say.
+    pub default: Duration,
+    /// The most that a client gets, whatever it asks for.
+    pub max: Duration,
+}
+
+/// One input of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// The name.
+    pub name: String,
+    /// Element type and shape.
+    pub ty: ValueType,
+    /// What holds when a request leaves the input out; without it the input is required.
+    pub default: Option<Literal>,
+    /// The smallest number allowed, for every element.
+    pub min: Option<Scalar>,
+    /// The largest number allowed, for every element.
+    pub max: Option<Scalar>,
+    /// The most elements that the whole tensor may have.
+    pub max_items: usize,
+    /// The most bytes that one string or bytes element may have.
+    pub max_bytes: usize,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The name.
+    pub name: String,
+    /// What runs.
+    pub kind: NodeKind,
+    /// The arguments: for a model in the order of its signature, for an op in the order of the
+    /// op's table, with named columns in the file's order.
+    pub inputs: Vec<Argument>,
+    /// The results, in the order of the signature.
+    pub outputs: Vec<Produced>,
+    /// Settings. For a model, those that the file gives. For an op, every parameter of the op's
+    /// table in its order, defaults filled in.
+    pub parameters: Vec<Setting>,
+    /// How long the node may take.
+    pub deadline: Option<Duration>,
+    /// What stands in for the results when the node fails.
+    pub on_error: Option<OnError>,
+    /// The nodes whose results the arguments need: ascending, each once.
+    pub dependencies: Vec<usize>,
+}
+
+/// What a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A model of the configuration, by name.
+    Model(String),
+    /// A step inside the gateway.
+    Op(OpKind),
+}
+
+/// One argument of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    /// The name of the port.
+    pub port: String,
+    /// The element type that the port takes. It differs from the value's only between `string`
+    /// and `bytes`.
+    pub element: ElementType,
+    /// Where the value comes from.
+    pub source: Source,
+    /// The type of the value as it flows in the pipeline, before any lifting.
+    pub ty: ValueType,
+    /// The value is a scalar (or has one dimension less) for a list port: it is sent with a
+    /// leading dimension of 1.
+    pub lift: bool,
+    /// The value is `bytes` and the port wants `string`: it must prove to be UTF-8.
+    pub check_utf8: bool,
+}
+
+/// One result of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Produced {
+    /// The name of the port.
+    pub name: String,
+    /// The type of the value as it flows in the pipeline, after any dropping.
+    pub ty: ValueType,
+    /// The node was lifted: the leading dimension of 1 that the model gives is dropped.
+    pub lift: bool,
+    /// Whether anything reads the result. Others need not be asked for.
+    pub used: bool,
+}
+
+/// A setting of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// The name of the parameter.
+    pub name: String,
+    /// The type that the parameter has.
+    pub element: ElementType,
+    /// Its value.
+    pub value: SettingValue,
+}
+
+/// The value of a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SettingValue {
+    /// Written in the file; already of the parameter's type and within its range.
+    Literal(Scalar),
+    /// A scalar input of the pipeline, by index. Its type fits; whether the value of a request
+    /// is within the parameter's range is known only then.
+    Input {
+        /// The index of the input.
+        input: usize,
+        /// The smallest number that the parameter takes.
+        min: Option<i64>,
+        /// The largest number that the parameter takes.
+        max: Option<i64>,
+    },
+}
+
+/// What stands in when a node fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnError {
+    /// For each of the node's outputs, in order, where its value comes from instead. `None` for
+    /// outputs that nothing reads.
+    pub values: Vec<Option<Substitute>>,
+    /// Whether the reply's receipt names the node as degraded.
+    pub mark_degraded: bool,
+    /// The nodes whose results `values` need: ascending, each once. They are needed only when
+    /// the node fails.
+    pub dependencies: Vec<usize>,
+}
+
+/// A value in place of a node's result: of the same type, except that `bytes` may stand for
+/// `string` and the reverse.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Substitute {
+    /// Where the value comes from.
+    pub source: Source,
+    /// The type of the value.
+    pub ty: ValueType,
+    /// The value is `bytes` and the result is `string`: it must prove to be UTF-8.
+    pub check_utf8: bool,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// The pipeline's input of this index.
+    Input(usize),
+    /// A result of another node.
+    Node {
+        /// The index of the node.
+        node: usize,
+        /// The index of the node's output.
+        output: usize,
+    },
+    /// A value written in the file.
+    Literal(Literal),
+}
+
+/// One output of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The name.
+    pub name: String,
+    /// One value, or columns that make records.
+    pub kind: OutputKind,
+}
+
+/// The form of an output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputKind {
+    /// One tensor.
+    Value(Column),
+    /// Columns that have one leading length: record `i` has element `i` of each.
+    Records {
+        /// The fields of a record, in the file's order.
+        columns: Vec<Column>,
+        /// How many records there are.
+        length: Length,
+    },
+}
+
+/// A named value of an output. In [`OutputKind::Value`] the name is the output's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// The name.
+    pub name: String,
+    /// Where the value comes from.
+    pub source: Source,
+    /// Its type. A column of records has at least one dimension, the first being the records.
+    pub ty: ValueType,
+}
+
+/// The index of a [`Symbol`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SymbolId(pub usize);
+
+/// A length known at run time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Symbol {
+    /// A name for people, unique in the pipeline: the pipeline's own symbols keep theirs, those
+    /// that nodes bring in are named like `chunks.M`.
+    pub name: String,
+    /// What the length must prove to be, where something in the graph takes only one length.
+    pub fixed: Option<usize>,
+}
+
+/// One dimension of a [`ValueType`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Length {
+    /// Always this many.
+    Fixed(usize),
+    /// Known at run time.
+    Symbol(SymbolId),
+}
+
+/// Element type and shape of a value in a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueType {
+    /// The type of each element.
+    pub element: ElementType,
+    /// The dimensions, outermost first; none is a scalar.
+    pub dims: Vec<Length>,
+}
+
+impl ValueType {
+    /// A scalar of `element`.
+    pub const fn scalar(element: ElementType) -> Self {
+        Self {
+            element,
+            dims: Vec::new(),
+        }
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.dims.len()
+    }
+
+    /// Whether this is a scalar.
+    pub fn is_scalar(&self) -> bool {
+        self.dims.is_empty()
+    }
+
+    /// The type with named symbols, as signatures and reflection show it.
+    pub fn to_tensor_type(&self, symbols: &[Symbol]) -> TensorType {
+        let dims = self.dims.iter().map(|dim| match *dim {
+            Length::Fixed(n) => Dim::Fixed(n),
+            Length::Symbol(SymbolId(i)) => match symbols.get(i) {
+                Some(symbol) => Dim::Symbol(symbol.name.replace('.', "_")),
+                None => Dim::Symbol(format!("S{i}")),
+            },
+        });
+        TensorType::new(self.element, dims.collect())
+    }
+}
+
+/// One value as a file or a request writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// True or false.
+    Bool(bool),
+    /// A whole number; for every integer element type.
+    Int(i64),
+    /// A number; for every floating point element type.
+    Float(f64),
+    /// Text; for `string` and `bytes`.
+    String(String),
+}
+
+impl Scalar {
+    /// The value as JSON; a float that JSON cannot write (an infinity) is null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Bool(b) => (*b).into(),
+            Self::Int(i) => (*i).into(),
+            Self::Float(f) => (*f).into(),
+            Self::String(s) => s.as_str().into(),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Int(i) => write!(f, "{i}"),
+            Self::Float(x) => write!(f, "{x}"),
+            Self::String(s) => write!(f, "{s:?}"),
+        }
+    }
+}
+
+/// A value written in a file: a scalar, or a list of scalars. Its scalars already have the form
+/// of `element`: integers for integer types, floats for floating point types.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Literal {
+    /// The element type.
+    pub element: ElementType,
+    /// Whether this is a list (one dimension) or a scalar (none).
+    pub list: bool,
+    /// The elements: exactly one for a scalar.
+    pub values: Vec<Scalar>,
+}
+
+impl Literal {
+    /// The shape: `[]` for a scalar, `[length]` for a list.
+    pub fn shape(&self) -> Vec<usize> {
+        if self.list {
+            vec![self.values.len()]
+        } else {
+            Vec::new()
+        }
+    }
+}
