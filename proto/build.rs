@@ -1,0 +1,27 @@
+//! Compiles the .proto files with protox, so that no protoc is needed.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let files = protox::compile(
+        [
+            "inference/inference.proto",
+            "motet/v1/pipelines.proto",
+            "motet/v1/receipt.proto",
+            "motet/v1/tensor.proto",
+        ],
+        ["proto"],
+    )?;
+    let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
+    std::fs::write(descriptors, files.encode_to_vec())?;
+    tonic_prost_build::configure()
+        // Tensors are slices of the received buffer, never copies.
+        .bytes(".inference")
+        .bytes(".motet.v1")
+        .compile_fds(files)?;
+    Ok(())
+}

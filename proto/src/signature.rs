@@ -1,0 +1,241 @@
+//! What a model, an op or a pipeline takes and gives: named tensor ports and parameters.
+//!
+//! A model service states its signature in `ModelMetadataResponse.properties` under
+//! [`PROPERTY`], as JSON, because the protocol's own shapes only know -1: symbols, scalars and
+//! text would be lost. [`Signature::from_metadata`] reads it back, or makes the best of the
+//! metadata of a server that does not know motet.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inference::ModelMetadataResponse;
+use crate::inference::model_metadata_response::TensorMetadata;
+use crate::types::{Dim, ElementType, TensorType};
+
+/// The key of the signature in `ModelMetadataResponse.properties`.
+pub const PROPERTY: &str = "motet.signature";
+
+/// Inputs, outputs and parameters, each in its stated order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Signature {
+    /// Tensors taken.
+    pub inputs: Vec<Port>,
+    /// Tensors given.
+    pub outputs: Vec<Port>,
+    /// Settings that a call may carry beside its tensors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+}
+
+/// A named tensor of a signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    /// The name.
+    pub name: String,
+    /// Element type and shape.
+    #[serde(rename = "type")]
+    pub ty: TensorType,
+}
+
+/// A scalar setting of a call, such as `max_tokens`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// The name.
+    pub name: String,
+    /// `bool`, `int`, `float` or `string`.
+    #[serde(rename = "type")]
+    pub ty: TensorType,
+    /// What holds when a call does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<serde_json::Value>,
+    /// The smallest number allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<i64>,
+    /// The largest number allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<i64>,
+    /// The words allowed, for a `string`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+}
+
+impl Port {
+    /// A port of this name and type.
+    pub fn new(name: impl Into<String>, ty: TensorType) -> Self {
+        Self {
+            name: name.into(),
+            ty,
+        }
+    }
+}
+
+impl Parameter {
+    /// An integer parameter with its default and range, both ends included.
+    pub fn int(name: &str, default: i64, min: i64, max: i64) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty: TensorType::scalar(ElementType::I64),
+            default: Some(default.into()),
+            min: Some(min),
+            max: Some(max),
+            one_of: Vec::new(),
+        }
+    }
+}
+
+impl Signature {
+    /// The input port `name`.
+    pub fn input(&self, name: &str) -> Option<&Port> {
+        self.inputs.iter().find(|p| p.name == name)
+    }
+
+    /// The output port `name`.
+    pub fn output(&self, name: &str) -> Option<&Port> {
+        self.outputs.iter().find(|p| p.name == name)
+    }
+
+    /// The parameter `name`.
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|p| p.name == name)
+    }
+
+    /// The value for `properties` under [`PROPERTY`].
+    pub fn to_property(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The protocol's own statement of the inputs.
+    pub fn oip_inputs(&self) -> Vec<TensorMetadata> {
+        self.inputs.iter().map(Port::to_metadata).collect()
+    }
+
+    /// The protocol's own statement of the outputs.
+    pub fn oip_outputs(&self) -> Vec<TensorMetadata> {
+        self.outputs.iter().map(Port::to_metadata).collect()
+    }
+
+    /// Reads the signature of any Open Inference Protocol server.
+    ///
+    /// Without motet's property, a leading -1 is taken to be the batch (one symbol `N` for
+    /// all ports), every other -1 is a symbol of its own, and `BYTES` is `bytes`.
+    ///
+    /// # Errors
+    /// A datatype that the protocol does not have.
+    pub fn from_metadata(metadata: &ModelMetadataResponse) -> Result<Self, SignatureError> {
+        if let Some(text) = metadata.properties.get(PROPERTY) {
+            return serde_json::from_str(text).map_err(|e| SignatureError::Property(e.to_string()));
+        }
+        let ports = |tensors: &[TensorMetadata]| -> Result<Vec<Port>, SignatureError> {
+            tensors.iter().map(Port::from_metadata).collect()
+        };
+        Ok(Self {
+            inputs: ports(&metadata.inputs)?,
+            outputs: ports(&metadata.outputs)?,
+            parameters: Vec::new(),
+        })
+    }
+}
+
+impl Port {
+    fn to_metadata(&self) -> TensorMetadata {
+        TensorMetadata {
+            name: self.name.clone(),
+            datatype: self.ty.element.oip_name().to_owned(),
+            shape: self.ty.oip_shape(),
+        }
+    }
+
+    fn from_metadata(tensor: &TensorMetadata) -> Result<Self, SignatureError> {
+        let element =
+            ElementType::from_oip(&tensor.datatype).ok_or_else(|| SignatureError::Datatype {
+                tensor: tensor.name.clone(),
+                datatype: tensor.datatype.clone(),
+            })?;
+        let dims = tensor
+            .shape
+            .iter()
+            .enumerate()
+            .map(|(axis, &n)| match usize::try_from(n) {
+                Ok(n) => Dim::Fixed(n),
+                Err(_) if axis == 0 => Dim::Symbol("N".to_owned()),
+                Err(_) => Dim::Symbol(format!("{}_{axis}", symbol_part(&tensor.name))),
+            })
+            .collect();
+        Ok(Self::new(&tensor.name, TensorType::new(element, dims)))
+    }
+}
+
+/// A tensor name made fit to begin a symbol.
+fn symbol_part(name: &str) -> String {
+    let tail: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    format!("D_{tail}")
+}
+
+/// Why a model's metadata is no signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// A datatype outside the protocol.
+    #[error("tensor `{tensor}` has the unknown datatype `{datatype}`")]
+    Datatype {
+        /// The tensor.
+        tensor: String,
+        /// What was stated.
+        datatype: String,
+    },
+    /// The property is there but cannot be read.
+    #[error("property `{PROPERTY}` cannot be read: {0}")]
+    Property(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn embed() -> Signature {
+        Signature {
+            inputs: vec![Port::new("text", "string[N]".parse().unwrap())],
+            outputs: vec![Port::new("embedding", "float[N,384]".parse().unwrap())],
+            parameters: vec![Parameter::int("max_tokens", 256, 2, 256)],
+        }
+    }
+
+    fn metadata(signature: &Signature) -> ModelMetadataResponse {
+        ModelMetadataResponse {
+            name: "minilm".to_owned(),
+            inputs: signature.oip_inputs(),
+            outputs: signature.oip_outputs(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_signature_survives_the_metadata() {
+        let mut m = metadata(&embed());
+        assert_eq!(m.inputs[0].shape, [-1]);
+        assert_eq!(m.outputs[0].datatype, "FP32");
+        m.properties
+            .insert(PROPERTY.to_owned(), embed().to_property());
+        assert_eq!(Signature::from_metadata(&m).unwrap(), embed());
+    }
+
+    #[test]
+    fn foreign_metadata_keeps_the_batch_symbol() {
+        let foreign = Signature::from_metadata(&metadata(&embed())).unwrap();
+        assert_eq!(foreign.inputs[0].ty.to_string(), "bytes[N]");
+        assert_eq!(foreign.outputs[0].ty.to_string(), "float[N,384]");
+    }
+
+    #[test]
+    fn wrong_metadata_is_an_error() {
+        let mut m = metadata(&embed());
+        m.inputs[0].datatype = "TEXT".to_owned();
+        assert!(Signature::from_metadata(&m).is_err());
+        m.properties.insert(PROPERTY.to_owned(), "{".to_owned());
+        assert!(matches!(
+            Signature::from_metadata(&m),
+            Err(SignatureError::Property(_))
+        ));
+    }
+}
