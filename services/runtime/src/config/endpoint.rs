@@ -1,0 +1,120 @@
+//! Where a model service of another process is: `grpc://host:port`.
+
+use std::fmt;
+
+/// A host and a port to reach over gRPC without TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+impl Endpoint {
+    /// Reads `grpc://host:port`.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(EndpointError::Scheme);
+        };
+        match scheme {
+            "grpc" => {}
+            "grpcs" | "https" => return Err(EndpointError::Tls),
+            _ => return Err(EndpointError::Scheme),
+        }
+        let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::Port)?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let host_fits = match bare {
+            Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            }
+        };
+        if !host_fits {
+            return Err(EndpointError::Host);
+        }
+        match port.parse() {
+            Ok(port) if port > 0 => Ok(Self {
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(EndpointError::Port),
+        }
+    }
+
+    /// The host: a name, an IPv4 address or an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address for an HTTP/2 client without TLS: `http://host:port`.
+    pub fn uri(&self) -> String {
+        format!("http://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grpc://{}:{}", self.host, self.port)
+    }
+}
+
+/// Why a text is no [`Endpoint`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// It does not start with `grpc://`.
+    #[error("must look like `grpc://host:port`")]
+    Scheme,
+    /// It asks for TLS.
+    #[error("asks for TLS, which is not supported yet by this version of motet")]
+    Tls,
+    /// There is no usable host.
+    #[error("has no usable host: write `grpc://host:port`")]
+    Host,
+    /// There is no usable port.
+    #[error("has no port between 1 and 65535: write `grpc://host:port`")]
+    Port,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_read_as_they_print() {
+        for text in [
+            "grpc://vision.models.svc:8001",
+            "grpc://127.0.0.1:1",
+            "grpc://[::1]:65535",
+            "grpc://service_a:50051",
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Endpoint::parse("grpc://[::1]:5").unwrap().uri(),
+            "http://[::1]:5"
+        );
+        for (text, error) in [
+            ("vision:8001", EndpointError::Scheme),
+            ("http://vision:8001", EndpointError::Scheme),
+            ("grpcs://vision:8001", EndpointError::Tls),
+            ("grpc://vision", EndpointError::Port),
+            ("grpc://vision:0", EndpointError::Port),
+            ("grpc://vision:70000", EndpointError::Port),
+            ("grpc://:8001", EndpointError::Host),
+            ("grpc://[::g]:8001", EndpointError::Host),
+            ("grpc://a b:8001", EndpointError::Host),
+        ] {
+            assert_eq!(Endpoint::parse(text), Err(error), "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Rules for the names that a user gives.
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::reader::shown;
+use super::source::Spanned;
+
+/// The most characters of a name.
+pub const NAME_CHARS_MAX: usize = 63;
+
+/// Which characters a name may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// `[a-z][a-z0-9_-]*`: models.
+    Model,
+    /// `[a-z][a-z0-9_]*`: what becomes a name in a .proto file, and nodes.
+    Identifier,
+}
+
+impl NameRule {
+    /// Whether `name` follows the rule.
+    pub fn allows(self, name: &str) -> bool {
+        name.len() <= NAME_CHARS_MAX
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| {
+                b.is_ascii_lowercase()
+                    || b.is_ascii_digit()
+                    || b == b'_'
+                    || (b == b'-' && self == Self::Model)
+            })
+    }
+
+    /// The rule in words.
+    pub fn text(self) -> String {
+        let also = match self {
+            Self::Model => ", `_` and `-`",
+            Self::Identifier => " and `_`",
+        };
+        format!(
+            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, and has at most {NAME_CHARS_MAX} characters"
+        )
+    }
+
+    /// Reports a name that breaks the rule; says whether it follows it.
+    pub fn check(self, what: &str, name: &Spanned<String>, diagnostics: &mut Diagnostics) -> bool {
+        let fits = self.allows(&name.value);
+        if !fits {
+            let mut diagnostic = Diagnostic::error(
+                name.span,
+                format!("`{}` cannot be the name of {what}", shown(&name.value)),
+            )
+            .note(self.text());
+            let better = self.repair(&name.value);
+            if self.allows(&better) {
+                diagnostic = diagnostic.help(format!("`{better}` would do"));
+            }
+            diagnostics.push(diagnostic);
+        }
+        fits
+    }
+
+    fn repair(self, name: &str) -> String {
+        name.chars()
+            .flat_map(char::to_lowercase)
+            .map(|c| match c {
+                '-' if self == Self::Model => '-',
+                c if c.is_ascii_alphanumeric() => c,
+                _ => '_',
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rule() {
+        let long = "a".repeat(NAME_CHARS_MAX + 1);
+        for (name, model, identifier) in [
+            ("a", true, true),
+            ("mini-lm_2", true, false),
+            ("mini_lm", true, true),
+            ("2x", false, false),
+            ("_x", false, false),
+            ("MiniLM", false, false),
+            ("größe", false, false),
+            ("", false, false),
+            (long.as_str(), false, false),
+        ] {
+            assert_eq!(NameRule::Model.allows(name), model, "{name}");
+            assert_eq!(NameRule::Identifier.allows(name), identifier, "{name}");
+        }
+        assert_eq!(NameRule::Identifier.repair("Mini-LM"), "mini_lm");
+    }
+}

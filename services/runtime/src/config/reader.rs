@@ -1,0 +1,120 @@
+//! Walks a map whose keys are known: what is missing, unknown or not supported is reported.
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::node::{Entry, Map, Node, Value};
+use super::source::Span;
+
+/// Reads the entries of one map. [`MapReader::finish`] then reports the keys that nobody asked
+/// for.
+pub struct MapReader<'n> {
+    what: String,
+    at: Span,
+    map: &'n Map,
+    known: Vec<&'static str>,
+    silent: Vec<&'static str>,
+}
+
+impl<'n> MapReader<'n> {
+    /// A reader of `node`, or a report that it is not a map. `what` is what the map is, with its
+    /// article, for messages ("a node"); `at` is where its missing keys are reported: the key
+    /// that the map belongs to, or the map's own name.
+    pub fn new(
+        node: &'n Node,
+        what: impl Into<String>,
+        at: Span,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let what = what.into();
+        let Value::Map(map) = &node.value else {
+            diagnostics.push(Diagnostic::error(
+                node.span,
+                format!(
+                    "{what} must be a map of keys and values, not {}",
+                    node.kind()
+                ),
+            ));
+            return None;
+        };
+        Some(Self {
+            what,
+            at,
+            map,
+            known: Vec::new(),
+            silent: Vec::new(),
+        })
+    }
+
+    /// Where missing keys are reported.
+    pub const fn at(&self) -> Span {
+        self.at
+    }
+
+    /// The entry of a key that may be missing.
+    pub fn get(&mut self, key: &'static str) -> Option<&'n Entry> {
+        self.known.push(key);
+        self.map.get(key)
+    }
+
+    /// The entry of a key that must be there.
+    pub fn required(
+        &mut self,
+        key: &'static str,
+        help: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<&'n Entry> {
+        let entry = self.get(key);
+        if entry.is_none() {
+            let mut diagnostic =
+                Diagnostic::error(self.at, format!("{} needs the key `{key}`", self.what));
+            if !help.is_empty() {
+                diagnostic = diagnostic.help(help);
+            }
+            diagnostics.push(diagnostic);
+        }
+        entry
+    }
+
+    /// Reports a key that is planned but that this version cannot do. It is not offered as a
+    /// correction of a slip.
+    pub fn unsupported(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> bool {
+        self.silent.push(key);
+        let Some(entry) = self.map.get(key) else {
+            return false;
+        };
+        diagnostics.push(
+            Diagnostic::error(
+                entry.key.span,
+                format!("`{key}` is not supported yet by this version of motet"),
+            )
+            .label("not supported yet"),
+        );
+        true
+    }
+
+    /// Reports every key that was not asked for.
+    pub fn finish(self, diagnostics: &mut Diagnostics) {
+        for entry in &self.map.entries {
+            let key = entry.key.value.as_str();
+            if self.known.contains(&key) || self.silent.contains(&key) {
+                continue;
+            }
+            diagnostics.push(
+                Diagnostic::error(
+                    entry.key.span,
+                    format!("unknown key `{}` in {}", shown(key), self.what),
+                )
+                .suggest(key, self.known.iter().copied()),
+            );
+        }
+    }
+}
+
+/// A name for a message: cut when it is longer than anybody reads.
+pub fn shown(name: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 80;
+    let mut shown: String = name.chars().take(SHOWN_CHARS_MAX).collect();
+    if shown.len() < name.len() {
+        shown.push_str("...");
+    }
+    shown
+}

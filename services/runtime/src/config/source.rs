@@ -1,0 +1,244 @@
+//! Texts that a person wrote, and places in them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The most bytes that one configuration or pipeline file may have.
+pub const FILE_BYTES_MAX: usize = 4 << 20;
+
+/// Which file of a [`Sources`] a [`Span`] is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(usize);
+
+/// A range of bytes in a file, on character boundaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// A value written at `span`.
+    pub const fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+
+    /// The same place with another value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned::new(f(self.value), self.span)
+    }
+
+    /// The same place with the value borrowed.
+    pub fn as_ref(&self) -> Spanned<&T> {
+        Spanned::new(&self.value, self.span)
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    name: String,
+    folder: PathBuf,
+    text: String,
+    line_starts: Vec<usize>,
+}
+
+impl SourceFile {
+    /// The name that messages use: the path as the user gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that relative paths in the file start from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Line and column of a byte, both counted from 1, columns in characters.
+    pub fn position(&self, byte: usize) -> (usize, usize) {
+        let byte = byte.min(self.text.len());
+        let line = self
+            .line_starts
+            .partition_point(|&start| start <= byte)
+            .max(1);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
+        let column = self.text.get(start..byte).map_or(0, |s| s.chars().count());
+        (line, column + 1)
+    }
+}
+
+/// Every file that was read, in the order of reading. Spans point into it.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    files: Vec<SourceFile>,
+}
+
+impl Sources {
+    /// No file yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a text that is already in memory. `name` is what messages call it, `folder` is where
+    /// relative paths in it start from.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        folder: impl Into<PathBuf>,
+        text: impl Into<String>,
+    ) -> FileId {
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(i, _)| i + 1))
+            .collect();
+        self.files.push(SourceFile {
+            name: name.into(),
+            folder: folder.into(),
+            text,
+            line_starts,
+        });
+        FileId(self.files.len() - 1)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is larger than [`FILE_BYTES_MAX`], or is not UTF-8.
+    pub fn read(&mut self, path: &Path) -> Result<FileId, ReadError> {
+        let name = path.display().to_string();
+        let fail = |reason| ReadError {
+            path: name.clone(),
+            reason,
+        };
+        let io = |error: io::Error| {
+            fail(match error.kind() {
+                io::ErrorKind::NotFound => "no such file".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => error.to_string(),
+            })
+        };
+        let metadata = fs::metadata(path).map_err(io)?;
+        if metadata.is_dir() {
+            return Err(fail("it is a folder".to_owned()));
+        }
+        if metadata.len() > FILE_BYTES_MAX as u64 {
+            return Err(fail(too_large(metadata.len())));
+        }
+        let bytes = fs::read(path).map_err(io)?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(fail(too_large(bytes.len() as u64)));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            fail(format!(
+                "it is not UTF-8 text (byte {at} is where it stops being so)"
+            ))
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(self.add(name, folder, text))
+    }
+
+    /// The file of `id`.
+    ///
+    /// # Panics
+    /// When `id` came from another [`Sources`].
+    pub fn file(&self, id: FileId) -> &SourceFile {
+        &self.files[id.0]
+    }
+
+    /// The text of a place.
+    pub fn snippet(&self, span: Span) -> &str {
+        self.file(span.file)
+            .text
+            .get(span.start..span.end)
+            .unwrap_or("")
+    }
+
+    /// A span of the whole file.
+    pub fn whole(&self, file: FileId) -> Span {
+        Span {
+            file,
+            start: 0,
+            end: self.file(file).text.len(),
+        }
+    }
+}
+
+fn too_large(bytes: u64) -> String {
+    format!("it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}")
+}
+
+/// Why a file could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read `{path}`: {reason}")]
+pub struct ReadError {
+    /// The path as given.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters() {
+        let mut sources = Sources::new();
+        let id = sources.add("x.yaml", "", "\u{feff}a: é\r\nbb: 日本\n");
+        let file = sources.file(id);
+        assert_eq!(file.position(0), (1, 1));
+        assert_eq!(file.position(5), (1, 5));
+        assert_eq!(file.position(7), (2, 1));
+        assert_eq!(file.position(14), (2, 6));
+        assert_eq!(file.position(9999), (3, 1));
+    }
+
+    #[test]
+    fn unreadable_files_say_why() {
+        let mut sources = Sources::new();
+        let folder = std::env::temp_dir();
+        let missing = folder.join("motet-no-such-file.yaml");
+        assert!(
+            sources
+                .read(&missing)
+                .unwrap_err()
+                .to_string()
+                .ends_with("no such file")
+        );
+        assert!(
+            sources
+                .read(&folder)
+                .unwrap_err()
+                .to_string()
+                .ends_with("it is a folder")
+        );
+        let latin = folder.join(format!("motet-latin-{}.yaml", std::process::id()));
+        fs::write(&latin, b"a: caf\xe9\n").unwrap();
+        let error = sources.read(&latin).unwrap_err().to_string();
+        fs::remove_file(&latin).unwrap();
+        assert!(error.contains("not UTF-8 text (byte 6"), "{error}");
+    }
+}

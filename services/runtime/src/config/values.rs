@@ -1,0 +1,257 @@
+//! Single values with their rules: each reader reports what is wrong and what is right.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::diagnostics::{Diagnostic, Diagnostics, list_of, nearest};
+use super::node::{Entry, Node, Value};
+use super::reader::shown;
+use super::source::Spanned;
+
+/// The longest duration that any key takes.
+pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn wrong(entry: &Entry, expected: &str) -> Diagnostic {
+    Diagnostic::error(
+        entry.node.span,
+        format!(
+            "`{}` must be {expected}, not {}",
+            shown(&entry.key.value),
+            entry.node.kind()
+        ),
+    )
+}
+
+/// A text.
+pub fn text(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
+    if let Value::String(text) = &entry.node.value {
+        return Some(Spanned::new(text.clone(), entry.node.span));
+    }
+    let mut diagnostic = wrong(entry, "a text");
+    if matches!(
+        entry.node.value,
+        Value::Int(_) | Value::Float(_) | Value::Bool(_)
+    ) {
+        diagnostic = diagnostic.help("put it in quotes to make it a text");
+    }
+    diagnostics.push(diagnostic);
+    None
+}
+
+/// `true` or `false`.
+pub fn boolean(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<bool>> {
+    if let Value::Bool(value) = entry.node.value {
+        return Some(Spanned::new(value, entry.node.span));
+    }
+    diagnostics.push(wrong(entry, "`true` or `false`"));
+    None
+}
+
+fn range_error<T: Display>(
+    entry: &Entry,
+    value: impl Display,
+    range: &RangeInclusive<T>,
+) -> Diagnostic {
+    Diagnostic::error(
+        entry.node.span,
+        format!(
+            "`{}` is {value}, but must be between {} and {}",
+            shown(&entry.key.value),
+            range.start(),
+            range.end()
+        ),
+    )
+}
+
+/// A whole number within a range, both ends included.
+pub fn int(
+    entry: &Entry,
+    range: RangeInclusive<i64>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<i64>> {
+    match entry.node.value {
+        Value::Int(value) if range.contains(&value) => Some(Spanned::new(value, entry.node.span)),
+        Value::Int(value) => {
+            diagnostics.push(range_error(entry, value, &range));
+            None
+        }
+        _ => {
+            diagnostics.push(wrong(entry, "a whole number"));
+            None
+        }
+    }
+}
+
+/// A whole number of things: [`int`] for counts that fit in memory.
+pub fn count(
+    entry: &Entry,
+    range: RangeInclusive<usize>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<usize>> {
+    let clamp = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let value = int(
+        entry,
+        clamp(*range.start())..=clamp(*range.end()),
+        diagnostics,
+    )?;
+    Some(value.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+}
+
+/// A number within a range, both ends included.
+pub fn number(
+    entry: &Entry,
+    range: RangeInclusive<f64>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<f64>> {
+    let value = match entry.node.value {
+        Value::Float(value) => value,
+        #[allow(clippy::cast_precision_loss)]
+        Value::Int(value) => value as f64,
+        _ => {
+            diagnostics.push(wrong(entry, "a number"));
+            return None;
+        }
+    };
+    if range.contains(&value) {
+        return Some(Spanned::new(value, entry.node.span));
+    }
+    diagnostics.push(range_error(entry, value, &range));
+    None
+}
+
+/// A duration such as `200ms`, within a range, both ends included.
+pub fn duration(
+    entry: &Entry,
+    range: RangeInclusive<Duration>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<Duration>> {
+    const HELP: &str = "write a number and a unit, such as `200ms`, `2s` or `1m`";
+    let Value::String(text) = &entry.node.value else {
+        diagnostics.push(wrong(entry, "a duration").help(HELP));
+        return None;
+    };
+    let Ok(value) = humantime::parse_duration(text) else {
+        diagnostics.push(
+            Diagnostic::error(
+                entry.node.span,
+                format!("`{}` must be a duration", shown(&entry.key.value)),
+            )
+            .help(HELP),
+        );
+        return None;
+    };
+    if range.contains(&value) {
+        return Some(Spanned::new(value, entry.node.span));
+    }
+    let (min, max) = (
+        humantime::format_duration(*range.start()),
+        humantime::format_duration(*range.end()),
+    );
+    diagnostics.push(Diagnostic::error(
+        entry.node.span,
+        format!(
+            "`{}` is {}, but must be between {min} and {max}",
+            shown(&entry.key.value),
+            humantime::format_duration(value),
+        ),
+    ));
+    None
+}
+
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+
+/// A number of bytes such as `64MiB`, within a range, both ends included. A bare number is bytes.
+pub fn size(
+    entry: &Entry,
+    range: RangeInclusive<usize>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<usize>> {
+    let bytes = match &entry.node.value {
+        Value::Int(n) => u64::try_from(*n).ok(),
+        Value::String(text) => parse_size(text),
+        _ => None,
+    };
+    let Some(bytes) = bytes else {
+        diagnostics.push(
+            Diagnostic::error(
+                entry.node.span,
+                format!("`{}` must be a number of bytes", shown(&entry.key.value)),
+            )
+            .help("write a number and a unit, such as `512KiB`, `64MiB` or `1GB`"),
+        );
+        return None;
+    };
+    match usize::try_from(bytes) {
+        Ok(bytes) if range.contains(&bytes) => Some(Spanned::new(bytes, entry.node.span)),
+        _ => {
+            diagnostics.push(range_error(
+                entry,
+                format!("{bytes} bytes"),
+                &(*range.start()..=*range.end()),
+            ));
+            None
+        }
+    }
+}
+
+/// `64MiB` as bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = text[digits..].trim_start();
+    let (_, factor) = SIZE_UNITS
+        .iter()
+        .find(|(name, _)| unit.eq_ignore_ascii_case(name) || unit.is_empty())?;
+    number.checked_mul(*factor)
+}
+
+/// One of a few words.
+pub fn word<T: Copy>(
+    entry: &Entry,
+    words: &[(&str, T)],
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<T>> {
+    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+    let Value::String(text) = &entry.node.value else {
+        diagnostics.push(wrong(entry, &format!("one of {}", list_of(&names))));
+        return None;
+    };
+    if let Some((_, value)) = words.iter().find(|(name, _)| name == text) {
+        return Some(Spanned::new(*value, entry.node.span));
+    }
+    let mut diagnostic = Diagnostic::error(
+        entry.node.span,
+        format!(
+            "`{}` must be one of {}, not `{}`",
+            shown(&entry.key.value),
+            list_of(&names),
+            shown(text)
+        ),
+    );
+    if let Some(near) = nearest(text, names) {
+        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+    }
+    diagnostics.push(diagnostic);
+    None
+}
+
+/// The items of a list.
+pub fn list<'n>(entry: &'n Entry, diagnostics: &mut Diagnostics) -> Option<&'n [Node]> {
+    if let Value::List(items) = &entry.node.value {
+        return Some(items);
+    }
+    diagnostics.push(wrong(entry, "a list"));
+    None
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::config::Colour;
+
+fn read(text: &str) -> (Sources, Option<Node>, Diagnostics) {
+    let mut sources = Sources::new();
+    let file = sources.add("t.yaml", "", text);
+    let mut diagnostics = Diagnostics::new();
+    let node = parse(&sources, file, &mut diagnostics);
+    (sources, node, diagnostics)
+}
+
+/// Every key and every scalar, with the text that its span covers.
+fn covered(sources: &Sources, node: &Node, out: &mut Vec<(String, String)>) {
+    match &node.value {
+        Value::Map(map) => {
+            for entry in &map.entries {
+                out.push((
+                    entry.key.value.clone(),
+                    sources.snippet(entry.key.span).to_owned(),
+                ));
+                covered(sources, &entry.node, out);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|n| covered(sources, n, out)),
+        Value::String(s) => out.push((s.clone(), sources.snippet(node.span).to_owned())),
+        _ => {}
+    }
+}
+
+#[test]
+fn spans_cover_what_was_written() {
+    let text = "\
+# Kommentar: größer, 日本語
+pipeline: räg
+überschrift: \"zwei\\nZeilen 🎉\"
+nodes:
+  d: { model: minilm, in: { text: $chünks.text } }   # ö
+  e:
+    - 'ein 日本'
+    - [ $a, $b ]
+";
+    for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+        let (sources, node, diagnostics) = read(&text);
+        assert!(
+            diagnostics.is_empty(),
+            "{}",
+            diagnostics.render(&sources, Colour::Never)
+        );
+        let mut all = Vec::new();
+        covered(&sources, &node.unwrap(), &mut all);
+        let expected = [
+            ("pipeline", "pipeline"),
+            ("räg", "räg"),
+            ("überschrift", "überschrift"),
+            ("zwei\nZeilen 🎉", "\"zwei\\nZeilen 🎉\""),
+            ("nodes", "nodes"),
+            ("d", "d"),
+            ("model", "model"),
+            ("minilm", "minilm"),
+            ("in", "in"),
+            ("text", "text"),
+            ("$chünks.text", "$chünks.text"),
+            ("e", "e"),
+            ("ein 日本", "'ein 日本'"),
+            ("$a", "$a"),
+            ("$b", "$b"),
+        ];
+        assert_eq!(
+            all,
+            expected.map(|(value, span)| (value.to_owned(), span.to_owned()))
+        );
+    }
+}
+
+#[test]
+fn maps_and_lists_end_with_their_last_child() {
+    let (sources, node, _) =
+        read("a:\n  b: 1\n  c: [1, 2]\n\n\n# end\nd: { e: 1 }\nf:\n- 1\n- x\n\ng:\nh: 1\n");
+    let root = node.unwrap();
+    let map = root.as_map().unwrap();
+    let text = |key: &str| sources.snippet(map.get(key).unwrap().node.span);
+    assert_eq!(text("a"), "b: 1\n  c: [1, 2]");
+    assert_eq!(text("d"), "{ e: 1 }");
+    // The parser says where a list begins only after its first dash when the list is not indented.
+    assert_eq!(text("f"), "1\n- x");
+    assert_eq!(text("g"), "g");
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    for (text, expected) in [
+        ("", "`t.yaml` is empty"),
+        ("# only this\n", "`t.yaml` is empty"),
+        ("---\n---\n", "a second YAML document"),
+        ("a: 1\n---\nb: 2\n", "a second YAML document"),
+        ("a: 1\nb: 2\na: 3\n", "duplicate key `a`"),
+        ("a: &x 1\nb: *x\n", "anchors (`&name`)"),
+        ("a: &x 1\nb: *x\n", "aliases (`*name`)"),
+        ("a: {<<: 1}\n", "merge keys"),
+        ("a: !!str 1\n", "tags such as"),
+        ("a: !x [1]\n", "tags such as"),
+        ("{a: 1}: 2\n", "a key must be a text, not a map"),
+        ("? [a]\n: 2\n", "a key must be a text, not a list"),
+        ("a: [1, 2\n", "this is not YAML"),
+        ("a: \"x\n", "this is not YAML"),
+        ("a: b: c\n", "this is not YAML"),
+        ("a:\n\t- b\n", "indent with spaces"),
+        (
+            "a: { type: string[N], min: 1 }\n",
+            "needs quotes: `\"string[N]\"`",
+        ),
+        ("a: }\n", "this is not YAML"),
+    ] {
+        let (sources, _, diagnostics) = read(text);
+        let report = diagnostics.render(&sources, Colour::Never);
+        assert!(report.contains(expected), "{text}\n{report}");
+        assert!(diagnostics.has_errors());
+    }
+}
+
+#[test]
+fn mistakes_do_not_hide_each_other() {
+    let (_, node, diagnostics) = read("a: 1\na: 2\nb: &x 1\nc: *x\nd: ok\n");
+    assert_eq!(diagnostics.errors(), 3);
+    assert!(node.unwrap().as_map().unwrap().get("d").is_some());
+}
+
+#[test]
+fn nesting_and_size_are_bounded() {
+    let deep = |n: usize| format!("a: {}{}", "[".repeat(n), "]".repeat(n));
+    assert!(!read(&deep(DEPTH_MAX - 1)).2.has_errors());
+    for n in [DEPTH_MAX, 200, 300, 100_000] {
+        assert!(read(&deep(n)).2.has_errors(), "{n}");
+    }
+    let (sources, node, diagnostics) = read(&format!("a: [{}]", "1,".repeat(NODES_MAX)));
+    assert!(node.is_none());
+    assert!(
+        diagnostics
+            .render(&sources, Colour::Never)
+            .contains("more than 100000 values")
+    );
+}
