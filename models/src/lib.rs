@@ -1,1 +1,34 @@
-//! placeholder
+//! Text models of motet on Candle: where weights come from, how they are loaded, and how texts become vectors.
+//!
+//! The path of a text is the order of the modules:
+//!
+//! * [`source`]: `builtin:NAME` or `file:PATH` names a model; [`ModelFiles`] reads its Hugging Face directory layout.
+//! * [`config`]: what the JSON files say (sizes, pooling, token limit), without touching the weights.
+//! * [`device`]: CPU, CUDA or Metal, and the element type used for computing.
+//! * [`preprocess`]: cleans long texts and splits them into chunks of a number of tokens.
+//! * [`tokenizer`]: text to token ids.
+//! * [`encoder`]: token ids to vectors, all rows of a batch packed into one matrix without padding.
+//! * [`late_interaction`]: scores a query against a text from their token vectors (MaxSim).
+//!
+//! Everything is synchronous and `Send + Sync`; threads and batching belong to the callers.
+
+pub mod config;
+pub mod device;
+pub mod encoder;
+pub mod late_interaction;
+pub mod preprocess;
+pub mod source;
+pub mod tokenizer;
+
+mod error;
+
+pub use config::{ModelConfig, Pooling};
+pub use device::{DeviceError, DeviceSpec, Precision};
+pub use encoder::{
+    EncodeError, EncoderCache, RowEmbedding, RowError, RowInput, RowOutput, TextEncoder,
+};
+pub use error::LoadError;
+pub use late_interaction::{TokenVectors, maxsim};
+pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
+pub use source::{ModelFiles, Source, SourceError};
+pub use tokenizer::{TokenIds, Tokenizer, TokenizerError};

@@ -1,0 +1,104 @@
+//! The files that make a transformer a sentence encoder: modules.json, the pooling module, sentence_bert_config.json.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::JsonFiles;
+use crate::error::LoadError;
+
+const MODULES: &str = "modules.json";
+const LIMITS: &str = "sentence_bert_config.json";
+
+/// How the token vectors of a row become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pooling {
+    /// The mean over all tokens, special tokens included.
+    #[default]
+    Mean,
+    /// The vector of the first token.
+    Cls,
+}
+
+/// What the sentence-transformers files add to the transformer.
+pub(super) struct SentenceConfig {
+    pub(super) pooling: Pooling,
+    pub(super) normalize: bool,
+    pub(super) max_tokens: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct ModuleEntry {
+    path: String,
+    r#type: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Limits {
+    max_seq_length: Option<usize>,
+}
+
+impl SentenceConfig {
+    /// A directory without modules.json is a plain transformer: mean pooling, not normalised, as sentence-transformers takes it.
+    pub(super) fn read(json: &JsonFiles<'_>) -> Result<Self, LoadError> {
+        let mut config = Self {
+            pooling: Pooling::Mean,
+            normalize: false,
+            max_tokens: None,
+        };
+        for module in json
+            .optional::<Vec<ModuleEntry>>(MODULES)?
+            .unwrap_or_default()
+        {
+            match module.r#type.rsplit('.').next().unwrap_or_default() {
+                "Transformer" => {}
+                "Pooling" => {
+                    config.pooling = read_pooling(json, &format!("{}/config.json", module.path))?
+                }
+                "Normalize" => config.normalize = true,
+                _ => {
+                    let reason = format!(
+                        "module `{}` is not supported; supported: Transformer, Pooling, Normalize",
+                        module.r#type
+                    );
+                    return Err(json.unsupported(MODULES, reason));
+                }
+            }
+        }
+        config.max_tokens = json
+            .optional::<Limits>(LIMITS)?
+            .unwrap_or_default()
+            .max_seq_length;
+        // A row holds its special tokens and at least one of the text's.
+        const LEAST: usize = 3;
+        match config.max_tokens {
+            Some(limit) if limit < LEAST => Err(json.unsupported(
+                LIMITS,
+                format!("max_seq_length is {limit}; it must be at least {LEAST}"),
+            )),
+            _ => Ok(config),
+        }
+    }
+}
+
+/// Reads either spelling: one flag `pooling_mode_*` for each mode, or newer `pooling_mode` with a name.
+fn read_pooling(json: &JsonFiles<'_>, file: &str) -> Result<Pooling, LoadError> {
+    let keys: Map<String, Value> = json.required(file)?;
+    let mut modes: Vec<&str> = keys
+        .iter()
+        .filter(|(_, on)| **on == Value::Bool(true))
+        .filter_map(|(key, _)| key.strip_prefix("pooling_mode_"))
+        .collect();
+    modes.extend(keys.get("pooling_mode").and_then(Value::as_str));
+    match modes[..] {
+        ["mean_tokens" | "mean"] => Ok(Pooling::Mean),
+        ["cls_token" | "cls"] => Ok(Pooling::Cls),
+        [] => Err(json.unsupported(file, "no pooling mode is set; supported: mean, cls")),
+        [..] => Err(json.unsupported(
+            file,
+            format!(
+                "pooling mode {} is not supported; supported: mean, cls",
+                modes.join(" + ")
+            ),
+        )),
+    }
+}

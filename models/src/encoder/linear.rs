@@ -1,0 +1,48 @@
+//! A matrix product with a weight. The bias is left to the caller, who joins it with the next step.
+
+use candle_core::{Result, Tensor};
+
+use super::weights::Weights;
+use crate::error::LoadError;
+
+/// Weight and bias of `y = x W^T + b`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    /// `[I, O]`: a view of the stored `[O, I]`.
+    weight: Tensor,
+    /// `[O]`
+    pub(super) bias: Tensor,
+}
+
+impl Linear {
+    /// Reads `NAME.weight` `[outputs, inputs]` and `NAME.bias` `[outputs]`.
+    pub(super) fn load(
+        weights: &Weights<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> std::result::Result<Self, LoadError> {
+        let weight = weights.values(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = weights.values(&format!("{name}.bias"), &[outputs])?;
+        Self::new(weights, weight, bias)
+    }
+
+    /// From values on the host: `weight` is `[O, I]` row-major, `bias` is `[O]`.
+    pub(super) fn new(
+        weights: &Weights<'_>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> std::result::Result<Self, LoadError> {
+        let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
+        let transposed = |weight: Tensor| weight.t();
+        Ok(Self {
+            weight: weights.place_with(weight, &[outputs, inputs], transposed)?,
+            bias: weights.place(bias, &[outputs])?,
+        })
+    }
+
+    /// `x W^T`, without the bias: `[T, I]` to `[T, O]`.
+    pub(super) fn product(&self, x: &Tensor) -> Result<Tensor> {
+        x.matmul(&self.weight)
+    }
+}

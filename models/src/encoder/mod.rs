@@ -1,0 +1,148 @@
+//! The BERT encoder: rows of token ids to vectors.
+//!
+//! A batch is **packed**: the tokens of all rows stand one after another in a matrix `[T, H]` (T tokens in all, H the
+//! hidden size), so no work is spent on padding and a row's result does not depend on its neighbours. Everything but
+//! attention works on single tokens and takes the whole matrix at once; attention looks at one row at a time.
+
+mod attention;
+mod cache;
+mod elementwise;
+mod embeddings;
+mod feed_forward;
+mod layer;
+mod layer_norm;
+mod linear;
+mod output;
+mod pack;
+mod weights;
+
+use candle_core::{DType, Device, Tensor};
+
+pub use cache::EncoderCache;
+pub use output::{RowEmbedding, RowOutput};
+pub use pack::{RowError, RowInput};
+
+use crate::config::ModelConfig;
+use crate::device::Precision;
+use crate::error::LoadError;
+use crate::source::{ModelFiles, Source};
+use embeddings::Embeddings;
+use layer::Layer;
+use pack::Pack;
+use weights::Weights;
+
+/// A failure of the device while computing; every row of the batch is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("computing the batch failed: {0}")]
+pub struct EncodeError(#[from] candle_core::Error);
+
+/// A text encoder with its weights on a device. `Send + Sync`; share it by [`std::sync::Arc`], or through an [`EncoderCache`].
+#[derive(Debug)]
+pub struct TextEncoder {
+    source: Source,
+    config: ModelConfig,
+    device: Device,
+    precision: Precision,
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+}
+
+impl TextEncoder {
+    /// Reads the weights, whatever type they are stored in, and places them on `device` as `precision`
+    /// (on a CPU always f32, see [`Precision::on`]).
+    ///
+    /// # Errors
+    /// A weights file that is corrupt, lacks a tensor or has one of another shape; a device that has no room.
+    pub fn load(
+        files: &ModelFiles,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, LoadError> {
+        let precision = precision.on(device);
+        let bytes = files.weights()?;
+        let weights = Weights::open(&bytes, files.source(), device, precision.dtype())?;
+        let bert = &files.config().encoder;
+        Ok(Self {
+            source: files.source().clone(),
+            config: files.config().clone(),
+            embeddings: Embeddings::load(&weights, bert)?,
+            layers: (0..bert.num_hidden_layers)
+                .map(|index| Layer::load(&weights, bert, index))
+                .collect::<Result<_, _>>()?,
+            device: device.clone(),
+            precision,
+        })
+    }
+
+    /// Where the weights came from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Sizes, pooling and limits.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The element type used for computing.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether a row can be encoded: not empty, within the model's limit, all ids in its vocabulary.
+    ///
+    /// # Errors
+    /// What is wrong with the row.
+    pub fn check(&self, ids: &[u32]) -> Result<(), RowError> {
+        pack::check(ids, &self.config)
+    }
+
+    /// Encodes a batch of rows. The results are in the order of the rows; a row that [`check`](Self::check) refuses
+    /// gets its own error and does not touch the others.
+    ///
+    /// # Errors
+    /// Only a failure of the device, which loses the whole batch.
+    pub fn encode(
+        &self,
+        rows: &[RowInput<'_>],
+    ) -> Result<Vec<Result<RowEmbedding, RowError>>, EncodeError> {
+        let checks: Vec<Result<(), RowError>> =
+            rows.iter().map(|row| self.check(row.ids)).collect();
+        let good: Vec<&RowInput<'_>> = rows
+            .iter()
+            .zip(&checks)
+            .filter_map(|(row, check)| check.is_ok().then_some(row))
+            .collect();
+        let mut embeddings = self.encode_checked(&good)?.into_iter();
+        Ok(checks
+            .into_iter()
+            .filter_map(|check| check.map(|()| embeddings.next()).transpose())
+            .collect())
+    }
+
+    fn encode_checked(&self, rows: &[&RowInput<'_>]) -> Result<Vec<RowEmbedding>, EncodeError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pack = Pack::new(rows, &self.device)?;
+        let hidden = self.forward(&pack)?;
+        Ok(output::collect(&hidden, &pack, rows, &self.config)?)
+    }
+
+    /// The last layer's token vectors, f32 `[T, H]`.
+    fn forward(&self, pack: &Pack) -> candle_core::Result<Tensor> {
+        let mut hidden = self.embeddings.forward(pack)?;
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, pack)?;
+        }
+        hidden.to_dtype(DType::F32)
+    }
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests;

@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Pooling;
+use crate::device::DeviceSpec;
+
+fn builtin() -> (ModelFiles, Device) {
+    (
+        ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap(),
+        DeviceSpec::Cpu.open().unwrap(),
+    )
+}
+
+fn encoder() -> TextEncoder {
+    let (files, device) = builtin();
+    TextEncoder::load(&files, &device, Precision::F32).unwrap()
+}
+
+#[test]
+fn the_configuration_is_known_without_weights() {
+    let config = builtin().0.config().clone();
+    assert_eq!(
+        (
+            config.hidden_size(),
+            config.max_tokens,
+            config.pooling,
+            config.normalize
+        ),
+        (384, 256, Pooling::Mean, true)
+    );
+}
+
+#[test]
+fn a_cpu_computes_in_f32() {
+    let (files, device) = builtin();
+    assert_eq!(
+        TextEncoder::load(&files, &device, Precision::F16)
+            .unwrap()
+            .precision(),
+        Precision::F32
+    );
+}
+
+#[test]
+fn no_rows_give_no_results() {
+    assert!(encoder().encode(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn a_bad_row_does_not_touch_its_neighbours() {
+    let encoder = encoder();
+    let too_long = [7; 257];
+    let ids: [&[u32]; 5] = [
+        &[101, 2000, 102],
+        &[],
+        &[101, 30522, 102],
+        &too_long,
+        &[101, 2003, 2004, 102],
+    ];
+    let rows = ids.map(|ids| RowInput {
+        ids,
+        output: RowOutput::POOLED,
+    });
+    let results = encoder.encode(&rows).unwrap();
+    assert_eq!(results[1], Err(RowError::Empty));
+    assert_eq!(
+        results[2],
+        Err(RowError::UnknownId {
+            id: 30522,
+            position: 1,
+            vocabulary: 30522
+        })
+    );
+    assert_eq!(
+        results[3],
+        Err(RowError::TooLong {
+            tokens: 257,
+            limit: 256
+        })
+    );
+    let alone = |row| encoder.encode(&[row]).unwrap().remove(0);
+    assert_eq!(
+        (&results[0], &results[4]),
+        (&alone(rows[0]), &alone(rows[4]))
+    );
+    assert!(results[0].is_ok() && results[4].is_ok());
+}
+
+#[test]
+fn rows_of_one_batch_may_ask_for_different_things() {
+    let encoder = encoder();
+    let ids = [101, 2003, 2004, 2005, 102];
+    let pooled = |pooling, normalize| RowOutput::Pooled {
+        pooling: Some(pooling),
+        normalize: Some(normalize),
+    };
+    let outputs = [
+        RowOutput::Tokens { normalize: false },
+        RowOutput::TOKENS,
+        pooled(Pooling::Mean, false),
+        pooled(Pooling::Cls, false),
+        pooled(Pooling::Mean, true),
+        RowOutput::POOLED,
+    ];
+    let rows = outputs.map(|output| RowInput { ids: &ids, output });
+    let mut results = encoder
+        .encode(&rows)
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap);
+    let tokens = results.next().unwrap().tokens().unwrap();
+    assert_eq!((tokens.len(), tokens.size()), (5, 384));
+    let units = results.next().unwrap().tokens().unwrap();
+    let mut pooled = results.map(|result| result.pooled().unwrap());
+
+    let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let close = |a: &[f32], b: &[f32]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6)
+    };
+    let scaled = |vector: &[f32]| {
+        vector
+            .iter()
+            .map(|x| x / length(vector))
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        tokens
+            .iter()
+            .zip(units.iter())
+            .all(|(raw, unit)| close(&scaled(raw), unit))
+    );
+    let mean: Vec<f32> = (0..384)
+        .map(|at| tokens.iter().map(|token| token[at]).sum::<f32>() / 5.0)
+        .collect();
+    assert!(close(&pooled.next().unwrap(), &mean), "mean");
+    assert!(
+        close(&pooled.next().unwrap(), tokens.iter().next().unwrap()),
+        "cls"
+    );
+    assert!(
+        close(&pooled.next().unwrap(), &scaled(&mean)),
+        "normalised mean"
+    );
+    assert!(
+        close(&pooled.next().unwrap(), &scaled(&mean)),
+        "the model's own pooling"
+    );
+}
+
+#[test]
+fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
+    let (files, device) = builtin();
+    let cache = EncoderCache::default();
+    let first = cache.get(&files, &device, Precision::F32).unwrap();
+    let second = cache.get(&files, &device, Precision::F16).unwrap();
+    assert!(Arc::ptr_eq(&first, &second), "on a CPU both are f32");
+    let weak = Arc::downgrade(&first);
+    drop((first, second));
+    assert!(weak.upgrade().is_none());
+    cache.get(&files, &device, Precision::F32).unwrap();
+}
+
+#[test]
+fn an_encoder_can_be_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<TextEncoder>();
+    shared::<EncoderCache>();
+    shared::<crate::Tokenizer>();
+}

@@ -1,0 +1,124 @@
+//! Named tensors of a safetensors file, checked and converted.
+
+use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::LoadError;
+use crate::source::Source;
+
+/// Some checkpoints put the encoder's tensors under this name, as one part of a larger model.
+const PREFIX: &str = "bert.";
+/// A tensor that every BERT has; shows whether names are prefixed.
+const LANDMARK: &str = "embeddings.word_embeddings.weight";
+
+/// The tensors of one model's weights file.
+pub(super) struct Weights<'a> {
+    tensors: SafeTensors<'a>,
+    prefix: &'static str,
+    model: &'a Source,
+    device: &'a Device,
+    dtype: DType,
+}
+
+impl<'a> Weights<'a> {
+    /// Reads the file's header. Tensors will be placed on `device` as `dtype`.
+    pub(super) fn open(
+        bytes: &'a [u8],
+        model: &'a Source,
+        device: &'a Device,
+        dtype: DType,
+    ) -> Result<Self, LoadError> {
+        let tensors =
+            SafeTensors::deserialize(bytes).map_err(|cause| LoadError::CorruptWeights {
+                model: model.clone(),
+                bytes: bytes.len(),
+                cause,
+            })?;
+        let prefix = if tensors.tensor(&format!("{PREFIX}{LANDMARK}")).is_ok() {
+            PREFIX
+        } else {
+            ""
+        };
+        Ok(Self {
+            tensors,
+            prefix,
+            model,
+            device,
+            dtype,
+        })
+    }
+
+    /// A tensor on the device, in the element type for computing.
+    pub(super) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        self.place(self.values(name, shape)?, shape)
+    }
+
+    /// A tensor's values as f32 on the host, for those that are changed before they are placed.
+    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let name = format!("{}{name}", self.prefix);
+        let Ok(view) = self.tensors.tensor(&name) else {
+            let held = self.tensors.len();
+            return Err(LoadError::MissingTensor {
+                model: self.model.clone(),
+                tensor: name,
+                held,
+            });
+        };
+        if view.shape() != shape {
+            return Err(LoadError::WrongShape {
+                model: self.model.clone(),
+                tensor: name,
+                expected: shape.to_vec(),
+                found: view.shape().to_vec(),
+            });
+        }
+        match view.dtype() {
+            Dtype::F32 => Ok(read(view.data(), f32::from_le_bytes)),
+            Dtype::F16 => Ok(read(view.data(), |bytes| {
+                f16::from_le_bytes(bytes).to_f32()
+            })),
+            Dtype::BF16 => Ok(read(view.data(), |bytes| {
+                bf16::from_le_bytes(bytes).to_f32()
+            })),
+            other => {
+                let found = format!("{other:?}");
+                Err(LoadError::WrongElementType {
+                    model: self.model.clone(),
+                    tensor: name,
+                    found,
+                })
+            }
+        }
+    }
+
+    /// Places values on the device, in the element type for computing.
+    pub(super) fn place(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor, LoadError> {
+        self.place_with(values, shape, Ok)
+    }
+
+    /// As [`place`](Self::place), with a last step on the device.
+    pub(super) fn place_with(
+        &self,
+        values: Vec<f32>,
+        shape: &[usize],
+        last: impl FnOnce(Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Tensor, LoadError> {
+        Tensor::from_vec(values, shape, &Device::Cpu)
+            .and_then(|tensor| tensor.to_dtype(self.dtype))
+            .and_then(|tensor| tensor.to_device(self.device))
+            .and_then(last)
+            .map_err(|cause| LoadError::Device {
+                model: self.model.clone(),
+                cause: Box::new(cause),
+            })
+    }
+}
+
+fn read<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    data.as_chunks::<N>()
+        .0
+        .iter()
+        .map(|bytes| value(*bytes))
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! Errors of loading a model.
+
+use crate::source::Source;
+
+/// A model that cannot be loaded. Every message is one line that says which model, which file, and what is wrong in it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The directory of a `file:` source does not exist.
+    #[error("model {model}: directory {} does not exist", path.display())]
+    DirectoryMissing {
+        /// The model as the user named it.
+        model: Source,
+        /// The directory looked for.
+        path: std::path::PathBuf,
+    },
+    /// The path of a `file:` source is a file, not a directory.
+    #[error("model {model}: {} is not a directory; give the directory that holds config.json and model.safetensors", path.display())]
+    NotADirectory {
+        /// The model as the user named it.
+        model: Source,
+        /// The path looked at.
+        path: std::path::PathBuf,
+    },
+    /// A file of the layout is missing.
+    #[error(
+        "model {model}: file {file} is missing; a model directory holds config.json, model.safetensors and tokenizer.json"
+    )]
+    FileMissing {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+    },
+    /// A file is there but cannot be read.
+    #[error("model {model}: cannot read {file}: {cause}")]
+    Unreadable {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// A JSON file does not parse or lacks a key.
+    #[error("model {model}: {file}: {cause}")]
+    BadJson {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+        /// What is wrong, with line and column.
+        cause: serde_json::Error,
+    },
+    /// The configuration asks for something that is not implemented, or contradicts itself.
+    #[error("model {model}: {file}: {reason}")]
+    Unsupported {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+        /// What is not supported, and what is.
+        reason: String,
+    },
+    /// The weights file is truncated or otherwise no safetensors file.
+    #[error("model {model}: model.safetensors is truncated or corrupt ({bytes} bytes): {cause}")]
+    CorruptWeights {
+        /// The model as the user named it.
+        model: Source,
+        /// Size of the file in bytes.
+        bytes: usize,
+        /// What the reader found.
+        cause: safetensors::SafeTensorError,
+    },
+    /// A tensor that the configuration needs is not in the weights file.
+    #[error(
+        "model {model}: model.safetensors has no tensor {tensor} (the file holds {held} tensors)"
+    )]
+    MissingTensor {
+        /// The model as the user named it.
+        model: Source,
+        /// Name of the tensor.
+        tensor: String,
+        /// How many tensors the file holds.
+        held: usize,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error(
+        "model {model}: tensor {tensor} has shape {found:?}, config.json asks for {expected:?}"
+    )]
+    WrongShape {
+        /// The model as the user named it.
+        model: Source,
+        /// Name of the tensor.
+        tensor: String,
+        /// The shape that follows from config.json.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in an element type that is not read.
+    #[error("model {model}: tensor {tensor} is stored as {found}; supported are F32, F16 and BF16")]
+    WrongElementType {
+        /// The model as the user named it.
+        model: Source,
+        /// Name of the tensor.
+        tensor: String,
+        /// The stored element type.
+        found: String,
+    },
+    /// tokenizer.json is no tokenizer.
+    #[error("model {model}: tokenizer.json: {reason}")]
+    BadTokenizer {
+        /// The model as the user named it.
+        model: Source,
+        /// What the tokenizer library says.
+        reason: String,
+    },
+    /// The device refused, for instance for want of memory.
+    #[error("model {model}: placing the weights on the device failed: {cause}")]
+    Device {
+        /// The model as the user named it.
+        model: Source,
+        /// What Candle says.
+        cause: Box<candle_core::Error>,
+    },
+}

@@ -1,0 +1,154 @@
+//! Where a model comes from: its name in a configuration, and its files.
+
+mod builtin;
+mod files;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+pub use files::ModelFiles;
+
+use builtin::BUILTIN;
+
+/// Where a model's files are. Written `builtin:NAME` or `file:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Compiled into the binary; the name is one of [`Source::builtin_names`].
+    Builtin(&'static str),
+    /// A directory in the Hugging Face layout.
+    File(PathBuf),
+}
+
+impl Source {
+    /// Names of the models compiled into this binary.
+    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+        BUILTIN.iter().map(|model| model.name)
+    }
+
+    /// The same source with a relative `file:` path taken from `base`, which is usually the folder of the configuration file.
+    pub fn resolve(self, base: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(base.join(path)),
+            builtin => builtin,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(name) => write!(f, "builtin:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// A source that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// No `scheme:` in front.
+    #[error("source `{given}` has no scheme; write builtin:NAME or file:PATH{}", did_you_mean(suggestion.as_deref()))]
+    NoScheme {
+        /// The text given.
+        given: String,
+        /// A likely correction.
+        suggestion: Option<String>,
+    },
+    /// A scheme that does not exist.
+    #[error("source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME and file:PATH{}", did_you_mean(suggestion.as_deref()))]
+    UnknownScheme {
+        /// The text given.
+        given: String,
+        /// What stands before the colon.
+        scheme: String,
+        /// A likely correction.
+        suggestion: Option<String>,
+    },
+    /// A built-in name that does not exist.
+    #[error("no built-in model `{name}`; {known}{}", did_you_mean(suggestion.as_deref()))]
+    UnknownBuiltin {
+        /// The name given.
+        name: String,
+        /// A phrase that lists the built-in models of this binary.
+        known: String,
+        /// A likely correction.
+        suggestion: Option<String>,
+    },
+    /// Nothing after the scheme.
+    #[error("source `{given}` names nothing after the scheme; write builtin:NAME or file:PATH")]
+    Empty {
+        /// The text given.
+        given: String,
+    },
+}
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        let given = text.to_owned();
+        let Some((scheme, rest)) = text.split_once(':') else {
+            let suggestion = if Self::builtin_names().any(|name| name == text) {
+                Some(format!("builtin:{text}"))
+            } else if text.contains(['/', '\\']) || text.starts_with('.') {
+                Some(format!("file:{text}"))
+            } else {
+                nearest(text, Self::builtin_names()).map(|name| format!("builtin:{name}"))
+            };
+            return Err(SourceError::NoScheme { given, suggestion });
+        };
+        match scheme {
+            "builtin" | "file" if rest.is_empty() => Err(SourceError::Empty { given }),
+            "builtin" => Self::builtin_names()
+                .find(|name| *name == rest)
+                .map(Self::Builtin)
+                .ok_or_else(|| SourceError::UnknownBuiltin {
+                    name: rest.to_owned(),
+                    known: known_builtins(),
+                    suggestion: nearest(rest, Self::builtin_names())
+                        .map(|name| format!("builtin:{name}")),
+                }),
+            "file" => Ok(Self::File(PathBuf::from(rest))),
+            _ => Err(SourceError::UnknownScheme {
+                given,
+                scheme: scheme.to_owned(),
+                suggestion: nearest(scheme, ["builtin", "file"].into_iter())
+                    .map(|near| format!("{near}:{rest}")),
+            }),
+        }
+    }
+}
+
+fn known_builtins() -> String {
+    let names: Vec<_> = Source::builtin_names().collect();
+    if names.is_empty() {
+        "this binary holds none: build it with the feature `builtin`".to_owned()
+    } else {
+        format!("this binary holds: {}", names.join(", "))
+    }
+}
+
+/// The known name most like `given`, if one is like it at all.
+fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LIKE_ENOUGH: f64 = 0.5;
+    known
+        .map(|name| {
+            (
+                strsim::normalized_damerau_levenshtein(&given.to_lowercase(), name),
+                name,
+            )
+        })
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|text| format!("; did you mean `{text}`?"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
