@@ -1,0 +1,199 @@
+//! How many calls may be in flight at once, over all connections.
+//!
+//! tonic's own concurrency limit holds for one connection, which bounds nothing when connections are many.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Span;
+
+use super::is_exempt;
+use crate::body::{OnEnd, watch};
+use crate::metrics::ServerMetrics;
+
+/// When a refused caller is told to come back.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Counts calls in flight and refuses those above a limit. Clones share the count.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    in_flight: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Admission {
+    /// At most `max` calls at once.
+    pub fn new(max: usize) -> Self {
+        Self {
+            in_flight: Arc::default(),
+            max,
+        }
+    }
+
+    /// Calls in flight now (health and reflection do not count).
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> Option<Permit> {
+        self.in_flight
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < self.max).then_some(n + 1)
+            })
+            .ok()
+            .map(|_| Permit(self.in_flight.clone()))
+    }
+
+    fn refusal(&self) -> Status {
+        crate::status::resource_exhausted(
+            format!(
+                "the server is at its limit of {} concurrent requests",
+                self.max
+            ),
+            Some(RETRY_AFTER),
+        )
+        .reason("TOO_MANY_REQUESTS")
+        .with("max_concurrent_requests", self.max.to_string())
+        .into()
+    }
+}
+
+struct Permit(Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets in what [`Admission`] allows; the rest gets RESOURCE_EXHAUSTED with `RetryInfo`. A call counts until its answer
+/// has been sent to the end, or dropped.
+#[derive(Clone, Debug)]
+pub struct AdmissionLayer {
+    admission: Admission,
+    metrics: ServerMetrics,
+}
+
+impl AdmissionLayer {
+    /// Refusals are counted in `metrics`, and so are the calls in flight.
+    pub fn new(admission: Admission, metrics: ServerMetrics) -> Self {
+        Self { admission, metrics }
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = AdmissionService<S>;
+
+    fn layer(&self, inner: S) -> AdmissionService<S> {
+        AdmissionService {
+            inner,
+            admission: self.admission.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// See [`AdmissionLayer`].
+#[derive(Clone, Debug)]
+pub struct AdmissionService<S> {
+    inner: S,
+    admission: Admission,
+    metrics: ServerMetrics,
+}
+
+impl<S, B> Service<Request<B>> for AdmissionService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = AdmissionFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if is_exempt(request.uri().path()) {
+            return AdmissionFuture::new(Some(self.inner.call(request)), None, None);
+        }
+        match self.admission.enter() {
+            Some(permit) => {
+                self.metrics.entered();
+                let held = Held {
+                    _permit: permit,
+                    metrics: self.metrics.clone(),
+                };
+                AdmissionFuture::new(Some(self.inner.call(request)), Some(held), None)
+            }
+            None => {
+                self.metrics.refused("concurrency");
+                AdmissionFuture::new(None, None, Some(self.admission.refusal()))
+            }
+        }
+    }
+}
+
+struct Held {
+    _permit: Permit,
+    metrics: ServerMetrics,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.metrics.left();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`AdmissionService`].
+    pub struct AdmissionFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        held: Option<Held>,
+        refused: Option<Status>,
+    }
+}
+
+impl<F> AdmissionFuture<F> {
+    fn new(inner: Option<F>, held: Option<Held>, refused: Option<Status>) -> Self {
+        Self {
+            inner,
+            held,
+            refused,
+        }
+    }
+}
+
+impl<F, E> Future for AdmissionFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(status) = this.refused.take() {
+            return Poll::Ready(Ok(status.into_http()));
+        }
+        let Some(inner) = this.inner.as_pin_mut() else {
+            return Poll::Pending; // polled again after the refusal was handed out
+        };
+        let answer = ready!(inner.poll(cx));
+        let held = this.held.take();
+        Poll::Ready(answer.map(|response| match held {
+            Some(held) => {
+                watch(response, OnEnd::new(move |_| drop(held)), Span::none()).map(Body::new)
+            }
+            None => response,
+        }))
+    }
+}

@@ -1,0 +1,256 @@
+//! tonic's own errors, in the terms that clients are promised.
+//!
+//! tonic answers a message over the size limit with OUT_OF_RANGE and a message that cannot be decoded with INTERNAL,
+//! neither with details. Here they become RESOURCE_EXHAUSTED naming the limit, and INVALID_ARGUMENT naming the field.
+//! tonic gives such an error no type that reaches a layer, so they are recognised by code and text, in headers (an
+//! answer that is only an error) and in trailers (the end of a stream). A status with details is never touched: it was
+//! made by a handler. The tests go through a real tonic server, so a tonic release that words them anew fails there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+/// Gives tonic's own decoding errors the codes and details that motet promises.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorLayer;
+
+impl<S> Layer<S> for ErrorLayer {
+    type Service = ErrorService<S>;
+
+    fn layer(&self, inner: S) -> ErrorService<S> {
+        ErrorService { inner }
+    }
+}
+
+/// See [`ErrorLayer`].
+#[derive(Clone, Debug)]
+pub struct ErrorService<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for ErrorService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ErrorFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ErrorFuture {
+            path: request.uri().clone(),
+            inner: self.inner.call(request),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`ErrorService`].
+    pub struct ErrorFuture<F> {
+        #[pin]
+        inner: F,
+        path: http::Uri,
+    }
+}
+
+impl<F, E> Future for ErrorFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.inner.poll(cx).map_ok(|mut response| {
+            rewrite(response.headers_mut(), this.path.path());
+            if response.body().is_end_stream() {
+                return response;
+            }
+            response.map(|inner| Body::new(ErrorBody { inner }))
+        })
+    }
+}
+
+struct ErrorBody {
+    inner: Body,
+}
+
+impl HttpBody for ErrorBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner)
+            .poll_frame(cx)
+            .map_ok(|mut frame| {
+                if let Some(trailers) = frame.trailers_mut() {
+                    rewrite(trailers, "");
+                }
+                frame
+            })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn rewrite(headers: &mut HeaderMap, path: &str) {
+    // The common case, success, costs one look-up and one comparison.
+    match headers.get("grpc-status") {
+        Some(value) if value != "0" => {}
+        _ => return,
+    }
+    let Some(status) = crate::status::from_headers(headers) else {
+        return;
+    };
+    if !status.details().is_empty() {
+        return;
+    }
+    if let Some(better) = promised(&status, path) {
+        // A status that does not fit headers cannot come from the builders; if it did, tonic's stays.
+        let _ = better.add_header(headers);
+    }
+}
+
+/// What motet promises in place of one of tonic's own errors; nothing for any other error.
+fn promised(status: &Status, path: &str) -> Option<Status> {
+    let message = status.message();
+    match status.code() {
+        Code::OutOfRange => {
+            let sizes = message
+                .strip_prefix("Error, decoded message length too large: found ")
+                .or_else(|| {
+                    message.strip_prefix("Error, encoded message length too large: found ")
+                })?;
+            let (found, rest) = sizes.split_once(" bytes, the limit is: ")?;
+            let limit = rest.strip_suffix(" bytes")?;
+            Some(too_large(
+                format!("the message has {found} bytes, the limit is {limit} bytes"),
+                limit,
+            ))
+        }
+        Code::ResourceExhausted => {
+            let rest = message.strip_prefix("Error decompressing: size limit, of ")?;
+            let (limit, _) = rest.split_once(" bytes")?;
+            Some(too_large(
+                format!(
+                    "the message has more than {limit} bytes once decompressed, which is the limit"
+                ),
+                limit,
+            ))
+        }
+        Code::Internal => {
+            let what = message.strip_prefix("failed to decode Protobuf message: ")?;
+            let (field, description) = field_path(what);
+            let builder = crate::status::invalid_argument(
+                field,
+                format!("the bytes are not a valid message: {description}"),
+            );
+            Some(builder.reason("MALFORMED_MESSAGE").into())
+        }
+        Code::Unimplemented if message.is_empty() && !path.is_empty() => Some(
+            crate::status::StatusBuilder::new(
+                Code::Unimplemented,
+                "UNKNOWN_METHOD",
+                format!("this server has no method {path}; reflection lists those it has"),
+            )
+            .into(),
+        ),
+        _ => None,
+    }
+}
+
+fn too_large(message: String, limit: &str) -> Status {
+    crate::status::resource_exhausted(message, None)
+        .reason("MESSAGE_TOO_LARGE")
+        .with("max_message_bytes", limit)
+        .into()
+}
+
+/// Splits prost's `Inner.b: Outer.a: what is wrong` into the path `a.b` and the description. prost names the innermost
+/// field first.
+fn field_path(text: &str) -> (String, &str) {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    while let Some((head, tail)) = rest.split_once(": ") {
+        match head.split_once('.') {
+            Some((message, field)) if is_name(message) && is_name(field) => fields.push(field),
+            _ => break,
+        }
+        rest = tail;
+    }
+    fields.reverse();
+    let path = if fields.is_empty() {
+        "request".to_owned()
+    } else {
+        fields.join(".")
+    };
+    (path, rest)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_prost_messages() {
+        for (text, expected) in [
+            ("invalid varint", ("request", "invalid varint")),
+            (
+                "HealthCheckRequest.service: invalid string value: data is not UTF-8 encoded",
+                ("service", "invalid string value: data is not UTF-8 encoded"),
+            ),
+            (
+                "InferTensor.name: ModelInferRequest.inputs: invalid wire type: Varint (expected LengthDelimited)",
+                (
+                    "inputs.name",
+                    "invalid wire type: Varint (expected LengthDelimited)",
+                ),
+            ),
+            ("", ("request", "")),
+        ] {
+            let (path, rest) = field_path(text);
+            assert_eq!((path.as_str(), rest), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_of_handlers_stay_as_they_are() {
+        for status in [
+            Status::internal("failed to do something"),
+            Status::out_of_range("row 7 of 3"),
+            Status::unimplemented("not for this model"),
+            Status::resource_exhausted("queue full"),
+            crate::status::internal("failed to decode Protobuf message: x").build(),
+        ] {
+            let mut headers = HeaderMap::new();
+            status.add_header(&mut headers).expect("valid");
+            let before = headers.clone();
+            rewrite(&mut headers, "/a.B/C");
+            assert_eq!(headers, before);
+        }
+    }
+}

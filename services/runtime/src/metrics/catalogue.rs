@@ -1,0 +1,122 @@
+//! Every instrument, declared once. Instruments are made from these declarations and the page `docs/metrics.md` is
+//! written from them, so that name, unit, labels and description cannot drift apart.
+
+/// What an instrument does with the values given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum that only grows.
+    Counter,
+    /// A sum that goes up and down.
+    UpDownCounter,
+    /// The latest value.
+    Gauge,
+    /// How values are distributed, in buckets with these upper bounds.
+    Histogram(Buckets),
+}
+
+/// Upper bounds of a histogram's buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buckets {
+    /// Durations from 100 µs to 30 s, in seconds.
+    Seconds,
+    /// Rows of a batch.
+    Rows,
+    /// Tokens of a batch.
+    Tokens,
+}
+
+impl Buckets {
+    /// The bounds, ascending.
+    pub fn bounds(self) -> &'static [f64] {
+        match self {
+            Self::Seconds => &[
+                0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                1.0, 2.5, 5.0, 10.0, 30.0,
+            ],
+            Self::Rows => &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+            Self::Tokens => &[
+                16.0, 64.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 65536.0,
+            ],
+        }
+    }
+}
+
+/// The declaration of one instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct Instrument {
+    /// OpenTelemetry name, as OTLP carries it.
+    pub name: &'static str,
+    /// Name in Prometheus text (a histogram adds `_bucket`, `_sum` and `_count`).
+    pub prometheus: &'static str,
+    /// What it does with values.
+    pub kind: Kind,
+    /// Unit in UCUM notation; a unit in braces only annotates.
+    pub unit: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it measures.
+    pub description: &'static str,
+}
+
+macro_rules! instruments {
+    ($($id:ident: $kind:expr, $name:literal, $prometheus:literal, $unit:literal, [$($label:literal),*], $description:literal;)*) => {
+        $(
+            #[doc = $description]
+            pub const $id: Instrument = Instrument {
+                name: $name,
+                prometheus: $prometheus,
+                kind: $kind,
+                unit: $unit,
+                labels: &[$($label),*],
+                description: $description,
+            };
+        )*
+        /// Every instrument, in the order of the page.
+        pub const CATALOGUE: &[Instrument] = &[$($id),*];
+    };
+}
+
+instruments! {
+    PIPELINE_REQUESTS: Kind::Counter, "motet.pipeline.requests", "motet_pipeline_requests_total", "{request}", ["pipeline", "surface", "code"],
+        "Requests answered by a pipeline, by gRPC code; surface is typed or oip.";
+    PIPELINE_ERRORS: Kind::Counter, "motet.pipeline.errors", "motet_pipeline_errors_total", "{request}", ["pipeline", "surface", "code"],
+        "Requests that a pipeline answered with an error.";
+    PIPELINE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.pipeline.duration", "motet_pipeline_duration_seconds", "s", ["pipeline", "surface", "code"],
+        "Time from a request's arrival at a pipeline to its answer.";
+    NODE_REQUESTS: Kind::Counter, "motet.node.requests", "motet_node_requests_total", "{request}", ["pipeline", "node", "code"],
+        "Runs of a node, by gRPC code.";
+    NODE_ERRORS: Kind::Counter, "motet.node.errors", "motet_node_errors_total", "{request}", ["pipeline", "node", "code"],
+        "Runs of a node that failed.";
+    NODE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.node.duration", "motet_node_duration_seconds", "s", ["pipeline", "node", "code"],
+        "Time a node took, its calls included.";
+    MODEL_REQUESTS: Kind::Counter, "motet.model.requests", "motet_model_requests_total", "{request}", ["model", "code"],
+        "Requests answered by a model service, by gRPC code.";
+    MODEL_ERRORS: Kind::Counter, "motet.model.errors", "motet_model_errors_total", "{request}", ["model", "code"],
+        "Requests that a model service answered with an error.";
+    MODEL_DURATION: Kind::Histogram(Buckets::Seconds), "motet.model.duration", "motet_model_duration_seconds", "s", ["model", "code"],
+        "Time from a request's arrival at a model service to its answer.";
+    BATCH_ROWS: Kind::Histogram(Buckets::Rows), "motet.batch.rows", "motet_batch_rows", "{row}", ["model"],
+        "Rows in each batch that a model computed.";
+    BATCH_TOKENS: Kind::Histogram(Buckets::Tokens), "motet.batch.tokens", "motet_batch_tokens", "{token}", ["model"],
+        "Tokens in each batch that a model computed.";
+    BATCH_DURATION: Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds", "s", ["model"],
+        "Time a model computed on each batch.";
+    QUEUE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.queue.wait", "motet_queue_wait_seconds", "s", ["model"],
+        "Time a row waited in a model's queue before its batch began.";
+    QUEUE_DEPTH: Kind::Gauge, "motet.queue.depth", "motet_queue_depth", "{row}", ["model"],
+        "Rows waiting in a model's queue.";
+    QUEUE_REFUSED: Kind::Counter, "motet.queue.refused", "motet_queue_refused_total", "{row}", ["model", "reason"],
+        "Rows that a model's queue did not take.";
+    QUEUE_EXPIRED: Kind::Counter, "motet.queue.expired", "motet_queue_expired_total", "{row}", ["model"],
+        "Rows whose deadline passed while they waited.";
+    QUEUE_CANCELLED: Kind::Counter, "motet.queue.cancelled", "motet_queue_cancelled_total", "{row}", ["model"],
+        "Rows whose caller went away while they waited.";
+    SERVER_IN_FLIGHT: Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight", "{request}", [],
+        "Calls in flight on the gRPC port; health and reflection do not count.";
+    SERVER_REFUSED: Kind::Counter, "motet.server.refused", "motet_server_refused_total", "{request}", ["reason"],
+        "Calls refused before they reached a handler.";
+    BUILD_INFO: Kind::Gauge, "motet.build.info", "motet_build_info", "", ["service", "version"],
+        "Always 1; its labels say what is running.";
+    PROCESS_MEMORY: Kind::Gauge, "motet.process.memory", "motet_process_memory_bytes", "By", [],
+        "Resident memory of the process (Linux only).";
+}

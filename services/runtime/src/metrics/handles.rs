@@ -1,0 +1,148 @@
+//! What records: one handle for each pipeline, node, model and server, made once and kept.
+//!
+//! A handle holds its label sets ready, so recording allocates nothing: it is a hash of the labels, a look-up and an
+//! atomic addition for each instrument.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
+use opentelemetry::{KeyValue, Value};
+use tonic::Code;
+
+use crate::status::code_name;
+
+/// Number of gRPC codes; they are 0 to 16.
+const CODES: i32 = 17;
+
+/// The three instruments that every kind of call has.
+#[derive(Clone, Debug)]
+pub(super) struct CallInstruments {
+    pub(super) requests: Counter<u64>,
+    pub(super) errors: Counter<u64>,
+    pub(super) duration: Histogram<f64>,
+}
+
+/// Counts and times calls under fixed labels.
+#[derive(Clone, Debug)]
+pub struct CallMetrics {
+    instruments: CallInstruments,
+    by_code: Arc<[Box<[KeyValue]>]>,
+}
+
+impl CallMetrics {
+    pub(super) fn new(instruments: &CallInstruments, labels: &[(&'static str, &str)]) -> Self {
+        let fixed: Vec<_> = labels
+            .iter()
+            .map(|(key, value)| KeyValue::new(*key, Value::from(Arc::<str>::from(*value))))
+            .collect();
+        let by_code = (0..CODES).map(|code| {
+            let name = code_name(Code::from_i32(code));
+            let labels = fixed.iter().cloned().chain([KeyValue::new("code", name)]);
+            labels.collect()
+        });
+        Self {
+            instruments: instruments.clone(),
+            by_code: by_code.collect(),
+        }
+    }
+
+    /// A call has ended with this code after this time.
+    pub fn record(&self, code: Code, elapsed: Duration) {
+        let labels = &self.by_code[code as usize];
+        self.instruments.requests.add(1, labels);
+        if code != Code::Ok {
+            self.instruments.errors.add(1, labels);
+        }
+        self.instruments
+            .duration
+            .record(elapsed.as_secs_f64(), labels);
+    }
+}
+
+/// Instruments of a model's batches and queue.
+#[derive(Clone, Debug)]
+pub(super) struct BatchInstruments {
+    pub(super) rows: Histogram<u64>,
+    pub(super) tokens: Histogram<u64>,
+    pub(super) duration: Histogram<f64>,
+    pub(super) wait: Histogram<f64>,
+    pub(super) depth: Gauge<u64>,
+    pub(super) refused: Counter<u64>,
+    pub(super) expired: Counter<u64>,
+    pub(super) cancelled: Counter<u64>,
+}
+
+/// Records what a model service does.
+#[derive(Clone, Debug)]
+pub struct ModelMetrics {
+    pub(super) calls: CallMetrics,
+    pub(super) batches: BatchInstruments,
+    pub(super) labels: Arc<[KeyValue]>,
+}
+
+impl ModelMetrics {
+    /// A request to the model has ended with this code after this time.
+    pub fn request(&self, code: Code, elapsed: Duration) {
+        self.calls.record(code, elapsed);
+    }
+
+    /// A batch of these rows and tokens was computed in this time.
+    pub fn batch(&self, rows: usize, tokens: usize, compute: Duration) {
+        self.batches.rows.record(rows as u64, &self.labels);
+        self.batches.tokens.record(tokens as u64, &self.labels);
+        self.batches
+            .duration
+            .record(compute.as_secs_f64(), &self.labels);
+    }
+
+    /// A row waited this long for its batch.
+    pub fn queue_wait(&self, wait: Duration) {
+        self.batches.wait.record(wait.as_secs_f64(), &self.labels);
+    }
+
+    /// This many rows wait now.
+    pub fn queue_depth(&self, rows: usize) {
+        self.batches.depth.record(rows as u64, &self.labels);
+    }
+
+    /// The queue did not take rows; `reason` is a constant such as `queue_full`.
+    pub fn refused(&self, reason: &'static str, rows: usize) {
+        let labels = [self.labels[0].clone(), KeyValue::new("reason", reason)];
+        self.batches.refused.add(rows as u64, &labels);
+    }
+
+    /// Rows came to their deadline while they waited.
+    pub fn expired(&self, rows: usize) {
+        self.batches.expired.add(rows as u64, &self.labels);
+    }
+
+    /// Rows were given up by their caller while they waited.
+    pub fn cancelled(&self, rows: usize) {
+        self.batches.cancelled.add(rows as u64, &self.labels);
+    }
+}
+
+/// Records what a gRPC port does before any handler.
+#[derive(Clone, Debug)]
+pub struct ServerMetrics {
+    pub(super) in_flight: UpDownCounter<i64>,
+    pub(super) refused: Counter<u64>,
+}
+
+impl ServerMetrics {
+    /// A call came in.
+    pub fn entered(&self) {
+        self.in_flight.add(1, &[]);
+    }
+
+    /// A call that came in is over.
+    pub fn left(&self) {
+        self.in_flight.add(-1, &[]);
+    }
+
+    /// A call was refused; `reason` is a constant such as `concurrency`.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Metrics: OpenTelemetry instruments, read as Prometheus text and, when asked for, sent by OTLP.
+//!
+//! Nothing is global: a process makes one [`Metrics`] and hands it around, tests make as many as they like.
+
+pub mod catalogue;
+mod handles;
+mod page;
+mod process;
+
+use std::sync::Arc;
+
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
+use prometheus::{Registry, TextEncoder};
+
+use catalogue::{Instrument, Kind};
+use handles::{BatchInstruments, CallInstruments};
+pub use handles::{CallMetrics, ModelMetrics, ServerMetrics};
+pub use page::page;
+
+use crate::telemetry::{self, TelemetryError};
+
+/// Why the metrics of a process cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The Prometheus exporter could not be set up.
+    #[error("cannot set up metrics: {0}")]
+    Setup(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// The Prometheus text could not be written.
+    #[error("cannot write metrics: {0}")]
+    Render(#[from] prometheus::Error),
+    /// The OTLP exporter that the environment asks for cannot be made.
+    #[error(transparent)]
+    Export(#[from] TelemetryError),
+}
+
+/// The instruments of one process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    provider: SdkMeterProvider,
+    registry: Registry,
+    pipelines: CallInstruments,
+    nodes: CallInstruments,
+    models: CallInstruments,
+    batches: BatchInstruments,
+    server: ServerMetrics,
+}
+
+impl Metrics {
+    /// Metrics for Prometheus only; `service` is the name of the process in `motet_build_info`.
+    ///
+    /// # Errors
+    /// When the exporter cannot be set up.
+    pub fn new(service: &str) -> Result<Self, MetricsError> {
+        Self::build(service, SdkMeterProvider::builder())
+    }
+
+    /// As [`Metrics::new`], and by OTLP where the standard `OTEL_*` variables ask for it. Needs a tokio runtime then.
+    ///
+    /// # Errors
+    /// When an exporter cannot be set up.
+    pub fn from_env(service: &str) -> Result<Self, MetricsError> {
+        let builder = SdkMeterProvider::builder().with_resource(telemetry::resource(service));
+        Self::build(service, telemetry::with_otlp_metrics(builder)?)
+    }
+
+    fn build(service: &str, builder: MeterProviderBuilder) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()?;
+        let provider = builder.with_reader(exporter).build();
+        let meter = provider.meter("motet");
+        let calls = |requests, errors, duration| CallInstruments {
+            requests: counter(&meter, requests),
+            errors: counter(&meter, errors),
+            duration: seconds(&meter, duration),
+        };
+        use catalogue as c;
+        let inner = Inner {
+            pipelines: calls(
+                c::PIPELINE_REQUESTS,
+                c::PIPELINE_ERRORS,
+                c::PIPELINE_DURATION,
+            ),
+            nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION),
+            models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION),
+            batches: BatchInstruments {
+                rows: counts(&meter, c::BATCH_ROWS),
+                tokens: counts(&meter, c::BATCH_TOKENS),
+                duration: seconds(&meter, c::BATCH_DURATION),
+                wait: seconds(&meter, c::QUEUE_WAIT),
+                depth: gauge(&meter, c::QUEUE_DEPTH),
+                refused: counter(&meter, c::QUEUE_REFUSED),
+                expired: counter(&meter, c::QUEUE_EXPIRED),
+                cancelled: counter(&meter, c::QUEUE_CANCELLED),
+            },
+            server: ServerMetrics {
+                in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
+                refused: counter(&meter, c::SERVER_REFUSED),
+            },
+            provider,
+            registry,
+        };
+        gauge(&meter, c::BUILD_INFO).record(
+            1,
+            &[
+                KeyValue::new("service", service.to_owned()),
+                KeyValue::new("version", env!("CARGO_PKG_VERSION")),
+            ],
+        );
+        observe_memory(&meter);
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The handle for requests to one pipeline through one surface (`typed`, `oip`).
+    pub fn pipeline(&self, pipeline: &str, surface: &str) -> CallMetrics {
+        CallMetrics::new(
+            &self.0.pipelines,
+            &[("pipeline", pipeline), ("surface", surface)],
+        )
+    }
+
+    /// The handle for one node of a pipeline.
+    pub fn node(&self, pipeline: &str, node: &str) -> CallMetrics {
+        CallMetrics::new(&self.0.nodes, &[("pipeline", pipeline), ("node", node)])
+    }
+
+    /// The handle for one model.
+    pub fn model(&self, model: &str) -> ModelMetrics {
+        ModelMetrics {
+            calls: CallMetrics::new(&self.0.models, &[("model", model)]),
+            batches: self.0.batches.clone(),
+            labels: [KeyValue::new("model", Value::from(Arc::<str>::from(model)))].into(),
+        }
+    }
+
+    /// The handle for the gRPC port.
+    pub fn server(&self) -> ServerMetrics {
+        self.0.server.clone()
+    }
+
+    /// Everything as Prometheus text.
+    ///
+    /// # Errors
+    /// When an instrument holds what Prometheus text cannot say.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.0.registry.gather())?)
+    }
+
+    /// Sends what an OTLP reader still holds, and stops it. Blocks for as long as that takes.
+    pub fn shutdown(&self) {
+        if let Err(error) = self.0.provider.shutdown() {
+            tracing::warn!(%error, "the last metrics could not be sent");
+        }
+    }
+}
+
+fn counter(meter: &Meter, instrument: Instrument) -> Counter<u64> {
+    meter
+        .u64_counter(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .build()
+}
+
+fn up_down(meter: &Meter, instrument: Instrument) -> UpDownCounter<i64> {
+    meter
+        .i64_up_down_counter(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .build()
+}
+
+fn gauge(meter: &Meter, instrument: Instrument) -> Gauge<u64> {
+    meter
+        .u64_gauge(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .build()
+}
+
+fn bounds(instrument: Instrument) -> Vec<f64> {
+    match instrument.kind {
+        Kind::Histogram(buckets) => buckets.bounds().to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn seconds(meter: &Meter, instrument: Instrument) -> Histogram<f64> {
+    meter
+        .f64_histogram(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .with_boundaries(bounds(instrument))
+        .build()
+}
+
+fn counts(meter: &Meter, instrument: Instrument) -> Histogram<u64> {
+    meter
+        .u64_histogram(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .with_boundaries(bounds(instrument))
+        .build()
+}
+
+fn observe_memory(meter: &Meter) {
+    let memory = catalogue::PROCESS_MEMORY;
+    // The provider keeps the callback; the handle itself is not needed.
+    let _ = meter
+        .u64_observable_gauge(memory.name)
+        .with_unit(memory.unit)
+        .with_description(memory.description)
+        .with_callback(|observer| {
+            if let Some(bytes) = process::resident_bytes() {
+                observer.observe(bytes, &[]);
+            }
+        })
+        .build();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::catalogue::{Buckets, CATALOGUE, Kind};
+use super::*;
+
+fn all_used() -> Metrics {
+    let metrics = Metrics::new("test").expect("no environment is needed");
+    let ms = Duration::from_millis;
+    metrics.pipeline("rag", "typed").record(Code::Ok, ms(3));
+    metrics
+        .pipeline("rag", "typed")
+        .record(Code::DeadlineExceeded, ms(3000));
+    metrics.node("rag", "near").record(Code::Internal, ms(1));
+    let model = metrics.model("minilm");
+    model.request(Code::InvalidArgument, ms(5));
+    model.batch(7, 300, ms(12));
+    model.queue_wait(Duration::from_micros(150));
+    model.queue_depth(4);
+    model.refused("queue_full", 2);
+    model.expired(3);
+    model.cancelled(5);
+    metrics.server().entered();
+    metrics.server().entered();
+    metrics.server().left();
+    metrics.server().refused("concurrency");
+    metrics
+}
+
+#[test]
+fn the_text_holds_what_was_recorded() {
+    let text = all_used().render().expect("valid text");
+    for line in [
+        r#"motet_pipeline_requests_total{code="OK",pipeline="rag",surface="typed"} 1"#,
+        r#"motet_pipeline_requests_total{code="DEADLINE_EXCEEDED",pipeline="rag",surface="typed"} 1"#,
+        r#"motet_pipeline_errors_total{code="DEADLINE_EXCEEDED",pipeline="rag",surface="typed"} 1"#,
+        r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.0025"} 0"#,
+        r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.005"} 1"#,
+        r#"motet_node_errors_total{code="INTERNAL",node="near",pipeline="rag"} 1"#,
+        r#"motet_model_requests_total{code="INVALID_ARGUMENT",model="minilm"} 1"#,
+        r#"motet_batch_rows_bucket{model="minilm",le="4"} 0"#,
+        r#"motet_batch_rows_bucket{model="minilm",le="8"} 1"#,
+        r#"motet_batch_tokens_sum{model="minilm"} 300"#,
+        r#"motet_queue_wait_seconds_bucket{model="minilm",le="0.0001"} 0"#,
+        r#"motet_queue_depth{model="minilm"} 4"#,
+        r#"motet_queue_refused_total{model="minilm",reason="queue_full"} 2"#,
+        r#"motet_queue_expired_total{model="minilm"} 3"#,
+        r#"motet_queue_cancelled_total{model="minilm"} 5"#,
+        "motet_server_in_flight 1",
+        r#"motet_server_refused_total{reason="concurrency"} 1"#,
+        r#"motet_build_info{service="test",version=""#,
+    ] {
+        assert!(
+            text.lines().any(|have| have.starts_with(line)),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(!text.contains(r#"errors_total{code="OK""#));
+}
+
+#[test]
+fn every_declared_name_label_and_description_is_the_exported_one() {
+    let families = all_used().0.registry.gather();
+    let exported: BTreeSet<_> = families.iter().map(|f| f.name().to_owned()).collect();
+    let declared: BTreeSet<_> = CATALOGUE.iter().map(|i| i.prometheus.to_owned()).collect();
+    assert_eq!(exported, declared);
+    for family in &families {
+        let instrument = CATALOGUE
+            .iter()
+            .find(|i| i.prometheus == family.name())
+            .expect("declared");
+        assert_eq!(family.help(), instrument.description);
+        for metric in family.get_metric() {
+            let labels: BTreeSet<_> = metric.get_label().iter().map(|l| l.name()).collect();
+            let expected: BTreeSet<_> = instrument.labels.iter().copied().collect();
+            assert_eq!(labels, expected, "{}", instrument.name);
+        }
+        if let Kind::Histogram(buckets) = instrument.kind {
+            let bounds: Vec<_> = family.get_metric()[0]
+                .get_histogram()
+                .get_bucket()
+                .iter()
+                .map(|b| b.upper_bound())
+                .filter(|b| b.is_finite())
+                .collect();
+            assert_eq!(bounds, buckets.bounds());
+        }
+    }
+    for buckets in [Buckets::Seconds, Buckets::Rows, Buckets::Tokens] {
+        assert!(buckets.bounds().is_sorted());
+    }
+}
+
+#[test]
+fn two_sets_of_metrics_in_one_process_do_not_mix() {
+    let (one, two) = (
+        Metrics::new("one").expect("ok"),
+        Metrics::new("two").expect("ok"),
+    );
+    one.model("m").expired(1);
+    assert!(
+        !two.render()
+            .expect("valid text")
+            .contains("motet_queue_expired_total")
+    );
+}
+
+#[test]
+fn the_page_is_written_from_the_catalogue() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, page()).expect("the page can be written");
+    }
+    let held = std::fs::read_to_string(path).expect("the page is there");
+    assert_eq!(held, page(), "write it anew with UPDATE_DOCS=1");
+}

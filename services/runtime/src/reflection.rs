@@ -1,0 +1,37 @@
+//! Server reflection, v1 and v1alpha, over descriptor sets that are known at run time.
+//!
+//! tonic-reflection indexes services, methods, messages, fields and enums as symbols, which clients such as grpcurl and
+//! ghz look up. It cannot change once built: build anew and swap the routes ([`crate::routes::LiveRoutes::set`]).
+
+use tonic::service::Routes;
+use tonic_reflection::server::Builder;
+
+/// A descriptor set that reflection cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[error("a descriptor set cannot be served by reflection: {0}")]
+pub struct ReflectionError(#[from] tonic_reflection::server::Error);
+
+/// Adds both reflection services to `routes`, for the encoded `FileDescriptorSet`s given (a file that is in several of
+/// them counts once) and for reflection itself.
+///
+/// # Errors
+/// When a set does not decode, or a descriptor in it has no name.
+pub fn add(
+    routes: Routes,
+    descriptor_sets: &[impl AsRef<[u8]>],
+) -> Result<Routes, ReflectionError> {
+    let builder = || {
+        descriptor_sets
+            .iter()
+            .fold(Builder::configure(), |builder, set| {
+                builder.register_encoded_file_descriptor_set(set.as_ref())
+            })
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
+    };
+    let v1 = builder().build_v1()?;
+    let v1alpha = builder().build_v1alpha()?;
+    Ok(routes.add_service(v1).add_service(v1alpha))
+}

@@ -1,0 +1,282 @@
+//! gRPC errors: the one place that makes them, with `google.rpc` details that a program can act on.
+//!
+//! Every error carries an `ErrorInfo` of domain `motet` whose reason is a constant in UPPER_SNAKE_CASE and whose
+//! metadata names what was involved (`pipeline`, `node`, `model`, ...). Bad input adds a `BadRequest` with one violation
+//! for each field; overload adds a `RetryInfo`.
+//!
+//! An error travels in HTTP/2 headers, and clients refuse header lists of more than a few KiB: texts and lists are cut
+//! to the limits below, so that a bad request with a thousand mistakes still arrives as an error that can be read.
+
+mod read;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message;
+use prost_types::Any;
+use tonic::{Code, Status};
+use tonic_types::pb;
+use tonic_types::pb::bad_request::FieldViolation;
+
+pub(crate) use read::from_headers;
+pub use read::{Details, annotate, prefixed, read};
+
+/// The `ErrorInfo` domain of every error that motet makes.
+pub const DOMAIN: &str = "motet";
+/// Longest message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 768;
+/// Longest description of one field's mistake, and longest metadata value, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 200;
+/// Most field violations in one error; the rest are counted in a last one.
+pub const VIOLATIONS_MAX: usize = 12;
+
+const TYPE_ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+const TYPE_BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+const TYPE_RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
+/// An error under construction. Turns into a [`Status`] with `into()` or [`StatusBuilder::build`].
+#[derive(Clone, Debug)]
+#[must_use = "an error that is not returned is lost"]
+pub struct StatusBuilder {
+    code: Code,
+    reason: Cow<'static, str>,
+    message: String,
+    violations: Vec<FieldViolation>,
+    retry_after: Option<Duration>,
+    metadata: HashMap<String, String>,
+}
+
+impl StatusBuilder {
+    /// An error of this code; `reason` is a constant in UPPER_SNAKE_CASE that tells this cause from others.
+    pub fn new(
+        code: Code,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            message: message.into(),
+            violations: Vec::new(),
+            retry_after: None,
+            metadata: HashMap::new(),
+        }
+    }
+
+    /// Replaces the code.
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Replaces the reason.
+    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+
+    /// Names a field of the request and what is wrong with it.
+    pub fn field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
+        self.violations.push(FieldViolation {
+            field: field.into(),
+            description: cut(description.into(), DESCRIPTION_BYTES_MAX),
+            ..FieldViolation::default()
+        });
+        self
+    }
+
+    /// Tells the caller when a retry may work.
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds a metadata entry, such as the limit that was exceeded.
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata
+            .insert(key.into(), cut(value.into(), DESCRIPTION_BYTES_MAX));
+        self
+    }
+
+    /// Names the pipeline.
+    pub fn pipeline(self, name: impl Into<String>) -> Self {
+        self.with("pipeline", name)
+    }
+
+    /// Names the node of the pipeline.
+    pub fn node(self, name: impl Into<String>) -> Self {
+        self.with("node", name)
+    }
+
+    /// Names the model.
+    pub fn model(self, name: impl Into<String>) -> Self {
+        self.with("model", name)
+    }
+
+    /// The finished status.
+    pub fn build(mut self) -> Status {
+        let message = cut(self.message, MESSAGE_BYTES_MAX);
+        let mut details = vec![any(
+            TYPE_ERROR_INFO,
+            &pb::ErrorInfo {
+                reason: self.reason.into_owned(),
+                domain: DOMAIN.to_owned(),
+                metadata: self.metadata,
+            },
+        )];
+        if !self.violations.is_empty() {
+            let all = self.violations.len();
+            if all > VIOLATIONS_MAX {
+                self.violations.truncate(VIOLATIONS_MAX - 1);
+                self.violations.push(FieldViolation {
+                    description: format!("and {} more", all - VIOLATIONS_MAX + 1),
+                    ..FieldViolation::default()
+                });
+            }
+            details.push(any(
+                TYPE_BAD_REQUEST,
+                &pb::BadRequest {
+                    field_violations: self.violations,
+                },
+            ));
+        }
+        if let Some(delay) = self.retry_after {
+            details.push(any(
+                TYPE_RETRY_INFO,
+                &pb::RetryInfo {
+                    retry_delay: prost_types::Duration::try_from(delay).ok(),
+                },
+            ));
+        }
+        assemble(self.code, message, details)
+    }
+}
+
+impl From<StatusBuilder> for Status {
+    fn from(builder: StatusBuilder) -> Self {
+        builder.build()
+    }
+}
+
+/// The caller sent something wrong in `field`. The message names the field.
+pub fn invalid_argument(field: impl Into<String>, description: impl Into<String>) -> StatusBuilder {
+    let (field, description) = (field.into(), description.into());
+    let message = format!("{field}: {description}");
+    StatusBuilder::new(Code::InvalidArgument, "INVALID_ARGUMENT", message).field(field, description)
+}
+
+/// The caller made these mistakes, as pairs of field and description. The message lists them.
+pub fn invalid_arguments<F, D>(mistakes: impl IntoIterator<Item = (F, D)>) -> StatusBuilder
+where
+    F: Into<String>,
+    D: Into<String>,
+{
+    let empty = StatusBuilder::new(Code::InvalidArgument, "INVALID_ARGUMENT", "");
+    let mut builder = mistakes
+        .into_iter()
+        .fold(empty, |builder, (field, description)| {
+            builder.field(field, description)
+        });
+    let listed: Vec<_> = builder
+        .violations
+        .iter()
+        .map(|violation| format!("{}: {}", violation.field, violation.description))
+        .collect();
+    builder.message = listed.join("; ");
+    builder
+}
+
+/// A limit is exceeded; `retry_after` says when it may be different (nothing where a retry cannot help).
+pub fn resource_exhausted(
+    message: impl Into<String>,
+    retry_after: Option<Duration>,
+) -> StatusBuilder {
+    let mut builder = StatusBuilder::new(Code::ResourceExhausted, "RESOURCE_EXHAUSTED", message);
+    builder.retry_after = retry_after;
+    builder
+}
+
+/// The answer is late, or would be.
+pub fn deadline_exceeded(message: impl Into<String>) -> StatusBuilder {
+    StatusBuilder::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+}
+
+/// There is no such thing here: `kind` is what it is (`pipeline`, `model`), `name` how it was called.
+pub fn not_found(kind: &'static str, name: impl Into<String>) -> StatusBuilder {
+    let name = cut(name.into(), DESCRIPTION_BYTES_MAX);
+    StatusBuilder::new(
+        Code::NotFound,
+        format!("{}_NOT_FOUND", kind.to_ascii_uppercase()),
+        format!("there is no {kind} {name:?} here"),
+    )
+    .with(kind, name)
+}
+
+/// Something that this call needs does not answer.
+pub fn unavailable(message: impl Into<String>) -> StatusBuilder {
+    StatusBuilder::new(Code::Unavailable, "UNAVAILABLE", message)
+}
+
+/// The request is fine, but the server is not in a state to serve it (a model that is not loaded).
+pub fn failed_precondition(message: impl Into<String>) -> StatusBuilder {
+    StatusBuilder::new(Code::FailedPrecondition, "FAILED_PRECONDITION", message)
+}
+
+/// The server failed by its own fault.
+pub fn internal(message: impl Into<String>) -> StatusBuilder {
+    StatusBuilder::new(Code::Internal, "INTERNAL", message)
+}
+
+/// The name of a code as the gRPC documents write it, `DEADLINE_EXCEEDED`.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn any(type_url: &str, message: &impl Message) -> Any {
+    Any {
+        type_url: type_url.to_owned(),
+        value: message.encode_to_vec(),
+    }
+}
+
+fn assemble(code: Code, message: String, details: Vec<Any>) -> Status {
+    let encoded = pb::Status {
+        code: code as i32,
+        message: message.clone(),
+        details,
+    }
+    .encode_to_vec();
+    Status::with_details(code, message, encoded.into())
+}
+
+/// `text` cut at a character border to at most `limit` bytes, with a mark where it was cut.
+fn cut(mut text: String, limit: usize) -> String {
+    const MARK: &str = "...";
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Logs and traces of a process.
+//!
+//! Logs go to stderr. Traces go where the standard `OTEL_*` variables say, by OTLP over gRPC; without them nothing is
+//! exported, but `traceparent` still passes through and log lines carry the trace id.
+
+mod export;
+mod logs;
+pub mod propagate;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::MeterProviderBuilder;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+pub use logs::LogFormat;
+
+/// Log levels without `RUST_LOG`.
+const DEFAULT_LEVELS: &str = "warn,motet=info";
+
+/// How a process logs and traces.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `service.name` of what is exported, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name it.
+    pub service_name: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Why telemetry cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` cannot be read.
+    #[error("RUST_LOG is not valid: {0} (an example: RUST_LOG=warn,motet=debug)")]
+    Levels(#[from] tracing_subscriber::filter::ParseError),
+    /// The OTLP exporter that the environment asks for cannot be made.
+    #[error("cannot export to OTLP as the OTEL_* variables ask: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The environment asks for something that this build does not do.
+    #[error("{variable}={value} is not supported: {supported}")]
+    Unsupported {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be.
+        supported: &'static str,
+    },
+    /// Something in this process has set up logging already.
+    #[error("logging is already set up in this process")]
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Holds the exporter. Call [`Telemetry::shutdown`] at the end, or the last spans are lost.
+#[must_use = "spans are exported while this lives"]
+#[derive(Debug)]
+pub struct Telemetry {
+    provider: SdkTracerProvider,
+}
+
+/// Sets up logs and traces for the process. Call it once, inside the tokio runtime.
+///
+/// # Errors
+/// When `RUST_LOG` or the `OTEL_*` variables cannot be followed, or logging is already set up.
+pub fn init(options: &Options) -> Result<Telemetry, TelemetryError> {
+    let levels = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let levels = if levels.trim().is_empty() {
+        DEFAULT_LEVELS
+    } else {
+        &levels
+    };
+    let filter = EnvFilter::try_new(levels)?;
+    let telemetry = Telemetry::from_env(&options.service_name)?;
+    Registry::default()
+        .with(telemetry.layer())
+        .with(logs::layer(options.log_format, std::io::stderr).with_filter(filter))
+        .try_init()?;
+    Ok(telemetry)
+}
+
+impl Telemetry {
+    /// Traces as the environment asks, without touching the process's logging: for [`Telemetry::layer`].
+    ///
+    /// # Errors
+    /// When the `OTEL_*` variables cannot be followed.
+    pub fn from_env(service_name: &str) -> Result<Self, TelemetryError> {
+        let mut builder = SdkTracerProvider::builder().with_resource(resource(service_name));
+        if let Some(exporter) = export::spans()? {
+            builder = builder.with_batch_exporter(exporter);
+        } else if std::env::var_os("OTEL_TRACES_SAMPLER").is_none() {
+            // With no exporter nothing is worth recording. Deciding by the parent alone keeps the caller's own choice
+            // in the traceparent that goes on to the next hop.
+            builder = builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
+        }
+        Ok(Self::from_provider(builder.build()))
+    }
+
+    /// Traces through this provider (a test's exporter).
+    pub fn from_provider(provider: SdkTracerProvider) -> Self {
+        Self { provider }
+    }
+
+    /// The layer that turns motet's spans of level INFO and above into OpenTelemetry spans. Spans of other crates are
+    /// left out: they are many, and the exporter's own would trace themselves.
+    pub fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("motet"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(Targets::new().with_target("motet", LevelFilter::INFO))
+    }
+
+    /// Sends what is still to be sent. Waits up to the exporter's own limit (`OTEL_BSP_EXPORT_TIMEOUT`).
+    pub async fn shutdown(self) {
+        let provider = self.provider;
+        // The exporter blocks its caller, and needs this runtime meanwhile.
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last spans could not be sent"),
+            Err(error) => tracing::warn!(%error, "the span exporter failed"),
+        }
+    }
+}
+
+/// What describes this process in what it exports.
+pub(crate) fn resource(service_name: &str) -> Resource {
+    let from_env = Resource::builder().build();
+    let named = from_env
+        .get(&"service.name".into())
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    if named {
+        return from_env;
+    }
+    Resource::builder()
+        .with_service_name(service_name.to_owned())
+        .build()
+}
+
+/// Adds an OTLP reader where the environment asks for one.
+pub(crate) fn with_otlp_metrics(
+    builder: MeterProviderBuilder,
+) -> Result<MeterProviderBuilder, TelemetryError> {
+    Ok(match export::metrics()? {
+        Some(exporter) => builder.with_periodic_exporter(exporter),
+        None => builder,
+    })
+}
