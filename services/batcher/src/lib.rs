@@ -1,1 +1,30 @@
-//! placeholder
+//! Groups rows from different callers into one forward pass, and decides at every moment an executor is free whether to run now or to wait a
+//! little for company.
+//!
+//! [`Scheduler`] is the batcher without its clock, threads and channels: events in, decisions out, the same each time. [`Batcher`] runs it: a thread for
+//! each executor and a future for each call.
+
+mod bisection;
+mod cost;
+mod driver;
+mod formation;
+mod memory;
+mod options;
+mod policy;
+mod queue;
+mod row;
+mod scheduler;
+mod stats;
+mod time;
+
+pub use cost::{CostModel, Measurement};
+pub use driver::{
+    BatchError, BatchRan, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver,
+    Observer, Refused, Ride, RowError, SpawnError,
+};
+pub use options::{Layout, OptionProblem, Options};
+pub use policy::Policy;
+pub use row::{Arrival, BatchId, CallId, Priority, Row, RowId, Ticket};
+pub use scheduler::{Batch, Cause, Decision, Outcome, Refusal, Scheduler, Verdict};
+pub use stats::{BatchTotals, RefusedRows, Stats};
+pub use time::Time;

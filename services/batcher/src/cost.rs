@@ -1,0 +1,369 @@
+//! How long a batch takes: `t(tokens) = a + b * tokens`, learnt from every batch that ran.
+//!
+//! Least squares with forgetting (Plackett 1950; Ljung, *System Identification*, ch. 11), on relative errors, so that short and long batches weigh
+//! alike. Live batches may all have one size, which says nothing about the slope; two pseudo-measurements far apart (anchors), taken
+//! from calibration and following the general drift, keep the fit determined. Single outliers are clipped; a lasting shift is followed within four batches.
+
+use std::time::Duration;
+
+/// Forgetting per batch: the last 50 batches decide.
+const FORGETTING: f64 = 0.98;
+/// Token counts of the two anchors.
+const ANCHOR_TOKENS: [f64; 2] = [16.0, 4096.0];
+/// Weight of a calibrated anchor against one batch.
+const ANCHOR_WEIGHT: f64 = 1.0;
+/// Weight of an anchor guessed from the first batch; it is forgotten, down to what keeps the fit determined.
+const GUESS_WEIGHT: [f64; 2] = [0.1, 1e-4];
+/// How fast the anchors follow what is measured.
+const DRIFT_RATE: f64 = 0.03;
+/// An error above this many times the usual one is an outlier.
+const OUTLIER: f64 = 4.0;
+/// The usual relative error is never taken to be smaller.
+const ERROR_MIN: f64 = 0.03;
+/// How fast the usual error is learnt.
+const ERROR_RATE: f64 = 0.05;
+/// Outliers of one sign in a row that are a shift.
+const SHIFT_AFTER: usize = 4;
+/// The safe estimate covers this quantile of the batches.
+const SAFE_QUANTILE: f64 = 0.95;
+/// Step of the running quantile (stochastic approximation, Robbins and Monro 1951).
+const SAFE_STEP: f64 = 0.05;
+/// The safe estimate is at most this many times the expected one.
+const SAFE_MAX: f64 = 3.0;
+/// Shortest duration believed, in seconds.
+const SECONDS_MIN: f64 = 1e-9;
+
+/// One timed run of an executor, from warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Rows in the run.
+    pub rows: usize,
+    /// Tokens the run computed: the sum of its rows, or rows x longest where the executor pads.
+    pub tokens: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Sums of a weighted least squares fit of `y = a + b x`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    w: f64,
+    x: f64,
+    xx: f64,
+    y: f64,
+    xy: f64,
+}
+
+impl Sums {
+    fn add(&mut self, x: f64, y: f64, weight: f64) {
+        self.w += weight;
+        self.x += weight * x;
+        self.xx += weight * x * x;
+        self.y += weight * y;
+        self.xy += weight * x * y;
+    }
+
+    fn forget(&mut self) {
+        for sum in [
+            &mut self.w,
+            &mut self.x,
+            &mut self.xx,
+            &mut self.y,
+            &mut self.xy,
+        ] {
+            *sum *= FORGETTING;
+        }
+    }
+
+    /// As if every duration and prediction so far had been `ratio` times as long (weights are 1 / predicted^2).
+    fn rescale(&mut self, ratio: f64) {
+        for sum in [&mut self.w, &mut self.x, &mut self.xx] {
+            *sum /= ratio * ratio;
+        }
+        for sum in [&mut self.y, &mut self.xy] {
+            *sum /= ratio;
+        }
+    }
+
+    /// The best `a, b >= 0`.
+    fn fit(&self) -> Option<(f64, f64)> {
+        let determinant = self.w * self.xx - self.x * self.x;
+        let (mut a, mut b) = if determinant > 1e-9 * self.w * self.xx {
+            let b = (self.w * self.xy - self.x * self.y) / determinant;
+            ((self.y - b * self.x) / self.w, b)
+        } else {
+            (0.0, self.xy / self.xx)
+        };
+        if b < 0.0 {
+            (a, b) = (self.y / self.w, 0.0);
+        } else if a < 0.0 {
+            (a, b) = (0.0, self.xy / self.xx);
+        }
+        (a.is_finite() && b.is_finite() && a + b > 0.0).then_some((a, b))
+    }
+}
+
+/// The learnt cost of a batch. Until the first measurement it predicts zero, so that nothing is refused on a guess.
+#[derive(Clone, Debug)]
+pub struct CostModel {
+    a: f64,
+    b: f64,
+    sums: Sums,
+    /// The line through the anchors before drift, and their weight; `None` before the first measurement.
+    anchors: Option<(f64, f64, f64)>,
+    drift: f64,
+    error: f64,
+    /// Ratios of the latest outliers, all of one sign.
+    outliers: Vec<f64>,
+    safe: f64,
+    observed: u64,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        CostModel {
+            a: 0.0,
+            b: 0.0,
+            sums: Sums::default(),
+            anchors: None,
+            drift: 1.0,
+            error: 0.1,
+            outliers: Vec::new(),
+            safe: 1.2,
+            observed: 0,
+        }
+    }
+}
+
+impl CostModel {
+    /// Learns from runs made before serving. Without a usable run, nothing changes.
+    pub fn calibrate(&mut self, measurements: &[Measurement]) {
+        let mut sums = Sums::default();
+        for measurement in measurements {
+            let seconds = measurement.duration.as_secs_f64().max(SECONDS_MIN);
+            sums.add(
+                measurement.tokens as f64,
+                seconds,
+                1.0 / (seconds * seconds),
+            );
+        }
+        if let Some((a, b)) = sums.fit() {
+            *self = CostModel {
+                a,
+                b,
+                anchors: Some((a, b, ANCHOR_WEIGHT)),
+                ..CostModel::default()
+            };
+        }
+    }
+
+    /// Learns from a batch that ran well.
+    pub fn observe(&mut self, tokens: u64, duration: Duration) {
+        let x = tokens as f64;
+        let seconds = duration.as_secs_f64().max(SECONDS_MIN);
+        self.observed += 1;
+        if self.anchors.is_none() {
+            // One batch cannot tell its fixed part from the rest: say half and half, and let the next ones decide.
+            (self.a, self.b) = (0.5 * seconds, 0.5 * seconds / x.max(1.0));
+            self.anchors = Some((self.a, self.b, GUESS_WEIGHT[0]));
+        }
+        let predicted = self.predict(tokens).max(SECONDS_MIN);
+        let ratio = seconds / predicted;
+        self.follow_quantile(ratio);
+
+        let bound = OUTLIER * self.error;
+        let error = ratio - 1.0;
+        if error.abs() <= bound {
+            self.outliers.clear();
+        } else {
+            if self
+                .outliers
+                .last()
+                .is_some_and(|last| (last - 1.0) * error < 0.0)
+            {
+                self.outliers.clear();
+            }
+            self.outliers.push(ratio);
+            if self.outliers.len() >= SHIFT_AFTER {
+                return self.shift();
+            }
+        }
+        let clipped = error.clamp(-bound, bound).max(-0.9);
+        self.error = (self.error + ERROR_RATE * (clipped.abs() - self.error)).max(ERROR_MIN);
+        let believed = predicted * (1.0 + clipped);
+        if let Some((a, b, weight)) = &mut self.anchors {
+            let drift = believed / (*a + *b * x).max(SECONDS_MIN);
+            if *weight < ANCHOR_WEIGHT {
+                *weight = (*weight * FORGETTING).max(GUESS_WEIGHT[1]);
+            }
+            self.drift += DRIFT_RATE * (drift - self.drift);
+        }
+        self.sums.forget();
+        self.sums.add(x, believed, 1.0 / (predicted * predicted));
+        self.refit();
+    }
+
+    fn refit(&mut self) {
+        let mut sums = self.sums;
+        if let Some((a, b, weight)) = self.anchors {
+            for x in ANCHOR_TOKENS {
+                let y = ((a + b * x) * self.drift).max(SECONDS_MIN);
+                sums.add(x, y, weight / (y * y));
+            }
+        }
+        if let Some((a, b)) = sums.fit() {
+            (self.a, self.b) = (a, b);
+        }
+    }
+
+    /// Everything got slower or faster at once: another clock speed, another neighbour.
+    fn shift(&mut self) {
+        let logs: f64 = self.outliers.iter().map(|ratio| ratio.ln()).sum();
+        let ratio = (logs / self.outliers.len() as f64).exp();
+        self.outliers.clear();
+        self.a *= ratio;
+        self.b *= ratio;
+        self.drift *= ratio;
+        self.sums.rescale(ratio);
+        self.safe = 1.2;
+    }
+
+    fn follow_quantile(&mut self, ratio: f64) {
+        let step = if ratio > self.safe {
+            SAFE_QUANTILE
+        } else {
+            SAFE_QUANTILE - 1.0
+        };
+        self.safe = (self.safe + SAFE_STEP * step).clamp(1.0, SAFE_MAX);
+    }
+
+    /// Expected seconds of a batch of `tokens` tokens.
+    pub fn predict(&self, tokens: u64) -> f64 {
+        self.a + self.b * tokens as f64
+    }
+
+    /// Seconds that 95 of 100 batches of `tokens` tokens stay within.
+    pub fn predict_safe(&self, tokens: u64) -> f64 {
+        self.safe * self.predict(tokens)
+    }
+
+    /// Seconds of a batch whatever its size.
+    pub fn a(&self) -> f64 {
+        self.a
+    }
+
+    /// Seconds per token.
+    pub fn b(&self) -> f64 {
+        self.b
+    }
+
+    /// Usual relative error of a prediction: 0.05 is 5 %.
+    pub fn error(&self) -> f64 {
+        self.error
+    }
+
+    /// Whether anything has been measured yet.
+    pub fn is_known(&self) -> bool {
+        self.anchors.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn calibrated(a: f64, b: f64) -> CostModel {
+        let mut cost = CostModel::default();
+        let grid: Vec<_> = [16, 128, 1024, 4096]
+            .into_iter()
+            .map(|tokens| Measurement {
+                rows: 1,
+                tokens,
+                duration: seconds(a + b * tokens as f64),
+            })
+            .collect();
+        cost.calibrate(&grid);
+        cost
+    }
+
+    fn assert_near(actual: f64, expected: f64, tolerance: f64) {
+        assert!(
+            (actual / expected - 1.0).abs() < tolerance,
+            "{actual} is not within {tolerance} of {expected}"
+        );
+    }
+
+    #[test]
+    fn knows_nothing_then_learns() {
+        let mut cost = CostModel::default();
+        assert_eq!(cost.predict(1000), 0.0);
+        for n in 0..300 {
+            let tokens = 100 + 37 * (n % 20);
+            cost.observe(tokens, seconds(3e-3 + 160e-6 * tokens as f64));
+        }
+        assert_near(cost.a(), 3e-3, 0.1);
+        assert_near(cost.b(), 160e-6, 0.02);
+    }
+
+    #[test]
+    fn calibration_holds_where_batches_have_one_size() {
+        let mut cost = calibrated(3e-3, 0.2e-6);
+        for _ in 0..1000 {
+            cost.observe(64, seconds(3e-3 + 0.2e-6 * 64.0));
+        }
+        assert_near(cost.a(), 3e-3, 0.01);
+        assert_near(cost.b(), 0.2e-6, 0.05);
+    }
+
+    #[test]
+    fn outliers_pass_and_shifts_are_followed() {
+        let mut cost = calibrated(5e-3, 400e-6);
+        for _ in 0..50 {
+            cost.observe(256, seconds(5e-3 + 400e-6 * 256.0));
+        }
+        let before = cost.predict(256);
+        cost.observe(256, seconds(20.0));
+        assert_near(cost.predict(256), before, 0.05);
+        for _ in 0..8 {
+            cost.observe(256, seconds(3.0 * before));
+        }
+        assert_near(cost.predict(256), 3.0 * before, 0.05);
+        assert_near(cost.predict(512), 3.0 * (5e-3 + 400e-6 * 512.0), 0.1);
+    }
+
+    #[test]
+    fn safe_estimate_covers_the_noise() {
+        let mut cost = calibrated(3e-3, 1e-6);
+        let mut covered = 0;
+        for n in 0..2000_u64 {
+            let noise = 1.0 + 0.3 * ((n * 7919 % 100) as f64 / 100.0 - 0.5);
+            let duration = (3e-3 + 1e-6 * 500.0) * noise;
+            covered += u64::from(n >= 1000 && duration <= cost.predict_safe(500));
+            cost.observe(500, seconds(duration));
+        }
+        assert!(
+            (900..1000).contains(&covered),
+            "{covered} of 1000 within the safe estimate"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn stays_finite_and_monotone(runs in prop::collection::vec((0_u64..u64::MAX, 0_u64..1 << 60), 0..200)) {
+            let mut cost = CostModel::default();
+            for (tokens, nanos) in runs {
+                cost.observe(tokens, Duration::from_nanos(nanos));
+                prop_assert!(cost.a().is_finite() && cost.a() >= 0.0, "a = {}", cost.a());
+                prop_assert!(cost.b().is_finite() && cost.b() >= 0.0, "b = {}", cost.b());
+                prop_assert!(cost.predict(1) <= cost.predict(1_000_000));
+                prop_assert!(cost.predict_safe(100) >= cost.predict(100));
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the scheduler has done so far, in numbers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Running totals and current state of one scheduler.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Calls admitted.
+    pub calls_admitted: u64,
+    /// Rows admitted.
+    pub rows_admitted: u64,
+    /// Rows that an executor answered, well or with an error of their own.
+    pub rows_answered: u64,
+    /// Rows that failed because their run failed.
+    pub rows_failed: u64,
+    /// Rows that left because their deadline came, or could no longer be met.
+    pub rows_expired: u64,
+    /// Rows whose caller went away.
+    pub rows_cancelled: u64,
+    /// Rows refused, by reason.
+    pub rows_refused: RefusedRows,
+    /// Tokens of answered rows.
+    pub tokens_answered: u64,
+    /// Batches started, retries included.
+    pub batches_started: u64,
+    /// Failed batches that were halved to find the bad row.
+    pub bisections: u64,
+    /// Batches that ran out of memory and were halved.
+    pub memory_splits: u64,
+    /// Sum over answered rows of the time from admission to the start of the run that answered them.
+    pub queue_time: Duration,
+    /// Sum over batches of their run time.
+    pub compute_time: Duration,
+    /// Sum over batches of the time an executor deliberately waited for company.
+    pub deliberate_wait: Duration,
+    /// Batches that ran well, by rows.
+    pub batches_by_rows: BTreeMap<usize, BatchTotals>,
+    /// Rows waiting now.
+    pub rows_queued: usize,
+    /// Tokens waiting now.
+    pub tokens_queued: u64,
+    /// Rows running now.
+    pub rows_running: usize,
+    /// Batches running now.
+    pub batches_running: usize,
+    /// Executors alive: none means that every call is refused.
+    pub executors: usize,
+    /// Whether the batcher is shutting down.
+    pub draining: bool,
+    /// Learnt seconds of a batch whatever its size.
+    pub cost_a_seconds: f64,
+    /// Learnt seconds per token.
+    pub cost_b_seconds: f64,
+    /// Usual relative error of a predicted batch time.
+    pub cost_error: f64,
+    /// Learnt cap on the tokens of a batch, where memory ran out.
+    pub memory_cap_tokens: Option<u64>,
+}
+
+/// Rows refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedRows {
+    /// The queue was full.
+    pub queue_full: u64,
+    /// They could not have been answered in time.
+    pub would_be_late: u64,
+    /// A row of the call was longer than the model allows.
+    pub too_large: u64,
+    /// The batcher was shutting down, or no executor was left.
+    pub unavailable: u64,
+}
+
+/// Batches of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchTotals {
+    /// How many ran.
+    pub batches: u64,
+    /// How long they ran, together.
+    pub compute_time: Duration,
+}

@@ -1,0 +1,336 @@
+//! Whatever comes, in whatever order: every admitted row resolves exactly once, caps hold, and no row pays for another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use motet_batcher::{
+    Arrival, Batch, Decision, Layout, Options, Outcome, Policy, Priority, RowId, Scheduler, Ticket,
+    Time, Verdict,
+};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Admit {
+        tokens: Vec<u32>,
+        deadline_ms: Option<u64>,
+        priority: Priority,
+    },
+    Complete {
+        which: usize,
+        out_of_memory: bool,
+    },
+    Cancel {
+        which: usize,
+    },
+    Pass {
+        micros: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let priority = prop_oneof![3 => Just(Priority::Interactive), 1 => Just(Priority::Bulk)];
+    prop_oneof![
+        4 => (prop::collection::vec(1_u32..200, 1..12), prop::option::of(0_u64..50), priority)
+            .prop_map(|(tokens, deadline_ms, priority)| Step::Admit { tokens, deadline_ms, priority }),
+        3 => (any::<usize>(), prop::bool::weighted(0.1)).prop_map(|(which, out_of_memory)| Step::Complete { which, out_of_memory }),
+        1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        3 => (0_u64..20_000).prop_map(|micros| Step::Pass { micros }),
+    ]
+}
+
+fn options() -> impl Strategy<Value = (Options, usize)> {
+    let policy = prop_oneof![
+        Just(Policy::Adaptive),
+        Just(Policy::Greedy),
+        (0_u64..20).prop_map(|ms| Policy::Fixed(Duration::from_millis(ms)))
+    ];
+    let layout = prop_oneof![Just(Layout::Packed), Just(Layout::Padded)];
+    (
+        1_usize..9,
+        50_u64..1000,
+        prop::option::of(20_u64..100),
+        policy,
+        layout,
+        1_usize..4,
+    )
+        .prop_map(
+            |(max_batch_size, max_batch_tokens, max_latency, policy, layout, executors)| {
+                let max_latency = max_latency.map(Duration::from_millis);
+                let options = Options {
+                    max_batch_size,
+                    max_batch_tokens,
+                    max_latency,
+                    policy,
+                    layout,
+                    max_queue_size: 40,
+                    ..Options::default()
+                };
+                (options, executors)
+            },
+        )
+}
+
+/// Plays steps against a scheduler and keeps the books.
+struct World {
+    scheduler: Scheduler,
+    options: Options,
+    executors: usize,
+    now: Time,
+    tickets: Vec<Ticket>,
+    waiting: BTreeSet<RowId>,
+    running: Vec<Batch>,
+    resolved: BTreeMap<RowId, &'static str>,
+    /// Since when a free executor has had rows to run.
+    idle_since: Option<Time>,
+}
+
+impl World {
+    fn new(options: Options, executors: usize) -> Self {
+        let scheduler = Scheduler::new(options.clone(), executors);
+        World {
+            scheduler,
+            options,
+            executors,
+            now: Time::ZERO,
+            tickets: Vec::new(),
+            waiting: BTreeSet::new(),
+            running: Vec::new(),
+            resolved: BTreeMap::new(),
+            idle_since: None,
+        }
+    }
+
+    fn resolve(&mut self, id: RowId, how: &'static str) {
+        let before = self.resolved.insert(id, how);
+        assert_eq!(before, None, "{id:?} resolved twice: now {how}");
+    }
+
+    /// Rows whose id is a multiple of 7 fail every batch that they are in.
+    fn is_poison(id: RowId) -> bool {
+        id.0 % 7 == 3
+    }
+
+    fn poll_all(&mut self) {
+        loop {
+            let free = self.executors - self.running.len();
+            let decision = self.scheduler.poll(self.now);
+            for row in self.scheduler.take_dropped() {
+                assert!(row.deadline.is_some(), "{row:?} has no deadline to miss");
+                assert!(self.waiting.remove(&row.id), "{row:?} was not waiting");
+                self.resolve(row.id, "expired");
+            }
+            match decision {
+                Decision::Run(batch) => self.start(batch),
+                Decision::Idle => {
+                    assert!(
+                        free == 0 || self.waiting.is_empty(),
+                        "idle with {} rows waiting and {free} executors free",
+                        self.waiting.len()
+                    );
+                    self.idle_since = None;
+                    return;
+                }
+                Decision::WaitUntil(until) => {
+                    assert!(free > 0 && until > self.now);
+                    assert_ne!(self.options.policy, Policy::Greedy, "greedy never waits");
+                    let since = *self.idle_since.get_or_insert(self.now);
+                    assert!(
+                        until <= since.after(self.options.max_queue_delay),
+                        "waits longer than max_queue_delay"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, batch: Batch) {
+        self.idle_since = None;
+        assert!(!batch.rows.is_empty() && batch.rows.len() <= self.options.max_batch_size);
+        let sum: u64 = batch.rows.iter().map(|row| u64::from(row.tokens)).sum();
+        let longest = batch
+            .rows
+            .iter()
+            .map(|row| row.tokens)
+            .max()
+            .unwrap_or_default();
+        assert_eq!(
+            batch.tokens,
+            self.options.layout.tokens(batch.rows.len(), sum, longest)
+        );
+        assert!(batch.rows.len() == 1 || batch.tokens <= self.options.max_batch_tokens);
+        for row in &batch.rows {
+            assert!(
+                row.deadline.is_none_or(|deadline| deadline > self.now),
+                "{row:?} starts after its deadline"
+            );
+            assert!(
+                self.waiting.remove(&row.id),
+                "{row:?} runs but was not waiting"
+            );
+        }
+        self.running.push(batch);
+        assert!(self.running.len() <= self.executors);
+    }
+
+    fn complete(&mut self, which: usize, out_of_memory: bool) {
+        if self.running.is_empty() {
+            return;
+        }
+        let batch = self.running.swap_remove(which % self.running.len());
+        let outcome = match out_of_memory {
+            true => Outcome::OutOfMemory,
+            false if batch.rows.iter().any(|row| Self::is_poison(row.id)) => Outcome::Failed,
+            false => Outcome::Done,
+        };
+        let verdict = self.scheduler.complete(self.now, batch.id, outcome);
+        for row in &batch.rows {
+            let cancelled = self.resolved.get(&row.id) == Some(&"cancelled");
+            match verdict {
+                _ if cancelled => {}
+                Verdict::Retry => assert!(self.waiting.insert(row.id)),
+                Verdict::Answer => self.resolve(row.id, "answered"),
+                Verdict::Fail => {
+                    assert!(
+                        out_of_memory || Self::is_poison(row.id),
+                        "{row:?} failed for a neighbour"
+                    );
+                    self.resolve(row.id, "failed");
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, which: usize) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let ticket = self.tickets[which % self.tickets.len()];
+        let left = self.scheduler.cancel(&ticket);
+        let ids: Vec<RowId> = (0..ticket.rows as u64)
+            .map(|n| RowId(ticket.first.0 + n))
+            .filter(|id| !self.resolved.contains_key(id))
+            .collect();
+        assert_eq!(left, ids.len());
+        for id in ids {
+            self.waiting.remove(&id);
+            self.resolve(id, "cancelled");
+        }
+    }
+
+    fn play(&mut self, step: Step) {
+        match step {
+            Step::Admit {
+                tokens,
+                deadline_ms,
+                priority,
+            } => {
+                let deadline = deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
+                if let Ok(ticket) = self.scheduler.admit(
+                    self.now,
+                    Arrival {
+                        tokens: &tokens,
+                        deadline,
+                        priority,
+                    },
+                ) {
+                    assert_eq!(ticket.rows, tokens.len());
+                    self.waiting
+                        .extend((0..ticket.rows as u64).map(|n| RowId(ticket.first.0 + n)));
+                    self.tickets.push(ticket);
+                }
+            }
+            Step::Complete {
+                which,
+                out_of_memory,
+            } => self.complete(which, out_of_memory),
+            Step::Cancel { which } => self.cancel(which),
+            Step::Pass { micros } => self.now = self.now.after(Duration::from_micros(micros)),
+        }
+        // An executor whose wait is over asks again, so a long step is several short ones.
+        self.poll_all();
+        assert!(
+            self.scheduler.stats().rows_queued
+                <= self.options.max_queue_size + self.options.max_batch_size * self.executors
+        );
+    }
+
+    fn drain(&mut self) {
+        self.scheduler.drain();
+        self.poll_all();
+        while !self.running.is_empty() {
+            self.now = self.now.after(Duration::from_millis(1));
+            self.complete(0, false);
+            self.poll_all();
+        }
+        assert!(self.scheduler.is_drained());
+        assert!(self.waiting.is_empty());
+        let rows: usize = self.tickets.iter().map(|ticket| ticket.rows).sum();
+        assert_eq!(self.resolved.len(), rows, "every admitted row resolves");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_admitted_row_resolves_exactly_once((options, executors) in options(), steps in prop::collection::vec(step(), 0..120)) {
+        let mut world = World::new(options, executors);
+        for step in steps {
+            world.play(step);
+        }
+        world.drain();
+    }
+}
+
+#[test]
+fn bisection_needs_few_runs() {
+    for rows in [2_usize, 3, 8, 32, 33, 64] {
+        for bad in 0..rows {
+            let options = Options {
+                max_batch_size: 64,
+                max_batch_tokens: 1 << 20,
+                ..Options::default()
+            };
+            let mut scheduler = Scheduler::new(options, 1);
+            let arrival = Arrival {
+                tokens: &vec![10; rows],
+                deadline: None,
+                priority: Priority::Interactive,
+            };
+            scheduler
+                .admit(Time::ZERO, arrival)
+                .expect("an empty system admits");
+            scheduler.drain();
+            let (mut runs, mut answered) = (0, 0);
+            while let Decision::Run(batch) = scheduler.poll(Time::ZERO) {
+                runs += 1;
+                let is_bad = batch.rows.iter().any(|row| row.index == bad);
+                let verdict = scheduler.complete(
+                    Time::ZERO,
+                    batch.id,
+                    if is_bad {
+                        Outcome::Failed
+                    } else {
+                        Outcome::Done
+                    },
+                );
+                match verdict {
+                    Verdict::Answer => answered += batch.rows.len(),
+                    Verdict::Retry => assert!(batch.rows.len() > 1),
+                    Verdict::Fail => assert_eq!(
+                        batch.rows.iter().map(|row| row.index).collect::<Vec<_>>(),
+                        [bad]
+                    ),
+                }
+            }
+            assert_eq!(answered, rows - 1);
+            let most = 1 + 2 * rows.next_power_of_two().ilog2();
+            assert!(
+                runs <= most,
+                "{runs} runs for 1 bad of {rows} rows, {most} allowed"
+            );
+        }
+    }
+}
