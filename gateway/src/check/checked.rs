@@ -5,12 +5,12 @@
 //! [`SymbolId`] into [`CheckedPipeline::symbols`]. Names remain for messages, wire requests and
 //! reflection only.
 
-use std::fmt;
 use std::time::Duration;
 
 use motet_proto::types::{Dim, ElementType, TensorType};
 
 use crate::ops::OpKind;
+use crate::spec::Scalar;
 
 /// A pipeline whose references, types, lengths and limits all hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -292,42 +292,6 @@ impl ValueType {
             },
         });
         TensorType::new(self.element, dims.collect())
-    }
-}
-
-/// One value as a file or a request writes it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Scalar {
-    /// True or false.
-    Bool(bool),
-    /// A whole number; for every integer element type.
-    Int(i64),
-    /// A number; for every floating point element type.
-    Float(f64),
-    /// Text; for `string` and `bytes`.
-    String(String),
-}
-
-impl Scalar {
-    /// The value as JSON; a float that JSON cannot write (an infinity) is null.
-    pub fn to_json(&self) -> serde_json::Value {
-        match self {
-            Self::Bool(b) => (*b).into(),
-            Self::Int(i) => (*i).into(),
-            Self::Float(f) => (*f).into(),
-            Self::String(s) => s.as_str().into(),
-        }
-    }
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(b) => write!(f, "{b}"),
-            Self::Int(i) => write!(f, "{i}"),
-            Self::Float(x) => write!(f, "{x}"),
-            Self::String(s) => write!(f, "{s:?}"),
-        }
     }
 }
 

@@ -1,4 +1,14 @@
 //! Ops: small pure steps that run inside the gateway.
+//!
+//! * [`OPS`]: what there is, for people.
+//! * [`signature`]: the ports that an op has for given arguments, for the check.
+
+mod run;
+pub mod signature;
+mod table;
+
+pub use run::{OpError, is_heavy, run};
+pub use table::{K_MAX, OPS, OPS_NOT_YET, OpDoc, OpForm};
 
 /// Which op a node runs, with the form that its arguments chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,4 +31,16 @@ pub enum OpKind {
     /// `select`. Inputs of any type; outputs the same values under the same names. No
     /// parameters.
     Select,
+}
+
+impl OpKind {
+    /// The name in a pipeline file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TopKNearest | Self::TopKScore => "topk",
+            Self::Gather => "gather",
+            Self::ConcatLists | Self::ConcatStrings => "concat",
+            Self::Select => "select",
+        }
+    }
 }

@@ -1,1 +1,165 @@
-//! The pipeline file, as written.
+//! A pipeline as written: the typed form of a pipeline file, every part with its place.
+//!
+//! [`parse`] knows which keys there are and what form their values have; whether references
+//! lead anywhere and types fit is for [`crate::check`].
+
+mod input;
+mod literal;
+mod node;
+mod output;
+mod parse;
+mod reference;
+
+
+use std::time::Duration;
+
+use motet_proto::types::TensorType;
+use motet_runtime::config::{Span, Spanned};
+
+pub use literal::{LiteralSpec, Scalar};
+pub use parse::{DEADLINE_DEFAULT, DEADLINE_MAX, parse};
+pub use reference::Reference;
+
+/// The most inputs of a pipeline.
+pub const INPUTS_MAX: usize = 256;
+/// The most nodes of a pipeline.
+pub const NODES_MAX: usize = 1000;
+/// The most arguments, settings or substitutes of a node.
+pub const ARGUMENTS_MAX: usize = 256;
+/// The most outputs of a pipeline, and the most columns of one output.
+pub const OUTPUTS_MAX: usize = 256;
+/// The most bytes of a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 10_000;
+
+/// Names that the typed API uses itself beside a pipeline's own.
+pub const RESERVED_NAMES: [(&str, &str); 3] = [
+    ("request_id", "matches requests and replies on a stream"),
+    ("receipt", "tells where the time went"),
+    ("error", "tells on a stream why a request failed"),
+];
+
+/// One pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineSpec {
+    /// The name.
+    pub name: Spanned<String>,
+    /// The version; 1 where the file does not say.
+    pub version: u32,
+    /// What the pipeline does, for people.
+    pub description: Option<String>,
+    /// What a request carries.
+    pub inputs: Vec<InputSpec>,
+    /// How long a request may take.
+    pub deadline: DeadlineSpec,
+    /// The nodes.
+    pub nodes: Vec<NodeSpec>,
+    /// What a reply carries.
+    pub outputs: Vec<OutputSpec>,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadlineSpec {
+    /// For a client that does not say.
+    pub default: Duration,
+    /// The most that a client gets.
+    pub max: Duration,
+    /// Where `max` is written, if it is.
+    pub max_span: Option<Span>,
+}
+
+/// A name with what stands beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named<T> {
+    /// The name.
+    pub name: Spanned<String>,
+    /// What stands beside it.
+    pub value: T,
+}
+
+/// One input of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputSpec {
+    /// The name.
+    pub name: Spanned<String>,
+    /// The type; `None` where it could not be read, which was reported.
+    pub ty: Option<Spanned<TensorType>>,
+    /// What holds when a request leaves the input out.
+    pub default: Option<Spanned<LiteralSpec>>,
+    /// The smallest number.
+    pub min: Option<Spanned<Scalar>>,
+    /// The largest number.
+    pub max: Option<Spanned<Scalar>>,
+    /// The most elements.
+    pub max_items: Option<Spanned<usize>>,
+    /// The most bytes of one string or bytes element.
+    pub max_bytes: Option<Spanned<usize>>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// The name.
+    pub name: Spanned<String>,
+    /// What runs; `None` where it could not be read or is not supported, which was reported.
+    pub kind: Option<Spanned<KindSpec>>,
+    /// `in`: arguments by port.
+    pub inputs: Vec<Named<Spanned<Value>>>,
+    /// Where `in` is written; the node's name when it is not.
+    pub inputs_span: Span,
+    /// `with`: settings by parameter.
+    pub settings: Vec<Named<Spanned<Value>>>,
+    /// How long the node may take.
+    pub deadline: Option<Spanned<Duration>>,
+    /// What to do when the node fails.
+    pub on_error: Option<OnErrorSpec>,
+}
+
+/// What a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KindSpec {
+    /// A model of the configuration.
+    Model(String),
+    /// A step inside the gateway.
+    Op(String),
+}
+
+/// What to do when a node fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnErrorSpec {
+    /// Where `on_error` is written.
+    pub span: Span,
+    /// Values in place of the node's outputs, by port.
+    pub substitutes: Vec<Named<Spanned<Value>>>,
+    /// Whether the receipt names the node as degraded.
+    pub mark_degraded: bool,
+}
+
+/// The value of an argument, a setting or a substitute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `$name` or `$node.port`.
+    Reference(Reference),
+    /// Written out.
+    Literal(LiteralSpec),
+    /// Could not be read, which was reported.
+    Broken,
+}
+
+/// One output of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputSpec {
+    /// The name.
+    pub name: Spanned<String>,
+    /// What it is; `None` where it could not be read, which was reported.
+    pub value: Option<OutputValue>,
+}
+
+/// The form of an output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputValue {
+    /// One value.
+    Single(Spanned<Reference>),
+    /// Columns of one length that make records; `None` for those that could not be read.
+    Records(Vec<Named<Option<Spanned<Reference>>>>),
+}

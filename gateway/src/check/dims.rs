@@ -1,0 +1,156 @@
+//! Lengths and which of them are one: union-find over dimensions, keeping where each fact is from.
+
+use motet_runtime::config::Span;
+
+/// A dimension of some value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DimId(usize);
+
+/// Where a fact about a dimension comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) span: Span,
+    /// What stands there, such as `` `embedding` of `q` is float[N,384] ``.
+    pub(super) words: String,
+}
+
+/// A fact and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fact<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+/// Two dimensions that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Conflict {
+    /// Both are fixed, differently.
+    Sizes(Box<[Fact<usize>; 2]>),
+    /// Both are lengths that a request decides, independently of each other.
+    Lengths(Box<[Fact<String>; 2]>),
+}
+
+/// What is known of dimensions that are one.
+#[derive(Debug, Clone, Default)]
+struct Class {
+    fixed: Option<Fact<usize>>,
+    /// A length that a request or a node's work decides: another such length is another length.
+    own: Option<Fact<String>>,
+    /// The name of a length that is known only at run time, and may prove to be any other.
+    loose: Option<String>,
+}
+
+/// A dimension that is known, for the checked pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The class, the same for dimensions that are one.
+    pub(super) class: DimId,
+    /// The name, if the length is known only at run time.
+    pub(super) name: Option<String>,
+    pub(super) fixed: Option<usize>,
+}
+
+/// All dimensions of a pipeline.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DimTable {
+    parents: Vec<usize>,
+    classes: Vec<Class>,
+}
+
+impl DimTable {
+    fn add(&mut self, class: Class) -> DimId {
+        self.parents.push(self.parents.len());
+        self.classes.push(class);
+        DimId(self.parents.len() - 1)
+    }
+
+    /// A dimension of a fixed size.
+    pub(super) fn fixed(&mut self, size: usize, origin: Origin) -> DimId {
+        self.add(Class {
+            fixed: Some(Fact {
+                value: size,
+                origin,
+            }),
+            ..Class::default()
+        })
+    }
+
+    /// A length that is no other length that has an own name.
+    pub(super) fn own(&mut self, name: String, origin: Origin) -> DimId {
+        self.add(Class {
+            own: Some(Fact {
+                value: name,
+                origin,
+            }),
+            ..Class::default()
+        })
+    }
+
+    /// A length known at run time that may prove to be any other.
+    pub(super) fn loose(&mut self, name: String) -> DimId {
+        self.add(Class {
+            loose: Some(name),
+            ..Class::default()
+        })
+    }
+
+    fn root(&mut self, id: DimId) -> usize {
+        let mut at = id.0;
+        while self.parents[at] != at {
+            self.parents[at] = self.parents[self.parents[at]];
+            at = self.parents[at];
+        }
+        at
+    }
+
+    /// Makes two dimensions one.
+    ///
+    /// # Errors
+    /// They cannot be; nothing is changed then.
+    pub(super) fn unify(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
+        let (left, right) = (self.root(left), self.root(right));
+        if left == right {
+            return Ok(());
+        }
+        let (a, b) = (&self.classes[left], &self.classes[right]);
+        if let (Some(a), Some(b)) = (&a.fixed, &b.fixed)
+            && a.value != b.value
+        {
+            return Err(Conflict::Sizes(Box::new([a.clone(), b.clone()])));
+        }
+        if let (Some(a), Some(b)) = (&a.own, &b.own) {
+            return Err(Conflict::Lengths(Box::new([a.clone(), b.clone()])));
+        }
+        let gone = std::mem::take(&mut self.classes[right]);
+        let class = &mut self.classes[left];
+        class.fixed = class.fixed.take().or(gone.fixed);
+        class.own = class.own.take().or(gone.own);
+        class.loose = class.loose.take().or(gone.loose);
+        self.parents[right] = left;
+        Ok(())
+    }
+
+    /// What is known of a dimension.
+    pub(super) fn known(&mut self, id: DimId) -> Known {
+        let root = self.root(id);
+        let class = &self.classes[root];
+        Known {
+            class: DimId(root),
+            name: class
+                .own
+                .as_ref()
+                .map(|f| f.value.clone())
+                .or_else(|| class.loose.clone()),
+            fixed: class.fixed.as_ref().map(|f| f.value),
+        }
+    }
+
+    /// The dimension in a message.
+    pub(super) fn show(&mut self, id: DimId) -> String {
+        let known = self.known(id);
+        known
+            .name
+            .or_else(|| known.fixed.map(|n| n.to_string()))
+            .unwrap_or_else(|| "?".to_owned())
+    }
+}

@@ -1,0 +1,170 @@
+//! Values that reach a port: what they are, and whether they fit.
+
+use motet_proto::types::ElementType;
+use motet_runtime::config::{Diagnostic, Span, Spanned};
+
+use super::dims::{Conflict, DimId, Origin};
+use super::graph::Target;
+use super::literal::fit;
+use super::state::{Checker, DraftSource, Flow, FlowType};
+use crate::spec::{LiteralSpec, Reference};
+
+impl Checker<'_> {
+    /// The value that a reference leads to; `None` when it is not known, which was reported.
+    pub(super) fn flow(&mut self, reference: &Spanned<Reference>) -> Option<Flow> {
+        match self.target(&reference.value) {
+            Err(_) => None,
+            Ok(Target::Input(input)) => Some(Flow {
+                source: DraftSource::Input(input),
+                ty: self.inputs[input].ty.clone()?,
+            }),
+            Ok(Target::Node(node)) => self.output_of(node, reference),
+        }
+    }
+
+    fn output_of(&mut self, node: usize, reference: &Spanned<Reference>) -> Option<Flow> {
+        // `None` is a node of a cycle, or one whose callee is not known.
+        let draft = self.nodes[node].as_ref()?;
+        let names: Vec<String> = draft.outputs.iter().map(|o| o.name.clone()).collect();
+        let target = &reference.value.target;
+        let Some(port) = &reference.value.port else {
+            let mut diagnostic = Diagnostic::error(
+                reference.span,
+                format!("`{}` is a node: name one of its outputs", target.value),
+            );
+            let written: Vec<String> = names
+                .iter()
+                .map(|n| format!("${}.{n}", target.value))
+                .collect();
+            if !written.is_empty() {
+                diagnostic = diagnostic.help(format!("write {}", one_of(&written)));
+            }
+            self.diagnostics.push(diagnostic);
+            self.incomplete = true;
+            return None;
+        };
+        let Some(output) = names.iter().position(|n| *n == port.value) else {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    port.span,
+                    format!(
+                        "node `{}` has no output `{}`",
+                        target.value,
+                        motet_runtime::config::shown(&port.value)
+                    ),
+                )
+                .suggest(&port.value, names.iter().map(String::as_str)),
+            );
+            self.incomplete = true;
+            return None;
+        };
+        let ty = draft.outputs[output].ty.clone()?;
+        Some(Flow {
+            source: DraftSource::Node { node, output },
+            ty,
+        })
+    }
+
+    /// A literal as a value of an element type.
+    pub(super) fn literal(
+        &mut self,
+        literal: &LiteralSpec,
+        element: ElementType,
+        what: &str,
+        span: Span,
+    ) -> Option<Flow> {
+        let Some(fitted) = fit(literal, element, what, self.diagnostics) else {
+            self.incomplete = true;
+            return None;
+        };
+        let mut dims = Vec::new();
+        if fitted.list {
+            let n = fitted.values.len();
+            let origin = Origin {
+                span,
+                words: format!("a list of {n}"),
+            };
+            dims.push(self.dims.fixed(n, origin));
+        }
+        Some(Flow {
+            source: DraftSource::Literal(fitted),
+            ty: FlowType { element, dims },
+        })
+    }
+
+    /// Makes two dimensions one, or reports why they cannot be. `label` says what is at `at`,
+    /// `why` what makes them one.
+    pub(super) fn unify(
+        &mut self,
+        value: DimId,
+        wanted: DimId,
+        at: Span,
+        label: &str,
+        why: &str,
+    ) -> bool {
+        let Err(conflict) = self.dims.unify(value, wanted) else {
+            return true;
+        };
+        self.incomplete = true;
+        let mut diagnostic;
+        match conflict {
+            Conflict::Sizes(facts) => {
+                let [a, b] = &*facts;
+                diagnostic =
+                    Diagnostic::error(at, format!("sizes differ: {} is not {}", a.value, b.value))
+                        .label(label);
+                for fact in [a, b] {
+                    diagnostic = diagnostic.also(
+                        fact.origin.span,
+                        format!("{} from here: {}", fact.value, fact.origin.words),
+                    );
+                }
+            }
+            Conflict::Lengths(facts) => {
+                let [a, b] = &*facts;
+                diagnostic = Diagnostic::error(
+                    at,
+                    format!("lengths differ: `{}` is not `{}`", a.value, b.value),
+                )
+                .label(label);
+                for fact in [a, b] {
+                    diagnostic = diagnostic.also(
+                        fact.origin.span,
+                        format!("`{}` from here: {}", fact.value, fact.origin.words),
+                    );
+                }
+                if !a.value.contains('.') && !b.value.contains('.') {
+                    diagnostic = diagnostic.help(format!(
+                        "if the two inputs always have one length, write `{}` in both",
+                        a.value
+                    ));
+                }
+            }
+        }
+        if !why.is_empty() {
+            diagnostic = diagnostic.note(why);
+        }
+        self.diagnostics.push(diagnostic);
+        false
+    }
+}
+
+/// Whether a value of one element type may go where another is wanted: the same type, or text
+/// and bytes.
+pub(super) fn flows_into(value: ElementType, wanted: ElementType) -> bool {
+    let text = |e| matches!(e, ElementType::String | ElementType::Bytes);
+    value == wanted || text(value) && text(wanted)
+}
+
+/// Whether a value must prove to be UTF-8 on the way.
+pub(super) fn checks_utf8(value: ElementType, wanted: ElementType) -> bool {
+    value == ElementType::Bytes && wanted == ElementType::String
+}
+
+fn one_of(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.join(""),
+    }
+}

@@ -1,0 +1,130 @@
+//! Values written out in a pipeline file.
+
+use std::fmt;
+
+use motet_runtime::config::{Diagnostic, Diagnostics, Node, Spanned, Value as Yaml};
+
+/// One value as a file or a request writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// True or false.
+    Bool(bool),
+    /// A whole number; for every integer element type.
+    Int(i64),
+    /// A number; for every floating point element type.
+    Float(f64),
+    /// Text; for `string` and `bytes`.
+    String(String),
+}
+
+/// A scalar, or a list of scalars, not yet of any element type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiteralSpec {
+    /// Whether this is a list.
+    pub list: bool,
+    /// The elements: exactly one for a scalar.
+    pub values: Vec<Spanned<Scalar>>,
+}
+
+impl Scalar {
+    /// The value as JSON; a float that JSON cannot write (an infinity) is null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Bool(b) => (*b).into(),
+            Self::Int(i) => (*i).into(),
+            Self::Float(f) => (*f).into(),
+            Self::String(s) => s.as_str().into(),
+        }
+    }
+
+    /// What kind of value this is, with its article, for messages.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Bool(_) => "a truth value",
+            Self::Int(_) => "a whole number",
+            Self::Float(_) => "a number",
+            Self::String(_) => "a text",
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Int(i) => write!(f, "{i}"),
+            Self::Float(x) => write!(f, "{x}"),
+            Self::String(s) => write!(f, "{s:?}"),
+        }
+    }
+}
+
+/// Reads a scalar.
+pub(super) fn scalar(node: &Node) -> Option<Scalar> {
+    match &node.value {
+        Yaml::Bool(b) => Some(Scalar::Bool(*b)),
+        Yaml::Int(i) => Some(Scalar::Int(*i)),
+        Yaml::Float(f) => Some(Scalar::Float(*f)),
+        Yaml::String(s) => Some(Scalar::String(unescape(s).to_owned())),
+        Yaml::Null | Yaml::List(_) | Yaml::Map(_) => None,
+    }
+}
+
+/// A text that starts with `$$` is the text with one `$`: `$` alone starts a reference.
+fn unescape(text: &str) -> &str {
+    match text.strip_prefix('$') {
+        Some(rest) if rest.starts_with('$') => rest,
+        _ => text,
+    }
+}
+
+/// Reads a scalar or a list of scalars; `what` is the value's name in a report.
+pub(super) fn literal(
+    node: &Node,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<LiteralSpec> {
+    if let Some(value) = scalar(node) {
+        return Some(LiteralSpec {
+            list: false,
+            values: vec![Spanned::new(value, node.span)],
+        });
+    }
+    let Some(items) = node.as_list() else {
+        diagnostics.push(Diagnostic::error(
+            node.span,
+            format!(
+                "{what} must be a number, a text, a truth value or a list of them, not {}",
+                node.kind()
+            ),
+        ));
+        return None;
+    };
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        if is_reference(item) {
+            diagnostics.push(
+                Diagnostic::error(item.span, "a list cannot hold references")
+                    .help("join values with `op: concat`"),
+            );
+        } else if let Some(value) = scalar(item) {
+            values.push(Spanned::new(value, item.span));
+            continue;
+        } else {
+            diagnostics.push(Diagnostic::error(
+                item.span,
+                format!(
+                    "a list holds numbers, texts or truth values, not {}",
+                    item.kind()
+                ),
+            ));
+        }
+    }
+    (values.len() == items.len()).then_some(LiteralSpec { list: true, values })
+}
+
+/// Whether a value is meant as a reference.
+pub(super) fn is_reference(node: &Node) -> bool {
+    node.as_str()
+        .is_some_and(|s| s.starts_with('$') && !s.starts_with("$$"))
+}
