@@ -135,11 +135,21 @@ impl Tokenizer {
     /// # Errors
     /// Only what the tokenizer library refuses.
     pub fn encode(&self, text: &str) -> Result<TokenIds, TokenizerError> {
+        self.encode_within(text, self.max_tokens)
+    }
+
+    /// As [`encode`](Self::encode), cut to a lower limit: `max_tokens` counts special tokens, of which a row always has all.
+    ///
+    /// # Errors
+    /// Only what the tokenizer library refuses.
+    pub fn encode_within(&self, text: &str, max_tokens: usize) -> Result<TokenIds, TokenizerError> {
         let encoding = self
             .inner
             .encode_fast(text, false)
             .map_err(TokenizerError::new)?;
-        let room = self.max_tokens - self.special_tokens();
+        let room = max_tokens
+            .min(self.max_tokens)
+            .saturating_sub(self.special_tokens());
         let kept = &encoding.get_ids()[..encoding.len().min(room)];
         let ids = [&self.prefix, kept, &self.suffix].concat();
         Ok(TokenIds {
@@ -231,6 +241,9 @@ mod tests {
         check(254, 256, false);
         check(255, 256, true);
         check(5000, 256, true);
+        let short = tokenizer.encode_within("wing wing wing", 4).unwrap();
+        assert_eq!((short.len(), short.truncated()), (4, true));
+        assert_eq!(short.as_slice()[3], 102);
     }
 
     #[test]

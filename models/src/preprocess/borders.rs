@@ -74,8 +74,9 @@ fn ends_sentence(head: &str, spaced: bool) -> bool {
         Some(c) if WIDE_ENDS.contains(&c) => true,
         // "J. Smith", "e.g. this": a full stop after a single letter does not end a sentence.
         Some('.') if spaced => {
-            !(chars.next().is_some_and(char::is_alphabetic)
-                && !chars.next().is_some_and(char::is_alphanumeric))
+            let single_letter = chars.next().is_some_and(char::is_alphabetic)
+                && !chars.next().is_some_and(char::is_alphanumeric);
+            !single_letter
         }
         Some(c) => spaced && ENDS.contains(&c),
         None => false,
