@@ -17,6 +17,18 @@ use crate::inference::{
 use crate::tensor::{Element, Tensor, TensorError, element_count};
 use crate::types::ElementType;
 
+/// Names of the parameters with which a motet model service says what an answer cost.
+pub mod cost {
+    /// Time in the batcher's queue, in microseconds (`int64`).
+    pub const QUEUE_US: &str = "motet.queue_us";
+    /// Time of the forward passes that carried the call's rows, in microseconds (`int64`).
+    pub const COMPUTE_US: &str = "motet.compute_us";
+    /// Rows of the largest batch that the call's rows rode in (`int64`).
+    pub const BATCH_ROWS: &str = "motet.batch_rows";
+    /// Tokens of the largest batch that the call's rows rode in (`int64`).
+    pub const BATCH_TOKENS: &str = "motet.batch_tokens";
+}
+
 /// How a message carries the elements of its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {

@@ -20,7 +20,7 @@ use tonic_types::pb;
 use tonic_types::pb::bad_request::FieldViolation;
 
 pub(crate) use read::from_headers;
-pub use read::{Details, annotate, prefixed, read};
+pub use read::{Details, annotate, read, reworded, to_message};
 
 /// The `ErrorInfo` domain of every error that motet makes.
 pub const DOMAIN: &str = "motet";

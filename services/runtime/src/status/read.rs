@@ -94,13 +94,19 @@ pub fn annotate<'a>(
     super::assemble(status.code(), status.message().to_owned(), details)
 }
 
-/// The same status with `prefix` before its message, such as the node that it comes from.
-pub fn prefixed(status: &Status, prefix: &str) -> Status {
-    let message = cut(
-        format!("{prefix}{}", status.message()),
-        super::MESSAGE_BYTES_MAX,
-    );
+/// The same status, details and all, with another message.
+pub fn reworded(status: &Status, message: String) -> Status {
+    let message = cut(message, super::MESSAGE_BYTES_MAX);
     super::assemble(status.code(), message, decode(status))
+}
+
+/// The status as the message that carries an error inside a stream.
+pub fn to_message(status: &Status) -> pb::Status {
+    pb::Status {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        details: decode(status),
+    }
 }
 
 fn decode(status: &Status) -> Vec<Any> {

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use http::{HeaderMap, Request, Response};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::Code;
 use tonic::body::Body;
@@ -28,6 +29,13 @@ pub fn inject(metadata: &mut MetadataMap) {
 pub fn inject_span(span: &Span, metadata: &mut MetadataMap) {
     let context = span.context();
     TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata));
+}
+
+/// The id of the trace that the current span belongs to, in hexadecimal; nothing outside a trace.
+pub fn current_trace_id() -> Option<String> {
+    let context = Span::current().context();
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| span.trace_id().to_string())
 }
 
 /// The trace context that a request's headers carry; an empty one where they carry none, or none that is valid.

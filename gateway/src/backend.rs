@@ -1,0 +1,259 @@
+//! A model that the gateway calls, wherever it runs.
+//!
+//! The transport under the client is a channel to another process or the service of this one:
+//! the same client code, the same messages and the same headers either way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use motet_proto::inference::{
+    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelReadyRequest, ModelStatistics, ModelStatisticsRequest,
+};
+use motet_proto::signature::Signature;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::{config, status, telemetry};
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tonic::{Request, Status};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What carries a call: anything that answers HTTP requests with gRPC in them.
+type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
+
+/// A transport that gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct TransportError(BoxError);
+
+impl TransportError {
+    fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// How long the connection to another process may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection without answers to pings for so long is given up.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle connection is pinged.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// A model and the way to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Backend {
+    model: Arc<str>,
+    place: Arc<str>,
+    client: GrpcInferenceServiceClient<Transport>,
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backend({} at {})", self.model, self.place)
+    }
+}
+
+impl Backend {
+    /// A model of a service in this process.
+    pub fn local<S>(model: &str, service: S, message_bytes_max: usize) -> Self
+    where
+        S: tower::Service<http::Request<Body>, Response = http::Response<Body>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let transport = BoxCloneSyncService::new(service.map_err(TransportError::new));
+        Self::new(model, "this process", transport, message_bytes_max)
+    }
+
+    /// A model of a service in another process. The connection is made at the first call, and
+    /// again whenever it is lost. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the endpoint makes no URI.
+    pub fn remote(
+        model: &str,
+        endpoint: &config::Endpoint,
+        message_bytes_max: usize,
+    ) -> Result<Self, tonic::transport::Error> {
+        let channel = Endpoint::from_shared(endpoint.uri())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .connect_lazy();
+        let transport = BoxCloneSyncService::new(channel.map_err(TransportError::new));
+        Ok(Self::new(
+            model,
+            &endpoint.to_string(),
+            transport,
+            message_bytes_max,
+        ))
+    }
+
+    fn new(model: &str, place: &str, transport: Transport, message_bytes_max: usize) -> Self {
+        let client = GrpcInferenceServiceClient::new(transport)
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(message_bytes_max);
+        Self {
+            model: model.into(),
+            place: place.into(),
+            client,
+        }
+    }
+
+    /// The model's name, here and at the service.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Where it runs, for people: an endpoint or `this process`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// One inference. The model's name is filled in; what is left until `deadline` and the
+    /// current trace go along.
+    ///
+    /// # Errors
+    /// The service's own status, naming the model; DEADLINE_EXCEEDED when late; UNAVAILABLE when
+    /// the service cannot be reached.
+    pub async fn infer(
+        &self,
+        mut message: ModelInferRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<ModelInferResponse, Status> {
+        message.model_name = self.model.to_string();
+        let mut client = self.client.clone();
+        let request = outgoing(message, deadline);
+        let call: BoxFuture<'static, _> =
+            Box::pin(async move { client.model_infer(request).await });
+        let answer = match deadline {
+            Some(deadline) => deadline.run(call).await,
+            None => call.await,
+        };
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Whether the model is ready.
+    pub async fn ready(&self, within: Duration) -> bool {
+        let request = outgoing(
+            ModelReadyRequest {
+                name: self.model.to_string(),
+                ..Default::default()
+            },
+            Some(Deadline::within(within)),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_ready(request).await };
+        Deadline::within(within)
+            .run(call)
+            .await
+            .is_ok_and(|answer| answer.into_inner().ready)
+    }
+
+    /// What the model takes and gives, and the versions it has.
+    ///
+    /// # Errors
+    /// The service's own status, or FAILED_PRECONDITION when its metadata makes no signature.
+    pub async fn signature(&self, within: Duration) -> Result<(Signature, Vec<String>), Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelMetadataRequest {
+                name: self.model.to_string(),
+                ..Default::default()
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_metadata(request).await };
+        let metadata = deadline
+            .run(call)
+            .await
+            .map_err(|e| self.blame(&e))?
+            .into_inner();
+        let signature = Signature::from_metadata(&metadata).map_err(|e| {
+            Status::from(
+                status::failed_precondition(format!("model {}: {e}", self.model))
+                    .model(&*self.model),
+            )
+        })?;
+        Ok((signature, metadata.versions))
+    }
+
+    /// Triton's model configuration, as the service states it.
+    ///
+    /// # Errors
+    /// The service's own status.
+    pub async fn config(&self, within: Duration) -> Result<ModelConfigResponse, Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelConfigRequest {
+                name: self.model.to_string(),
+                ..Default::default()
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_config(request).await };
+        deadline
+            .run(call)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Counts and durations since the service started.
+    ///
+    /// # Errors
+    /// The service's own status.
+    pub async fn statistics(&self, within: Duration) -> Result<Vec<ModelStatistics>, Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelStatisticsRequest {
+                name: self.model.to_string(),
+                ..Default::default()
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_statistics(request).await };
+        deadline
+            .run(call)
+            .await
+            .map(|r| r.into_inner().model_stats)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Names the model in an error. A connection that cannot be made reads as what it means.
+    fn blame(&self, error: &Status) -> Status {
+        if error.code() == tonic::Code::Unavailable && error.details().is_empty() {
+            return status::unavailable(format!(
+                "model {} at {} cannot be reached",
+                self.model, self.place
+            ))
+            .model(&*self.model)
+            .into();
+        }
+        status::annotate(error, [("model", &*self.model)])
+    }
+}
+
+fn outgoing<T>(message: T, deadline: Option<Deadline>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = deadline {
+        deadline.write(request.metadata_mut());
+    }
+    telemetry::propagate::inject(request.metadata_mut());
+    request
+}

@@ -1,0 +1,265 @@
+//! The inputs of one request: checked, completed by defaults, and the lengths that they decide.
+
+use motet_proto::tensor::Tensor;
+use motet_proto::types::ElementType;
+use motet_runtime::status;
+use tonic::{Code, Status};
+
+use super::lengths::Lengths;
+use super::literal::out_of_range;
+use crate::check::Input;
+use crate::plan::Plan;
+use crate::spec::Scalar;
+
+/// The inputs of one request, one tensor for each input of the pipeline.
+#[derive(Debug)]
+pub struct Inputs {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) lengths: Lengths,
+}
+
+/// What is wrong with a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not what the input takes.
+    Wrong(String),
+    /// It is larger than the input allows.
+    OverLimit(String),
+}
+
+/// An input that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The input.
+    pub input: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl Mistake {
+    /// An input that is not what the pipeline takes.
+    pub fn wrong(input: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            input: input.into(),
+            fault: Fault::Wrong(why.into()),
+        }
+    }
+}
+
+/// All mistakes of a request as one status: RESOURCE_EXHAUSTED when sizes are all that is wrong,
+/// else INVALID_ARGUMENT; with a field violation for each.
+pub fn refuse(pipeline: &str, mistakes: &[Mistake]) -> Status {
+    let only_sizes = mistakes
+        .iter()
+        .all(|m| matches!(m.fault, Fault::OverLimit(_)));
+    let fields = mistakes.iter().map(|m| {
+        let (Fault::Wrong(why) | Fault::OverLimit(why)) = &m.fault;
+        (m.input.clone(), why.clone())
+    });
+    let builder = status::invalid_arguments(fields).pipeline(pipeline);
+    if only_sizes {
+        builder
+            .code(Code::ResourceExhausted)
+            .reason("OVER_LIMIT")
+            .into()
+    } else {
+        builder.into()
+    }
+}
+
+/// Checks the tensors of a request, in the order of the pipeline's inputs: `None` where the
+/// request leaves one out.
+///
+/// # Errors
+/// Every mistake.
+pub fn bind_inputs(plan: &Plan, tensors: Vec<Option<Tensor>>) -> Result<Inputs, Vec<Mistake>> {
+    let pipeline = &plan.pipeline;
+    let mut lengths = Lengths::new(&pipeline.symbols);
+    let mut mistakes = Vec::new();
+    let mut bound = Vec::with_capacity(tensors.len());
+    for (input, given) in pipeline.inputs.iter().zip(tensors) {
+        let Some(tensor) = given.or_else(|| input.default_tensor()) else {
+            mistakes.push(Mistake::wrong(&input.name, "is required"));
+            continue;
+        };
+        let checked = input.check(&tensor).and_then(|()| {
+            lengths
+                .bind(&input.ty, tensor.shape(), &pipeline.symbols)
+                .map_err(|e| Fault::Wrong(e.to_string()))
+        });
+        match checked {
+            Ok(()) => bound.push(tensor),
+            Err(fault) => mistakes.push(Mistake {
+                input: input.name.clone(),
+                fault,
+            }),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(Inputs {
+            tensors: bound,
+            lengths,
+        })
+    } else {
+        Err(mistakes)
+    }
+}
+
+impl Input {
+    /// Checks the content of a tensor for this input: element type, numbers within `min` and
+    /// `max`, no more elements and no longer texts than the limits allow.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    fn check(&self, tensor: &Tensor) -> Result<(), Fault> {
+        if tensor.element() != self.ty.element {
+            return Err(Fault::Wrong(format!(
+                "elements are {}, not {}",
+                tensor.element(),
+                self.ty.element
+            )));
+        }
+        if tensor.len() > self.max_items {
+            return Err(Fault::OverLimit(format!(
+                "has {} elements: the limit is {}",
+                tensor.len(),
+                self.max_items
+            )));
+        }
+        if let Ok(texts) = tensor.as_strings()
+            && let Some((at, text)) = texts
+                .iter()
+                .enumerate()
+                .find(|(_, t)| t.len() > self.max_bytes)
+        {
+            return Err(Fault::OverLimit(format!(
+                "element {at} has {} bytes: the limit is {}",
+                text.len(),
+                self.max_bytes
+            )));
+        }
+        if self.min.is_none() && self.max.is_none() {
+            return Ok(());
+        }
+        self.check_range(tensor).map_err(Fault::Wrong)
+    }
+
+    fn check_range(&self, tensor: &Tensor) -> Result<(), String> {
+        macro_rules! each {
+            ($rust:ty, $wide:ty, $bound:expr) => {{
+                let (min, max) = (
+                    self.min.as_ref().and_then($bound),
+                    self.max.as_ref().and_then($bound),
+                );
+                let values = tensor.values::<$rust>().map_err(|e| e.to_string())?;
+                match values.iter().map(|v| <$wide>::from(*v)).find(|v| {
+                    min.is_some_and(|min| !(*v >= min)) || max.is_some_and(|max| !(*v <= max))
+                }) {
+                    Some(v) => Err(out_of_range(v, min, max)),
+                    None => Ok(()),
+                }
+            }};
+        }
+        let int = |s: &Scalar| match s {
+            Scalar::Int(n) => Some(i128::from(*n)),
+            _ => None,
+        };
+        let float = |s: &Scalar| match s {
+            Scalar::Int(n) => Some(*n as f64),
+            Scalar::Float(x) => Some(*x),
+            _ => None,
+        };
+        match self.ty.element {
+            ElementType::I8 => each!(i8, i128, int),
+            ElementType::I16 => each!(i16, i128, int),
+            ElementType::I32 => each!(i32, i128, int),
+            ElementType::I64 => each!(i64, i128, int),
+            ElementType::U8 => each!(u8, i128, int),
+            ElementType::U16 => each!(u16, i128, int),
+            ElementType::U32 => each!(u32, i128, int),
+            ElementType::U64 => each!(u64, i128, int),
+            ElementType::F16 => each!(half::f16, f64, float),
+            ElementType::BF16 => each!(half::bf16, f64, float),
+            ElementType::F32 => each!(f32, f64, float),
+            ElementType::F64 => each!(f64, f64, float),
+            ElementType::Bool | ElementType::String | ElementType::Bytes => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::ValueType;
+
+    fn input(element: ElementType, min: Option<Scalar>, max: Option<Scalar>) -> Input {
+        Input {
+            name: "x".to_owned(),
+            ty: ValueType::scalar(element),
+            default: None,
+            min,
+            max,
+            max_items: 2,
+            max_bytes: 3,
+        }
+    }
+
+    #[test]
+    fn content_is_held_to_the_limits() {
+        let one_to_ten = input(
+            ElementType::I64,
+            Some(Scalar::Int(1)),
+            Some(Scalar::Int(10)),
+        );
+        let positive = input(ElementType::F32, Some(Scalar::Float(0.0)), None);
+        let text = input(ElementType::String, None, None);
+        let wrong = |s: &str| Err(Fault::Wrong(s.to_owned()));
+        let over = |s: &str| Err(Fault::OverLimit(s.to_owned()));
+        for (input, tensor, result) in [
+            (&one_to_ten, Tensor::scalar(10i64), Ok(())),
+            (
+                &one_to_ten,
+                Tensor::scalar(0i64),
+                wrong("0 is out of range: it must be from 1 to 10"),
+            ),
+            (
+                &one_to_ten,
+                Tensor::scalar(1i32),
+                wrong("elements are i32, not int"),
+            ),
+            (&positive, Tensor::scalar(0f32), Ok(())),
+            (
+                &positive,
+                Tensor::scalar(f32::NAN),
+                wrong("NaN is out of range: it must be at least 0"),
+            ),
+            (&text, Tensor::strings(["abc", "ab"]), Ok(())),
+            (
+                &text,
+                Tensor::strings(["", "abcd"]),
+                over("element 1 has 4 bytes: the limit is 3"),
+            ),
+            (
+                &text,
+                Tensor::strings(["", "", ""]),
+                over("has 3 elements: the limit is 2"),
+            ),
+        ] {
+            assert_eq!(input.check(&tensor), result, "{tensor:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_alone_are_exhaustion() {
+        let size = Mistake {
+            input: "x".to_owned(),
+            fault: Fault::OverLimit("too long".to_owned()),
+        };
+        let alone = refuse("p", std::slice::from_ref(&size));
+        assert_eq!(alone.code(), Code::ResourceExhausted);
+        let both = refuse("p", &[size, Mistake::wrong("y", "is required")]);
+        assert_eq!(both.code(), Code::InvalidArgument);
+        assert_eq!(both.message(), "x: too long; y: is required");
+        assert_eq!(status::read(&both).violations.len(), 2);
+    }
+}

@@ -1,0 +1,64 @@
+//! What happened to each node of a request, and which nodes decided how long it took.
+
+use std::time::Duration;
+
+use crate::plan::Plan;
+
+/// What happened to one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// The index of the node.
+    pub node: usize,
+    /// From the start of the request to the start of the node.
+    pub started: Duration,
+    /// From the start of the request to the end of the node.
+    pub ended: Duration,
+    /// Time in the model's queue.
+    pub queue: Duration,
+    /// Time in the model's forward passes.
+    pub compute: Duration,
+    /// Rows sent.
+    pub rows: usize,
+    /// Rows of the largest batch that they rode in.
+    pub batch_rows: usize,
+    /// Why the node's own answer was replaced.
+    pub degraded: Option<String>,
+}
+
+impl NodeRecord {
+    /// From the start of the node to its end.
+    pub fn total(&self) -> Duration {
+        self.ended.saturating_sub(self.started)
+    }
+
+    /// What is neither queue nor compute: messages, tokenization, the network.
+    pub fn network(&self) -> Duration {
+        self.total()
+            .saturating_sub(self.queue)
+            .saturating_sub(self.compute)
+    }
+}
+
+/// The chain of nodes that decided how long the request took, first to last: from the node that
+/// ended last, back over whichever node it waited for longest.
+pub fn critical_path(plan: &Plan, records: &[NodeRecord]) -> Vec<usize> {
+    let ended = |node: usize| records.iter().find(|r| r.node == node).map(|r| r.ended);
+    let mut path: Vec<usize> = records
+        .iter()
+        .max_by_key(|r| r.ended)
+        .map(|r| r.node)
+        .into_iter()
+        .collect();
+    while let Some(&first) = path.last() {
+        let Some(&before) = plan.pipeline.nodes[first]
+            .dependencies
+            .iter()
+            .max_by_key(|n| ended(**n))
+        else {
+            break;
+        };
+        path.push(before);
+    }
+    path.reverse();
+    path
+}

@@ -1,0 +1,312 @@
+//! What each op computes.
+
+use std::cmp::Ordering;
+use std::num::NonZeroUsize;
+
+use motet_proto::tensor::{Tensor, TensorError};
+
+use super::OpKind;
+use crate::spec::Scalar;
+
+/// Multiplications beyond which an op leaves the async runtime for a blocking thread.
+const INLINE_WORK_MAX: usize = 1 << 18;
+
+/// Why an op cannot answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpError {
+    /// A tensor is not what the op takes.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// An index points outside the columns.
+    #[error("index {index} at {at} is out of range: there are {rows} rows")]
+    Index {
+        /// Where in the index.
+        at: usize,
+        /// What it says.
+        index: i32,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// Vectors of different widths.
+    #[error("the query has {query} dimensions and the keys have {keys}")]
+    Width {
+        /// Of the query.
+        query: usize,
+        /// Of each key.
+        keys: usize,
+    },
+    /// A parameter is missing or of another type: the check lets none of these through.
+    #[error("parameter {0} is not what the op takes")]
+    Parameter(usize),
+}
+
+/// Whether running this op inline would hold up the async runtime.
+pub fn is_heavy(kind: OpKind, inputs: &[Tensor]) -> bool {
+    let bytes: usize = inputs.iter().map(|t| t.data().len()).sum();
+    match kind {
+        OpKind::TopKNearest | OpKind::TopKScore => bytes / size_of::<f32>() > INLINE_WORK_MAX,
+        OpKind::Gather | OpKind::ConcatLists | OpKind::ConcatStrings => {
+            bytes > INLINE_WORK_MAX * size_of::<f32>()
+        }
+        OpKind::Select => false,
+    }
+}
+
+/// Runs an op over its inputs and parameters, both in the order that [`OpKind`] states.
+///
+/// # Errors
+/// When the tensors' content does not allow it.
+pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec<Tensor>, OpError> {
+    match (kind, inputs) {
+        (OpKind::TopKNearest, [query, keys]) => {
+            let cosine = text(parameters, 1)? == "cosine";
+            top_k(&similarities(query, keys, cosine)?, count(parameters, 0)?)
+        }
+        (OpKind::TopKScore, [score]) => top_k(&score.values::<f32>()?, count(parameters, 0)?),
+        (OpKind::Gather, [columns @ .., index]) => gather(columns, index),
+        (OpKind::ConcatLists, parts) => {
+            let parts: Vec<&Tensor> = parts.iter().collect();
+            Ok(vec![Tensor::concat(&parts)?])
+        }
+        (OpKind::ConcatStrings, parts) => {
+            let texts = parts
+                .iter()
+                .map(Tensor::as_text)
+                .collect::<Result<Vec<_>, _>>()?;
+            let joined = texts.join(text(parameters, 0)?);
+            Ok(vec![Tensor::scalar_string(&joined)])
+        }
+        (OpKind::Select, values) => Ok(values.to_vec()),
+        (OpKind::TopKNearest | OpKind::TopKScore | OpKind::Gather, _) => {
+            Err(OpError::Tensor(TensorError::NotList))
+        }
+    }
+}
+
+fn count(parameters: &[Scalar], at: usize) -> Result<usize, OpError> {
+    match parameters.get(at) {
+        Some(Scalar::Int(n)) => usize::try_from(*n).map_err(|_| OpError::Parameter(at)),
+        _ => Err(OpError::Parameter(at)),
+    }
+}
+
+fn text(parameters: &[Scalar], at: usize) -> Result<&str, OpError> {
+    match parameters.get(at) {
+        Some(Scalar::String(s)) => Ok(s),
+        _ => Err(OpError::Parameter(at)),
+    }
+}
+
+/// The similarity of `query: float[D]` to each row of `keys: float[N,D]`: dot product, divided by
+/// both lengths for the cosine (a vector of length 0 is similar to nothing).
+fn similarities(query: &Tensor, keys: &Tensor, cosine: bool) -> Result<Vec<f32>, OpError> {
+    let query = query.values::<f32>()?;
+    let width = keys.shape().get(1).copied().unwrap_or(0);
+    if width != query.len() {
+        return Err(OpError::Width {
+            query: query.len(),
+            keys: width,
+        });
+    }
+    let Some(width) = NonZeroUsize::new(width) else {
+        return Ok(vec![0.0; keys.rows()]);
+    };
+    let keys = keys.values::<f32>()?;
+    let query_norm = dot(&query, &query).sqrt();
+    Ok(keys
+        .chunks_exact(width.get())
+        .map(|key| {
+            let product = dot(&query, key);
+            if !cosine {
+                return product;
+            }
+            let norms = query_norm * dot(key, key).sqrt();
+            if norms > 0.0 { product / norms } else { 0.0 }
+        })
+        .collect())
+}
+
+/// A dot product over eight running sums, which the compiler keeps in vector registers.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut sums = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Indices and scores of the `k` highest, best first; equal scores keep their order, and a score
+/// that is not a number comes last.
+fn top_k(scores: &[f32], k: usize) -> Result<Vec<Tensor>, OpError> {
+    let by_rank = |a: &usize, b: &usize| -> Ordering {
+        let (x, y) = (scores[*a], scores[*b]);
+        match (x.is_nan(), y.is_nan()) {
+            (false, false) => y.total_cmp(&x),
+            (x_nan, y_nan) => x_nan.cmp(&y_nan),
+        }
+        .then(a.cmp(b))
+    };
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    let k = k.min(order.len());
+    if k > 0 && k < order.len() {
+        order.select_nth_unstable_by(k - 1, by_rank);
+    }
+    order.truncate(k);
+    order.sort_unstable_by(by_rank);
+    let index: Vec<i32> = order.iter().map(|i| *i as i32).collect();
+    let score: Vec<f32> = order.iter().map(|i| scores[*i]).collect();
+    Ok(vec![
+        Tensor::from_values(vec![k], index)?,
+        Tensor::from_values(vec![k], score)?,
+    ])
+}
+
+fn gather(columns: &[Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
+    let index = index.values::<i32>()?;
+    columns
+        .iter()
+        .map(|column| {
+            let rows = column.rows();
+            let index = index
+                .iter()
+                .enumerate()
+                .map(|(at, &index)| {
+                    usize::try_from(index)
+                        .ok()
+                        .filter(|i| *i < rows)
+                        .ok_or(OpError::Index { at, index, rows })
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(column.gather(&index)?)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::from_values(shape.to_vec(), values.to_vec()).unwrap()
+    }
+
+    fn nearest(query: &[f32], keys: &Tensor, k: i64, metric: &str) -> (Vec<i32>, Vec<f32>) {
+        let out = run(
+            OpKind::TopKNearest,
+            &[floats(&[query.len()], query), keys.clone()],
+            &[Scalar::Int(k), Scalar::String(metric.to_owned())],
+        )
+        .unwrap();
+        (
+            out[0].values::<i32>().unwrap().to_vec(),
+            out[1].values::<f32>().unwrap().to_vec(),
+        )
+    }
+
+    #[test]
+    fn nearest_keys_come_best_first() {
+        let keys = floats(&[4, 2], &[0.0, 1.0, 2.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        let (index, score) = nearest(&[3.0, 0.0], &keys, 10, "cosine");
+        assert_eq!(index, [1, 2, 0, 3]);
+        assert!((score[0] - 1.0).abs() < 1e-6);
+        assert!((score[1] - 0.5f32.sqrt()).abs() < 1e-6);
+        assert_eq!(score[3], 0.0);
+        assert_eq!(
+            nearest(&[3.0, 0.0], &keys, 2, "dot"),
+            (vec![1, 2], vec![6.0, 3.0])
+        );
+        let none = floats(&[0, 2], &[]);
+        assert_eq!(nearest(&[3.0, 0.0], &none, 2, "dot"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn widths_must_agree() {
+        let error = run(
+            OpKind::TopKNearest,
+            &[floats(&[1], &[1.0]), floats(&[1, 2], &[1.0, 2.0])],
+            &[Scalar::Int(1), Scalar::String("dot".to_owned())],
+        );
+        assert_eq!(error, Err(OpError::Width { query: 1, keys: 2 }));
+    }
+
+    #[test]
+    fn highest_scores_keep_their_order_among_equals() {
+        for (scores, k, expected) in [
+            (&[1.0, 3.0, 3.0, 2.0][..], 3, &[1, 2, 3][..]),
+            (&[f32::NAN, 1.0, f32::NEG_INFINITY], 3, &[1, 2, 0]),
+            (&[0.0, -0.0, 0.0], 2, &[0, 2]),
+            (&[1.0], 0, &[]),
+            (&[], 5, &[]),
+        ] {
+            let out = run(
+                OpKind::TopKScore,
+                &[floats(&[scores.len()], scores)],
+                &[Scalar::Int(k)],
+            )
+            .unwrap();
+            assert_eq!(*out[0].values::<i32>().unwrap(), *expected, "{scores:?}");
+        }
+    }
+
+    #[test]
+    fn a_dot_product_has_a_tail() {
+        let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
+        assert_eq!(dot(&a, &a), (0..19).map(|i| (i * i) as f32).sum::<f32>());
+    }
+
+    #[test]
+    fn columns_are_gathered_together() {
+        let index = Tensor::from_values(vec![2], vec![2i32, 0]).unwrap();
+        let columns = [
+            Tensor::strings(["a", "b", "c"]),
+            floats(&[3, 1], &[1.0, 2.0, 3.0]),
+            index,
+        ];
+        let out = run(OpKind::Gather, &columns, &[]).unwrap();
+        assert_eq!(out[0], Tensor::strings(["c", "a"]));
+        assert_eq!(out[1], floats(&[2, 1], &[3.0, 1.0]));
+        for bad in [3, -1] {
+            let index = Tensor::from_values(vec![1], vec![bad]).unwrap();
+            assert_eq!(
+                run(
+                    OpKind::Gather,
+                    &[Tensor::strings(["a", "b", "c"]), index],
+                    &[]
+                ),
+                Err(OpError::Index {
+                    at: 0,
+                    index: bad,
+                    rows: 3
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn texts_and_lists_are_joined() {
+        let joined = run(
+            OpKind::ConcatStrings,
+            &[Tensor::scalar_string("a"), Tensor::scalar_string("b")],
+            &[Scalar::String(", ".to_owned())],
+        );
+        assert_eq!(joined, Ok(vec![Tensor::scalar_string("a, b")]));
+        let lists = run(
+            OpKind::ConcatLists,
+            &[Tensor::strings(["a"]), Tensor::strings(["b"])],
+            &[],
+        );
+        assert_eq!(lists, Ok(vec![Tensor::strings(["a", "b"])]));
+        let same = [Tensor::strings(["a"]), Tensor::scalar(1i64)];
+        assert_eq!(run(OpKind::Select, &same, &[]), Ok(same.to_vec()));
+    }
+}

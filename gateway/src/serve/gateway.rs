@@ -1,0 +1,226 @@
+//! A gateway: pipelines over models, loaded and unloaded while it serves.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use motet_runtime::config::{Colour, Diagnostics, Sources};
+use motet_runtime::health::Health;
+use motet_runtime::metrics::Metrics;
+use motet_runtime::reflection::{self, ReflectionError};
+use motet_runtime::routes::LiveRoutes;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::service::Routes;
+use tower::ServiceExt;
+
+use super::registry::{Registry, Served};
+use super::typed::{DescriptorError, TypedPipelines};
+use super::{oip, pipelines};
+use crate::backend::Backend;
+use crate::check::{self, CheckedPipeline, SignatureSource};
+use crate::plan::{Plan, UnboundModel};
+use crate::spec;
+
+/// What a gateway is made of.
+pub struct GatewayParts {
+    /// The models, each with the way to it.
+    pub models: Vec<Backend>,
+    /// What the models take and give, for pipelines loaded later.
+    pub signatures: Arc<dyn SignatureSource + Send + Sync>,
+    /// The pipelines to begin with.
+    pub pipelines: Vec<CheckedPipeline>,
+    /// The most bytes of one message, in or out.
+    pub message_bytes_max: usize,
+    /// Instruments.
+    pub metrics: Metrics,
+    /// The health of the process; each pipeline is a name in it.
+    pub health: Health,
+}
+
+/// A gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    registry: Arc<Registry>,
+    signatures: Arc<dyn SignatureSource + Send + Sync>,
+    message_bytes_max: usize,
+    metrics: Metrics,
+    health: Health,
+    routes: LiveRoutes,
+    /// Held while pipelines are loaded or unloaded: one change at a time.
+    change: Mutex<()>,
+}
+
+/// Why pipelines cannot be put into service.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A pipeline calls a model that the gateway does not have.
+    #[error(transparent)]
+    Model(#[from] UnboundModel),
+    /// A pipeline's messages cannot be declared.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// Reflection cannot serve the descriptors.
+    #[error(transparent)]
+    Reflection(#[from] ReflectionError),
+    /// Another pipeline or model has the name already.
+    #[error("{0}")]
+    Name(String),
+    /// The file has mistakes; the text shows them all.
+    #[error("{0}")]
+    Mistakes(String),
+}
+
+/// The most pipelines that a gateway serves.
+pub const PIPELINES_MAX: usize = motet_runtime::config::PIPELINES_MAX;
+
+impl Gateway {
+    /// Puts pipelines into service.
+    ///
+    /// # Errors
+    /// When one cannot be: see [`GatewayError`].
+    pub fn new(parts: GatewayParts) -> Result<Self, GatewayError> {
+        let registry = Arc::new(Registry::new(parts.models));
+        let gateway = Self(Arc::new(Inner {
+            registry,
+            signatures: parts.signatures,
+            message_bytes_max: parts.message_bytes_max,
+            metrics: parts.metrics,
+            health: parts.health,
+            routes: LiveRoutes::new(Routes::default()),
+            change: Mutex::new(()),
+        }));
+        let mut pipelines = BTreeMap::new();
+        for pipeline in parts.pipelines {
+            let served = gateway.prepare(pipeline)?;
+            pipelines.insert(served.plan.pipeline.name.clone(), served);
+        }
+        gateway.publish(pipelines)?;
+        Ok(gateway)
+    }
+
+    /// What to serve. It follows loads and unloads.
+    pub fn routes(&self) -> LiveRoutes {
+        self.0.routes.clone()
+    }
+
+    /// The pipelines and models.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.registry
+    }
+
+    /// Checks the text of a pipeline file and puts it into service, in place of the pipeline of
+    /// the same name if there is one. Gives the pipeline and the warnings.
+    ///
+    /// # Errors
+    /// When the file has mistakes, or the pipeline cannot be served: nothing has changed then.
+    pub fn load(&self, yaml: &str) -> Result<(Arc<Served>, Vec<String>), GatewayError> {
+        let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let (checked, warnings) = self.check(yaml)?;
+        let served = self.prepare(checked)?;
+        let name = served.plan.pipeline.name.clone();
+        self.check_name(&name, &served.api.service)?;
+        let mut pipelines = (*self.0.registry.pipelines()).clone();
+        pipelines.insert(name, served.clone());
+        if pipelines.len() > PIPELINES_MAX {
+            return Err(GatewayError::Name(format!(
+                "the gateway serves {PIPELINES_MAX} pipelines already, which is the limit"
+            )));
+        }
+        self.publish(pipelines)?;
+        tracing::info!(pipeline = %served.plan.pipeline.name, "loaded a pipeline");
+        Ok((served, warnings))
+    }
+
+    /// Takes a pipeline out of service; requests in flight finish. `false` when there is none.
+    ///
+    /// # Errors
+    /// When what is left cannot be served.
+    pub fn unload(&self, name: &str) -> Result<bool, GatewayError> {
+        let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pipelines = (*self.0.registry.pipelines()).clone();
+        let Some(served) = pipelines.remove(name) else {
+            return Ok(false);
+        };
+        self.publish(pipelines)?;
+        self.0.health.remove(name);
+        self.0.health.remove(&served.api.service);
+        tracing::info!(pipeline = name, "unloaded a pipeline");
+        Ok(true)
+    }
+
+    fn check(&self, yaml: &str) -> Result<(CheckedPipeline, Vec<String>), GatewayError> {
+        let mut sources = Sources::new();
+        let mut diagnostics = Diagnostics::new();
+        let file = sources.add("pipeline", "", yaml);
+        let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
+            .and_then(|root| spec::parse(&root, &mut diagnostics))
+            .and_then(|spec| check::check(&spec, &*self.0.signatures, &mut diagnostics));
+        match checked {
+            Some(checked) if !diagnostics.has_errors() => {
+                let warnings = diagnostics.sorted();
+                Ok((
+                    checked,
+                    warnings.iter().map(|d| d.message.clone()).collect(),
+                ))
+            }
+            _ => Err(GatewayError::Mistakes(
+                diagnostics.render(&sources, Colour::Never),
+            )),
+        }
+    }
+
+    fn check_name(&self, name: &str, service: &str) -> Result<(), GatewayError> {
+        if self.0.registry.model(name).is_some() {
+            return Err(GatewayError::Name(format!(
+                "a model is already named {name}, and both are reached by name"
+            )));
+        }
+        match self.0.registry.by_service(service) {
+            Some(other) if other.plan.pipeline.name != name => Err(GatewayError::Name(format!(
+                "pipeline {} is already the service {service}",
+                other.plan.pipeline.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn prepare(&self, pipeline: CheckedPipeline) -> Result<Arc<Served>, GatewayError> {
+        let registry = &self.0.registry;
+        let plan = Plan::new(
+            pipeline,
+            |name| registry.model(name).cloned(),
+            &self.0.metrics,
+        )?;
+        Ok(Arc::new(Served::new(plan, &self.0.metrics)?))
+    }
+
+    /// Makes these pipelines the ones that are served, by every surface and in reflection.
+    fn publish(&self, pipelines: BTreeMap<String, Arc<Served>>) -> Result<(), GatewayError> {
+        let inner = &self.0;
+        let files = FileDescriptorSet {
+            file: pipelines.values().map(|p| p.api.file.clone()).collect(),
+        };
+        let descriptor_sets: [&[u8]; 4] = [
+            motet_proto::FILE_DESCRIPTOR_SET,
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+            Health::descriptor_set(),
+            &files.encode_to_vec(),
+        ];
+        let routes = Routes::new(oip::server(inner.registry.clone(), inner.message_bytes_max))
+            .add_service(pipelines::server(self.clone()))
+            .add_service(inner.health.server());
+        let routes = reflection::add(routes, &descriptor_sets)?;
+        for (name, served) in &pipelines {
+            inner.health.set(name, true);
+            inner.health.set(&served.api.service, true);
+        }
+        inner.registry.set_pipelines(pipelines);
+        let typed = TypedPipelines::new(inner.registry.clone(), inner.message_bytes_max)
+            .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new));
+        let router = routes.into_axum_router().fallback_service(typed);
+        inner.routes.set(Routes::from(router));
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! The gateway's gRPC surfaces: every pipeline as a service of its own, as a model of the Open
+//! Inference Protocol, and in `motet.v1.Pipelines`.
+
+pub mod typed;
+
+mod gateway;
+mod oip;
+mod pipelines;
+mod receipt;
+mod registry;
+mod signature;
+
+pub use gateway::{Gateway, GatewayError, GatewayParts};
+pub use pipelines::dot;
+pub use registry::{Registry, Served};
+pub use signature::signature;

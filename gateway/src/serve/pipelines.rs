@@ -1,0 +1,187 @@
+//! `motet.v1.Pipelines`: what there is, how it is built, loading and unloading.
+
+use std::fmt::Write;
+
+use motet_proto::v1::pipelines_server::{Pipelines, PipelinesServer};
+use motet_proto::v1::{
+    DescribeRequest, DescribeResponse, ExplainRequest, ExplainResponse, ExplainedNode, ListRequest,
+    ListResponse, LoadRequest, LoadResponse, PipelineSummary, Port, UnloadRequest, UnloadResponse,
+};
+use motet_runtime::status;
+use tonic::{Request, Response, Status};
+
+use super::gateway::{Gateway, GatewayError};
+use super::registry::Served;
+use super::signature;
+use super::typed::proto_file;
+use crate::check::{CheckedPipeline, NodeKind, ValueType};
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct PipelinesService(Gateway);
+
+pub(super) fn server(gateway: Gateway) -> PipelinesServer<PipelinesService> {
+    PipelinesServer::new(PipelinesService(gateway))
+}
+
+impl PipelinesService {
+    fn find(&self, name: &str) -> Result<std::sync::Arc<Served>, Status> {
+        let registry = self.0.registry();
+        registry
+            .pipeline(name)
+            .ok_or_else(|| registry.unknown_pipeline(name))
+    }
+}
+
+fn summary(served: &Served) -> PipelineSummary {
+    let pipeline = &served.plan.pipeline;
+    PipelineSummary {
+        name: pipeline.name.clone(),
+        version: pipeline.version,
+        description: pipeline.description.clone().unwrap_or_default(),
+        service: served.api.service.clone(),
+    }
+}
+
+fn port(pipeline: &CheckedPipeline, name: &str, ty: &ValueType) -> Port {
+    Port {
+        name: name.to_owned(),
+        r#type: ty.to_tensor_type(&pipeline.symbols).to_string(),
+        default: String::new(),
+    }
+}
+
+#[tonic::async_trait]
+impl Pipelines for PipelinesService {
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let pipelines = self.0.registry().pipelines();
+        Ok(Response::new(ListResponse {
+            pipelines: pipelines.values().map(|p| summary(p)).collect(),
+        }))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
+        let served = self.find(&request.into_inner().name)?;
+        let pipeline = &served.plan.pipeline;
+        let inputs = pipeline.inputs.iter().map(|input| Port {
+            default: input.default.as_ref().map_or_else(String::new, |d| {
+                let values: Vec<_> = d.values.iter().map(crate::spec::Scalar::to_json).collect();
+                match (d.list, values.as_slice()) {
+                    (false, [value]) => value.to_string(),
+                    _ => serde_json::Value::from(values).to_string(),
+                }
+            }),
+            ..port(pipeline, &input.name, &input.ty)
+        });
+        let outputs = signature::signature(pipeline).outputs;
+        Ok(Response::new(DescribeResponse {
+            pipeline: Some(summary(&served)),
+            inputs: inputs.collect(),
+            outputs: outputs
+                .into_iter()
+                .map(|o| Port {
+                    name: o.name,
+                    r#type: o.ty.to_string(),
+                    default: String::new(),
+                })
+                .collect(),
+            proto: proto_file(pipeline, &served.api),
+        }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        let served = self.find(&request.into_inner().name)?;
+        let pipeline = &served.plan.pipeline;
+        let nodes = pipeline.nodes.iter().map(|node| ExplainedNode {
+            name: node.name.clone(),
+            kind: kind(&node.kind),
+            after: node
+                .dependencies
+                .iter()
+                .map(|n| pipeline.nodes[*n].name.clone())
+                .collect(),
+            inputs: node
+                .inputs
+                .iter()
+                .map(|a| port(pipeline, &a.port, &a.ty))
+                .collect(),
+            outputs: node
+                .outputs
+                .iter()
+                .map(|o| port(pipeline, &o.name, &o.ty))
+                .collect(),
+        });
+        Ok(Response::new(ExplainResponse {
+            nodes: nodes.collect(),
+            dot: dot(pipeline),
+        }))
+    }
+
+    async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
+        let (served, warnings) = self.0.load(&request.into_inner().yaml).map_err(refusal)?;
+        Ok(Response::new(LoadResponse {
+            pipeline: Some(summary(&served)),
+            warnings,
+        }))
+    }
+
+    async fn unload(
+        &self,
+        request: Request<UnloadRequest>,
+    ) -> Result<Response<UnloadResponse>, Status> {
+        let name = request.into_inner().name;
+        if self.0.unload(&name).map_err(refusal)? {
+            Ok(Response::new(UnloadResponse {}))
+        } else {
+            Err(self.0.registry().unknown_pipeline(&name))
+        }
+    }
+}
+
+fn refusal(error: GatewayError) -> Status {
+    match error {
+        GatewayError::Name(why) => {
+            status::StatusBuilder::new(tonic::Code::AlreadyExists, "NAME_TAKEN", why).into()
+        }
+        error => status::invalid_argument("yaml", error.to_string())
+            .reason("BAD_PIPELINE")
+            .into(),
+    }
+}
+
+fn kind(kind: &NodeKind) -> String {
+    match kind {
+        NodeKind::Model(model) => format!("model {model}"),
+        NodeKind::Op(op) => format!("op {}", op.name()),
+    }
+}
+
+/// The graph of a pipeline in Graphviz's language.
+pub fn dot(pipeline: &CheckedPipeline) -> String {
+    let mut out = format!("digraph {} {{\n  rankdir=LR;\n", pipeline.name);
+    for node in &pipeline.nodes {
+        let shape = match node.kind {
+            NodeKind::Model(_) => "box",
+            NodeKind::Op(_) => "ellipse",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "  {} [label=\"{}\\n{}\", shape={shape}];",
+            node.name,
+            node.name,
+            kind(&node.kind)
+        );
+        for &needed in &node.dependencies {
+            let _ = writeln!(out, "  {} -> {};", pipeline.nodes[needed].name, node.name);
+        }
+    }
+    out.push_str("}\n");
+    out
+}

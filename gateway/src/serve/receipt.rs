@@ -1,0 +1,41 @@
+//! The receipt of a request, as the API gives it.
+
+use std::time::Duration;
+
+use motet_proto::v1;
+use motet_runtime::telemetry::propagate;
+
+use crate::exec::{Outcome, critical_path};
+use crate::plan::Plan;
+
+/// Why a request took as long as it did.
+pub fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
+    let name = |node: usize| plan.pipeline.nodes[node].name.clone();
+    v1::Receipt {
+        trace_id: propagate::current_trace_id().unwrap_or_default(),
+        total: duration(outcome.total),
+        nodes: outcome
+            .records
+            .iter()
+            .map(|r| v1::NodeReceipt {
+                node: name(r.node),
+                started: duration(r.started),
+                total: duration(r.total()),
+                queue: duration(r.queue),
+                compute: duration(r.compute),
+                network: duration(r.network()),
+                rows: u32::try_from(r.rows).unwrap_or(u32::MAX),
+                batch_rows: u32::try_from(r.batch_rows).unwrap_or(u32::MAX),
+                degraded: r.degraded.clone().unwrap_or_default(),
+            })
+            .collect(),
+        critical_path: critical_path(plan, &outcome.records)
+            .into_iter()
+            .map(name)
+            .collect(),
+    }
+}
+
+fn duration(d: Duration) -> Option<prost_types::Duration> {
+    d.try_into().ok()
+}

@@ -1,0 +1,261 @@
+//! The .proto file of a pipeline, as a descriptor.
+//!
+//! Scalars are `optional`, so that a value of zero and one left out differ; a list is `repeated`,
+//! a matrix is a repeated row message, and anything of more dimensions is `motet.v1.Tensor`.
+
+use motet_proto::types::ElementType;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodDescriptorProto,
+    OneofDescriptorProto, ServiceDescriptorProto,
+};
+
+use super::names::{
+    ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM, pascal_case, service_name,
+};
+use crate::check::{CheckedPipeline, OutputKind};
+
+/// The messages of one pipeline, and the file that declares them.
+#[derive(Debug, Clone)]
+pub struct TypedApi {
+    /// The full name of the service.
+    pub service: String,
+    /// The file, without its imports.
+    pub file: FileDescriptorProto,
+    /// The request message.
+    pub request: MessageDescriptor,
+    /// The response message.
+    pub response: MessageDescriptor,
+}
+
+/// Why a pipeline's messages cannot be declared.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    /// Two of its names come to the same in protobuf.
+    #[error("pipeline {pipeline} has no typed API: {source}")]
+    Clash {
+        /// The pipeline.
+        pipeline: String,
+        /// What clashes.
+        source: Box<prost_reflect::DescriptorError>,
+    },
+    /// The declared service is not in the pool.
+    #[error("service {0} is not declared")]
+    Missing(String),
+}
+
+/// Every file that a pipeline's file may import.
+pub fn base_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(motet_proto::FILE_DESCRIPTOR_SET)?;
+    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+    Ok(pool)
+}
+
+impl TypedApi {
+    /// Declares the messages of `pipeline`.
+    ///
+    /// # Errors
+    /// When two of the pipeline's names come to the same in protobuf.
+    pub fn new(pipeline: &CheckedPipeline) -> Result<Self, DescriptorError> {
+        let file = file(pipeline);
+        let error = |source| DescriptorError::Clash {
+            pipeline: pipeline.name.clone(),
+            source: Box::new(source),
+        };
+        let mut pool = base_pool().map_err(error)?;
+        pool.add_file_descriptor_proto(file.clone())
+            .map_err(error)?;
+        let service = service_name(&pipeline.name);
+        let run = pool
+            .get_service_by_name(&service)
+            .and_then(|s| s.methods().find(|m| m.name() == RUN));
+        let Some(run) = run else {
+            return Err(DescriptorError::Missing(service));
+        };
+        Ok(Self {
+            service,
+            request: run.input(),
+            response: run.output(),
+            file,
+        })
+    }
+}
+
+/// The path of a pipeline's .proto file.
+pub fn file_name(pipeline: &str) -> String {
+    format!("motet/pipeline/{pipeline}.proto")
+}
+
+fn file(pipeline: &CheckedPipeline) -> FileDescriptorProto {
+    let stem = pascal_case(&pipeline.name);
+    let method = |name: &str, streaming: bool| MethodDescriptorProto {
+        name: Some(name.to_owned()),
+        input_type: Some(format!(".{PACKAGE}.{stem}Request")),
+        output_type: Some(format!(".{PACKAGE}.{stem}Response")),
+        client_streaming: Some(streaming),
+        server_streaming: Some(streaming),
+        ..Default::default()
+    };
+    FileDescriptorProto {
+        name: Some(file_name(&pipeline.name)),
+        package: Some(PACKAGE.to_owned()),
+        dependency: [
+            "google/rpc/status.proto",
+            "motet/v1/receipt.proto",
+            "motet/v1/tensor.proto",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        message_type: vec![request(pipeline, &stem), response(pipeline, &stem)],
+        service: vec![ServiceDescriptorProto {
+            name: Some(stem.clone()),
+            method: vec![method(RUN, false), method(RUN_STREAM, true)],
+            ..Default::default()
+        }],
+        syntax: Some("proto3".to_owned()),
+        ..Default::default()
+    }
+}
+
+fn request(pipeline: &CheckedPipeline, stem: &str) -> DescriptorProto {
+    let mut message = Message::new(format!("{stem}Request"));
+    for input in &pipeline.inputs {
+        message.tensor(&input.name, input.ty.element, input.ty.rank());
+    }
+    message.scalar(REQUEST_ID, Type::String, None);
+    message.0
+}
+
+fn response(pipeline: &CheckedPipeline, stem: &str) -> DescriptorProto {
+    let mut message = Message::new(format!("{stem}Response"));
+    for output in &pipeline.outputs {
+        match &output.kind {
+            OutputKind::Value(value) => {
+                message.tensor(&output.name, value.ty.element, value.ty.rank());
+            }
+            OutputKind::Records { columns, .. } => {
+                let name = pascal_case(&output.name);
+                let full = format!(".{PACKAGE}.{stem}Response.{name}");
+                let mut record = Message::new(name);
+                for column in columns {
+                    // The first dimension is the records.
+                    let rank = column.ty.rank().saturating_sub(1);
+                    record.tensor(&column.name, column.ty.element, rank);
+                }
+                message.0.nested_type.push(record.0);
+                message.field(&output.name, Label::Repeated, Type::Message, Some(full));
+            }
+        }
+    }
+    message.scalar(RECEIPT, Type::Message, Some(".motet.v1.Receipt"));
+    message.scalar(REQUEST_ID, Type::String, None);
+    message.scalar(ERROR, Type::Message, Some(".google.rpc.Status"));
+    message.0
+}
+
+/// A message under construction.
+struct Message(DescriptorProto);
+
+impl Message {
+    fn new(name: String) -> Self {
+        Self(DescriptorProto {
+            name: Some(name),
+            ..Default::default()
+        })
+    }
+
+    /// A field for a tensor, under the next number.
+    fn tensor(&mut self, name: &str, element: ElementType, rank: usize) {
+        match rank {
+            0 => {
+                self.field(name, Label::Optional, scalar_type(element), None);
+                self.make_optional();
+            }
+            1 => self.field(name, Label::Repeated, scalar_type(element), None),
+            2 => {
+                let row = format!(".motet.v1.{}", row_message(element));
+                self.field(name, Label::Repeated, Type::Message, Some(row));
+            }
+            _ => {
+                let tensor = ".motet.v1.Tensor".to_owned();
+                self.field(name, Label::Optional, Type::Message, Some(tensor));
+            }
+        }
+    }
+
+    fn field(&mut self, name: &str, label: Label, ty: Type, type_name: Option<String>) {
+        let number = self.0.field.len() as i32 + 1;
+        self.numbered(name, number, label, ty, type_name);
+    }
+
+    /// A field of the API itself, under its own number.
+    fn scalar(&mut self, (name, number): (&str, u32), ty: Type, type_name: Option<&str>) {
+        let type_name = type_name.map(str::to_owned);
+        self.numbered(name, number as i32, Label::Optional, ty, type_name);
+    }
+
+    fn numbered(
+        &mut self,
+        name: &str,
+        number: i32,
+        label: Label,
+        ty: Type,
+        type_name: Option<String>,
+    ) {
+        self.0.field.push(FieldDescriptorProto {
+            name: Some(name.to_owned()),
+            // The name as it is in the file, also in JSON.
+            json_name: Some(name.to_owned()),
+            number: Some(number),
+            label: Some(label.into()),
+            r#type: Some(ty.into()),
+            type_name,
+            ..Default::default()
+        });
+    }
+
+    /// Gives the last field proto3's `optional`: a oneof of its own.
+    fn make_optional(&mut self) {
+        let index = self.0.oneof_decl.len() as i32;
+        if let Some(field) = self.0.field.last_mut() {
+            field.proto3_optional = Some(true);
+            field.oneof_index = Some(index);
+            self.0.oneof_decl.push(OneofDescriptorProto {
+                name: Some(format!("_{}", field.name())),
+                ..Default::default()
+            });
+        }
+    }
+}
+
+/// The protobuf type of one element.
+fn scalar_type(element: ElementType) -> Type {
+    match element {
+        ElementType::String => Type::String,
+        ElementType::Bytes => Type::Bytes,
+        ElementType::Bool => Type::Bool,
+        ElementType::I8 | ElementType::I16 | ElementType::I32 => Type::Int32,
+        ElementType::I64 => Type::Int64,
+        ElementType::U8 | ElementType::U16 | ElementType::U32 => Type::Uint32,
+        ElementType::U64 => Type::Uint64,
+        ElementType::F16 | ElementType::BF16 | ElementType::F32 => Type::Float,
+        ElementType::F64 => Type::Double,
+    }
+}
+
+/// The message that holds one row of a matrix.
+fn row_message(element: ElementType) -> &'static str {
+    match element {
+        ElementType::String => "StringRow",
+        ElementType::Bytes => "BytesRow",
+        ElementType::Bool => "BoolRow",
+        ElementType::I8 | ElementType::I16 | ElementType::I32 => "IntRow",
+        ElementType::I64 => "LongRow",
+        ElementType::U8 | ElementType::U16 | ElementType::U32 => "UintRow",
+        ElementType::U64 => "UlongRow",
+        ElementType::F16 | ElementType::BF16 | ElementType::F32 => "FloatRow",
+        ElementType::F64 => "DoubleRow",
+    }
+}

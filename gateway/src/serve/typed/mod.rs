@@ -1,0 +1,13 @@
+//! Every pipeline as a gRPC service of its own, with messages made from its inputs and outputs.
+
+mod codec;
+mod convert;
+mod descriptor;
+mod names;
+mod proto_file;
+mod service;
+
+pub use descriptor::{DescriptorError, TypedApi, file_name};
+pub use names::{PACKAGE, service_name};
+pub use proto_file::proto_file;
+pub use service::{STREAM_CONCURRENCY_MAX, TypedPipelines};
