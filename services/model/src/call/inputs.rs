@@ -1,0 +1,165 @@
+//! The tensors of a request, as the signature asks for them.
+
+use std::collections::HashMap;
+
+use motet_proto::inference::ModelInferRequest;
+use motet_proto::oip::{Form, take_inputs};
+use motet_proto::signature::{Port, Signature};
+use motet_proto::types::Dim;
+use motet_proto::{ElementType, Tensor};
+use motet_runtime::status::{invalid_argument, invalid_arguments, resource_exhausted};
+use tonic::Status;
+
+use super::there_is;
+use crate::task::Limits;
+
+/// Parameters of a single tensor that would change what is sent or answered, and that are not supported.
+const NOT_SUPPORTED: [&str; 2] = ["shared_memory_region", "classification"];
+
+/// A scalar, as the protocol has it.
+static SCALAR: [Dim; 1] = [Dim::Fixed(1)];
+
+/// The input tensors of a call: exactly those of the signature, each of its type and shape.
+#[derive(Debug)]
+pub(crate) struct Inputs(Vec<(String, Tensor)>);
+
+impl Inputs {
+    /// Takes the tensors out of a request, and says in which form they came.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT with every tensor that is missing, unknown or not of its type; RESOURCE_EXHAUSTED for a list or a text over
+    /// the limits.
+    pub(crate) fn take(
+        request: &mut ModelInferRequest,
+        signature: &Signature,
+        limits: &Limits,
+    ) -> Result<(Self, Form), Status> {
+        let parameters = request.inputs.iter().map(|t| (&t.name, &t.parameters));
+        let wanted = request.outputs.iter().map(|t| (&t.name, &t.parameters));
+        for (tensor, parameters) in parameters.chain(wanted) {
+            if let Some(name) = NOT_SUPPORTED.iter().find(|p| parameters.contains_key(**p)) {
+                let description = format!("the parameter `{name}` is not supported");
+                return Err(invalid_argument(tensor, description).into());
+            }
+        }
+        let (tensors, form) = take_inputs(request)
+            .map_err(|error| invalid_argument(error.field(), error.to_string()).build())?;
+        Ok((Self::bind(tensors, signature, limits)?, form))
+    }
+
+    fn bind(
+        tensors: Vec<(String, Tensor)>,
+        signature: &Signature,
+        limits: &Limits,
+    ) -> Result<Self, Status> {
+        let mut mistakes = Vec::new();
+        let mut bound = Vec::new();
+        let mut symbols = HashMap::new();
+        for (name, tensor) in tensors {
+            let fitted = match signature.input(&name) {
+                Some(port) => fit(port, tensor, &mut symbols),
+                None => {
+                    let ports = signature.inputs.iter().map(|port| port.name.as_str());
+                    Err(format!(
+                        "unknown tensor; {}",
+                        there_is(&name, "input", ports)
+                    ))
+                }
+            };
+            match fitted {
+                Ok(tensor) => bound.push((name, tensor)),
+                Err(mistake) => mistakes.push((name, mistake)),
+            }
+        }
+        let missing = signature.inputs.iter().filter(|port| {
+            let named = |(name, _): &(String, _)| *name == port.name;
+            !bound.iter().any(named) && !mistakes.iter().any(|(name, _)| *name == port.name)
+        });
+        let missing: Vec<_> = missing
+            .map(|port| (port.name.clone(), format!("missing; it is {}", port.ty)))
+            .collect();
+        mistakes.extend(missing);
+        if !mistakes.is_empty() {
+            return Err(invalid_arguments(mistakes).into());
+        }
+        for (name, tensor) in &bound {
+            check_limits(name, tensor, limits)?;
+        }
+        Ok(Self(bound))
+    }
+
+    /// The texts of a `string` input; none where the signature has no such input.
+    pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
+        let tensor = self.0.iter().find(|(n, _)| n == name);
+        let strings = tensor.and_then(|(_, tensor)| tensor.as_strings().ok());
+        strings.map_or_else(Vec::new, |strings| strings.texts().collect())
+    }
+}
+
+/// The tensor as its port has it, or what is wrong with it.
+fn fit<'s>(
+    port: &'s Port,
+    tensor: Tensor,
+    symbols: &mut HashMap<&'s str, usize>,
+) -> Result<Tensor, String> {
+    let wanted = port.ty.element.oip_name();
+    let found = tensor.element().oip_name();
+    if found != wanted {
+        return Err(format!("datatype is {found}, must be {wanted}"));
+    }
+    let dims = match &port.ty.dims[..] {
+        [] => &SCALAR,
+        dims => dims,
+    };
+    let shape = tensor.shape();
+    let fits = shape.len() == dims.len()
+        && dims.iter().zip(shape).all(|(dim, length)| match dim {
+            Dim::Fixed(wanted) => wanted == length,
+            Dim::Symbol(symbol) => *symbols.entry(symbol).or_insert(*length) == *length,
+        });
+    if !fits {
+        let wanted: Vec<String> = dims.iter().map(Dim::to_string).collect();
+        return Err(format!(
+            "shape is {shape:?}, must be [{}]",
+            wanted.join(", ")
+        ));
+    }
+    match port.ty.element {
+        ElementType::String => tensor
+            .into_text(ElementType::String)
+            .map_err(|error| error.to_string()),
+        _ => Ok(tensor),
+    }
+}
+
+fn check_limits(name: &str, tensor: &Tensor, limits: &Limits) -> Result<(), Status> {
+    let rows = tensor.rows();
+    if rows > limits.rows {
+        let message = format!(
+            "{name}: {rows} rows; a call takes at most {}, send several calls",
+            limits.rows
+        );
+        return Err(resource_exhausted(message, None)
+            .reason("TOO_MANY_ROWS")
+            .field(name, format!("{rows} rows"))
+            .with("limit", limits.rows.to_string())
+            .into());
+    }
+    let Ok(texts) = tensor.as_strings() else {
+        return Ok(());
+    };
+    let mut lengths = texts.iter().map(<[u8]>::len).enumerate();
+    if let Some((at, bytes)) = lengths.find(|(_, bytes)| *bytes > limits.text_bytes) {
+        let field = format!("{name}[{at}]");
+        let message = format!(
+            "{field}: {bytes} bytes; a text has at most {}, split it",
+            limits.text_bytes
+        );
+        return Err(resource_exhausted(message, None)
+            .reason("TEXT_TOO_LONG")
+            .field(field, format!("{bytes} bytes"))
+            .with("limit", limits.text_bytes.to_string())
+            .into());
+    }
+    Ok(())
+}

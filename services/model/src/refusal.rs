@@ -1,0 +1,52 @@
+//! Failures of the parts as gRPC errors. The model's name is added where the call ends.
+
+use motet_batcher::{Refused, RowError};
+use motet_runtime::status::{
+    StatusBuilder, deadline_exceeded, internal, invalid_argument, resource_exhausted, unavailable,
+};
+use std::time::Duration;
+
+use crate::pool::{JOBS_MAX, PoolError};
+
+/// When a caller whom the thread pool had no room for is told to come back.
+const POOL_RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The batcher did not answer a call.
+pub(crate) fn refused(refused: &Refused) -> StatusBuilder {
+    let message = refused.to_string();
+    match refused {
+        Refused::QueueFull { limit, retry_after } => {
+            resource_exhausted(message, Some(*retry_after))
+                .reason("QUEUE_FULL")
+                .with("max_queue_size", limit.to_string())
+        }
+        Refused::WouldBeLate { retry_after, .. } => {
+            resource_exhausted(message, Some(*retry_after)).reason("WOULD_BE_LATE")
+        }
+        Refused::TooLarge { .. } => invalid_argument("inputs", message),
+        Refused::DeadlineExceeded => deadline_exceeded(message),
+        Refused::Draining => unavailable(message).reason("DRAINING"),
+        Refused::ExecutorDied { .. } => unavailable(message).reason("MODEL_DIED"),
+    }
+}
+
+/// One row has no result; `field` names it in the request.
+pub(crate) fn row(field: &str, error: &RowError) -> StatusBuilder {
+    let message = format!("{field}: {error}");
+    match error {
+        RowError::Invalid(description) => invalid_argument(field, description),
+        RowError::Failed(_) => internal(message).reason("MODEL_FAILED"),
+        RowError::OutOfMemory { .. } => resource_exhausted(message, None).reason("OUT_OF_MEMORY"),
+        RowError::Crashed(_) => unavailable(message).reason("MODEL_CRASHED"),
+    }
+    .with("row", field)
+}
+
+/// The thread pool has no result.
+pub(crate) fn pool(error: &PoolError) -> StatusBuilder {
+    match error {
+        PoolError::Full => resource_exhausted(error.to_string(), Some(POOL_RETRY_AFTER))
+            .with("limit", JOBS_MAX.to_string()),
+        PoolError::Panicked(_) => internal(format!("the request's own work {error}")),
+    }
+}

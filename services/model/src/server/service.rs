@@ -1,0 +1,139 @@
+//! The protocol's methods.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use motet_proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use motet_proto::inference::*;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::status::{StatusBuilder, failed_precondition};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::{ModelServer, describe, stream};
+use crate::Model;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl ModelServer {
+    pub(super) async fn infer(
+        &self,
+        request: ModelInferRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<ModelInferResponse, Status> {
+        let model = self.find(&request.model_name, &request.model_version)?;
+        model.infer(request, deadline).await
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for ModelServer {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+        let ready = self.models().iter().all(Model::is_ready);
+        Ok(Response::new(ServerReadyResponse { ready }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+        let request = request.into_inner();
+        let ready = self.find(&request.name, &request.version)?.is_ready();
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Answer<ServerMetadataResponse> {
+        Ok(Response::new(describe::server()))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Answer<ModelMetadataResponse> {
+        let request = request.into_inner();
+        let model = self.find(&request.name, &request.version)?;
+        Ok(Response::new(describe::metadata(model)))
+    }
+
+    async fn model_config(
+        &self,
+        request: Request<ModelConfigRequest>,
+    ) -> Answer<ModelConfigResponse> {
+        let request = request.into_inner();
+        let config = describe::config(self.find(&request.name, &request.version)?);
+        let config = Some(config);
+        Ok(Response::new(ModelConfigResponse { config }))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        let deadline = Deadline::of(request.extensions());
+        let response = self.infer(request.into_inner(), deadline).await?;
+        Ok(Response::new(response))
+    }
+
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Answer<Self::ModelStreamInferStream> {
+        let deadline = Deadline::of(request.extensions());
+        let answers = stream::answers(self.clone(), request.into_inner(), deadline);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Answer<ModelStatisticsResponse> {
+        let request = request.into_inner();
+        let model_stats = if request.name.is_empty() {
+            self.models().iter().map(Model::statistics).collect()
+        } else {
+            vec![self.find(&request.name, &request.version)?.statistics()]
+        };
+        Ok(Response::new(ModelStatisticsResponse { model_stats }))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Answer<RepositoryIndexResponse> {
+        let request = request.into_inner();
+        if !request.repository_name.is_empty() {
+            let message = "there is one repository, without a name: leave repository_name empty";
+            let error = StatusBuilder::new(Code::Unimplemented, "REPOSITORY_NAME", message);
+            return Err(error.field("repository_name", message).into());
+        }
+        let models = self.models().iter();
+        let models = models.filter(|model| !request.ready || model.is_ready());
+        Ok(Response::new(RepositoryIndexResponse {
+            models: models.map(describe::index).collect(),
+        }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Answer<RepositoryModelLoadResponse> {
+        Err(models_are_fixed(&request.into_inner().model_name))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Answer<RepositoryModelUnloadResponse> {
+        Err(models_are_fixed(&request.into_inner().model_name))
+    }
+}
+
+fn models_are_fixed(model: &str) -> Status {
+    let message =
+        "models are those of the configuration file: change it and start the process anew";
+    let error = failed_precondition(message).reason("MODELS_ARE_FIXED");
+    error.model(model).into()
+}

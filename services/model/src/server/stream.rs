@@ -1,0 +1,63 @@
+//! Triton's stream: many requests, each answered as it finishes.
+
+use futures::{Stream, StreamExt};
+use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
+use motet_proto::oip::parameter;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::status::code_name;
+use tonic::Status;
+
+use super::ModelServer;
+use crate::call::EMPTY_FINAL_RESPONSE;
+
+/// Most requests of one stream that are worked on at once; the next is read when one is answered.
+pub const STREAM_CONCURRENCY_MAX: usize = 64;
+/// Tells Triton's clients that a request has no more answers.
+const FINAL_RESPONSE: &str = "triton_final_response";
+
+/// Answers in the order in which they finish. A request that fails is answered with its error and the stream goes on; it ends with
+/// an error where the client's own stream does. Dropping it drops every request it works on.
+pub(super) fn answers(
+    server: ModelServer,
+    requests: impl Stream<Item = Result<ModelInferRequest, Status>>,
+    deadline: Option<Deadline>,
+) -> impl Stream<Item = Result<ModelStreamInferResponse, Status>> {
+    requests
+        .map(move |request| {
+            let server = server.clone();
+            async move { Ok(answer(&server, request?, deadline).await) }
+        })
+        .buffer_unordered(STREAM_CONCURRENCY_MAX)
+}
+
+async fn answer(
+    server: &ModelServer,
+    request: ModelInferRequest,
+    deadline: Option<Deadline>,
+) -> ModelStreamInferResponse {
+    let (id, model_name) = (request.id.clone(), request.model_name.clone());
+    let wants_final = request.parameters.get(EMPTY_FINAL_RESPONSE);
+    let wants_final = wants_final.and_then(|parameter| parameter.parameter_choice.as_ref());
+    let wants_final = matches!(wants_final, Some(ParameterChoice::BoolParam(true)));
+    let mut message = match server.infer(request, deadline).await {
+        Ok(response) => ModelStreamInferResponse {
+            error_message: String::new(),
+            infer_response: Some(response),
+        },
+        // The stream has one status for all its requests, so the code goes into the message; the id says whose error it is.
+        Err(status) => ModelStreamInferResponse {
+            error_message: format!("{}: {}", code_name(status.code()), status.message()),
+            infer_response: Some(ModelInferResponse {
+                id,
+                model_name,
+                ..ModelInferResponse::default()
+            }),
+        },
+    };
+    if wants_final && let Some(response) = &mut message.infer_response {
+        let last = parameter(true);
+        response.parameters.insert(FINAL_RESPONSE.to_owned(), last);
+    }
+    message
+}

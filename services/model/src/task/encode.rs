@@ -1,0 +1,164 @@
+//! Texts to vectors, through the batcher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_batcher::{Batcher, Call, Priority, Ride, Stats};
+use motet_models::{RowEmbedding, RowOutput, TokenIds, Tokenizer};
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::Form;
+use motet_proto::signature::Signature;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::status::{internal, invalid_argument, resource_exhausted};
+use rayon::prelude::*;
+use tonic::Status;
+
+use super::{Cost, Limits};
+use crate::blueprint::Head;
+use crate::call::{Inputs, Reply, Settings};
+use crate::executor::EncodeRow;
+use crate::pool::{Done, Pool, PoolError};
+use crate::refusal;
+use crate::trace::CallTrace;
+
+/// Fewest texts that are worth a thread of their own.
+const TEXTS_PER_THREAD_MIN: usize = 4;
+
+/// A task with an encoder behind a batcher.
+#[derive(Debug)]
+pub(crate) struct Encode {
+    pub(crate) encoding: Encoding,
+    pub(crate) batcher: Batcher<EncodeRow, RowEmbedding>,
+    pub(crate) pool: Pool,
+}
+
+/// What happens to a call's texts before and after the batcher.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoding {
+    pub(crate) head: Head,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) output: RowOutput,
+    /// Longest row, special tokens included.
+    pub(crate) max_tokens: usize,
+    /// Length of a vector.
+    pub(crate) size: usize,
+    pub(crate) limits: Limits,
+}
+
+impl Encode {
+    pub(super) async fn run(
+        &self,
+        mut request: ModelInferRequest,
+        signature: Arc<Signature>,
+        settings: Settings,
+        reply: Reply,
+    ) -> Result<(ModelInferResponse, Cost), Status> {
+        let encoding = self.encoding.clone();
+        let prepare = move || encoding.prepare(&mut request, &signature);
+        let done = self
+            .pool
+            .run(tracing::info_span!("tokenize"), prepare)
+            .await;
+        let ((rows, form), input) = finished(done)?;
+        let count = rows.len();
+        let (rows, ride) = self
+            .batch(rows, settings.deadline, settings.priority)
+            .await?;
+        let encoding = self.encoding.clone();
+        let assemble = move || {
+            let outputs = encoding.head.assemble(rows, encoding.size);
+            let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
+            Ok(reply.tensors(&outputs, form))
+        };
+        let done = self
+            .pool
+            .run(tracing::info_span!("assemble"), assemble)
+            .await;
+        let (response, output) = finished(done)?;
+        let cost = Cost {
+            queue: ride.queue_time,
+            input,
+            infer: ride.compute_time,
+            output,
+            rows: count,
+            batch: Some((ride.batch_rows_max, ride.batch_tokens_max)),
+        };
+        Ok((response, cost))
+    }
+
+    /// Sends rows through the batcher; all of them have a result, or the call fails with the first that has none.
+    async fn batch(
+        &self,
+        rows: Vec<TokenIds>,
+        deadline: Option<Deadline>,
+        priority: Priority,
+    ) -> Result<(Vec<RowEmbedding>, Ride), Status> {
+        let trace = CallTrace::queued();
+        let row = |ids: TokenIds| {
+            let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let (output, trace) = (self.encoding.output, trace.clone());
+            (EncodeRow { ids, output, trace }, tokens)
+        };
+        let rows = rows.into_iter().map(row).collect();
+        // Only the rows hold it from here on, so that its queue span ends with them.
+        drop(trace);
+        let call = Call {
+            rows,
+            deadline: deadline.map(|deadline| deadline.instant().into_std()),
+            priority,
+        };
+        let answer = self.batcher.submit(call).await;
+        let answer = answer.map_err(|refused| refusal::refused(&refused).build())?;
+        let rows = answer.rows.into_iter().enumerate().map(|(row, result)| {
+            result.map_err(|e| refusal::row(&self.encoding.head.field(row), &e).build())
+        });
+        Ok((rows.collect::<Result<_, Status>>()?, answer.ride))
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.batcher.stats()
+    }
+
+    pub(super) async fn drain(&self) {
+        self.batcher.drain().await;
+    }
+}
+
+impl Encoding {
+    /// The token ids of the encoder's rows, and the form in which the request came.
+    fn prepare(
+        &self,
+        request: &mut ModelInferRequest,
+        signature: &Signature,
+    ) -> Result<(Vec<TokenIds>, Form), Status> {
+        let (inputs, form) = Inputs::take(request, signature, &self.limits)?;
+        let texts = self.head.texts(&inputs);
+        let rows: Vec<TokenIds> = texts
+            .par_iter()
+            .with_min_len(TEXTS_PER_THREAD_MIN)
+            .enumerate()
+            .map(|(row, text)| {
+                let ids = self.tokenizer.encode_within(text, self.max_tokens);
+                ids.map_err(|e| invalid_argument(self.head.field(row), e.to_string()).build())
+            })
+            .collect::<Result<_, Status>>()?;
+        let tokens: usize = rows.iter().map(TokenIds::len).sum();
+        let limit = self.limits.token_vectors;
+        if self.head.keeps_tokens() && tokens > limit {
+            let message = format!(
+                "the texts have {tokens} tokens; a call takes at most {limit}, send several calls"
+            );
+            return Err(resource_exhausted(message, None)
+                .reason("TOO_MANY_TOKENS")
+                .with("limit", limit.to_string())
+                .into());
+        }
+        Ok((rows, form))
+    }
+}
+
+/// What a job of the pool gave, and how long it took with its wait for a thread.
+fn finished<T>(done: Result<Done<Result<T, Status>>, PoolError>) -> Result<(T, Duration), Status> {
+    let done = done.map_err(|error| refusal::pool(&error).build())?;
+    Ok((done.value?, done.waited + done.ran))
+}
