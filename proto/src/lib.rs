@@ -5,8 +5,10 @@
 //! * [`types`]: element types, dimensions, tensor types and their text form.
 //! * [`tensor`]: a tensor over the wire's own bytes, with checked views.
 //! * [`signature`]: what a model takes and gives.
+//! * [`files`]: the .proto files as text.
 //! * [`oip`]: tensors in and out of Open Inference Protocol messages.
 
+pub mod files;
 pub mod oip;
 pub mod signature;
 pub mod tensor;

@@ -1,0 +1,20 @@
+//! The .proto files themselves, for code generators: path and text of each.
+
+macro_rules! file {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../proto/", $path)))
+    };
+}
+
+/// The Open Inference Protocol with Triton's additions.
+pub const INFERENCE: (&str, &str) = file!("inference/inference.proto");
+
+/// `motet.v1.Pipelines`.
+pub const PIPELINES: (&str, &str) = file!("motet/v1/pipelines.proto");
+
+/// The files that the .proto file of a pipeline imports (beside those that come with protobuf).
+pub const IMPORTS: [(&str, &str); 3] = [
+    file!("google/rpc/status.proto"),
+    file!("motet/v1/receipt.proto"),
+    file!("motet/v1/tensor.proto"),
+];

@@ -1,0 +1,151 @@
+//! The request message, from `name=value` arguments or from JSON.
+
+use std::io::Read;
+
+use anyhow::{Context, anyhow, bail};
+use motet_runtime::config::{list_of, nearest};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value};
+
+use crate::args::CallArgs;
+
+/// The request that the arguments describe.
+pub(super) fn message(
+    descriptor: &MessageDescriptor,
+    args: &CallArgs,
+) -> anyhow::Result<DynamicMessage> {
+    let object = match &args.data {
+        Some(data) => {
+            let text = read(data)?;
+            serde_json::from_str(&text).context("the data is not JSON")?
+        }
+        None => Value::Object(object(descriptor, &args.inputs)?),
+    };
+    DynamicMessage::deserialize(descriptor.clone(), object)
+        .map_err(|e| anyhow!("the request does not fit {}: {e}", descriptor.full_name()))
+}
+
+fn object(descriptor: &MessageDescriptor, inputs: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let names: Vec<String> = descriptor.fields().map(|f| f.name().to_owned()).collect();
+    let mut object = Map::new();
+    for input in inputs {
+        let (name, value) = input
+            .split_once('=')
+            .ok_or_else(|| anyhow!("`{input}` is not an input: write name=value"))?;
+        let Some(field) = descriptor.get_field_by_name(name) else {
+            let hint = match nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("there are: {}", list_of(&names)),
+            };
+            bail!("the pipeline has no input `{name}`; {hint}");
+        };
+        if object
+            .insert(name.to_owned(), field_value(&field, value)?)
+            .is_some()
+        {
+            bail!("input `{name}` is given twice");
+        }
+    }
+    Ok(object)
+}
+
+fn field_value(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
+    let is_file = text.starts_with('@');
+    let text = read_file(text)?;
+    let is_text = matches!(field.kind(), Kind::String | Kind::Bytes);
+    if is_text && !field.is_list() {
+        return Ok(Value::String(text));
+    }
+    match serde_json::from_str(&text) {
+        Ok(Value::String(one)) if field.is_list() => Ok(Value::Array(vec![one.into()])),
+        Ok(value) => Ok(value),
+        // A file of texts, one a line.
+        Err(_) if is_text && is_file => Ok(text.lines().map(Value::from).collect()),
+        Err(error) => Err(anyhow!("input `{}` is not JSON: {error}", field.name())),
+    }
+}
+
+/// `@file`, `-` for standard input, or the text itself.
+fn read(text: &str) -> anyhow::Result<String> {
+    if text == "-" {
+        let mut all = String::new();
+        std::io::stdin()
+            .read_to_string(&mut all)
+            .context("standard input cannot be read")?;
+        return Ok(all);
+    }
+    read_file(text)
+}
+
+/// `@file`, or the text itself.
+fn read_file(text: &str) -> anyhow::Result<String> {
+    match text.strip_prefix('@') {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_proto::FILE_DESCRIPTOR_SET;
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    fn check(message: &str, inputs: &[&str], expected: Result<&str, &str>) {
+        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let descriptor = pool.get_message_by_name(message).unwrap();
+        let inputs: Vec<String> = inputs.iter().map(|s| (*s).to_owned()).collect();
+        let object = object(&descriptor, &inputs).map(|o| Value::Object(o).to_string());
+        match expected {
+            Ok(json) => assert_eq!(object.unwrap(), json),
+            Err(error) => assert_eq!(object.unwrap_err().to_string(), error),
+        }
+    }
+
+    #[test]
+    fn values_are_text_or_json_as_the_field_wants() {
+        check(
+            "motet.v1.DescribeRequest",
+            &["name=a=b"],
+            Ok(r#"{"name":"a=b"}"#),
+        );
+        check(
+            "motet.v1.StringRow",
+            &[r#"values=["a","b"]"#],
+            Ok(r#"{"values":["a","b"]}"#),
+        );
+        check(
+            "motet.v1.StringRow",
+            &[r#"values="a""#],
+            Ok(r#"{"values":["a"]}"#),
+        );
+        check(
+            "motet.v1.FloatRow",
+            &["values=[1.5]"],
+            Ok(r#"{"values":[1.5]}"#),
+        );
+    }
+
+    #[test]
+    fn wrong_inputs_are_named() {
+        let message = "motet.v1.DescribeRequest";
+        check(
+            message,
+            &["name"],
+            Err("`name` is not an input: write name=value"),
+        );
+        check(
+            message,
+            &["nam=x"],
+            Err("the pipeline has no input `nam`; did you mean name?"),
+        );
+        check(
+            message,
+            &["name=a", "name=b"],
+            Err("input `name` is given twice"),
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! An answer for people, or as JSON.
+
+use std::fmt::Write;
+
+use prost_reflect::prost::Message;
+use prost_reflect::{DynamicMessage, SerializeOptions, Value};
+
+/// The answer as JSON, fields named as in the pipeline file.
+pub(super) fn json(answer: &DynamicMessage) -> anyhow::Result<String> {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::pretty(&mut out);
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    answer.serialize_with_options(&mut serializer, &options)?;
+    Ok(String::from_utf8(out)?)
+}
+
+/// The answer for people: records numbered, one field a line where there are several; at the end
+/// the receipt, if there is one.
+pub(super) fn text(answer: &DynamicMessage) -> String {
+    let mut out = String::new();
+    let mut receipt = None;
+    for (field, value) in answer.fields() {
+        match (field.name(), value) {
+            ("receipt", Value::Message(message)) => {
+                receipt = motet_proto::v1::Receipt::decode(message.encode_to_vec().as_slice()).ok();
+            }
+            (name, Value::List(items)) => {
+                let _ = writeln!(out, "{name}: {}", items.len());
+                for (at, item) in items.iter().enumerate() {
+                    let _ = writeln!(out, "{:>3}  {}", at + 1, line(item));
+                }
+            }
+            (name, value) => {
+                let _ = writeln!(out, "{name}: {}", line(value));
+            }
+        }
+    }
+    if out.is_empty() {
+        out.push_str("(an empty answer)\n");
+    }
+    if let Some(receipt) = receipt {
+        write_receipt(&mut out, &receipt);
+    }
+    out
+}
+
+/// A value on one line.
+fn line(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Value::F32(x) => format!("{x:.4}"),
+        Value::F64(x) => format!("{x:.4}"),
+        Value::Bool(b) => b.to_string(),
+        Value::I32(n) => n.to_string(),
+        Value::I64(n) => n.to_string(),
+        Value::U32(n) => n.to_string(),
+        Value::U64(n) => n.to_string(),
+        Value::Bytes(bytes) => format!("({} bytes)", bytes.len()),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(line).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Message(message) => message
+            .fields()
+            .map(|(field, value)| format!("{} {}", field.name(), line(value)))
+            .collect::<Vec<_>>()
+            .join("  "),
+        Value::EnumNumber(n) => n.to_string(),
+        Value::Map(map) => format!("({} entries)", map.len()),
+    }
+}
+
+fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
+    let ms = |d: &Option<prost_types::Duration>| {
+        let d = d.unwrap_or_default();
+        d.seconds as f64 * 1e3 + f64::from(d.nanos) / 1e6
+    };
+    let _ = writeln!(out, "\n{:.1} ms in all, times in ms:", ms(&receipt.total));
+    let _ = writeln!(
+        out,
+        "  {:<16} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}",
+        "node", "start", "total", "queue", "compute", "other", "rows", "batch"
+    );
+    for node in &receipt.nodes {
+        let _ = writeln!(
+            out,
+            "  {:<16} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>6} {:>6}{}",
+            node.node,
+            ms(&node.started),
+            ms(&node.total),
+            ms(&node.queue),
+            ms(&node.compute),
+            ms(&node.network),
+            node.rows,
+            node.batch_rows,
+            if node.degraded.is_empty() {
+                String::new()
+            } else {
+                format!("  degraded: {}", node.degraded)
+            }
+        );
+    }
+    let _ = writeln!(
+        out,
+        "  critical path: {}",
+        receipt.critical_path.join(" > ")
+    );
+    if !receipt.trace_id.is_empty() {
+        let _ = writeln!(out, "  trace: {}", receipt.trace_id);
+    }
+}

@@ -1,0 +1,47 @@
+//! `motet proto`: .proto files for code generators.
+
+use std::path::Path;
+
+use anyhow::Context;
+use motet_gateway::serve::typed::{TypedApi, file_name, proto_file};
+
+use super::graph::checked;
+use crate::args::ProtoArgs;
+
+pub(super) fn run(args: &ProtoArgs) -> anyhow::Result<()> {
+    let (name, text) = match args.pipeline.as_str() {
+        "inference" => (
+            motet_proto::files::INFERENCE.0.to_owned(),
+            motet_proto::files::INFERENCE.1.to_owned(),
+        ),
+        "motet" => (
+            motet_proto::files::PIPELINES.0.to_owned(),
+            motet_proto::files::PIPELINES.1.to_owned(),
+        ),
+        pipeline => {
+            let checked = checked(pipeline, &args.file)?;
+            let api = TypedApi::new(&checked)?;
+            (file_name(&checked.name), proto_file(&checked, &api))
+        }
+    };
+    let Some(folder) = &args.out else {
+        print!("{text}");
+        return Ok(());
+    };
+    write(folder, &name, &text)?;
+    for (name, text) in motet_proto::files::IMPORTS {
+        write(folder, name, text)?;
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    let failed = || format!("{} cannot be written", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(failed)?;
+    }
+    std::fs::write(&path, text).with_context(failed)?;
+    println!("{}", path.display());
+    Ok(())
+}
