@@ -4,6 +4,8 @@
 //! with NOT_FOUND, where the protocol asks for a stream that says SERVICE_UNKNOWN and goes on; and a Watch must end when
 //! the server drains, since a health watcher would otherwise hold its connection until the grace period is over.
 
+mod list;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +22,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 /// The name that stands for the whole server.
 pub const OVERALL: &str = "";
 
-/// The gRPC service to add to the routes.
-pub type HealthServer = health_server::HealthServer<HealthService>;
+pub use list::{HealthListRequest, HealthListResponse, HealthServer};
 
 #[derive(Clone, Debug, Default)]
 struct Board {
@@ -111,7 +112,7 @@ impl Health {
 
     /// The encoded descriptor set of the service, for reflection.
     pub fn descriptor_set() -> &'static [u8] {
-        tonic_health::pb::FILE_DESCRIPTOR_SET
+        list::descriptor_set()
     }
 }
 

@@ -1,0 +1,194 @@
+//! A server with the guinea pig behind all layers, and clients for it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use motet_runtime::health::Health;
+use motet_runtime::layers::stack;
+use motet_runtime::limits::Admission;
+use motet_runtime::metrics::Metrics;
+use motet_runtime::routes::LiveRoutes;
+use motet_runtime::serve::{Drained, ServeOptions, Server};
+use prost::Message;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::service::Routes;
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
+use tower::Service;
+
+use crate::guinea::{Event, Guinea, STREAM, UNARY};
+
+pub(crate) struct TestServer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) release: watch::Sender<bool>,
+    pub(crate) guinea: Guinea,
+    pub(crate) routes: LiveRoutes,
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) admission: Admission,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) task: JoinHandle<Drained>,
+}
+
+pub(crate) async fn start() -> TestServer {
+    start_with(100, ServeOptions::default()).await
+}
+
+pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> TestServer {
+    let (told, events) = mpsc::unbounded_channel();
+    let (release, released) = watch::channel(false);
+    let guinea = Guinea {
+        greeting: "hello",
+        events: told,
+        release: released,
+    };
+    let health = Health::new();
+    let metrics = Metrics::new("test").expect("no environment is needed");
+    let routes = LiveRoutes::new(Routes::new(guinea.clone()).add_service(health.server()));
+    let admission = Admission::new(max_requests);
+    let service = stack(routes.clone(), admission.clone(), &metrics);
+    let shutdown = CancellationToken::new();
+    let server = Server::bind(loopback(), options)
+        .await
+        .expect("a free port");
+    TestServer {
+        addr: server.local_addr(),
+        task: server.spawn(service, shutdown.clone()),
+        events,
+        release,
+        guinea,
+        routes,
+        health,
+        metrics,
+        admission,
+        shutdown,
+    }
+}
+
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+impl TestServer {
+    pub(crate) async fn next_event(&mut self) -> Event {
+        self.events.recv().await.expect("the guinea pig lives")
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.addr).await
+    }
+
+    /// tonic's own channel, for generated clients.
+    pub(crate) async fn channel(&self) -> tonic::transport::Channel {
+        tonic::transport::Endpoint::from_shared(format!("http://{}", self.addr))
+            .expect("a valid address")
+            .connect()
+            .await
+            .expect("the server listens")
+    }
+}
+
+/// A client on bare HTTP/2: tonic's channel would enforce `grpc-timeout` itself and hide what the server answers.
+#[derive(Clone)]
+pub(crate) struct Client {
+    grpc: Grpc<Bare>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Bare(SendRequest<Body>);
+
+impl Service<Request<Body>> for Bare {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+impl Client {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("the server listens");
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(connection);
+        let origin = format!("http://{addr}")
+            .parse::<Uri>()
+            .expect("a valid URI");
+        Self {
+            grpc: Grpc::with_origin(Bare(sender), origin),
+        }
+    }
+
+    /// Calls the unary method with this text.
+    pub(crate) async fn say(&self, text: &str) -> Result<String, Status> {
+        self.unary(UNARY, tonic::Request::new(text.to_owned()))
+            .await
+    }
+
+    /// Calls the unary method with this text and header.
+    pub(crate) async fn say_with(
+        &self,
+        text: &str,
+        key: &'static str,
+        value: &str,
+    ) -> Result<String, Status> {
+        let mut request = tonic::Request::new(text.to_owned());
+        let value = value.parse().expect("a valid header");
+        request.metadata_mut().insert(key, value);
+        self.unary(UNARY, request).await
+    }
+
+    /// Calls a unary method with any message.
+    pub(crate) async fn unary<T>(
+        &self,
+        path: &'static str,
+        request: tonic::Request<T>,
+    ) -> Result<String, Status>
+    where
+        T: Message + 'static,
+    {
+        let mut grpc = self.grpc.clone();
+        grpc.ready().await.expect("the connection is up");
+        let codec = ProstCodec::<T, String>::default();
+        let path = PathAndQuery::from_static(path);
+        let response = grpc.unary(request, path, codec).await?;
+        Ok(response.into_inner())
+    }
+
+    /// Calls the streaming method with these messages.
+    pub(crate) async fn stream<S>(
+        &self,
+        request: tonic::Request<S>,
+    ) -> Result<Streaming<String>, Status>
+    where
+        S: Stream<Item: Message + 'static> + Send + 'static,
+    {
+        let mut grpc = self.grpc.clone();
+        grpc.ready().await.expect("the connection is up");
+        let codec = ProstCodec::<S::Item, String>::default();
+        let path = PathAndQuery::from_static(STREAM);
+        let response = grpc.streaming(request, path, codec).await?;
+        Ok(response.into_inner())
+    }
+}

@@ -1,0 +1,11 @@
+//! Real servers on free loopback ports, called by real gRPC clients.
+
+mod deadlines;
+mod guinea;
+mod harness;
+mod health;
+mod http;
+mod limits;
+mod reflection;
+mod serve;
+mod telemetry;

@@ -1,0 +1,185 @@
+//! Traces as the environment asks for them, in a process of their own: environment and logging belong to a process.
+
+use std::process::Stdio;
+
+use motet_runtime::telemetry::{self, LogFormat, Options};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::harness::{loopback, start};
+
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT_ID: &str = "00f067aa0ba902b7";
+
+struct Receiver(mpsc::UnboundedSender<ExportTraceServiceRequest>);
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let _ = self.0.send(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs `child` in a process with these variables; what it wrote to stdout and stderr.
+async fn run_child(variables: &[(&str, &str)]) -> (String, String) {
+    let exe = std::env::current_exe().expect("this test's binary");
+    let mut command = Command::new(exe);
+    command
+        .args(["telemetry::child", "--exact", "--ignored", "--nocapture"])
+        .env("RUST_LOG", "info")
+        .stdin(Stdio::null());
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("OTEL_")) {
+        command.env_remove(key);
+    }
+    let output = command
+        .envs(variables.iter().copied())
+        .output()
+        .await
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    assert!(output.status.success(), "{}", text(output.stderr));
+    (text(output.stdout), text(output.stderr))
+}
+
+/// The traceparent that the handler would have sent on.
+fn passed_on(stdout: &str) -> Vec<&str> {
+    let line = stdout
+        .lines()
+        .find_map(|line| line.split_once("passed on: "))
+        .expect("printed");
+    line.1.trim().split('-').collect()
+}
+
+fn json_line(stderr: &str) -> serde_json::Value {
+    let line = stderr
+        .lines()
+        .find(|line| line.contains("in the handler"))
+        .expect("logged");
+    serde_json::from_str(line).expect("JSON")
+}
+
+/// Not a test of its own: what the tests here run in another process.
+#[tokio::test]
+#[ignore = "run by the other tests here"]
+async fn child() {
+    let options = Options {
+        service_name: "guinea".to_owned(),
+        log_format: LogFormat::Json,
+    };
+    let telemetry = telemetry::init(&options).expect("telemetry begins");
+    let server = start().await;
+    let client = server.client().await;
+    let header = format!("00-{TRACE_ID}-{PARENT_ID}-01");
+    let answer = client
+        .say_with("trace", "traceparent", &header)
+        .await
+        .expect("answers");
+    println!("\npassed on: {answer}");
+    client.say("panic").await.expect_err("it panics");
+    server.shutdown.cancel();
+    server.task.await.expect("ran");
+    telemetry.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let receiver = motet_runtime::serve::Server::bind(loopback(), Default::default());
+    let receiver = receiver.await.expect("a free port");
+    let endpoint = format!("http://{}", receiver.local_addr());
+    let routes = Routes::new(TraceServiceServer::new(Receiver(sender)));
+    let routes = motet_runtime::routes::LiveRoutes::new(routes);
+    let _receiver = receiver.spawn(routes, CancellationToken::new());
+
+    let (stdout, stderr) = run_child(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+
+    received.close();
+    let mut spans: Vec<Span> = Vec::new();
+    let mut services = Vec::new();
+    while let Some(export) = received.recv().await {
+        for resource in export.resource_spans {
+            let attributes = resource.resource.expect("a resource").attributes;
+            let name = attributes.into_iter().find(|a| a.key == "service.name");
+            services.push(format!("{:?}", name.expect("a name").value));
+            spans.extend(
+                resource
+                    .scope_spans
+                    .into_iter()
+                    .flat_map(|scope| scope.spans),
+            );
+        }
+    }
+    assert!(
+        services.iter().all(|name| name.contains("guinea")),
+        "{services:?}"
+    );
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    let traced = spans
+        .iter()
+        .find(|span| hex(&span.trace_id) == TRACE_ID)
+        .expect("the trace");
+    assert_eq!(hex(&traced.parent_span_id), PARENT_ID);
+    assert_eq!(traced.name, "test.Guinea/Unary");
+    let attributes: Vec<_> = traced.attributes.iter().map(|a| a.key.as_str()).collect();
+    for key in [
+        "rpc.system",
+        "rpc.service",
+        "rpc.method",
+        "rpc.grpc.status_code",
+    ] {
+        assert!(attributes.contains(&key), "{key} in {attributes:?}");
+    }
+    let failed = spans
+        .iter()
+        .find(|span| span.parent_span_id.is_empty())
+        .expect("the other");
+    assert_eq!(
+        failed.status.as_ref().expect("a status").code,
+        2,
+        "an error"
+    );
+
+    let passed_on = passed_on(&stdout);
+    assert_eq!(passed_on[1..], [TRACE_ID, &hex(&traced.span_id), "01"]);
+    let line = json_line(&stderr);
+    assert_eq!(line["trace_id"], TRACE_ID);
+    assert_eq!(line["level"], "INFO");
+}
+
+#[tokio::test]
+async fn without_an_exporter_the_trace_still_passes_through() {
+    for variables in [
+        &[][..],
+        &[
+            ("OTEL_SDK_DISABLED", "true"),
+            ("OTEL_TRACES_EXPORTER", "otlp"),
+        ],
+    ] {
+        let (stdout, stderr) = run_child(variables).await;
+        let passed_on = passed_on(&stdout);
+        assert_eq!(
+            (passed_on[1], passed_on[3]),
+            (TRACE_ID, "01"),
+            "{variables:?}"
+        );
+        assert_eq!(json_line(&stderr)["trace_id"], TRACE_ID);
+    }
+}
