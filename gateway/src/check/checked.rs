@@ -170,7 +170,8 @@ pub struct OnError {
 }
 
 /// A value in place of a node's result: of the same type, except that `bytes` may stand for
-/// `string` and the reverse.
+/// `string` and the reverse. Lengths are those of the value: hold the value against the type of
+/// the [`Produced`] that it stands for, as a result of the node itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Substitute {
     /// Where the value comes from.

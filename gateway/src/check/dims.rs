@@ -108,6 +108,25 @@ impl DimTable {
     /// # Errors
     /// They cannot be; nothing is changed then.
     pub(super) fn unify(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
+        self.compatible(left, right)?;
+        let (left, right) = (self.root(left), self.root(right));
+        if left == right {
+            return Ok(());
+        }
+        let gone = std::mem::take(&mut self.classes[right]);
+        let class = &mut self.classes[left];
+        class.fixed = class.fixed.take().or(gone.fixed);
+        class.own = class.own.take().or(gone.own);
+        class.loose = class.loose.take().or(gone.loose);
+        self.parents[right] = left;
+        Ok(())
+    }
+
+    /// Whether two dimensions can be one.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(super) fn compatible(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
         let (left, right) = (self.root(left), self.root(right));
         if left == right {
             return Ok(());
@@ -121,12 +140,6 @@ impl DimTable {
         if let (Some(a), Some(b)) = (&a.own, &b.own) {
             return Err(Conflict::Lengths(Box::new([a.clone(), b.clone()])));
         }
-        let gone = std::mem::take(&mut self.classes[right]);
-        let class = &mut self.classes[left];
-        class.fixed = class.fixed.take().or(gone.fixed);
-        class.own = class.own.take().or(gone.own);
-        class.loose = class.loose.take().or(gone.loose);
-        self.parents[right] = left;
         Ok(())
     }
 

@@ -102,9 +102,35 @@ impl Checker<'_> {
         label: &str,
         why: &str,
     ) -> bool {
-        let Err(conflict) = self.dims.unify(value, wanted) else {
-            return true;
-        };
+        match self.dims.unify(value, wanted) {
+            Ok(()) => true,
+            Err(conflict) => {
+                self.report_conflict(conflict, at, label, why);
+                false
+            }
+        }
+    }
+
+    /// As [`Checker::unify`], but the two stay apart: one may stand for the other in a request
+    /// in which they prove to be one.
+    pub(super) fn compatible(
+        &mut self,
+        value: DimId,
+        wanted: DimId,
+        at: Span,
+        label: &str,
+        why: &str,
+    ) -> bool {
+        match self.dims.compatible(value, wanted) {
+            Ok(()) => true,
+            Err(conflict) => {
+                self.report_conflict(conflict, at, label, why);
+                false
+            }
+        }
+    }
+
+    fn report_conflict(&mut self, conflict: Conflict, at: Span, label: &str, why: &str) {
         self.incomplete = true;
         let mut diagnostic;
         match conflict {
@@ -145,7 +171,6 @@ impl Checker<'_> {
             diagnostic = diagnostic.note(why);
         }
         self.diagnostics.push(diagnostic);
-        false
     }
 }
 
@@ -161,7 +186,8 @@ pub(super) fn checks_utf8(value: ElementType, wanted: ElementType) -> bool {
     value == ElementType::Bytes && wanted == ElementType::String
 }
 
-fn one_of(names: &[String]) -> String {
+/// `` `a`, `b` or `c` ``.
+pub(super) fn one_of(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),

@@ -69,7 +69,7 @@ impl Checker<'_> {
     pub(super) fn check_targets(&mut self) {
         let mut references: Vec<&Reference> = Vec::new();
         for node in &self.spec.nodes {
-            self.incomplete |= node.kind.is_none();
+            self.incomplete |= node.kind.is_none() || node.unreadable;
             for value in values(node) {
                 match &value.value {
                     Value::Reference(reference) => references.push(reference),

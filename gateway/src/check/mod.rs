@@ -26,7 +26,6 @@ mod signatures;
 mod state;
 mod usage;
 
-
 use motet_runtime::config::Diagnostics;
 
 pub use crate::spec::Scalar;

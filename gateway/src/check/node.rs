@@ -143,7 +143,7 @@ impl Checker<'_> {
                 continue;
             }
             self.incomplete = true;
-            if meant.contains(&port.name.as_str()) {
+            if node.unreadable || meant.contains(&port.name.as_str()) {
                 continue;
             }
             let ty = port

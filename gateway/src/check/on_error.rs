@@ -4,8 +4,9 @@ use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Spanned, shown};
 
 use super::callee::Callee;
+use super::dims::DimId;
 use super::flow::flows_into;
-use super::state::{Checker, Flow, OnErrorDraft, OutputPort};
+use super::state::{Checker, DraftSource, Flow, OnErrorDraft, OutputPort};
 use crate::spec::{Named, OnErrorSpec, Value};
 
 impl Checker<'_> {
@@ -30,7 +31,7 @@ impl Checker<'_> {
                 );
                 continue;
             };
-            values[index] = self.substitute(&outputs[index], substitute);
+            values[index] = self.substitute(node, &outputs[index], substitute);
             self.incomplete |= values[index].is_none();
         }
         Some(OnErrorDraft {
@@ -42,6 +43,7 @@ impl Checker<'_> {
 
     fn substitute(
         &mut self,
+        node: usize,
         output: &OutputPort,
         substitute: &Named<Spanned<Value>>,
     ) -> Option<Flow> {
@@ -73,10 +75,40 @@ impl Checker<'_> {
             return None;
         }
         let mut fits = true;
+        let label = format!("this is {shown}");
+        let why = format!("what stands for `{}` must have its shape", output.name);
+        // Not made one: what holds when the node fails must bind nothing when it does not.
         for (value, wanted_dim) in flow.ty.dims.iter().zip(&wanted.dims) {
-            let why = format!("what stands for `{}` must have its shape", output.name);
-            fits &= self.unify(*value, *wanted_dim, span, &format!("this is {shown}"), &why);
+            fits &= self.compatible(*value, *wanted_dim, span, &label, &why);
+        }
+        if fits
+            && let (DraftSource::Literal(literal), Some(first)) =
+                (&flow.source, wanted.dims.first())
+            && !self.length_is_own(node, *first)
+        {
+            let wanted = self.show(wanted);
+            let n = literal.values.len();
+            self.diagnostics.push(
+                Diagnostic::error(
+                    span,
+                    format!(
+                        "a list of {n} cannot stand for `{}`, which is {wanted}",
+                        output.name
+                    ),
+                )
+                .label(label)
+                .note("how many there are is not this node's doing, so other values have as many")
+                .help("refer to a value of the same length"),
+            );
+            return None;
         }
         fits.then_some(flow)
+    }
+
+    /// Whether the node itself decides a length, or it is always the same.
+    fn length_is_own(&mut self, node: usize, dim: DimId) -> bool {
+        let known = self.dims.known(dim);
+        let prefix = format!("{}.", self.spec.nodes[node].name.value);
+        known.name.is_none_or(|name| name.starts_with(&prefix))
     }
 }

@@ -6,6 +6,7 @@ use motet_runtime::config::{Diagnostic, Span, Spanned, list_of, nearest, shown};
 
 use super::callee::Callee;
 use super::checked::{NodeKind, Setting, SettingValue};
+use super::flow::one_of;
 use super::graph::Target;
 use super::literal::{greater, scalar};
 use super::state::Checker;
@@ -71,7 +72,7 @@ impl Checker<'_> {
                 .settings
                 .iter()
                 .any(|s| nearest(&s.name.value, [parameter.name.as_str()]).is_some());
-            if !slip {
+            if !slip && !node.unreadable {
                 self.diagnostics.push(
                     Diagnostic::error(
                         callee.span,
@@ -187,7 +188,7 @@ impl Checker<'_> {
         if !parameter.one_of.is_empty() {
             self.diagnostics.push(
                 Diagnostic::error(span, format!("`{}` must be written out", parameter.name))
-                    .help(format!("write {}", list_of(&parameter.one_of))),
+                    .help(format!("write {}", one_of(&parameter.one_of))),
             );
             return None;
         }

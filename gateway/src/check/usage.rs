@@ -1,6 +1,6 @@
 //! What the outputs need, and what nothing needs.
 
-use motet_runtime::config::Diagnostic;
+use motet_runtime::config::{Diagnostic, nearest};
 
 use super::state::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
 
@@ -73,10 +73,13 @@ impl Checker<'_> {
                 continue;
             };
             for (output, port) in draft.outputs.iter().enumerate() {
-                let written = self.spec.nodes[index]
-                    .on_error
-                    .as_ref()
-                    .is_some_and(|o| o.substitutes.iter().any(|s| s.name.value == port.name));
+                // A slip of the output's name was reported as such.
+                let written = self.spec.nodes[index].on_error.as_ref().is_some_and(|o| {
+                    o.substitutes.iter().any(|s| {
+                        s.name.value == port.name
+                            || nearest(&s.name.value, [port.name.as_str()]).is_some()
+                    })
+                });
                 if usage.read[index][output] && !written {
                     self.incomplete = true;
                     self.diagnostics.push(

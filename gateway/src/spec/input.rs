@@ -34,7 +34,7 @@ pub(super) fn input(entry: &Entry, diagnostics: &mut Diagnostics) -> InputSpec {
                 return spec;
             };
             spec.ty = map
-                .required("type", "for example `type: string`", diagnostics)
+                .required("type", "for example `type: string`")
                 .and_then(|e| tensor_type(e, diagnostics));
             spec.default = map.get("default").and_then(|e| {
                 if is_reference(&e.node) {
@@ -60,7 +60,10 @@ pub(super) fn input(entry: &Entry, diagnostics: &mut Diagnostics) -> InputSpec {
         _ => diagnostics.push(
             Diagnostic::error(
                 entry.node.span,
-                format!("an input must have a type, not {}", entry.node.kind()),
+                match &entry.node.value {
+                    Yaml::Null => format!("input `{}` has no type", entry.key.value),
+                    _ => format!("an input must have a type, not {}", entry.node.kind()),
+                },
             )
             .help("write a type such as `string` or `float[N,384]`, or `{ type: int, default: 5, min: 1, max: 100 }`"),
         ),

@@ -10,7 +10,6 @@ mod output;
 mod parse;
 mod reference;
 
-
 use std::time::Duration;
 
 use motet_proto::types::TensorType;
@@ -107,6 +106,9 @@ pub struct NodeSpec {
     pub inputs: Vec<Named<Spanned<Value>>>,
     /// Where `in` is written; the node's name when it is not.
     pub inputs_span: Span,
+    /// Whether `in` or `with` could not be read, which was reported: what is missing there is
+    /// not known.
+    pub unreadable: bool,
     /// `with`: settings by parameter.
     pub settings: Vec<Named<Spanned<Value>>>,
     /// How long the node may take.

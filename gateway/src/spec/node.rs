@@ -29,6 +29,7 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
         kind: None,
         inputs: Vec::new(),
         inputs_span: name.span,
+        unreadable: false,
         settings: Vec::new(),
         deadline: None,
         on_error: None,
@@ -55,7 +56,7 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
             spec.kind = kind(model, "model", KindSpec::Model, diagnostics);
         }
         (None, Some(op)) if !not_yet => spec.kind = kind(op, "op", KindSpec::Op, diagnostics),
-        (None, None) if !not_yet => diagnostics.push(
+        (None, None) if !not_yet && !map.has_slip_of("model") && !map.has_slip_of("op") => diagnostics.push(
             Diagnostic::error(name.span, format!("{what} does not say what it runs"))
                 .help("add `model: NAME` for a model of the configuration, or `op: NAME` for a step inside the gateway"),
         ),
@@ -63,10 +64,14 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
     }
     if let Some(entry) = map.get("in") {
         spec.inputs_span = entry.key.span;
-        spec.inputs = named_values(entry, "in", diagnostics);
+        let inputs = named_values(entry, "in", diagnostics);
+        spec.unreadable |= inputs.is_none();
+        spec.inputs = inputs.unwrap_or_default();
     }
     if let Some(entry) = map.get("with") {
-        spec.settings = named_values(entry, "with", diagnostics);
+        let settings = named_values(entry, "with", diagnostics);
+        spec.unreadable |= settings.is_none();
+        spec.settings = settings.unwrap_or_default();
     }
     spec.deadline = map
         .get("deadline")
@@ -105,14 +110,14 @@ fn kind(
     Some(text.map(make))
 }
 
-/// `in`, `with` and `use`: names with references or literals.
+/// `in`, `with` and `use`: names with references or literals; `None` where it is no map.
 fn named_values(
     entry: &Entry,
     what: &str,
     diagnostics: &mut Diagnostics,
-) -> Vec<Named<Spanned<Value>>> {
+) -> Option<Vec<Named<Spanned<Value>>>> {
     if entry.node.is_null() {
-        return Vec::new();
+        return Some(Vec::new());
     }
     let Some(map) = entry.node.as_map() else {
         let mut diagnostic = Diagnostic::error(
@@ -129,7 +134,7 @@ fn named_values(
             ));
         }
         diagnostics.push(diagnostic);
-        return Vec::new();
+        return None;
     };
     within(
         &format!("values in `{what}`"),
@@ -138,14 +143,11 @@ fn named_values(
         entry.key.span,
         diagnostics,
     );
-    map.entries
-        .iter()
-        .take(ARGUMENTS_MAX)
-        .map(|e| Named {
-            name: e.key.clone(),
-            value: Spanned::new(value(&e.node, &e.key.value, diagnostics), e.node.span),
-        })
-        .collect()
+    let values = map.entries.iter().take(ARGUMENTS_MAX).map(|e| Named {
+        name: e.key.clone(),
+        value: Spanned::new(value(&e.node, &e.key.value, diagnostics), e.node.span),
+    });
+    Some(values.collect())
 }
 
 fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Value {
@@ -168,17 +170,15 @@ fn on_error(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<OnErrorSpec>
         .required(
             "use",
             "name a value for each output: `use: { score: $other.score }`",
-            diagnostics,
         )
-        .map(|e| named_values(e, "use", diagnostics))
-        .unwrap_or_default();
+        .and_then(|e| named_values(e, "use", diagnostics));
     let mark = map
         .get("mark")
         .and_then(|e| values::word(e, &[("degraded", ())], diagnostics));
     map.finish(diagnostics);
     Some(OnErrorSpec {
         span: entry.key.span,
-        substitutes,
+        substitutes: substitutes?,
         mark_degraded: mark.is_some(),
     })
 }

@@ -28,7 +28,7 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
     };
     let mut map = MapReader::new(root, "a pipeline", at, diagnostics)?;
     let name = map
-        .required("pipeline", "start with `pipeline: NAME`", diagnostics)
+        .required("pipeline", "start with `pipeline: NAME`")
         .and_then(|e| values::text(e, diagnostics));
     if let Some(name) = &name {
         NameRule::Identifier.check("a pipeline", name, diagnostics);
@@ -59,11 +59,7 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
         .iter()
         .map(|e| node::node(e, diagnostics))
         .collect();
-    let outputs_entry = map.required(
-        "outputs",
-        "for example `outputs: { score: $rank.score }`",
-        diagnostics,
-    );
+    let outputs_entry = map.required("outputs", "for example `outputs: { score: $rank.score }`");
     let outputs: Vec<_> = section(outputs_entry, "outputs", OUTPUTS_MAX, diagnostics)
         .iter()
         .map(|e| output::output(e, diagnostics))

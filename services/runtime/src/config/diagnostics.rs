@@ -139,7 +139,7 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         })
         .filter(|(distance, c)| {
             let longest = folded.chars().count().max(c.chars().count());
-            *distance <= longest.div_ceil(3) && *distance < longest
+            *distance <= (longest / 3).max(1) && *distance < longest
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
+use super::diagnostics::{Diagnostic, Diagnostics, nearest};
 use super::model::{self, ModelSpec};
 use super::node::{Map, Node, Value};
 use super::reader::MapReader;
@@ -110,13 +110,33 @@ impl Config {
     }
 }
 
+const CONFIG_KEYS: [&str; 3] = ["server", "models", "pipelines"];
+
+/// The keys of a pipeline file: all that is known here of what a pipeline is.
+const PIPELINE_KEYS: [&str; 7] = [
+    "pipeline",
+    "version",
+    "description",
+    "inputs",
+    "deadline",
+    "nodes",
+    "outputs",
+];
+
+/// Whether a file is one pipeline, even where `pipeline` itself is missing or slipped.
 fn is_pipeline(root: &Node) -> bool {
-    root.as_map().is_some_and(|map| {
-        map.get("pipeline").is_some()
-            && ["server", "models", "pipelines"]
-                .into_iter()
-                .all(|key| map.get(key).is_none())
-    })
+    let Some(map) = root.as_map() else {
+        return false;
+    };
+    let has = |keys: &[&str]| keys.iter().any(|key| map.get(key).is_some());
+    if has(&CONFIG_KEYS) {
+        return false;
+    }
+    let all = || CONFIG_KEYS.into_iter().chain(PIPELINE_KEYS);
+    has(&PIPELINE_KEYS)
+        || map.entries.iter().any(|entry| {
+            nearest(&entry.key.value, all()).is_some_and(|near| PIPELINE_KEYS.contains(&near))
+        })
 }
 
 fn first_key(node: &Node) -> Span {

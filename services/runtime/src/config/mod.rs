@@ -20,6 +20,7 @@ mod render;
 mod scalar;
 mod server;
 mod source;
+mod syntax;
 pub mod values;
 mod yaml;
 

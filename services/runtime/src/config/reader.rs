@@ -1,6 +1,6 @@
 //! Walks a map whose keys are known: what is missing, unknown or not supported is reported.
 
-use super::diagnostics::{Diagnostic, Diagnostics};
+use super::diagnostics::{Diagnostic, Diagnostics, nearest};
 use super::node::{Entry, Map, Node, Value};
 use super::source::Span;
 
@@ -12,6 +12,7 @@ pub struct MapReader<'n> {
     map: &'n Map,
     known: Vec<&'static str>,
     silent: Vec<&'static str>,
+    missing: Vec<(&'static str, Diagnostic)>,
 }
 
 impl<'n> MapReader<'n> {
@@ -41,6 +42,7 @@ impl<'n> MapReader<'n> {
             map,
             known: Vec::new(),
             silent: Vec::new(),
+            missing: Vec::new(),
         })
     }
 
@@ -55,13 +57,9 @@ impl<'n> MapReader<'n> {
         self.map.get(key)
     }
 
-    /// The entry of a key that must be there.
-    pub fn required(
-        &mut self,
-        key: &'static str,
-        help: &str,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<&'n Entry> {
+    /// The entry of a key that must be there. That it is missing is reported by
+    /// [`MapReader::finish`], unless another key is a slip of it.
+    pub fn required(&mut self, key: &'static str, help: &str) -> Option<&'n Entry> {
         let entry = self.get(key);
         if entry.is_none() {
             let mut diagnostic =
@@ -69,9 +67,15 @@ impl<'n> MapReader<'n> {
             if !help.is_empty() {
                 diagnostic = diagnostic.help(help);
             }
-            diagnostics.push(diagnostic);
+            self.missing.push((key, diagnostic));
         }
         entry
+    }
+
+    /// Whether some key looks like a slip of `key`.
+    pub fn has_slip_of(&self, key: &str) -> bool {
+        let mut keys = self.map.entries.iter().map(|e| e.key.value.as_str());
+        keys.any(|found| !self.known.contains(&found) && nearest(found, [key]).is_some())
     }
 
     /// Reports a key that is planned but that this version cannot do. It is not offered as a
@@ -91,8 +95,13 @@ impl<'n> MapReader<'n> {
         true
     }
 
-    /// Reports every key that was not asked for.
-    pub fn finish(self, diagnostics: &mut Diagnostics) {
+    /// Reports every key that was not asked for, and those that are missing.
+    pub fn finish(mut self, diagnostics: &mut Diagnostics) {
+        for (key, diagnostic) in std::mem::take(&mut self.missing) {
+            if !self.has_slip_of(key) {
+                diagnostics.push(diagnostic);
+            }
+        }
         for entry in &self.map.entries {
             let key = entry.key.value.as_str();
             if self.known.contains(&key) || self.silent.contains(&key) {

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::node::{Entry, Map, Node, Value};
 use super::scalar;
 use super::source::{FileId, Sources, Span, Spanned};
+use super::syntax;
 
 /// The most maps and lists inside each other.
 pub const DEPTH_MAX: usize = 64;
@@ -34,7 +35,8 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                let diagnostic = syntax_error(&error, &places, text);
+                let at = places.byte(error.marker());
+                let diagnostic = syntax::error(error.info(), file, text, at);
                 builder.diagnostics.push(diagnostic);
                 return None;
             }
@@ -140,6 +142,10 @@ impl Builder<'_> {
                     "aliases (`*name`) are not supported",
                     "write the value out",
                 );
+                // Nothing more is said of a key whose value was refused.
+                if let Some(Open::Map { key: Some(key), .. }) = self.stack.last_mut() {
+                    *key = Key::Refused;
+                }
                 self.value(
                     Node {
                         value: Value::Null,
@@ -353,60 +359,6 @@ impl Builder<'_> {
         }
         Ok(())
     }
-}
-
-fn syntax_error(error: &ScanError, places: &Places, text: &str) -> Diagnostic {
-    let mut start = places.byte(error.marker());
-    // The parser often stops at the end of a line or of the text: the caret belongs on what it could not take.
-    let before = text.get(..start).unwrap_or("");
-    if text.get(start..).is_none_or(|rest| {
-        rest.trim_start_matches([' ', '\r']).starts_with('\n') || rest.is_empty()
-    }) {
-        start = before.trim_end().len().saturating_sub(1);
-        while !text.is_char_boundary(start) {
-            start -= 1;
-        }
-    }
-    let width = text
-        .get(start..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
-    let span = Span {
-        file: places.file,
-        start,
-        end: start + width,
-    };
-    let mut diagnostic = Diagnostic::error(span, format!("this is not YAML: {}", error.info()));
-    let line_start = text
-        .get(..start)
-        .and_then(|t| t.rfind('\n'))
-        .map_or(0, |i| i + 1);
-    let line = text
-        .get(line_start..)
-        .unwrap_or("")
-        .lines()
-        .next()
-        .unwrap_or("");
-    if line.trim_start_matches(' ').starts_with('\t') || line.starts_with('\t') {
-        diagnostic = diagnostic.help("indent with spaces, not with tabs");
-    } else if let Some(ty) = bracketed_type(line) {
-        diagnostic = diagnostic.help(format!(
-            "inside braces a type with brackets needs quotes: `\"{ty}\"`"
-        ));
-    }
-    diagnostic
-}
-
-/// A word directly followed by brackets, as in `{ type: string[N] }`, which YAML reads as a list.
-fn bracketed_type(line: &str) -> Option<&str> {
-    line.contains('{').then_some(())?;
-    let open = line.find('[')?;
-    let word = line[..open]
-        .rfind(|c: char| !c.is_ascii_alphanumeric())
-        .map_or(0, |i| i + 1);
-    let quoted = line[..word].ends_with(['"', '\'']);
-    let close = line[open..].find(']').map_or(open + 1, |i| open + i + 1);
-    (word < open && !quoted).then(|| &line[word..close])
 }
 
 #[cfg(test)]

@@ -1,0 +1,128 @@
+//! No text, however wrong, makes the reader or the check panic, hang or lose its place.
+
+mod common;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");
+
+/// Pieces that mean something to the reader.
+const PIECES: [&str; 48] = [
+    "pipeline",
+    "inputs",
+    "nodes",
+    "outputs",
+    "models",
+    "pipelines",
+    "server",
+    "model",
+    "op",
+    "in",
+    "with",
+    "on_error",
+    "use",
+    "topk",
+    "gather",
+    "concat",
+    "select",
+    "minilm",
+    "chunker",
+    "away",
+    "foreign",
+    "$query",
+    "$q.embedding",
+    "$",
+    "$$",
+    "string[N]",
+    "float[N,384]",
+    "\"",
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ": ",
+    ",",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "- ",
+    "#",
+    "&a",
+    "*a",
+    "!t",
+    "|\n",
+    ">\n",
+    "---",
+    "日本🎉",
+];
+
+/// Checks a text and says how long the report is, so that nothing is left out.
+fn survives(text: &str) -> usize {
+    common::check(text, false).1.len() + common::check(text, true).1.len()
+}
+
+proptest! {
+
+    #[test]
+    fn any_text(text in any::<String>()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_pieces(pieces in prop::collection::vec(select(PIECES.as_slice()), 0..60)) {
+        survives(&pieces.concat());
+    }
+
+    #[test]
+    fn the_builtin_file_with_pieces_put_in(
+        changes in prop::collection::vec((any::<Index>(), select(PIECES.as_slice()), 0usize..12), 1..6)
+    ) {
+        let mut text = BUILTIN.to_owned();
+        for (at, piece, gone) in changes {
+            let places: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
+            let start = at.index(places.len());
+            let end = (start + gone).min(places.len() - 1);
+            text.replace_range(places[start]..places[end], piece);
+        }
+        survives(&text);
+    }
+
+    #[test]
+    fn the_builtin_file_with_words_exchanged(
+        swaps in prop::collection::vec((any::<Index>(), any::<Index>()), 1..8)
+    ) {
+        let mut words: Vec<&str> = BUILTIN.split_inclusive([' ', '\n', '.', ',']).collect();
+        for (a, b) in swaps {
+            let (a, b) = (a.index(words.len()), b.index(words.len()));
+            words.swap(a, b);
+        }
+        survives(&words.concat());
+    }
+}
+
+#[test]
+fn a_long_chain_and_a_wide_graph_are_quick() {
+    let mut chain = String::from(
+        "pipeline: a\ninputs: { t: \"string[N]\" }\nnodes:\n  n0: { op: select, in: { x: $t } }\n",
+    );
+    for i in (1..1000).rev() {
+        chain.push_str(&format!(
+            "  n{i}: {{ op: select, in: {{ x: $n{}.x }} }}\n",
+            i - 1
+        ));
+    }
+    chain.push_str("outputs: { x: $n999.x }\n");
+    let (checked, report) = common::check(&chain, false);
+    assert_eq!(report, "");
+    assert_eq!(checked[0].nodes.len(), 1000);
+    assert!(
+        checked[0]
+            .nodes
+            .iter()
+            .enumerate()
+            .all(|(i, n)| n.dependencies.iter().all(|d| *d < i))
+    );
+}

@@ -1,0 +1,264 @@
+//! What a pipeline that holds turns into.
+
+mod common;
+
+use motet_gateway::check::{
+    CheckedPipeline, Length, NodeKind, OutputKind, Scalar, SettingValue, Source, ValueType,
+};
+use std::time::Duration;
+
+const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");
+
+fn one(text: &str) -> CheckedPipeline {
+    let (mut checked, report) = common::check(text, false);
+    assert_eq!(report, "");
+    assert_eq!(checked.len(), 1);
+    checked.remove(0)
+}
+
+fn show(pipeline: &CheckedPipeline, ty: &ValueType) -> String {
+    let dims: Vec<String> = ty
+        .dims
+        .iter()
+        .map(|dim| match dim {
+            Length::Fixed(n) => n.to_string(),
+            Length::Symbol(id) => pipeline.symbols[id.0].name.clone(),
+        })
+        .collect();
+    if dims.is_empty() {
+        ty.element.to_string()
+    } else {
+        format!("{}[{}]", ty.element, dims.join(","))
+    }
+}
+
+fn source(pipeline: &CheckedPipeline, source: &Source) -> String {
+    match source {
+        Source::Input(i) => format!("${}", pipeline.inputs[*i].name),
+        Source::Node { node, output } => {
+            let node = &pipeline.nodes[*node];
+            format!("${}.{}", node.name, node.outputs[*output].name)
+        }
+        Source::Literal(literal) => {
+            let values: Vec<String> = literal.values.iter().map(ToString::to_string).collect();
+            format!("{}({})", literal.element, values.join(","))
+        }
+    }
+}
+
+/// Each node on a line: what it calls, arguments, results.
+fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
+    pipeline
+        .nodes
+        .iter()
+        .map(|node| {
+            let kind = match &node.kind {
+                NodeKind::Model(name) => name.clone(),
+                NodeKind::Op(op) => format!("{op:?}"),
+            };
+            let arguments: Vec<String> = node
+                .inputs
+                .iter()
+                .map(|a| {
+                    let lift = if a.lift { "^" } else { "" };
+                    let utf8 = if a.check_utf8 { "!" } else { "" };
+                    format!("{}={lift}{utf8}{}", a.port, source(pipeline, &a.source))
+                })
+                .collect();
+            let results: Vec<String> = node
+                .outputs
+                .iter()
+                .map(|o| {
+                    let used = if o.used { "" } else { "?" };
+                    let lift = if o.lift { "^" } else { "" };
+                    format!("{}{used}: {lift}{}", o.name, show(pipeline, &o.ty))
+                })
+                .collect();
+            format!(
+                "{} {kind}({}) -> {} after {:?}",
+                node.name,
+                arguments.join(", "),
+                results.join(", "),
+                node.dependencies
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_builtin_pipeline_is_a_plan() {
+    let rag = one(BUILTIN);
+    assert_eq!(rag.name, "rag");
+    assert_eq!(rag.version, 1);
+    assert_eq!(
+        nodes(&rag),
+        [
+            "chunks chunker(text=$documents) -> text: string[chunks.M], source: i32[chunks.M], \
+             start?: i32[chunks.M], end?: i32[chunks.M], tokens?: i32[chunks.M] after []",
+            "q minilm(text=^$query) -> embedding: ^float[384] after []",
+            "d minilm(text=$chunks.text) -> embedding: float[chunks.M,384] after [0]",
+            "near TopKNearest(query=$q.embedding, keys=$d.embedding) -> index: i32[near.K], \
+             score: float[near.K] after [1, 2]",
+            "cand Gather(text=$chunks.text, source=$chunks.source, index=$near.index) -> \
+             text: string[near.K], source: i32[near.K] after [0, 3]",
+            "rank reranker(query=$query, text=$cand.text) -> score: float[near.K] after [4]",
+            "best TopKScore(score=$rank.score) -> index: i32[best.K], score: float[best.K] after [5]",
+            "shown Gather(text=$cand.text, source=$cand.source, index=$best.index) -> \
+             text: string[best.K], source: i32[best.K] after [4, 6]",
+        ]
+    );
+    let settings = |node: usize| -> Vec<(&str, SettingValue)> {
+        let parameters = &rag.nodes[node].parameters;
+        parameters
+            .iter()
+            .map(|p| (p.name.as_str(), p.value.clone()))
+            .collect()
+    };
+    let literal = |value| SettingValue::Literal(value);
+    assert_eq!(
+        settings(0),
+        [
+            ("max_tokens", literal(Scalar::Int(128))),
+            ("overlap", literal(Scalar::Int(16)))
+        ]
+    );
+    assert_eq!(
+        settings(3),
+        [
+            ("k", literal(Scalar::Int(50))),
+            ("metric", literal(Scalar::String("cosine".to_owned())))
+        ]
+    );
+    let top_n = SettingValue::Input {
+        input: 2,
+        min: Some(1),
+        max: Some(65_536),
+    };
+    assert_eq!(settings(6), [("k", top_n)]);
+
+    let on_error = rag.nodes[5].on_error.as_ref().unwrap();
+    assert!(on_error.mark_degraded);
+    assert_eq!(on_error.dependencies, [3]);
+    let substitute = on_error.values[0].as_ref().unwrap();
+    assert_eq!(source(&rag, &substitute.source), "$near.score");
+
+    let input = &rag.inputs[2];
+    assert_eq!(input.default.as_ref().unwrap().values, [Scalar::Int(5)]);
+    assert_eq!(
+        (&input.min, &input.max),
+        (&Some(Scalar::Int(1)), &Some(Scalar::Int(100)))
+    );
+    assert_eq!(show(&rag, &rag.inputs[1].ty), "string[N]");
+    assert_eq!(rag.deadline.default, Duration::from_secs(2));
+    assert_eq!(rag.deadline.max, Duration::from_secs(30));
+
+    let [results] = rag.outputs.as_slice() else {
+        panic!("{:?}", rag.outputs);
+    };
+    let OutputKind::Records { columns, length } = &results.kind else {
+        panic!("{results:?}");
+    };
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|c| {
+            format!(
+                "{} {} {}",
+                c.name,
+                source(&rag, &c.source),
+                show(&rag, &c.ty)
+            )
+        })
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            "index $shown.source i32[best.K]",
+            "score $best.score float[best.K]",
+            "text $shown.text string[best.K]"
+        ]
+    );
+    let Length::Symbol(id) = length else {
+        panic!("{length:?}");
+    };
+    assert_eq!(rag.symbols[id.0].name, "best.K");
+    assert_eq!(rag.symbols.len(), 4);
+}
+
+#[test]
+fn plans_keep_what_only_a_request_can_tell() {
+    let checked = one("
+pipeline: a
+inputs: { raw: \"bytes[N]\", v: \"float[D]\", text: string, list: \"string[L]\" }
+nodes:
+  late: { op: select, in: { score: $r.score } }
+  unused: { model: minilm, in: { text: $text } }
+  e: { model: minilm, in: { text: $raw } }
+  l: { model: vectors, in: { vector: $v } }
+  f: { model: foreign, in: { INPUT__0: $text } }
+  r: { model: reranker, in: { query: $text, text: [a, b] }, deadline: 5ms }
+  n: { op: topk, in: { query: $f.dense/out, keys: $e.embedding }, with: { k: 3 } }
+  j: { op: concat, in: { a: $list, b: $raw2.x } }
+  raw2: { op: select, in: { x: $list } }
+outputs: { a: $late.score, b: $l.label, c: $n.index, d: $j.out, e: $l.label }
+"
+    .replace("  unused: { model: minilm, in: { text: $text } }\n", "")
+    .as_str());
+    assert_eq!(
+        nodes(&checked),
+        [
+            "r reranker(query=$text, text=string(\"a\",\"b\")) -> score: float[2] after []",
+            "late Select(score=$r.score) -> score: float[2] after [0]",
+            "e minilm(text=!$raw) -> embedding: float[N,f.D_out_1] after []",
+            "l vectors(vector=^$v) -> label: ^string after []",
+            "f foreign(INPUT__0=^$text) -> OUTPUT__0?: ^bytes, dense/out: ^float[f.D_out_1] after []",
+            "n TopKNearest(query=$f.dense/out, keys=$e.embedding) -> index: i32[n.K], \
+             score?: float[n.K] after [2, 4]",
+            "raw2 Select(x=$list) -> x: string[L] after []",
+            "j ConcatLists(a=$list, b=$raw2.x) -> out: string[j.N] after [6]",
+        ]
+    );
+    assert_eq!(checked.nodes[0].deadline, Some(Duration::from_millis(5)));
+    let fixed: Vec<(&str, Option<usize>)> = checked
+        .symbols
+        .iter()
+        .map(|s| (s.name.as_str(), s.fixed))
+        .collect();
+    assert_eq!(
+        fixed,
+        [
+            ("N", None),
+            ("D", Some(384)),
+            ("L", None),
+            ("f.D_out_1", Some(384)),
+            ("n.K", None),
+            ("j.N", None)
+        ]
+    );
+}
+
+#[test]
+fn nodes_that_no_output_needs_are_left_out() {
+    let text = "
+pipeline: a
+inputs: { text: string }
+nodes:
+  unused: { model: minilm, in: { text: $text } }
+  spare: { model: chunker, in: { text: $text } }
+  a: { model: chunker, in: { text: $text }, on_error: { use: { text: $spare.text } } }
+outputs: { x: $a.text }
+";
+    let (checked, report) = common::check(text, false);
+    // Two chunkers give two lengths: what stands in must have the length that it stands for.
+    assert!(
+        report.contains("lengths differ: `spare.M` is not `a.M`"),
+        "{report}"
+    );
+    assert!(checked.is_empty());
+    let text = text.replace("$spare.text", "[\"\"]");
+    let (checked, report) = common::check(&text, false);
+    assert!(report.contains("2 warnings"), "{report}");
+    assert_eq!(checked[0].nodes.len(), 1);
+    assert_eq!(checked[0].nodes[0].name, "a");
+    // What holds when the node fails binds nothing when it does not.
+    assert!(checked[0].symbols.iter().all(|s| s.fixed.is_none()));
+}

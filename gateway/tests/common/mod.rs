@@ -1,0 +1,112 @@
+//! Signatures of models that only the tests have.
+
+use std::sync::Arc;
+
+use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
+use motet_gateway::spec;
+use motet_proto::signature::{Parameter, Port, Signature};
+use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+
+/// Name, inputs, outputs.
+const MODELS: [(&str, &str, &str); 8] = [
+    (
+        "chunker",
+        "text: string[N]",
+        "text: string[M], source: i32[M], start: i32[M], end: i32[M], tokens: i32[M]",
+    ),
+    ("minilm", "text: string[N]", "embedding: float[N,384]"),
+    ("wide", "text: string[N]", "embedding: float[N,768]"),
+    (
+        "reranker",
+        "query: string, text: string[N]",
+        "score: float[N]",
+    ),
+    ("pair", "a: string[N], b: string[N]", "score: float[N]"),
+    ("vectors", "vector: float[N,384]", "label: string[N]"),
+    (
+        "foreign",
+        "INPUT__0: bytes[N]",
+        "OUTPUT__0: bytes[N], dense/out: float[N,D_out_1]",
+    ),
+    ("half", "text: string[N]", "embedding: f16[N,384]"),
+];
+
+/// The models of the tests. `away` is there, but cannot be asked.
+pub(crate) struct Models;
+
+fn ports(text: &str) -> Vec<Port> {
+    // Commas stand between ports and between dimensions: a port begins with its name.
+    let mut ports: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match ports.last_mut() {
+            Some(last) if !part.contains(": ") => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => ports.push(part.trim().to_owned()),
+        }
+    }
+    ports
+        .iter()
+        .map(|port| {
+            let (name, ty) = port.split_once(": ").unwrap();
+            Port::new(name, ty.parse().unwrap())
+        })
+        .collect()
+}
+
+impl SignatureSource for Models {
+    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
+        if name == "away" {
+            return Err(SignatureError::Unavailable {
+                reason: "grpc://away:50051 does not answer".to_owned(),
+            });
+        }
+        let Some((_, inputs, outputs)) = MODELS.iter().find(|(n, ..)| *n == name) else {
+            return Err(SignatureError::Unknown {
+                known: MODELS.iter().map(|(n, ..)| (*n).to_owned()).collect(),
+            });
+        };
+        let parameters = match name {
+            "chunker" => vec![
+                Parameter::int("max_tokens", 128, 8, 512),
+                Parameter::int("overlap", 16, 0, 256),
+            ],
+            _ => Vec::new(),
+        };
+        Ok(Arc::new(Signature {
+            inputs: ports(inputs),
+            outputs: ports(outputs),
+            parameters,
+        }))
+    }
+}
+
+/// Reads and checks a file; gives the pipelines that hold and the report.
+pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String) {
+    let mut sources = Sources::new();
+    let mut diagnostics = Diagnostics::new();
+    let config = Config::from_text("pipeline.yaml", text, &mut sources, &mut diagnostics);
+    let mut specs = Vec::new();
+    let mut checked = Vec::new();
+    if let Some(config) = &config {
+        for node in &config.pipelines {
+            let Some(spec) = spec::parse(node, &mut diagnostics) else {
+                continue;
+            };
+            let check = if offline {
+                check::check_offline
+            } else {
+                check::check
+            };
+            checked.extend(check(&spec, &Models, &mut diagnostics));
+            specs.push(spec);
+        }
+        let models = config.models.iter().map(|m| &m.name);
+        check::check_names(&specs, models, &mut diagnostics);
+    }
+    if diagnostics.has_errors() {
+        checked.clear();
+    }
+    (checked, diagnostics.render(&sources, Colour::Never))
+}
