@@ -257,6 +257,11 @@ impl CostModel {
         self.b
     }
 
+    /// Factor of the safe estimate over the expected one, 1 to 3.
+    pub fn safety(&self) -> f64 {
+        self.safe
+    }
+
     /// Usual relative error of a prediction: 0.05 is 5 %.
     pub fn error(&self) -> f64 {
         self.error

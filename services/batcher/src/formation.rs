@@ -1,7 +1,11 @@
 //! Which of the queued rows run together.
 
-use crate::queue::{Queue, is_expired};
-use crate::{Layout, Priority, Row, Time};
+use crate::CostModel;
+use crate::queue::{Lane, is_expired};
+use crate::{Layout, Row, Time};
+
+/// A padding executor chooses among this many batches' worth of the most urgent rows.
+const PADDED_CHOICE: usize = 4;
 
 /// The caps that hold for the next batch.
 #[derive(Clone, Copy, Debug)]
@@ -47,22 +51,130 @@ impl Draft {
     }
 }
 
-/// The next batch: most urgent first, interactive before bulk, up to the caps. Empty only if the queue is.
-///
-/// It stops at the first row that does not fit: looking further would fill a batch a little better and let long rows be passed over.
-pub(crate) fn form(queue: &Queue, caps: &Caps, now: Time) -> Draft {
-    let mut draft = Draft::default();
-    for priority in [Priority::Interactive, Priority::Bulk] {
-        for row in queue
-            .lane(priority)
-            .iter()
-            .filter(|row| !is_expired(row, now))
-        {
-            if !draft.has_room(row, caps) {
-                return draft;
-            }
-            draft.push(*row);
+impl FromIterator<Row> for Draft {
+    fn from_iter<I: IntoIterator<Item = Row>>(rows: I) -> Self {
+        let mut draft = Draft::default();
+        rows.into_iter().for_each(|row| draft.push(row));
+        draft
+    }
+}
+
+/// The next batch of a lane. The most urgent row is always in it; empty only if the lane is.
+pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) -> Draft {
+    let alive = lane.iter().filter(|row| !is_expired(row, now));
+    match caps.layout {
+        Layout::Packed => prefix(alive, caps),
+        Layout::Padded => {
+            let urgent: Vec<Row> = alive.take(PADDED_CHOICE * caps.rows).copied().collect();
+            similar(urgent, caps, cost)
         }
     }
+}
+
+/// Most urgent first up to the caps. Stops at the first row that does not fit: looking further would fill a batch a little better and let long rows be
+/// passed over for ever.
+fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
+    let mut draft = Draft::default();
+    for row in rows {
+        if !draft.has_room(row, caps) {
+            break;
+        }
+        draft.push(*row);
+    }
     draft
+}
+
+/// Cuts the rows, sorted by length, into contiguous groups of least total cost (dynamic programme over the end of the last group), and takes the group of
+/// the most urgent row, which comes first.
+fn similar(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
+    let Some(most_urgent) = rows.first().map(|row| row.id) else {
+        return Draft::default();
+    };
+    rows.sort_by_key(|row| (row.tokens, row.due, row.id));
+    // Least cost of the first `end` rows, and where their last group starts.
+    let mut best: Vec<(f64, usize)> = vec![(0.0, 0)];
+    for end in 1..=rows.len() {
+        let longest = rows[end - 1].tokens;
+        let group_cost = |start: usize| {
+            let size = end - start;
+            let tokens = caps.layout.tokens(size, 0, longest);
+            // Until the cost is known, padding alone decides, and a batch counts as much as a row.
+            let seconds = if cost.is_known() {
+                cost.predict(tokens)
+            } else {
+                tokens as f64 + f64::from(longest)
+            };
+            (size == 1 || (size <= caps.rows && tokens <= caps.tokens)).then_some(seconds)
+        };
+        let choices = (end.saturating_sub(caps.rows)..end)
+            .filter_map(|start| Some((best[start].0 + group_cost(start)?, start)));
+        best.extend(choices.min_by(|one, other| one.0.total_cmp(&other.0)));
+    }
+    let mut end = rows.len();
+    while let Some(&(_, start)) = best.get(end)
+        && end > 0
+    {
+        if rows[start..end].iter().any(|row| row.id == most_urgent) {
+            return rows[start..end].iter().copied().collect();
+        }
+        end = start;
+    }
+    Draft::default()
+}
+
+/// A draft without the rows that its own duration would make late.
+pub(crate) struct Fitted {
+    pub(crate) draft: Draft,
+    /// Rows that cannot be answered in time any more.
+    pub(crate) hopeless: Vec<Row>,
+}
+
+/// Makes a draft end in time for everybody in it. With more rows queued than a batch holds, members that would be late make room (the caller forms again);
+/// otherwise the batch gets shorter, since a shorter one ends earlier.
+pub(crate) fn fit(
+    draft: Draft,
+    more_queued: bool,
+    caps: &Caps,
+    cost: &CostModel,
+    now: Time,
+) -> Fitted {
+    let end = |tokens: u64| now.plus_seconds(cost.predict_safe(tokens));
+    let is_late = |row: &Row, end: Time| row.deadline.is_some_and(|deadline| deadline < end);
+    let whole_end = end(draft.tokens(caps.layout));
+    if !draft.rows.iter().any(|row| is_late(row, whole_end)) {
+        return Fitted {
+            draft,
+            hopeless: Vec::new(),
+        };
+    }
+    if more_queued {
+        let (hopeless, rest): (Vec<Row>, Vec<Row>) = draft
+            .rows
+            .into_iter()
+            .partition(|row| is_late(row, whole_end));
+        return Fitted {
+            draft: rest.into_iter().collect(),
+            hopeless,
+        };
+    }
+    let mut rows = draft.rows;
+    rows.sort_by_key(|row| (row.due, row.id));
+    let (mut kept, mut hopeless, mut earliest) = (Draft::default(), Vec::new(), Time::NEVER);
+    for row in rows {
+        let earliest_with = row
+            .deadline
+            .map_or(earliest, |deadline| deadline.min(earliest));
+        if end(kept.tokens_with(&row, caps.layout)) <= earliest_with {
+            kept.push(row);
+            earliest = earliest_with;
+        } else if kept.rows.is_empty() {
+            hopeless.push(row);
+        } else {
+            break;
+        }
+    }
+    Fitted {
+        draft: kept,
+        hopeless,
+    }
 }

@@ -4,9 +4,13 @@
 //! [`Scheduler`] is the batcher without its clock, threads and channels: events in, decisions out, the same each time. [`Batcher`] runs it: a thread for
 //! each executor and a future for each call.
 
+mod admission;
 mod bisection;
+mod bulk;
 mod cost;
+mod decision;
 mod driver;
+mod forecast;
 mod formation;
 mod memory;
 mod options;
@@ -14,10 +18,13 @@ mod policy;
 mod queue;
 mod row;
 mod scheduler;
+pub mod simulator;
 mod stats;
 mod time;
+mod window;
 
 pub use cost::{CostModel, Measurement};
+pub use decision::{Batch, Cause, Decision, Outcome, Refusal, Verdict, Window};
 pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver,
     Observer, Refused, Ride, RowError, SpawnError,
@@ -25,6 +32,6 @@ pub use driver::{
 pub use options::{Layout, OptionProblem, Options};
 pub use policy::Policy;
 pub use row::{Arrival, BatchId, CallId, Priority, Row, RowId, Ticket};
-pub use scheduler::{Batch, Cause, Decision, Outcome, Refusal, Scheduler, Verdict};
+pub use scheduler::Scheduler;
 pub use stats::{BatchTotals, RefusedRows, Stats};
 pub use time::Time;

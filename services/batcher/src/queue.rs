@@ -21,6 +21,10 @@ impl Lane {
         self.rows.len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Rows, most urgent first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
@@ -55,10 +59,6 @@ impl Queue {
     /// Rows of both lanes.
     pub(crate) fn len(&self) -> usize {
         self.interactive.len() + self.bulk.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 
     /// Tokens of both lanes.

@@ -2,142 +2,48 @@
 
 use std::time::Duration;
 
+use crate::admission::{self, Work};
 use crate::bisection::Halves;
+use crate::bulk::{self, BulkCredit};
+use crate::forecast::{Class, Forecast};
 use crate::formation::{self, Caps, Draft};
 use crate::memory::MemoryCap;
 use crate::queue::Queue;
+use crate::window::{self, Scene};
 use crate::{
-    Arrival, BatchId, CallId, CostModel, Measurement, Options, Policy, Row, RowId, Stats, Ticket,
-    Time,
+    Arrival, Batch, BatchId, CallId, Cause, CostModel, Decision, Measurement, Options, Outcome,
+    Policy, Priority, Refusal, Row, RowId, Stats, Ticket, Time, Verdict, Window,
 };
 
 /// How long a row without a deadline waits before rows with one stop overtaking it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Seconds between the parts of a long call as long as nothing has been measured; rather too long, which only lets others between.
 const PART_SECONDS_UNKNOWN: f64 = 0.1;
-
-/// What a free executor shall do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Decision {
-    /// Run this now.
-    Run(Batch),
-    /// Wait for company, and ask again at this time or at the next event.
-    WaitUntil(Time),
-    /// Nothing to do until the next event.
-    Idle,
-}
-
-/// Rows that run together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Its identity, for [`Scheduler::complete`].
-    pub id: BatchId,
-    /// Its rows; never empty.
-    pub rows: Vec<Row>,
-    /// Tokens that it computes, padding included where the executor pads.
-    pub tokens: u64,
-    /// Why it started when it did.
-    pub cause: Cause,
-    /// How long an executor deliberately waited before it.
-    pub waited: Duration,
-}
-
-/// Why a batch started when it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// An executor was free and waiting would not have paid.
-    Ready,
-    /// It was full.
-    Size,
-    /// The window chosen for it was over.
-    Window,
-    /// Waiting longer would have made a row late.
-    Deadline,
-    /// The batcher was shutting down.
-    Drain,
-    /// It is a part of a batch that failed.
-    Retry,
-}
-
-impl Cause {
-    /// Its name in metrics and replies.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Cause::Ready => "ready",
-            Cause::Size => "size",
-            Cause::Window => "window",
-            Cause::Deadline => "deadline",
-            Cause::Drain => "drain",
-            Cause::Retry => "retry",
-        }
-    }
-}
-
-/// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every row has its answer or its own error.
-    Done,
-    /// The run failed as a whole.
-    Failed,
-    /// The device ran out of memory.
-    OutOfMemory,
-    /// The executor panicked or died.
-    Crashed,
-}
-
-/// What becomes of the rows of a batch that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// They are answered with what the executor returned.
-    Answer,
-    /// They run again, in two halves.
-    Retry,
-    /// They are answered with the batch's error.
-    Fail,
-}
-
-/// Why a call was not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The queue has `limit` rows at most.
-    QueueFull {
-        /// The limit, in rows.
-        limit: usize,
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// It could not be answered before its deadline.
-    WouldBeLate {
-        /// When it would be answered, from now.
-        predicted: Duration,
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// A row is longer than the model allows.
-    TooLarge {
-        /// Tokens of the row.
-        tokens: u32,
-        /// The limit.
-        limit: u32,
-    },
-    /// Its deadline has passed already.
-    DeadlineExceeded,
-    /// The batcher is shutting down.
-    Draining,
-    /// No executor is left.
-    ExecutorDied,
-}
+/// A batch is formed this many times at most while members that would be late are dropped from it.
+const FORM_TIMES_MAX: usize = 8;
+/// How fast the usual batch and row are learnt.
+const USUAL_RATE: f64 = 0.06;
 
 /// A batch that an executor is busy with.
 #[derive(Debug)]
 struct Running {
     id: BatchId,
     started: Time,
+    /// Expected end.
+    end: Time,
     tokens: u64,
     /// Rows at the start, some of which may have been cancelled since.
     size: usize,
     rows: Vec<Row>,
+}
+
+/// A deliberate wait that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    since: Time,
+    window: Window,
+    /// Rows that were there when it began.
+    rows: usize,
 }
 
 /// Plain state and numbers; the same events give the same decisions.
@@ -150,7 +56,15 @@ pub struct Scheduler {
     running: Vec<Running>,
     dropped: Vec<Row>,
     cost: CostModel,
+    forecast: Forecast,
     memory: MemoryCap,
+    bulk_credit: BulkCredit,
+    /// The decision point from which a wait is counted.
+    point: Option<(Time, Class)>,
+    waiting: Option<Waiting>,
+    /// Tokens of a row and rows of a batch, lately.
+    usual_row_tokens: f64,
+    usual_batch_rows: f64,
     draining: bool,
     stats: Stats,
     next_row: u64,
@@ -169,7 +83,13 @@ impl Scheduler {
             running: Vec::new(),
             dropped: Vec::new(),
             cost: CostModel::default(),
+            forecast: Forecast::default(),
             memory: MemoryCap::default(),
+            bulk_credit: BulkCredit::default(),
+            point: None,
+            waiting: None,
+            usual_row_tokens: 0.0,
+            usual_batch_rows: 0.0,
             draining: false,
             stats: Stats::default(),
             next_row: 0,
@@ -189,21 +109,19 @@ impl Scheduler {
     /// The reason why it was refused; nothing of it is queued then.
     pub fn admit(&mut self, now: Time, arrival: Arrival<'_>) -> Result<Ticket, Refusal> {
         let rows = arrival.tokens.len();
-        if let Err(refusal) = self.check(now, &arrival) {
-            let refused = &mut self.stats.rows_refused;
-            *match refusal {
-                Refusal::QueueFull { .. } => &mut refused.queue_full,
-                Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => {
-                    &mut refused.would_be_late
-                }
-                Refusal::TooLarge { .. } => &mut refused.too_large,
-                Refusal::Draining | Refusal::ExecutorDied => &mut refused.unavailable,
-            } += rows as u64;
-            return Err(refusal);
-        }
         let deadline = arrival
             .deadline
             .or_else(|| self.options.max_latency.map(|latency| now.after(latency)));
+        if let Err(refusal) = self.check(now, &arrival, deadline) {
+            self.stats.rows_refused.count(&refusal, rows);
+            return Err(refusal);
+        }
+        if arrival.priority == Priority::Interactive {
+            self.forecast.arrived(now, rows);
+            if self.queue.lane(Priority::Interactive).is_empty() && self.free() > 0 {
+                self.open_point(now, Class::Arrival);
+            }
+        }
         let ticket = Ticket {
             call: CallId(self.next_call),
             first: RowId(self.next_row),
@@ -218,14 +136,19 @@ impl Scheduler {
         Ok(ticket)
     }
 
-    fn check(&self, now: Time, arrival: &Arrival<'_>) -> Result<(), Refusal> {
+    fn check(
+        &self,
+        now: Time,
+        arrival: &Arrival<'_>,
+        deadline: Option<Time>,
+    ) -> Result<(), Refusal> {
         if self.executors == 0 {
             return Err(Refusal::ExecutorDied);
         }
         if self.draining {
             return Err(Refusal::Draining);
         }
-        if arrival.deadline.is_some_and(|deadline| deadline <= now) {
+        if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Refusal::DeadlineExceeded);
         }
         if let Some(limit) = self.options.max_row_tokens
@@ -233,17 +156,63 @@ impl Scheduler {
         {
             return Err(Refusal::TooLarge { tokens, limit });
         }
+        let waiting = self.queued();
+        if waiting == 0 && self.running.is_empty() {
+            // Also where it looks hopeless: a wrong estimate must not refuse for ever, and only a run can correct it.
+            return Ok(());
+        }
         let limit = self.options.max_queue_size;
-        if !self.queue.is_empty() && self.queue.len() + arrival.tokens.len() > limit {
-            let ahead = self
-                .cost
-                .predict(self.caps().tokens.min(self.queue.tokens()));
+        if waiting > 0 && waiting + arrival.tokens.len() > limit {
+            let batch = self.caps().tokens.min(self.queue.tokens());
             return Err(Refusal::QueueFull {
                 limit,
-                retry_after: Duration::from_secs_f64(ahead),
+                retry_after: Duration::from_secs_f64(self.cost.predict(batch)),
             });
         }
-        Ok(())
+        let Some(deadline) = deadline else {
+            return Ok(());
+        };
+        let seconds = self.predict_answer(now, arrival, deadline);
+        if now.plus_seconds(seconds) <= deadline {
+            return Ok(());
+        }
+        let predicted = Time::from_seconds(seconds).since(Time::ZERO);
+        Err(Refusal::WouldBeLate {
+            predicted,
+            retry_after: now.plus_seconds(seconds).since(deadline),
+        })
+    }
+
+    /// Seconds until a call would be answered.
+    fn predict_answer(&self, now: Time, arrival: &Arrival<'_>, deadline: Time) -> f64 {
+        let mut ahead = Work {
+            rows: self.halves.len(),
+            tokens: self.halves.tokens(),
+        };
+        let interactive = self.queue.lane(Priority::Interactive).iter();
+        match arrival.priority {
+            Priority::Interactive => interactive
+                .take_while(|row| row.due <= deadline)
+                .for_each(|row| ahead.add(row.tokens)),
+            Priority::Bulk => {
+                interactive.for_each(|row| ahead.add(row.tokens));
+                self.queue
+                    .lane(Priority::Bulk)
+                    .iter()
+                    .take_while(|row| row.due <= deadline)
+                    .for_each(|row| ahead.add(row.tokens));
+            }
+        }
+        let mut own = Work::default();
+        arrival.tokens.iter().for_each(|&tokens| own.add(tokens));
+        admission::predict(
+            &self.cost,
+            &self.caps(),
+            self.executors,
+            self.next_free(now),
+            ahead,
+            own,
+        )
     }
 
     /// Queues the rows of a call. A call larger than a batch falls due in parts, each one batch time after the one before, as if it came no
@@ -274,51 +243,204 @@ impl Scheduler {
                 part = Draft::default();
             }
             part.push(row);
+            learn(&mut self.usual_row_tokens, f64::from(tokens));
             self.queue.insert(row);
         }
     }
 
     /// What a free executor shall do now.
     pub fn poll(&mut self, now: Time) -> Decision {
-        if self.running.len() >= self.executors {
+        if self.free() == 0 {
             return Decision::Idle;
         }
         let (half, expired) = self.halves.next(now);
         self.drop_rows(expired);
         if let Some(rows) = half {
-            let mut draft = Draft::default();
-            rows.into_iter().for_each(|row| draft.push(row));
-            return Decision::Run(self.start(now, draft, Cause::Retry));
+            return Decision::Run(self.start(now, rows.into_iter().collect(), Cause::Retry));
         }
         let expired = self.queue.take_expired(now);
         self.drop_rows(expired);
-        let draft = formation::form(&self.queue, &self.caps(), now);
+        if let Some(draft) = self.form_bulk(now) {
+            return Decision::Run(self.run(now, draft, Cause::Ready));
+        }
+        let mut draft = self.form(now, Priority::Interactive);
         if draft.rows.is_empty() {
+            self.point = None;
+            self.waiting = None;
             return Decision::Idle;
         }
-        let full =
-            draft.rows.len() < self.queue.len() || draft.rows.len() >= self.options.max_batch_size;
-        let cause = match (full, self.draining) {
-            (true, _) => Cause::Size,
-            (false, true) => Cause::Drain,
-            (false, false) => match self.wait(now, &draft) {
-                Some(until) => return Decision::WaitUntil(until),
-                None => Cause::Ready,
-            },
+        let caps = self.caps();
+        let more = draft.rows.len() < self.queue.lane(Priority::Interactive).len();
+        let cause = if more || draft.rows.len() >= caps.rows {
+            Cause::Size
+        } else if self.draining {
+            Cause::Drain
+        } else {
+            match self.wait(now, &draft) {
+                Ok(until) => return Decision::WaitUntil(until),
+                Err(cause) => cause,
+            }
         };
+        bulk::ride(
+            &mut draft,
+            self.queue.lane(Priority::Bulk),
+            &caps,
+            &self.cost,
+            now,
+        );
+        Decision::Run(self.run(now, draft, cause))
+    }
+
+    /// A batch of bulk rows alone, if nothing else waits or they have earned it.
+    fn form_bulk(&mut self, now: Time) -> Option<Draft> {
+        if self.queue.lane(Priority::Bulk).is_empty() {
+            return None;
+        }
+        if !self.queue.lane(Priority::Interactive).is_empty() {
+            let draft = bulk::form_alone(
+                self.queue.lane(Priority::Bulk),
+                &self.caps(),
+                &self.cost,
+                now,
+            );
+            if !self
+                .bulk_credit
+                .covers(self.cost.predict(draft.tokens(self.options.layout)))
+            {
+                return None;
+            }
+        }
+        Some(self.form(now, Priority::Bulk)).filter(|draft| !draft.rows.is_empty())
+    }
+
+    /// Forms the next batch of a lane so that nobody in it is late; rows that cannot be in time any more leave.
+    fn form(&mut self, now: Time, priority: Priority) -> Draft {
+        let caps = self.caps();
+        for _ in 0..FORM_TIMES_MAX {
+            let draft = self.draft(now, priority);
+            let more = draft.rows.len() < self.queue.lane(priority).len();
+            let freshest = draft.rows.iter().max_by_key(|row| row.due).copied();
+            let fitted = formation::fit(draft, more, &caps, &self.cost, now);
+            let all_hopeless = fitted.draft.rows.is_empty() && !more;
+            let (kept, hopeless): (Vec<Row>, Vec<Row>) =
+                fitted.hopeless.into_iter().partition(|row| {
+                    all_hopeless && freshest.is_some_and(|freshest| freshest.id == row.id)
+                });
+            let settled = hopeless.is_empty() || !more;
+            for row in &hopeless {
+                self.queue.remove(row.id);
+            }
+            self.drop_rows(hopeless);
+            if all_hopeless {
+                // The executor would idle otherwise, and the estimate may be wrong: give the one with the best chance a try.
+                return kept.into_iter().collect();
+            }
+            if settled {
+                return fitted.draft;
+            }
+        }
+        self.draft(now, priority)
+    }
+
+    fn draft(&self, now: Time, priority: Priority) -> Draft {
+        let (lane, caps) = (self.queue.lane(priority), self.caps());
+        match priority {
+            Priority::Interactive => formation::form(lane, &caps, &self.cost, now),
+            Priority::Bulk => bulk::form_alone(lane, &caps, &self.cost, now),
+        }
+    }
+
+    /// Until when to wait for company, or why not.
+    fn wait(&mut self, now: Time, draft: &Draft) -> Result<Time, Cause> {
+        let Some((point, class)) = self.point else {
+            return Err(Cause::Ready);
+        };
+        let tokens = draft.tokens(self.options.layout);
+        let run_time = self.cost.predict_safe(tokens);
+        let latest = draft
+            .rows
+            .iter()
+            .filter_map(|row| row.deadline)
+            .min()
+            .map_or(Time::NEVER, |deadline| deadline.plus_seconds(-run_time));
+        let wanted = match self.options.policy {
+            Policy::Greedy => None,
+            Policy::Fixed(window) => {
+                let oldest = draft
+                    .rows
+                    .iter()
+                    .map(|row| row.arrived)
+                    .min()
+                    .unwrap_or(now);
+                Some((oldest.after(window), 0.0))
+            }
+            Policy::Adaptive if self.free() > 1 => None,
+            Policy::Adaptive => {
+                let scene = Scene {
+                    cost: &self.cost,
+                    forecast: &self.forecast,
+                    class,
+                    elapsed: now.seconds_since(point),
+                    rows: draft.rows.len(),
+                    tokens,
+                    row_tokens: self.usual_row_tokens,
+                    batch_rows: self.usual_batch_rows,
+                    next_free: (self.executors > 1).then(|| self.next_free_of_running(now)),
+                };
+                window::wait(&scene).map(|wait| (now.plus_seconds(wait.seconds), wait.company))
+            }
+        };
+        let give_up = if self.waiting.is_some() {
+            Cause::Window
+        } else {
+            Cause::Ready
+        };
+        let (until, expected_rows) = wanted.ok_or(give_up)?;
+        let until = until.min(point.after(self.options.max_queue_delay));
+        if until.min(latest) <= now {
+            return Err(if latest < until {
+                Cause::Deadline
+            } else {
+                give_up
+            });
+        }
+        let until = until.min(latest);
+        self.waiting.get_or_insert(Waiting {
+            since: now,
+            window: Window {
+                chosen: until.since(now),
+                expected_rows,
+                actual_rows: 0,
+            },
+            rows: draft.rows.len(),
+        });
+        Ok(until)
+    }
+
+    /// Takes a draft out of the queue and starts it.
+    fn run(&mut self, now: Time, draft: Draft, cause: Cause) -> Batch {
+        let contended = !self.queue.lane(Priority::Bulk).is_empty();
         for row in &draft.rows {
             self.queue.remove(row.id);
         }
-        Decision::Run(self.start(now, draft, cause))
-    }
-
-    fn wait(&self, now: Time, draft: &Draft) -> Option<Time> {
-        let Policy::Fixed(window) = self.options.policy else {
-            return None;
-        };
-        let oldest = draft.rows.iter().map(|row| row.arrived).min()?;
-        let until = oldest.after(window);
-        (until > now).then_some(until)
+        if contended {
+            let seconds = self.cost.predict(draft.tokens(self.options.layout));
+            let bulk: u64 = draft
+                .rows
+                .iter()
+                .filter(|row| row.priority == Priority::Bulk)
+                .map(|row| u64::from(row.tokens))
+                .sum();
+            let bulk_alone = draft.rows.iter().all(|row| row.priority == Priority::Bulk);
+            let bulk_seconds = if bulk_alone {
+                seconds
+            } else {
+                self.cost.b() * bulk as f64
+            };
+            self.bulk_credit
+                .account(&self.cost, self.options.bulk_share, seconds, bulk_seconds);
+        }
+        self.start(now, draft, cause)
     }
 
     fn start(&mut self, now: Time, draft: Draft, cause: Cause) -> Batch {
@@ -326,9 +448,20 @@ impl Scheduler {
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         self.stats.batches_started += 1;
+        self.point = None;
+        let waiting = self.waiting.take();
+        let waited = waiting.map_or(Duration::ZERO, |waiting| now.since(waiting.since));
+        let window = waiting.map(|waiting| Window {
+            actual_rows: draft.rows.len().saturating_sub(waiting.rows),
+            ..waiting.window
+        });
+        self.stats.deliberate_wait += waited;
+        learn(&mut self.usual_batch_rows, draft.rows.len() as f64);
+        let end = now.plus_seconds(self.cost.predict(tokens));
         self.running.push(Running {
             id,
             started: now,
+            end,
             tokens,
             size: draft.rows.len(),
             rows: draft.rows.clone(),
@@ -338,7 +471,8 @@ impl Scheduler {
             rows: draft.rows,
             tokens,
             cause,
-            waited: Duration::ZERO,
+            waited,
+            window,
         }
     }
 
@@ -370,16 +504,7 @@ impl Scheduler {
             Verdict::Answer => {
                 self.cost.observe(tokens, duration);
                 self.memory.grow(tokens, self.options.max_batch_tokens);
-                self.stats.rows_answered += rows.len() as u64;
-                self.stats.tokens_answered +=
-                    rows.iter().map(|row| u64::from(row.tokens)).sum::<u64>();
-                self.stats.queue_time += rows
-                    .iter()
-                    .map(|row| started.since(row.arrived))
-                    .sum::<Duration>();
-                let totals = self.stats.batches_by_rows.entry(size).or_default();
-                totals.batches += 1;
-                totals.compute_time += duration;
+                self.stats.answered(&rows, size, started, duration);
             }
             Verdict::Retry => {
                 self.stats.bisections += u64::from(outcome == Outcome::Failed);
@@ -387,7 +512,16 @@ impl Scheduler {
             }
             Verdict::Fail => self.stats.rows_failed += rows.len() as u64,
         }
+        self.forecast.open(now, Class::Completion, self.cost.a());
+        if !self.queue.lane(Priority::Interactive).is_empty() {
+            self.open_point(now, Class::Backlog);
+        }
         verdict
+    }
+
+    fn open_point(&mut self, now: Time, class: Class) {
+        self.forecast.open(now, class, self.cost.a());
+        self.point = Some((now, class));
     }
 
     /// The caller of a call went away: its waiting rows leave, and what is running of it is not run again. Returns how many rows left.
@@ -447,7 +581,7 @@ impl Scheduler {
 
     /// Whether [`Scheduler::drain`] was called and every row has left.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.queue.is_empty() && self.halves.len() == 0 && self.running.is_empty()
+        self.draining && self.queued() == 0 && self.running.is_empty()
     }
 
     /// Rows that left unanswered since the last call of this, because their deadline came or could not be met.
@@ -458,6 +592,27 @@ impl Scheduler {
     fn drop_rows(&mut self, rows: Vec<Row>) {
         self.stats.rows_expired += rows.len() as u64;
         self.dropped.extend(rows);
+    }
+
+    fn free(&self) -> usize {
+        self.executors.saturating_sub(self.running.len())
+    }
+
+    /// Expected seconds until an executor is free.
+    fn next_free(&self, now: Time) -> f64 {
+        if self.free() > 0 {
+            0.0
+        } else {
+            self.next_free_of_running(now)
+        }
+    }
+
+    fn next_free_of_running(&self, now: Time) -> f64 {
+        self.running
+            .iter()
+            .map(|running| running.end)
+            .min()
+            .map_or(0.0, |end| end.seconds_since(now).max(0.0))
     }
 
     fn caps(&self) -> Caps {
@@ -482,8 +637,18 @@ impl Scheduler {
             cost_a_seconds: self.cost.a(),
             cost_b_seconds: self.cost.b(),
             cost_error: self.cost.error(),
+            rows_per_second: self.forecast.rate(),
             memory_cap_tokens: (cap < configured).then_some(cap),
             ..self.stats.clone()
         }
     }
+}
+
+/// Moves a running mean towards a sample; the first one sets it.
+fn learn(mean: &mut f64, sample: f64) {
+    *mean = if *mean == 0.0 {
+        sample
+    } else {
+        *mean + USUAL_RATE * (sample - *mean)
+    };
 }

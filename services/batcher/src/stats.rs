@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::{Refusal, Row, Time};
+
 /// Running totals and current state of one scheduler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -54,8 +56,31 @@ pub struct Stats {
     pub cost_b_seconds: f64,
     /// Usual relative error of a predicted batch time.
     pub cost_error: f64,
+    /// Interactive rows that arrive a second, lately.
+    pub rows_per_second: f64,
     /// Learnt cap on the tokens of a batch, where memory ran out.
     pub memory_cap_tokens: Option<u64>,
+}
+
+impl Stats {
+    /// A batch that started with `size` rows answered those that were left of it.
+    pub(crate) fn answered(
+        &mut self,
+        rows: &[Row],
+        size: usize,
+        started: Time,
+        duration: Duration,
+    ) {
+        self.rows_answered += rows.len() as u64;
+        self.tokens_answered += rows.iter().map(|row| u64::from(row.tokens)).sum::<u64>();
+        self.queue_time += rows
+            .iter()
+            .map(|row| started.since(row.arrived))
+            .sum::<Duration>();
+        let totals = self.batches_by_rows.entry(size).or_default();
+        totals.batches += 1;
+        totals.compute_time += duration;
+    }
 }
 
 /// Rows refused, by reason.
@@ -69,6 +94,17 @@ pub struct RefusedRows {
     pub too_large: u64,
     /// The batcher was shutting down, or no executor was left.
     pub unavailable: u64,
+}
+
+impl RefusedRows {
+    pub(crate) fn count(&mut self, refusal: &Refusal, rows: usize) {
+        *match refusal {
+            Refusal::QueueFull { .. } => &mut self.queue_full,
+            Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => &mut self.would_be_late,
+            Refusal::TooLarge { .. } => &mut self.too_large,
+            Refusal::Draining | Refusal::ExecutorDied => &mut self.unavailable,
+        } += rows as u64;
+    }
 }
 
 /// Batches of one size.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Refused;
-use crate::Cause;
+use crate::{Cause, Window};
 
 /// Is told every event. Called from executor threads and from callers' tasks, never under a lock; it should return quickly.
 pub trait Observer: Send + Sync + 'static {
@@ -88,6 +88,8 @@ pub struct BatchRan {
     pub cause: Cause,
     /// How long an executor deliberately waited before it.
     pub deliberate_wait: Duration,
+    /// The window chosen when that wait began, and the company that came; `None` where there was no wait.
+    pub window: Option<Window>,
     /// How long each of its rows had been queued when it started.
     pub queue_times: Vec<Duration>,
     /// Rows still queued when it had ended.

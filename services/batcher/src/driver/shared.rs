@@ -296,6 +296,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             tokens,
             cause,
             waited,
+            window,
         } = work.batch;
         let (outcome, outputs, error) = match ended {
             Ended::Returned(Ok(outputs)) if outputs.len() == rows.len() => {
@@ -368,6 +369,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 compute_time,
                 cause,
                 deliberate_wait: waited,
+                window,
                 queue_times: rows.iter().map(|row| started.since(row.arrived)).collect(),
                 queue_depth: state.scheduler.queued(),
             }));

@@ -1,0 +1,67 @@
+//! What a batch really takes, which the batcher has to find out.
+
+use std::time::Duration;
+
+use super::Random;
+use crate::{Measurement, Time};
+
+/// An executor whose batches take `a + b * tokens`, times noise, times a factor that may change during the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Seconds of a batch whatever its size.
+    pub a: f64,
+    /// Seconds per token.
+    pub b: f64,
+    /// Standard deviation of the logarithm of the noise.
+    pub noise: f64,
+    /// From each time on, everything takes this many times as long; in order of time.
+    pub shifts: Vec<(Time, f64)>,
+}
+
+impl Machine {
+    /// A machine of constant speed: `a` in milliseconds, `b` in microseconds per token.
+    pub fn new(a_ms: f64, b_us: f64, noise: f64) -> Self {
+        Machine {
+            a: a_ms * 1e-3,
+            b: b_us * 1e-6,
+            noise,
+            shifts: Vec::new(),
+        }
+    }
+
+    /// Expected seconds of a batch of `tokens` tokens before any shift.
+    pub fn seconds(&self, tokens: u64) -> f64 {
+        self.a + self.b * tokens as f64
+    }
+
+    /// Rows per second with full batches of rows of mean length `tokens`.
+    pub fn saturation(&self, max_batch_size: usize, max_batch_tokens: u64, tokens: f64) -> f64 {
+        let rows = (max_batch_size as f64).min(max_batch_tokens as f64 / tokens);
+        rows / (self.a + self.b * tokens * rows)
+    }
+
+    /// What a batch that starts now takes.
+    pub fn run(&self, now: Time, tokens: u64, random: &mut Random) -> Duration {
+        let factor = self
+            .shifts
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= now)
+            .map_or(1.0, |(_, factor)| *factor);
+        Duration::from_secs_f64(self.seconds(tokens) * factor * random.log_normal(self.noise))
+    }
+
+    /// A warm-up grid as the driver measures it.
+    pub fn warm_up(&self, random: &mut Random) -> Vec<Measurement> {
+        let shapes = [(1, 16), (8, 128), (1, 128), (8, 1024), (1, 512), (4, 2048)];
+        shapes
+            .iter()
+            .flat_map(|&(rows, tokens)| [(rows, tokens); 2])
+            .map(|(rows, tokens)| Measurement {
+                rows,
+                tokens,
+                duration: self.run(Time::ZERO, tokens, random),
+            })
+            .collect()
+    }
+}

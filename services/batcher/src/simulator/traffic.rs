@@ -1,0 +1,247 @@
+//! What comes in: a trace of requests, or callers that answer each completion with their next request.
+
+use std::time::Duration;
+
+use super::Random;
+use crate::{Priority, Time};
+
+/// One request of one row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Request {
+    /// When it comes.
+    pub arrival: Time,
+    /// Its length.
+    pub tokens: u32,
+    /// How long after its arrival it is worthless.
+    pub deadline: Option<Duration>,
+    /// How urgent it is.
+    pub priority: Priority,
+}
+
+/// Callers that wait for each answer, think, and ask again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClosedLoop {
+    /// How many.
+    pub callers: usize,
+    /// Mean seconds between an answer and the next request (exponential).
+    pub think: f64,
+    /// Requests of all callers together, after which the run ends.
+    pub requests: usize,
+    /// Mean tokens of a request (uniform between half and one and a half of it).
+    pub tokens: f64,
+    /// How long after its arrival a request is worthless.
+    pub deadline: Option<Duration>,
+}
+
+impl ClosedLoop {
+    /// The next request of a caller that starts thinking at `from`.
+    pub(crate) fn next(&self, from: Time, random: &mut Random) -> Request {
+        let tokens = (self.tokens * (0.5 + random.uniform())).round().max(1.0) as u32;
+        let arrival = from.plus_seconds(random.exponential(self.think));
+        Request {
+            arrival,
+            tokens,
+            deadline: self.deadline,
+            priority: Priority::Interactive,
+        }
+    }
+}
+
+/// Traffic of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Traffic {
+    /// Requests at given times, in order.
+    Open(Vec<Request>),
+    /// Requests that depend on answers.
+    Closed(ClosedLoop),
+}
+
+/// What is wrong in a trace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct TraceError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// Reads a trace: comma-separated columns `arrival_ms,tokens,deadline_ms,priority`, found by their names in the first line. The last two may be missing or empty: no
+/// deadline, interactive.
+///
+/// A deadline counts from its request's arrival. Only where every deadline is at or after its own arrival, and some request arrives after the
+/// smallest deadline, can they be meant as points in time, and are taken so.
+///
+/// # Errors
+/// The first line that cannot be read.
+pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    let wrong = |line: usize, problem: String| TraceError {
+        line: line + 1,
+        problem,
+    };
+    let (first, header) = lines.next().ok_or_else(|| {
+        wrong(
+            0,
+            "the trace is empty; its first line is arrival_ms,tokens,deadline_ms,priority"
+                .to_owned(),
+        )
+    })?;
+    let names: Vec<&str> = header.split(',').map(str::trim).collect();
+    let column = |name: &str| names.iter().position(|found| *found == name);
+    let required = |name: &str| {
+        column(name).ok_or_else(|| wrong(first, format!("column {name} is missing; the columns are arrival_ms,tokens,deadline_ms,priority")))
+    };
+    let (arrival, tokens, deadline, priority) = (
+        required("arrival_ms")?,
+        required("tokens")?,
+        column("deadline_ms"),
+        column("priority"),
+    );
+
+    let mut rows: Vec<(f64, u32, Option<f64>, Priority)> = Vec::new();
+    for (line, text) in lines {
+        let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+        let field = |column: Option<usize>| {
+            column
+                .and_then(|column| fields.get(column))
+                .copied()
+                .unwrap_or_default()
+        };
+        let number = |column: Option<usize>, name: &str| {
+            let number = field(column)
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite() && *number >= 0.0);
+            number.ok_or_else(|| {
+                wrong(
+                    line,
+                    format!("{name} is {:?}, not a number of at least 0", field(column)),
+                )
+            })
+        };
+        let deadline = if field(deadline).is_empty() {
+            None
+        } else {
+            Some(number(deadline, "deadline_ms")?)
+        };
+        let priority = match field(priority) {
+            "" | "interactive" => Priority::Interactive,
+            "bulk" => Priority::Bulk,
+            other => {
+                return Err(wrong(
+                    line,
+                    format!("priority is {other:?}, neither interactive nor bulk"),
+                ));
+            }
+        };
+        rows.push((
+            number(Some(arrival), "arrival_ms")?,
+            number(Some(tokens), "tokens")?.max(1.0) as u32,
+            deadline,
+            priority,
+        ));
+    }
+    let last = rows.iter().map(|row| row.0).fold(0.0, f64::max);
+    let smallest = rows
+        .iter()
+        .filter_map(|row| row.2)
+        .fold(f64::INFINITY, f64::min);
+    let absolute = last > smallest
+        && rows
+            .iter()
+            .all(|row| row.2.is_none_or(|deadline| deadline >= row.0));
+    let mut requests: Vec<Request> = rows
+        .into_iter()
+        .map(|(arrival, tokens, deadline, priority)| Request {
+            arrival: Time::from_seconds(arrival * 1e-3),
+            tokens,
+            deadline: deadline.map(|deadline| {
+                Time::from_seconds(
+                    (if absolute {
+                        deadline - arrival
+                    } else {
+                        deadline
+                    }) * 1e-3,
+                )
+                .since(Time::ZERO)
+            }),
+            priority,
+        })
+        .collect();
+    requests.sort_by_key(|request| request.arrival);
+    Ok(requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arrival and deadline in milliseconds, length, urgency.
+    type Parts = (u64, u32, Option<u64>, Priority);
+
+    fn check(text: &str, expected: Result<&[Parts], &str>) {
+        let read = parse_trace(text).map(|requests| {
+            let parts = |r: Request| {
+                (
+                    r.arrival.as_nanos() / 1_000_000,
+                    r.tokens,
+                    r.deadline.map(|d| d.as_millis() as u64),
+                    r.priority,
+                )
+            };
+            requests.into_iter().map(parts).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            read.as_deref().map_err(ToString::to_string),
+            expected.map_err(str::to_owned)
+        );
+    }
+
+    #[test]
+    fn traces() {
+        use Priority::{Bulk, Interactive};
+        check(
+            "arrival_ms,tokens,deadline_ms,priority\n5,10,200,bulk\n1,20,,\n\n900,30,50,interactive\n",
+            Ok(&[
+                (1, 20, None, Interactive),
+                (5, 10, Some(200), Bulk),
+                (900, 30, Some(50), Interactive),
+            ]),
+        );
+        check(
+            "tokens, arrival_ms\n7, 3\n",
+            Ok(&[(3, 7, None, Interactive)]),
+        );
+        check(
+            "arrival_ms,tokens,deadline_ms\n0,1,100\n500,1,600\n",
+            Ok(&[
+                (0, 1, Some(100), Interactive),
+                (500, 1, Some(100), Interactive),
+            ]),
+        );
+        check(
+            "",
+            Err(
+                "line 1: the trace is empty; its first line is arrival_ms,tokens,deadline_ms,priority",
+            ),
+        );
+        check(
+            "arrival_ms\n1\n",
+            Err(
+                "line 1: column tokens is missing; the columns are arrival_ms,tokens,deadline_ms,priority",
+            ),
+        );
+        check(
+            "arrival_ms,tokens\n1,x\n",
+            Err("line 2: tokens is \"x\", not a number of at least 0"),
+        );
+        check(
+            "arrival_ms,tokens,deadline_ms,priority\n1,1,,high\n",
+            Err("line 2: priority is \"high\", neither interactive nor bulk"),
+        );
+    }
+}
