@@ -26,6 +26,9 @@ mod statistics;
 mod task;
 mod trace;
 
+#[cfg(test)]
+mod tests;
+
 pub use blueprint::{Blueprint, Problem, Resolver, check};
 pub use load::{LoadError, Loader};
 pub use model::Model;

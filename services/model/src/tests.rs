@@ -1,0 +1,298 @@
+//! A model whose executor does what a test tells it to, when it tells it to.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use motet_batcher::{BatchError, Batcher, BuildError, Executor, Options, Policy, RowError};
+use motet_models::{ModelFiles, RowEmbedding, RowOutput, Tokenizer};
+use motet_proto::Tensor;
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::{parameter, put_inputs};
+use motet_proto::signature::{Port, Signature};
+use motet_runtime::health::Health;
+use motet_runtime::metrics::Metrics;
+use motet_runtime::status;
+use tokio::task::JoinHandle;
+use tonic::{Code, Status};
+
+use crate::Model;
+use crate::blueprint::Head;
+use crate::executor::EncodeRow;
+use crate::observer::ModelObserver;
+use crate::pool::Pool;
+use crate::task::{Encode, Encoding, Limits, Task};
+
+/// Gives each row its number of tokens. Each run is announced and waits for a permit.
+struct Held {
+    announce: mpsc::Sender<usize>,
+    permits: Arc<Mutex<mpsc::Receiver<()>>>,
+    tokenizer: Arc<Tokenizer>,
+}
+
+impl Executor for Held {
+    type Row = EncodeRow;
+    type Output = RowEmbedding;
+
+    fn run(
+        &mut self,
+        rows: &[&EncodeRow],
+    ) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
+        let _ = self.announce.send(rows.len());
+        // A test that has dropped its end lets everything run.
+        let _ = self.permits.lock().unwrap().recv();
+        let is = |row: &EncodeRow, text| row.ids == self.tokenizer.encode(text).unwrap();
+        assert!(!rows.iter().any(|row| is(row, "panic")), "told to");
+        let answer = |row: &&EncodeRow| match is(row, "bad") {
+            true => Err(RowError::Invalid("is bad".to_owned())),
+            false => Ok(RowEmbedding::Pooled(vec![row.ids.len() as f32])),
+        };
+        Ok(rows.iter().map(answer).collect())
+    }
+}
+
+/// A model with one held executor, and the test's ends of it.
+struct Bench {
+    model: Model,
+    metrics: Metrics,
+    health: Health,
+    announced: mpsc::Receiver<usize>,
+    permits: mpsc::Sender<()>,
+}
+
+impl Bench {
+    /// `builds` is how often the executor can be built.
+    async fn new(options: Options, builds: usize) -> Self {
+        let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
+        let tokenizer = Arc::new(Tokenizer::load(&files).unwrap());
+        let (metrics, health) = (Metrics::new("test").unwrap(), Health::new());
+        let (announce, announced) = mpsc::channel();
+        let (permits, receiver) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut left = builds;
+        let words = tokenizer.clone();
+        let factory = move || {
+            left = left.checked_sub(1).ok_or(BuildError("gone".to_owned()))?;
+            Ok(Held {
+                announce: announce.clone(),
+                permits: receiver.clone(),
+                tokenizer: words.clone(),
+            })
+        };
+        let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
+        let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
+        let encode = Encode {
+            encoding: Encoding {
+                head: Head::Embed,
+                tokenizer,
+                output: RowOutput::POOLED,
+                max_tokens: 256,
+                size: 1,
+                limits: Limits::default(),
+            },
+            batcher: batcher.unwrap(),
+            pool: Pool::new().unwrap(),
+        };
+        let signature = Signature {
+            inputs: vec![Port::new("text", "string[N]".parse().unwrap())],
+            outputs: vec![Port::new("embedding", "float[N,1]".parse().unwrap())],
+            parameters: Vec::new(),
+        };
+        let task = Task::Encode(encode);
+        health.set("m", true);
+        let model = Model::new(
+            "m".to_owned(),
+            signature,
+            task,
+            metrics.model("m"),
+            health.clone(),
+        );
+        Self {
+            model,
+            metrics,
+            health,
+            announced,
+            permits,
+        }
+    }
+
+    /// Starts a call.
+    fn call(&self, texts: &[&str]) -> JoinHandle<Result<ModelInferResponse, Status>> {
+        let (model, request) = (self.model.clone(), request(texts));
+        tokio::spawn(async move { model.infer(request, None).await })
+    }
+
+    /// Waits until a batch of these rows has started.
+    fn expect_batch(&self, rows: usize) {
+        assert_eq!(self.announced.recv().unwrap(), rows);
+    }
+
+    fn let_run(&self) {
+        self.permits.send(()).unwrap();
+    }
+
+    fn queued(&self) -> usize {
+        self.model.batches().unwrap().rows_queued
+    }
+
+    /// Waits until so many rows are queued.
+    async fn expect_queued(&self, rows: usize) {
+        while self.queued() != rows {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn request(texts: &[&str]) -> ModelInferRequest {
+    let mut request = ModelInferRequest::default();
+    put_inputs(&mut request, [("text", &Tensor::strings(texts))]);
+    request
+}
+
+fn greedy() -> Options {
+    Options {
+        policy: Policy::Greedy,
+        ..Options::default()
+    }
+}
+
+type Answer = Result<Result<ModelInferResponse, Status>, tokio::task::JoinError>;
+
+fn rows(answer: Answer) -> i64 {
+    answer.unwrap().unwrap().outputs[0].shape[0]
+}
+
+fn error(answer: Answer) -> Status {
+    answer.unwrap().unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_frees_the_queue() {
+    let bench = Bench::new(greedy(), 1).await;
+    let first = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let (leaving, staying) = (bench.call(&["a", "b", "c"]), bench.call(&["d"]));
+    bench.expect_queued(4).await;
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    assert_eq!(bench.queued(), 1);
+    bench.let_run();
+    bench.expect_batch(1);
+    bench.let_run();
+    assert_eq!((rows(first.await), rows(staying.await)), (1, 1));
+    let statistics = bench.model.statistics();
+    let totals = statistics.inference_stats.unwrap();
+    assert_eq!(totals.success.unwrap().count, 2);
+    assert_eq!(totals.fail.unwrap().count, 1);
+    let page = bench.metrics.render().unwrap();
+    assert!(page.contains(r#"motet_model_requests_total{code="CANCELLED",model="m"} 1"#));
+    assert!(
+        page.contains(r#"motet_queue_cancelled_total{model="m"} 3"#),
+        "{page}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_frees_the_queue() {
+    let bench = Bench::new(greedy(), 1).await;
+    let first = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let mut late = request(&["two"]);
+    late.parameters = [("timeout".to_owned(), parameter(20_000i64))].into();
+    let status = bench.model.infer(late, None).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status::read(&status).metadata["model"], "m");
+    assert_eq!(bench.queued(), 0);
+    bench.let_run();
+    assert_eq!(rows(first.await), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_says_when_to_come_back() {
+    let options = Options {
+        max_batch_size: 1,
+        max_queue_size: 1,
+        ..greedy()
+    };
+    let bench = Bench::new(options, 1).await;
+    let first = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let second = bench.call(&["two"]);
+    bench.expect_queued(1).await;
+    let refused = error(bench.call(&["three"]).await);
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let details = status::read(&refused);
+    assert_eq!(details.reason, "QUEUE_FULL");
+    assert!(details.retry_after.is_some());
+    assert_eq!(
+        (
+            &*details.metadata["model"],
+            &*details.metadata["max_queue_size"]
+        ),
+        ("m", "1")
+    );
+    drop(bench.permits);
+    assert_eq!((rows(first.await), rows(second.await)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_fails_its_call_and_no_other() {
+    let bench = Bench::new(greedy(), 1).await;
+    let first = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let (bad, good) = (bench.call(&["x", "bad", "y"]), bench.call(&["a", "b"]));
+    bench.expect_queued(5).await;
+    bench.let_run();
+    bench.expect_batch(5);
+    bench.let_run();
+    assert_eq!((rows(first.await), rows(good.await)), (1, 2));
+    let status = error(bad.await);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "text[1]: is bad");
+    assert_eq!(status::read(&status).violations[0].0, "text[1]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_fails_its_batch_and_the_model_goes_on_or_says_that_it_cannot() {
+    let mut bench = Bench::new(greedy(), 2).await;
+    drop(std::mem::replace(&mut bench.permits, mpsc::channel().0));
+    let crashed = error(bench.call(&["a", "panic"]).await);
+    assert_eq!(crashed.code(), Code::Unavailable);
+    assert_eq!(status::read(&crashed).reason, "MODEL_CRASHED");
+    assert_eq!(rows(bench.call(&["a"]).await), 1);
+    assert!(bench.model.is_ready());
+    let _ = bench.call(&["panic"]).await;
+    // It could be built twice. The crash is answered before the rebuilding fails.
+    while bench.model.is_ready() {
+        tokio::task::yield_now().await;
+    }
+    let dead = error(bench.call(&["a"]).await);
+    assert_eq!(status::read(&dead).reason, "MODEL_DIED");
+    while bench.health.is_serving("m") == Some(true) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_answers_everybody_who_was_let_in() {
+    let bench = Bench::new(greedy(), 1).await;
+    let running = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let queued = bench.call(&["two", "three"]);
+    bench.expect_queued(2).await;
+    let draining = {
+        let model = bench.model.clone();
+        tokio::spawn(async move { model.drain().await })
+    };
+    while bench.model.is_ready() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.health.is_serving("m"), Some(false));
+    let late = error(bench.call(&["four"]).await);
+    assert_eq!(
+        (late.code(), &*status::read(&late).reason),
+        (Code::Unavailable, "DRAINING")
+    );
+    assert!(!draining.is_finished());
+    drop(bench.permits);
+    assert_eq!((rows(running.await), rows(queued.await)), (1, 2));
+    draining.await.unwrap();
+}

@@ -1,0 +1,211 @@
+//! Mistakes in the configuration of models: each at its place, before anything is loaded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_runtime::health::Health;
+use motet_runtime::metrics::Metrics;
+use motet_service::{Blueprint, Loader, Resolver};
+
+use crate::harness::block_on;
+
+/// What is wrong with `models: { ... }`, as pairs of the place's text and the message.
+fn mistakes(models: &str) -> Vec<(String, String)> {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let text = format!("models:\n{models}\n");
+    let config = Config::from_text("test.yaml", &text, &mut sources, &mut diagnostics).unwrap();
+    motet_service::check(&config.models, &sources, &mut diagnostics);
+    let place = |span| sources.snippet(span).to_owned();
+    let pair = |d: &&motet_runtime::config::Diagnostic| (place(d.span.unwrap()), d.message.clone());
+    diagnostics.sorted().iter().map(pair).collect()
+}
+
+fn check(models: &str, expected: &[(&str, &str)]) {
+    let found = mistakes(models);
+    assert_eq!(found.len(), expected.len(), "{models}\n{found:#?}");
+    for ((place, message), (at, part)) in found.iter().zip(expected) {
+        assert_eq!(place.trim().trim_matches('"'), *at, "{models}\n{message}");
+        assert!(message.contains(part), "{models}\n{message}");
+    }
+}
+
+#[test]
+fn each_mistake_is_at_its_key() {
+    const SOURCE: &str = "source: \"builtin:all-minilm-l6-v2\"";
+    let embed = |rest: &str| format!("  m: {{ task: embed, {SOURCE}, {rest} }}");
+    check(&embed("device: cpu, dtype: bf16, max_tokens: 256"), &[]);
+    check(&embed("device: tpu"), &[("tpu", "unknown device `tpu`")]);
+    check(
+        &embed("device: cpu, dtype: f8"),
+        &[("f8", "unknown dtype `f8`")],
+    );
+    check(
+        &embed("max_tokens: 257"),
+        &[("257", "takes between 3 and 256 tokens")],
+    );
+    check(
+        &embed("max_tokens: 2"),
+        &[("2", "takes between 3 and 256 tokens")],
+    );
+    check(
+        &embed("max_tokens: 1000, device: x, dtype: y"),
+        &[
+            ("1000", "between 3"),
+            ("x", "unknown device"),
+            ("y", "unknown dtype"),
+        ],
+    );
+    if !cfg!(feature = "cuda") {
+        check(
+            &embed("device: \"cuda:1\""),
+            &[("cuda:1", "Cargo feature `cuda`")],
+        );
+    }
+    let source = |source: &str| format!("  m: {{ task: rerank, source: \"{source}\" }}");
+    check(
+        &source("builtin:all-minilm"),
+        &[("builtin:all-minilm", "did you mean `all-minilm-l6-v2`?")],
+    );
+    check(
+        &source("hf:BAAI/bge@main"),
+        &[("hf:BAAI/bge@main", "unknown scheme `hf`")],
+    );
+    check(
+        &source("file:./no/such"),
+        &[("file:./no/such", "does not exist")],
+    );
+    check(
+        &source("all-minilm-l6-v2"),
+        &[("all-minilm-l6-v2", "has no scheme")],
+    );
+}
+
+#[test]
+fn a_tokenizer_is_another_models_or_a_source() {
+    let chunker = |tokenizer: &str, rest: &str| {
+        format!("  c: {{ task: preprocess, tokenizer: \"{tokenizer}\" }}\n{rest}")
+    };
+    check(&chunker("builtin:all-minilm-l6-v2", ""), &[]);
+    check(
+        &chunker("builtin:x", ""),
+        &[("builtin:x", "no built-in model `x`")],
+    );
+    check(&chunker("e", ""), &[("e", "no model is named `e`")]);
+    let other =
+        |source: &str, more: &str| format!("  e: {{ task: embed, source: \"{source}\"{more} }}");
+    check(&chunker("e", &other("builtin:all-minilm-l6-v2", "")), &[]);
+    // What is wrong with the other model is said once, there.
+    check(
+        &chunker("e", &other("builtin:x", "")),
+        &[("builtin:x", "no built-in model")],
+    );
+    let short = other("builtin:all-minilm-l6-v2", ", max_tokens: 9");
+    check(
+        &chunker("e", &short),
+        &[(
+            "e",
+            "takes 7 tokens of text in a row; chunks need at least 8",
+        )],
+    );
+}
+
+#[test]
+fn chunks_fit_the_model_whose_tokens_they_count() {
+    let blueprint = |max_tokens: usize| {
+        let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+        let text = format!(
+            "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e: {{ task: embed, source: \"builtin:all-minilm-l6-v2\", max_tokens: {max_tokens} }}\n"
+        );
+        let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
+        let resolver = Resolver::new(&config.models, &sources);
+        let signature = resolver.signature(&config.models[0]).unwrap();
+        let numbers = |name: &str| {
+            let parameter = signature.parameter(name).unwrap();
+            (
+                parameter.default.clone().unwrap().as_i64().unwrap(),
+                parameter.max.unwrap(),
+            )
+        };
+        (numbers("max_tokens"), numbers("overlap"))
+    };
+    assert_eq!(blueprint(256), ((128, 254), (16, 127)));
+    assert_eq!(blueprint(66), ((64, 64), (16, 32)));
+    assert_eq!(blueprint(12), ((10, 10), (5, 5)));
+}
+
+/// A model directory of the built-in model's own files, in the system's folder for such things.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("motet-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("1_Pooling")).unwrap();
+        let from =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/builtin/all-minilm-l6-v2");
+        for file in [
+            "config.json",
+            "modules.json",
+            "1_Pooling/config.json",
+            "sentence_bert_config.json",
+            "tokenizer.json",
+            "model.safetensors",
+        ] {
+            fs::copy(from.join(file), path.join(file)).unwrap();
+        }
+        Self(path)
+    }
+
+    fn model(&self) -> String {
+        format!(
+            "  m: {{ task: embed, source: \"file:{}\", batcher: {{ max_batch_tokens: 32 }} }}",
+            self.0.display()
+        )
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn blueprints(models: &str) -> Vec<Blueprint> {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let text = format!("models:\n{models}\n");
+    let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
+    motet_service::check(&config.models, &sources, &mut diagnostics)
+}
+
+#[test]
+fn weights_that_cannot_be_read_are_one_clear_line() {
+    let directory = Directory::new("weights");
+    let load = || {
+        let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
+        block_on(loader.load_all(blueprints(&directory.model())))
+    };
+    assert_eq!(load().unwrap().len(), 1);
+
+    let weights = directory.0.join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    let error = load().unwrap_err().to_string();
+    assert!(
+        error.starts_with("m: ") && error.contains("model.safetensors is truncated or corrupt"),
+        "{error}"
+    );
+    assert!(!error.contains('\n'));
+
+    fs::remove_file(&weights).unwrap();
+    let (place, message) = mistakes(&directory.model()).remove(0);
+    assert!(place.contains("file:"), "{place}");
+    assert!(
+        message.contains("file model.safetensors is missing"),
+        "{message}"
+    );
+
+    fs::write(&weights, &whole).unwrap();
+    fs::write(directory.0.join("tokenizer.json"), "{").unwrap();
+    let (_, message) = mistakes(&directory.model()).remove(0);
+    assert!(message.contains("tokenizer.json"), "{message}");
+}
