@@ -177,10 +177,7 @@ fn embed(
     Ok(embedded)
 }
 
-fn sorted_by_score<'a>(
-    chunks: Vec<&'a Embedded>,
-    score: impl Fn(&&Embedded) -> f32,
-) -> Vec<&'a Embedded> {
+fn sorted_by_score(chunks: Vec<&Embedded>, score: impl Fn(&&Embedded) -> f32) -> Vec<&Embedded> {
     let mut scored: Vec<_> = chunks
         .into_iter()
         .map(|chunk| (score(&chunk), chunk))

@@ -28,7 +28,7 @@ pub use encoder::{
     EncodeError, EncoderCache, RowEmbedding, RowError, RowInput, RowOutput, TextEncoder,
 };
 pub use error::LoadError;
-pub use late_interaction::{TokenVectors, maxsim};
+pub use late_interaction::{TokenVectors, maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
-pub use tokenizer::{TokenIds, Tokenizer, TokenizerError};
+pub use tokenizer::{TokenIds, TokenSpan, Tokenizer, TokenizerError};

@@ -16,6 +16,8 @@ mod output;
 mod pack;
 mod weights;
 
+use std::time::Instant;
+
 use candle_core::{DType, Device, Tensor};
 
 pub use cache::EncoderCache;
@@ -62,7 +64,8 @@ impl TextEncoder {
         let bytes = files.weights()?;
         let weights = Weights::open(&bytes, files.source(), device, precision.dtype())?;
         let bert = &files.config().encoder;
-        Ok(Self {
+        let started = Instant::now();
+        let encoder = Self {
             source: files.source().clone(),
             config: files.config().clone(),
             embeddings: Embeddings::load(&weights, bert)?,
@@ -71,7 +74,15 @@ impl TextEncoder {
                 .collect::<Result<_, _>>()?,
             device: device.clone(),
             precision,
-        })
+        };
+        tracing::debug!(
+            model = %encoder.source,
+            device = ?device.location(),
+            precision = %precision,
+            load_ms = started.elapsed().as_millis() as u64,
+            "weights loaded"
+        );
+        Ok(encoder)
     }
 
     /// Where the weights came from.
