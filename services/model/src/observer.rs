@@ -30,6 +30,13 @@ impl ModelObserver {
             executors: AtomicUsize::new(executors),
         }
     }
+
+    /// Without the last one, the model answers nothing.
+    fn executor_died(&self) {
+        if self.executors.fetch_sub(1, Ordering::Relaxed) <= 1 {
+            self.health.set(&self.model, false);
+        }
+    }
 }
 
 impl Observer for ModelObserver {
@@ -45,11 +52,7 @@ impl Observer for ModelObserver {
             Event::Refused { reason, rows } => self.metrics.refused(reason.reason(), *rows),
             Event::Expired { rows } => self.metrics.expired(*rows),
             Event::Cancelled { rows } => self.metrics.cancelled(*rows),
-            Event::ExecutorDied { .. } => {
-                if self.executors.fetch_sub(1, Ordering::Relaxed) <= 1 {
-                    self.health.set(&self.model, false);
-                }
-            }
+            Event::ExecutorDied { .. } => self.executor_died(),
             // What goes wrong in a batch is logged by the batcher and answered to its callers.
             _ => {}
         }

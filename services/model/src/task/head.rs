@@ -8,7 +8,7 @@ use crate::call::{Inputs, Outputs};
 
 impl Head {
     /// The texts of the encoder's rows. For `rerank` the query is the first, unless there is nothing to rank.
-    pub(super) fn texts<'i>(self, inputs: &'i Inputs) -> Vec<&'i str> {
+    pub(super) fn texts(self, inputs: &Inputs) -> Vec<&str> {
         let mut texts = inputs.texts(names::TEXT);
         if self == Self::Rerank && !texts.is_empty() {
             texts.splice(0..0, inputs.texts(names::QUERY));

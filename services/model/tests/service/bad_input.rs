@@ -58,7 +58,11 @@ fn tensors() {
     let list = |n: usize| Tensor::strings(vec!["x"; n]);
     let (text, query) = (texts(&["a"]), query("q"));
     bad(&[], &["query", "text"], "text: missing; it is string[N]");
-    bad(&[text.clone()], &["query"], "query: missing; it is string");
+    bad(
+        std::slice::from_ref(&text),
+        &["query"],
+        "query: missing; it is string",
+    );
     bad(
         &[query.clone(), text.clone(), ("texts", list(1))],
         &["texts"],

@@ -65,7 +65,7 @@ fn each_mistake_is_at_its_key() {
     let source = |source: &str| format!("  m: {{ task: rerank, source: \"{source}\" }}");
     check(
         &source("builtin:all-minilm"),
-        &[("builtin:all-minilm", "did you mean `all-minilm-l6-v2`?")],
+        &[("builtin:all-minilm", "all-minilm-l6-v2`?")],
     );
     check(
         &source("hf:BAAI/bge@main"),

@@ -134,6 +134,8 @@ fn the_best_answer_scores_highest() {
     });
 }
 
+type Column = fn(&motet_models::Chunk) -> usize;
+
 #[test]
 fn chunks_are_those_of_the_chunker() {
     let text = "The wing lifts. The tail steers, and the engine pushes!\n\n".repeat(40);
@@ -162,7 +164,7 @@ fn chunks_are_those_of_the_chunker() {
         let found: Vec<&str> = found.as_strings().unwrap().texts().collect();
         let pieces: Vec<&str> = expected.iter().map(|(_, c)| c.text.as_str()).collect();
         assert_eq!(found, pieces);
-        let columns: [(&str, fn(&motet_models::Chunk) -> usize); 3] = [
+        let columns: [(&str, Column); 3] = [
             ("start", |c| c.start),
             ("end", |c| c.end),
             ("tokens", |c| c.tokens),

@@ -1,0 +1,119 @@
+//! The spans of a call: what a trace shows of its way through a model. A process has one subscriber, so this is a test binary of its own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use motet_proto::Tensor;
+use motet_proto::inference::ModelInferRequest;
+use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use motet_proto::oip::put_inputs;
+use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_runtime::health::Health;
+use motet_runtime::metrics::Metrics;
+use motet_service::{Loader, ModelServer};
+use tracing::Subscriber;
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+const CONFIG: &str = r#"models: { m: { task: rerank, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 64 } } }"#;
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    name: &'static str,
+    parent: Option<u64>,
+    follows: Vec<u64>,
+    /// Its place among all spans in the order of their ends.
+    ended: Option<usize>,
+}
+
+/// Keeps every span by a number of its own, since those of the registry come again.
+#[derive(Clone, Default)]
+struct Keeper(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    spans: Vec<Seen>,
+    open: HashMap<u64, usize>,
+    ended: usize,
+}
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Keeper {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut kept = self.0.lock().unwrap();
+        let parent = context
+            .span(id)
+            .and_then(|span| Some(span.parent()?.id().into_u64()));
+        let parent = parent.and_then(|parent| kept.open.get(&parent).copied());
+        let number = kept.spans.len();
+        kept.open.insert(id.into_u64(), number);
+        kept.spans.push(Seen {
+            name: attributes.metadata().name(),
+            parent: parent.map(|number| number as u64),
+            ..Seen::default()
+        });
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, _: Context<'_, S>) {
+        let mut kept = self.0.lock().unwrap();
+        let (number, follows) = (kept.open[&id.into_u64()], kept.open[&follows.into_u64()]);
+        kept.spans[number].follows.push(follows as u64);
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        let mut kept = self.0.lock().unwrap();
+        kept.ended += 1;
+        let ended = kept.ended;
+        if let Some(number) = kept.open.remove(&id.into_u64()) {
+            kept.spans[number].ended = Some(ended);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_shows_queue_batch_and_forward_pass() {
+    let keeper = Keeper::default();
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(keeper.clone()))
+        .unwrap();
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let config = Config::from_text("t", CONFIG, &mut sources, &mut diagnostics).unwrap();
+    let blueprints = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
+    let server = ModelServer::new(loader.load_all(blueprints).await.unwrap());
+    *keeper.0.lock().unwrap() = Kept::default();
+
+    let mut request = ModelInferRequest {
+        model_name: "m".to_owned(),
+        ..ModelInferRequest::default()
+    };
+    let (query, texts) = (Tensor::strings(["q"]), Tensor::strings(["one", "two"]));
+    put_inputs(&mut request, [("query", &query), ("text", &texts)]);
+    let mut client = GrpcInferenceServiceClient::new(server.local(1 << 20));
+    client.model_infer(request).await.unwrap();
+    // The executor's thread has ended, and with it every span of it.
+    server.drain().await;
+
+    let kept = keeper.0.lock().unwrap();
+    let find = |name: &str| {
+        let found: Vec<_> = (0u64..)
+            .zip(&kept.spans)
+            .filter(|(_, s)| s.name == name)
+            .collect();
+        assert_eq!(found.len(), 1, "{name}: {:#?}", kept.spans);
+        found[0]
+    };
+    let (request, _) = find("request");
+    let (infer, seen) = find("infer");
+    assert_eq!(seen.parent, Some(request));
+    for name in ["tokenize", "queue", "compute", "assemble"] {
+        assert_eq!(find(name).1.parent, Some(infer), "{name}");
+    }
+    let (batch, seen) = find("batch");
+    assert_eq!((seen.parent, &seen.follows), (None, &vec![infer]));
+    assert_eq!(find("forward").1.parent, Some(batch));
+    assert_eq!(find("compute").1.follows, [batch]);
+    let ended = |name: &str| find(name).1.ended.unwrap();
+    let order = ["tokenize", "queue", "forward", "compute", "batch"].map(ended);
+    assert!(order.is_sorted(), "{:#?}", kept.spans);
+    assert!(ended("assemble") < ended("infer"));
+}
