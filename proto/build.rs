@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(
         [
+            "google/rpc/status.proto",
             "inference/inference.proto",
             "motet/v1/pipelines.proto",
             "motet/v1/receipt.proto",

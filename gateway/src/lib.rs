@@ -1,5 +1,9 @@
 //! Pipelines: parse, check, plan, execute and serve graphs of model calls.
 
+pub mod backend;
 pub mod check;
+pub mod exec;
 pub mod ops;
+pub mod plan;
+pub mod serve;
 pub mod spec;

@@ -126,3 +126,26 @@ fn a_long_chain_and_a_wide_graph_are_quick() {
             .all(|(i, n)| n.dependencies.iter().all(|d| *d < i))
     );
 }
+
+#[test]
+fn the_largest_graph_is_checked_in_time_that_follows_its_size() {
+    // As many references as a file may hold: work that grew with their product would take minutes.
+    let columns: Vec<String> = (0..200).map(|i| format!("c{i}: $PREV.c{i}")).collect();
+    let columns = columns.join(", ");
+    let first = columns.replace("$PREV.c", "$t").replace(", c", ",\n    c");
+    let inputs: Vec<String> = (0..200).map(|i| format!("  t{i}: string\n")).collect();
+    let mut text = format!(
+        "pipeline: a\ninputs:\n{}nodes:\n  n0: {{ op: select, in: {{ {first} }} }}\n",
+        inputs.concat()
+    );
+    for i in 1..400 {
+        text.push_str(&format!(
+            "  n{i}: {{ op: select, in: {{ {} }} }}\n",
+            columns.replace("PREV", &format!("n{}", i - 1))
+        ));
+    }
+    text.push_str("outputs: { x: $n399.c0 }\n");
+    let (checked, report) = common::check(&text, false);
+    assert_eq!(report, "");
+    assert_eq!(checked[0].nodes.len(), 400);
+}

@@ -25,27 +25,13 @@ impl Checker<'_> {
     fn output_of(&mut self, node: usize, reference: &Spanned<Reference>) -> Option<Flow> {
         // `None` is a node of a cycle, or one whose callee is not known.
         let draft = self.nodes[node].as_ref()?;
-        let names: Vec<String> = draft.outputs.iter().map(|o| o.name.clone()).collect();
         let target = &reference.value.target;
-        let Some(port) = &reference.value.port else {
-            let mut diagnostic = Diagnostic::error(
-                reference.span,
-                format!("`{}` is a node: name one of its outputs", target.value),
-            );
-            let written: Vec<String> = names
-                .iter()
-                .map(|n| format!("${}.{n}", target.value))
-                .collect();
-            if !written.is_empty() {
-                diagnostic = diagnostic.help(format!("write {}", one_of(&written)));
-            }
-            self.diagnostics.push(diagnostic);
-            self.incomplete = true;
-            return None;
-        };
-        let Some(output) = names.iter().position(|n| *n == port.value) else {
-            self.diagnostics.push(
-                Diagnostic::error(
+        let port = reference.value.port.as_ref();
+        let found = port.and_then(|p| draft.outputs.iter().position(|o| o.name == p.value));
+        let Some(output) = found else {
+            let names = draft.outputs.iter().map(|o| o.name.as_str());
+            let diagnostic = match port {
+                Some(port) => Diagnostic::error(
                     port.span,
                     format!(
                         "node `{}` has no output `{}`",
@@ -53,8 +39,22 @@ impl Checker<'_> {
                         motet_runtime::config::shown(&port.value)
                     ),
                 )
-                .suggest(&port.value, names.iter().map(String::as_str)),
-            );
+                .suggest(&port.value, names),
+                None => {
+                    let diagnostic = Diagnostic::error(
+                        reference.span,
+                        format!("`{}` is a node: name one of its outputs", target.value),
+                    );
+                    let written: Vec<String> =
+                        names.map(|n| format!("${}.{n}", target.value)).collect();
+                    if written.is_empty() {
+                        diagnostic
+                    } else {
+                        diagnostic.help(format!("write {}", one_of(&written)))
+                    }
+                }
+            };
+            self.diagnostics.push(diagnostic);
             self.incomplete = true;
             return None;
         };

@@ -23,16 +23,8 @@ impl Checker<'_> {
     /// What a reference leads to, or the report that it leads nowhere.
     pub(super) fn target(&self, reference: &Reference) -> Result<Target, Box<Diagnostic>> {
         let name = &reference.target;
-        let input = self
-            .spec
-            .inputs
-            .iter()
-            .position(|i| i.name.value == name.value);
-        let node = self
-            .spec
-            .nodes
-            .iter()
-            .position(|n| n.name.value == name.value);
+        let input = self.names.inputs.get(name.value.as_str()).copied();
+        let node = self.names.nodes.get(name.value.as_str()).copied();
         match (input, node, &reference.port) {
             (Some(input), _, None) => Ok(Target::Input(input)),
             (_, Some(node), _) => Ok(Target::Node(node)),

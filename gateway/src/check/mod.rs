@@ -75,6 +75,7 @@ fn run(
         signatures,
         offline,
         diagnostics,
+        names: state::Names::new(spec),
         dims: dims::DimTable::default(),
         inputs: Vec::with_capacity(spec.inputs.len()),
         nodes: spec.nodes.iter().map(|_| None).collect(),

@@ -1,5 +1,6 @@
 //! What the check knows so far, before everything has an index.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use motet_proto::types::ElementType;
@@ -17,6 +18,7 @@ pub(super) struct Checker<'a> {
     /// Whether a signature that cannot be had is a warning only.
     pub(super) offline: bool,
     pub(super) diagnostics: &'a mut Diagnostics,
+    pub(super) names: Names<'a>,
     pub(super) dims: DimTable,
     pub(super) inputs: Vec<InputDraft>,
     /// By index of the spec's nodes; `None` while not looked at.
@@ -25,6 +27,26 @@ pub(super) struct Checker<'a> {
     /// Something is not known, because of a mistake that was reported or a signature that cannot
     /// be had: there can be no checked pipeline, and "not used" may not be true.
     pub(super) incomplete: bool,
+}
+
+/// Where each name of a pipeline is, by index of the spec. The first of a name counts.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    pub(super) inputs: HashMap<&'a str, usize>,
+    pub(super) nodes: HashMap<&'a str, usize>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(spec: &'a PipelineSpec) -> Self {
+        let mut names = Self::default();
+        for (i, input) in spec.inputs.iter().enumerate() {
+            names.inputs.entry(&input.name.value).or_insert(i);
+        }
+        for (i, node) in spec.nodes.iter().enumerate() {
+            names.nodes.entry(&node.name.value).or_insert(i);
+        }
+        names
+    }
 }
 
 /// A type as it flows.

@@ -17,7 +17,7 @@ use crate::spec::Scalar;
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
 /// reads them), and what it cost.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The tensors.
     pub outputs: Vec<Option<Tensor>>,
     /// Time in the model's queue.
@@ -32,7 +32,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// When a value that must be text is not.
-pub fn request(
+pub(super) fn request(
     node: &Node,
     arguments: Vec<Tensor>,
     settings: Vec<Scalar>,
@@ -105,7 +105,7 @@ fn parameter(setting: &Setting, value: &Scalar) -> InferParameter {
 ///
 /// # Errors
 /// INTERNAL when it is not what the model's signature promises; the model is at fault.
-pub fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
+pub(super) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
     let bad = |why: String| -> Status {
         status::internal(format!("node {} got a wrong answer: {why}", node.name))
             .reason("BAD_ANSWER")
@@ -174,7 +174,7 @@ fn fit_answer(produced: &Produced, tensor: Tensor) -> Result<Tensor, String> {
 }
 
 /// Rows that a call sends: the length of its first list, or 1.
-pub fn rows(node: &Node, arguments: &[Tensor]) -> usize {
+pub(super) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
     node.inputs
         .iter()
         .zip(arguments)
@@ -186,7 +186,7 @@ pub fn rows(node: &Node, arguments: &[Tensor]) -> usize {
 
 /// Whether the node has nothing to do: a list whose length the request decides is empty, and so
 /// every result is an empty list too.
-pub fn is_empty(node: &Node, arguments: &[Tensor]) -> bool {
+pub(super) fn is_empty(node: &Node, arguments: &[Tensor]) -> bool {
     node.inputs.iter().zip(arguments).any(|(a, t)| {
         !a.lift && matches!(a.ty.dims.first(), Some(Length::Symbol(_))) && t.rows() == 0
     })

@@ -1,5 +1,7 @@
 //! The inputs of one request: checked, completed by defaults, and the lengths that they decide.
 
+use std::ops::{Bound, RangeBounds};
+
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 use motet_runtime::status;
@@ -147,14 +149,16 @@ impl Input {
     fn check_range(&self, tensor: &Tensor) -> Result<(), String> {
         macro_rules! each {
             ($rust:ty, $wide:ty, $bound:expr) => {{
-                let (min, max) = (
-                    self.min.as_ref().and_then($bound),
-                    self.max.as_ref().and_then($bound),
+                let bound = |s: &Option<Scalar>| s.as_ref().and_then($bound);
+                let (min, max) = (bound(&self.min), bound(&self.max));
+                let range = (
+                    min.map_or(Bound::Unbounded, Bound::Included),
+                    max.map_or(Bound::Unbounded, Bound::Included),
                 );
                 let values = tensor.values::<$rust>().map_err(|e| e.to_string())?;
-                match values.iter().map(|v| <$wide>::from(*v)).find(|v| {
-                    min.is_some_and(|min| !(*v >= min)) || max.is_some_and(|max| !(*v <= max))
-                }) {
+                let mut values = values.iter().map(|v| <$wide>::from(*v));
+                // What is not a number is in no range.
+                match values.find(|v| !range.contains(v)) {
                     Some(v) => Err(out_of_range(v, min, max)),
                     None => Ok(()),
                 }

@@ -8,13 +8,13 @@ use crate::check::{Length, Symbol, ValueType};
 
 /// A value for each symbol, bound by the first tensor that shows it.
 #[derive(Debug, Clone)]
-pub struct Lengths {
+pub(super) struct Lengths {
     bound: Vec<Option<usize>>,
 }
 
 /// A tensor whose shape is not what the pipeline says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
+pub(super) enum Mismatch {
     /// Another number of dimensions.
     Rank {
         /// Dimensions found.
@@ -62,7 +62,7 @@ impl fmt::Display for Mismatch {
 
 impl Lengths {
     /// What is known before any tensor is seen.
-    pub fn new(symbols: &[Symbol]) -> Self {
+    pub(super) fn new(symbols: &[Symbol]) -> Self {
         Self {
             bound: symbols.iter().map(|s| s.fixed).collect(),
         }
@@ -72,7 +72,7 @@ impl Lengths {
     ///
     /// # Errors
     /// When the shape does not fit; nothing is learnt then.
-    pub fn bind(
+    pub(super) fn bind(
         &mut self,
         ty: &ValueType,
         shape: &[usize],
@@ -107,7 +107,7 @@ impl Lengths {
     }
 
     /// What a dimension is known to be.
-    pub fn get(&self, dim: Length) -> Option<usize> {
+    pub(super) fn get(&self, dim: Length) -> Option<usize> {
         match dim {
             Length::Fixed(n) => Some(n),
             Length::Symbol(id) => self.bound[id.0],
@@ -116,7 +116,7 @@ impl Lengths {
 
     /// A tensor of no rows: the first dimension is 0, the others are what they are known to be,
     /// or 0. `None` when the type has no first dimension or one that cannot be 0.
-    pub fn empty(&self, ty: &ValueType) -> Option<Tensor> {
+    pub(super) fn empty(&self, ty: &ValueType) -> Option<Tensor> {
         let first = *ty.dims.first()?;
         if self.get(first).is_some_and(|n| n != 0) {
             return None;

@@ -17,7 +17,7 @@ impl Input {
 
 /// A value of the file as a tensor. Its scalars have the form of its element type, as the check
 /// promises; one that has not reads as zero or empty.
-pub fn to_tensor(literal: &Literal) -> Tensor {
+pub(super) fn to_tensor(literal: &Literal) -> Tensor {
     let v = &literal.values;
     let int = |s: &Scalar| if let Scalar::Int(i) = s { *i } else { 0 };
     let float = |s: &Scalar| if let Scalar::Float(x) = s { *x } else { 0.0 };
@@ -63,7 +63,7 @@ pub fn to_tensor(literal: &Literal) -> Tensor {
 }
 
 /// The one element of a tensor of one element, as a file would write it.
-pub fn scalar(tensor: &Tensor) -> Option<Scalar> {
+pub(super) fn scalar(tensor: &Tensor) -> Option<Scalar> {
     let int = |v: Option<i64>| v.map(Scalar::Int);
     match tensor.element() {
         ElementType::Bool => match tensor.to_bools().ok()?[..] {
@@ -100,7 +100,7 @@ pub fn scalar(tensor: &Tensor) -> Option<Scalar> {
 }
 
 /// What is wrong with a number outside a range, for people.
-pub fn out_of_range<T: Display>(found: T, min: Option<T>, max: Option<T>) -> String {
+pub(super) fn out_of_range<T: Display>(found: T, min: Option<T>, max: Option<T>) -> String {
     match (min, max) {
         (Some(min), Some(max)) => {
             format!("{found} is out of range: it must be from {min} to {max}")

@@ -10,6 +10,9 @@ mod literal;
 mod progress;
 mod record;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ enum State {
 
 /// The progress of one request through a plan.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     states: Vec<State>,
     /// Nodes that may start and have not been taken yet.
     ready: Vec<usize>,
@@ -32,7 +32,7 @@ pub struct Progress {
 
 impl Progress {
     /// Nothing has run.
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let nodes = &plan.pipeline.nodes;
         let mut progress = Self {
             states: nodes
@@ -56,17 +56,17 @@ impl Progress {
     }
 
     /// A node that may start now.
-    pub fn next_ready(&mut self) -> Option<usize> {
+    pub(super) fn next_ready(&mut self) -> Option<usize> {
         self.ready.pop()
     }
 
     /// Whether every node is done.
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.left == 0
     }
 
     /// Nodes that were started and are not done.
-    pub fn running(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn running(&self) -> impl Iterator<Item = usize> {
         self.states
             .iter()
             .enumerate()
@@ -75,7 +75,7 @@ impl Progress {
     }
 
     /// The results of a node are there.
-    pub fn done(&mut self, plan: &Plan, index: usize) {
+    pub(super) fn done(&mut self, plan: &Plan, index: usize) {
         debug_assert!(!matches!(
             self.states[index],
             State::Done | State::Waiting(_)
@@ -96,7 +96,12 @@ impl Progress {
     ///
     /// # Errors
     /// The failure itself, when nothing stands in for the node: the request is decided.
-    pub fn failed(&mut self, plan: &Plan, index: usize, error: Status) -> Result<(), Status> {
+    pub(super) fn failed(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        error: Status,
+    ) -> Result<(), Status> {
         if plan.pipeline.nodes[index].on_error.is_none() {
             return Err(error);
         }
@@ -106,7 +111,7 @@ impl Progress {
 
     /// A failed node whose substitutes are all there, and why it failed. The caller puts the
     /// substitutes in its place and reports it done.
-    pub fn next_substitutable(&self, plan: &Plan) -> Option<(usize, &Status)> {
+    pub(super) fn next_substitutable(&self, plan: &Plan) -> Option<(usize, &Status)> {
         self.states.iter().enumerate().find_map(|(index, state)| {
             let State::Failed(error) = state else {
                 return None;

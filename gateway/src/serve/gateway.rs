@@ -73,7 +73,7 @@ pub enum GatewayError {
 }
 
 /// The most pipelines that a gateway serves.
-pub const PIPELINES_MAX: usize = motet_runtime::config::PIPELINES_MAX;
+pub(super) const PIPELINES_MAX: usize = motet_runtime::config::PIPELINES_MAX;
 
 impl Gateway {
     /// Puts pipelines into service.
@@ -202,9 +202,8 @@ impl Gateway {
         let files = FileDescriptorSet {
             file: pipelines.values().map(|p| p.api.file.clone()).collect(),
         };
-        let descriptor_sets: [&[u8]; 4] = [
+        let descriptor_sets: [&[u8]; 3] = [
             motet_proto::FILE_DESCRIPTOR_SET,
-            tonic_types::pb::FILE_DESCRIPTOR_SET,
             Health::descriptor_set(),
             &files.encode_to_vec(),
         ];

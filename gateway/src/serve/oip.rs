@@ -31,12 +31,12 @@ const PLATFORM: &str = "motet_pipeline";
 
 /// The service. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct OipGateway {
+pub(super) struct OipGateway {
     registry: Arc<Registry>,
 }
 
 /// The service over `registry`, taking and giving messages of at most `message_bytes_max` bytes.
-pub fn server(
+pub(super) fn server(
     registry: Arc<Registry>,
     message_bytes_max: usize,
 ) -> GrpcInferenceServiceServer<OipGateway> {

@@ -9,7 +9,7 @@ use crate::exec::{Outcome, critical_path};
 use crate::plan::Plan;
 
 /// Why a request took as long as it did.
-pub fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
+pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
     let name = |node: usize| plan.pipeline.nodes[node].name.clone();
     v1::Receipt {
         trace_id: propagate::current_trace_id().unwrap_or_default(),

@@ -38,7 +38,11 @@ pub fn signature(pipeline: &CheckedPipeline) -> Signature {
 ///
 /// # Errors
 /// When text is wanted and an element is not UTF-8.
-pub fn from_wire(tensor: Tensor, element: ElementType, rank: usize) -> Result<Tensor, String> {
+pub(super) fn from_wire(
+    tensor: Tensor,
+    element: ElementType,
+    rank: usize,
+) -> Result<Tensor, String> {
     let tensor = if tensor.element() == ElementType::Bytes && element == ElementType::String {
         tensor.into_text(element).map_err(|e| e.to_string())?
     } else {

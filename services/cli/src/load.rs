@@ -96,6 +96,14 @@ impl Configuration {
             .collect()
     }
 
+    /// Every mistake that can be found without reaching other processes.
+    pub fn all_mistakes(&mut self) -> Mistakes {
+        let blueprints = self.blueprints(ModelSpec::is_local);
+        let signatures = Signatures::unknown(&self.config.models).with_blueprints(&blueprints);
+        self.check(&signatures, true);
+        mistakes(&self.diagnostics, &self.sources)
+    }
+
     /// Goes on only when nothing is wrong so far.
     ///
     /// # Errors

@@ -100,11 +100,17 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             options.file.unwrap_or_default().display()
         );
     }
-    let places = places(&mut configuration, &options)?;
+    if configuration.diagnostics.has_errors() {
+        // Nothing will start: find what else is wrong, so that one run shows it all.
+        return Err(configuration.all_mistakes().into());
+    }
+    let places = places(&configuration, &options)?;
     let blueprints = configuration.blueprints(|m| places.is_local(m));
     let mut signatures =
         Signatures::unknown(&configuration.config.models).with_blueprints(&blueprints);
-    configuration.ok()?;
+    if configuration.diagnostics.has_errors() {
+        return Err(configuration.all_mistakes().into());
+    }
 
     let health = Health::new();
     let metrics = Metrics::from_env(options.role.service_name())?;
@@ -277,7 +283,7 @@ impl Places {
     }
 }
 
-fn places(configuration: &mut Configuration, options: &Options) -> anyhow::Result<Places> {
+fn places(configuration: &Configuration, options: &Options) -> anyhow::Result<Places> {
     let models = &configuration.config.models;
     let names: Vec<&str> = models.iter().map(|m| m.name.value.as_str()).collect();
     let wanted: &[String] = match &options.role {

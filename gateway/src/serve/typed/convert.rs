@@ -15,7 +15,7 @@ use crate::exec::Mistake;
 ///
 /// # Errors
 /// Every field that is wrong.
-pub fn take_inputs(
+pub(super) fn take_inputs(
     pipeline: &CheckedPipeline,
     mut message: DynamicMessage,
 ) -> Result<Vec<Option<Tensor>>, Vec<Mistake>> {
@@ -39,7 +39,7 @@ pub fn take_inputs(
 }
 
 /// The id that matches an answer to its request.
-pub fn request_id(message: &DynamicMessage) -> Option<String> {
+pub(super) fn request_id(message: &DynamicMessage) -> Option<String> {
     message
         .get_field_by_number(REQUEST_ID.1)
         .and_then(|v| v.as_str().map(str::to_owned))
@@ -176,7 +176,7 @@ fn from_elements(
 ///
 /// # Errors
 /// When a tensor is not of the type that the pipeline says.
-pub fn put_outputs(
+pub(super) fn put_outputs(
     pipeline: &CheckedPipeline,
     response: &MessageDescriptor,
     outputs: &[Vec<Tensor>],

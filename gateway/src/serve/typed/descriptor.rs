@@ -46,11 +46,8 @@ pub enum DescriptorError {
 }
 
 /// Every file that a pipeline's file may import.
-pub fn base_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
-    let mut pool = DescriptorPool::new();
-    pool.decode_file_descriptor_set(motet_proto::FILE_DESCRIPTOR_SET)?;
-    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
-    Ok(pool)
+fn base_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
+    DescriptorPool::decode(motet_proto::FILE_DESCRIPTOR_SET)
 }
 
 impl TypedApi {

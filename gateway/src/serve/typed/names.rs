@@ -1,21 +1,21 @@
 //! Names and numbers of the typed API that are not the pipeline's own.
 
-pub use crate::check::service_name as pascal_case;
+pub(super) use crate::check::service_name as pascal_case;
 
 /// The package of every pipeline's service.
 pub const PACKAGE: &str = "motet.pipeline";
 
 /// The receipt, in a response.
-pub const RECEIPT: (&str, u32) = ("receipt", 16000);
+pub(super) const RECEIPT: (&str, u32) = ("receipt", 16000);
 /// What matches an answer to its request on a stream; in both.
-pub const REQUEST_ID: (&str, u32) = ("request_id", 16001);
+pub(super) const REQUEST_ID: (&str, u32) = ("request_id", 16001);
 /// Why one request of a stream failed, in a response.
-pub const ERROR: (&str, u32) = ("error", 16002);
+pub(super) const ERROR: (&str, u32) = ("error", 16002);
 
 /// The unary method.
-pub const RUN: &str = "Run";
+pub(super) const RUN: &str = "Run";
 /// The streaming method.
-pub const RUN_STREAM: &str = "RunStream";
+pub(super) const RUN_STREAM: &str = "RunStream";
 
 /// The full name of a pipeline's service.
 pub fn service_name(pipeline: &str) -> String {
