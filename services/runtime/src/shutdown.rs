@@ -1,5 +1,6 @@
 //! How a process ends: the signals that ask for it, and the order of what then happens.
 
+use std::future::Future;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,20 +10,25 @@ use crate::health::Health;
 /// Exit code after a second signal, as shells know it from Ctrl-C.
 const FORCED_EXIT_CODE: i32 = 130;
 
-/// Waits for SIGTERM or Ctrl-C and gives its name. A second signal of either kind then ends the process at once, for
-/// the case that a drain hangs.
+/// Listens to SIGTERM and Ctrl-C from now on; the future gives the name of the first that comes. A second one of either
+/// kind then ends the process at once, for the case that a drain hangs.
+///
+/// Call it before saying that the process is ready: until then, a signal ends the process without a drain.
 ///
 /// # Errors
-/// When the process cannot listen to signals.
-pub async fn signal() -> std::io::Result<&'static str> {
-    let mut signals = Signals::listen()?;
-    let first = signals.next().await;
-    tokio::spawn(async move {
-        let second = signals.next().await;
-        tracing::warn!(signal = second, "second signal: leaving without waiting");
-        std::process::exit(FORCED_EXIT_CODE);
-    });
-    Ok(first)
+/// The future's: the process cannot listen to signals.
+pub fn signal() -> impl Future<Output = std::io::Result<&'static str>> + Send {
+    let signals = Signals::listen();
+    async move {
+        let mut signals = signals?;
+        let first = signals.next().await;
+        tokio::spawn(async move {
+            let second = signals.next().await;
+            tracing::warn!(signal = second, "second signal: leaving without waiting");
+            std::process::exit(FORCED_EXIT_CODE);
+        });
+        Ok(first)
+    }
 }
 
 /// Takes the process out of service: health goes NOT_SERVING, `notice` passes so that load balancers see it while calls

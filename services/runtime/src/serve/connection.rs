@@ -20,6 +20,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt};
 use tracing::Span;
 
+use super::ending::Ending;
 use super::{BoxError, Protocol, ServeOptions, until};
 use crate::body::{OnEnd, watch};
 use crate::limits::is_exempt;
@@ -55,13 +56,20 @@ impl Connection {
             remote_addr: Some(self.peer),
         };
         let in_flight = self.in_flight;
+        let stop = self.ends.stop.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let exempt = is_exempt(request.uri().path());
+            let count = (!exempt).then(|| Counted::new(&in_flight));
+            let stop = exempt.then(|| stop.clone());
+            let mut request = match stop.clone() {
+                None => request.map(Body::new),
+                stop => request.map(|body| Body::new(Ending::request(body, stop))),
+            };
             request.extensions_mut().insert(info.clone());
-            let count = Counted::new(&in_flight, request.uri().path());
             let answer = service.clone().oneshot(request);
             async move {
                 let Ok(response) = answer.await;
+                let response = response.map(|body| Ending::answer(body, stop));
                 let ended = OnEnd::new(move |_| drop(count));
                 Ok::<_, Infallible>(watch(response, ended, Span::none()))
             }
@@ -124,22 +132,17 @@ where
 }
 
 /// One call in flight, from its headers to the end of its answer.
-struct Counted(Option<Arc<AtomicUsize>>);
+struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
-    fn new(in_flight: &Arc<AtomicUsize>, path: &str) -> Self {
-        if is_exempt(path) {
-            return Self(None);
-        }
+    fn new(in_flight: &Arc<AtomicUsize>) -> Self {
         in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Some(in_flight.clone()))
+        Self(in_flight.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.0 {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

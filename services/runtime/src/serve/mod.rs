@@ -4,6 +4,7 @@
 //! neither the bound port nor what a shutdown cut off, and waits for ever for calls that never end.
 
 mod connection;
+mod ending;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn the_variables_decide_as_opentelemetry_says() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
-        let cases: &[(&[(&str, &str)], Option<bool>)] = &[
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(Variables<'_>, Option<bool>)] = &[
             (&[], Some(false)),
             (&[endpoint], Some(true)),
             (

@@ -1,5 +1,6 @@
 use motet_runtime::health::Health;
 use motet_runtime::reflection;
+use motet_runtime::serve::ServeOptions;
 use tokio_stream::StreamExt;
 use tonic::service::Routes;
 use tonic::transport::Channel;
@@ -99,6 +100,31 @@ async fn both_versions_list_services_and_find_methods_also_after_a_swap() {
         let files = ask_v1(channel.clone(), false, symbol).await.expect("known");
         assert!(files[0].ends_with("health.proto"), "{files:?}");
     }
+}
+
+#[tokio::test]
+async fn an_open_reflection_stream_does_not_hold_a_drain() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    let server = start().await;
+    let sets = [Health::descriptor_set()];
+    server
+        .routes
+        .set(reflection::add(Routes::default(), &sets).expect("valid"));
+    let mut client = ServerReflectionClient::new(server.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::pending()).await;
+    let mut answers = answers.expect("it begins").into_inner();
+    server.shutdown.cancel();
+    // Its request ends, and so does its answer, whichever comes first.
+    match answers.next().await {
+        None => {}
+        Some(end) => assert_eq!(end.expect_err("no answer").code(), tonic::Code::Unavailable),
+    }
+    drop(answers);
+    // Were anything to hold the drain, the stopped clock would jump to the end of the grace period.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    assert_eq!(server.task.await.expect("ran"), Default::default());
+    assert!(begin.elapsed() < ServeOptions::default().grace);
 }
 
 #[test]

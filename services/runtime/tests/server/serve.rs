@@ -1,13 +1,16 @@
+use std::process::Stdio;
 use std::time::Duration;
 
 use motet_runtime::serve::{Drained, ServeOptions, Server};
 use motet_runtime::shutdown;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout, Command};
 use tonic::Code;
 use tonic::service::Routes;
 
 use crate::guinea::{Event, Guinea};
-use crate::harness::{start, start_with};
+use crate::harness::{Client, start, start_with};
 
 #[tokio::test]
 async fn a_busy_port_is_one_clear_error() {
@@ -120,4 +123,89 @@ async fn routes_are_swapped_while_serving() {
         waiting.await.expect("ran").expect("runs to its end"),
         "released"
     );
+}
+
+/// Not a test of its own: a process that serves until it gets a signal, and then drains.
+#[tokio::test]
+#[ignore = "run by the other tests here"]
+async fn child() {
+    let server = start().await;
+    let signal = shutdown::signal();
+    let mut events = server.events;
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            println!("event {event:?}");
+        }
+    });
+    println!("\nready {}", server.addr);
+    let signal = signal.await.expect("signals can be heard");
+    println!("got {signal}");
+    shutdown::drain(&server.health, &server.shutdown, Duration::ZERO).await;
+    println!("ended {:?}", server.task.await.expect("ran"));
+}
+
+struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn start() -> Self {
+        let exe = std::env::current_exe().expect("this test's binary");
+        let mut child = Command::new(exe)
+            .args(["serve::child", "--exact", "--ignored", "--nocapture"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it runs");
+        let stdout = child.stdout.take().expect("piped");
+        Self {
+            child,
+            lines: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// What follows `prefix` on the next line that begins with it.
+    async fn line(&mut self, prefix: &str) -> String {
+        while let Some(line) = self.lines.next_line().await.expect("text") {
+            if let Some(rest) = line.strip_prefix(prefix) {
+                return rest.to_owned();
+            }
+        }
+        panic!("the process ended without a line {prefix:?}");
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(sent.expect("kill runs").success());
+    }
+}
+
+#[tokio::test]
+async fn a_signal_drains_the_process() {
+    for (name, shown) in [("TERM", "SIGTERM"), ("INT", "SIGINT")] {
+        let mut process = Process::start();
+        process.line("ready ").await;
+        process.signal(name).await;
+        assert_eq!(process.line("got ").await, shown);
+        assert_eq!(process.line("ended ").await, "Drained { dropped: 0 }");
+        assert!(process.child.wait().await.expect("ended").success());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_that_hangs() {
+    let mut process = Process::start();
+    let addr = process.line("ready ").await.parse().expect("an address");
+    let client = Client::connect(addr).await;
+    let hanging = tokio::spawn(async move { client.say("hang").await });
+    assert_eq!(process.line("event ").await, "Began");
+    process.signal("TERM").await;
+    process.line("got ").await;
+    process.signal("TERM").await;
+    let status = process.child.wait().await.expect("ended");
+    assert_eq!(status.code(), Some(130));
+    hanging.await.expect("ran").expect_err("cut off");
 }

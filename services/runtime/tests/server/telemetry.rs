@@ -2,7 +2,14 @@
 
 use std::process::Stdio;
 
+use motet_runtime::metrics::Metrics;
 use motet_runtime::telemetry::{self, LogFormat, Options};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -21,7 +28,23 @@ use crate::harness::{loopback, start};
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT_ID: &str = "00f067aa0ba902b7";
 
-struct Receiver(mpsc::UnboundedSender<ExportTraceServiceRequest>);
+/// A collector of both signals.
+#[derive(Clone)]
+struct Receiver {
+    traces: mpsc::UnboundedSender<ExportTraceServiceRequest>,
+    metrics: mpsc::UnboundedSender<ExportMetricsServiceRequest>,
+}
+
+#[tonic::async_trait]
+impl MetricsService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let _ = self.metrics.send(request.into_inner());
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Receiver {
@@ -29,7 +52,7 @@ impl TraceService for Receiver {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let _ = self.0.send(request.into_inner());
+        let _ = self.traces.send(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -96,16 +119,23 @@ async fn child() {
     client.say("panic").await.expect_err("it panics");
     server.shutdown.cancel();
     server.task.await.expect("ran");
+    let metrics = Metrics::from_env("guinea").expect("metrics begin");
+    metrics.model("minilm").expired(3);
+    let shutdown = tokio::task::spawn_blocking(move || metrics.shutdown());
+    shutdown.await.expect("ran");
     telemetry.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
-    let (sender, mut received) = mpsc::unbounded_channel();
+    let (traces, mut received) = mpsc::unbounded_channel();
+    let (metrics, mut received_metrics) = mpsc::unbounded_channel();
     let receiver = motet_runtime::serve::Server::bind(loopback(), Default::default());
     let receiver = receiver.await.expect("a free port");
     let endpoint = format!("http://{}", receiver.local_addr());
-    let routes = Routes::new(TraceServiceServer::new(Receiver(sender)));
+    let collector = Receiver { traces, metrics };
+    let routes = Routes::new(TraceServiceServer::new(collector.clone()))
+        .add_service(MetricsServiceServer::new(collector));
     let routes = motet_runtime::routes::LiveRoutes::new(routes);
     let _receiver = receiver.spawn(routes, CancellationToken::new());
 
@@ -159,6 +189,15 @@ async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
 
     let passed_on = passed_on(&stdout);
     assert_eq!(passed_on[1..], [TRACE_ID, &hex(&traced.span_id), "01"]);
+    let sent = format!("{:?}", received_metrics.recv().await.expect("metrics came"));
+    for expected in [
+        "motet.queue.expired",
+        "minilm",
+        "motet.build.info",
+        "guinea",
+    ] {
+        assert!(sent.contains(expected), "{expected} in {sent}");
+    }
     let line = json_line(&stderr);
     assert_eq!(line["trace_id"], TRACE_ID);
     assert_eq!(line["level"], "INFO");
