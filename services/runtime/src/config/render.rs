@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
-use super::source::{SourceFile, Sources, Span};
+use super::source::{SourceFile, Sources, Span, Spanned};
 
 /// Whether a report has terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,33 +60,15 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     };
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
     if let Some(span) = diagnostic.span {
-        let file = sources.file(span.file);
-        let mut snippet = snippet(file).annotation(
-            AnnotationKind::Primary
-                .span(first_line(file, span))
-                .label(diagnostic.label.as_deref()),
-        );
         let (here, elsewhere): (Vec<_>, Vec<_>) = diagnostic
             .secondary
             .iter()
             .partition(|s| s.span.file == span.file);
-        for other in here {
-            snippet = snippet.annotation(
-                AnnotationKind::Context
-                    .span(first_line(file, other.span))
-                    .label(other.value.as_str()),
-            );
-        }
-        group = group.element(snippet);
+        let mut marks = vec![(AnnotationKind::Primary, span, diagnostic.label.as_deref())];
+        marks.extend(here.iter().map(|other| context(other)));
+        group = group.element(snippet(sources.file(span.file), &marks));
         for other in elsewhere {
-            let file = sources.file(other.span.file);
-            group = group.element(
-                self::snippet(file).annotation(
-                    AnnotationKind::Context
-                        .span(first_line(file, other.span))
-                        .label(other.value.as_str()),
-                ),
-            );
+            group = group.element(snippet(sources.file(other.span.file), &[context(other)]));
         }
     }
     for note in &diagnostic.notes {
@@ -98,8 +80,29 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     group
 }
 
-fn snippet(file: &SourceFile) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
-    Snippet::source(file.text()).path(file.name())
+type Mark<'a> = (AnnotationKind, Span, Option<&'a str>);
+
+fn context(other: &Spanned<String>) -> Mark<'_> {
+    (AnnotationKind::Context, other.span, Some(&other.value))
+}
+
+/// The lines that hold the marks: no more, since the work grows with the text that is given.
+fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
+    let text = file.text();
+    let spans: Vec<Range<usize>> = marks.iter().map(|m| first_line(file, m.1)).collect();
+    let first = spans.iter().map(|s| s.start).min().unwrap_or(0);
+    let last = spans.iter().map(|s| s.end).max().unwrap_or(0);
+    let start = text[..first].rfind('\n').map_or(0, |i| i + 1);
+    let end = text[last..].find('\n').map_or(text.len(), |i| last + i + 1);
+    let (line, _) = file.position(start);
+    let annotations = marks.iter().zip(spans).map(|((kind, _, label), span)| {
+        kind.span(span.start - start..span.end - start)
+            .label(*label)
+    });
+    Snippet::source(&text[start..end])
+        .line_start(line)
+        .path(file.name())
+        .annotations(annotations)
 }
 
 /// The span, cut at the end of its first line: a caret under ten lines of YAML helps nobody.

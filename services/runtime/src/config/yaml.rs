@@ -1,11 +1,13 @@
 //! Text to [`Node`]: the part of YAML that a configuration needs, refusing the rest by name.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::node::{Entry, Map, Node, Value};
+use super::reader::shown;
 use super::scalar;
 use super::source::{FileId, Sources, Span, Spanned};
 use super::syntax;
@@ -112,6 +114,8 @@ enum Open {
     Map {
         span: Span,
         map: Map,
+        /// The keys of `map`, so that a map of any size is read in linear time.
+        keys: HashSet<String>,
         key: Option<Key>,
     },
 }
@@ -170,6 +174,7 @@ impl Builder<'_> {
                 self.open(Open::Map {
                     span,
                     map: Map::default(),
+                    keys: HashSet::new(),
                     key: None,
                 })
             }
@@ -242,7 +247,7 @@ impl Builder<'_> {
     }
 
     fn key(&mut self, text: String, plain: bool, span: Span) -> Result<(), Stop> {
-        let Some(Open::Map { map, key, .. }) = self.stack.last_mut() else {
+        let Some(Open::Map { map, keys, key, .. }) = self.stack.last_mut() else {
             return Ok(());
         };
         let mut problem = None;
@@ -251,9 +256,11 @@ impl Builder<'_> {
                 Diagnostic::error(span, "merge keys (`<<`) are not supported")
                     .help("write the keys out"),
             );
-        } else if let Some(first) = map.get(&text) {
+        } else if !keys.insert(text.clone())
+            && let Some(first) = map.get(&text)
+        {
             problem = Some(
-                Diagnostic::error(span, format!("duplicate key `{text}`"))
+                Diagnostic::error(span, format!("duplicate key `{}`", shown(&text)))
                     .label("again here")
                     .also(first.key.span, "first here")
                     .help("keep one of them"),

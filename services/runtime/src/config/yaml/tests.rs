@@ -126,6 +126,32 @@ fn mistakes_do_not_hide_each_other() {
 }
 
 #[test]
+fn large_files_are_read_in_linear_time() {
+    // Quadratic work on any of these would take minutes.
+    let many = |piece: &dyn Fn(usize) -> String| -> String { (0..30_000).map(piece).collect() };
+    for (text, errors) in [
+        (many(&|i| format!("k{i}: v\n")), false),
+        (many(&|_| "k: v\n".to_owned()), true),
+        (format!("a: [{}]", many(&|_| "é, ".to_owned())), false),
+        (
+            format!("a: \"{}\"", many(&|_| "\\u00e9 ".to_owned())),
+            false,
+        ),
+        (format!("a: {}", many(&|_| "x ".to_owned())), false),
+        (format!("a: {}", many(&|_| "? ".to_owned())), true),
+        (format!("a: {}", many(&|_| "- ".to_owned())), true),
+        (format!("a: |\n{}", many(&|_| "  line\n".to_owned())), false),
+        (many(&|i| format!("k{i}: &a{i} v\n")), true),
+        (many(&|_| "# comment\n".to_owned()), true),
+        (many(&|_| "{".to_owned()), true),
+    ] {
+        let (sources, _, diagnostics) = read(&text);
+        assert_eq!(diagnostics.has_errors(), errors, "{}", &text[..40]);
+        assert!(diagnostics.render(&sources, Colour::Never).len() < 1 << 20);
+    }
+}
+
+#[test]
 fn nesting_and_size_are_bounded() {
     let deep = |n: usize| format!("a: {}{}", "[".repeat(n), "]".repeat(n));
     assert!(!read(&deep(DEPTH_MAX - 1)).2.has_errors());
