@@ -6,7 +6,7 @@
 //! of names. Nothing here calls a model or keeps a clock.
 //!
 //! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `flow`
-//! (its values), `callee` (what it calls), `node` (ports), `settings`, `on_error`; then
+//! (its values), `callee` (what it calls), `node` and `ports` (arguments and results), `settings`, `on_error`; then
 //! `outputs`, `usage` and `build`.
 
 mod build;
@@ -21,6 +21,7 @@ mod names;
 mod node;
 mod on_error;
 mod outputs;
+mod ports;
 mod settings;
 mod signatures;
 mod state;

@@ -1,0 +1,280 @@
+//! Arguments against the ports of what a node calls, and what comes out: symbols are bound to the
+//! lengths that arrive, a scalar for a list port is lifted, and results follow.
+
+use std::collections::HashMap;
+
+use motet_proto::types::{Dim, TensorType};
+use motet_runtime::config::{Diagnostic, Spanned};
+
+use super::callee::{Callee, CalleePort};
+use super::dims::{DimId, Origin};
+use super::flow::flows_into;
+use super::state::{ArgumentDraft, Checker, Flow, FlowType, OutputPort};
+use crate::spec::{Named, NodeSpec, Value};
+
+/// The symbols of a callee, bound to the dimensions of this call.
+#[derive(Default)]
+struct Symbols {
+    bound: HashMap<String, Binding>,
+}
+
+struct Binding {
+    dim: DimId,
+    /// The port that bound it first.
+    port: String,
+}
+
+/// A port whose argument has one dimension less.
+struct Lifted<'a> {
+    symbol: String,
+    port: &'a str,
+}
+
+impl Checker<'_> {
+    /// Holds each argument against its port and works out the types of the outputs.
+    pub(super) fn ports(
+        &mut self,
+        node: &NodeSpec,
+        callee: &Callee,
+        flows: Vec<Option<Flow>>,
+    ) -> (Vec<ArgumentDraft>, Vec<OutputPort>) {
+        let mut symbols = Symbols::default();
+        let mut lifted: Vec<Lifted<'_>> = Vec::new();
+        let mut arguments = Vec::with_capacity(callee.inputs.len());
+        let mut flows: Vec<(&Named<Spanned<Value>>, Option<Flow>)> =
+            node.inputs.iter().zip(flows).collect();
+        for port in &callee.inputs {
+            let argument = flows.iter_mut().find(|(a, _)| a.name.value == port.name);
+            let (Some((argument, flow)), Some(ty)) = (argument, &port.ty) else {
+                continue;
+            };
+            let flow = match &argument.value.value {
+                Value::Literal(literal) => {
+                    let what = format!("`{}`", port.name);
+                    self.literal(literal, ty.element, &what, argument.value.span)
+                }
+                _ => flow.take(),
+            };
+            let Some(flow) = flow else { continue };
+            if let Some(lift) = self.fits(callee, port, ty, argument, &flow, &mut symbols) {
+                if let (true, Some(Dim::Symbol(symbol))) = (lift, ty.dims.first()) {
+                    lifted.push(Lifted {
+                        symbol: symbol.clone(),
+                        port: &port.name,
+                    });
+                }
+                arguments.push(ArgumentDraft {
+                    port: port.name.clone(),
+                    element: ty.element,
+                    flow,
+                    lift,
+                });
+            }
+        }
+        self.all_or_none_lifted(node, callee, &lifted, &mut symbols);
+        let outputs = self.results(node, callee, &lifted, &symbols);
+        (arguments, outputs)
+    }
+
+    /// Whether a value fits a port, and if so, whether it is lifted. Reports it when it does not.
+    fn fits(
+        &mut self,
+        callee: &Callee,
+        port: &CalleePort,
+        ty: &TensorType,
+        argument: &Named<Spanned<Value>>,
+        flow: &Flow,
+        symbols: &mut Symbols,
+    ) -> Option<bool> {
+        let span = argument.value.span;
+        let shown_type = self.show(&flow.ty);
+        let rank = flow.ty.dims.len();
+        let lift = callee.lifts()
+            && rank + 1 == ty.rank()
+            && matches!(ty.dims.first(), Some(Dim::Symbol(_)));
+        let wrong_element = !flows_into(flow.ty.element, ty.element);
+        if wrong_element || !(lift || rank == ty.rank()) {
+            self.incomplete = true;
+            let mut diagnostic = Diagnostic::error(
+                span,
+                format!(
+                    "`{}` of {} takes {ty}, not {shown_type}",
+                    port.name, callee.name
+                ),
+            )
+            .label(format!("this is {shown_type}"));
+            if wrong_element {
+                if flow.ty.element.is_number() && ty.element.is_number() {
+                    diagnostic = diagnostic.note("numbers are not converted between types");
+                }
+            } else if rank > ty.rank() && callee.lifts() {
+                diagnostic = diagnostic.note(
+                    "running a node for each element of a list (`map`) is not supported yet by this version of motet",
+                );
+            }
+            self.diagnostics.push(diagnostic);
+            return None;
+        }
+        let wanted = &ty.dims[usize::from(lift)..];
+        let mut fits = true;
+        for (value, dim) in flow.ty.dims.iter().zip(wanted) {
+            let label = format!("this is {shown_type}");
+            let takes = format!("`{}` of {} is {ty}", port.name, callee.name);
+            match dim {
+                Dim::Fixed(n) => {
+                    let origin = Origin {
+                        span: callee.span,
+                        words: takes.clone(),
+                    };
+                    let wanted = self.dims.fixed(*n, origin);
+                    fits &= self.unify(*value, wanted, span, &label, "");
+                }
+                Dim::Symbol(symbol) => match symbols.bound.get(symbol) {
+                    Some(binding) => {
+                        let why = if binding.port == port.name {
+                            takes
+                        } else {
+                            format!(
+                                "{} wants one length `{symbol}` for `{}` and `{}`",
+                                callee.name, binding.port, port.name
+                            )
+                        };
+                        let wanted = binding.dim;
+                        fits &= self.unify(*value, wanted, span, &label, &why);
+                    }
+                    None => {
+                        symbols.bound.insert(
+                            symbol.clone(),
+                            Binding {
+                                dim: *value,
+                                port: port.name.clone(),
+                            },
+                        );
+                    }
+                },
+            }
+        }
+        fits.then_some(lift)
+    }
+
+    /// A call with one row has one row in every port that counts rows with the same symbol.
+    fn all_or_none_lifted(
+        &mut self,
+        node: &NodeSpec,
+        callee: &Callee,
+        lifted: &[Lifted<'_>],
+        symbols: &mut Symbols,
+    ) {
+        for lift in lifted {
+            let Some(binding) = symbols.bound.get(&lift.symbol) else {
+                continue;
+            };
+            self.incomplete = true;
+            let at = |port: &str| node.inputs.iter().find(|a| a.name.value == port);
+            let (Some(scalar), Some(list)) = (at(lift.port), at(&binding.port)) else {
+                continue;
+            };
+            self.diagnostics.push(
+                Diagnostic::error(
+                    scalar.value.span,
+                    format!(
+                        "`{}` has one element and `{}` has many, but {} wants one length `{}` for both",
+                        lift.port, binding.port, callee.name, lift.symbol
+                    ),
+                )
+                .also(list.value.span, "the other"),
+            );
+        }
+        // Where the symbol stands elsewhere it is the 1 that is sent.
+        for lift in lifted {
+            let origin = Origin {
+                span: callee.span,
+                words: "one row".to_owned(),
+            };
+            let dim = self.dims.fixed(1, origin);
+            symbols
+                .bound
+                .entry(lift.symbol.clone())
+                .or_insert_with(|| Binding {
+                    dim,
+                    port: lift.port.to_owned(),
+                });
+        }
+    }
+
+    fn results(
+        &mut self,
+        node: &NodeSpec,
+        callee: &Callee,
+        lifted: &[Lifted<'_>],
+        symbols: &Symbols,
+    ) -> Vec<OutputPort> {
+        let mut fresh: HashMap<String, DimId> = HashMap::new();
+        let leading: Vec<&str> = callee.outputs.iter().filter_map(leading_symbol).collect();
+        // Symbols of inputs that could not be bound: what has them is not known.
+        let unbound = |symbol: &str| {
+            !symbols.bound.contains_key(symbol) && callee.inputs.iter().any(|p| mentions(p, symbol))
+        };
+        let mut outputs = Vec::with_capacity(callee.outputs.len());
+        for port in &callee.outputs {
+            let lift = leading_symbol(port).is_some_and(|s| lifted.iter().any(|l| l.symbol == s));
+            let mut ty = None;
+            if let Some(port_type) = &port.ty {
+                let origin = Origin {
+                    span: callee.span,
+                    words: format!("`{}` of {} is {port_type}", port.name, callee.name),
+                };
+                let mut dims = Some(Vec::with_capacity(port_type.rank()));
+                for dim in &port_type.dims[usize::from(lift)..] {
+                    let id = match dim {
+                        Dim::Fixed(n) => Some(self.dims.fixed(*n, origin.clone())),
+                        Dim::Symbol(s) if unbound(s) => None,
+                        Dim::Symbol(s) => Some(match symbols.bound.get(s) {
+                            Some(binding) => binding.dim,
+                            None => *fresh.entry(s.clone()).or_insert_with(|| {
+                                let name = format!("{}.{s}", node.name.value);
+                                // How many there are is this node's doing; how long each is may be
+                                // anything that the server did not state.
+                                if leading.contains(&s.as_str()) {
+                                    self.dims.own(name, origin.clone())
+                                } else {
+                                    self.dims.loose(name)
+                                }
+                            }),
+                        }),
+                    };
+                    match (&mut dims, id) {
+                        (Some(dims), Some(id)) => dims.push(id),
+                        _ => dims = None,
+                    }
+                }
+                ty = dims.map(|dims| FlowType {
+                    element: port_type.element,
+                    dims,
+                });
+            }
+            self.incomplete |= ty.is_none();
+            outputs.push(OutputPort {
+                name: port.name.clone(),
+                ty,
+                lift,
+            });
+        }
+        outputs
+    }
+}
+
+fn leading_symbol(port: &CalleePort) -> Option<&str> {
+    match port.ty.as_ref()?.dims.first()? {
+        Dim::Symbol(symbol) => Some(symbol),
+        Dim::Fixed(_) => None,
+    }
+}
+
+fn mentions(port: &CalleePort, symbol: &str) -> bool {
+    port.ty.as_ref().is_some_and(|ty| {
+        ty.dims
+            .iter()
+            .any(|dim| matches!(dim, Dim::Symbol(s) if s == symbol))
+    })
+}
