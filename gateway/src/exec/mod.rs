@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use motet_proto::oip;
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
@@ -34,6 +35,9 @@ use crate::spec::Scalar;
 use lengths::Lengths;
 use progress::Progress;
 
+/// The parameter that says how urgent a request is: 1 highest, 0 default.
+pub const PRIORITY: &str = "priority";
+
 /// What a request came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -45,14 +49,22 @@ pub struct Outcome {
     pub total: Duration,
 }
 
-/// Runs `plan` over `inputs`, one tensor for each input of the pipeline (as
-/// [`bind_inputs`] gives them).
+/// What one request asks for beside its inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// By when the answer must be there.
+    pub deadline: Deadline,
+    /// The `priority` parameter of the Open Inference Protocol, passed on to every model.
+    pub priority: Option<i64>,
+}
+
+/// Runs `plan` over `inputs` (as [`bind_inputs`] gives them).
 ///
 /// # Errors
 /// The status of the node that failed, naming pipeline and node; DEADLINE_EXCEEDED when late.
-pub async fn run(plan: &Arc<Plan>, inputs: Inputs, deadline: Deadline) -> Result<Outcome, Status> {
-    let mut run = Run::new(plan, inputs, deadline);
-    match tokio::time::timeout_at(deadline.instant(), run.drive()).await {
+pub async fn run(plan: &Arc<Plan>, inputs: Inputs, terms: Terms) -> Result<Outcome, Status> {
+    let mut run = Run::new(plan, inputs, terms);
+    match tokio::time::timeout_at(terms.deadline.instant(), run.drive()).await {
         Ok(result) => result?,
         Err(_) => return Err(run.late()),
     }
@@ -80,11 +92,11 @@ struct Run<'a> {
     progress: Progress,
     records: Vec<NodeRecord>,
     started: Instant,
-    deadline: Deadline,
+    terms: Terms,
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Arc<Plan>, inputs: Inputs, deadline: Deadline) -> Self {
+    fn new(plan: &'a Arc<Plan>, inputs: Inputs, terms: Terms) -> Self {
         Self {
             plan,
             inputs: inputs.tensors,
@@ -93,7 +105,7 @@ impl<'a> Run<'a> {
             progress: Progress::new(plan),
             records: Vec::with_capacity(plan.pipeline.nodes.len()),
             started: Instant::now(),
-            deadline,
+            terms,
         }
     }
 
@@ -138,10 +150,14 @@ impl<'a> Run<'a> {
                 {
                     return self.end(index, NodeResult::done(outputs));
                 }
-                let request = match call::request(node, arguments, settings) {
+                let mut request = match call::request(node, arguments, settings) {
                     Ok(request) => request,
                     Err(error) => return self.end(index, NodeResult::Failed(error)),
                 };
+                if let Some(priority) = self.terms.priority {
+                    let priority = oip::parameter(priority);
+                    request.parameters.insert(PRIORITY.to_owned(), priority);
+                }
                 let deadline = self.node_deadline(index);
                 let span = info_span!("node", node = %node.name, model = backend.model());
                 let call = async move {
@@ -335,8 +351,8 @@ impl<'a> Run<'a> {
 
     fn node_deadline(&self, index: usize) -> Deadline {
         match self.plan.pipeline.nodes[index].deadline {
-            Some(limit) => self.deadline.min(Deadline::within(limit)),
-            None => self.deadline,
+            Some(limit) => self.terms.deadline.min(Deadline::within(limit)),
+            None => self.terms.deadline,
         }
     }
 
@@ -377,7 +393,8 @@ impl<'a> Run<'a> {
         status::deadline_exceeded(format!(
             "pipeline {} did not finish within {:?}: still running were {running}",
             pipeline.name,
-            self.deadline
+            self.terms
+                .deadline
                 .instant()
                 .saturating_duration_since(self.started)
         ))

@@ -166,7 +166,11 @@ fn plan(yaml: &str, models: &[(&str, &FakeModel)]) -> Arc<Plan> {
 async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {
     let given = inputs.iter().cloned().map(Some).collect();
     let inputs = bind_inputs(plan, given).map_err(|m| refuse(&plan.pipeline.name, &m))?;
-    run(plan, inputs, Deadline::within(Duration::from_secs(5))).await
+    let terms = Terms {
+        deadline: Deadline::within(Duration::from_secs(5)),
+        priority: Some(1),
+    };
+    run(plan, inputs, terms).await
 }
 
 fn floats(tensor: &Tensor) -> Vec<f32> {
@@ -233,7 +237,7 @@ outputs: { size: $a.size }
     assert_eq!(floats(&outcome.outputs[0][0]), [3.0]);
     let seen = &model.seen()[0];
     assert_eq!(seen.inputs[0].1.shape(), [1]);
-    assert_eq!(seen.parameters, ["limit"]);
+    assert_eq!(seen.parameters, ["limit", "priority"]);
     assert_eq!(
         seen.outputs,
         ["size"],

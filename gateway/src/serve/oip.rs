@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::registry::{Registry, Served};
 use super::signature;
 use super::typed::STREAM_CONCURRENCY_MAX;
-use crate::exec::{self, Mistake};
+use crate::exec::{self, Mistake, Terms};
 
 /// How long a model service may take to answer a question about itself.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,15 +84,58 @@ fn with_timeout_parameter(
     request: &ModelInferRequest,
     asked: Option<Deadline>,
 ) -> Result<Option<Deadline>, Status> {
-    let timeout = oip::integer_parameter(&request.parameters, "timeout").map_err(bad_message)?;
+    let timeout = oip::integer_parameter(&request.parameters, TIMEOUT).map_err(bad_message)?;
     match timeout {
         None | Some(0) => Ok(asked),
         Some(us) => match u64::try_from(us) {
             Ok(us) => Ok(Some(
                 Deadline::within(Duration::from_micros(us)).capped(asked),
             )),
-            Err(_) => Err(status::invalid_argument("timeout", "must not be negative").into()),
+            Err(_) => Err(status::invalid_argument(TIMEOUT, "must not be negative").into()),
         },
+    }
+}
+
+/// Parameters of a request to a pipeline. Triton's clients add some of their own, which ask for
+/// nothing here.
+const PARAMETERS: [&str; 2] = [exec::PRIORITY, TIMEOUT];
+const IGNORED_PARAMETERS: [&str; 4] = [
+    "binary_data_output",
+    "sequence_end",
+    "sequence_id",
+    "sequence_start",
+];
+const TIMEOUT: &str = "timeout";
+
+fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<Mistake>> {
+    let mistakes: Vec<Mistake> = request
+        .parameters
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !PARAMETERS.contains(name) && !IGNORED_PARAMETERS.contains(name))
+        .filter(|name| !name.starts_with("triton_"))
+        .map(|name| {
+            let known = PARAMETERS.join(", ");
+            Mistake::wrong(
+                name,
+                format!("is not a parameter of a pipeline: there are {known}"),
+            )
+        })
+        .collect();
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(mistakes)
+    }
+}
+
+/// The request's `priority` parameter.
+fn priority(request: &ModelInferRequest) -> Result<Option<i64>, Status> {
+    match oip::integer_parameter(&request.parameters, exec::PRIORITY).map_err(bad_message)? {
+        Some(value) if value < 0 => {
+            Err(status::invalid_argument(exec::PRIORITY, "must not be negative").into())
+        }
+        priority => Ok(priority),
     }
 }
 
@@ -107,12 +150,17 @@ async fn infer_pipeline(
 ) -> Result<ModelInferResponse, Status> {
     let pipeline = &served.plan.pipeline;
     let refused = |mistakes: Vec<Mistake>| exec::refuse(&pipeline.name, &mistakes);
+    known_parameters(&request).map_err(refused)?;
     let (tensors, form) = oip::take_inputs(&mut request).map_err(bad_message)?;
     let signature = signature::signature(pipeline);
     let wanted = wanted_outputs(&signature, &request.outputs).map_err(refused)?;
     let tensors = in_order(served, tensors).map_err(refused)?;
     let inputs = exec::bind_inputs(&served.plan, tensors).map_err(refused)?;
-    let outcome = exec::run(&served.plan, inputs, served.deadline(asked)?).await?;
+    let terms = Terms {
+        deadline: served.deadline(asked)?,
+        priority: priority(&request)?,
+    };
+    let outcome = exec::run(&served.plan, inputs, terms).await?;
     let mut response = ModelInferResponse {
         model_name: pipeline.name.clone(),
         model_version: pipeline.version.to_string(),

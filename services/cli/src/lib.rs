@@ -10,3 +10,6 @@ pub mod call;
 pub mod commands;
 pub mod load;
 pub mod process;
+
+#[cfg(test)]
+mod deploy;

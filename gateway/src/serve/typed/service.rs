@@ -18,7 +18,7 @@ use tower::Service;
 use super::codec::DynamicCodec;
 use super::convert;
 use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
-use crate::exec::{self, Outcome};
+use crate::exec::{self, Outcome, Terms};
 use crate::serve::receipt;
 use crate::serve::registry::{Registry, Served};
 
@@ -169,7 +169,11 @@ async fn run(
     let call = async {
         let tensors = convert::take_inputs(pipeline, message).map_err(refused)?;
         let inputs = exec::bind_inputs(&served.plan, tensors).map_err(refused)?;
-        exec::run(&served.plan, inputs, served.deadline(asked)?).await
+        let terms = Terms {
+            deadline: served.deadline(asked)?,
+            priority: None,
+        };
+        exec::run(&served.plan, inputs, terms).await
     };
     let outcome = served.typed.observe(call).await?;
     let mut answer = convert::put_outputs(pipeline, &served.api.response, &outcome.outputs)
