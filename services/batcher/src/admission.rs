@@ -23,6 +23,13 @@ impl Work {
     }
 }
 
+impl std::ops::AddAssign for Work {
+    fn add_assign(&mut self, other: Work) {
+        self.rows += other.rows;
+        self.tokens += other.tokens;
+    }
+}
+
 /// Seconds until a call is answered: what runs now, then `ahead` in full batches, then its `own` rows, for which the safe estimate counts.
 pub(crate) fn predict(
     cost: &CostModel,

@@ -1,8 +1,11 @@
 //! Bulk rows: in what room they ride, and how they get their share.
+//!
+//! Their share is first of all a share of the seats in interactive batches, which costs no pass of its own. Where they cannot sit there (too long, too late for a
+//! neighbour), credit for executor time builds up until it pays for a batch of their own.
 
 use crate::CostModel;
 use crate::formation::{Caps, Draft};
-use crate::queue::{Lane, is_expired};
+use crate::queue::Lane;
 use crate::{Row, Time};
 
 /// Interactive batches may get longer by this share for the bulk rows that ride in them.
@@ -11,8 +14,8 @@ const RIDE_MAX: f64 = 0.25;
 const QUANTUM_FIXED: f64 = 4.0;
 /// ... or this many seconds, if that is longer.
 const QUANTUM_SECONDS: f64 = 4e-3;
-/// Credit is kept for this many quanta at most, so that a long quiet time does not buy a long rule.
-const CREDIT_QUANTA: f64 = 2.0;
+/// Credit is kept for this many quanta, or batches' worth of share, at most, so that a long quiet time does not buy a long rule.
+const CREDIT_MAX: f64 = 2.0;
 
 /// Executor time that bulk rows may claim.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +32,7 @@ impl BulkCredit {
         seconds: f64,
         bulk_seconds: f64,
     ) {
-        let most = CREDIT_QUANTA * quantum(cost);
+        let most = CREDIT_MAX * quantum(cost).max(share * seconds);
         self.seconds = (self.seconds + share * seconds - bulk_seconds).clamp(-most, most);
     }
 
@@ -39,16 +42,22 @@ impl BulkCredit {
     }
 }
 
+/// Rows that an interactive batch may have while bulk rows wait: some seats are theirs.
+pub(crate) fn interactive_rows(caps: &Caps, share: f64) -> usize {
+    let seats = (share * caps.rows as f64).ceil() as usize;
+    caps.rows.saturating_sub(seats).max(1)
+}
+
 /// Longest batch of bulk rows alone, in seconds.
 fn quantum(cost: &CostModel) -> f64 {
     (QUANTUM_FIXED * cost.a()).max(QUANTUM_SECONDS)
 }
 
 /// A batch of bulk rows alone: most urgent first, no longer than a quantum.
-pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) -> Draft {
+pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     let longest = quantum(cost);
     let mut draft = Draft::default();
-    for row in lane.iter().filter(|row| !is_expired(row, now)) {
+    for row in lane.iter() {
         let fits = draft.has_room(row, caps)
             && cost.predict(draft.tokens_with(row, caps.layout)) <= longest;
         if !fits && !draft.rows.is_empty() {
@@ -76,11 +85,7 @@ pub(crate) fn ride(draft: &mut Draft, lane: &Lane, caps: &Caps, cost: &CostModel
             && in_time
     };
     // The most urgent ones only: a lane of many long rows is not searched for short ones.
-    for row in lane
-        .iter()
-        .filter(|row| !is_expired(row, now))
-        .take(caps.rows)
-    {
+    for row in lane.iter().take(caps.rows) {
         if draft.rows.len() >= caps.rows {
             return;
         }

@@ -1,7 +1,7 @@
 //! Which of the queued rows run together.
 
 use crate::CostModel;
-use crate::queue::{Lane, is_expired};
+use crate::queue::Lane;
 use crate::{Layout, Row, Time};
 
 /// A padding executor chooses among this many batches' worth of the most urgent rows.
@@ -60,12 +60,15 @@ impl FromIterator<Row> for Draft {
 }
 
 /// The next batch of a lane. The most urgent row is always in it; empty only if the lane is.
-pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) -> Draft {
-    let alive = lane.iter().filter(|row| !is_expired(row, now));
+pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     match caps.layout {
-        Layout::Packed => prefix(alive, caps),
+        Layout::Packed => prefix(lane.iter(), caps),
         Layout::Padded => {
-            let urgent: Vec<Row> = alive.take(PADDED_CHOICE * caps.rows).copied().collect();
+            let urgent: Vec<Row> = lane
+                .iter()
+                .take(PADDED_CHOICE * caps.rows)
+                .copied()
+                .collect();
             similar(urgent, caps, cost)
         }
     }

@@ -1,8 +1,8 @@
 //! Rows that wait, in the order in which they fall due.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::admission::Work;
 use crate::{Priority, Row, RowId, Time};
 
 /// Position of a row in its lane: earlier due first, then earlier admitted.
@@ -30,9 +30,17 @@ impl Lane {
         self.rows.values()
     }
 
-    /// The most urgent row.
-    pub(crate) fn first(&self) -> Option<&Row> {
-        self.rows.first_key_value().map(|(_, row)| row)
+    /// Work that falls due by `due`. Most newcomers fall due last, so it is counted from the back.
+    pub(crate) fn work_until(&self, due: Time) -> Work {
+        let mut work = Work {
+            rows: self.rows.len(),
+            tokens: self.tokens,
+        };
+        for row in self.rows.values().rev().take_while(|row| row.due > due) {
+            work.rows -= 1;
+            work.tokens -= u64::from(row.tokens);
+        }
+        work
     }
 
     fn insert(&mut self, row: Row) {
@@ -53,6 +61,7 @@ pub(crate) struct Queue {
     interactive: Lane,
     bulk: Lane,
     places: HashMap<RowId, (Priority, Time)>,
+    deadlines: BTreeSet<(Time, RowId)>,
 }
 
 impl Queue {
@@ -84,27 +93,28 @@ impl Queue {
     /// Adds a row.
     pub(crate) fn insert(&mut self, row: Row) {
         self.places.insert(row.id, (row.priority, row.due));
+        self.deadlines
+            .extend(row.deadline.map(|deadline| (deadline, row.id)));
         self.lane_mut(row.priority).insert(row);
     }
 
     /// Takes a row out, if it is here.
     pub(crate) fn remove(&mut self, id: RowId) -> Option<Row> {
         let (priority, due) = self.places.remove(&id)?;
-        self.lane_mut(priority).remove((due, id))
+        let row = self.lane_mut(priority).remove((due, id))?;
+        if let Some(deadline) = row.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        Some(row)
     }
 
-    /// Takes out, from the front of each lane, rows whose deadline has come.
+    /// Takes out the rows whose deadline has come, wherever they stand: later parts of a long call fall due after their deadline.
     pub(crate) fn take_expired(&mut self, now: Time) -> Vec<Row> {
         let mut expired = Vec::new();
-        for priority in [Priority::Interactive, Priority::Bulk] {
-            while let Some(id) = self
-                .lane(priority)
-                .first()
-                .filter(|row| is_expired(row, now))
-                .map(|row| row.id)
-            {
-                expired.extend(self.remove(id));
-            }
+        while let Some(&(deadline, id)) = self.deadlines.first()
+            && deadline <= now
+        {
+            expired.extend(self.remove(id));
         }
         expired
     }

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PART_SECONDS_UNKNOWN: f64 = 0.1;
 /// A batch is formed this many times at most while members that would be late are dropped from it.
 const FORM_TIMES_MAX: usize = 8;
+/// Share of its time that a call must have to spare where others wait already. A queue filled to the last moment is run in small batches, each cut to meet
+/// a deadline that is about to pass: slack keeps batches large, and what is admitted is answered.
+const ADMISSION_SLACK: f64 = 0.25;
 /// How fast the usual batch and row are learnt.
 const USUAL_RATE: f64 = 0.06;
 
@@ -172,7 +175,10 @@ impl Scheduler {
         let Some(deadline) = deadline else {
             return Ok(());
         };
-        let seconds = self.predict_answer(now, arrival, deadline);
+        let mut seconds = self.predict_answer(now, arrival, deadline);
+        if waiting > 0 {
+            seconds += ADMISSION_SLACK * deadline.seconds_since(now);
+        }
         if now.plus_seconds(seconds) <= deadline {
             return Ok(());
         }
@@ -189,18 +195,15 @@ impl Scheduler {
             rows: self.halves.len(),
             tokens: self.halves.tokens(),
         };
-        let interactive = self.queue.lane(Priority::Interactive).iter();
+        let (interactive, bulk) = (
+            self.queue.lane(Priority::Interactive),
+            self.queue.lane(Priority::Bulk),
+        );
         match arrival.priority {
-            Priority::Interactive => interactive
-                .take_while(|row| row.due <= deadline)
-                .for_each(|row| ahead.add(row.tokens)),
+            Priority::Interactive => ahead += interactive.work_until(deadline),
             Priority::Bulk => {
-                interactive.for_each(|row| ahead.add(row.tokens));
-                self.queue
-                    .lane(Priority::Bulk)
-                    .iter()
-                    .take_while(|row| row.due <= deadline)
-                    .for_each(|row| ahead.add(row.tokens));
+                ahead += interactive.work_until(Time::NEVER);
+                ahead += bulk.work_until(deadline);
             }
         }
         let mut own = Work::default();
@@ -265,6 +268,10 @@ impl Scheduler {
         }
         let mut draft = self.form(now, Priority::Interactive);
         if draft.rows.is_empty() {
+            // Everything interactive was hopeless: bulk rows are alone after all.
+            if let Some(draft) = self.form_bulk(now) {
+                return Decision::Run(self.run(now, draft, Cause::Ready));
+            }
             self.point = None;
             self.waiting = None;
             return Decision::Idle;
@@ -297,12 +304,7 @@ impl Scheduler {
             return None;
         }
         if !self.queue.lane(Priority::Interactive).is_empty() {
-            let draft = bulk::form_alone(
-                self.queue.lane(Priority::Bulk),
-                &self.caps(),
-                &self.cost,
-                now,
-            );
+            let draft = bulk::form_alone(self.queue.lane(Priority::Bulk), &self.caps(), &self.cost);
             if !self
                 .bulk_credit
                 .covers(self.cost.predict(draft.tokens(self.options.layout)))
@@ -317,7 +319,7 @@ impl Scheduler {
     fn form(&mut self, now: Time, priority: Priority) -> Draft {
         let caps = self.caps();
         for _ in 0..FORM_TIMES_MAX {
-            let draft = self.draft(now, priority);
+            let draft = self.draft(priority);
             let more = draft.rows.len() < self.queue.lane(priority).len();
             let freshest = draft.rows.iter().max_by_key(|row| row.due).copied();
             let fitted = formation::fit(draft, more, &caps, &self.cost, now);
@@ -339,14 +341,21 @@ impl Scheduler {
                 return fitted.draft;
             }
         }
-        self.draft(now, priority)
+        self.draft(priority)
     }
 
-    fn draft(&self, now: Time, priority: Priority) -> Draft {
+    fn draft(&self, priority: Priority) -> Draft {
         let (lane, caps) = (self.queue.lane(priority), self.caps());
         match priority {
-            Priority::Interactive => formation::form(lane, &caps, &self.cost, now),
-            Priority::Bulk => bulk::form_alone(lane, &caps, &self.cost, now),
+            Priority::Interactive => {
+                let rows = if self.queue.lane(Priority::Bulk).is_empty() {
+                    caps.rows
+                } else {
+                    bulk::interactive_rows(&caps, self.options.bulk_share)
+                };
+                formation::form(lane, &Caps { rows, ..caps }, &self.cost)
+            }
+            Priority::Bulk => bulk::form_alone(lane, &caps, &self.cost),
         }
     }
 
@@ -396,7 +405,11 @@ impl Scheduler {
             Cause::Ready
         };
         let (until, expected_rows) = wanted.ok_or(give_up)?;
-        let until = until.min(point.after(self.options.max_queue_delay));
+        // Another executor's completion is a new decision point, and no reason to wait anew.
+        let since = self
+            .waiting
+            .map_or(point, |waiting| waiting.since.min(point));
+        let until = until.min(since.after(self.options.max_queue_delay));
         if until.min(latest) <= now {
             return Err(if latest < until {
                 Cause::Deadline
@@ -425,18 +438,12 @@ impl Scheduler {
         }
         if contended {
             let seconds = self.cost.predict(draft.tokens(self.options.layout));
-            let bulk: u64 = draft
+            let bulk = draft
                 .rows
                 .iter()
-                .filter(|row| row.priority == Priority::Bulk)
-                .map(|row| u64::from(row.tokens))
-                .sum();
-            let bulk_alone = draft.rows.iter().all(|row| row.priority == Priority::Bulk);
-            let bulk_seconds = if bulk_alone {
-                seconds
-            } else {
-                self.cost.b() * bulk as f64
-            };
+                .filter(|row| row.priority == Priority::Bulk);
+            let bulk: u64 = bulk.map(|row| u64::from(row.tokens)).sum();
+            let bulk_seconds = seconds * bulk as f64 / draft.sum.max(1) as f64;
             self.bulk_credit
                 .account(&self.cost, self.options.bulk_share, seconds, bulk_seconds);
         }

@@ -85,7 +85,9 @@ struct World<'a> {
     busy: usize,
     /// Batches handed over before an executor was free.
     bound: VecDeque<Started>,
-    issued: usize,
+    /// Each closed-loop caller's own randomness, so that policies are compared on the same think times, and whose each request is.
+    callers: Vec<Random>,
+    caller_of: Vec<usize>,
     idle_since: Option<Time>,
     next_wake: Option<Time>,
 }
@@ -111,16 +113,24 @@ impl Simulation {
             running: Vec::new(),
             busy: 0,
             bound: VecDeque::new(),
-            issued: 0,
+            callers: Vec::new(),
+            caller_of: Vec::new(),
             idle_since: None,
             next_wake: None,
         };
         match &self.traffic {
             Traffic::Open(requests) => requests.iter().for_each(|request| world.issue(*request)),
             Traffic::Closed(callers) => {
-                for _ in 0..callers.callers.min(callers.requests) {
-                    let request = callers.next(Time::ZERO, &mut world.random);
-                    world.issue(request);
+                let seed = |caller: usize| {
+                    self.seed
+                        .wrapping_mul(1_000_003)
+                        .wrapping_add(caller as u64 + 1)
+                };
+                world.callers = (0..callers.callers)
+                    .map(|caller| Random::new(seed(caller)))
+                    .collect();
+                for caller in 0..callers.callers.min(callers.requests) {
+                    world.call(caller, Time::ZERO);
                 }
             }
         }
@@ -141,7 +151,6 @@ impl World<'_> {
         let number = self.run.requests.len();
         self.run.requests.push(request);
         self.run.fates.push(Fate::Unknown);
-        self.issued += 1;
         self.schedule(request.arrival, Event::Arrival(number));
     }
 
@@ -228,10 +237,18 @@ impl World<'_> {
     /// A request has its fate; a closed-loop caller goes on.
     fn settle(&mut self, number: usize, fate: Fate, then: Time) {
         self.run.fates[number] = fate;
+        if let Some(caller) = self.caller_of.get(number).copied() {
+            self.call(caller, then);
+        }
+    }
+
+    /// A closed-loop caller starts thinking about its next request.
+    fn call(&mut self, caller: usize, from: Time) {
         if let Traffic::Closed(callers) = &self.simulation.traffic
-            && self.issued < callers.requests
+            && self.run.requests.len() < callers.requests
         {
-            let request = callers.next(then, &mut self.random);
+            let request = callers.next(from, &mut self.callers[caller]);
+            self.caller_of.push(caller);
             self.issue(request);
         }
     }

@@ -12,7 +12,7 @@ pub mod scenarios;
 mod traffic;
 
 pub use contender::{Contender, Motet, Next, Policies, Started};
-pub use engine::{Fate, Run, Simulation};
+pub use engine::{Fate, RanBatch, Run, Simulation};
 pub use machine::Machine;
 pub use random::Random;
 pub use report::{Report, Summary};

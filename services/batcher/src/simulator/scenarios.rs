@@ -27,7 +27,7 @@ pub enum Arrivals {
     Bursty,
     /// Poisson for 200 ms, nothing for 300 ms.
     OnOff,
-    /// Eight at a time, spread over about a millisecond, as a gateway fans one request out.
+    /// Eight at a time, spread over about a third of a millisecond, as a gateway fans one request out.
     FanOut,
     /// From a tenth of the mean to nearly twice it.
     Ramp,
@@ -97,7 +97,7 @@ pub fn requests(
                 now += random.exponential(8.0 / rate);
                 let mut then = now;
                 for _ in 1..8 {
-                    then += random.exponential(0.15e-3);
+                    then += random.exponential(0.05e-3);
                     times.push(then);
                 }
             }
