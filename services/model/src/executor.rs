@@ -20,7 +20,6 @@ pub(crate) struct EncodeRow {
 pub(crate) struct EncoderExecutor {
     pub(crate) model: Arc<str>,
     pub(crate) encoder: Arc<TextEncoder>,
-    pub(crate) output: RowOutput,
 }
 
 impl Executor for EncoderExecutor {
@@ -46,17 +45,6 @@ impl Executor for EncoderExecutor {
         let rows = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
-    }
-
-    fn sample(&self, tokens: u32) -> Option<EncodeRow> {
-        let config = self.encoder.config();
-        let tokens = (tokens as usize).clamp(1, config.max_tokens);
-        let ids = (0..tokens).map(|at| ((7 * at + 3) % config.encoder.vocab_size) as u32);
-        Some(EncodeRow {
-            ids: ids.collect::<Vec<_>>().into(),
-            output: self.output,
-            trace: CallTrace::none(),
-        })
     }
 }
 

@@ -25,6 +25,7 @@ mod server;
 mod statistics;
 mod task;
 mod trace;
+mod warm_up;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::observer::ModelObserver;
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Preprocess, Task};
+use crate::warm_up::{WarmUps, warm_up};
 
 /// What the tokenizers are warmed up with.
 const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
@@ -65,6 +66,7 @@ pub struct Loader {
     health: Health,
     limits: Limits,
     cache: Arc<EncoderCache>,
+    warm_ups: Arc<WarmUps>,
     pool: Pool,
 }
 
@@ -79,6 +81,7 @@ impl Loader {
             health,
             limits: Limits::default(),
             cache: Arc::default(),
+            warm_ups: Arc::default(),
             pool: Pool::new().map_err(LoadError::Threads)?,
         })
     }
@@ -103,7 +106,7 @@ impl Loader {
         let metrics = self.metrics.model(&name);
         let task = match plan {
             Plan::Preprocess { tokenizer, chunks } => {
-                self.warm_up(&name, tokenizer.clone()).await?;
+                self.warm_up_pool(&name, tokenizer.clone()).await?;
                 Task::Preprocess(Preprocess {
                     tokenizer,
                     chunks,
@@ -112,7 +115,7 @@ impl Loader {
                 })
             }
             Plan::Encode(plan) => {
-                self.warm_up(&name, plan.tokenizer.clone()).await?;
+                self.warm_up_pool(&name, plan.tokenizer.clone()).await?;
                 Task::Encode(self.encode(&name, *plan, metrics.clone()).await?)
             }
         };
@@ -152,26 +155,31 @@ impl Loader {
             limits: self.limits,
         };
         let model: Arc<str> = name.into();
+        let known = self.warm_ups.of(&encoder);
         let factory = || {
-            let (model, encoder) = (model.clone(), encoder.clone());
+            let (model, encoder, known) = (model.clone(), encoder.clone(), known.clone());
             // Weights never change, so an executor that is rebuilt after a panic can have the same.
             move || {
-                Ok::<_, BuildError>(EncoderExecutor {
+                warm_up(&encoder, plan.output, plan.max_tokens, &known)
+                    .map_err(|error| BuildError(error.to_string()))?;
+                Ok(EncoderExecutor {
                     model: model.clone(),
                     encoder: encoder.clone(),
-                    output: plan.output,
                 })
             }
         };
         let factories: Vec<_> = (0..plan.executors).map(|_| factory()).collect();
         let observer = ModelObserver::new(name, metrics, self.health.clone(), plan.executors);
-        let batcher = Batcher::spawn(name, plan.options, Arc::new(observer), factories).await;
-        Ok(Encode {
-            encoding,
-            batcher: batcher.map_err(|cause| LoadError::Batcher {
+        let batcher = Batcher::spawn(name, plan.options, Arc::new(observer), factories)
+            .await
+            .map_err(|cause| LoadError::Batcher {
                 model: name.to_owned(),
                 cause,
-            })?,
+            })?;
+        batcher.calibrate(known.get().map_or(&[], Vec::as_slice));
+        Ok(Encode {
+            encoding,
+            batcher,
             pool: self.pool.clone(),
         })
     }
@@ -195,8 +203,8 @@ impl Loader {
         })?
     }
 
-    /// The batcher warms up its executors itself; what is left is the way to them.
-    async fn warm_up(&self, name: &str, tokenizer: Arc<Tokenizer>) -> Result<(), LoadError> {
+    /// The way to the executors, which warm up by themselves.
+    async fn warm_up_pool(&self, name: &str, tokenizer: Arc<Tokenizer>) -> Result<(), LoadError> {
         let warm = move || tokenizer.encode(WARM_UP_TEXT).map(|ids| ids.len());
         match self.pool.run(Span::none(), warm).await {
             Ok(_) => Ok(()),

@@ -26,14 +26,6 @@ impl CallTrace {
         })
     }
 
-    /// For rows that no call sent.
-    pub(crate) fn none() -> Arc<Self> {
-        Arc::new(Self {
-            call: Span::none(),
-            queue: Mutex::new(None),
-        })
-    }
-
     /// The calls of these rows start to be computed within the current span (the batch's); dropping what this returns ends it.
     pub(crate) fn started<'a>(rows: impl Iterator<Item = &'a Arc<Self>>) -> Vec<Span> {
         let batch = Span::current();

@@ -53,11 +53,11 @@ fn a_model_server_alone() {
             [2, 384]
         );
 
-        // Longer than any deadline, shorter than none: 200 rows of 256 tokens are seconds of work.
+        // In the same process, since tonic's channel has a timer of its own. 200 rows of 256 tokens are seconds of work.
         let long = "word ".repeat(300);
         let mut late = Request::new(request("m", &[texts(&vec![long.as_str(); LIMITS.rows])]));
         late.set_timeout(Duration::from_millis(50));
-        let error = client.model_infer(late).await.unwrap_err();
+        let error = client_of(&models).model_infer(late).await.unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");
 
         let request = HealthCheckRequest {
