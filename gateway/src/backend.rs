@@ -245,6 +245,10 @@ impl Backend {
             .model(&*self.model)
             .into();
         }
+        // A service names its model itself; another OIP server may not.
+        if status::read(error).metadata.contains_key("model") {
+            return status::annotate(error, []);
+        }
         status::annotate(error, [("model", &*self.model)])
     }
 }

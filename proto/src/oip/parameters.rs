@@ -1,0 +1,67 @@
+//! Parameters of requests and answers.
+
+use std::collections::HashMap;
+
+use super::error::MessageError;
+use crate::inference::InferParameter;
+use crate::inference::infer_parameter::ParameterChoice;
+
+/// A request or response parameter.
+pub fn parameter(choice: impl Into<ParameterChoice>) -> InferParameter {
+    InferParameter {
+        parameter_choice: Some(choice.into()),
+    }
+}
+
+impl From<bool> for ParameterChoice {
+    fn from(v: bool) -> Self {
+        Self::BoolParam(v)
+    }
+}
+
+impl From<i64> for ParameterChoice {
+    fn from(v: i64) -> Self {
+        Self::Int64Param(v)
+    }
+}
+
+impl From<u64> for ParameterChoice {
+    fn from(v: u64) -> Self {
+        Self::Uint64Param(v)
+    }
+}
+
+impl From<f64> for ParameterChoice {
+    fn from(v: f64) -> Self {
+        Self::DoubleParam(v)
+    }
+}
+
+impl From<&str> for ParameterChoice {
+    fn from(v: &str) -> Self {
+        Self::StringParam(v.to_owned())
+    }
+}
+
+/// A parameter that must be a whole number, whichever way the client wrote it.
+///
+/// # Errors
+/// When it is there and is none.
+pub fn integer_parameter(
+    parameters: &HashMap<String, InferParameter>,
+    name: &str,
+) -> Result<Option<i64>, MessageError> {
+    let wrong = || MessageError::Parameter {
+        name: name.to_owned(),
+        wanted: "a whole number",
+    };
+    let Some(parameter) = parameters.get(name) else {
+        return Ok(None);
+    };
+    match &parameter.parameter_choice {
+        Some(ParameterChoice::Int64Param(v)) => Ok(Some(*v)),
+        Some(ParameterChoice::Uint64Param(v)) => i64::try_from(*v).map(Some).map_err(|_| wrong()),
+        Some(ParameterChoice::StringParam(v)) => v.parse().map(Some).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
