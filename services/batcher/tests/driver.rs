@@ -458,3 +458,44 @@ async fn what_cannot_start_says_why() {
         "max_batch_size: must be at least 1"
     );
 }
+
+/// Takes a little time for each token and makes samples.
+struct Measured;
+
+impl Executor for Measured {
+    type Row = u32;
+    type Output = u32;
+
+    fn run(&mut self, rows: &[&u32]) -> Result<Vec<Result<u32, RowError>>, BatchError> {
+        let work: u64 = rows
+            .iter()
+            .map(|row| {
+                (0..u64::from(**row) * 100)
+                    .map(std::hint::black_box)
+                    .sum::<u64>()
+            })
+            .sum();
+        std::hint::black_box(work);
+        Ok(rows.iter().map(|row| Ok(**row)).collect())
+    }
+
+    fn sample(&self, tokens: u32) -> Option<u32> {
+        Some(tokens)
+    }
+}
+
+#[tokio::test]
+async fn an_executor_that_makes_samples_is_measured_before_it_serves() {
+    let factory = || Ok::<_, BuildError>(Measured);
+    let batcher = Batcher::spawn(
+        "measured",
+        Options::default(),
+        Arc::new(NoObserver),
+        vec![factory],
+    )
+    .await
+    .expect("it starts");
+    let stats = batcher.stats();
+    assert!(stats.cost_b_seconds > 0.0, "{stats:?}");
+    assert_eq!(stats.batches_started, 0, "measuring is no traffic");
+}

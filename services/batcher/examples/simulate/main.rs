@@ -10,6 +10,7 @@ mod plot;
 mod suite;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -46,9 +47,9 @@ struct Arguments {
     /// Default deadline of requests without one; the objective of policies that have one.
     #[arg(long, value_parser = humantime::parse_duration)]
     max_latency: Option<Duration>,
-    /// Longest deliberate wait.
-    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
-    max_queue_delay: Duration,
+    /// Longest deliberate wait. Default 20ms, or max_latency where that is shorter.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    max_queue_delay: Option<Duration>,
     /// Most rows in the queue.
     #[arg(long, default_value_t = 1024)]
     max_queue_size: usize,
@@ -69,17 +70,30 @@ struct Arguments {
     suite: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
     if let Some(directory) = &arguments.suite {
         return suite::write(directory);
     }
+    let usual = Options::default().max_queue_delay;
+    let shortest = arguments
+        .max_latency
+        .map_or(usual, |latency| latency.min(usual));
     let options = Options {
         max_batch_size: arguments.max_batch_size,
         max_batch_tokens: arguments.max_batch_tokens,
         max_row_tokens: None,
         max_latency: arguments.max_latency,
-        max_queue_delay: arguments.max_queue_delay,
+        max_queue_delay: arguments.max_queue_delay.unwrap_or(shortest),
         max_queue_size: arguments.max_queue_size,
         bulk_share: arguments.bulk_share,
         policy: Policy::Adaptive,

@@ -79,7 +79,13 @@ fn tables() -> String {
     let mut text = String::from(
         "# The batcher in simulation\n\nWritten by `cargo run --release -p motet-batcher --example simulate -- --suite`; the seed is fixed, so a change of \
          the batcher shows here as a change of these numbers.\nLoad is a share of what the machine can do with full batches of 32 rows of 64 tokens. Every window that has to be \
-         set by hand is 5 ms. All hold 32 rows a batch at most, except `tei`, whose budget is tokens alone.\n\n![Latency against load](latency.svg)\n\n![A burst](burst.svg)\n",
+         set by hand is 5 ms. All hold 32 rows a batch at most, except `tei`, whose budget is tokens alone.\n\n![Latency against load](latency.svg)\n\n![A burst](burst.svg)\n\n\
+         ## What it shows\n\n\
+         * Independent arrivals: waiting buys nothing, and the adaptive rule hardly ever waits; it is greedy to within noise. Every fixed window costs its own length at low load.\n\
+         * Requests that come together (fan-out) on a machine whose batches cost much the same whatever their size: it gathers them. Where time is all tokens (CPU encoder), there is nothing to gather for.\n\
+         * Closed-loop callers on such a machine: it keeps them in one cohort, where greedy splits them in two; a fixed window does as well only where its length happens to fit the number of callers.\n\
+         * Overload: refusing early what would be late keeps the machine busy with work that counts.\n\
+         * What it does not do: a CPU encoder answers small groups sooner one by one than as one batch (see `triton`, which cuts them to four); it always runs what is there.\n",
     );
     let title = "Open loop: mean latency (and 99th percentile) in ms";
     table(
