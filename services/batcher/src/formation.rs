@@ -181,3 +181,122 @@ pub(crate) fn fit(
         hopeless,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{CallId, Measurement, Priority, RowId};
+
+    /// 1 ms a batch and 10 µs a token, and a safe estimate 1.2 times that.
+    fn cost() -> CostModel {
+        let mut cost = CostModel::default();
+        let run = |tokens| Measurement {
+            rows: 1,
+            tokens,
+            duration: Duration::from_micros(1000 + 10 * tokens),
+        };
+        cost.calibrate(&[run(16), run(128), run(1024)]);
+        cost
+    }
+
+    /// Rows of the given lengths and deadlines in milliseconds, most urgent first.
+    fn rows(rows: &[(u32, Option<u64>)]) -> Vec<Row> {
+        let row = |(number, &(tokens, deadline_ms)): (usize, &(u32, Option<u64>))| {
+            let deadline = deadline_ms.map(|ms| Time::from_nanos(ms * 1_000_000));
+            Row {
+                id: RowId(number as u64),
+                call: CallId(number as u64),
+                index: 0,
+                tokens,
+                arrived: Time::ZERO,
+                deadline,
+                due: deadline.unwrap_or(Time::NEVER),
+                priority: Priority::Interactive,
+            }
+        };
+        rows.iter().enumerate().map(row).collect()
+    }
+
+    fn ids(rows: &[Row]) -> Vec<u64> {
+        let mut ids: Vec<u64> = rows.iter().map(|row| row.id.0).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn a_padding_executor_gets_rows_of_similar_length() {
+        let check = |tokens: &[u32], rows_max: usize, expected: &[u64]| {
+            let lengths: Vec<(u32, Option<u64>)> =
+                tokens.iter().map(|tokens| (*tokens, None)).collect();
+            let caps = Caps {
+                rows: rows_max,
+                tokens: 8192,
+                layout: Layout::Padded,
+            };
+            assert_eq!(
+                ids(&similar(rows(&lengths), &caps, &cost()).rows),
+                expected,
+                "{tokens:?}"
+            );
+        };
+        check(&[10, 500, 12, 490], 4, &[0, 2]);
+        check(&[500, 10, 12, 490], 4, &[0, 3]);
+        // The fixed cost of another pass is more than this padding.
+        check(&[10, 12, 14, 20], 4, &[0, 1, 2, 3]);
+        check(&[10, 10, 10], 2, &[0]);
+        check(&[9000], 4, &[0]);
+        check(&[], 4, &[]);
+    }
+
+    #[test]
+    fn a_batch_ends_in_time_for_its_members() {
+        let caps = Caps {
+            rows: 4,
+            tokens: 8192,
+            layout: Layout::Packed,
+        };
+        let check = |given: &[(u32, Option<u64>)], more: bool, kept: &[u64], hopeless: &[u64]| {
+            let fitted = fit(
+                rows(given).into_iter().collect(),
+                more,
+                &caps,
+                &cost(),
+                Time::ZERO,
+            );
+            assert_eq!(
+                (ids(&fitted.draft.rows), ids(&fitted.hopeless)),
+                (kept.to_vec(), hopeless.to_vec()),
+                "{given:?}, more {more}"
+            );
+        };
+        // Each row of 100 tokens adds 1.2 ms to 1.2 ms.
+        check(&[(100, None), (100, None)], false, &[0, 1], &[]);
+        check(
+            &[(100, Some(9)), (100, Some(9)), (100, Some(9))],
+            false,
+            &[0, 1, 2],
+            &[],
+        );
+        check(
+            &[(100, Some(4)), (100, Some(9)), (100, Some(9))],
+            false,
+            &[0, 1],
+            &[],
+        );
+        check(
+            &[(100, Some(2)), (100, Some(9)), (100, Some(9))],
+            false,
+            &[1, 2],
+            &[0],
+        );
+        check(
+            &[(100, Some(4)), (100, Some(9)), (100, Some(9))],
+            true,
+            &[1, 2],
+            &[0],
+        );
+        check(&[(100, Some(1)), (100, Some(1))], false, &[], &[0, 1]);
+    }
+}
