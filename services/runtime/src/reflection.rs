@@ -3,6 +3,8 @@
 //! tonic-reflection indexes services, methods, messages, fields and enums as symbols, which clients such as grpcurl and
 //! ghz look up. It cannot change once built: build anew and swap the routes ([`crate::routes::LiveRoutes::set`]).
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
@@ -12,7 +14,7 @@ use tonic_reflection::server::Builder;
 pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 
 /// Adds both reflection services to `routes`, for the encoded `FileDescriptorSet`s given (a file that is in several of
-/// them counts once) and for reflection itself.
+/// them counts once), for reflection itself, and for the details of errors.
 ///
 /// # Errors
 /// When a set does not decode, or a descriptor in it has no name.
@@ -20,6 +22,7 @@ pub fn add(
     routes: Routes,
     descriptor_sets: &[impl AsRef<[u8]>],
 ) -> Result<Routes, ReflectionError> {
+    let error_details = error_details();
     let builder = || {
         descriptor_sets
             .iter()
@@ -30,8 +33,26 @@ pub fn add(
             .register_encoded_file_descriptor_set(
                 tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
             )
+            .register_encoded_file_descriptor_set(&error_details)
     };
     let v1 = builder().build_v1()?;
     let v1alpha = builder().build_v1alpha()?;
     Ok(routes.add_service(v1).add_service(v1alpha))
+}
+
+/// `google/rpc/error_details.proto`. Errors carry its messages as `Any`, which a client that knows only what reflection
+/// tells cannot print as JSON otherwise.
+fn error_details() -> Vec<u8> {
+    const BARE_NAME: &str = "error_details.proto";
+    let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+    let file = set.file.into_iter().filter_map(|mut file| match file.name() {
+        BARE_NAME => {
+            file.name = Some(format!("google/rpc/{BARE_NAME}"));
+            Some(file)
+        }
+        name if name.starts_with("google/protobuf/") => Some(file),
+        _ => None,
+    });
+    let file = file.collect();
+    FileDescriptorSet { file }.encode_to_vec()
 }
