@@ -1,0 +1,162 @@
+//! Clients that others wrote, against a motet that knows nothing of them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use motet_tests::local;
+use motet_tests::repository;
+use motet_tests::scratch::Scratch;
+use serde_json::{Value, json};
+
+/// The program that `variable` names, or `name` from the path; `None`, with a line that says why, when it does not start.
+fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
+    let program = std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from);
+    match Command::new(&program).args(probe).output() {
+        Ok(output) if output.status.success() => Some(program),
+        Ok(output) => {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let why = stderr.lines().last().unwrap_or("it fails");
+            println!("skipped: {}: {why}", program.display());
+            None
+        }
+        Err(error) => {
+            println!("skipped: {}: {error}", program.display());
+            None
+        }
+    }
+}
+
+/// Runs a program to its end and gives what it printed.
+fn run(program: &Path, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{} {args:?}: {stdout}\n{}",
+        program.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    stdout
+}
+
+/// Runs one of the Python clients.
+fn python(script: &str, modules: &str, more: &[&str]) {
+    let Some(python) = find("MOTET_PYTHON", "python3", &["-c", modules]) else {
+        return;
+    };
+    let script = repository().join("tests/clients").join(script);
+    let address = local::shared().grpc.to_string();
+    let mut args = vec![script.to_str().unwrap(), &address];
+    args.extend(more);
+    assert_eq!(run(&python, &args).trim(), "ok");
+}
+
+#[test]
+fn grpcio_with_reflection() {
+    python("by_reflection.py", "import grpc, grpc_reflection", &[]);
+}
+
+#[test]
+fn grpcio_with_stubs_from_the_printed_files() {
+    let folder = Scratch::new();
+    let out = folder.path().to_str().unwrap().to_owned();
+    run(
+        Path::new(env!("CARGO_BIN_EXE_motet-e2e")),
+        &["proto", "rag", "--out", &out],
+    );
+    python("by_stubs.py", "import grpc, grpc_tools", &[&out]);
+}
+
+#[test]
+fn tritonclient() {
+    python("by_triton.py", "import tritonclient.grpc", &[]);
+}
+
+fn question() -> String {
+    json!({
+        "query": "how do vaccines work",
+        "documents": ["Bread is flour and water.", "Vaccines train the immune system."],
+        "top_n": 1,
+    })
+    .to_string()
+}
+
+fn check_answer(text: &str) {
+    let answer: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    assert_eq!(answer["results"][0]["index"], 1, "{text}");
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(1), "{text}");
+}
+
+#[test]
+fn buf_curl() {
+    let Some(buf) = find("MOTET_BUF", "buf", &["--version"]) else {
+        return;
+    };
+    let base = format!("http://{}", local::shared().grpc);
+    let curl = ["curl", "--protocol", "grpc", "--http2-prior-knowledge"];
+    let listed = run(&buf, &[&curl[..], &["--list-services", &base]].concat());
+    assert!(listed.lines().any(|l| l == "motet.pipeline.Rag"), "{listed}");
+    let url = format!("{base}/motet.pipeline.Rag/Run");
+    let data = question();
+    check_answer(&run(&buf, &[&curl[..], &["-d", &data, &url]].concat()));
+}
+
+#[test]
+fn grpcurl() {
+    let Some(grpcurl) = find("MOTET_GRPCURL", "grpcurl", &["-version"]) else {
+        return;
+    };
+    let address = local::shared().grpc.to_string();
+    let listed = run(&grpcurl, &["-plaintext", &address, "list"]);
+    assert!(listed.lines().any(|l| l == "motet.pipeline.Rag"), "{listed}");
+    let described = run(
+        &grpcurl,
+        &["-plaintext", &address, "describe", "motet.pipeline.Rag"],
+    );
+    assert!(described.contains("rpc RunStream"), "{described}");
+    let data = question();
+    let method = "motet.pipeline.Rag/Run";
+    check_answer(&run(
+        &grpcurl,
+        &["-plaintext", "-d", &data, &address, method],
+    ));
+}
+
+/// The folder of a program is where its libraries may lie, too.
+#[test]
+fn perf_analyzer() {
+    let variable = "MOTET_PERF_ANALYZER";
+    let program = std::env::var_os(variable).map_or_else(|| "perf_analyzer".into(), PathBuf::from);
+    let analyzer = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        if let Some(folder) = program.parent() {
+            command.env("LD_LIBRARY_PATH", folder);
+        }
+        command.args(args).output()
+    };
+    match analyzer(&["--version"]) {
+        Ok(output) if output.status.code() != Some(127) => {}
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            return println!("skipped: {}: {}", program.display(), why.trim());
+        }
+        Err(error) => return println!("skipped: {}: {error}", program.display()),
+    }
+    let address = local::shared().grpc.to_string();
+    for more in [&[][..], &["--streaming", "--async"]] {
+        let mut args = vec!["-m", "minilm", "-u", &address, "-i", "grpc"];
+        args.extend(["--shape", "text:1", "--string-data", "hello world"]);
+        // What it measures is for people; that it can measure is what is tested. It wants a steady
+        // machine, so it is asked for a number of requests, and any spread is fine.
+        args.extend(["--measurement-mode", "count_windows"]);
+        args.extend(["--measurement-request-count", "20", "-s", "999", "-r", "10"]);
+        args.extend(more);
+        let output = analyzer(&args).unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && printed.contains("throughput"),
+            "{args:?}: {printed}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
