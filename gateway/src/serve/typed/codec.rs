@@ -1,6 +1,8 @@
 //! tonic's codec over messages whose type is known at run time.
 
-use prost::Message;
+use bytes::{Buf, Bytes};
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::{DecodeError, Message};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -59,10 +61,36 @@ impl Decoder for DynamicDecoder {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
-        // The same code and text as tonic's own codec, which the error layer turns into
-        // INVALID_ARGUMENT naming the field.
-        DynamicMessage::decode(self.0.clone(), buffer)
+        let bytes = buffer.copy_to_bytes(buffer.remaining());
+        DynamicMessage::decode(self.0.clone(), bytes.clone())
             .map(Some)
-            .map_err(|e| Status::internal(e.to_string()))
+            .map_err(|error| malformed(&self.0, bytes, &error))
     }
+}
+
+/// The same code and text as tonic's own codec, which the error layer turns into INVALID_ARGUMENT
+/// naming the field.
+fn malformed(message: &MessageDescriptor, bytes: Bytes, error: &DecodeError) -> Status {
+    let text = error.to_string();
+    let named = faulty_field(message, bytes).and_then(|field| {
+        let (prefix, what) = text.split_once(": ")?;
+        Some(format!("{prefix}: {}.{field}: {what}", message.name()))
+    });
+    Status::internal(named.unwrap_or(text))
+}
+
+/// The first field that cannot be decoded. prost-reflect does not say which it was, so each is
+/// tried alone.
+fn faulty_field(message: &MessageDescriptor, bytes: Bytes) -> Option<String> {
+    let mut rest = bytes;
+    while rest.has_remaining() {
+        let start = rest.clone();
+        let (number, wire_type) = decode_key(&mut rest).ok()?;
+        let skipped = skip_field(wire_type, number, &mut rest, DecodeContext::default());
+        let alone = start.slice(..start.len() - rest.len());
+        if skipped.is_err() || DynamicMessage::decode(message.clone(), alone).is_err() {
+            return message.get_field(number).map(|f| f.name().to_owned());
+        }
+    }
+    None
 }

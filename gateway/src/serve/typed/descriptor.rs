@@ -95,17 +95,16 @@ fn file(pipeline: &CheckedPipeline) -> FileDescriptorProto {
         server_streaming: Some(streaming),
         ..Default::default()
     };
+    let messages = vec![request(pipeline, &stem), response(pipeline, &stem)];
+    let mut dependency = vec!["google/rpc/status.proto", "motet/v1/receipt.proto"];
+    if messages.iter().any(uses_tensors) {
+        dependency.push("motet/v1/tensor.proto");
+    }
     FileDescriptorProto {
         name: Some(file_name(&pipeline.name)),
         package: Some(PACKAGE.to_owned()),
-        dependency: [
-            "google/rpc/status.proto",
-            "motet/v1/receipt.proto",
-            "motet/v1/tensor.proto",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        message_type: vec![request(pipeline, &stem), response(pipeline, &stem)],
+        dependency: dependency.into_iter().map(str::to_owned).collect(),
+        message_type: messages,
         service: vec![ServiceDescriptorProto {
             name: Some(stem.clone()),
             method: vec![method(RUN, false), method(RUN_STREAM, true)],
@@ -114,6 +113,16 @@ fn file(pipeline: &CheckedPipeline) -> FileDescriptorProto {
         syntax: Some("proto3".to_owned()),
         ..Default::default()
     }
+}
+
+/// Whether a field is a row or a tensor of `motet/v1/tensor.proto`.
+fn uses_tensors(message: &DescriptorProto) -> bool {
+    let receipt = ".motet.v1.Receipt";
+    message
+        .field
+        .iter()
+        .any(|f| f.type_name().starts_with(".motet.v1.") && f.type_name() != receipt)
+        || message.nested_type.iter().any(uses_tensors)
 }
 
 fn request(pipeline: &CheckedPipeline, stem: &str) -> DescriptorProto {
