@@ -21,11 +21,13 @@ use crate::inference::{InferTensorContents, ModelInferRequest, ModelInferRespons
 use crate::tensor::Tensor;
 use crate::types::ElementType;
 
-/// Names of the parameters with which a motet model service says what an answer cost.
+/// Names of the parameters with which a motet model service says what an answer cost. A call that
+/// was split over several batches is told by the one that finished it, so that queue and compute
+/// are parts of the time that the caller waited.
 pub mod cost {
     /// Time in the batcher's queue, in microseconds (`int64`).
     pub const QUEUE_US: &str = "motet.queue_us";
-    /// Time of the forward passes that carried the call's rows, in microseconds (`int64`).
+    /// Time of the forward pass, in microseconds (`int64`).
     pub const COMPUTE_US: &str = "motet.compute_us";
     /// Rows of the largest batch that the call's rows rode in (`int64`).
     pub const BATCH_ROWS: &str = "motet.batch_rows";
