@@ -17,7 +17,7 @@ pub struct NodeRecord {
     pub queue: Duration,
     /// Time in the model's forward passes.
     pub compute: Duration,
-    /// Rows sent.
+    /// Rows sent to a model.
     pub rows: usize,
     /// Rows of the largest batch that they rode in.
     pub batch_rows: usize,

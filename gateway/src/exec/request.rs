@@ -91,7 +91,10 @@ impl<'a> Run<'a> {
         self.records.push(NodeRecord {
             node: index,
             started: self.started.elapsed(),
-            rows: call::rows(node, &arguments),
+            rows: match plan.steps[index] {
+                Step::Model(_) => call::rows(node, &arguments),
+                Step::Op(_) => 0,
+            },
             ..Default::default()
         });
         match &plan.steps[index] {

@@ -355,7 +355,7 @@ async fn wait_for(
             Ok((signature, _)) => return Ok(signature),
             Err(error) if Instant::now() + RETRY_PAUSE < until && may_come(&error) => {
                 if !told {
-                    tracing::info!("waiting for {error}", error = error.message());
+                    tracing::info!("waiting: {}", error.message());
                     told = true;
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;
