@@ -84,7 +84,11 @@ fn question() -> String {
 fn check_answer(text: &str) {
     let answer: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!(answer["results"][0]["index"], 1, "{text}");
-    assert_eq!(answer["results"].as_array().map(Vec::len), Some(1), "{text}");
+    assert_eq!(
+        answer["results"].as_array().map(Vec::len),
+        Some(1),
+        "{text}"
+    );
 }
 
 #[test]
@@ -95,7 +99,10 @@ fn buf_curl() {
     let base = format!("http://{}", local::shared().grpc);
     let curl = ["curl", "--protocol", "grpc", "--http2-prior-knowledge"];
     let listed = run(&buf, &[&curl[..], &["--list-services", &base]].concat());
-    assert!(listed.lines().any(|l| l == "motet.pipeline.Rag"), "{listed}");
+    assert!(
+        listed.lines().any(|l| l == "motet.pipeline.Rag"),
+        "{listed}"
+    );
     let url = format!("{base}/motet.pipeline.Rag/Run");
     let data = question();
     check_answer(&run(&buf, &[&curl[..], &["-d", &data, &url]].concat()));
@@ -108,7 +115,10 @@ fn grpcurl() {
     };
     let address = local::shared().grpc.to_string();
     let listed = run(&grpcurl, &["-plaintext", &address, "list"]);
-    assert!(listed.lines().any(|l| l == "motet.pipeline.Rag"), "{listed}");
+    assert!(
+        listed.lines().any(|l| l == "motet.pipeline.Rag"),
+        "{listed}"
+    );
     let described = run(
         &grpcurl,
         &["-plaintext", &address, "describe", "motet.pipeline.Rag"],

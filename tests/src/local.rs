@@ -1,0 +1,76 @@
+//! motet inside the test process. Loading weights takes a second, so tests that change nothing share one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use motet::args::{HttpAddress, ListenArgs};
+use motet::process::{self, Options, Role, Running};
+use tokio::runtime::Runtime;
+
+use crate::connection::Connection;
+
+/// Any free port of this machine's own.
+pub const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Where the shared motet answers.
+#[derive(Debug)]
+pub struct Shared {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// HTTP.
+    pub http: SocketAddr,
+    // Dropped with the test process: a static.
+    _running: Running,
+    _runtime: Runtime,
+}
+
+/// The motet that tests share: the built-in configuration, never stopped. It has a tokio runtime of its own, since each
+/// test's runtime ends with the test.
+pub fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        // A thread, since a runtime must not be made to wait inside another.
+        let started = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let running = runtime.block_on(start(Role::Up, None));
+            Shared {
+                grpc: running.grpc,
+                http: running.http.expect("HTTP was asked for"),
+                _running: running,
+                _runtime: runtime,
+            }
+        });
+        started.join().expect("the built-in configuration starts")
+    })
+}
+
+/// A connection to [`shared`].
+pub async fn connect() -> Connection {
+    Connection::open(shared().grpc).await
+}
+
+/// Starts a motet of the caller's own, on free ports.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
+    let options = Options {
+        role,
+        file,
+        listen: ListenArgs {
+            grpc: Some(ANY_PORT),
+            http: Some(HttpAddress::At(ANY_PORT)),
+            ..ListenArgs::default()
+        },
+        endpoints: Vec::new(),
+        wait: Duration::ZERO,
+    };
+    process::start(options).await.expect("motet starts")
+}

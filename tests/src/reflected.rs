@@ -1,0 +1,221 @@
+//! A client that knows nothing but what the server's reflection tells.
+
+use std::collections::BTreeMap;
+
+use http::uri::PathAndQuery;
+use motet_gateway::serve::typed::DynamicCodec;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use serde_json::Value;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+use crate::connection::Connection;
+
+/// What errors carry in an `Any`, which cannot be shown as JSON without its descriptor.
+const ERROR_DETAILS: &str = "google.rpc.ErrorInfo";
+
+/// The versions of the reflection protocol; their messages are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `grpc.reflection.v1`.
+    V1,
+    /// `grpc.reflection.v1alpha`, which many tools still speak.
+    V1Alpha,
+}
+
+/// Asks the reflection service one question.
+///
+/// # Errors
+/// What the service answers.
+pub async fn ask(
+    connection: &Connection,
+    version: Version,
+    question: MessageRequest,
+) -> Result<MessageResponse, Status> {
+    let path = match version {
+        Version::V1 => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Version::V1Alpha => "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    };
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(question),
+    };
+    let codec =
+        tonic_prost::ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
+    let mut grpc = connection.grpc();
+    grpc.ready().await.expect("the connection is up");
+    let requests = Request::new(tokio_stream::once(request));
+    let answers = grpc.streaming(requests, PathAndQuery::from_static(path), codec);
+    let answer = answers.await?.into_inner().message().await?;
+    match answer.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::ErrorResponse(error)) => Err(Status::new(
+            tonic::Code::from_i32(error.error_code),
+            error.error_message,
+        )),
+        Some(response) => Ok(response),
+        None => Err(Status::internal("no answer")),
+    }
+}
+
+/// The names of all services.
+///
+/// # Panics
+/// When reflection does not list them.
+pub async fn services(connection: &Connection, version: Version) -> Vec<String> {
+    let question = MessageRequest::ListServices(String::new());
+    match ask(connection, version, question).await {
+        Ok(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|s| s.name).collect()
+        }
+        other => panic!("no list of services: {other:?}"),
+    }
+}
+
+/// The files that declare some symbols, with all that they import.
+///
+/// # Errors
+/// What the service answers.
+pub async fn pool(
+    connection: &Connection,
+    version: Version,
+    symbols: &[&str],
+) -> Result<DescriptorPool, Status> {
+    let mut files: BTreeMap<String, FileDescriptorProto> = BTreeMap::new();
+    let symbols = symbols.iter().map(|symbol| (*symbol).to_owned());
+    let mut questions: Vec<_> = symbols.map(MessageRequest::FileContainingSymbol).collect();
+    while let Some(question) = questions.pop() {
+        let MessageResponse::FileDescriptorResponse(answer) =
+            ask(connection, version, question).await?
+        else {
+            return Err(Status::internal("another answer"));
+        };
+        for file in answer.file_descriptor_proto {
+            let file = FileDescriptorProto::decode(&*file).expect("a file");
+            let missing = file.dependency.iter().filter(|f| !files.contains_key(*f));
+            questions.extend(missing.cloned().map(MessageRequest::FileByFilename));
+            files.insert(file.name().to_owned(), file);
+        }
+    }
+    let file = files.into_values().collect();
+    Ok(DescriptorPool::from_file_descriptor_set(FileDescriptorSet { file }).expect("whole files"))
+}
+
+/// Calls of one service, in JSON.
+#[derive(Clone, Debug)]
+pub struct Service {
+    connection: Connection,
+    name: String,
+    pool: DescriptorPool,
+}
+
+impl Service {
+    /// Learns a service.
+    ///
+    /// # Errors
+    /// When the server does not know it.
+    pub async fn learn(connection: &Connection, name: &str) -> Result<Self, Status> {
+        Ok(Self {
+            connection: connection.clone(),
+            name: name.to_owned(),
+            pool: pool(connection, Version::V1, &[name, ERROR_DETAILS]).await?,
+        })
+    }
+
+    /// One of its methods.
+    ///
+    /// # Panics
+    /// When it has none of this name.
+    pub fn method(&self, name: &str) -> MethodDescriptor {
+        let service = self.pool.get_service_by_name(&self.name).expect("learnt");
+        let method = service.methods().find(|m| m.name() == name);
+        method.unwrap_or_else(|| panic!("{} has no method {name}", self.name))
+    }
+
+    /// The request message that this JSON describes.
+    ///
+    /// # Panics
+    /// When it does not fit.
+    pub fn message(&self, method: &str, json: &Value) -> DynamicMessage {
+        let input = self.method(method).input();
+        DynamicMessage::deserialize(input, json).unwrap_or_else(|e| panic!("{json}: {e}"))
+    }
+
+    /// A unary call.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn call(&self, method: &str, json: Value) -> Result<Value, Status> {
+        let request = Request::new(self.message(method, &json));
+        self.request(method, request)
+            .await
+            .map(Response::into_inner)
+    }
+
+    /// A unary call with metadata in and out.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn request(
+        &self,
+        method: &str,
+        request: Request<DynamicMessage>,
+    ) -> Result<Response<Value>, Status> {
+        let mut grpc = self.connection.grpc();
+        grpc.ready()
+            .await
+            .map_err(|e| Status::unavailable(e.to_string()))?;
+        let codec = DynamicCodec::new(self.method(method).output());
+        let answer = grpc.unary(request, self.path(method), codec).await?;
+        Ok(answer.map(|message| json(&message)))
+    }
+
+    /// A call with a stream each way.
+    ///
+    /// # Errors
+    /// What the server answers before the stream begins.
+    pub async fn stream(
+        &self,
+        method: &str,
+        requests: Request<impl Stream<Item = DynamicMessage> + Send + 'static>,
+    ) -> Result<Answers, Status> {
+        let mut grpc = self.connection.grpc();
+        grpc.ready()
+            .await
+            .map_err(|e| Status::unavailable(e.to_string()))?;
+        let codec = DynamicCodec::new(self.method(method).output());
+        let answers = grpc.streaming(requests, self.path(method), codec).await?;
+        Ok(Answers(answers.into_inner()))
+    }
+
+    fn path(&self, method: &str) -> PathAndQuery {
+        PathAndQuery::try_from(format!("/{}/{method}", self.name)).expect("a path")
+    }
+}
+
+/// The answers of a stream.
+#[derive(Debug)]
+pub struct Answers(Streaming<DynamicMessage>);
+
+impl Answers {
+    /// The next answer; nothing at the end.
+    ///
+    /// # Errors
+    /// How the stream ended.
+    pub async fn next(&mut self) -> Result<Option<Value>, Status> {
+        let message = self.0.next().await.transpose()?;
+        Ok(message.map(|message| json(&message)))
+    }
+}
+
+/// The message as JSON with the names of the .proto file.
+pub fn json(message: &DynamicMessage) -> Value {
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .expect("a message is JSON")
+}

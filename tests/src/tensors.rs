@@ -1,0 +1,70 @@
+//! Requests and answers of the Open Inference Protocol.
+
+use motet_proto::Tensor;
+use motet_proto::inference::model_infer_request::InferInputTensor;
+use motet_proto::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
+use motet_proto::oip;
+
+/// A request with raw contents. A scalar goes as a list of one.
+pub fn raw(model: &str, tensors: &[(&str, Tensor)]) -> ModelInferRequest {
+    let mut request = ModelInferRequest {
+        model_name: model.to_owned(),
+        ..ModelInferRequest::default()
+    };
+    oip::put_inputs(&mut request, tensors.iter().map(|(name, t)| (*name, t)));
+    request
+}
+
+/// A request with one text input, in the typed contents.
+pub fn typed<T: AsRef<str>>(model: &str, inputs: &[(&str, &[T])]) -> ModelInferRequest {
+    let input = |(name, texts): &(&str, &[T])| InferInputTensor {
+        name: (*name).to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![texts.len() as i64],
+        contents: Some(InferTensorContents {
+            bytes_contents: texts
+                .iter()
+                .map(|t| t.as_ref().as_bytes().to_vec().into())
+                .collect(),
+            ..InferTensorContents::default()
+        }),
+        ..InferInputTensor::default()
+    };
+    ModelInferRequest {
+        model_name: model.to_owned(),
+        inputs: inputs.iter().map(input).collect(),
+        ..ModelInferRequest::default()
+    }
+}
+
+/// A list of texts, as the protocol's BYTES.
+pub fn texts<T: AsRef<str>>(texts: &[T]) -> Tensor {
+    Tensor::byte_strings(texts.iter().map(|t| t.as_ref().as_bytes()))
+}
+
+/// One output of an answer.
+///
+/// # Panics
+/// When the answer has no such tensor or cannot be read.
+pub fn output(answer: &ModelInferResponse, name: &str) -> Tensor {
+    let mut answer = answer.clone();
+    let outputs = oip::take_outputs(&mut answer).expect("an answer that can be read");
+    let found = outputs.into_iter().find(|(n, _)| n == name);
+    found.unwrap_or_else(|| panic!("no output {name}")).1
+}
+
+/// The numbers of a float output.
+pub fn floats(answer: &ModelInferResponse, name: &str) -> Vec<f32> {
+    let tensor = output(answer, name);
+    tensor.values::<f32>().expect("floats").to_vec()
+}
+
+/// The largest difference between two lists of numbers.
+///
+/// # Panics
+/// When they are not of one length.
+pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, f32::max)
+}

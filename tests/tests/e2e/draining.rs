@@ -1,0 +1,165 @@
+//! How processes end: nothing that was accepted is lost.
+
+use motet_tests::connection::Connection;
+use motet_tests::local;
+use motet_tests::page::{Metrics, get};
+use motet_tests::program::{Process, Ready};
+use motet_tests::proxy::Proxy;
+use motet_tests::tensors::{raw, texts};
+use motet_tests::wait::{soon, until};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::motet;
+use crate::processes::endpoint;
+use crate::rag::{PASSAGES, check_results, rag};
+
+/// A gateway whose models are those of the shared motet, behind a proxy.
+async fn gateway(proxy: &Proxy, args: &[&str]) -> (Process, Ready) {
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
+    let mut gateway = motet(["gateway"])
+        .args(args)
+        .args(endpoints.as_flattened())
+        .on_free_ports()
+        .start();
+    let ready = gateway.ready().await;
+    (gateway, ready)
+}
+
+/// A question on its way to a proxy that holds it.
+async fn held(proxy: &Proxy, at: &Ready) -> JoinHandle<Result<Value, Status>> {
+    let rag = rag(&Connection::open(at.grpc).await).await;
+    proxy.close();
+    let request = json!({"query": "tides", "documents": PASSAGES});
+    let call = tokio::spawn(async move { rag.call("Run", request).await });
+    // `chunks` and `q` need nothing but the request.
+    proxy.holds(2).await;
+    call
+}
+
+#[tokio::test]
+async fn what_is_in_flight_finishes_before_the_process_ends() {
+    let proxy = Proxy::start(local::connect().await).await;
+    for signal in ["TERM", "INT"] {
+        let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
+        let connection = Connection::open(at.grpc).await;
+        let service = String::new();
+        let watch = connection
+            .health()
+            .watch(HealthCheckRequest { service })
+            .await;
+        let mut watch = watch.expect("health").into_inner();
+        let mut health = async || {
+            soon("health", watch.message())
+                .await
+                .ok()
+                .flatten()
+                .map(|h| h.status())
+        };
+        assert_eq!(health().await, Some(ServingStatus::Serving));
+        let call = held(&proxy, &at).await;
+
+        gateway.signal(signal);
+        assert_eq!(health().await, Some(ServingStatus::NotServing), "{signal}");
+        let readiness = get(at.http.expect("HTTP is on"), "/readyz").await;
+        assert_eq!(readiness.expect("it answers until the end").0, 503);
+        until("no new connections", async || {
+            match Connection::try_open(at.grpc).await {
+                None => Some(()),
+                Some(late) => late
+                    .raw("grpc.health.v1.Health/Check", vec![])
+                    .await
+                    .err()
+                    .map(|_| ()),
+            }
+        })
+        .await;
+        assert!(!call.is_finished());
+        proxy.open();
+        let answer = soon("the answer", call)
+            .await
+            .expect("it ran")
+            .expect("it was accepted");
+        check_results(&answer, &PASSAGES, 5);
+        let ended = gateway.end().await;
+        assert_eq!(ended.code, Some(0), "{signal}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("SIG{signal}")),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_grace_period_ends_what_does_not_finish() {
+    let proxy = Proxy::start(local::connect().await).await;
+    let (gateway, at) = gateway(&proxy, &["--grace", "0s"]).await;
+    let call = held(&proxy, &at).await;
+    gateway.signal("TERM");
+    let error = soon("the answer", call)
+        .await
+        .expect("it ran")
+        .expect_err("it was cut off");
+    assert_ne!(error.code(), Code::Ok);
+    let ended = gateway.end().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("dropped=1"), "{}", ended.stderr);
+    // The caller of the services went away with it.
+    proxy.holds(0).await;
+}
+
+/// Rows in a batcher's queue are answered too.
+#[tokio::test]
+async fn a_model_service_answers_its_queue_before_it_ends() {
+    let mut service = motet(["serve", "--model", "minilm", "--grace", "60s"])
+        .on_free_ports()
+        .start();
+    let at = service.ready().await;
+    let connection = Connection::open(at.grpc).await;
+    let many = vec![PASSAGES.concat(); 48];
+    let request = raw("minilm", &[("text", texts(&many))]);
+    let mut client = connection.inference();
+    let call = tokio::spawn(async move { client.model_infer(request).await });
+    let http = at.http.expect("HTTP is on");
+    until("rows wait", async || {
+        let depth = Metrics::read(http)
+            .await
+            .count("motet_queue_depth", &[("model", "minilm")]);
+        (depth > 0.0).then_some(())
+    })
+    .await;
+    service.signal("TERM");
+    let answer = soon("the answer", call)
+        .await
+        .expect("it ran")
+        .expect("it was accepted");
+    assert_eq!(answer.into_inner().outputs[0].shape, [48, 384]);
+    assert_eq!(service.end().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_while_loading_ends_the_process_too() {
+    let nobody = std::net::TcpListener::bind(local::ANY_PORT).expect("a free port");
+    let at = nobody.local_addr().expect("bound");
+    drop(nobody);
+    for signal in ["TERM", "INT"] {
+        let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, at));
+        let mut gateway = motet(["gateway"])
+            .args(endpoints.as_flattened())
+            .on_free_ports()
+            .start();
+        gateway.says("waiting for").await;
+        gateway.signal(signal);
+        let ended = gateway.end().await;
+        assert_eq!(
+            (ended.code, &*ended.stdout),
+            (Some(0), ""),
+            "{}",
+            ended.stderr
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! The HTTP port: what a person, an orchestrator and Prometheus see.
+
+use motet_tests::page::{Metrics, get};
+use motet_tests::tensors::{raw, texts};
+use motet_tests::{local, repository};
+use serde_json::json;
+
+use crate::motet;
+use crate::rag::{PASSAGES, rag};
+
+#[tokio::test]
+async fn a_ready_process_says_so() {
+    let http = local::shared().http;
+    let page = async |path| get(http, path).await.expect("it answers");
+    assert_eq!(page("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(page("/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(page("/nothing").await.0, 404);
+    let (status, index) = page("/").await;
+    assert!(status == 200 && index.contains("/metrics"), "{index}");
+}
+
+#[tokio::test]
+async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
+    // A process of its own: others call the shared one meanwhile.
+    let mut process = motet(["up"]).on_free_ports().start();
+    let ready = process.ready().await;
+    let http = ready.http.expect("HTTP is on");
+    let connection = motet_tests::connection::Connection::open(ready.grpc).await;
+    let before = Metrics::read(http).await;
+    let rag = rag(&connection).await;
+    let runs = 3;
+    for _ in 0..runs {
+        rag.call("Run", json!({"query": "tides", "documents": PASSAGES}))
+            .await
+            .expect("an answer");
+    }
+    rag.call("Run", json!({"query": "tides", "top_n": 0}))
+        .await
+        .expect_err("out of range");
+    let over_oip = raw(
+        "rag",
+        &[("query", texts(&["x"])), ("documents", texts(&["y"]))],
+    );
+    connection
+        .inference()
+        .model_infer(over_oip)
+        .await
+        .expect("an answer");
+    connection
+        .inference()
+        .model_infer(raw("minilm", &[]))
+        .await
+        .expect_err("no text");
+
+    let after = Metrics::read(http).await;
+    let grown = |name: &str, labels: &[(&str, &str)]| {
+        after.count(name, labels) - before.count(name, labels)
+    };
+    let typed = [("pipeline", "rag"), ("surface", "typed")];
+    let with = |labels: &[(&'static str, &'static str)], code| [labels, &[("code", code)]].concat();
+    #[rustfmt::skip]
+    let cases: Vec<(&str, Vec<(&str, &str)>, f64)> = vec![
+        ("motet_pipeline_requests_total", with(&typed, "OK"), 3.0),
+        ("motet_pipeline_requests_total", with(&typed, "INVALID_ARGUMENT"), 1.0),
+        ("motet_pipeline_errors_total", with(&typed, "INVALID_ARGUMENT"), 1.0),
+        ("motet_pipeline_errors_total", with(&typed, "OK"), 0.0),
+        ("motet_pipeline_requests_total", with(&[("pipeline", "rag"), ("surface", "oip")], "OK"), 1.0),
+        ("motet_pipeline_duration_seconds_count", with(&typed, "OK"), 3.0),
+        ("motet_node_requests_total", with(&[("pipeline", "rag"), ("node", "rank")], "OK"), 4.0),
+        ("motet_node_requests_total", with(&[("pipeline", "rag"), ("node", "near")], "OK"), 4.0),
+        ("motet_node_duration_seconds_count", with(&[("pipeline", "rag"), ("node", "d")], "OK"), 4.0),
+        // Nodes q and d.
+        ("motet_model_requests_total", with(&[("model", "minilm")], "OK"), 8.0),
+        ("motet_model_requests_total", with(&[("model", "minilm")], "INVALID_ARGUMENT"), 1.0),
+        ("motet_model_errors_total", with(&[("model", "minilm")], "INVALID_ARGUMENT"), 1.0),
+        ("motet_model_duration_seconds_count", with(&[("model", "chunker")], "OK"), 4.0),
+        // Rows: three times a query and six passages, then a query and one.
+        ("motet_batch_rows_sum", vec![("model", "minilm")], 23.0),
+        ("motet_queue_wait_seconds_count", vec![("model", "minilm")], 23.0),
+        ("motet_queue_depth", vec![("model", "minilm")], 0.0),
+        ("motet_server_in_flight", vec![], 0.0),
+    ];
+    for (name, labels, expected) in cases {
+        assert_eq!(grown(name, &labels), expected, "{name} {labels:?}");
+    }
+    for name in [
+        "motet_batch_tokens_sum",
+        "motet_batch_duration_seconds_sum",
+        "motet_queue_wait_seconds_sum",
+    ] {
+        assert!(grown(name, &[("model", "minilm")]) > 0.0, "{name}");
+    }
+    assert_eq!(
+        after.value("motet_build_info", &[("service", "motet")]),
+        Some(1.0)
+    );
+    if let (Some(told), Some(seen)) = (
+        after.value("motet_process_memory_bytes", &[]),
+        process.memory_bytes(),
+    ) {
+        assert!(
+            (told - seen as f64).abs() < 0.2 * seen as f64,
+            "{told} and {seen}"
+        );
+    }
+}
+
+/// Every metric on the page is in the catalogue's page, so that people find what it means.
+#[tokio::test]
+async fn every_metric_is_documented() {
+    let page = repository().join("services/runtime/docs/metrics.md");
+    let page = std::fs::read_to_string(page).expect("the page of metrics");
+    let (_, text) = get(local::shared().http, "/metrics")
+        .await
+        .expect("it answers");
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|name| *name != "target_info")
+        .collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

@@ -1,0 +1,24 @@
+//! motet from the outside: through its ports, its command line and its signals.
+
+mod bad_input;
+mod clients;
+mod configuration;
+mod deadlines;
+mod dependencies;
+mod draining;
+mod health;
+mod http_port;
+mod inference;
+mod pipelines;
+mod processes;
+mod rag;
+mod reflection;
+mod traces;
+
+use motet_tests::program::Program;
+use std::ffi::OsStr;
+
+/// The program with these arguments.
+fn motet<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_motet-e2e")).args(args)
+}

@@ -1,0 +1,259 @@
+//! A gateway and its model services as processes of their own.
+
+use std::net::{SocketAddr, TcpListener};
+
+use motet_runtime::status;
+use motet_tests::connection::Connection;
+use motet_tests::page::get;
+use motet_tests::program::Process;
+use motet_tests::reflected::Service;
+use motet_tests::scratch::Scratch;
+use motet_tests::tensors::{floats, max_difference, raw, texts};
+use motet_tests::wait::until;
+use motet_tests::{local, repository};
+use serde_json::{Value, json};
+use tonic::{Code, Request, Status};
+
+use crate::motet;
+use crate::rag::{PASSAGES, QUESTIONS, check_results, rag};
+
+/// `--endpoint` for a model.
+pub(crate) fn endpoint(model: &str, address: SocketAddr) -> [String; 2] {
+    ["--endpoint".to_owned(), format!("{model}=grpc://{address}")]
+}
+
+/// A model service on any free port, or on one that was free a moment ago.
+pub(crate) async fn serve(models: &[&str], port: SocketAddr) -> (Process, SocketAddr) {
+    let port = port.to_string();
+    let mut args = vec!["serve", "--http", "off", "--grpc", &port];
+    args.extend(models.iter().flat_map(|model| ["--model", model]));
+    let mut process = motet(args).start();
+    let address = process.ready().await.grpc;
+    (process, address)
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind(local::ANY_PORT).expect("a free port");
+    listener.local_addr().expect("bound")
+}
+
+/// The answer to a question, with the nodes that were degraded.
+async fn ask(rag: &Service, question: &str) -> Result<(Value, String), Status> {
+    let message = rag.message("Run", &json!({"query": question, "documents": PASSAGES}));
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("motet-receipt", "1".parse().expect("ascii"));
+    let answer = rag.request("Run", request).await?;
+    let degraded = answer.metadata().get("motet-degraded");
+    let degraded = degraded
+        .map_or("", |nodes| nodes.to_str().expect("ascii"))
+        .to_owned();
+    Ok((answer.into_inner(), degraded))
+}
+
+fn scores(answer: &Value) -> Vec<f32> {
+    let results = answer["results"].as_array().expect("results");
+    results
+        .iter()
+        .map(|r| r["score"].as_f64().expect("a score") as f32)
+        .collect()
+}
+
+/// Services in two processes: the same answers as in one; one dies, and its nodes fail or are degraded; it comes back,
+/// and all is as before.
+#[tokio::test]
+async fn services_apart_answer_alike_die_and_come_back() {
+    let ((encoder, encoder_at), (_reranker, reranker_at)) = tokio::join!(
+        serve(&["chunker", "minilm"], local::ANY_PORT),
+        serve(&["reranker"], local::ANY_PORT),
+    );
+    let mut gateway = motet(["gateway"])
+        .args(endpoint("chunker", encoder_at))
+        .args(endpoint("minilm", encoder_at))
+        .args(endpoint("reranker", reranker_at))
+        .on_free_ports()
+        .start();
+    let connection = gateway.connect().await;
+    let (apart, together) = (rag(&connection).await, rag(&local::connect().await).await);
+    for (question, _) in QUESTIONS {
+        let (here, degraded) = ask(&apart, question).await.expect("an answer");
+        let (there, _) = ask(&together, question).await.expect("an answer");
+        assert_eq!(degraded, "");
+        check_results(&here, &PASSAGES, 5);
+        assert!(
+            max_difference(&scores(&here), &scores(&there)) < 1e-5,
+            "{question}"
+        );
+        let indices = |answer: &Value| -> Vec<Value> {
+            answer["results"]
+                .as_array()
+                .expect("results")
+                .iter()
+                .map(|r| r["index"].clone())
+                .collect()
+        };
+        assert_eq!(indices(&here), indices(&there), "{question}");
+    }
+    let text = || raw("minilm", &[("text", texts(&PASSAGES))]);
+    let through = connection
+        .inference()
+        .model_infer(text())
+        .await
+        .expect("an answer");
+    let direct = Connection::open(encoder_at)
+        .await
+        .inference()
+        .model_infer(text())
+        .await;
+    let (through, direct) = (
+        through.into_inner(),
+        direct.expect("an answer").into_inner(),
+    );
+    let difference = max_difference(
+        &floats(&through, "embedding"),
+        &floats(&direct, "embedding"),
+    );
+    assert!(difference < 1e-5, "{difference}");
+
+    // What every answer needs dies.
+    encoder.kill().await;
+    let error = ask(&apart, "tides").await.expect_err("nobody embeds");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    let info = status::read(&error).metadata;
+    assert_eq!(info["pipeline"], "rag");
+    // Whichever of the two was found out first.
+    let (node, model) = (&*info["node"], &*info["model"]);
+    assert!(
+        matches!((node, model), ("chunks", "chunker") | ("q" | "d", "minilm")),
+        "{info:?}"
+    );
+    for part in [node, model, &encoder_at.to_string()] {
+        assert!(error.message().contains(part), "{part} in {error}");
+    }
+    let ready = motet_proto::inference::ModelReadyRequest {
+        name: "rag".to_owned(),
+        ..Default::default()
+    };
+    let answer = connection
+        .inference()
+        .model_ready(ready)
+        .await
+        .expect("an answer");
+    assert!(!answer.into_inner().ready);
+
+    // It comes back where it was.
+    let (_encoder, _) = serve(&["chunker", "minilm"], encoder_at).await;
+    let (answer, degraded) = until("an answer again", async || {
+        ask(&apart, QUESTIONS[0].0).await.ok()
+    })
+    .await;
+    assert_eq!(
+        (&answer["results"][0]["index"], &*degraded),
+        (&json!(QUESTIONS[0].1), "")
+    );
+}
+
+/// The reranker dies: its node's substitute answers, and says so.
+#[tokio::test]
+async fn a_dead_reranker_degrades_the_answer() {
+    let ((_models, models_at), (reranker, reranker_at)) = tokio::join!(
+        serve(&["chunker", "minilm"], local::ANY_PORT),
+        serve(&["reranker"], local::ANY_PORT),
+    );
+    // The endpoints in the file this time.
+    let folder = Scratch::new();
+    let built_in = std::fs::read_to_string(repository().join("services/cli/src/builtin.yaml"));
+    let (_, pipelines) = built_in
+        .as_deref()
+        .expect("the file")
+        .split_once("\npipelines:")
+        .expect("pipelines");
+    let file = folder.file(
+        "motet.yaml",
+        format!(
+            "server: {{ grpc: \"127.0.0.1:0\", http: off }}\nmodels:\n  chunker: {{ endpoint: \"grpc://{models_at}\" }}\n  \
+             minilm: {{ endpoint: \"grpc://{models_at}\" }}\n  reranker: {{ endpoint: \"grpc://{reranker_at}\" }}\n\
+             pipelines:{pipelines}"
+        ),
+    );
+    let mut gateway = motet(["gateway", "-f"]).args([&file]).start();
+    let rag = rag(&gateway.connect().await).await;
+    let (question, passage) = QUESTIONS[0];
+    let (best, degraded) = ask(&rag, question).await.expect("an answer");
+    assert_eq!(
+        (&best["results"][0]["index"], &*degraded),
+        (&json!(passage), "")
+    );
+    reranker.kill().await;
+    let (second_best, degraded) = ask(&rag, question).await.expect("an answer all the same");
+    assert_eq!(degraded, "rank");
+    check_results(&second_best, &PASSAGES, 5);
+    assert_eq!(second_best["results"][0]["index"], passage, "by cosine");
+    assert_ne!(scores(&best), scores(&second_best));
+    let nodes = second_best["receipt"]["nodes"]
+        .as_array()
+        .expect("a receipt");
+    for node in nodes {
+        let why = node
+            .get("degraded")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        assert_eq!(why.contains("reranker"), node["node"] == "rank", "{node}");
+    }
+    let (_reranker, _) = serve(&["reranker"], reranker_at).await;
+    until("the reranker again", async || {
+        let (_, degraded) = ask(&rag, question).await.expect("an answer");
+        degraded.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// A gateway that starts first waits for its services: alive, not ready, not listening on its gRPC port's promises.
+#[tokio::test]
+async fn a_gateway_may_start_before_its_services() {
+    let (models_at, http) = (free_port(), free_port());
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, models_at));
+    let mut gateway = motet([
+        "gateway",
+        "--grpc",
+        "127.0.0.1:0",
+        "--http",
+        &http.to_string(),
+    ])
+    .args(endpoints.as_flattened())
+    .start();
+    gateway.says("waiting for").await;
+    let (status, page) = get(http, "/readyz")
+        .await
+        .expect("it answers while it waits");
+    assert_eq!(status, 503);
+    assert!(
+        page.starts_with("not ready:\n") && page.contains("server"),
+        "{page}"
+    );
+    assert_eq!(get(http, "/healthz").await.expect("it lives").0, 200);
+    let (_models, _) = serve(&["chunker", "minilm", "reranker"], models_at).await;
+    let rag = rag(&gateway.connect().await).await;
+    ask(&rag, "tides").await.expect("an answer");
+    assert_eq!(get(http, "/readyz").await.expect("it answers").0, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_wait_for_ever() {
+    let at = free_port();
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, at));
+    let ended = motet(["gateway", "--wait", "600ms"])
+        .args(endpoints.as_flattened())
+        .on_free_ports()
+        .run()
+        .await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: ") && last.contains(&at.to_string()),
+        "{}",
+        ended.stderr
+    );
+}

@@ -1,0 +1,238 @@
+//! One trace of a request across gateway, services and batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use motet_tests::collector::{Collector, Span};
+use motet_tests::connection::Connection;
+use motet_tests::program::Program;
+use serde_json::json;
+use tonic::Request;
+
+use crate::motet;
+use crate::processes::endpoint;
+use crate::rag::{PASSAGES, rag};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CLIENT: &str = "00f067aa0ba902b7";
+
+/// Sends a question within a trace of the client's.
+async fn ask(connection: &Connection) {
+    let rag = rag(connection).await;
+    let message = rag.message("Run", &json!({"query": "tides", "documents": PASSAGES}));
+    let mut request = Request::new(message);
+    let parent = format!("00-{TRACE}-{CLIENT}-01").parse().expect("ascii");
+    request.metadata_mut().insert("traceparent", parent);
+    rag.request("Run", request).await.expect("an answer");
+}
+
+fn named<'s>(spans: &'s [Span], name: &str) -> Vec<&'s Span> {
+    spans
+        .iter()
+        .filter(|s| s.trace == TRACE && s.name == name)
+        .collect()
+}
+
+fn children<'s>(spans: &'s [Span], of: &Span) -> Vec<&'s Span> {
+    spans
+        .iter()
+        .filter(|s| s.trace == TRACE && s.parent == of.id)
+        .collect()
+}
+
+fn one<'s>(spans: &[&'s Span], what: &str) -> &'s Span {
+    match spans {
+        [span] => span,
+        _ => panic!("one {what}: {spans:#?}"),
+    }
+}
+
+/// Whether the request's own span, which ends last, and all of its inferences have come in.
+fn complete(spans: &[Span]) -> bool {
+    let batches = spans
+        .iter()
+        .filter(|s| s.name == "batch" && !s.links.is_empty());
+    let linked: BTreeSet<_> = batches
+        .flat_map(|b| &b.links)
+        .filter(|(trace, _)| trace == TRACE)
+        .collect();
+    named(spans, "motet.pipeline.Rag/Run").len() == 1
+        && named(spans, "infer").len() == 4
+        && linked.len() == 3
+}
+
+/// Checks the whole tree; the services are named as given.
+fn check(spans: &[Span], gateway: &str, service: &str) {
+    let request = one(&named(spans, "motet.pipeline.Rag/Run"), "request");
+    assert_eq!((&*request.parent, &*request.service), (CLIENT, gateway));
+    assert_eq!(request.attributes["rpc.grpc.status_code"], "0");
+    let nodes: BTreeMap<&str, &Span> = children(spans, request)
+        .into_iter()
+        .map(|span| {
+            assert_eq!((&*span.name, &*span.service), ("node", gateway));
+            (&*span.attributes["node"], span)
+        })
+        .collect();
+    let names: Vec<&str> = nodes.keys().copied().collect();
+    assert_eq!(
+        names,
+        ["best", "cand", "chunks", "d", "near", "q", "rank", "shown"]
+    );
+    for (node, model) in [
+        ("chunks", "chunker"),
+        ("q", "minilm"),
+        ("d", "minilm"),
+        ("rank", "reranker"),
+    ] {
+        let node = nodes[node];
+        assert_eq!(node.attributes["model"], model);
+        // The same whether the service is in this process or in another.
+        let call = one(&children(spans, node), "call of a node");
+        assert_eq!(
+            (&*call.name, &*call.service),
+            ("inference.GRPCInferenceService/ModelInfer", service)
+        );
+        let inner = one(&children(spans, call), "inference of a call");
+        assert_eq!((&*inner.name, &*inner.service), ("infer", service));
+        assert!(
+            node.time.0 <= inner.time.0 && inner.time.1 <= node.time.1,
+            "{node:?} {inner:?}"
+        );
+        let parts = children(spans, inner);
+        let part = |name: &str| {
+            let found: Vec<&Span> = parts.iter().copied().filter(|s| s.name == name).collect();
+            one(&found, name)
+        };
+        if model == "chunker" {
+            assert!(!part("preprocess").id.is_empty());
+            continue;
+        }
+        assert!(part("tokenize").time.0 <= part("queue").time.0);
+        let (queue, compute) = (part("queue"), part("compute"));
+        assert!(queue.time.0 <= compute.time.0 && queue.time.1 <= compute.time.1);
+        // The batch carries other calls too: it has a trace of its own, and links lead both ways.
+        let batches: Vec<&Span> = spans
+            .iter()
+            .filter(|s| {
+                s.name == "batch" && compute.links.contains(&(s.trace.clone(), s.id.clone()))
+            })
+            .collect();
+        let batch = one(&batches, "batch of a call");
+        assert_ne!(batch.trace, TRACE);
+        assert!(batch.parent.is_empty() && batch.attributes["model"] == model);
+        assert!(
+            batch
+                .links
+                .iter()
+                .any(|(trace, id)| trace == TRACE && *id == inner.id),
+            "{batch:?}"
+        );
+        let forward: Vec<&Span> = spans
+            .iter()
+            .filter(|s| s.trace == batch.trace && s.name == "forward")
+            .collect();
+        let forward = one(&forward, "forward pass");
+        assert_eq!(forward.parent, batch.id);
+        assert_eq!(forward.attributes["rows"], batch.attributes["rows"]);
+        assert!(
+            forward.attributes["tokens"]
+                .parse::<u32>()
+                .expect("a number")
+                > 0
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_process_makes_one_trace() {
+    let collector = Collector::start().await;
+    let mut up = collector.attach(motet(["up"])).on_free_ports().start();
+    ask(&up.connect().await).await;
+    check(
+        &collector.until("the trace", complete).await,
+        "motet",
+        "motet",
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_and_its_services_make_one_trace() {
+    let collector = Collector::start().await;
+    let traced = |args: &[&str]| -> Program { collector.attach(motet(args)) };
+    let mut models = traced(&["serve"]).on_free_ports().start();
+    let models_at = models.ready().await.grpc;
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, models_at));
+    let mut gateway = traced(&["gateway"])
+        .args(endpoints.as_flattened())
+        .on_free_ports()
+        .start();
+    ask(&gateway.connect().await).await;
+    check(
+        &collector.until("the trace", complete).await,
+        "motet-gateway",
+        "motet-models",
+    );
+}
+
+/// The last spans are sent before the process ends, and only those that the client wanted recorded.
+#[tokio::test]
+async fn what_the_client_does_not_record_is_not_exported_and_the_rest_is_before_the_end() {
+    let collector = Collector::start().await;
+    // It would wait an hour by itself.
+    let program = collector
+        .attach(motet(["up"]))
+        .env("OTEL_BSP_SCHEDULE_DELAY", "3600000");
+    let mut up = program.on_free_ports().start();
+    let connection = up.connect().await;
+    let rag = rag(&connection).await;
+    for flags in ["00", "01"] {
+        let message = rag.message("Run", &json!({"query": "tides"}));
+        let mut request = Request::new(message);
+        let parent = format!("00-{flags}{}-{CLIENT}-{flags}", &TRACE[2..]);
+        request
+            .metadata_mut()
+            .insert("traceparent", parent.parse().expect("ascii"));
+        rag.request("Run", request).await.expect("an answer");
+    }
+    drop((rag, connection));
+    up.signal("TERM");
+    assert_eq!(up.end().await.code, Some(0));
+    let spans = collector
+        .until("the last spans", |spans| !spans.is_empty())
+        .await;
+    let requests: Vec<&Span> = spans.iter().filter(|s| s.name.ends_with("/Run")).collect();
+    assert_eq!(
+        one(&requests, "recorded request").trace,
+        format!("01{}", &TRACE[2..])
+    );
+}
+
+/// Without the variables nothing listens for traces, and nothing tries to reach anybody.
+#[tokio::test]
+async fn nothing_is_exported_unasked() {
+    // Where OpenTelemetry would send by itself. Whoever has the port already is not this test's to judge.
+    let Ok(default) = tokio::net::TcpListener::bind("127.0.0.1:4317").await else {
+        return;
+    };
+    let mut up = motet(["up"])
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .on_free_ports()
+        .start();
+    ask(&up.connect().await).await;
+    up.signal("TERM");
+    let ended = up.end().await;
+    assert_eq!(
+        (ended.code, ended.stderr.contains("export")),
+        (Some(0), false),
+        "{}",
+        ended.stderr
+    );
+    let caller = futures_now(default.accept()).await;
+    assert!(caller.is_none(), "{caller:?}");
+}
+
+/// What a future gives at once, if anything.
+async fn futures_now<F: Future>(future: F) -> Option<F::Output> {
+    tokio::time::timeout(std::time::Duration::ZERO, future)
+        .await
+        .ok()
+}
