@@ -101,6 +101,22 @@ instruments! {
         "Tokens in each batch that a model computed.";
     BATCH_DURATION: Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds", "s", ["model"],
         "Time a model computed on each batch.";
+    BATCH_STARTS: Kind::Counter, "motet.batch.starts", "motet_batch_starts_total", "{batch}", ["model", "cause"],
+        "Batches that a model computed, by why they started when they did: ready (waiting would not have paid), size (full), window (the wait was over), deadline (waiting longer would have made a row late), drain (shutting down) or retry (part of a batch that failed).";
+    BATCH_DELIBERATE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.batch.deliberate_wait", "motet_batch_deliberate_wait_seconds", "s", ["model"],
+        "Time a free executor waited for company before each batch; 0 where it did not wait.";
+    BATCH_BISECTIONS: Kind::Counter, "motet.batch.bisections", "motet_batch_bisections_total", "{batch}", ["model"],
+        "Batches that failed and were halved to find the row at fault.";
+    BATCH_MEMORY_SPLITS: Kind::Counter, "motet.batch.memory_splits", "motet_batch_memory_splits_total", "{batch}", ["model"],
+        "Batches that ran out of memory and were halved.";
+    BATCH_ROWS_FAILED: Kind::Counter, "motet.batch.rows_failed", "motet_batch_rows_failed_total", "{row}", ["model"],
+        "Rows that failed because their batch did.";
+    WINDOW_CHOSEN: Kind::Histogram(Buckets::Seconds), "motet.window.chosen", "motet_window_chosen_seconds", "s", ["model"],
+        "Longest that a wait for company was meant to last when it began, for each batch that was waited for.";
+    WINDOW_ROWS_EXPECTED: Kind::Counter, "motet.window.rows_expected", "motet_window_rows_expected_total", "{row}", ["model"],
+        "Rows that were expected to come while an executor waited for company.";
+    WINDOW_ROWS_ARRIVED: Kind::Counter, "motet.window.rows_arrived", "motet_window_rows_arrived_total", "{row}", ["model"],
+        "Rows that came while an executor waited for company.";
     QUEUE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.queue.wait", "motet_queue_wait_seconds", "s", ["model"],
         "Time a row waited in a model's queue before its batch began.";
     QUEUE_DEPTH: Kind::Gauge, "motet.queue.depth", "motet_queue_depth", "{row}", ["model"],
@@ -111,6 +127,18 @@ instruments! {
         "Rows whose deadline passed while they waited.";
     QUEUE_CANCELLED: Kind::Counter, "motet.queue.cancelled", "motet_queue_cancelled_total", "{row}", ["model"],
         "Rows whose caller went away while they waited.";
+    ARRIVAL_RATE: Kind::Gauge, "motet.arrival.rate", "motet_arrival_rate_per_second", "{row}/s", ["model"],
+        "Interactive rows that arrive at a model's queue in a second, lately.";
+    COST_BATCH: Kind::Gauge, "motet.cost.batch", "motet_cost_batch_seconds", "s", ["model"],
+        "Learnt time of a batch whatever its size.";
+    COST_TOKEN: Kind::Gauge, "motet.cost.token", "motet_cost_token_seconds", "s", ["model"],
+        "Learnt time that each token adds to a batch.";
+    COST_ERROR: Kind::Gauge, "motet.cost.error", "motet_cost_error_ratio", "1", ["model"],
+        "Usual relative error of a predicted batch time.";
+    EXECUTORS: Kind::Gauge, "motet.executor.alive", "motet_executor_alive", "{executor}", ["model"],
+        "Executors alive; without one a model answers nothing.";
+    EXECUTOR_CRASHES: Kind::Counter, "motet.executor.crashes", "motet_executor_crashes_total", "{crash}", ["model"],
+        "Runs of a model that crashed; its executor is rebuilt after each.";
     SERVER_IN_FLIGHT: Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight", "{request}", [],
         "Calls in flight on the gRPC port; health and reflection do not count.";
     SERVER_REFUSED: Kind::Counter, "motet.server.refused", "motet_server_refused_total", "{request}", ["reason"],

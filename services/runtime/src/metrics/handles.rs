@@ -10,6 +10,7 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 use opentelemetry::{KeyValue, Value};
 use tonic::Code;
 
+use super::watched::{BatcherState, Watch, Watched};
 use crate::status::code_name;
 
 /// Number of gRPC codes; they are 0 to 16.
@@ -66,6 +67,15 @@ pub(super) struct BatchInstruments {
     pub(super) rows: Histogram<u64>,
     pub(super) tokens: Histogram<u64>,
     pub(super) duration: Histogram<f64>,
+    pub(super) starts: Counter<u64>,
+    pub(super) deliberate_wait: Histogram<f64>,
+    pub(super) bisections: Counter<u64>,
+    pub(super) memory_splits: Counter<u64>,
+    pub(super) rows_failed: Counter<u64>,
+    pub(super) window: Histogram<f64>,
+    pub(super) rows_expected: Counter<f64>,
+    pub(super) rows_arrived: Counter<u64>,
+    pub(super) crashes: Counter<u64>,
     pub(super) wait: Histogram<f64>,
     pub(super) depth: Gauge<u64>,
     pub(super) refused: Counter<u64>,
@@ -78,6 +88,7 @@ pub(super) struct BatchInstruments {
 pub struct ModelMetrics {
     pub(super) calls: CallMetrics,
     pub(super) batches: BatchInstruments,
+    pub(super) watched: Watched,
     pub(super) labels: Arc<[KeyValue]>,
 }
 
@@ -99,6 +110,49 @@ impl ModelMetrics {
     /// A row waited this long for its batch.
     pub fn queue_wait(&self, wait: Duration) {
         self.batches.wait.record(wait.as_secs_f64(), &self.labels);
+    }
+
+    /// A batch started for this cause, a constant such as `window`, after an executor had waited so long for company.
+    pub fn batch_started(&self, cause: &'static str, deliberate_wait: Duration) {
+        let labels = [self.labels[0].clone(), KeyValue::new("cause", cause)];
+        self.batches.starts.add(1, &labels);
+        let wait = deliberate_wait.as_secs_f64();
+        self.batches.deliberate_wait.record(wait, &self.labels);
+    }
+
+    /// A wait for company is over: how long it was meant to last, and the rows expected and come meanwhile.
+    pub fn window(&self, chosen: Duration, rows_expected: f64, rows_arrived: usize) {
+        let batches = &self.batches;
+        batches.window.record(chosen.as_secs_f64(), &self.labels);
+        batches.rows_expected.add(rows_expected, &self.labels);
+        batches.rows_arrived.add(rows_arrived as u64, &self.labels);
+    }
+
+    /// A batch failed and was halved to find the row at fault.
+    pub fn bisected(&self) {
+        self.batches.bisections.add(1, &self.labels);
+    }
+
+    /// A batch ran out of memory and was halved.
+    pub fn memory_split(&self) {
+        self.batches.memory_splits.add(1, &self.labels);
+    }
+
+    /// Rows failed because their batch did.
+    pub fn rows_failed(&self, rows: usize) {
+        self.batches.rows_failed.add(rows as u64, &self.labels);
+    }
+
+    /// An executor crashed.
+    pub fn executor_crashed(&self) {
+        self.batches.crashes.add(1, &self.labels);
+    }
+
+    /// Asks `read` for the model's gauges whenever metrics are read, for as long as the answer is kept. `read` must not
+    /// block, nor read metrics.
+    #[must_use = "the gauges are there for as long as this is"]
+    pub fn watch(&self, read: impl Fn() -> BatcherState + Send + Sync + 'static) -> Watch {
+        self.watched.add(self.labels.clone(), read)
     }
 
     /// This many rows wait now.

@@ -6,6 +6,7 @@ pub mod catalogue;
 mod handles;
 mod page;
 mod process;
+mod watched;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use catalogue::{Instrument, Kind};
 use handles::{BatchInstruments, CallInstruments};
 pub use handles::{CallMetrics, ModelMetrics, ServerMetrics};
 pub use page::page;
+use watched::Watched;
+pub use watched::{BatcherState, Watch};
 
 use crate::telemetry::{self, TelemetryError};
 
@@ -47,6 +50,7 @@ struct Inner {
     nodes: CallInstruments,
     models: CallInstruments,
     batches: BatchInstruments,
+    watched: Watched,
     server: ServerMetrics,
 }
 
@@ -95,12 +99,22 @@ impl Metrics {
                 rows: counts(&meter, c::BATCH_ROWS),
                 tokens: counts(&meter, c::BATCH_TOKENS),
                 duration: seconds(&meter, c::BATCH_DURATION),
+                starts: counter(&meter, c::BATCH_STARTS),
+                deliberate_wait: seconds(&meter, c::BATCH_DELIBERATE_WAIT),
+                bisections: counter(&meter, c::BATCH_BISECTIONS),
+                memory_splits: counter(&meter, c::BATCH_MEMORY_SPLITS),
+                rows_failed: counter(&meter, c::BATCH_ROWS_FAILED),
+                window: seconds(&meter, c::WINDOW_CHOSEN),
+                rows_expected: real_counter(&meter, c::WINDOW_ROWS_EXPECTED),
+                rows_arrived: counter(&meter, c::WINDOW_ROWS_ARRIVED),
+                crashes: counter(&meter, c::EXECUTOR_CRASHES),
                 wait: seconds(&meter, c::QUEUE_WAIT),
                 depth: gauge(&meter, c::QUEUE_DEPTH),
                 refused: counter(&meter, c::QUEUE_REFUSED),
                 expired: counter(&meter, c::QUEUE_EXPIRED),
                 cancelled: counter(&meter, c::QUEUE_CANCELLED),
             },
+            watched: Watched::new(&meter),
             server: ServerMetrics {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 refused: counter(&meter, c::SERVER_REFUSED),
@@ -137,6 +151,7 @@ impl Metrics {
         ModelMetrics {
             calls: CallMetrics::new(&self.0.models, &[("model", model)]),
             batches: self.0.batches.clone(),
+            watched: self.0.watched.clone(),
             labels: [KeyValue::new("model", Value::from(Arc::<str>::from(model)))].into(),
         }
     }
@@ -165,6 +180,15 @@ impl Metrics {
 fn counter(meter: &Meter, instrument: Instrument) -> Counter<u64> {
     meter
         .u64_counter(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .build()
+}
+
+/// A counter of what need not be whole.
+fn real_counter(meter: &Meter, instrument: Instrument) -> Counter<f64> {
+    meter
+        .f64_counter(instrument.name)
         .with_unit(instrument.unit)
         .with_description(instrument.description)
         .build()

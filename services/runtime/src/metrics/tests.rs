@@ -1,4 +1,6 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tonic::Code;
@@ -6,7 +8,8 @@ use tonic::Code;
 use super::catalogue::{Buckets, CATALOGUE, Kind};
 use super::*;
 
-fn all_used() -> Metrics {
+/// Metrics with a value in every instrument, and what keeps the watched ones there.
+fn all_used() -> (Metrics, Watch) {
     let metrics = Metrics::new("test").expect("no environment is needed");
     let ms = Duration::from_millis;
     metrics.pipeline("rag", "typed").record(Code::Ok, ms(3));
@@ -18,7 +21,21 @@ fn all_used() -> Metrics {
     model.request(Code::InvalidArgument, ms(5));
     model.batch(7, 300, ms(12));
     model.queue_wait(Duration::from_micros(150));
+    model.batch_started("window", ms(2));
+    model.batch_started("ready", Duration::ZERO);
+    model.window(ms(4), 2.5, 3);
     model.queue_depth(4);
+    model.bisected();
+    model.memory_split();
+    model.rows_failed(6);
+    model.executor_crashed();
+    let watch = model.watch(|| BatcherState {
+        executors: 2,
+        rows_per_second: 12.5,
+        cost_batch_seconds: 0.003,
+        cost_token_seconds: 0.000_16,
+        cost_error: 0.05,
+    });
     model.refused("queue_full", 2);
     model.expired(3);
     model.cancelled(5);
@@ -26,12 +43,13 @@ fn all_used() -> Metrics {
     metrics.server().entered();
     metrics.server().left();
     metrics.server().refused("concurrency");
-    metrics
+    (metrics, watch)
 }
 
 #[test]
 fn the_text_holds_what_was_recorded() {
-    let text = all_used().render().expect("valid text");
+    let (metrics, _watch) = all_used();
+    let text = metrics.render().expect("valid text");
     for line in [
         r#"motet_pipeline_requests_total{code="OK",pipeline="rag",surface="typed"} 1"#,
         r#"motet_pipeline_requests_total{code="DEADLINE_EXCEEDED",pipeline="rag",surface="typed"} 1"#,
@@ -44,7 +62,23 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_batch_rows_bucket{model="minilm",le="8"} 1"#,
         r#"motet_batch_tokens_sum{model="minilm"} 300"#,
         r#"motet_queue_wait_seconds_bucket{model="minilm",le="0.0001"} 0"#,
+        r#"motet_batch_starts_total{cause="window",model="minilm"} 1"#,
+        r#"motet_batch_starts_total{cause="ready",model="minilm"} 1"#,
+        r#"motet_batch_deliberate_wait_seconds_bucket{model="minilm",le="0.0001"} 1"#,
+        r#"motet_batch_deliberate_wait_seconds_count{model="minilm"} 2"#,
+        r#"motet_batch_bisections_total{model="minilm"} 1"#,
+        r#"motet_batch_memory_splits_total{model="minilm"} 1"#,
+        r#"motet_batch_rows_failed_total{model="minilm"} 6"#,
+        r#"motet_window_chosen_seconds_sum{model="minilm"} 0.004"#,
+        r#"motet_window_rows_expected_total{model="minilm"} 2.5"#,
+        r#"motet_window_rows_arrived_total{model="minilm"} 3"#,
         r#"motet_queue_depth{model="minilm"} 4"#,
+        r#"motet_arrival_rate_per_second{model="minilm"} 12.5"#,
+        r#"motet_cost_batch_seconds{model="minilm"} 0.003"#,
+        r#"motet_cost_token_seconds{model="minilm"} 0.00016"#,
+        r#"motet_cost_error_ratio{model="minilm"} 0.05"#,
+        r#"motet_executor_alive{model="minilm"} 2"#,
+        r#"motet_executor_crashes_total{model="minilm"} 1"#,
         r#"motet_queue_refused_total{model="minilm",reason="queue_full"} 2"#,
         r#"motet_queue_expired_total{model="minilm"} 3"#,
         r#"motet_queue_cancelled_total{model="minilm"} 5"#,
@@ -62,7 +96,8 @@ fn the_text_holds_what_was_recorded() {
 
 #[test]
 fn every_declared_name_label_and_description_is_the_exported_one() {
-    let families = all_used().0.registry.gather();
+    let (metrics, _watch) = all_used();
+    let families = metrics.0.registry.gather();
     let exported: BTreeSet<_> = families.iter().map(|f| f.name().to_owned()).collect();
     let declared: BTreeSet<_> = CATALOGUE.iter().map(|i| i.prometheus.to_owned()).collect();
     assert_eq!(exported, declared);
@@ -91,6 +126,31 @@ fn every_declared_name_label_and_description_is_the_exported_one() {
     for buckets in [Buckets::Seconds, Buckets::Rows, Buckets::Tokens] {
         assert!(buckets.bounds().is_sorted());
     }
+}
+
+#[test]
+fn what_is_watched_is_current_and_goes_with_its_watch() {
+    let metrics = Metrics::new("test").expect("no environment is needed");
+    let alive = Arc::new(AtomicUsize::new(1));
+    let read = alive.clone();
+    let state = move || BatcherState {
+        executors: read.load(Ordering::Relaxed),
+        ..BatcherState::default()
+    };
+    let watches = [
+        metrics.model("a").watch(state),
+        metrics.model("b").watch(BatcherState::default),
+    ];
+    let has = |line: &str| metrics.render().expect("valid text").contains(line);
+    assert!(has("motet_executor_alive{model=\"a\"} 1\n"));
+    assert!(has("motet_executor_alive{model=\"b\"} 0\n"));
+    alive.store(5, Ordering::Relaxed);
+    assert!(has("motet_executor_alive{model=\"a\"} 5\n"));
+    let [a, _b] = watches;
+    drop(a);
+    assert!(!has("model=\"a\""));
+    assert!(has("model=\"b\""));
+    assert_eq!(Arc::strong_count(&alive), 1, "the reader is dropped too");
 }
 
 #[test]
