@@ -58,8 +58,9 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
     };
     let typed = [("pipeline", "rag"), ("surface", "typed")];
     let with = |labels: &[(&'static str, &'static str)], code| [labels, &[("code", code)]].concat();
+    type Labels = Vec<(&'static str, &'static str)>;
     #[rustfmt::skip]
-    let cases: Vec<(&str, Vec<(&str, &str)>, f64)> = vec![
+    let cases: Vec<(&str, Labels, f64)> = vec![
         ("motet_pipeline_requests_total", with(&typed, "OK"), 3.0),
         ("motet_pipeline_requests_total", with(&typed, "INVALID_ARGUMENT"), 1.0),
         ("motet_pipeline_errors_total", with(&typed, "INVALID_ARGUMENT"), 1.0),
