@@ -33,6 +33,18 @@ pub mod cost {
     pub const BATCH_ROWS: &str = "motet.batch_rows";
     /// Tokens of the largest batch that the call's rows rode in (`int64`).
     pub const BATCH_TOKENS: &str = "motet.batch_tokens";
+    /// Longest time that a free executor waited for company, on purpose, before a batch that the call's rows rode in, in
+    /// microseconds (`int64`); 0 where none waited. There where a batcher ran.
+    pub const WINDOW_US: &str = "motet.window_us";
+    /// Why the batch that finished the call started when it did (`string`). There where a batcher ran.
+    ///
+    /// * `ready`: an executor was free, and waiting would not have paid;
+    /// * `size`: the batch was full;
+    /// * `window`: the wait for company was over;
+    /// * `deadline`: waiting longer would have made a row late;
+    /// * `drain`: the model was shutting down;
+    /// * `retry`: it was a part of a batch that failed.
+    pub const WINDOW_CAUSE: &str = "motet.window_cause";
 }
 
 /// How a message carries the elements of its tensors.

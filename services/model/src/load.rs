@@ -11,7 +11,7 @@ use tracing::Span;
 use crate::blueprint::{Blueprint, EncodePlan, Plan};
 use crate::executor::EncoderExecutor;
 use crate::model::Model;
-use crate::observer::ModelObserver;
+use crate::observer::{ModelObserver, watch};
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Preprocess, Task};
 use crate::warm_up::{WarmUps, warm_up};
@@ -169,6 +169,7 @@ impl Loader {
             }
         };
         let factories: Vec<_> = (0..plan.executors).map(|_| factory()).collect();
+        let watched = metrics.clone();
         let observer = ModelObserver::new(name, metrics, self.health.clone(), plan.executors);
         let batcher = Batcher::spawn(name, plan.options, Arc::new(observer), factories)
             .await
@@ -179,6 +180,7 @@ impl Loader {
         batcher.calibrate(known.get().map_or(&[], Vec::as_slice));
         Ok(Encode {
             encoding,
+            _watch: watch(&watched, &batcher),
             batcher,
             pool: self.pool.clone(),
         })

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use motet_batcher::{Event, Observer};
+use motet_batcher::{Batcher, Event, Observer};
+use motet_models::RowEmbedding;
 use motet_runtime::health::Health;
-use motet_runtime::metrics::ModelMetrics;
+use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
+
+use crate::executor::EncodeRow;
 
 /// Tells the metrics and the health of one model what its batcher does.
 #[derive(Debug)]
@@ -44,17 +47,42 @@ impl Observer for ModelObserver {
         match event {
             Event::BatchRan(batch) => {
                 let tokens = usize::try_from(batch.tokens).unwrap_or(usize::MAX);
-                self.metrics.batch(batch.rows, tokens, batch.compute_time);
+                let metrics = &self.metrics;
+                metrics.batch(batch.rows, tokens, batch.compute_time);
+                metrics.batch_started(batch.cause.as_str(), batch.deliberate_wait);
+                if let Some(window) = &batch.window {
+                    let (expected, arrived) = (window.expected_rows, window.actual_rows);
+                    metrics.window(window.chosen, expected, arrived);
+                }
                 let waits = batch.queue_times.iter();
-                waits.for_each(|wait| self.metrics.queue_wait(*wait));
-                self.metrics.queue_depth(batch.queue_depth);
+                waits.for_each(|wait| metrics.queue_wait(*wait));
+                metrics.queue_depth(batch.queue_depth);
             }
             Event::Refused { reason, rows } => self.metrics.refused(reason.reason(), *rows),
             Event::Expired { rows } => self.metrics.expired(*rows),
             Event::Cancelled { rows } => self.metrics.cancelled(*rows),
+            Event::Bisected { .. } => self.metrics.bisected(),
+            Event::MemorySplit { .. } => self.metrics.memory_split(),
+            Event::RowsFailed { rows } => self.metrics.rows_failed(*rows),
+            Event::ExecutorCrashed { .. } => self.metrics.executor_crashed(),
             Event::ExecutorDied { .. } => self.executor_died(),
-            // What goes wrong in a batch is logged by the batcher and answered to its callers.
+            // The batcher may learn to tell more than there are metrics for.
             _ => {}
         }
     }
+}
+
+/// Puts what a batcher knows of itself into the metrics.
+pub(crate) fn watch(metrics: &ModelMetrics, batcher: &Batcher<EncodeRow, RowEmbedding>) -> Watch {
+    let batcher = batcher.clone();
+    metrics.watch(move || {
+        let stats = batcher.stats();
+        BatcherState {
+            executors: stats.executors,
+            rows_per_second: stats.rows_per_second,
+            cost_batch_seconds: stats.cost_a_seconds,
+            cost_token_seconds: stats.cost_b_seconds,
+            cost_error: stats.cost_error,
+        }
+    })
 }

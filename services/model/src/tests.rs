@@ -1,12 +1,14 @@
 //! A model whose executor does what a test tells it to, when it tells it to.
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use motet_batcher::{BatchError, Batcher, BuildError, Executor, Options, Policy, RowError};
 use motet_models::{ModelFiles, RowEmbedding, RowOutput, Tokenizer};
 use motet_proto::Tensor;
+use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{parameter, put_inputs};
+use motet_proto::oip::{cost, parameter, put_inputs};
 use motet_proto::signature::{Port, Signature};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
@@ -17,7 +19,7 @@ use tonic::{Code, Status};
 use crate::Model;
 use crate::blueprint::Head;
 use crate::executor::EncodeRow;
-use crate::observer::ModelObserver;
+use crate::observer::{ModelObserver, watch};
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Task};
 
@@ -79,7 +81,9 @@ impl Bench {
         };
         let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
+        let batcher = batcher.unwrap();
         let encode = Encode {
+            _watch: watch(&metrics.model("m"), &batcher),
             encoding: Encoding {
                 head: Head::Embed,
                 tokenizer,
@@ -88,7 +92,7 @@ impl Bench {
                 size: 1,
                 limits: Limits::default(),
             },
-            batcher: batcher.unwrap(),
+            batcher,
             pool: Pool::new().unwrap(),
         };
         let signature = Signature {
@@ -116,7 +120,19 @@ impl Bench {
 
     /// Starts a call.
     fn call(&self, texts: &[&str]) -> JoinHandle<Result<ModelInferResponse, Status>> {
-        let (model, request) = (self.model.clone(), request(texts));
+        self.call_with(texts, [])
+    }
+
+    /// Starts a call with parameters.
+    fn call_with<const N: usize>(
+        &self,
+        texts: &[&str],
+        parameters: [(&str, i64); N],
+    ) -> JoinHandle<Result<ModelInferResponse, Status>> {
+        let (model, mut request) = (self.model.clone(), request(texts));
+        request.parameters = parameters
+            .map(|(name, value)| (name.to_owned(), parameter(value)))
+            .into();
         tokio::spawn(async move { model.infer(request, None).await })
     }
 
@@ -206,6 +222,109 @@ async fn a_deadline_frees_the_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn interactive_calls_go_before_bulk_ones() {
+    // Of two calls in the queue, which one of these priorities goes first?
+    for (priorities, bulk_share, first) in [
+        ([0, 0], 0.0, 0),
+        ([0, 1], 0.0, 0),
+        ([1, 0], 0.0, 0),
+        ([2, 0], 0.0, 1),
+        ([2, 1], 0.0, 1),
+        ([i64::MAX, 1], 0.0, 1),
+        ([0, 2], 0.0, 0),
+        ([2, 3], 0.0, 0),
+    ] {
+        let options = Options {
+            max_batch_size: 1,
+            bulk_share,
+            ..greedy()
+        };
+        let bench = Bench::new(options, 1).await;
+        let running = bench.call(&["one"]);
+        bench.expect_batch(1);
+        let mut queued = Vec::new();
+        for priority in priorities {
+            queued.push(bench.call_with(&["two"], [("priority", priority)]));
+            bench.expect_queued(queued.len()).await;
+        }
+        bench.let_run();
+        bench.expect_batch(1);
+        bench.let_run();
+        // The third batch has begun, so that only the second can have been answered.
+        bench.expect_batch(1);
+        let early = queued.remove(first);
+        assert_eq!(rows(early.await), 1, "{priorities:?}");
+        let late = queued.remove(0);
+        assert!(!late.is_finished(), "{priorities:?}");
+        bench.let_run();
+        assert_eq!((rows(running.await), rows(late.await)), (1, 1));
+    }
+}
+
+/// A parameter of an answer, as text.
+fn said(answer: &ModelInferResponse, name: &str) -> String {
+    match answer.parameters.get(name).map(|p| &p.parameter_choice) {
+        Some(Some(ParameterChoice::StringParam(text))) => text.clone(),
+        Some(Some(ParameterChoice::Int64Param(number))) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_why_its_batch_began_and_the_metrics_count_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let waits = |window| Options {
+        max_batch_size: 2,
+        max_queue_delay: HOUR,
+        policy: Policy::Fixed(window),
+        ..Options::default()
+    };
+    for (options, calls, cause) in [
+        (greedy(), 1, "ready"),
+        (waits(HOUR), 2, "size"),
+        (waits(Duration::from_millis(50)), 1, "window"),
+    ] {
+        let bench = Bench::new(options, 1).await;
+        for _ in 0..calls {
+            bench.let_run();
+        }
+        let calls: Vec<_> = (0..calls).map(|_| bench.call(&["one"])).collect();
+        let mut waits = Vec::new();
+        for call in calls {
+            let answer = call.await.unwrap().unwrap();
+            let wait: i64 = said(&answer, cost::WINDOW_US).parse().unwrap();
+            waits.push((said(&answer, cost::WINDOW_CAUSE), wait));
+        }
+        // An executor that comes late, when the window is over, does not wait.
+        let late = cause == "window" && waits[0].1 == 0;
+        let cause = if late { "ready" } else { cause };
+        let page = bench.metrics.render().unwrap();
+        let has = |line: &str| assert!(page.contains(line), "{line}\n{page}");
+        for (said, wait) in waits {
+            assert_eq!(said, cause);
+            assert!(wait >= 0 && (cause != "ready" || wait == 0), "{wait}");
+            if wait > 0 {
+                has("motet_window_chosen_seconds_count{model=\"m\"} 1\n");
+            }
+        }
+        has(&format!(
+            "motet_batch_starts_total{{cause=\"{cause}\",model=\"m\"}} 1\n"
+        ));
+        has("motet_batch_deliberate_wait_seconds_count{model=\"m\"} 1\n");
+        has("motet_executor_alive{model=\"m\"} 1\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_rows_rode_in_no_batch() {
+    let bench = Bench::new(greedy(), 1).await;
+    let answer = bench.call(&[]).await.unwrap().unwrap();
+    assert_eq!(said(&answer, cost::BATCH_ROWS), "0");
+    assert!(!answer.parameters.contains_key(cost::WINDOW_CAUSE));
+    assert!(!answer.parameters.contains_key(cost::WINDOW_US));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_when_to_come_back() {
     let options = Options {
         max_batch_size: 1,
@@ -269,6 +388,9 @@ async fn a_crash_fails_its_batch_and_the_model_goes_on_or_says_that_it_cannot() 
     while bench.health.is_serving("m") == Some(true) {
         tokio::task::yield_now().await;
     }
+    let page = bench.metrics.render().unwrap();
+    assert!(page.contains("motet_executor_alive{model=\"m\"} 0\n"));
+    assert!(page.contains("motet_executor_crashes_total{model=\"m\"} 2\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

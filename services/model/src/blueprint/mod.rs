@@ -1,5 +1,6 @@
 //! From a model of the configuration to everything that loading it takes, and every mistake in it: no weights are read.
 
+mod batching;
 mod problem;
 mod signature;
 
@@ -7,14 +8,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use motet_batcher::{Options, Policy};
+use motet_batcher::Options;
 use motet_models::{
     ChunkerOptions, DeviceSpec, ModelFiles, Pooling, Precision, RowOutput, Source, Tokenizer,
 };
 use motet_proto::signature::Signature;
-use motet_runtime::config::{
-    self, BatchPolicy, BatcherSpec, Diagnostics, ModelSpec, Sources, Spanned, Task, TokenizerSpec,
-};
+use motet_runtime::config::{self, Diagnostics, ModelSpec, Sources, Spanned, Task, TokenizerSpec};
 
 pub use problem::Problem;
 pub(crate) use signature::names;
@@ -259,7 +258,7 @@ impl<'a> Resolver<'a> {
             precision,
             output,
             max_tokens,
-            options: options(&spec.batcher, max_tokens),
+            options: batching::options(&spec.batcher, max_tokens),
             executors: spec.batcher.executors,
         };
         Ok((signature, Plan::Encode(Box::new(plan))))
@@ -319,25 +318,5 @@ fn problem(spec: &ModelSpec, key: &'static str, span: config::Span, message: Str
         key,
         span,
         message,
-    }
-}
-
-/// The batcher's options; `max_tokens` is the longest row.
-fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
-    Options {
-        max_batch_size: spec.max_batch_size,
-        max_batch_tokens: spec.max_batch_tokens as u64,
-        max_row_tokens: u32::try_from(max_tokens).ok(),
-        max_latency: spec.max_latency,
-        max_queue_delay: spec.max_queue_delay,
-        max_queue_size: spec.max_queue_size,
-        bulk_share: spec.bulk_share,
-        policy: match (spec.policy, spec.fixed_window) {
-            (BatchPolicy::Adaptive, _) => Policy::Adaptive,
-            (BatchPolicy::Fixed, Some(window)) => Policy::Fixed(window),
-            // A fixed policy without its window has been refused by the configuration's reader.
-            (BatchPolicy::Greedy | BatchPolicy::Fixed, _) => Policy::Greedy,
-        },
-        ..Options::default()
     }
 }

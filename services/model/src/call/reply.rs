@@ -1,8 +1,10 @@
 //! The answer to a request.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use motet_proto::Tensor;
+use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{Form, cost, parameter, put_outputs};
 use motet_proto::signature::Signature;
@@ -73,14 +75,26 @@ impl Reply {
 
 /// Says in an answer's parameters what it cost.
 pub(crate) fn put_cost(parameters: &mut HashMap<String, InferParameter>, spent: &Cost) {
-    let mut put = |name: &str, value: u128| {
-        let value = i64::try_from(value).unwrap_or(i64::MAX);
+    let mut put = |name: &str, value: ParameterChoice| {
         parameters.insert(name.to_owned(), parameter(value));
     };
-    put(cost::QUEUE_US, spent.queue.as_micros());
-    put(cost::COMPUTE_US, spent.infer.as_micros());
-    if let Some((rows, tokens)) = spent.batch {
-        put(cost::BATCH_ROWS, rows as u128);
-        put(cost::BATCH_TOKENS, tokens.into());
+    put(cost::QUEUE_US, micros(spent.queue));
+    put(cost::COMPUTE_US, micros(spent.infer));
+    let Some(ride) = &spent.ride else { return };
+    put(cost::BATCH_ROWS, whole(ride.batch_rows_max as u128));
+    put(cost::BATCH_TOKENS, whole(ride.batch_tokens_max.into()));
+    // A call without rows rode in no batch.
+    if let Some(cause) = ride.cause {
+        put(cost::WINDOW_US, micros(ride.deliberate_wait));
+        let cause = cause.as_str().to_owned();
+        put(cost::WINDOW_CAUSE, ParameterChoice::StringParam(cause));
     }
+}
+
+fn micros(time: Duration) -> ParameterChoice {
+    whole(time.as_micros())
+}
+
+fn whole(value: u128) -> ParameterChoice {
+    ParameterChoice::Int64Param(i64::try_from(value).unwrap_or(i64::MAX))
 }

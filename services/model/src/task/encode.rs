@@ -9,6 +9,7 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Form;
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::metrics::Watch;
 use motet_runtime::status::{internal, invalid_argument, resource_exhausted};
 use rayon::prelude::*;
 use tonic::Status;
@@ -30,6 +31,8 @@ pub(crate) struct Encode {
     pub(crate) encoding: Encoding,
     pub(crate) batcher: Batcher<EncodeRow, RowEmbedding>,
     pub(crate) pool: Pool,
+    /// The batcher's gauges, there for as long as it is.
+    pub(crate) _watch: Watch,
 }
 
 /// What happens to a call's texts before and after the batcher.
@@ -81,7 +84,7 @@ impl Encode {
             infer: ride.compute_time,
             output,
             rows: count,
-            batch: Some((ride.batch_rows_max, ride.batch_tokens_max)),
+            ride: Some(ride),
         };
         Ok((response, cost))
     }

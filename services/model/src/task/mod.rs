@@ -6,7 +6,7 @@ mod preprocess;
 
 use std::time::Duration;
 
-use motet_batcher::Stats;
+use motet_batcher::{Ride, Stats};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::signature::Signature;
 use tonic::Status;
@@ -51,8 +51,8 @@ pub(crate) struct Cost {
     pub(crate) output: Duration,
     /// Rows of the call.
     pub(crate) rows: usize,
-    /// Rows and tokens of the largest batch it rode in, others' included; nothing where there is no batcher.
-    pub(crate) batch: Option<(usize, u64)>,
+    /// How it rode through the batcher, where there is one.
+    pub(crate) ride: Option<Ride>,
 }
 
 /// What a model does with a call.

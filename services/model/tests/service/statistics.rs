@@ -53,7 +53,7 @@ fn every_call_is_counted() {
 fn metrics_and_health_follow_a_model() {
     block_on(async {
         let (metrics, health) = (Metrics::new("test").unwrap(), Health::new());
-        let config = r#"models: { m: { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 32 } } }"#;
+        let config = r#"models: { m: { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 32, executors: 2 } } }"#;
         let server = load(config, &metrics, &health).await;
         assert_eq!(health.is_serving("m"), Some(true));
         let mut client = client_of(&server);
@@ -69,8 +69,17 @@ fn metrics_and_health_follow_a_model() {
             r#"motet_batch_rows_sum{model="m"} 2"#,
             r#"motet_batch_tokens_sum{model="m"} 6"#,
             r#"motet_queue_wait_seconds_count{model="m"} 2"#,
+            r#"motet_batch_starts_total{cause="ready",model="m"} 1"#,
+            r#"motet_executor_alive{model="m"} 2"#,
         ] {
             assert!(page.contains(line), "{line}\n{page}");
+        }
+        // It was measured when it was loaded.
+        for gauge in ["cost_token_seconds", "cost_error_ratio"] {
+            let name = format!("motet_{gauge}{{model=\"m\"}} ");
+            let value = page.lines().find_map(|line| line.strip_prefix(&name));
+            let value: f64 = value.expect(gauge).parse().unwrap();
+            assert!(value > 0.0, "{gauge} is {value}");
         }
         server.drain().await;
         assert_eq!(health.is_serving("m"), Some(false));
