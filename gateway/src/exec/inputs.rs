@@ -121,10 +121,10 @@ impl Input {
                 self.ty.element
             )));
         }
-        if tensor.len() > self.max_items {
+        let items = items(tensor.shape());
+        if items > self.max_items {
             return Err(Fault::OverLimit(format!(
-                "has {} elements: the limit is {}",
-                tensor.len(),
+                "has {items} elements: the limit is {}",
                 self.max_items
             )));
         }
@@ -191,6 +191,16 @@ impl Input {
     }
 }
 
+/// What a shape counts for against `max_items`. Lengths of 0 are left out: rows without elements
+/// carry no bytes, but whatever works on them row by row pays for each.
+fn items(shape: &[usize]) -> usize {
+    if !shape.is_empty() && shape.iter().all(|n| *n == 0) {
+        return 0;
+    }
+    let lengths = shape.iter().filter(|n| **n > 0);
+    lengths.fold(1, |all, n| all.saturating_mul(*n))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +261,30 @@ mod tests {
         ] {
             assert_eq!(input.check(&tensor), result, "{tensor:?}");
         }
+    }
+
+    #[test]
+    fn rows_without_elements_count() {
+        for (shape, count) in [
+            (&[][..], 1),
+            (&[0], 0),
+            (&[0, 0], 0),
+            (&[3], 3),
+            (&[3, 4], 12),
+            (&[0, 4], 4),
+            (&[1 << 40, 0], 1 << 40),
+            (&[1 << 40, 0, 1 << 40], usize::MAX),
+        ] {
+            assert_eq!(items(shape), count, "{shape:?}");
+        }
+        let list = input(ElementType::F32, None, None);
+        let tensor = Tensor::from_raw(ElementType::F32, vec![1 << 40, 0], bytes::Bytes::new());
+        assert_eq!(
+            list.check(&tensor.unwrap()),
+            Err(Fault::OverLimit(
+                "has 1099511627776 elements: the limit is 2".to_owned()
+            ))
+        );
     }
 
     #[test]

@@ -392,6 +392,12 @@ impl NodeResult {
     fn of_op(node: &str, result: Result<Vec<Tensor>, ops::OpError>) -> Self {
         match result {
             Ok(outputs) => Self::done(outputs.into_iter().map(Some).collect()),
+            Err(error @ ops::OpError::TooLarge) => Self::Failed(
+                status::resource_exhausted(error.to_string(), None)
+                    .reason("OVER_LIMIT")
+                    .node(node)
+                    .into(),
+            ),
             Err(error) => Self::Failed(
                 status::internal(error.to_string())
                     .reason("OP_FAILED")

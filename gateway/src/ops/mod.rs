@@ -7,7 +7,7 @@ mod run;
 pub mod signature;
 mod table;
 
-pub use run::{OpError, is_heavy, run};
+pub use run::{OUTPUT_BYTES_MAX, OpError, is_heavy, run};
 pub use table::{K_MAX, OPS, OPS_NOT_YET, OpDoc, OpForm};
 
 /// Which op a node runs, with the form that its arguments chose.

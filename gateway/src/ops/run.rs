@@ -11,6 +11,15 @@ use crate::spec::Scalar;
 /// Multiplications beyond which an op leaves the async runtime for a blocking thread.
 const INLINE_WORK_MAX: usize = 1 << 18;
 
+/// The same for `gather`, in bytes of its result at worst: a long index over a small column gives
+/// a large one.
+const INLINE_GATHER_BYTES_MAX: usize = 16 << 20;
+
+/// The most bytes that an op gives: those of the largest message that can be configured. A short
+/// index over a long text, or a text joined with itself again and again, would else grow past any
+/// memory.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
+
 /// Why an op cannot answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OpError {
@@ -35,6 +44,9 @@ pub enum OpError {
         /// Of each key.
         keys: usize,
     },
+    /// The result would be larger than an op may give.
+    #[error("the result would have more than {OUTPUT_BYTES_MAX} bytes, which is the limit")]
+    TooLarge,
     /// A parameter is missing or of another type: the check lets none of these through.
     #[error("parameter {0} is not what the op takes")]
     Parameter(usize),
@@ -45,9 +57,12 @@ pub fn is_heavy(kind: OpKind, inputs: &[Tensor]) -> bool {
     let bytes: usize = inputs.iter().map(|t| t.data().len()).sum();
     match kind {
         OpKind::TopKNearest | OpKind::TopKScore => bytes / size_of::<f32>() > INLINE_WORK_MAX,
-        OpKind::Gather | OpKind::ConcatLists | OpKind::ConcatStrings => {
+        OpKind::Gather => {
+            let picks = inputs.last().map_or(0, Tensor::len);
             bytes > INLINE_WORK_MAX * size_of::<f32>()
+                || bytes.saturating_mul(picks) > INLINE_GATHER_BYTES_MAX
         }
+        OpKind::ConcatLists | OpKind::ConcatStrings => bytes > INLINE_WORK_MAX * size_of::<f32>(),
         OpKind::Select => false,
     }
 }
@@ -65,6 +80,7 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
         (OpKind::TopKScore, [score]) => top_k(&score.values::<f32>()?, count(parameters, 0)?),
         (OpKind::Gather, [columns @ .., index]) => gather(columns, index),
         (OpKind::ConcatLists, parts) => {
+            within_limit(parts.iter().map(|p| p.data().len()))?;
             let parts: Vec<&Tensor> = parts.iter().collect();
             Ok(vec![Tensor::concat(&parts)?])
         }
@@ -73,7 +89,9 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
                 .iter()
                 .map(Tensor::as_text)
                 .collect::<Result<Vec<_>, _>>()?;
-            let joined = texts.join(text(parameters, 0)?);
+            let separator = text(parameters, 0)?;
+            within_limit(texts.iter().map(|t| t.len() + separator.len()))?;
+            let joined = texts.join(separator);
             Ok(vec![Tensor::scalar_string(&joined)])
         }
         (OpKind::Select, values) => Ok(values.to_vec()),
@@ -81,6 +99,16 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
             Err(OpError::Tensor(TensorError::NotList))
         }
     }
+}
+
+/// Refuses a result of these parts when it is too large, before it is made.
+fn within_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
+    bytes
+        .try_fold(0usize, |all, n| {
+            all.checked_add(n).filter(|all| *all <= OUTPUT_BYTES_MAX)
+        })
+        .map(drop)
+        .ok_or(OpError::TooLarge)
 }
 
 fn count(parameters: &[Scalar], at: usize) -> Result<usize, OpError> {
@@ -173,11 +201,11 @@ fn top_k(scores: &[f32], k: usize) -> Result<Vec<Tensor>, OpError> {
 
 fn gather(columns: &[Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
     let index = index.values::<i32>()?;
-    columns
+    let picks = columns
         .iter()
         .map(|column| {
             let rows = column.rows();
-            let index = index
+            index
                 .iter()
                 .enumerate()
                 .map(|(at, &index)| {
@@ -186,10 +214,41 @@ fn gather(columns: &[Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
                         .filter(|i| *i < rows)
                         .ok_or(OpError::Index { at, index, rows })
                 })
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(column.gather(&index)?)
+                .collect::<Result<Vec<_>, _>>()
         })
+        .collect::<Result<Vec<_>, _>>()?;
+    let sizes = columns
+        .iter()
+        .zip(&picks)
+        .map(|(column, picks)| gathered_bytes(column, picks))
+        .collect::<Result<Vec<_>, _>>()?;
+    within_limit(sizes.into_iter())?;
+    columns
+        .iter()
+        .zip(&picks)
+        .map(|(column, picks)| Ok(column.gather(picks)?))
         .collect()
+}
+
+/// The bytes of the rows of a column that `picks` names.
+fn gathered_bytes(column: &Tensor, picks: &[usize]) -> Result<usize, OpError> {
+    if picks.is_empty() {
+        return Ok(0);
+    }
+    let (bytes, rows) = (column.data().len(), column.rows());
+    if column.element().size().is_some() {
+        return Ok((bytes / rows).saturating_mul(picks.len()));
+    }
+    let width = column.len() / rows;
+    let mut texts = column.as_strings()?.iter();
+    let sizes: Vec<usize> = (0..rows)
+        .map(|_| {
+            let row = texts.by_ref().take(width);
+            row.map(|text| text.len() + size_of::<u32>()).sum()
+        })
+        .collect();
+    let sizes = picks.iter().map(|row| sizes[*row]);
+    Ok(sizes.fold(0, usize::saturating_add))
 }
 
 #[cfg(test)]
@@ -290,6 +349,35 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn results_are_bounded() {
+        // 1 MiB gathered 2,000 times, as text and as numbers, is refused before it is made.
+        let index = Tensor::from_values(vec![2000], vec![0i32; 2000]).unwrap();
+        let text = "x".repeat(1 << 20);
+        for column in [
+            Tensor::strings([text.as_str()]),
+            floats(&[1, 1 << 18], &vec![0.0; 1 << 18]),
+        ] {
+            let out = run(OpKind::Gather, &[column, index.clone()], &[]);
+            assert_eq!(out, Err(OpError::TooLarge));
+        }
+        let part = Tensor::scalar_string(&"x".repeat(OUTPUT_BYTES_MAX / 255));
+        let parts = vec![part; 256];
+        let none = [Scalar::String(String::new())];
+        let joined = run(OpKind::ConcatStrings, &parts, &none);
+        assert_eq!(joined, Err(OpError::TooLarge));
+        let lists: Vec<Tensor> = parts
+            .into_iter()
+            .map(|t| t.reshape(vec![1]).unwrap())
+            .collect();
+        assert_eq!(
+            run(OpKind::ConcatLists, &lists, &[]),
+            Err(OpError::TooLarge)
+        );
+        let short = Tensor::strings(["ab", ""]);
+        assert_eq!(gathered_bytes(&short, &[0, 0, 1]), Ok(2 * (2 + 4) + 4));
     }
 
     #[test]
