@@ -45,14 +45,17 @@ pub fn add(
 fn error_details() -> Vec<u8> {
     const BARE_NAME: &str = "error_details.proto";
     let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
-    let file = set.file.into_iter().filter_map(|mut file| match file.name() {
-        BARE_NAME => {
-            file.name = Some(format!("google/rpc/{BARE_NAME}"));
-            Some(file)
-        }
-        name if name.starts_with("google/protobuf/") => Some(file),
-        _ => None,
-    });
+    let file = set
+        .file
+        .into_iter()
+        .filter_map(|mut file| match file.name() {
+            BARE_NAME => {
+                file.name = Some(format!("google/rpc/{BARE_NAME}"));
+                Some(file)
+            }
+            name if name.starts_with("google/protobuf/") => Some(file),
+            _ => None,
+        });
     let file = file.collect();
     FileDescriptorSet { file }.encode_to_vec()
 }
