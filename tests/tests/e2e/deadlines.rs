@@ -174,7 +174,7 @@ async fn a_client_that_goes_away_frees_its_rows() {
     let http = http.expect("HTTP is on");
     let minilm = [("model", "minilm")];
     let count = async |name| Metrics::read(http).await.count(name, &minilm);
-    let many = vec![PASSAGES.concat(); 600];
+    let many = vec![PASSAGES.concat(); 64];
     // The call is dropped, which resets its stream; or the whole connection is.
     let leaves: [(&str, Leave); 2] = [
         ("stream", |call, _connection| call.abort()),
@@ -185,7 +185,7 @@ async fn a_client_that_goes_away_frees_its_rows() {
     ];
     for (case, leave) in leaves {
         for surface in ["pipeline", "model"] {
-            let before = count("motet_queue_cancelled_total").await;
+            let cancelled = count("motet_queue_cancelled_total").await;
             let connection = Connection::open(grpc).await;
             let call = match surface {
                 "pipeline" => {
@@ -202,16 +202,20 @@ async fn a_client_that_goes_away_frees_its_rows() {
                 }
             };
             until("rows wait", async || {
-                (count("motet_queue_depth").await > 100.0).then_some(())
+                (count("motet_queue_depth").await > 0.0).then_some(())
             })
             .await;
             leave(call, connection);
             until("they leave", async || {
-                (count("motet_queue_depth").await == 0.0).then_some(())
+                let metrics = Metrics::read(http).await;
+                let in_flight = metrics.count("motet_server_in_flight", &[]);
+                let depth = metrics.count("motet_queue_depth", &minilm);
+                (in_flight == 0.0 && depth == 0.0).then_some(())
             })
             .await;
-            let freed = count("motet_queue_cancelled_total").await - before;
-            assert!(freed > 100.0, "{case}, {surface}: {freed} rows were freed");
+            let cancelled = count("motet_queue_cancelled_total").await - cancelled;
+            // Had they been computed, none would have been cancelled.
+            assert!(cancelled > 0.0, "{case}, {surface}");
         }
     }
     let metrics = Metrics::read(http).await;

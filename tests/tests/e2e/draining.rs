@@ -152,7 +152,7 @@ async fn a_signal_while_loading_ends_the_process_too() {
             .args(endpoints.as_flattened())
             .on_free_ports()
             .start();
-        gateway.says("waiting for").await;
+        gateway.says("waiting: model chunker").await;
         gateway.signal(signal);
         let ended = gateway.end().await;
         assert_eq!(

@@ -224,7 +224,7 @@ async fn a_gateway_may_start_before_its_services() {
     ])
     .args(endpoints.as_flattened())
     .start();
-    gateway.says("waiting for").await;
+    gateway.says("waiting: model chunker").await;
     let (status, page) = get(http, "/readyz")
         .await
         .expect("it answers while it waits");
