@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -51,6 +52,9 @@ impl Connection {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if !self.speaks(options.keep_alive_timeout).await {
+            return;
+        }
         let info = TcpConnectInfo {
             local_addr: Some(self.local),
             remote_addr: Some(self.peer),
@@ -90,6 +94,18 @@ impl Connection {
             tracing::debug!(peer = %self.peer, %error, "a connection ended with an error");
         }
     }
+
+    /// Whether the client sends anything within this time, and before the server stops. HTTP/2 pings begin only after
+    /// the client's first bytes: a connection without any would hold its place, and a drain, for ever.
+    async fn speaks(&self, within: Duration) -> bool {
+        let mut first = [0];
+        tokio::select! {
+            biased;
+            peeked = self.stream.peek(&mut first) => peeked.is_ok_and(|bytes| bytes > 0),
+            () = self.ends.stop.cancelled() => false,
+            () = tokio::time::sleep(within) => false,
+        }
+    }
 }
 
 fn builder(options: &ServeOptions, kill: CancellationToken) -> Builder<Executor> {
@@ -98,6 +114,10 @@ fn builder(options: &ServeOptions, kill: CancellationToken) -> Builder<Executor>
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(options.max_concurrent_streams)
+        // A gateway in front sends the calls of many users over one connection. When their
+        // deadlines are short, many are reset before they are taken up; the default of 20 then
+        // ends the connection for all.
+        .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .initial_stream_window_size(options.stream_window_bytes)
         .initial_connection_window_size(options.connection_window_bytes)
         .keep_alive_interval(options.keep_alive_interval)

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use motet_runtime::serve::{Drained, ServeOptions, Server};
 use motet_runtime::shutdown;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tonic::Code;
@@ -98,6 +98,18 @@ async fn an_idle_connection_does_not_hold_the_server() {
     server.shutdown.cancel();
     assert_eq!(server.task.await.expect("ran"), Drained::default());
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let options = ServeOptions {
+        keep_alive_timeout: Duration::from_millis(1),
+        ..ServeOptions::default()
+    };
+    let server = start_with(100, options).await;
+    let mut silent = TcpStream::connect(server.addr).await.expect("connects");
+    let read = silent.read(&mut [0; 1]).await.expect("an orderly end");
+    assert_eq!(read, 0);
 }
 
 #[tokio::test]
