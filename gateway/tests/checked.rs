@@ -149,7 +149,7 @@ fn the_builtin_pipeline_is_a_plan() {
         (&Some(Scalar::Int(1)), &Some(Scalar::Int(100)))
     );
     assert_eq!(show(&rag, &rag.inputs[1].ty), "string[N]");
-    assert_eq!(rag.deadline.default, Duration::from_secs(2));
+    assert_eq!(rag.deadline.default, Duration::from_secs(10));
     assert_eq!(rag.deadline.max, Duration::from_secs(30));
 
     let [results] = rag.outputs.as_slice() else {

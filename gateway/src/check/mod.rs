@@ -36,7 +36,7 @@ pub use checked::{
     ValueType,
 };
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
-pub use names::{check_names, service_name};
+pub use names::{check_names, service_name, shared_symbol};
 pub use signatures::{SignatureError, SignatureSource};
 
 use crate::spec::PipelineSpec;

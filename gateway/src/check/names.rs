@@ -16,6 +16,18 @@ pub fn service_name(pipeline: &str) -> String {
         .collect()
 }
 
+/// The gRPC service and messages that two pipelines would both declare, without their package:
+/// `rag` has the messages `RagRequest` and `RagResponse`, and `rag_request` would be a service of
+/// that name.
+pub fn shared_symbol(a: &str, b: &str) -> Option<String> {
+    let symbols = |pipeline| {
+        let service = service_name(pipeline);
+        ["", "Request", "Response"].map(|end| format!("{service}{end}"))
+    };
+    let others = symbols(b);
+    symbols(a).into_iter().find(|name| others.contains(name))
+}
+
 /// The JSON name that protobuf gives to a field.
 fn json_name(field: &str) -> String {
     let mut name = String::with_capacity(field.len());
@@ -31,7 +43,7 @@ fn json_name(field: &str) -> String {
     name
 }
 
-/// Reports pipelines of one name, or whose gRPC services would have one name, or that are named
+/// Reports pipelines of one name, or whose gRPC declarations would share one, or that are named
 /// like a model, since both are reached by name over the Open Inference Protocol.
 pub fn check_names<'a>(
     pipelines: &[PipelineSpec],
@@ -44,19 +56,17 @@ pub fn check_names<'a>(
         if name.value.is_empty() {
             continue;
         }
-        if let Some(first) = pipelines[..i]
+        if let Some((first, symbol)) = pipelines[..i]
             .iter()
-            .find(|p| service_name(&p.name.value) == service_name(&name.value))
+            .find_map(|p| Some((p, shared_symbol(&p.name.value, &name.value)?)))
         {
             let same = first.name.value == name.value;
             let message = if same {
                 format!("two pipelines are named `{}`", name.value)
             } else {
                 format!(
-                    "the pipelines `{}` and `{}` would both be the service `{}`",
-                    first.name.value,
-                    name.value,
-                    service_name(&name.value)
+                    "the pipelines `{}` and `{}` would both declare `{symbol}` in gRPC",
+                    first.name.value, name.value,
                 )
             };
             diagnostics.push(
@@ -143,6 +153,19 @@ mod tests {
         ] {
             assert_eq!(service_name(name), service);
             assert_eq!(json_name(name), json);
+        }
+    }
+
+    #[test]
+    fn pipelines_share_no_protobuf_names() {
+        for (a, b, shared) in [
+            ("rag", "rags", None),
+            ("rag", "rag_", Some("Rag")),
+            ("rag", "rag_request", Some("RagRequest")),
+            ("rag_response", "rag", Some("RagResponse")),
+            ("rag_request", "rag_response", None),
+        ] {
+            assert_eq!(shared_symbol(a, b).as_deref(), shared, "{a}, {b}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl Gateway {
         let (checked, warnings) = self.check(yaml)?;
         let served = self.prepare(checked)?;
         let name = served.plan.pipeline.name.clone();
-        self.check_name(&name, &served.api.service)?;
+        self.check_name(&name)?;
         let mut pipelines = (*self.0.registry.pipelines()).clone();
         pipelines.insert(name, served.clone());
         if pipelines.len() > PIPELINES_MAX {
@@ -171,18 +171,19 @@ impl Gateway {
         }
     }
 
-    fn check_name(&self, name: &str, service: &str) -> Result<(), GatewayError> {
+    fn check_name(&self, name: &str) -> Result<(), GatewayError> {
         if self.0.registry.model(name).is_some() {
             return Err(GatewayError::Name(format!(
                 "a model is already named {name}, and both are reached by name"
             )));
         }
-        match self.0.registry.by_service(service) {
-            Some(other) if other.plan.pipeline.name != name => Err(GatewayError::Name(format!(
-                "pipeline {} is already the service {service}",
-                other.plan.pipeline.name
+        let pipelines = self.0.registry.pipelines();
+        let mut others = pipelines.keys().filter(|other| *other != name);
+        match others.find_map(|other| Some((other, check::shared_symbol(other, name)?))) {
+            Some((other, symbol)) => Err(GatewayError::Name(format!(
+                "pipeline {other} already declares {symbol} in gRPC"
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
