@@ -1,7 +1,7 @@
 //! Texts that a person wrote, and places in them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The most bytes that one configuration or pipeline file may have.
@@ -146,9 +146,16 @@ impl Sources {
         if metadata.len() > FILE_BYTES_MAX as u64 {
             return Err(fail(too_large(metadata.len())));
         }
-        let bytes = fs::read(path).map_err(io)?;
+        // Pipes and devices tell no size, and may have no end.
+        let mut bytes = Vec::new();
+        let file = fs::File::open(path).map_err(io)?;
+        file.take(FILE_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(fail(too_large(bytes.len() as u64)));
+            return Err(fail(format!(
+                "it has more bytes than the limit of {FILE_BYTES_MAX}"
+            )));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
