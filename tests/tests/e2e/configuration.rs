@@ -219,6 +219,40 @@ async fn what_is_in_the_way_is_said_in_one_line() {
     }
 }
 
+/// A flag wins over its variable, that over the file. Each address is taken, so that the error tells which was used.
+#[tokio::test]
+async fn flags_win_over_variables_and_variables_over_the_file() {
+    let mut listeners = Vec::new();
+    for _ in 0..3 {
+        listeners.push(
+            TcpListener::bind(local::ANY_PORT)
+                .await
+                .expect("a free port"),
+        );
+    }
+    let taken = listeners
+        .iter()
+        .map(|l| l.local_addr().expect("bound").to_string());
+    let taken: Vec<String> = taken.collect();
+    let folder = Scratch::new();
+    let server = format!("server: {{ grpc: \"{}\", http: off }}\n", taken[0]);
+    folder.file("motet.yaml", server);
+    let used = async |variable: bool, flag: bool| {
+        let mut program = motet(["up", "-f", "motet.yaml"]).folder(folder.path());
+        if variable {
+            program = program.env("MOTET_GRPC", &taken[1]);
+        }
+        if flag {
+            program = program.args(["--grpc", &taken[2]]);
+        }
+        program.run().await
+    };
+    for (variable, flag, address) in [(false, false, 0), (true, false, 1), (true, true, 2)] {
+        let ended = used(variable, flag).await;
+        one_line(&ended, FAILED, &["cannot listen on", &taken[address]]);
+    }
+}
+
 #[tokio::test]
 async fn wrong_usage_is_answered_with_the_usage() {
     #[rustfmt::skip]

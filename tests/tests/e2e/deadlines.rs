@@ -1,5 +1,6 @@
 //! How long clients wait, and what happens to the work of those who do not.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use motet_runtime::deadline::parse_timeout;
@@ -12,7 +13,7 @@ use motet_tests::proxy::Proxy;
 use motet_tests::tensors::{raw, texts};
 use motet_tests::wait::{soon, until};
 use serde_json::json;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use crate::motet;
 use crate::processes::endpoint;
@@ -163,6 +164,9 @@ async fn what_is_left_is_passed_on() {
     }
 }
 
+/// A call of some method.
+type Call = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
+
 /// A client that goes away, and the way it does it.
 type Leave = fn(tokio::task::JoinHandle<()>, Connection);
 
@@ -237,10 +241,24 @@ async fn a_client_that_goes_away_is_gone_for_the_services_too() {
     let proxy = Proxy::start(local::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
-    proxy.close();
     let request = json!({"query": "tides", "documents": PASSAGES});
-    let call = tokio::spawn(async move { rag.call("Run", request).await });
-    proxy.holds(2).await;
-    call.abort();
-    proxy.holds(0).await;
+    let unary = {
+        let (rag, request) = (rag.clone(), request.clone());
+        async move { rag.call("Run", request).await.map(drop) }
+    };
+    let stream = async move {
+        let message = rag.message("RunStream", &request);
+        let requests = Request::new(tokio_stream::once(message));
+        let mut answers = rag.stream("RunStream", requests).await?;
+        answers.next().await.map(drop)
+    };
+    let calls: [Call; 2] = [Box::pin(unary), Box::pin(stream)];
+    proxy.close();
+    for call in calls {
+        let call = tokio::spawn(call);
+        // `chunks` and `q` need nothing but the request.
+        proxy.holds(2).await;
+        call.abort();
+        proxy.holds(0).await;
+    }
 }
