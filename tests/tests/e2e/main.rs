@@ -9,6 +9,7 @@ mod draining;
 mod health;
 mod http_port;
 mod inference;
+mod overload;
 mod pipelines;
 mod processes;
 mod rag;
