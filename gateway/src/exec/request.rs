@@ -15,7 +15,7 @@ use tracing::{Instrument, info_span};
 use super::lengths::Lengths;
 use super::progress::Progress;
 use super::{Inputs, NodeRecord, Outcome, PRIORITY, Terms, call, literal};
-use crate::check::{Column, OutputKind, SettingValue, Source, Substitute};
+use crate::check::{Column, Node, OutputKind, SettingValue, Source, Substitute};
 use crate::ops;
 use crate::plan::{Plan, Step};
 use crate::spec::Scalar;
@@ -139,14 +139,14 @@ impl<'a> Run<'a> {
                 let span = info_span!("node", node = %name, op = ?kind);
                 if !ops::is_heavy(kind, &arguments) {
                     let result = span.in_scope(|| ops::run(kind, &arguments, &settings));
-                    return self.end(index, NodeResult::of_op(name, result));
+                    return self.end(index, NodeResult::of_op(node, result));
                 }
                 let task = tokio::task::spawn_blocking(move || {
                     span.in_scope(|| ops::run(kind, &arguments, &settings))
                 });
                 running.push(Box::pin(async move {
                     let result = match task.await {
-                        Ok(result) => NodeResult::of_op(name, result),
+                        Ok(result) => NodeResult::of_op(node, result),
                         Err(_) => NodeResult::Failed(
                             status::internal(format!("node {name} panicked")).into(),
                         ),
@@ -389,21 +389,28 @@ impl NodeResult {
         }
     }
 
-    fn of_op(node: &str, result: Result<Vec<Tensor>, ops::OpError>) -> Self {
-        match result {
-            Ok(outputs) => Self::done(outputs.into_iter().map(Some).collect()),
-            Err(error @ ops::OpError::TooLarge) => Self::Failed(
-                status::resource_exhausted(error.to_string(), None)
-                    .reason("OVER_LIMIT")
-                    .node(node)
-                    .into(),
-            ),
-            Err(error) => Self::Failed(
-                status::internal(error.to_string())
-                    .reason("OP_FAILED")
-                    .node(node)
-                    .into(),
-            ),
-        }
+    fn of_op(node: &Node, result: Result<Vec<Tensor>, ops::OpError>) -> Self {
+        let error = match result {
+            Ok(outputs) => return Self::done(outputs.into_iter().map(Some).collect()),
+            Err(error) => error,
+        };
+        // Values that come straight from the request are the caller's to mend.
+        let of_request = node
+            .inputs
+            .iter()
+            .find_map(|argument| match argument.source {
+                Source::Input(_) => Some(argument.port.as_str()),
+                _ => None,
+            });
+        let status = match (&error, of_request) {
+            (ops::OpError::TooLarge, _) => {
+                status::resource_exhausted(error.to_string(), None).reason("OVER_LIMIT")
+            }
+            (ops::OpError::Index { .. } | ops::OpError::Width { .. }, Some(port)) => {
+                status::invalid_argument(port, error.to_string())
+            }
+            _ => status::internal(error.to_string()).reason("OP_FAILED"),
+        };
+        Self::Failed(status.node(&node.name).into())
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod typed;
 
+mod answers;
 mod gateway;
 mod oip;
 mod pipelines;
@@ -10,6 +11,7 @@ mod receipt;
 mod registry;
 mod signature;
 
+pub use answers::STREAM_CONCURRENCY_MAX;
 pub use gateway::{Gateway, GatewayError, GatewayParts};
 pub use pipelines::dot;
 pub use registry::{Registry, Served};

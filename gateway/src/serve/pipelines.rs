@@ -25,6 +25,18 @@ pub(super) fn server(gateway: Gateway) -> PipelinesServer<PipelinesService> {
 }
 
 impl PipelinesService {
+    /// Changes the pipelines. A long file takes a while to check, so a thread of its own does it.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Gateway) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let gateway = self.0.clone();
+        match tokio::task::spawn_blocking(move || change(&gateway)).await {
+            Ok(result) => result.map_err(refusal),
+            Err(_) => Err(status::internal("changing the pipelines crashed").into()),
+        }
+    }
+
     fn find(&self, name: &str) -> Result<std::sync::Arc<Served>, Status> {
         let registry = self.0.registry();
         registry
@@ -124,7 +136,8 @@ impl Pipelines for PipelinesService {
     }
 
     async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
-        let (served, warnings) = self.0.load(&request.into_inner().yaml).map_err(refusal)?;
+        let yaml = request.into_inner().yaml;
+        let (served, warnings) = self.change(move |gateway| gateway.load(&yaml)).await?;
         Ok(Response::new(LoadResponse {
             pipeline: Some(summary(&served)),
             warnings,
@@ -136,7 +149,11 @@ impl Pipelines for PipelinesService {
         request: Request<UnloadRequest>,
     ) -> Result<Response<UnloadResponse>, Status> {
         let name = request.into_inner().name;
-        if self.0.unload(&name).map_err(refusal)? {
+        let unloaded = name.clone();
+        if self
+            .change(move |gateway| gateway.unload(&unloaded))
+            .await?
+        {
             Ok(Response::new(UnloadResponse {}))
         } else {
             Err(self.0.registry().unknown_pipeline(&name))

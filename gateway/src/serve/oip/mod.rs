@@ -6,7 +6,8 @@ mod infer;
 
 use std::sync::Arc;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::future::join_all;
+use futures::stream::BoxStream;
 use motet_proto::inference::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
@@ -18,9 +19,9 @@ use motet_runtime::status;
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answers::answers;
 use super::registry::{Registry, Served};
 use super::signature;
-use super::typed::STREAM_CONCURRENCY_MAX;
 use config::model_config;
 use infer::{infer_pipeline, with_timeout_parameter};
 
@@ -92,7 +93,7 @@ impl GrpcInferenceService for OipGateway {
         &self,
         _: Request<ServerReadyRequest>,
     ) -> Result<Response<ServerReadyResponse>, Status> {
-        let ready = futures::future::join_all(
+        let ready = join_all(
             self.registry
                 .models()
                 .values()
@@ -108,12 +109,10 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let request = request.into_inner();
         let ready = match self.pipeline(&request.name, &request.version)? {
-            Some(served) => {
-                futures::future::join_all(served.plan.backends().map(|b| b.ready(QUESTION_TIMEOUT)))
-                    .await
-                    .into_iter()
-                    .all(|ready| ready)
-            }
+            Some(served) => join_all(served.plan.backends().map(|b| b.ready(QUESTION_TIMEOUT)))
+                .await
+                .into_iter()
+                .all(|ready| ready),
             None => match self.registry.model(&request.name) {
                 Some(model) => model.ready(QUESTION_TIMEOUT).await,
                 None => return Err(self.registry.unknown_model(&request.name)),
@@ -185,31 +184,31 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let asked = Deadline::of(request.extensions());
         let gateway = self.clone();
-        let answers = request
-            .into_inner()
-            .map(move |request| {
-                let gateway = gateway.clone();
-                async move {
-                    let request = request?;
-                    let id = request.id.clone();
-                    Ok(match gateway.infer(request, asked).await {
-                        Ok(response) => ModelStreamInferResponse {
-                            infer_response: Some(response),
+        let answers = answers(request.into_inner(), move |request: ModelInferRequest| {
+            let gateway = gateway.clone();
+            let id = request.id.clone();
+            async move {
+                match gateway.infer(request, asked).await {
+                    Ok(response) => ModelStreamInferResponse {
+                        infer_response: Some(response),
+                        ..Default::default()
+                    },
+                    Err(error) => ModelStreamInferResponse {
+                        error_message: format!(
+                            "{}: {}",
+                            status::code_name(error.code()),
+                            error.message()
+                        ),
+                        // Says which request it was.
+                        infer_response: Some(ModelInferResponse {
+                            id,
                             ..Default::default()
-                        },
-                        Err(error) => ModelStreamInferResponse {
-                            error_message: error.message().to_owned(),
-                            // Says which request it was.
-                            infer_response: Some(ModelInferResponse {
-                                id,
-                                ..Default::default()
-                            }),
-                        },
-                    })
+                        }),
+                    },
                 }
-            })
-            .buffer_unordered(STREAM_CONCURRENCY_MAX);
-        Ok(Response::new(answers.boxed()))
+            }
+        });
+        Ok(Response::new(answers))
     }
 
     async fn model_config(
@@ -239,10 +238,10 @@ impl GrpcInferenceService for OipGateway {
         let mut model_stats = Vec::new();
         if request.name.is_empty() {
             model_stats.extend(self.registry.pipelines().values().map(|p| p.statistics()));
-            for model in self.registry.models().values() {
-                // A model that does not answer is left out; its own call says why.
-                model_stats.extend(model.statistics(QUESTION_TIMEOUT).await.unwrap_or_default());
-            }
+            let asked = self.registry.models().values();
+            let answers = join_all(asked.map(|m| m.statistics(QUESTION_TIMEOUT))).await;
+            // A model that does not answer is left out; its own call says why.
+            model_stats.extend(answers.into_iter().flatten().flatten());
         } else if let Some(served) = self.pipeline(&request.name, &request.version)? {
             model_stats.push(served.statistics());
         } else if let Some(model) = self.registry.model(&request.name) {
@@ -268,8 +267,9 @@ impl GrpcInferenceService for OipGateway {
                 reason: String::new(),
             })
             .collect();
-        for model in self.registry.models().values() {
-            let ready = model.ready(QUESTION_TIMEOUT).await;
+        let asked = self.registry.models().values();
+        let answers = join_all(asked.map(|m| m.ready(QUESTION_TIMEOUT))).await;
+        for (model, ready) in self.registry.models().values().zip(answers) {
             if ready || !only_ready {
                 models.push(ModelIndex {
                     name: model.model().to_owned(),

@@ -11,4 +11,4 @@ pub use codec::DynamicCodec;
 pub use descriptor::{DescriptorError, TypedApi, file_name};
 pub use names::{PACKAGE, service_name};
 pub use proto_file::proto_file;
-pub use service::{STREAM_CONCURRENCY_MAX, TypedPipelines};
+pub use service::TypedPipelines;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
 use prost_reflect::{DynamicMessage, Value};
@@ -19,11 +19,9 @@ use super::codec::DynamicCodec;
 use super::convert;
 use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
 use crate::exec::{self, Outcome, Terms};
+use crate::serve::answers::answers;
 use crate::serve::receipt;
 use crate::serve::registry::{Registry, Served};
-
-/// Requests of one stream that run at a time; the next is read when one is answered.
-pub const STREAM_CONCURRENCY_MAX: usize = 64;
 
 /// Requests that ask for a receipt carry this metadata, with any value but `0`.
 const RECEIPT_METADATA: &str = "motet-receipt";
@@ -133,22 +131,17 @@ impl StreamingService<DynamicMessage> for Stream {
         let served = self.0.clone();
         let asked = Deadline::of(request.extensions());
         let wants_receipt = wants_receipt(request.metadata());
-        let answers = request
-            .into_inner()
-            .map(move |message| {
-                let served = served.clone();
-                async move {
-                    // A message that cannot be read ends the stream: what follows it is lost too.
-                    let message = message?;
-                    let id = convert::request_id(&message);
-                    match run(&served, message, asked, wants_receipt).await {
-                        Ok((answer, _)) => Ok(answer),
-                        Err(error) => Ok(failure(&served, id, &error)),
-                    }
+        let answers = answers(request.into_inner(), move |message: DynamicMessage| {
+            let served = served.clone();
+            async move {
+                let id = convert::request_id(&message);
+                match run(&served, message, asked, wants_receipt).await {
+                    Ok((answer, _)) => answer,
+                    Err(error) => failure(&served, id, &error),
                 }
-            })
-            .buffer_unordered(STREAM_CONCURRENCY_MAX);
-        Box::pin(async move { Ok(Response::new(answers.boxed())) })
+            }
+        });
+        Box::pin(async move { Ok(Response::new(answers)) })
     }
 }
 

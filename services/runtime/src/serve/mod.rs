@@ -190,16 +190,13 @@ impl Server {
             }
         }
         drop(self.listener);
-        let finished = async { while connections.join_next().await.is_some() {} };
-        let dropped = match tokio::time::timeout(self.options.grace, finished).await {
-            Ok(()) => 0,
-            Err(_) => {
-                let dropped = in_flight.load(Ordering::Relaxed);
-                ends.kill.cancel();
-                while connections.join_next().await.is_some() {}
-                dropped
-            }
+        let dropped = tokio::select! {
+            () = async { while connections.join_next().await.is_some() {} } => 0,
+            () = idle(&in_flight) => 0,
+            () = tokio::time::sleep(self.options.grace) => in_flight.load(Ordering::Relaxed),
         };
+        ends.kill.cancel();
+        while connections.join_next().await.is_some() {}
         if dropped > 0 {
             tracing::warn!(
                 dropped,
@@ -227,6 +224,22 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         tokio::spawn(self.run(service, shutdown))
+    }
+}
+
+/// How long clients have to take their leave once nothing of theirs is in flight.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// Waits until nothing was in flight for [`LEAVE`]: what is connected then is silent, and would only hold up the stop.
+async fn idle(in_flight: &AtomicUsize) {
+    const CHECKS: u32 = 20;
+    let mut quiet = 0;
+    while quiet < CHECKS {
+        tokio::time::sleep(LEAVE / CHECKS).await;
+        quiet = match in_flight.load(Ordering::Relaxed) {
+            0 => quiet + 1,
+            _ => 0,
+        };
     }
 }
 
