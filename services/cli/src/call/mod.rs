@@ -52,17 +52,20 @@ pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
             tonic::metadata::MetadataValue::from_static("1"),
         );
     }
-    if let Some(limit) = args.deadline {
-        Deadline::within(limit).write(request.metadata_mut());
+    let deadline = args.deadline.map(Deadline::within);
+    if let Some(deadline) = deadline {
+        deadline.write(request.metadata_mut());
     }
     let path = PathAndQuery::try_from(format!("/{service}/Run"))?;
     let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
     client.ready().await?;
-    let answer: DynamicMessage = client
-        .unary(request, path, DynamicCodec::new(method.output()))
-        .await
-        .map_err(refused)?
-        .into_inner();
+    let codec = DynamicCodec::new(method.output());
+    let call = client.unary(request, path, codec);
+    let answer = match deadline {
+        Some(deadline) => deadline.run(call).await,
+        None => call.await,
+    };
+    let answer: DynamicMessage = answer.map_err(refused)?.into_inner();
     if args.json {
         println!("{}", print::json(&answer)?);
     } else {
