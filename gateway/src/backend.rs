@@ -235,21 +235,35 @@ impl Backend {
             .map_err(|e| self.blame(&e))
     }
 
-    /// Names the model in an error. A connection that cannot be made reads as what it means.
+    /// Names the model in an error. A connection that cannot be made or breaks reads as what it
+    /// means.
     fn blame(&self, error: &Status) -> Status {
-        if error.code() == tonic::Code::Unavailable && error.details().is_empty() {
-            return status::unavailable(format!(
-                "model {} at {} cannot be reached",
-                self.model, self.place
-            ))
-            .model(&*self.model)
-            .into();
+        if let Some(what) = connection_failure(error) {
+            return status::unavailable(format!("model {} at {} {what}", self.model, self.place))
+                .model(&*self.model)
+                .into();
         }
         // A service names its model itself; another OIP server may not.
         if status::read(error).metadata.contains_key("model") {
             return status::annotate(error, []);
         }
         status::annotate(error, [("model", &*self.model)])
+    }
+}
+
+/// What became of the connection, when that is why there is no answer. An error that arrived over
+/// it has details or no source; where a connection breaks in the middle of a call, tonic says
+/// UNKNOWN or INTERNAL.
+fn connection_failure(error: &Status) -> Option<&'static str> {
+    use tonic::Code::{Internal, Unavailable, Unknown};
+    if !error.details().is_empty() {
+        return None;
+    }
+    let is_local = std::error::Error::source(error).is_some();
+    match error.code() {
+        Unavailable => Some("cannot be reached"),
+        Unknown | Internal if is_local => Some("broke off the connection"),
+        _ => None,
     }
 }
 
