@@ -26,6 +26,7 @@ pub struct Proxy {
     /// Where it listens.
     pub address: SocketAddr,
     open: watch::Sender<bool>,
+    hung_up: watch::Sender<()>,
     held: watch::Receiver<usize>,
     inferences: watch::Receiver<Vec<HeaderMap>>,
 }
@@ -36,6 +37,7 @@ impl Proxy {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (open, opened) = watch::channel(true);
+        let (hang_up, hung_up) = watch::channel(());
         let (hold, held) = watch::channel(0);
         let (record, inferences) = watch::channel(Vec::new());
         tokio::spawn(async move {
@@ -60,12 +62,21 @@ impl Proxy {
                 });
                 let connection = http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
+                let mut hung_up = hung_up.clone();
+                hung_up.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        // How a connection ends is its client's affair.
+                        _ = connection => {}
+                        _ = hung_up.changed() => {}
+                    }
+                });
             }
         });
         Self {
             address,
             open,
+            hung_up: hang_up,
             held,
             inferences,
         }
@@ -79,6 +90,11 @@ impl Proxy {
     /// Lets everything through again, what is held back first.
     pub fn open(&self) {
         self.open.send_replace(true);
+    }
+
+    /// Breaks all connections, as a service that dies does. New ones are taken.
+    pub fn hang_up(&self) {
+        self.hung_up.send_replace(());
     }
 
     /// Waits until this many inferences are held back.

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use http::uri::PathAndQuery;
 use motet_gateway::serve::typed::DynamicCodec;
+use motet_runtime::status;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use serde_json::Value;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use crate::connection::Connection;
+use crate::wait::until;
 
 /// What errors carry in an `Any`, which cannot be shown as JSON without its descriptor.
 const ERROR_DETAILS: &str = "google.rpc.ErrorInfo";
@@ -54,7 +56,7 @@ pub async fn ask(
     let answer = answers.await?.into_inner().message().await?;
     match answer.and_then(|answer| answer.message_response) {
         Some(MessageResponse::ErrorResponse(error)) => Err(Status::new(
-            tonic::Code::from_i32(error.error_code),
+            Code::from_i32(error.error_code),
             error.error_message,
         )),
         Some(response) => Ok(response),
@@ -154,6 +156,30 @@ impl Service {
         self.request(method, request)
             .await
             .map(Response::into_inner)
+    }
+
+    /// The answer to a unary call that must come to one. Where the server is too busy to take it on, it is called again
+    /// when the server says so.
+    ///
+    /// # Panics
+    /// When there is another error, or no answer for long.
+    pub async fn answer(&self, method: &str, json: Value) -> Value {
+        until("an answer", async || {
+            match self.call(method, json.clone()).await {
+                Ok(answer) => Some(answer),
+                Err(error) => {
+                    let busy = matches!(
+                        error.code(),
+                        Code::ResourceExhausted | Code::DeadlineExceeded
+                    );
+                    assert!(busy, "{error}");
+                    let wait = status::read(&error).retry_after.unwrap_or_default();
+                    tokio::time::sleep(wait).await;
+                    None
+                }
+            }
+        })
+        .await
     }
 
     /// A unary call with metadata in and out.

@@ -350,13 +350,15 @@ async fn call_prints_for_people_and_for_programs() {
     let object = format!("{{\"query\": \"{question}\", \"documents\": {documents}, \"top_n\": 2}}");
     let in_file = folder.file("request.json", &object);
     let in_file = format!("@{}", text(&in_file));
+    // As much as the pipeline allows: other tests are busy with the same motet.
+    let deadline = ["--deadline", "30s"];
     let call = |args: &[&str]| motet(["call", "rag", "-a", &address]).args(args);
 
     for args in [
         [&*query, &inline, "top_n=2"],
         [&query, &from_lines, "top_n=2"],
     ] {
-        let page = fine(call(&args).run().await);
+        let page = fine(call(&args).args(deadline).run().await);
         let lines: Vec<&str> = page.lines().collect();
         assert_eq!((lines[0], lines.len()), ("results: 2", 3), "{page}");
         assert!(
@@ -366,16 +368,23 @@ async fn call_prints_for_people_and_for_programs() {
         assert!(lines[1].ends_with(PASSAGES[passage]), "{page}");
     }
     for args in [["--json", "-d", &object], ["--json", "-d", &in_file]] {
-        let page = fine(call(&args).run().await);
+        let page = fine(call(&args).args(deadline).run().await);
         let answer: serde_json::Value = serde_json::from_str(&page).expect("JSON");
         crate::rag::check_results(&answer, &PASSAGES, 2);
         assert_eq!(answer["results"][0]["index"], passage);
     }
-    let with_receipt = fine(call(&[&query, &inline, "--receipt"]).run().await);
+    let with_receipt = fine(
+        call(&[&query, &inline, "--receipt"])
+            .args(deadline)
+            .run()
+            .await,
+    );
     for part in ["critical path: ", "chunks", "compute"] {
         assert!(with_receipt.contains(part), "{part} in {with_receipt}");
     }
-    let by_environment = motet(["call", "rag", &query]).env("MOTET_ADDRESS", &address);
+    let by_environment = motet(["call", "rag", &query])
+        .args(deadline)
+        .env("MOTET_ADDRESS", &address);
     assert_eq!(fine(by_environment.run().await), "(an empty answer)\n");
 
     #[rustfmt::skip]

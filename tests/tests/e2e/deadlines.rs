@@ -178,7 +178,7 @@ async fn a_client_that_goes_away_frees_its_rows() {
     let http = http.expect("HTTP is on");
     let minilm = [("model", "minilm")];
     let count = async |name| Metrics::read(http).await.count(name, &minilm);
-    let many = vec![PASSAGES.concat(); 64];
+    let many = vec![PASSAGES.concat(); 48];
     // The call is dropped, which resets its stream; or the whole connection is.
     let leaves: [(&str, Leave); 2] = [
         ("stream", |call, _connection| call.abort()),

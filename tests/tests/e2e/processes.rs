@@ -6,10 +6,11 @@ use motet_runtime::status;
 use motet_tests::connection::Connection;
 use motet_tests::page::get;
 use motet_tests::program::Process;
+use motet_tests::proxy::Proxy;
 use motet_tests::reflected::Service;
 use motet_tests::scratch::Scratch;
 use motet_tests::tensors::{floats, max_difference, raw, texts};
-use motet_tests::wait::until;
+use motet_tests::wait::{soon, until};
 use motet_tests::{local, repository};
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
@@ -123,7 +124,7 @@ async fn services_apart_answer_alike_die_and_come_back() {
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     let info = status::read(&error).metadata;
     assert_eq!(info["pipeline"], "rag");
-    // Whichever of the two was found out first.
+    // Whichever of them was found out first.
     let (node, model) = (&*info["node"], &*info["model"]);
     assert!(
         matches!((node, model), ("chunks", "chunker") | ("q" | "d", "minilm")),
@@ -153,6 +154,36 @@ async fn services_apart_answer_alike_die_and_come_back() {
         (&answer["results"][0]["index"], &*degraded),
         (&json!(QUESTIONS[0].1), "")
     );
+}
+
+/// A service that dies in the middle of a call is as unavailable as one that was never there.
+#[tokio::test]
+async fn a_connection_that_breaks_is_unavailable() {
+    let proxy = Proxy::start(local::connect().await).await;
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
+    let mut gateway = motet(["gateway"])
+        .args(endpoints.as_flattened())
+        .on_free_ports()
+        .start();
+    let connection = gateway.connect().await;
+    let rag = rag(&connection).await;
+    proxy.close();
+    let call = tokio::spawn({
+        let rag = rag.clone();
+        async move { ask(&rag, "tides").await }
+    });
+    proxy.holds(2).await;
+    proxy.hang_up();
+    let error = soon("an answer", call).await.expect("it ran");
+    let error = error.expect_err("nobody answers");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    let details = status::read(&error);
+    assert_eq!(details.metadata["pipeline"], "rag");
+    assert!(details.metadata.contains_key("node"), "{error}");
+    let at = proxy.address.to_string();
+    assert!(error.message().contains(&at), "{error}");
+    proxy.open();
+    until("an answer again", async || ask(&rag, "tides").await.ok()).await;
 }
 
 /// The reranker dies: its node's substitute answers, and says so.

@@ -94,7 +94,7 @@ async fn a_long_document_gives_its_best_passage() {
     let long = format!("{filler}{} {filler}", PASSAGES[3]);
     let rag = rag(&local::connect().await).await;
     let request = json!({"query": QUESTIONS[2].0, "documents": [PASSAGES[0], long], "top_n": 1});
-    let answer = rag.call("Run", request).await.expect("an answer");
+    let answer = rag.answer("Run", request).await;
     let best = &answer["results"][0];
     assert_eq!(best["index"], 1);
     let text = best["text"].as_str().expect("text");
