@@ -1,5 +1,6 @@
-//! BentoML's dispatcher ("CORK", `_internal/marshal/dispatcher.py`): a duration line learnt by least squares, a wait compared with the usual wait, and heads that cannot make
-//! the latency objective are cancelled. Its controller looks every millisecond.
+//! BentoML's dispatcher ("CORK", `_internal/marshal/dispatcher.py` as of April 2026): a duration line learnt by least squares over the last batches, a wait compared with
+//! the usual wait of a batch's oldest row, and heads that cannot make the latency objective are cancelled, where the whole queue counts as their batch. Its controller
+//! looks every millisecond, also while a batch runs. Its training on the first dozen of batches, which only delays the start, is left out.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const MAX_LATENCY: Duration = Duration::from_secs(60);
 pub(crate) struct BentoMl {
     common: Common,
     max_latency: f64,
-    /// Batches seen: rows, seconds, and how long the newest row had waited.
+    /// Batches seen: rows, seconds, and how long the oldest row had waited.
     samples: VecDeque<(f64, f64, f64)>,
     skipped: usize,
     refreshed: Time,
@@ -40,8 +41,8 @@ impl BentoMl {
             samples: VecDeque::new(),
             skipped: 0,
             refreshed: Time::ZERO,
-            a: (2.0 * max_latency / 30.0).min(2e-3),
-            b: (max_latency / 30.0).min(1e-3),
+            a: (2.0 * max_latency / 30.0).min(2.0),
+            b: (max_latency / 30.0).min(1.0),
             wait: 0.0,
             asleep_until: Time::ZERO,
             started_waits: VecDeque::new(),
@@ -107,7 +108,7 @@ impl Contender for BentoMl {
             }
             let next = self.common.start(self.common.max_batch_size);
             if let Next::Run(started) = &next {
-                self.started_waits.push_back((started.batch, newest));
+                self.started_waits.push_back((started.batch, oldest));
             }
             return next;
         }

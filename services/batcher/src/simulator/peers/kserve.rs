@@ -1,4 +1,5 @@
-//! The batcher of KServe's agent (`pkg/batcher/handler.go`): a timer from the first arrival, then size or latency, one batch at a time for each executor.
+//! The batcher of KServe's agent (`pkg/batcher/handler.go`): size or latency, one batch at a time for each executor. Its loop takes requests in only between batches, so the
+//! timer of the next batch starts when the one before it has ended, however long its first request has waited by then.
 
 use std::time::Duration;
 
@@ -8,11 +9,15 @@ use crate::simulator::{Contender, Next, Request, Started};
 
 pub(crate) struct KServe {
     common: Common,
+    ended: Time,
 }
 
 impl KServe {
     pub(crate) fn new(common: Common) -> Self {
-        KServe { common }
+        KServe {
+            common,
+            ended: Time::ZERO,
+        }
     }
 }
 
@@ -26,7 +31,7 @@ impl Contender for KServe {
         let Some(oldest) = self.common.queue.front().map(|waiting| waiting.since) else {
             return Next::Idle;
         };
-        let until = oldest.after(self.common.delay);
+        let until = oldest.max(self.ended).after(self.common.delay);
         if !self.common.has_free_executor() {
             Next::Idle
         } else if self.common.queue.len() >= self.common.max_batch_size || until <= now {
@@ -36,8 +41,9 @@ impl Contender for KServe {
         }
     }
 
-    fn complete(&mut self, _now: Time, _started: &Started, _duration: Duration) {
+    fn complete(&mut self, now: Time, _started: &Started, _duration: Duration) {
         self.common.completed();
+        self.ended = now;
     }
 
     fn queued(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Triton's dynamic batcher (`src/dynamic_batch_scheduler.cc`): the largest preferred size that can be filled, else whatever is there once the oldest has
+//! Triton's dynamic batcher (`src/dynamic_batch_scheduler.cc`): the largest preferred size that can be filled, or whatever is there once the oldest has
 //! waited the queue delay; a batch may grow until an executor takes it. Preferred sizes are the powers of two from 4 up.
 
 use std::time::Duration;
@@ -41,12 +41,11 @@ impl Contender for Triton {
         if !self.common.has_free_executor() {
             return Next::Idle;
         }
-        if let Some(size) = self.preferred() {
-            return self.common.start(size);
-        }
         let until = oldest.after(self.common.delay);
         if until <= now {
             self.common.start(self.common.max_batch_size)
+        } else if let Some(size) = self.preferred() {
+            self.common.start(size)
         } else {
             Next::WaitUntil(until)
         }
