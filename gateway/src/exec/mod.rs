@@ -4,12 +4,14 @@
 //! the deadline passed) drops every call in flight, and with it the rows that wait in a batcher.
 
 mod call;
+mod context;
 mod inputs;
 mod lengths;
 mod literal;
 mod progress;
 mod record;
 mod request;
+mod step;
 
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,10 @@ use motet_runtime::deadline::Deadline;
 use tonic::Status;
 
 pub use inputs::{Fault, Inputs, Mistake, bind_inputs, refuse};
-pub use record::{NodeRecord, critical_path};
+pub use record::{Facts, NodeRecord, critical_path};
 
 use crate::plan::Plan;
+use context::Context;
 use request::Run;
 
 /// The parameter that says how urgent a request is: 1 highest, 0 default.
@@ -55,7 +58,7 @@ pub struct Terms {
 /// # Errors
 /// The status of the node that failed, naming pipeline and node; DEADLINE_EXCEEDED when late.
 pub async fn run(plan: &Arc<Plan>, inputs: Inputs, terms: Terms) -> Result<Outcome, Status> {
-    let mut run = Run::new(plan, inputs, terms);
+    let mut run = Run::new(Context::new(plan, terms), inputs);
     match tokio::time::timeout_at(terms.deadline.instant(), run.drive()).await {
         Ok(result) => result?,
         Err(_) => return Err(run.late()),

@@ -13,6 +13,15 @@ pub struct NodeRecord {
     pub started: Duration,
     /// From the start of the request to the end of the node.
     pub ended: Duration,
+    /// What the node said of its work.
+    pub facts: Facts,
+    /// Why the node's own answer was replaced.
+    pub degraded: Option<String>,
+}
+
+/// What a node says of its work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
     /// Time in the model's queue.
     pub queue: Duration,
     /// Time in the model's forward passes.
@@ -21,8 +30,6 @@ pub struct NodeRecord {
     pub rows: usize,
     /// Rows of the largest batch that they rode in.
     pub batch_rows: usize,
-    /// Why the node's own answer was replaced.
-    pub degraded: Option<String>,
 }
 
 impl NodeRecord {
@@ -34,8 +41,8 @@ impl NodeRecord {
     /// What is neither queue nor compute: messages, tokenization, the network.
     pub fn network(&self) -> Duration {
         self.total()
-            .saturating_sub(self.queue)
-            .saturating_sub(self.compute)
+            .saturating_sub(self.facts.queue)
+            .saturating_sub(self.facts.compute)
     }
 }
 

@@ -1,0 +1,40 @@
+//! What all nodes of one request share.
+
+use motet_runtime::deadline::Deadline;
+use tokio::time::{Duration, Instant};
+
+use super::Terms;
+use crate::check::Node;
+use crate::plan::Plan;
+
+/// What all nodes of one request share: which pipeline, on what terms, since when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub plan: &'a Plan,
+    pub terms: Terms,
+    pub started: Instant,
+}
+
+impl<'a> Context<'a> {
+    /// A request that starts now.
+    pub(super) fn new(plan: &'a Plan, terms: Terms) -> Self {
+        Self {
+            plan,
+            terms,
+            started: Instant::now(),
+        }
+    }
+
+    /// Time since the request started.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// By when a node that starts now must be done: the request's deadline, or the node's own.
+    pub(super) fn node_deadline(&self, node: &Node) -> Deadline {
+        match node.deadline {
+            Some(limit) => self.terms.deadline.min(Deadline::within(limit)),
+            None => self.terms.deadline,
+        }
+    }
+}

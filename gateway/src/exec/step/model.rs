@@ -1,0 +1,68 @@
+//! A node that calls a model.
+
+use motet_proto::oip;
+use motet_proto::tensor::Tensor;
+use tracing::{Instrument, info_span};
+
+use super::{Ready, Started, StepEnd};
+use crate::backend::Backend;
+use crate::check::Node;
+use crate::exec::PRIORITY;
+use crate::exec::call::{self, Answer};
+use crate::exec::context::Context;
+use crate::exec::lengths::Lengths;
+use crate::exec::record::Facts;
+
+/// Starts a call. A list of none is answered on the spot.
+pub(super) fn start<'a>(
+    context: Context<'a>,
+    backend: &'a Backend,
+    ready: Ready<'a, '_>,
+) -> Started<'a> {
+    let node = ready.node;
+    if call::is_empty(node, &ready.arguments)
+        && let Some(outputs) = empty_outputs(node, ready.lengths)
+    {
+        return Started::Now(StepEnd::done(outputs));
+    }
+    let rows = call::rows(node, &ready.arguments);
+    let mut request = match call::request(node, ready.arguments, ready.settings) {
+        Ok(request) => request,
+        Err(error) => return Started::Now(StepEnd::failed(error)),
+    };
+    if let Some(priority) = context.terms.priority {
+        let priority = oip::parameter(priority);
+        request.parameters.insert(PRIORITY.to_owned(), priority);
+    }
+    let deadline = context.node_deadline(node);
+    let span = info_span!("node", node = %node.name, model = backend.model());
+    let call = async move {
+        let answer = match backend.infer(request, Some(deadline)).await {
+            Ok(response) => call::answer(node, response),
+            Err(error) => Err(error),
+        };
+        end(rows, answer)
+    };
+    Started::Later(Box::pin(call.instrument(span)))
+}
+
+fn end(rows: usize, answer: Result<Answer, tonic::Status>) -> StepEnd {
+    let mut facts = Facts {
+        rows,
+        ..Facts::default()
+    };
+    let result = answer.map(|answer| {
+        facts.queue = answer.queue;
+        facts.compute = answer.compute;
+        facts.batch_rows = answer.batch_rows;
+        answer.outputs
+    });
+    StepEnd { result, facts }
+}
+
+fn empty_outputs(node: &Node, lengths: &Lengths) -> Option<Vec<Option<Tensor>>> {
+    node.outputs
+        .iter()
+        .map(|o| lengths.empty(&o.ty).map(Some))
+        .collect()
+}
