@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::Time;
+use crate::load::Rate;
 
 /// Horizons: `a / 64 * 2^j`.
 pub(crate) const HORIZONS: usize = 7;
@@ -14,8 +15,6 @@ pub(crate) const HORIZONS: usize = 7;
 const RATE_MIN: f64 = 0.06;
 /// Epochs before a class is believed.
 const EPOCHS_MIN: u32 = 8;
-/// Seconds over which the arrival rate is averaged.
-const RATE_SECONDS: f64 = 1.0;
 /// A fixed cost that moved by this factor makes what was learnt worthless: the horizons are others.
 const RESET_FACTOR: f64 = 2.0;
 /// Decision points watched at the same time.
@@ -56,9 +55,7 @@ pub(crate) struct Forecast {
     open: VecDeque<Epoch>,
     /// The fixed cost for which the horizons are meant.
     scale: f64,
-    weight: f64,
-    rows_decayed: f64,
-    last: Option<Time>,
+    rate: Rate,
 }
 
 impl Forecast {
@@ -94,17 +91,7 @@ impl Forecast {
                 }
             }
         }
-        self.decay(now);
-        self.rows_decayed += rows as f64;
-    }
-
-    fn decay(&mut self, now: Time) {
-        if let Some(last) = self.last {
-            let factor = (-now.seconds_since(last) / RATE_SECONDS).exp();
-            self.rows_decayed *= factor;
-            self.weight = 1.0 - (1.0 - self.weight) * factor;
-        }
-        self.last = Some(now);
+        self.rate.count(now, rows as f64);
     }
 
     /// Learns from decision points whose horizons have passed.
@@ -128,11 +115,7 @@ impl Forecast {
 
     /// Rows that arrive a second, lately.
     pub(crate) fn rate(&self) -> f64 {
-        if self.weight > 0.0 {
-            self.rows_decayed / (self.weight * RATE_SECONDS)
-        } else {
-            0.0
-        }
+        self.rate.per_second()
     }
 
     /// Expected rows within `seconds` of a decision point; `None` until enough of them were seen.

@@ -12,6 +12,8 @@ mod decision;
 mod driver;
 mod forecast;
 mod formation;
+mod length;
+mod load;
 mod memory;
 mod options;
 mod policy;

@@ -1,9 +1,10 @@
 //! Rows that wait, in the order in which they fall due.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::admission::Work;
-use crate::{Priority, Row, RowId, Time};
+use crate::{CallId, Priority, Row, RowId, Time};
 
 /// Position of a row in its lane: earlier due first, then earlier admitted.
 type Key = (Time, RowId);
@@ -13,6 +14,8 @@ type Key = (Time, RowId);
 pub(crate) struct Lane {
     rows: BTreeMap<Key, Row>,
     tokens: u64,
+    /// Rows of each call.
+    calls: HashMap<CallId, usize>,
 }
 
 impl Lane {
@@ -43,14 +46,31 @@ impl Lane {
         work
     }
 
+    /// Tokens of its rows.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// Calls that have rows in the lane.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
     fn insert(&mut self, row: Row) {
         self.tokens += u64::from(row.tokens);
+        *self.calls.entry(row.call).or_default() += 1;
         self.rows.insert((row.due, row.id), row);
     }
 
     fn remove(&mut self, key: Key) -> Option<Row> {
         let row = self.rows.remove(&key)?;
         self.tokens -= u64::from(row.tokens);
+        if let Entry::Occupied(mut rows) = self.calls.entry(row.call) {
+            *rows.get_mut() -= 1;
+            if *rows.get() == 0 {
+                rows.remove();
+            }
+        }
         Some(row)
     }
 }

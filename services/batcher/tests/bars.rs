@@ -9,7 +9,7 @@ use motet_batcher::simulator::{
 };
 use motet_batcher::{Options, Policy, Priority, Time};
 
-const SEEDS: [u64; 2] = [1, 2];
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const ADAPTIVE: Policies = Policies::Motet(Policy::Adaptive);
 const GREEDY: Policies = Policies::Motet(Policy::Greedy);
 
@@ -39,6 +39,12 @@ fn options() -> Options {
 /// Requests a second that keep the machine busy with full batches.
 fn saturation(machine: &Machine) -> f64 {
     machine.saturation(32, 8192, 64.0)
+}
+
+/// Geometric mean over the seeds: what one seed's noise does to a queue near saturation is no property of a policy.
+fn over_seeds<const N: usize>(ratios: impl Fn(u64) -> [f64; N]) -> [f64; N] {
+    let logs = SEEDS.map(|seed| ratios(seed).map(f64::ln));
+    std::array::from_fn(|n| (logs.iter().map(|log| log[n]).sum::<f64>() / SEEDS.len() as f64).exp())
 }
 
 /// About as many requests in every scenario, whatever the machine.
@@ -95,33 +101,24 @@ fn open_loop_is_never_worse_than_greedy() {
     for (machine_name, machine) in machines() {
         for (arrivals_name, arrivals) in ARRIVALS {
             for lengths in [Lengths::Even, Lengths::HeavyTailed] {
-                for load in [0.1, 0.3, 0.6, 0.95] {
-                    for seed in SEEDS {
-                        let rate = load * saturation(&machine);
-                        let traffic = Traffic::Open(requests(
-                            arrivals,
-                            lengths,
-                            rate,
-                            seconds(rate, 3000.0),
-                            seed,
-                        ));
-                        let adaptive = report(&traffic, &machine, ADAPTIVE, seed);
-                        let greedy = report(&traffic, &machine, GREEDY, seed);
-                        let what = format!(
-                            "{machine_name}, {arrivals_name}, {lengths:?}, load {load}, seed {seed}"
-                        );
-                        bars.at_most(
-                            "mean against greedy",
-                            adaptive.all.mean_ms / greedy.all.mean_ms,
-                            1.03,
-                            &what,
-                        );
-                        bars.at_most(
-                            "p99 against greedy",
-                            adaptive.all.p99_ms / greedy.all.p99_ms,
-                            1.12,
-                            &what,
-                        );
+                for load in [0.1, 0.3, 0.6, 0.8, 0.95] {
+                    let rate = load * saturation(&machine);
+                    let [mean, p99] = over_seeds(|seed| {
+                        let seconds = seconds(rate, 4000.0);
+                        let traffic =
+                            Traffic::Open(requests(arrivals, lengths, rate, seconds, seed));
+                        let adaptive = report(&traffic, &machine, ADAPTIVE, seed).all;
+                        let greedy = report(&traffic, &machine, GREEDY, seed).all;
+                        [
+                            adaptive.mean_ms / greedy.mean_ms,
+                            adaptive.p99_ms / greedy.p99_ms,
+                        ]
+                    });
+                    let what = format!("{machine_name}, {arrivals_name}, {lengths:?}, load {load}");
+                    bars.at_most("mean against greedy", mean, 1.03, &what);
+                    bars.at_most("p99 against greedy", p99, 1.12, &what);
+                    if machine.b * 64.0 > machine.a && arrivals == Arrivals::FanOut && load < 0.5 {
+                        bars.at_most("mean against greedy, short batches", mean, 0.85, &what);
                     }
                 }
             }
@@ -137,34 +134,24 @@ fn open_loop_is_near_the_best_window_in_hindsight() {
         for (arrivals_name, arrivals) in ARRIVALS {
             for load in [0.1, 0.6, 0.95] {
                 let rate = load * saturation(&machine);
-                let traffic = Traffic::Open(requests(
-                    arrivals,
-                    Lengths::Even,
-                    rate,
-                    seconds(rate, 3000.0),
-                    1,
-                ));
-                let adaptive = report(&traffic, &machine, ADAPTIVE, 1);
-                let windows = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]
-                    .map(|share| Duration::from_secs_f64(share * machine.a));
-                let fixed = windows.map(|window| {
-                    report(
-                        &traffic,
-                        &machine,
-                        Policies::Motet(Policy::Fixed(window)),
-                        1,
-                    )
-                    .all
-                    .mean_ms
+                let [ratio] = over_seeds(|seed| {
+                    let seconds = seconds(rate, 3000.0);
+                    let traffic =
+                        Traffic::Open(requests(arrivals, Lengths::Even, rate, seconds, seed));
+                    let adaptive = report(&traffic, &machine, ADAPTIVE, seed).all.mean_ms;
+                    let windows = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]
+                        .map(|share| Duration::from_secs_f64(share * machine.a));
+                    let best = windows
+                        .map(|window| {
+                            let fixed = Policies::Motet(Policy::Fixed(window));
+                            report(&traffic, &machine, fixed, seed).all.mean_ms
+                        })
+                        .into_iter()
+                        .fold(f64::INFINITY, f64::min);
+                    [adaptive / best]
                 });
-                let best = fixed.into_iter().fold(f64::INFINITY, f64::min);
                 let what = format!("{machine_name}, {arrivals_name}, load {load}");
-                bars.at_most(
-                    "mean against the best fixed window",
-                    adaptive.all.mean_ms / best,
-                    1.10,
-                    &what,
-                );
+                bars.at_most("mean against the best fixed window", ratio, 1.10, &what);
             }
         }
     }
@@ -302,6 +289,15 @@ fn overload_serves_in_time_what_it_serves() {
                         // Faithful BentoML loses half a tick of 1 ms with each batch of 3.4 ms, and with mixed deadlines the
                         // rows it serves late; nobody can do more than the machine.
                         bars.at_least("goodput against bentoml, gpu", ratio, 1.15, &what);
+                        // Where deadlines are shorter than the one objective it knows, it answers late what motet does not even begin.
+                        if mixed && (load < 2.0 || longest < Duration::from_millis(100)) {
+                            bars.at_least(
+                                "goodput against bentoml, gpu, mixed deadlines",
+                                ratio,
+                                1.3,
+                                &what,
+                            );
+                        }
                         let saturation = adaptive.goodput_per_s / saturation(&machine);
                         bars.at_least(
                             "goodput against saturation, gpu",
@@ -327,7 +323,7 @@ fn burst(machine: &Machine, with_burst: bool, seed: u64) -> (Vec<Request>, Time)
         let burst = requests(
             Arrivals::Poisson,
             Lengths::Even,
-            0.8 * saturation(machine),
+            0.95 * saturation(machine),
             seconds / 6.0,
             seed + 100,
         );
@@ -417,7 +413,7 @@ fn another_speed_is_followed() {
 fn bulk_gets_its_share_and_no_more() {
     let mut bars = Bars::default();
     for (machine_name, machine) in machines() {
-        for load in [0.3, 0.7, 1.5] {
+        for load in [0.1, 0.3, 0.7, 1.5] {
             for seed in SEEDS {
                 let rate = load * saturation(&machine);
                 let seconds = seconds(rate, 6000.0);
@@ -464,7 +460,7 @@ fn bulk_gets_its_share_and_no_more() {
                 bars.at_least(
                     "bulk's share of saturation",
                     done / (saturation(&machine) * seconds),
-                    0.09,
+                    0.10,
                     &what,
                 );
                 if load < 1.0 {

@@ -76,7 +76,6 @@ enum Event {
 struct World<'a> {
     simulation: &'a Simulation,
     contender: Box<dyn Contender>,
-    random: Random,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
     sequence: u64,
     run: Run,
@@ -102,7 +101,6 @@ impl Simulation {
         let mut world = World {
             simulation: self,
             contender,
-            random,
             events: BinaryHeap::new(),
             sequence: 0,
             run: Run {
@@ -217,10 +215,9 @@ impl World<'_> {
     }
 
     fn start(&mut self, now: Time, started: Started, deliberate_wait: Duration) {
-        let duration = self
-            .simulation
-            .machine
-            .run(now, started.tokens, &mut self.random);
+        let machine = &self.simulation.machine;
+        let mut noise = machine.noise_at(now, self.simulation.seed);
+        let duration = machine.run(now, started.tokens, &mut noise);
         self.run.batches.push(RanBatch {
             started: now,
             duration,

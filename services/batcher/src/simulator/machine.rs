@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::Random;
 use crate::{Measurement, Time};
 
+/// Tokens of the batch that a slot of noise is as long as.
+const SLOT_TOKENS: u64 = 2048;
+
 /// An executor whose batches take `a + b * tokens`, times noise, times a factor that may change during the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
@@ -38,6 +41,13 @@ impl Machine {
     pub fn saturation(&self, max_batch_size: usize, max_batch_tokens: u64, tokens: f64) -> f64 {
         let rows = (max_batch_size as f64).min(max_batch_tokens as f64 / tokens);
         rows / (self.a + self.b * tokens * rows)
+    }
+
+    /// The noise of a batch that starts now. It is the same within a slot about as long as a full batch: a machine has slow and fast moments, and policies that are
+    /// compared meet the same ones (common random numbers) although their batches begin at different times.
+    pub fn noise_at(&self, now: Time, seed: u64) -> Random {
+        let slot = (now.seconds_since(Time::ZERO) / self.seconds(SLOT_TOKENS)) as u64;
+        Random::new(seed.wrapping_mul(1_000_003) ^ (slot + 1))
     }
 
     /// What a batch that starts now takes.
