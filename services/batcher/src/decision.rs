@@ -129,3 +129,12 @@ pub enum Refusal {
     /// No executor is left.
     ExecutorDied,
 }
+
+/// A row that left the queue without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The row.
+    pub row: Row,
+    /// Why: its deadline came, or what is left until then is too short ([`Refusal::WouldBeLate`]).
+    pub refusal: Refusal,
+}

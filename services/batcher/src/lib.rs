@@ -26,7 +26,7 @@ mod time;
 mod window;
 
 pub use cost::{CostModel, Measurement};
-pub use decision::{Batch, Cause, Decision, Outcome, Refusal, Verdict, Window};
+pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Refusal, Verdict, Window};
 pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver,
     Observer, Refused, Ride, RowError, SpawnError,

@@ -115,7 +115,8 @@ impl World {
         loop {
             let free = self.executors - self.running.len();
             let decision = self.scheduler.poll(self.now);
-            for row in self.scheduler.take_dropped() {
+            for dropped in self.scheduler.take_dropped() {
+                let row = dropped.row;
                 assert!(row.deadline.is_some(), "{row:?} has no deadline to miss");
                 assert!(self.waiting.remove(&row.id), "{row:?} was not waiting");
                 self.resolve(row.id, "expired");

@@ -56,7 +56,6 @@ impl Observer for ModelObserver {
                 }
                 let waits = batch.queue_times.iter();
                 waits.for_each(|wait| metrics.queue_wait(*wait));
-                metrics.queue_depth(batch.queue_depth);
             }
             Event::Refused { reason, rows } => self.metrics.refused(reason.reason(), *rows),
             Event::Expired { rows } => self.metrics.expired(*rows),
@@ -78,6 +77,7 @@ pub(crate) fn watch(metrics: &ModelMetrics, batcher: &Batcher<EncodeRow, RowEmbe
     metrics.watch(move || {
         let stats = batcher.stats();
         BatcherState {
+            rows_queued: stats.rows_queued,
             executors: stats.executors,
             rows_per_second: stats.rows_per_second,
             cost_batch_seconds: stats.cost_a_seconds,

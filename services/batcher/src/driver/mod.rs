@@ -3,9 +3,14 @@
 mod calibration;
 mod call;
 mod executor;
+mod handover;
+#[cfg(test)]
+mod interleavings;
 mod observer;
 mod refused;
 mod shared;
+mod state;
+mod sync;
 mod worker;
 
 use std::sync::Arc;

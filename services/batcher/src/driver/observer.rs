@@ -92,6 +92,4 @@ pub struct BatchRan {
     pub window: Option<Window>,
     /// How long each of its rows had been queued when it started.
     pub queue_times: Vec<Duration>,
-    /// Rows still queued when it had ended.
-    pub queue_depth: usize,
 }

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::calibration;
-use super::shared::{Ended, Shared, Work};
+use super::handover::{Ended, Work};
+use super::shared::Shared;
 use super::{BuildError, Executor};
 use crate::Options;
 

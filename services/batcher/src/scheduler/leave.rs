@@ -1,9 +1,11 @@
 //! How rows leave without an answer.
 
+use std::time::Duration;
+
 use super::Scheduler;
 use crate::bisection::Halves;
 use crate::queue::Queue;
-use crate::{Row, RowId, Ticket};
+use crate::{Dropped, Refusal, Row, RowId, Ticket, Time};
 
 impl Scheduler {
     /// The caller of a call went away: its waiting rows leave, and what is running of it is not run again. Returns how many rows left.
@@ -42,12 +44,34 @@ impl Scheduler {
     }
 
     /// Rows that left unanswered since the last call of this, because their deadline came or could not be met.
-    pub fn take_dropped(&mut self) -> Vec<Row> {
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
-    pub(super) fn drop_rows(&mut self, rows: Vec<Row>) {
+    /// Rows leave because their deadline came.
+    pub(super) fn drop_expired(&mut self, rows: Vec<Row>) {
         self.stats.rows_expired += rows.len() as u64;
-        self.dropped.extend(rows);
+        let dropped = rows.into_iter().map(|row| Dropped {
+            row,
+            refusal: Refusal::DeadlineExceeded,
+        });
+        self.dropped.extend(dropped);
+    }
+
+    /// Rows leave because a run of `predicted` that begins now would end after their deadline.
+    pub(super) fn drop_hopeless(&mut self, now: Time, rows: Vec<Row>, predicted: Duration) {
+        self.stats.rows_expired += rows.len() as u64;
+        let dropped = rows.into_iter().map(|row| {
+            let end = now.after(predicted);
+            let retry_after = row.deadline.map_or(Duration::ZERO, |at| end.since(at));
+            Dropped {
+                row,
+                refusal: Refusal::WouldBeLate {
+                    predicted,
+                    retry_after,
+                },
+            }
+        });
+        self.dropped.extend(dropped);
     }
 }

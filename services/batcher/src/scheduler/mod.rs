@@ -12,7 +12,7 @@ use crate::formation::Caps;
 use crate::load::{Rate, Utilisation};
 use crate::memory::MemoryCap;
 use crate::queue::Queue;
-use crate::{BatchId, CostModel, Measurement, Options, Row, Stats, Time, Window};
+use crate::{BatchId, CostModel, Dropped, Measurement, Options, Row, Stats, Time, Window};
 
 const USUAL_RATE: f64 = 0.06;
 
@@ -46,7 +46,7 @@ pub struct Scheduler {
     queue: Queue,
     halves: Halves,
     running: Vec<Running>,
-    dropped: Vec<Row>,
+    dropped: Vec<Dropped>,
     cost: CostModel,
     forecast: Forecast,
     /// Interactive calls that come, and how busy the executors are.

@@ -1,5 +1,7 @@
 //! What a free executor does: run a batch now, wait for company, or nothing.
 
+use std::time::Duration;
+
 use super::{Scheduler, Waiting};
 use crate::formation::{self, Caps, Draft};
 use crate::length::{self, Backlog};
@@ -16,12 +18,12 @@ impl Scheduler {
             return Decision::Idle;
         }
         let (half, expired) = self.halves.next(now);
-        self.drop_rows(expired);
+        self.drop_expired(expired);
         if let Some(rows) = half {
             return Decision::Run(self.start(now, rows.into_iter().collect(), Cause::Retry));
         }
         let expired = self.queue.take_expired(now);
-        self.drop_rows(expired);
+        self.drop_expired(expired);
         if let Some(draft) = self.form_bulk(now) {
             return Decision::Run(self.run(now, draft, Cause::Ready));
         }
@@ -81,6 +83,7 @@ impl Scheduler {
             let draft = self.draft(priority);
             let more = draft.rows.len() < self.queue.lane(priority).len();
             let freshest = draft.rows.iter().max_by_key(|row| row.due).copied();
+            let seconds = self.cost.predict_safe(draft.tokens(caps.layout));
             let fitted = formation::fit(draft, more, &caps, &self.cost, now);
             let all_hopeless = fitted.draft.rows.is_empty() && !more;
             let (kept, hopeless): (Vec<Row>, Vec<Row>) =
@@ -91,7 +94,8 @@ impl Scheduler {
             for row in &hopeless {
                 self.queue.remove(row.id);
             }
-            self.drop_rows(hopeless);
+            let predicted = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            self.drop_hopeless(now, hopeless, predicted);
             if all_hopeless {
                 // The executor would idle otherwise, and the estimate may be wrong: give the one with the best chance a try.
                 return kept.into_iter().collect();

@@ -112,7 +112,7 @@ impl Contender for Motet {
         self.scheduler
             .take_dropped()
             .iter()
-            .map(|row| self.requests[row.id.0 as usize])
+            .map(|dropped| self.requests[dropped.row.id.0 as usize])
             .collect()
     }
 

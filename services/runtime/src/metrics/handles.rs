@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
 use opentelemetry::{KeyValue, Value};
 use tonic::Code;
 
@@ -77,7 +77,6 @@ pub(super) struct BatchInstruments {
     pub(super) rows_arrived: Counter<u64>,
     pub(super) crashes: Counter<u64>,
     pub(super) wait: Histogram<f64>,
-    pub(super) depth: Gauge<u64>,
     pub(super) refused: Counter<u64>,
     pub(super) expired: Counter<u64>,
     pub(super) cancelled: Counter<u64>,
@@ -153,11 +152,6 @@ impl ModelMetrics {
     #[must_use = "the gauges are there for as long as this is"]
     pub fn watch(&self, read: impl Fn() -> BatcherState + Send + Sync + 'static) -> Watch {
         self.watched.add(self.labels.clone(), read)
-    }
-
-    /// This many rows wait now.
-    pub fn queue_depth(&self, rows: usize) {
-        self.batches.depth.record(rows as u64, &self.labels);
     }
 
     /// The queue did not take rows; `reason` is a constant such as `queue_full`.

@@ -109,7 +109,6 @@ impl Metrics {
                 rows_arrived: counter(&meter, c::WINDOW_ROWS_ARRIVED),
                 crashes: counter(&meter, c::EXECUTOR_CRASHES),
                 wait: seconds(&meter, c::QUEUE_WAIT),
-                depth: gauge(&meter, c::QUEUE_DEPTH),
                 refused: counter(&meter, c::QUEUE_REFUSED),
                 expired: counter(&meter, c::QUEUE_EXPIRED),
                 cancelled: counter(&meter, c::QUEUE_CANCELLED),

@@ -24,12 +24,12 @@ fn all_used() -> (Metrics, Watch) {
     model.batch_started("window", ms(2));
     model.batch_started("ready", Duration::ZERO);
     model.window(ms(4), 2.5, 3);
-    model.queue_depth(4);
     model.bisected();
     model.memory_split();
     model.rows_failed(6);
     model.executor_crashed();
     let watch = model.watch(|| BatcherState {
+        rows_queued: 4,
         executors: 2,
         rows_per_second: 12.5,
         cost_batch_seconds: 0.003,

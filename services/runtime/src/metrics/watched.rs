@@ -11,6 +11,8 @@ use super::catalogue::{self, Instrument};
 /// The state of one model's batcher.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BatcherState {
+    /// Rows waiting.
+    pub rows_queued: usize,
     /// Executors alive.
     pub executors: usize,
     /// Interactive rows that arrive in a second, lately.
@@ -51,6 +53,7 @@ impl Watched {
     /// None yet; their gauges are instruments of `meter`.
     pub(super) fn new(meter: &Meter) -> Self {
         let watched = Self::default();
+        watched.count(meter, catalogue::QUEUE_DEPTH, |state| state.rows_queued);
         watched.count(meter, catalogue::EXECUTORS, |state| state.executors);
         watched.number(meter, catalogue::ARRIVAL_RATE, |s| s.rows_per_second);
         watched.number(meter, catalogue::COST_BATCH, |s| s.cost_batch_seconds);

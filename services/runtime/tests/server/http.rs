@@ -1,6 +1,6 @@
 use motet_runtime::health::Health;
 use motet_runtime::http::{HttpState, router};
-use motet_runtime::metrics::Metrics;
+use motet_runtime::metrics::{BatcherState, Metrics};
 use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,7 +44,10 @@ async fn the_pages_say_what_is_so() {
     health.set("minilm", true);
     health.set("", true);
     assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
-    metrics.model("minilm").queue_depth(3);
+    let _watch = metrics.model("minilm").watch(|| BatcherState {
+        rows_queued: 3,
+        ..BatcherState::default()
+    });
     let (code, text) = get("/metrics").await;
     assert_eq!(code, 200);
     assert!(

@@ -4,10 +4,12 @@
 //! alike. Live batches may all have one size, which says nothing about the slope; two pseudo-measurements far apart (anchors), taken
 //! from calibration and following the general drift, keep the fit determined. Single outliers are clipped; a lasting shift is followed within four batches.
 
+mod least_squares;
+
 use std::time::Duration;
 
-/// Forgetting per batch: the last 50 batches decide.
-const FORGETTING: f64 = 0.98;
+use least_squares::{FORGETTING, Sums};
+
 /// Token counts of the two anchors.
 const ANCHOR_TOKENS: [f64; 2] = [16.0, 4096.0];
 /// Weight of a calibrated anchor against one batch.
@@ -42,65 +44,6 @@ pub struct Measurement {
     pub tokens: u64,
     /// How long it took.
     pub duration: Duration,
-}
-
-/// Sums of a weighted least squares fit of `y = a + b x`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    w: f64,
-    x: f64,
-    xx: f64,
-    y: f64,
-    xy: f64,
-}
-
-impl Sums {
-    fn add(&mut self, x: f64, y: f64, weight: f64) {
-        self.w += weight;
-        self.x += weight * x;
-        self.xx += weight * x * x;
-        self.y += weight * y;
-        self.xy += weight * x * y;
-    }
-
-    fn forget(&mut self) {
-        for sum in [
-            &mut self.w,
-            &mut self.x,
-            &mut self.xx,
-            &mut self.y,
-            &mut self.xy,
-        ] {
-            *sum *= FORGETTING;
-        }
-    }
-
-    /// As if every duration and prediction so far had been `ratio` times as long (weights are 1 / predicted^2).
-    fn rescale(&mut self, ratio: f64) {
-        for sum in [&mut self.w, &mut self.x, &mut self.xx] {
-            *sum /= ratio * ratio;
-        }
-        for sum in [&mut self.y, &mut self.xy] {
-            *sum /= ratio;
-        }
-    }
-
-    /// The best `a, b >= 0`.
-    fn fit(&self) -> Option<(f64, f64)> {
-        let determinant = self.w * self.xx - self.x * self.x;
-        let (mut a, mut b) = if determinant > 1e-9 * self.w * self.xx {
-            let b = (self.w * self.xy - self.x * self.y) / determinant;
-            ((self.y - b * self.x) / self.w, b)
-        } else {
-            (0.0, self.xy / self.xx)
-        };
-        if b < 0.0 {
-            (a, b) = (self.y / self.w, 0.0);
-        } else if a < 0.0 {
-            (a, b) = (0.0, self.xy / self.xx);
-        }
-        (a.is_finite() && b.is_finite() && a + b > 0.0).then_some((a, b))
-    }
 }
 
 /// The learnt cost of a batch. Until the first measurement it predicts zero, so that nothing is refused on a guess.
