@@ -7,6 +7,7 @@
 //! ```
 
 mod plot;
+mod plots;
 mod suite;
 
 use std::path::PathBuf;

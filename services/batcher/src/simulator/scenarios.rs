@@ -1,7 +1,5 @@
 //! Machines and traffic that the batcher is judged on.
 
-use std::time::Duration;
-
 use super::{Machine, Random, Request};
 use crate::{Priority, Time};
 
@@ -117,12 +115,4 @@ pub fn requests(
         priority: Priority::Interactive,
     };
     times.into_iter().map(request).collect()
-}
-
-/// The same requests with a deadline.
-pub fn with_deadline(mut requests: Vec<Request>, deadline: Duration) -> Vec<Request> {
-    for request in &mut requests {
-        request.deadline = Some(deadline);
-    }
-    requests
 }
