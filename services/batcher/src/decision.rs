@@ -54,7 +54,7 @@ pub enum Cause {
     Window,
     /// Waiting longer would have made a row late.
     Deadline,
-    /// The batcher was shutting down.
+    /// The batcher was shutting down, or about to.
     Drain,
     /// It is a part of a batch that failed.
     Retry,

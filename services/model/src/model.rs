@@ -75,6 +75,8 @@ impl Model {
     /// Refuses new calls, answers those that were let in, and ends the model's threads.
     pub async fn drain(&self) {
         self.0.health.set(self.name(), false);
+        // Who is inside may wait for company, which will not come.
+        self.0.task.hurry();
         self.0.gate.close().await;
         self.0.task.drain().await;
     }

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use motet_batcher::{BatchError, Batcher, BuildError, Executor, Options, Policy, RowError};
+use motet_batcher::{
+    BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
+};
 use motet_models::{ModelFiles, RowEmbedding, RowOutput, Tokenizer};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
@@ -23,7 +25,7 @@ use crate::observer::{ModelObserver, watch};
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Task};
 
-/// Gives each row its number of tokens. Each run is announced and waits for a permit.
+/// Gives each row its number of tokens; a "poison" fails the whole run. Each run is announced and waits for a permit.
 struct Held {
     announce: mpsc::Sender<usize>,
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
@@ -43,6 +45,9 @@ impl Executor for Held {
         let _ = self.permits.lock().unwrap().recv();
         let is = |row: &EncodeRow, text| row.ids == self.tokenizer.encode(text).unwrap();
         assert!(!rows.iter().any(|row| is(row, "panic")), "told to");
+        if rows.iter().any(|row| is(row, "poison")) {
+            return Err(BatchError::Failed("poisoned".to_owned()));
+        }
         let answer = |row: &&EncodeRow| match is(row, "bad") {
             true => Err(RowError::Invalid("is bad".to_owned())),
             false => Ok(RowEmbedding::Pooled(vec![row.ids.len() as f32])),
@@ -54,6 +59,7 @@ impl Executor for Held {
 /// A model with one held executor, and the test's ends of it.
 struct Bench {
     model: Model,
+    batcher: Batcher<EncodeRow, RowEmbedding>,
     metrics: Metrics,
     health: Health,
     announced: mpsc::Receiver<usize>,
@@ -92,7 +98,7 @@ impl Bench {
                 size: 1,
                 limits: Limits::default(),
             },
-            batcher,
+            batcher: batcher.clone(),
             pool: Pool::new().unwrap(),
         };
         let signature = Signature {
@@ -111,6 +117,7 @@ impl Bench {
         );
         Self {
             model,
+            batcher,
             metrics,
             health,
             announced,
@@ -143,6 +150,20 @@ impl Bench {
 
     fn let_run(&self) {
         self.permits.send(()).unwrap();
+    }
+
+    /// Batches that were answered, by why they began.
+    fn starts(&self) -> Vec<(String, u64)> {
+        let page = self.metrics.render().unwrap();
+        let starts = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix("motet_batch_starts_total{cause=\"")?;
+            let (cause, rest) = rest.split_once('"')?;
+            let count = rest.rsplit_once(' ')?.1.parse().ok()?;
+            Some((cause.to_owned(), count))
+        });
+        let mut starts: Vec<_> = starts.collect();
+        starts.sort();
+        starts
     }
 
     fn queued(&self) -> usize {
@@ -313,6 +334,68 @@ async fn an_answer_says_why_its_batch_began_and_the_metrics_count_it() {
         has("motet_batch_deliberate_wait_seconds_count{model=\"m\"} 1\n");
         has("motet_executor_alive{model=\"m\"} 1\n");
     }
+}
+
+/// Waits an hour for a second row.
+fn patient() -> Options {
+    const HOUR: Duration = Duration::from_secs(3600);
+    Options {
+        max_batch_size: 2,
+        max_queue_delay: HOUR,
+        policy: Policy::Fixed(HOUR),
+        ..Options::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_in_time_for_a_deadline() {
+    let bench = Bench::new(patient(), 1).await;
+    // A batch takes 10 s as far as the batcher knows: with 2 s to spare for its error, it must begin half a second from now.
+    bench.batcher.calibrate(&[Measurement {
+        rows: 1,
+        tokens: 3,
+        duration: Duration::from_secs(10),
+    }]);
+    bench.let_run();
+    let call = bench.call_with(&["one"], [("timeout", 12_500_000)]);
+    let answer = call.await.unwrap().unwrap();
+    assert_eq!(said(&answer, cost::WINDOW_CAUSE), "deadline");
+    assert!(bench.starts().contains(&("deadline".to_owned(), 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_ends_a_wait() {
+    let bench = Bench::new(patient(), 1).await;
+    bench.let_run();
+    let call = bench.call(&["one"]);
+    bench.expect_queued(1).await;
+    bench.model.drain().await;
+    let answer = call.await.unwrap().unwrap();
+    assert_eq!(said(&answer, cost::WINDOW_CAUSE), "drain");
+    assert_eq!(bench.starts(), [("drain".to_owned(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fails_runs_again_in_halves() {
+    let bench = Bench::new(greedy(), 1).await;
+    let first = bench.call(&["one"]);
+    bench.expect_batch(1);
+    let (poison, good) = (bench.call(&["poison"]), bench.call(&["a", "b", "c"]));
+    bench.expect_queued(4).await;
+    for _ in 0..6 {
+        bench.let_run();
+    }
+    assert_eq!(rows(first.await), 1);
+    let answer = good.await.unwrap().unwrap();
+    assert_eq!(said(&answer, cost::WINDOW_CAUSE), "retry");
+    let failed = error(poison.await);
+    assert_eq!(failed.code(), Code::Internal);
+    assert_eq!(status::read(&failed).reason, "MODEL_FAILED");
+    // The four rows as one fail, then the half and the row with the poison: the other half and the other row are answered.
+    let starts = bench.starts();
+    assert_eq!(starts, [("ready".to_owned(), 1), ("retry".to_owned(), 2)]);
+    let page = bench.metrics.render().unwrap();
+    assert!(page.contains("motet_batch_bisections_total{model=\"m\"} 2\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -213,6 +213,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
         &self.inner.shared.name
     }
 
+    /// From now on nothing waits for company: a drain is near, and calls are still on their way here.
+    pub fn hurry(&self) {
+        self.inner.shared.hurry();
+    }
+
     /// Refuses new calls, and returns once all admitted ones are answered and the executors are dropped.
     pub async fn drain(&self) {
         self.inner.shared.drain();

@@ -163,6 +163,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         self.threads.send_modify(|threads| *threads -= 1);
     }
 
+    pub(crate) fn hurry(&self) {
+        self.lock().scheduler.hurry();
+        self.changed.notify_all();
+    }
+
     pub(crate) fn drain(&self) {
         self.lock().scheduler.drain();
         self.changed.notify_all();

@@ -60,6 +60,8 @@ pub struct Scheduler {
     /// Tokens of a row and rows of a batch, lately.
     usual_row_tokens: f64,
     usual_batch_rows: f64,
+    /// Nothing waits for company any more; nothing is admitted any more.
+    hurrying: bool,
     draining: bool,
     stats: Stats,
     next_row: u64,
@@ -87,6 +89,7 @@ impl Scheduler {
             waiting: None,
             usual_row_tokens: 0.0,
             usual_batch_rows: 0.0,
+            hurrying: false,
             draining: false,
             stats: Stats::default(),
             next_row: 0,
@@ -115,8 +118,14 @@ impl Scheduler {
         self.executors = self.executors.saturating_sub(1);
     }
 
+    /// From now on nothing waits for company.
+    pub fn hurry(&mut self) {
+        self.hurrying = true;
+    }
+
     /// From now on nothing is admitted and nothing waits for company.
     pub fn drain(&mut self) {
+        self.hurry();
         self.draining = true;
     }
 

@@ -41,7 +41,7 @@ impl Scheduler {
         let more = draft.rows.len() < self.queue.lane(Priority::Interactive).len();
         let cause = if more || draft.rows.len() >= caps.rows {
             Cause::Size
-        } else if self.draining {
+        } else if self.hurrying {
             Cause::Drain
         } else {
             match self.wait(now, &draft) {

@@ -122,6 +122,10 @@ impl Encode {
         self.batcher.stats()
     }
 
+    pub(super) fn hurry(&self) {
+        self.batcher.hurry();
+    }
+
     pub(super) async fn drain(&self) {
         self.batcher.drain().await;
     }

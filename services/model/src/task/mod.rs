@@ -91,6 +91,13 @@ impl Task {
         self.batches().is_none_or(|stats| stats.executors > 0)
     }
 
+    /// From now on no call waits for company.
+    pub(crate) fn hurry(&self) {
+        if let Self::Encode(task) = self {
+            task.hurry();
+        }
+    }
+
     /// Answers what is admitted, refuses what comes, and ends the executors' threads.
     pub(crate) async fn drain(&self) {
         if let Self::Encode(task) = self {
