@@ -8,7 +8,7 @@ use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextE
 
 /// Rows and tokens per row.
 const BATCHES: [(usize, usize); 6] = [(1, 16), (1, 64), (8, 64), (32, 64), (32, 128), (32, 256)];
-const TIME_PER_BATCH: Duration = Duration::from_secs(3);
+const TIME_PER_BATCH: Duration = Duration::from_millis(600);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device: DeviceSpec = std::env::args()

@@ -1,4 +1,4 @@
-//! Text models of motet on Candle: where weights come from, how they are loaded, and how texts become vectors.
+//! Text models of motet: where weights come from, how they are loaded, and how texts become vectors.
 //!
 //! The path of a text is the order of the modules:
 //!
@@ -7,7 +7,8 @@
 //! * [`device`]: CPU, CUDA or Metal, and the element type used for computing.
 //! * [`preprocess`]: cleans long texts and splits them into chunks of a number of tokens.
 //! * [`tokenizer`]: text to token ids.
-//! * [`encoder`]: token ids to vectors, all rows of a batch packed into one matrix without padding.
+//! * [`encoder`]: token ids to vectors, all rows of a batch packed into one matrix without padding; on a CPU by itself, elsewhere
+//!   with Candle.
 //! * [`late_interaction`]: scores a query against a text from their token vectors (MaxSim).
 //!
 //! Everything is synchronous and `Send + Sync`; threads and batching belong to the callers.

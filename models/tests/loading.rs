@@ -305,7 +305,7 @@ fn weights_that_do_not_fit_are_explained() {
     check(
         "wrong-type",
         &|dir| write_weights(dir, Dtype::I64, "", &shapes()),
-        "tensor embeddings.position_embeddings.weight is stored as I64; supported are F32, F16 and BF16",
+        "tensor embeddings.word_embeddings.weight is stored as I64; supported are F32, F16 and BF16",
     );
 }
 

@@ -3,34 +3,30 @@
 //! A batch is **packed**: the tokens of all rows stand one after another in a matrix `[T, H]` (T tokens in all, H the
 //! hidden size), so no work is spent on padding and a row's result does not depend on its neighbours. Everything but
 //! attention works on single tokens and takes the whole matrix at once; attention looks at one row at a time.
+//!
+//! There are two engines with one meaning: `cpu`, made for processors, and `device`, which is Candle's operations.
 
-mod attention;
 mod cache;
-mod elementwise;
-mod embeddings;
-mod feed_forward;
-mod layer;
-mod layer_norm;
-mod linear;
+mod cpu;
+mod device;
 mod output;
-mod pack;
+mod row;
 mod weights;
 
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 
 pub use cache::EncoderCache;
 pub use output::{RowEmbedding, RowOutput};
-pub use pack::{RowError, RowInput};
+pub use row::{RowError, RowInput};
 
 use crate::config::ModelConfig;
 use crate::device::Precision;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
-use embeddings::Embeddings;
-use layer::Layer;
-use pack::Pack;
+use cpu::CpuEncoder;
+use device::DeviceEncoder;
 use weights::Weights;
 
 /// A failure of the device while computing; every row of the batch is lost.
@@ -45,8 +41,14 @@ pub struct TextEncoder {
     config: ModelConfig,
     device: Device,
     precision: Precision,
-    embeddings: Embeddings,
-    layers: Vec<Layer>,
+    engine: Engine,
+}
+
+/// What computes.
+#[derive(Debug)]
+enum Engine {
+    Cpu(CpuEncoder),
+    Device(DeviceEncoder),
 }
 
 impl TextEncoder {
@@ -65,15 +67,19 @@ impl TextEncoder {
         let weights = Weights::open(&bytes, files.source(), device, precision.dtype())?;
         let bert = &files.config().encoder;
         let started = Instant::now();
+        // A vendor's library is asked for by its feature, and Candle is the way to it.
+        let vendor = cfg!(any(feature = "accelerate", feature = "mkl"));
+        let engine = if device.is_cpu() && !vendor {
+            Engine::Cpu(CpuEncoder::load(&weights, bert)?)
+        } else {
+            Engine::Device(DeviceEncoder::load(&weights, bert, device)?)
+        };
         let encoder = Self {
             source: files.source().clone(),
             config: files.config().clone(),
-            embeddings: Embeddings::load(&weights, bert)?,
-            layers: (0..bert.num_hidden_layers)
-                .map(|index| Layer::load(&weights, bert, index))
-                .collect::<Result<_, _>>()?,
             device: device.clone(),
             precision,
+            engine,
         };
         tracing::debug!(
             model = %encoder.source,
@@ -110,11 +116,14 @@ impl TextEncoder {
     /// # Errors
     /// What is wrong with the row.
     pub fn check(&self, ids: &[u32]) -> Result<(), RowError> {
-        pack::check(ids, &self.config)
+        row::check(ids, &self.config)
     }
 
     /// Encodes a batch of rows. The results are in the order of the rows; a row that [`check`](Self::check) refuses
     /// gets its own error and does not touch the others.
+    ///
+    /// On a CPU the threads of the rayon pool that this is called in share the work; outside of any, those of the global one.
+    /// A row's result is the same, bit for bit, whatever rows are beside it and however many threads there are.
     ///
     /// # Errors
     /// Only a failure of the device, which loses the whole batch.
@@ -129,29 +138,16 @@ impl TextEncoder {
             .zip(&checks)
             .filter_map(|(row, check)| check.is_ok().then_some(row))
             .collect();
-        let mut embeddings = self.encode_checked(&good)?.into_iter();
+        let embeddings = match &self.engine {
+            _ if good.is_empty() => Vec::new(),
+            Engine::Cpu(cpu) => cpu.encode(&good, &self.config),
+            Engine::Device(device) => device.encode(&good, &self.config)?,
+        };
+        let mut embeddings = embeddings.into_iter();
         Ok(checks
             .into_iter()
             .filter_map(|check| check.map(|()| embeddings.next()).transpose())
             .collect())
-    }
-
-    fn encode_checked(&self, rows: &[&RowInput<'_>]) -> Result<Vec<RowEmbedding>, EncodeError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let pack = Pack::new(rows, &self.device)?;
-        let hidden = self.forward(&pack)?;
-        Ok(output::collect(&hidden, &pack, rows, &self.config)?)
-    }
-
-    /// The last layer's token vectors, f32 `[T, H]`.
-    fn forward(&self, pack: &Pack) -> candle_core::Result<Tensor> {
-        let mut hidden = self.embeddings.forward(pack)?;
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, pack)?;
-        }
-        hidden.to_dtype(DType::F32)
     }
 }
 

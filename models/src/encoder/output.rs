@@ -1,8 +1,5 @@
 //! From the last layer's token vectors to what the rows asked for.
 
-use candle_core::{Result, Tensor};
-
-use super::pack::{Pack, RowInput};
 use crate::config::{ModelConfig, Pooling};
 use crate::late_interaction::TokenVectors;
 
@@ -60,43 +57,41 @@ impl RowEmbedding {
     }
 }
 
-/// Pools on the device, so that only what was asked for crosses to the host. `hidden` is f32 `[T, H]`.
-pub(super) fn collect(
-    hidden: &Tensor,
-    pack: &Pack,
-    rows: &[&RowInput<'_>],
+/// What a row of `len` tokens asked for; `token` writes a token's vector, `[H]`.
+pub(super) fn of_row(
+    wanted: RowOutput,
     config: &ModelConfig,
-) -> Result<Vec<RowEmbedding>> {
+    len: usize,
+    token: impl Fn(usize, &mut [f32]),
+) -> RowEmbedding {
     let size = config.hidden_size();
-    rows.iter()
-        .zip(&pack.rows)
-        .map(|(row, range)| {
-            let tokens = hidden.narrow(0, range.start, range.len())?;
-            match row.output {
-                RowOutput::Pooled { pooling, normalize } => {
-                    let mut vector = pool(&tokens, pooling.unwrap_or(config.pooling))?.to_vec1()?;
-                    if normalize.unwrap_or(config.normalize) {
-                        scale_to_unit(&mut vector);
-                    }
-                    Ok(RowEmbedding::Pooled(vector))
+    match wanted {
+        RowOutput::Pooled { pooling, normalize } => {
+            let mut vector = vec![0.0; size];
+            token(0, &mut vector);
+            if pooling.unwrap_or(config.pooling) == Pooling::Mean {
+                let mut other = vec![0.0; size];
+                for at in 1..len {
+                    token(at, &mut other);
+                    vector.iter_mut().zip(&other).for_each(|(sum, x)| *sum += x);
                 }
-                RowOutput::Tokens { normalize } => {
-                    let mut vectors: Vec<f32> = tokens.flatten_all()?.to_vec1()?;
-                    if normalize {
-                        vectors.chunks_exact_mut(size).for_each(scale_to_unit);
-                    }
-                    Ok(RowEmbedding::Tokens(TokenVectors::new(vectors, size)))
+                vector.iter_mut().for_each(|sum| *sum /= len as f32);
+            }
+            if normalize.unwrap_or(config.normalize) {
+                scale_to_unit(&mut vector);
+            }
+            RowEmbedding::Pooled(vector)
+        }
+        RowOutput::Tokens { normalize } => {
+            let mut vectors = vec![0.0; len * size];
+            for (at, vector) in vectors.chunks_exact_mut(size).enumerate() {
+                token(at, vector);
+                if normalize {
+                    scale_to_unit(vector);
                 }
             }
-        })
-        .collect()
-}
-
-/// `[L, H]` to `[H]`
-fn pool(tokens: &Tensor, pooling: Pooling) -> Result<Tensor> {
-    match pooling {
-        Pooling::Mean => tokens.mean(0),
-        Pooling::Cls => tokens.get(0),
+            RowEmbedding::Tokens(TokenVectors::new(vectors, size))
+        }
     }
 }
 

@@ -160,6 +160,30 @@ fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
     cache.get(&files, &device, Precision::F32).unwrap();
 }
 
+/// What runs on other devices, run here.
+#[test]
+fn both_engines_say_the_same() {
+    let (files, device) = builtin();
+    let bytes = files.weights().unwrap();
+    let weights = Weights::open(&bytes, files.source(), &device, candle_core::DType::F32).unwrap();
+    let config = files.config();
+    let other = DeviceEncoder::load(&weights, &config.encoder, &device).unwrap();
+    let ids: Vec<u32> = (0..200).map(|at| 1000 + 37 * at).collect();
+    let rows = [1, 2, 17, 64, 200].map(|len| RowInput {
+        ids: &ids[..len],
+        output: RowOutput::TOKENS,
+    });
+    let expected = other.encode(&rows.each_ref(), config).unwrap();
+    let found = encoder().encode(&rows).unwrap();
+    for (found, expected) in found.into_iter().zip(expected) {
+        let (found, expected) = (found.unwrap().tokens().unwrap(), expected.tokens().unwrap());
+        assert_eq!(found.len(), expected.len());
+        let pairs = found.as_slice().iter().zip(expected.as_slice());
+        let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(largest < 1e-5, "{} tokens: {largest}", found.len());
+    }
+}
+
 #[test]
 fn an_encoder_can_be_shared_by_threads() {
     fn shared<T: Send + Sync>() {}

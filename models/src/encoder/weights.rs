@@ -4,13 +4,17 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::config::BertConfig;
 use crate::error::LoadError;
 use crate::source::Source;
 
+/// The table of word vectors, `[V, H]`.
+pub(super) const WORDS: &str = "embeddings.word_embeddings.weight";
+/// The norm after the sum of the tables.
+pub(super) const EMBEDDINGS_NORM: &str = "embeddings.LayerNorm";
+
 /// Some checkpoints put the encoder's tensors under this name, as one part of a larger model.
 const PREFIX: &str = "bert.";
-/// A tensor that every BERT has; shows whether names are prefixed.
-const LANDMARK: &str = "embeddings.word_embeddings.weight";
 
 /// The tensors of one model's weights file.
 pub(super) struct Weights<'a> {
@@ -35,7 +39,7 @@ impl<'a> Weights<'a> {
                 bytes: bytes.len(),
                 cause,
             })?;
-        let prefix = if tensors.tensor(&format!("{PREFIX}{LANDMARK}")).is_ok() {
+        let prefix = if tensors.tensor(&format!("{PREFIX}{WORDS}")).is_ok() {
             PREFIX
         } else {
             ""
@@ -90,6 +94,57 @@ impl<'a> Weights<'a> {
                 })
             }
         }
+    }
+
+    /// `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`, `[outputs]`.
+    pub(super) fn linear(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), LoadError> {
+        let weight = self.values(&format!("{name}.weight"), &[outputs, inputs])?;
+        Ok((weight, self.values(&format!("{name}.bias"), &[outputs])?))
+    }
+
+    /// The products for queries, keys and values of a layer as one: `[3 H, H]` and `[3 H]`. Queries leave it already divided
+    /// by the square root of the head size, so that scores need no further step.
+    pub(super) fn query_key_value(
+        &self,
+        config: &BertConfig,
+        layer: &str,
+    ) -> Result<(Vec<f32>, Vec<f32>), LoadError> {
+        let hidden = config.hidden_size;
+        let part =
+            |part: &str| self.linear(&format!("{layer}.attention.self.{part}"), hidden, hidden);
+        let (mut weight, mut bias) = part("query")?;
+        let scale = (config.head_size() as f32).sqrt().recip();
+        weight
+            .iter_mut()
+            .chain(&mut bias)
+            .for_each(|value| *value *= scale);
+        for name in ["key", "value"] {
+            let (more_weight, more_bias) = part(name)?;
+            weight.extend(more_weight);
+            bias.extend(more_bias);
+        }
+        Ok((weight, bias))
+    }
+
+    /// The table of position vectors, `[P, H]`. The vector of token type 0 is already added: rows are single texts, whose tokens
+    /// are all of that type.
+    pub(super) fn positions(&self, config: &BertConfig) -> Result<Vec<f32>, LoadError> {
+        let shape = [config.max_position_embeddings, config.hidden_size];
+        let mut positions = self.values("embeddings.position_embeddings.weight", &shape)?;
+        let shape = [config.type_vocab_size, config.hidden_size];
+        let types = self.values("embeddings.token_type_embeddings.weight", &shape)?;
+        for position in positions.chunks_exact_mut(config.hidden_size) {
+            position
+                .iter_mut()
+                .zip(&types)
+                .for_each(|(value, of_type)| *value += of_type);
+        }
+        Ok(positions)
     }
 
     /// Places values on the device, in the element type for computing.

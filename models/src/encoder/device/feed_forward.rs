@@ -2,11 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::elementwise::{add_bias_gelu, add_bias_residual};
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
-use super::weights::Weights;
 use crate::config::BertConfig;
+use crate::encoder::weights::Weights;
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -37,8 +36,7 @@ impl FeedForward {
 
     /// `[T, H]` to `[T, H]`, by way of `[T, I]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = add_bias_gelu(self.up.product(x)?, &self.up.bias)?;
-        let sum = add_bias_residual(self.down.product(&inner)?, &self.down.bias, x)?;
-        self.norm.forward(&sum)
+        let inner = self.up.forward(x)?.gelu_erf()?;
+        self.norm.forward(&(self.down.forward(&inner)? + x)?)
     }
 }

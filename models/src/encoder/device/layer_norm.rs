@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use super::weights::Weights;
 use crate::config::BertConfig;
+use crate::encoder::weights::Weights;
 use crate::error::LoadError;
 
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! A matrix product with a weight. The bias is left to the caller, who joins it with the next step.
+//! A matrix product with a weight, and its bias.
 
 use candle_core::{Result, Tensor};
 
-use super::weights::Weights;
+use crate::encoder::weights::Weights;
 use crate::error::LoadError;
 
 /// Weight and bias of `y = x W^T + b`.
@@ -11,7 +11,7 @@ pub(super) struct Linear {
     /// `[I, O]`: a view of the stored `[O, I]`.
     weight: Tensor,
     /// `[O]`
-    pub(super) bias: Tensor,
+    bias: Tensor,
 }
 
 impl Linear {
@@ -22,8 +22,7 @@ impl Linear {
         inputs: usize,
         outputs: usize,
     ) -> std::result::Result<Self, LoadError> {
-        let weight = weights.values(&format!("{name}.weight"), &[outputs, inputs])?;
-        let bias = weights.values(&format!("{name}.bias"), &[outputs])?;
+        let (weight, bias) = weights.linear(name, inputs, outputs)?;
         Self::new(weights, weight, bias)
     }
 
@@ -41,8 +40,8 @@ impl Linear {
         })
     }
 
-    /// `x W^T`, without the bias: `[T, I]` to `[T, O]`.
-    pub(super) fn product(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight)
+    /// `x W^T + b`: `[T, I]` to `[T, O]`.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.matmul(&self.weight)?.broadcast_add(&self.bias)
     }
 }

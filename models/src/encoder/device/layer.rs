@@ -5,8 +5,8 @@ use candle_core::{Result, Tensor};
 use super::attention::Attention;
 use super::feed_forward::FeedForward;
 use super::pack::Pack;
-use super::weights::Weights;
 use crate::config::BertConfig;
+use crate::encoder::weights::Weights;
 use crate::error::LoadError;
 
 #[derive(Debug)]
