@@ -21,6 +21,9 @@ use tonic::{Request, Status};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use crate::policy::breaker::BreakerOptions;
+use crate::upstream::{Guard, Segment};
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What carries a call: anything that answers HTTP requests with gRPC in them.
@@ -50,6 +53,8 @@ pub struct Backend {
     model: Arc<str>,
     place: Arc<str>,
     client: GrpcInferenceServiceClient<Transport>,
+    guard: Arc<Guard>,
+    rows: Arc<Segment>,
 }
 
 impl std::fmt::Debug for Backend {
@@ -107,6 +112,8 @@ impl Backend {
             model: model.into(),
             place: place.into(),
             client,
+            guard: Arc::new(Guard::new(BreakerOptions::default())),
+            rows: Arc::default(),
         }
     }
 
@@ -118,6 +125,16 @@ impl Backend {
     /// Where it runs, for people: an endpoint or `this process`.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// What all who call the model share.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// The rows of the model's answers that are kept for all who cache its calls.
+    pub fn rows(&self) -> &Arc<Segment> {
+        &self.rows
     }
 
     /// One inference. The model's name is filled in; what is left until `deadline` and the

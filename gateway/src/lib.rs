@@ -5,5 +5,10 @@ pub mod check;
 pub mod exec;
 pub mod ops;
 pub mod plan;
+pub mod policy;
 pub mod serve;
 pub mod spec;
+pub mod upstream;
+
+#[cfg(test)]
+mod testing;

@@ -8,6 +8,7 @@ use motet_runtime::metrics::{CallMetrics, Metrics};
 use crate::backend::Backend;
 use crate::check::{CheckedPipeline, NodeKind};
 use crate::ops::OpKind;
+use crate::upstream::Upstream;
 
 /// What the executor runs. Immutable; requests share it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum Step {
     /// A call of a model.
-    Model(Backend),
+    Model(Box<Upstream>),
     /// An op in this process.
     Op(OpKind),
 }
@@ -62,11 +63,13 @@ impl Plan {
             steps.push(match &node.kind {
                 NodeKind::Op(kind) => Step::Op(*kind),
                 NodeKind::Model(model) => {
-                    Step::Model(backend(model).ok_or_else(|| UnboundModel {
+                    let backend = backend(model).ok_or_else(|| UnboundModel {
                         pipeline: pipeline.name.clone(),
                         node: node.name.clone(),
                         model: model.clone(),
-                    })?)
+                    })?;
+                    let upstream = Upstream::new(backend, &pipeline.name, node, metrics);
+                    Step::Model(Box::new(upstream))
                 }
             });
         }
@@ -86,7 +89,7 @@ impl Plan {
     /// The backends of the nodes that call a model, in the nodes' order.
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Model(backend) => Some(backend),
+            Step::Model(upstream) => Some(upstream.backend()),
             Step::Op(_) => None,
         })
     }

@@ -5,6 +5,7 @@ mod common;
 use motet_gateway::check::{
     CheckedPipeline, Length, NodeKind, OutputKind, Scalar, SettingValue, Source, ValueType,
 };
+use motet_gateway::policy::terms::Limit;
 use std::time::Duration;
 
 const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");
@@ -217,7 +218,10 @@ outputs: { a: $late.score, b: $l.label, c: $n.index, d: $j.out, e: $l.label }
             "j ConcatLists(a=$list, b=$raw2.x) -> out: string[j.N] after [6]",
         ]
     );
-    assert_eq!(checked.nodes[0].deadline, Some(Duration::from_millis(5)));
+    assert_eq!(
+        checked.nodes[0].policies.deadline,
+        Some(Limit::Duration(Duration::from_millis(5)))
+    );
     let fixed: Vec<(&str, Option<usize>)> = checked
         .symbols
         .iter()

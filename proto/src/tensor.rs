@@ -14,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::types::{Dim, ElementType, MAX_RANK, TensorType};
 
 mod error;
+mod rows;
 mod strings;
 
 pub use error::TensorError;

@@ -1,7 +1,9 @@
-//! A proxy in front of a model service: it sees every call and its headers, and can hold inferences back. So a test
-//! decides itself how long an answer takes.
+//! A proxy in front of a model service: it sees every call and its headers, and can hold inferences back or let them
+//! fail. So a test decides itself how long an answer takes, and whether there is one.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Request};
 use hyper::body::Incoming;
@@ -10,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
@@ -20,6 +23,17 @@ use crate::wait::soon;
 /// What is held back.
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
+/// What becomes of one inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on to the service.
+    Pass,
+    /// It is held back until its caller goes away.
+    Hold,
+    /// It is answered with UNAVAILABLE.
+    Fail,
+}
+
 /// The proxy. It ends with the test's runtime.
 #[derive(Debug)]
 pub struct Proxy {
@@ -29,6 +43,7 @@ pub struct Proxy {
     hung_up: watch::Sender<()>,
     held: watch::Receiver<usize>,
     inferences: watch::Receiver<Vec<HeaderMap>>,
+    fates: Arc<Mutex<VecDeque<Fate>>>,
 }
 
 impl Proxy {
@@ -40,10 +55,13 @@ impl Proxy {
         let (hang_up, hung_up) = watch::channel(());
         let (hold, held) = watch::channel(0);
         let (record, inferences) = watch::channel(Vec::new());
+        let fates = Arc::new(Mutex::new(VecDeque::new()));
+        let destined = fates.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (behind, opened) = (behind.clone(), opened.clone());
                 let (hold, record) = (hold.clone(), record.clone());
+                let destined = destined.clone();
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (mut behind, mut opened) = (behind.clone(), opened.clone());
                     let held = (request.uri().path() == INFER).then(|| {
@@ -51,13 +69,22 @@ impl Proxy {
                         record.send_modify(|all| all.push(headers));
                         Held::new(&hold)
                     });
+                    let fate = held.as_ref().and_then(|_| next(&destined));
                     async move {
+                        match fate {
+                            Some(Fate::Hold) => std::future::pending().await,
+                            Some(Fate::Fail) => {
+                                return Ok(Status::unavailable("as the test says").into_http());
+                            }
+                            Some(Fate::Pass) | None => {}
+                        }
                         if held.is_some() {
                             // The sender lives in the proxy; without one there is nobody left to wait for.
                             let _ = opened.wait_for(|open| *open).await;
                         }
                         drop(held);
-                        behind.call(request.map(Body::new)).await
+                        let answer = behind.call(request.map(Body::new)).await?;
+                        Ok::<_, hyper::Error>(answer.map(Body::new))
                     }
                 });
                 let connection = http2::Builder::new(TokioExecutor::new())
@@ -79,7 +106,14 @@ impl Proxy {
             hung_up: hang_up,
             held,
             inferences,
+            fates,
         }
+    }
+
+    /// Says what becomes of the next inferences, in the order in which they come. Those after them pass.
+    pub fn destine(&self, fates: impl IntoIterator<Item = Fate>) {
+        let mut all = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(fates);
     }
 
     /// Holds back the inferences that come from now on.
@@ -109,6 +143,11 @@ impl Proxy {
     pub fn inferences(&self) -> Vec<HeaderMap> {
         self.inferences.borrow().clone()
     }
+}
+
+fn next(fates: &Mutex<VecDeque<Fate>>) -> Option<Fate> {
+    let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
+    fates.pop_front()
 }
 
 /// Counts a call that is held back; dropped when it goes on, or when its caller goes away.

@@ -164,7 +164,7 @@ impl Builder {
             inputs,
             outputs,
             parameters: draft.settings,
-            deadline: draft.deadline,
+            policies: draft.policies,
             on_error,
         })
     }

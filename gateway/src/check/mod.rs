@@ -6,7 +6,8 @@
 //! of names. Nothing here calls a model or keeps a clock.
 //!
 //! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `flow`
-//! (its values), `callee` (what it calls), `node` and `ports` (arguments and results), `settings`, `on_error`; then
+//! (its values), `callee` (what it calls), `node` and `ports` (arguments and results), `settings`,
+//! `policy`, `on_error`; then
 //! `outputs`, `usage` and `build`.
 
 mod build;
@@ -21,7 +22,9 @@ mod names;
 mod node;
 mod on_error;
 mod outputs;
+mod policy;
 mod ports;
+mod rowwise;
 mod settings;
 mod signatures;
 mod state;
@@ -31,9 +34,9 @@ use motet_runtime::config::Diagnostics;
 
 pub use crate::spec::Scalar;
 pub use checked::{
-    Argument, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node, NodeKind, OnError,
-    Output, OutputKind, Produced, Setting, SettingValue, Source, Substitute, Symbol, SymbolId,
-    ValueType,
+    Argument, Cache, CachedOutput, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node,
+    NodeKind, OnError, Output, OutputKind, Policies, Produced, Setting, SettingValue, Source,
+    Substitute, Symbol, SymbolId, ValueType,
 };
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use names::{check_names, service_name, shared_symbol};

@@ -12,23 +12,7 @@ impl Checker<'_> {
     pub(super) fn check_node(&mut self, index: usize) {
         let spec = self.spec;
         let node = &spec.nodes[index];
-        if let Some(deadline) = &node.deadline
-            && deadline.value > spec.deadline.max
-        {
-            let shown = humantime::format_duration;
-            let mut warning = Diagnostic::warning(
-                deadline.span,
-                format!(
-                    "the node's deadline ({}) is longer than the pipeline's maximum ({}), which wins",
-                    shown(deadline.value),
-                    shown(spec.deadline.max)
-                ),
-            );
-            if let Some(max) = spec.deadline.max_span {
-                warning = warning.also(max, "the maximum");
-            }
-            self.diagnostics.push(warning);
-        }
+        self.long_deadline(node);
         // Values first: the ports of an op follow from them.
         let flows: Vec<Option<Flow>> = node.inputs.iter().map(|a| self.argument_flow(a)).collect();
         let given: Vec<Given<'_>> = node
@@ -59,7 +43,7 @@ impl Checker<'_> {
             arguments,
             outputs,
             settings,
-            deadline: node.deadline.map(|d| d.value),
+            policies: self.policies(node, &callee),
             on_error: None,
         });
         let on_error = node

@@ -1,12 +1,11 @@
 //! What the check knows so far, before everything has an index.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostics, Span};
 
-use super::checked::{Input, Literal, NodeKind, Setting};
+use super::checked::{Input, Literal, NodeKind, Policies, Setting};
 use super::dims::{DimId, DimTable};
 use super::signatures::SignatureSource;
 use crate::spec::PipelineSpec;
@@ -84,7 +83,7 @@ pub(super) struct NodeDraft {
     pub(super) arguments: Vec<ArgumentDraft>,
     pub(super) outputs: Vec<OutputPort>,
     pub(super) settings: Vec<Setting>,
-    pub(super) deadline: Option<Duration>,
+    pub(super) policies: Policies,
     pub(super) on_error: Option<OnErrorDraft>,
 }
 

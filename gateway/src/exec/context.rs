@@ -32,8 +32,8 @@ impl<'a> Context<'a> {
 
     /// By when a node that starts now must be done: the request's deadline, or the node's own.
     pub(super) fn node_deadline(&self, node: &Node) -> Deadline {
-        match node.deadline {
-            Some(limit) => self.terms.deadline.min(Deadline::within(limit)),
+        match node.policies.deadline {
+            Some(limit) => limit.deadline(Instant::now(), self.terms.deadline),
             None => self.terms.deadline,
         }
     }

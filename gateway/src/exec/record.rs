@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::Plan;
+use crate::upstream::Tally;
 
 /// What happened to one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Facts {
     pub rows: usize,
     /// Rows of the largest batch that they rode in.
     pub batch_rows: usize,
+    /// How often a model was called, and why more than once.
+    pub tally: Tally,
 }
 
 impl NodeRecord {

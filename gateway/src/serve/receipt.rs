@@ -27,6 +27,12 @@ pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
                 rows: u32::try_from(r.facts.rows).unwrap_or(u32::MAX),
                 batch_rows: u32::try_from(r.facts.batch_rows).unwrap_or(u32::MAX),
                 degraded: r.degraded.clone().unwrap_or_default(),
+                retries: r.facts.tally.retries,
+                hedges: r.facts.tally.hedges,
+                hedge_won: r.facts.tally.hedge_won,
+                circuit_open: r.facts.tally.circuit_open,
+                cache_hits: r.facts.tally.cache_hits,
+                cache_joined: r.facts.tally.cache_joined,
             })
             .collect(),
         critical_path: critical_path(plan, &outcome.records)

@@ -8,6 +8,7 @@ mod literal;
 mod node;
 mod output;
 mod parse;
+mod policy;
 mod reference;
 
 use std::time::Duration;
@@ -15,8 +16,11 @@ use std::time::Duration;
 use motet_proto::types::TensorType;
 use motet_runtime::config::{Span, Spanned};
 
+use crate::policy::terms::{CacheTerms, Limit, Retry};
+
 pub use literal::{LiteralSpec, Scalar};
 pub use parse::{DEADLINE_DEFAULT, DEADLINE_MAX, parse};
+pub use policy::HedgeSpec;
 pub use reference::Reference;
 
 /// The most inputs of a pipeline.
@@ -112,7 +116,13 @@ pub struct NodeSpec {
     /// `with`: settings by parameter.
     pub settings: Vec<Named<Spanned<Value>>>,
     /// How long the node may take.
-    pub deadline: Option<Spanned<Duration>>,
+    pub deadline: Option<Spanned<Limit>>,
+    /// Whether a failed call is made again, with the place of the key.
+    pub retry: Option<Spanned<Retry>>,
+    /// Whether a slow call is made a second time.
+    pub hedge: Option<HedgeSpec>,
+    /// Whether answers are kept, row by row, with the place of the key.
+    pub cache: Option<Spanned<CacheTerms>>,
     /// What to do when the node fails.
     pub on_error: Option<OnErrorSpec>,
 }

@@ -8,6 +8,7 @@ use motet_runtime::config::{
 
 use super::literal::{is_reference, literal};
 use super::parse::within;
+use super::policy;
 use super::reference::reference;
 use super::{ARGUMENTS_MAX, KindSpec, Named, NodeSpec, OnErrorSpec, Value};
 
@@ -17,7 +18,7 @@ const KINDS_NOT_YET: [&str; 8] = [
 ];
 
 /// Policies that are planned, but that this version cannot follow.
-const POLICIES_NOT_YET: [&str; 5] = ["retry", "hedge", "cache", "when", "priority"];
+const POLICIES_NOT_YET: [&str; 2] = ["when", "priority"];
 
 /// The shortest and longest deadline of a node or a pipeline.
 pub(super) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
@@ -32,6 +33,9 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
         unreadable: false,
         settings: Vec::new(),
         deadline: None,
+        retry: None,
+        hedge: None,
+        cache: None,
         on_error: None,
     };
     NameRule::Identifier.check("a node", name, diagnostics);
@@ -75,7 +79,10 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
     }
     spec.deadline = map
         .get("deadline")
-        .and_then(|e| values::duration(e, DEADLINES.0..=DEADLINES.1, diagnostics));
+        .and_then(|e| policy::limit(e, diagnostics));
+    spec.retry = map.get("retry").and_then(|e| policy::retry(e, diagnostics));
+    spec.hedge = map.get("hedge").and_then(|e| policy::hedge(e, diagnostics));
+    spec.cache = map.get("cache").and_then(|e| policy::cache(e, diagnostics));
     spec.on_error = map.get("on_error").and_then(|e| on_error(e, diagnostics));
     for key in POLICIES_NOT_YET {
         map.unsupported(key, diagnostics);

@@ -33,6 +33,16 @@ fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
 }
 
+/// How many bytes the first `count` elements of a checked buffer take, lengths included.
+pub(super) fn raw_length(data: &[u8], count: usize) -> usize {
+    let mut rest = data;
+    for _ in 0..count {
+        let Some((_, tail)) = split(rest) else { break };
+        rest = tail;
+    }
+    data.len() - rest.len()
+}
+
 /// A view of the elements of a checked `BYTES` buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct Strings<'a> {

@@ -11,6 +11,7 @@ mod http_port;
 mod inference;
 mod overload;
 mod pipelines;
+mod policies;
 mod processes;
 mod rag;
 mod reflection;

@@ -64,7 +64,7 @@ impl StepEnd {
 /// Starts a node.
 pub(super) fn start<'a>(context: Context<'a>, ready: Ready<'a, '_>) -> Started<'a> {
     match ready.step {
-        Step::Model(backend) => model::start(context, backend, ready),
+        Step::Model(upstream) => model::start(context, upstream, ready),
         Step::Op(kind) => op::start(*kind, ready),
     }
 }

@@ -5,18 +5,18 @@ use motet_proto::tensor::Tensor;
 use tracing::{Instrument, info_span};
 
 use super::{Ready, Started, StepEnd};
-use crate::backend::Backend;
 use crate::check::Node;
 use crate::exec::PRIORITY;
 use crate::exec::call::{self, Answer};
 use crate::exec::context::Context;
 use crate::exec::lengths::Lengths;
 use crate::exec::record::Facts;
+use crate::upstream::{Tally, Upstream};
 
 /// Starts a call. A list of none is answered on the spot.
 pub(super) fn start<'a>(
     context: Context<'a>,
-    backend: &'a Backend,
+    upstream: &'a Upstream,
     ready: Ready<'a, '_>,
 ) -> Started<'a> {
     let node = ready.node;
@@ -35,20 +35,23 @@ pub(super) fn start<'a>(
         request.parameters.insert(PRIORITY.to_owned(), priority);
     }
     let deadline = context.node_deadline(node);
-    let span = info_span!("node", node = %node.name, model = backend.model());
+    let span = info_span!("node", node = %node.name, model = upstream.backend().model());
     let call = async move {
-        let answer = match backend.infer(request, Some(deadline)).await {
-            Ok(response) => call::answer(node, response),
-            Err(error) => Err(error),
-        };
-        end(rows, answer)
+        let mut tally = Tally::default();
+        let answer = upstream
+            .infer(request, deadline, &mut tally)
+            .await
+            .and_then(|response| call::answer(node, response));
+        end(rows, tally, answer)
     };
     Started::Later(Box::pin(call.instrument(span)))
 }
 
-fn end(rows: usize, answer: Result<Answer, tonic::Status>) -> StepEnd {
+fn end(rows: usize, tally: Tally, answer: Result<Answer, tonic::Status>) -> StepEnd {
+    let known = tally.cache_hits.saturating_add(tally.cache_joined);
     let mut facts = Facts {
-        rows,
+        rows: rows.saturating_sub(known as usize),
+        tally,
         ..Facts::default()
     };
     let result = answer.map(|answer| {

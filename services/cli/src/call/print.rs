@@ -70,6 +70,31 @@ fn line(value: &Value) -> String {
     }
 }
 
+/// What was out of the ordinary with a node.
+fn notes(node: &motet_proto::v1::NodeReceipt) -> String {
+    let mut notes = String::new();
+    for (count, what) in [
+        (node.cache_hits, "cached"),
+        (node.cache_joined, "joined"),
+        (node.retries, "retries"),
+        (node.hedges, "hedges"),
+    ] {
+        if count > 0 {
+            let _ = write!(notes, "  {what}: {count}");
+        }
+    }
+    if node.hedge_won {
+        notes.push_str(" (won)");
+    }
+    if node.circuit_open {
+        notes.push_str("  circuit open");
+    }
+    if !node.degraded.is_empty() {
+        let _ = write!(notes, "  degraded: {}", node.degraded);
+    }
+    notes
+}
+
 fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
     let ms = |d: &Option<prost_types::Duration>| {
         let d = d.unwrap_or_default();
@@ -93,11 +118,7 @@ fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
             ms(&node.network),
             node.rows,
             node.batch_rows,
-            if node.degraded.is_empty() {
-                String::new()
-            } else {
-                format!("  degraded: {}", node.degraded)
-            }
+            notes(node)
         );
     }
     let _ = writeln!(

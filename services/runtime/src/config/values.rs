@@ -217,6 +217,36 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(*factor)
 }
 
+/// A share such as `40%`, as a number from 0 to 1. The range is in percent, both ends included.
+pub fn percent(
+    entry: &Entry,
+    range: RangeInclusive<f64>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<f64>> {
+    let percent = entry
+        .node
+        .as_str()
+        .and_then(|text| text.trim_end().strip_suffix('%'))
+        .and_then(|number| number.trim_end().parse::<f64>().ok());
+    let Some(percent) = percent else {
+        diagnostics.push(wrong(entry, "a share").help("write a number of percent, such as `10%`"));
+        return None;
+    };
+    if range.contains(&percent) {
+        return Some(Spanned::new(percent / 100.0, entry.node.span));
+    }
+    diagnostics.push(Diagnostic::error(
+        entry.node.span,
+        format!(
+            "`{}` is {percent}%, but must be between {}% and {}%",
+            shown(&entry.key.value),
+            range.start(),
+            range.end()
+        ),
+    ));
+    None
+}
+
 /// One of a few words.
 pub fn word<T: Copy>(
     entry: &Entry,

@@ -89,6 +89,28 @@ instruments! {
         "Runs of a node that failed.";
     NODE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.node.duration", "motet_node_duration_seconds", "s", ["pipeline", "node", "code"],
         "Time a node took, its calls included.";
+    NODE_RETRIES: Kind::Counter, "motet.node.retries", "motet_node_retries_total", "{call}", ["pipeline", "node"],
+        "Calls that a node made again after an error.";
+    NODE_RETRIES_REFUSED: Kind::Counter, "motet.node.retries_refused", "motet_node_retries_refused_total", "{call}", ["pipeline", "node", "reason"],
+        "Retries that a node did not make: budget (too many of the model's calls were retries already) or deadline (the pause would have gone past it).";
+    NODE_HEDGES: Kind::Counter, "motet.node.hedges", "motet_node_hedges_total", "{call}", ["pipeline", "node"],
+        "Calls that a node made beside one that was slow.";
+    NODE_HEDGES_WON: Kind::Counter, "motet.node.hedges_won", "motet_node_hedges_won_total", "{call}", ["pipeline", "node"],
+        "Calls made beside a slow one that answered before it.";
+    NODE_HEDGES_REFUSED: Kind::Counter, "motet.node.hedges_refused", "motet_node_hedges_refused_total", "{call}", ["pipeline", "node"],
+        "Calls beside a slow one that a node did not make because the budget was spent.";
+    CIRCUIT_OPEN: Kind::Gauge, "motet.circuit.open", "motet_circuit_open", "", ["model"],
+        "1 while a gateway holds back calls of a model that is not reached, 0 after it answered again.";
+    CIRCUIT_OPENINGS: Kind::Counter, "motet.circuit.openings", "motet_circuit_openings_total", "{opening}", ["model"],
+        "Times that a gateway began to hold back calls of a model, failed probes included.";
+    CIRCUIT_REFUSED: Kind::Counter, "motet.circuit.refused", "motet_circuit_refused_total", "{call}", ["model"],
+        "Calls of a model that were held back and failed at once.";
+    CACHE_ROWS: Kind::Counter, "motet.cache.rows", "motet_cache_rows_total", "{row}", ["model", "result"],
+        "Rows of calls that are cached, by result: hit (the answer was kept), joined (another call had it on its way) or miss (sent to the model).";
+    CACHE_MEMORY: Kind::Gauge, "motet.cache.memory", "motet_cache_memory_bytes", "By", ["model"],
+        "Memory of the answers that are kept, keys and bookkeeping included.";
+    CACHE_EVICTIONS: Kind::Counter, "motet.cache.evictions", "motet_cache_evictions_total", "{row}", ["model"],
+        "Rows that left a cache because its memory was used up.";
     MODEL_REQUESTS: Kind::Counter, "motet.model.requests", "motet_model_requests_total", "{request}", ["model", "code"],
         "Requests answered by a model service, by gRPC code.";
     MODEL_ERRORS: Kind::Counter, "motet.model.errors", "motet_model_errors_total", "{request}", ["model", "code"],

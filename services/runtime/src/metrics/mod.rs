@@ -5,6 +5,7 @@
 pub mod catalogue;
 mod handles;
 mod page;
+mod policies;
 mod process;
 mod watched;
 
@@ -19,6 +20,8 @@ use catalogue::{Instrument, Kind};
 use handles::{BatchInstruments, CallInstruments};
 pub use handles::{CallMetrics, ModelMetrics, ServerMetrics};
 pub use page::page;
+use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
+pub use policies::{CacheMetrics, CircuitMetrics, RepeatMetrics};
 use watched::Watched;
 pub use watched::{BatcherState, Watch};
 
@@ -48,6 +51,9 @@ struct Inner {
     registry: Registry,
     pipelines: CallInstruments,
     nodes: CallInstruments,
+    repeats: RepeatInstruments,
+    circuits: CircuitInstruments,
+    caches: CacheInstruments,
     models: CallInstruments,
     batches: BatchInstruments,
     watched: Watched,
@@ -94,6 +100,23 @@ impl Metrics {
                 c::PIPELINE_DURATION,
             ),
             nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION),
+            repeats: RepeatInstruments {
+                retries: counter(&meter, c::NODE_RETRIES),
+                retries_refused: counter(&meter, c::NODE_RETRIES_REFUSED),
+                hedges: counter(&meter, c::NODE_HEDGES),
+                hedges_won: counter(&meter, c::NODE_HEDGES_WON),
+                hedges_refused: counter(&meter, c::NODE_HEDGES_REFUSED),
+            },
+            circuits: CircuitInstruments {
+                open: gauge(&meter, c::CIRCUIT_OPEN),
+                openings: counter(&meter, c::CIRCUIT_OPENINGS),
+                refused: counter(&meter, c::CIRCUIT_REFUSED),
+            },
+            caches: CacheInstruments {
+                rows: counter(&meter, c::CACHE_ROWS),
+                bytes: gauge(&meter, c::CACHE_MEMORY),
+                evictions: counter(&meter, c::CACHE_EVICTIONS),
+            },
             models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION),
             batches: BatchInstruments {
                 rows: counts(&meter, c::BATCH_ROWS),
@@ -143,6 +166,21 @@ impl Metrics {
     /// The handle for one node of a pipeline.
     pub fn node(&self, pipeline: &str, node: &str) -> CallMetrics {
         CallMetrics::new(&self.0.nodes, &[("pipeline", pipeline), ("node", node)])
+    }
+
+    /// The handle for the retries and hedges of one node of a pipeline.
+    pub fn repeats(&self, pipeline: &str, node: &str) -> RepeatMetrics {
+        RepeatMetrics::new(&self.0.repeats, pipeline, node)
+    }
+
+    /// The handle for the circuit breaker of one model.
+    pub fn circuit(&self, model: &str) -> CircuitMetrics {
+        CircuitMetrics::new(&self.0.circuits, model)
+    }
+
+    /// The handle for the cache of one model's answers.
+    pub fn cache(&self, model: &str) -> CacheMetrics {
+        CacheMetrics::new(&self.0.caches, model)
     }
 
     /// The handle for one model.

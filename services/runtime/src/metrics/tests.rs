@@ -17,6 +17,21 @@ fn all_used() -> (Metrics, Watch) {
         .pipeline("rag", "typed")
         .record(Code::DeadlineExceeded, ms(3000));
     metrics.node("rag", "near").record(Code::Internal, ms(1));
+    let repeats = metrics.repeats("rag", "d");
+    repeats.retried();
+    repeats.retry_refused("budget");
+    repeats.hedged();
+    repeats.hedge_won();
+    repeats.hedge_refused();
+    let circuit = metrics.circuit("minilm");
+    circuit.opened();
+    circuit.opened();
+    circuit.closed();
+    circuit.refused();
+    let cache = metrics.cache("minilm");
+    cache.rows(5, 2, 3);
+    cache.rows(1, 0, 0);
+    cache.kept(4096, 7);
     let model = metrics.model("minilm");
     model.request(Code::InvalidArgument, ms(5));
     model.batch(7, 300, ms(12));
@@ -57,6 +72,19 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.0025"} 0"#,
         r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.005"} 1"#,
         r#"motet_node_errors_total{code="INTERNAL",node="near",pipeline="rag"} 1"#,
+        r#"motet_node_retries_total{node="d",pipeline="rag"} 1"#,
+        r#"motet_node_retries_refused_total{node="d",pipeline="rag",reason="budget"} 1"#,
+        r#"motet_node_hedges_total{node="d",pipeline="rag"} 1"#,
+        r#"motet_node_hedges_won_total{node="d",pipeline="rag"} 1"#,
+        r#"motet_node_hedges_refused_total{node="d",pipeline="rag"} 1"#,
+        r#"motet_circuit_open{model="minilm"} 0"#,
+        r#"motet_circuit_openings_total{model="minilm"} 2"#,
+        r#"motet_circuit_refused_total{model="minilm"} 1"#,
+        r#"motet_cache_rows_total{model="minilm",result="hit"} 6"#,
+        r#"motet_cache_rows_total{model="minilm",result="joined"} 2"#,
+        r#"motet_cache_rows_total{model="minilm",result="miss"} 3"#,
+        r#"motet_cache_memory_bytes{model="minilm"} 4096"#,
+        r#"motet_cache_evictions_total{model="minilm"} 7"#,
         r#"motet_model_requests_total{code="INVALID_ARGUMENT",model="minilm"} 1"#,
         r#"motet_batch_rows_bucket{model="minilm",le="4"} 0"#,
         r#"motet_batch_rows_bucket{model="minilm",le="8"} 1"#,

@@ -1,0 +1,188 @@
+//! Models that answer as a test says, behind real gRPC in this process, and pipelines over them.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::{self, Form};
+use motet_proto::signature::{Port, Signature};
+use motet_proto::tensor::Tensor;
+use motet_runtime::config::{Colour, Diagnostics, Sources};
+use motet_runtime::deadline::Deadline;
+use motet_runtime::metrics::Metrics;
+use tokio::time::Duration;
+use tonic::body::Body;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Code, Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use crate::backend::Backend;
+use crate::check::{self, SignatureError, SignatureSource};
+use crate::exec::{Outcome, Terms, bind_inputs, refuse, run};
+use crate::plan::Plan;
+use crate::spec;
+
+/// What a fake model does with a request.
+type Behaviour = Arc<
+    dyn Fn(ModelInferRequest) -> BoxFuture<'static, Result<ModelInferResponse, Status>>
+        + Send
+        + Sync,
+>;
+
+/// A model behind a real gRPC service, with a behaviour that the test gives.
+#[derive(Clone)]
+pub(crate) struct FakeModel {
+    behaviour: Behaviour,
+    calls: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// What a fake model saw of one call.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) inputs: Vec<(String, Tensor)>,
+    pub(crate) timeout: Option<String>,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) outputs: Vec<String>,
+}
+
+impl FakeModel {
+    pub(crate) fn new<F>(behaviour: impl Fn(ModelInferRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<ModelInferResponse, Status>> + Send + 'static,
+    {
+        Self {
+            behaviour: Arc::new(move |request| Box::pin(behaviour(request))),
+            calls: Arc::default(),
+        }
+    }
+
+    /// One float a row: the number of bytes of its text.
+    pub(crate) fn lengths() -> Self {
+        Self::new(async |request| Ok(lengths_of(request)))
+    }
+
+    pub(crate) fn failing(code: Code) -> Self {
+        Self::new(move |_| async move { Err(Status::new(code, "it broke")) })
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn lengths_of(mut request: ModelInferRequest) -> ModelInferResponse {
+    let (inputs, _) = oip::take_inputs(&mut request).unwrap();
+    let text = &inputs.iter().find(|(name, _)| name == "text").unwrap().1;
+    let lengths: Vec<f32> = text
+        .as_strings()
+        .unwrap()
+        .iter()
+        .map(|s| s.len() as f32)
+        .collect();
+    let size = Tensor::from_values(text.shape().to_vec(), lengths).unwrap();
+    answer_with(&[("size", &size)])
+}
+
+pub(crate) fn answer_with(tensors: &[(&str, &Tensor)]) -> ModelInferResponse {
+    let mut response = ModelInferResponse::default();
+    oip::put_outputs(&mut response, tensors.iter().copied(), Form::Raw);
+    response
+}
+
+impl tower::Service<http::Request<Body>> for FakeModel {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let model = self.clone();
+        let codec = ProstCodec::<ModelInferResponse, ModelInferRequest>::default();
+        Box::pin(async move { Ok(Grpc::new(codec).unary(model, request).await) })
+    }
+}
+
+impl UnaryService<ModelInferRequest> for FakeModel {
+    type Response = ModelInferResponse;
+    type Future = BoxFuture<'static, Result<Response<ModelInferResponse>, Status>>;
+
+    fn call(&mut self, request: Request<ModelInferRequest>) -> Self::Future {
+        let timeout = request
+            .metadata()
+            .get("grpc-timeout")
+            .map(|t| t.to_str().unwrap().to_owned());
+        let request = request.into_inner();
+        let mut parameters: Vec<String> = request.parameters.keys().cloned().collect();
+        parameters.sort();
+        self.calls.lock().unwrap().push(Seen {
+            inputs: oip::take_inputs(&mut request.clone()).unwrap().0,
+            timeout,
+            parameters,
+            outputs: request.outputs.iter().map(|o| o.name.clone()).collect(),
+        });
+        let answer = (self.behaviour)(request);
+        Box::pin(async move { answer.await.map(Response::new) })
+    }
+}
+
+/// Every model takes `text: string[N]` and gives `size: float[N]` (and `spare: float[N]`).
+struct OneSignature;
+
+impl SignatureSource for OneSignature {
+    fn model(&self, _: &str) -> Result<Arc<Signature>, SignatureError> {
+        let port = |name: &str, ty: &str| Port::new(name, ty.parse().unwrap());
+        Ok(Arc::new(Signature {
+            inputs: vec![port("text", "string[N]")],
+            outputs: vec![port("size", "float[N]"), port("spare", "float[N]")],
+            parameters: vec![motet_proto::signature::Parameter::int("limit", 8, 1, 16)],
+        }))
+    }
+}
+
+pub(crate) fn plan(yaml: &str, models: &[(&str, &FakeModel)]) -> Arc<Plan> {
+    let backends: Vec<Backend> = models
+        .iter()
+        .map(|(name, model)| backend(name, model))
+        .collect();
+    plan_over(yaml, &backends)
+}
+
+/// The way to a model in this process.
+pub(crate) fn backend(name: &str, model: &FakeModel) -> Backend {
+    Backend::local(name, model.clone(), 1 << 20)
+}
+
+/// A pipeline over backends that others may share.
+pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
+    let mut sources = Sources::new();
+    let mut diagnostics = Diagnostics::new();
+    let file = sources.add("test", "", yaml);
+    let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
+        .and_then(|root| spec::parse(&root, &mut diagnostics))
+        .and_then(|spec| check::check(&spec, &OneSignature, &mut diagnostics));
+    let Some(checked) = checked.filter(|_| !diagnostics.has_errors()) else {
+        panic!("{}", diagnostics.render(&sources, Colour::Never));
+    };
+    let metrics = Metrics::new("test").unwrap();
+    let backend = |name: &str| backends.iter().find(|b| b.model() == name).cloned();
+    Plan::new(checked, backend, &metrics).unwrap()
+}
+
+pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {
+    let given = inputs.iter().cloned().map(Some).collect();
+    let inputs = bind_inputs(plan, given).map_err(|m| refuse(&plan.pipeline.name, &m))?;
+    let terms = Terms {
+        deadline: Deadline::within(Duration::from_secs(5)),
+        priority: Some(1),
+    };
+    run(plan, inputs, terms).await
+}
+
+pub(crate) fn floats(tensor: &Tensor) -> Vec<f32> {
+    tensor.values::<f32>().unwrap().to_vec()
+}

@@ -1,0 +1,301 @@
+//! Policies of calls, driven through whole pipelines over models in this process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use motet_proto::tensor::Tensor;
+use motet_runtime::status;
+use tokio::time::{Duration, Instant};
+use tonic::{Code, Status};
+
+use super::Tally;
+use crate::plan::Plan;
+use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan};
+
+/// A pipeline of one call with these policies.
+fn one_call(policies: &str, model: &FakeModel) -> Arc<Plan> {
+    let yaml = format!(
+        "
+pipeline: one
+inputs: {{ text: \"string[N]\" }}
+nodes:
+  a: {{ model: m, in: {{ text: $text }}, {policies} }}
+outputs: {{ size: $a.size }}
+"
+    );
+    plan(&yaml, &[("m", model)])
+}
+
+/// A model whose n-th call fails where `fails` says so, and answers otherwise.
+fn failing_when(fails: impl Fn(usize) -> Option<Status> + Send + Sync + 'static) -> FakeModel {
+    let calls = AtomicUsize::new(0);
+    FakeModel::new(move |request| {
+        let error = fails(calls.fetch_add(1, Ordering::SeqCst));
+        async move { error.map_or_else(|| Ok(lengths_of(request)), Err) }
+    })
+}
+
+async fn ask(plan: &Arc<Plan>) -> Result<(Vec<f32>, Tally), Status> {
+    let outcome = run_plan(plan, &[Tensor::strings(["abc"])]).await?;
+    let tally = outcome.records[0].facts.tally;
+    Ok((floats(&outcome.outputs[0][0]), tally))
+}
+
+fn away() -> Status {
+    status::unavailable("it is away").into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+    let full = |after_ms: u64| {
+        let after = Duration::from_millis(after_ms);
+        Status::from(status::resource_exhausted("full", Some(after)))
+    };
+    // Policies, how often it fails and how, then whether it is answered after how many calls.
+    for (policies, failures, error, answered, calls) in [
+        ("retry: { max: 2 }", 0, away(), true, 1),
+        ("retry: { max: 2 }", 2, away(), true, 3),
+        ("retry: { max: 2 }", 3, away(), false, 3),
+        ("retry: {}", 3, away(), false, 3),
+        ("retry: { max: 1 }", 1, full(500), true, 2),
+        ("retry: { max: 1 }", 1, full(6000), false, 1),
+        ("retry: { max: 1 }", 1, Status::internal("broke"), false, 1),
+        (
+            "retry: { max: 1, codes: [INTERNAL] }",
+            1,
+            Status::internal("broke"),
+            true,
+            2,
+        ),
+        ("retry: { max: 1, codes: [INTERNAL] }", 1, away(), false, 1),
+        (
+            "retry: { max: 3 }",
+            1,
+            Status::invalid_argument("bad"),
+            false,
+            1,
+        ),
+        ("deadline: 1s", 1, away(), false, 1),
+    ] {
+        let model = {
+            let error = error.clone();
+            failing_when(move |n| (n < failures).then(|| error.clone()))
+        };
+        let plan = one_call(policies, &model);
+        let what = format!("{policies}, {failures} x {error}");
+        match ask(&plan).await {
+            Ok((sizes, tally)) => {
+                assert!(answered, "{what}");
+                assert_eq!(sizes, [3.0]);
+                assert_eq!(tally.retries as usize, calls - 1, "{what}");
+            }
+            Err(found) => {
+                assert!(!answered, "{what}: {found}");
+                assert_eq!(found.code(), error.code(), "{what}");
+                let attempts = status::read(&found).metadata.get("attempts").cloned();
+                let wanted = (calls > 1).then(|| calls.to_string());
+                assert_eq!(attempts, wanted, "{what}");
+            }
+        }
+        assert_eq!(model.seen().len(), calls, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_never_goes_past_the_deadline() {
+    let model = failing_when(|_| Some(away()));
+    // Pauses of up to 10 s do not fit into 50 ms but by chance.
+    let plan = one_call("deadline: 50ms, retry: { max: 9, backoff: 10s }", &model);
+    let started = Instant::now();
+    let error = ask(&plan).await.unwrap_err();
+    assert_eq!(
+        error.code(),
+        Code::Unavailable,
+        "the error itself, not that it is late"
+    );
+    assert!(started.elapsed() <= Duration::from_millis(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_end_with_the_budget_and_the_budget_comes_back() {
+    // Every second call fails, so that the circuit stays closed.
+    let model = failing_when(|n| (n % 2 == 0).then(away));
+    let plan = one_call("retry: { max: 1, backoff: 1ms }", &model);
+    let mut answered = 0;
+    while let Ok((_, tally)) = ask(&plan).await {
+        assert_eq!(tally.retries, 1);
+        answered += 1;
+        assert!(answered < 100, "a budget ends");
+    }
+    // Ten tokens, a fifth of one for each call, and next to nothing for the time.
+    assert!((10..=13).contains(&answered), "{answered}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The call that was not retried left the model at an odd call, which is answered.
+    for retries in [0, 1] {
+        let (_, tally) = ask(&plan).await.unwrap();
+        assert_eq!(tally.retries, retries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_reached_is_left_alone_for_a_while() {
+    let alive = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let model = {
+        let alive = alive.clone();
+        failing_when(move |_| (!alive.load(Ordering::SeqCst)).then(away))
+    };
+    let plan = one_call("deadline: 1s", &model);
+    for _ in 0..8 {
+        let error = ask(&plan).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+    assert_eq!(model.seen().len(), 5, "the circuit opened");
+    let error = ask(&plan).await.unwrap_err();
+    let details = status::read(&error);
+    assert_eq!(details.reason, "CIRCUIT_OPEN");
+    assert!(details.retry_after.is_some());
+    assert!(
+        error
+            .message()
+            .starts_with("node a: model m at this process was not reached several times"),
+        "{error}"
+    );
+    assert_eq!(
+        (&*details.metadata["node"], &*details.metadata["model"]),
+        ("a", "m")
+    );
+
+    // A failed probe opens it for longer.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    ask(&plan).await.unwrap_err();
+    assert_eq!(model.seen().len(), 6);
+    tokio::time::sleep(Duration::from_millis(1900)).await;
+    ask(&plan).await.unwrap_err();
+    assert_eq!(model.seen().len(), 6);
+
+    alive.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&plan).await.unwrap().0, [3.0]);
+    }
+    assert_eq!(model.seen().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_for_the_circuit_where_there_is_time() {
+    let model = failing_when(|n| (n < 5).then(away));
+    let plan = one_call("retry: { max: 6, backoff: 1ms }", &model);
+    let (_, tally) = ask(&plan).await.unwrap();
+    assert!(tally.circuit_open);
+    assert_eq!(
+        tally.retries, 6,
+        "four failed, one was held back, one answered"
+    );
+    assert_eq!(model.seen().len(), 6);
+}
+
+/// A model whose calls take, in their order, these milliseconds; none: for ever. Counts the calls
+/// that are under way.
+fn taking(
+    ms: impl Fn(usize) -> Option<u64> + Send + Sync + 'static,
+) -> (FakeModel, Arc<AtomicUsize>) {
+    struct UnderWay(Arc<AtomicUsize>);
+    impl Drop for UnderWay {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let calls = AtomicUsize::new(0);
+    let counter = under_way.clone();
+    let model = FakeModel::new(move |request| {
+        let takes = ms(calls.fetch_add(1, Ordering::SeqCst));
+        counter.fetch_add(1, Ordering::SeqCst);
+        let guard = UnderWay(counter.clone());
+        async move {
+            let _guard = guard;
+            match takes {
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+            Ok(lengths_of(request))
+        }
+    });
+    (model, under_way)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
+    let (model, under_way) = taking(|n| if n == 0 { None } else { Some(5) });
+    let plan = one_call("hedge: { after: 20ms }", &model);
+    let started = Instant::now();
+    let (sizes, tally) = ask(&plan).await.unwrap();
+    assert_eq!(sizes, [3.0]);
+    assert_eq!(started.elapsed(), Duration::from_millis(25));
+    assert_eq!((tally.hedges, tally.hedge_won), (1, true));
+    assert_eq!(model.seen().len(), 2);
+    assert_eq!(
+        under_way.load(Ordering::SeqCst),
+        0,
+        "the slow call was dropped"
+    );
+
+    // The first call may still win.
+    let (model, under_way) = taking(|_| Some(30));
+    let plan = one_call("hedge: { after: 20ms, max: 3 }", &model);
+    let (_, tally) = ask(&plan).await.unwrap();
+    assert_eq!((tally.hedges, tally.hedge_won), (1, false));
+    assert_eq!(under_way.load(Ordering::SeqCst), 0);
+
+    // At most so many, one after another.
+    let (model, _) = taking(|_| None);
+    let plan = one_call("deadline: 200ms, hedge: { after: 20ms, max: 3 }", &model);
+    let error = ask(&plan).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert_eq!(model.seen().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_end_with_their_budget() {
+    let (model, _) = taking(|_| Some(50));
+    let plan = one_call("hedge: { after: 20ms, budget: 20% }", &model);
+    let mut hedges = 0;
+    for _ in 0..100 {
+        hedges += ask(&plan).await.unwrap().1.hedges;
+    }
+    // Ten in a burst, and a fifth of a hundred.
+    assert!((28..=30).contains(&hedges), "{hedges}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_slow_is_learnt() {
+    // Calls of 10 ms with a slow one now and then, among them the 31st.
+    let (model, _) = taking(|n| if n % 30 == 29 { None } else { Some(10) });
+    let plan = one_call("hedge: { after: p90 }", &model);
+    for n in 0..29 {
+        assert_eq!(ask(&plan).await.unwrap().1.hedges, 0, "call {n}");
+    }
+    let started = Instant::now();
+    let (_, tally) = ask(&plan).await.unwrap();
+    assert!(tally.hedge_won);
+    assert_eq!(started.elapsed(), Duration::from_millis(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_beside_a_call_that_answers_is_not_seen() {
+    let calls = AtomicUsize::new(0);
+    let model = FakeModel::new(move |request| {
+        let n = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis([40, 10][n])).await;
+            if n == 1 {
+                Err(away())
+            } else {
+                Ok(lengths_of(request))
+            }
+        }
+    });
+    let plan = one_call("hedge: { after: 20ms }", &model);
+    let (_, tally) = ask(&plan).await.unwrap();
+    assert_eq!((tally.hedges, tally.hedge_won), (1, false));
+}
