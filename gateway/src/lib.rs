@@ -2,11 +2,13 @@
 
 pub mod backend;
 pub mod check;
+pub mod demand;
 pub mod exec;
 pub mod ops;
 pub mod plan;
 pub mod policy;
 pub mod serve;
+pub mod shadows;
 pub mod spec;
 pub mod upstream;
 

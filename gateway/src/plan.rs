@@ -6,21 +6,34 @@ use std::time::Duration;
 use motet_runtime::metrics::{CallMetrics, Metrics};
 
 use crate::backend::Backend;
-use crate::check::{CheckedPipeline, NodeKind};
+use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
+use crate::demand::Demand;
 use crate::ops::OpKind;
+use crate::shadows::Shadows;
 use crate::upstream::Upstream;
 
 /// What the executor runs. Immutable; requests share it.
 #[derive(Debug)]
 pub struct Plan {
     /// The pipeline as checked.
-    pub pipeline: CheckedPipeline,
+    pub pipeline: Arc<CheckedPipeline>,
+    /// Its nodes, bound.
+    pub graph: Graph,
+}
+
+/// Nodes that can refer to each other, bound: those of the pipeline, or those inside a node.
+#[derive(Debug)]
+pub struct Graph {
     /// What each node runs, by index.
     pub steps: Vec<Step>,
     /// For each node, the nodes whose arguments need it.
     pub dependents: Vec<Vec<usize>>,
+    /// For each node, the nodes in whose place its results may stand.
+    pub stands_for: Vec<Vec<usize>>,
     /// What counts and times each node, by index.
     pub metrics: Vec<CallMetrics>,
+    /// What every result of the graph needs.
+    pub demand: Demand,
 }
 
 /// What a node runs.
@@ -30,68 +43,81 @@ pub enum Step {
     Model(Box<Upstream>),
     /// An op in this process.
     Op(OpKind),
+    /// Another pipeline.
+    Pipeline(Arc<Plan>),
+    /// What stands inside the node, in the order of [`NodeKind::bodies`].
+    Bodies(Vec<Arc<Graph>>),
+    /// The same for a `split`, with what it remembers.
+    Split(Vec<Arc<Graph>>, Shadows),
 }
 
-/// A pipeline that calls a model nobody serves.
+/// A pipeline that calls something that nobody serves.
 #[derive(Debug, thiserror::Error)]
-#[error("pipeline {pipeline}, node {node}: there is no model `{model}`")]
-pub struct UnboundModel {
+#[error("pipeline {pipeline}, node {node}: there is no {what} `{name}`")]
+pub struct Unbound {
     /// The pipeline.
     pub pipeline: String,
     /// The node.
     pub node: String,
-    /// The model.
-    pub model: String,
+    /// What is called: a model or a pipeline.
+    pub what: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+/// Where a plan finds what its nodes call.
+pub trait Bind {
+    /// The model `name`.
+    fn model(&self, name: &str) -> Option<Backend>;
+
+    /// The pipeline `name`.
+    fn pipeline(&self, name: &str) -> Option<Arc<Plan>>;
+}
+
+impl<F: Fn(&str) -> Option<Backend>> Bind for F {
+    fn model(&self, name: &str) -> Option<Backend> {
+        self(name)
+    }
+
+    fn pipeline(&self, _: &str) -> Option<Arc<Plan>> {
+        None
+    }
 }
 
 impl Plan {
     /// Binds the models of a pipeline.
     ///
     /// # Errors
-    /// When `backend` knows no model of a name that a node calls.
+    /// When `bind` knows no model or pipeline of a name that a node calls.
     pub fn new(
-        pipeline: CheckedPipeline,
-        backend: impl Fn(&str) -> Option<Backend>,
+        pipeline: impl Into<Arc<CheckedPipeline>>,
+        bind: impl Bind,
         metrics: &Metrics,
-    ) -> Result<Arc<Self>, UnboundModel> {
-        let mut dependents = vec![Vec::new(); pipeline.nodes.len()];
-        let mut steps = Vec::with_capacity(pipeline.nodes.len());
-        for (index, node) in pipeline.nodes.iter().enumerate() {
-            for &needed in &node.dependencies {
-                dependents[needed].push(index);
-            }
-            steps.push(match &node.kind {
-                NodeKind::Op(kind) => Step::Op(*kind),
-                NodeKind::Model(model) => {
-                    let backend = backend(model).ok_or_else(|| UnboundModel {
-                        pipeline: pipeline.name.clone(),
-                        node: node.name.clone(),
-                        model: model.clone(),
-                    })?;
-                    let upstream = Upstream::new(backend, &pipeline.name, node, metrics);
-                    Step::Model(Box::new(upstream))
-                }
-            });
-        }
-        let metrics = pipeline
-            .nodes
-            .iter()
-            .map(|node| metrics.node(&pipeline.name, &node.name))
-            .collect();
-        Ok(Arc::new(Self {
-            pipeline,
+    ) -> Result<Arc<Self>, Unbound> {
+        let pipeline: Arc<CheckedPipeline> = pipeline.into();
+        let results = pipeline.values().map(|column| &column.source);
+        let binder = Binder {
+            pipeline: &pipeline.name,
+            bind: &bind,
             metrics,
-            steps,
-            dependents,
-        }))
+        };
+        let graph = binder.graph(&pipeline.nodes, results)?;
+        Ok(Arc::new(Self { graph, pipeline }))
     }
 
-    /// The backends of the nodes that call a model, in the nodes' order.
-    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Model(upstream) => Some(upstream.backend()),
-            Step::Op(_) => None,
-        })
+    /// The backends of the nodes that call a model, in the nodes' order; one inside a node, or of
+    /// a pipeline that a node calls, comes where that node does.
+    pub fn backends(&self) -> Vec<&Backend> {
+        let mut found = Vec::new();
+        self.graph.backends(&mut found);
+        found
+    }
+
+    /// The pipelines that nodes call.
+    pub fn pipelines(&self) -> Vec<&Arc<Self>> {
+        let mut found = Vec::new();
+        self.graph.pipelines(&mut found);
+        found
     }
 
     /// How long a request may take when the client leaves `asked`: the pipeline's default where
@@ -99,5 +125,113 @@ impl Plan {
     pub fn timeout(&self, asked: Option<Duration>) -> Duration {
         let limits = self.pipeline.deadline;
         asked.unwrap_or(limits.default).min(limits.max)
+    }
+
+    /// How many columns each output has.
+    pub fn widths(&self) -> impl Iterator<Item = usize> {
+        self.pipeline.outputs.iter().map(|o| o.columns().len())
+    }
+}
+
+impl Graph {
+    fn backends<'g>(&'g self, found: &mut Vec<&'g Backend>) {
+        for step in &self.steps {
+            match step {
+                Step::Model(upstream) => found.push(upstream.backend()),
+                Step::Op(_) => {}
+                Step::Pipeline(plan) => plan.graph.backends(found),
+                Step::Bodies(bodies) | Step::Split(bodies, _) => {
+                    bodies.iter().for_each(|b| b.backends(found));
+                }
+            }
+        }
+    }
+
+    fn pipelines<'g>(&'g self, found: &mut Vec<&'g Arc<Plan>>) {
+        for step in &self.steps {
+            match step {
+                Step::Pipeline(plan) => found.push(plan),
+                Step::Bodies(bodies) | Step::Split(bodies, _) => {
+                    bodies.iter().for_each(|b| b.pipelines(found));
+                }
+                Step::Model(_) | Step::Op(_) => {}
+            }
+        }
+    }
+}
+
+struct Binder<'a> {
+    pipeline: &'a str,
+    bind: &'a dyn Bind,
+    metrics: &'a Metrics,
+}
+
+impl Binder<'_> {
+    fn graph<'s>(
+        &self,
+        nodes: &[Node],
+        results: impl Iterator<Item = &'s Source>,
+    ) -> Result<Graph, Unbound> {
+        let mut dependents = vec![Vec::new(); nodes.len()];
+        let mut stands_for = vec![Vec::new(); nodes.len()];
+        let mut steps = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            for &needed in &node.dependencies {
+                dependents[needed].push(index);
+            }
+            for &needed in node.on_error.iter().flat_map(|o| &o.dependencies) {
+                stands_for[needed].push(index);
+            }
+            steps.push(self.step(node)?);
+        }
+        Ok(Graph {
+            steps,
+            dependents,
+            stands_for,
+            metrics: nodes
+                .iter()
+                .map(|node| self.metrics.node(self.pipeline, &node.name))
+                .collect(),
+            demand: Demand::of(nodes, results),
+        })
+    }
+
+    fn step(&self, node: &Node) -> Result<Step, Unbound> {
+        let unbound = |what, name: &str| Unbound {
+            pipeline: self.pipeline.to_owned(),
+            node: node.name.clone(),
+            what,
+            name: name.to_owned(),
+        };
+        let bodies = || -> Result<Vec<_>, _> {
+            let bodies = node.kind.bodies();
+            bodies.into_iter().map(|b| self.body(b)).collect()
+        };
+        Ok(match &node.kind {
+            NodeKind::Op(kind) => Step::Op(*kind),
+            NodeKind::Model(model) => {
+                let backend = self.bind.model(model);
+                let backend = backend.ok_or_else(|| unbound("model", model))?;
+                let upstream = Upstream::new(backend, self.pipeline, node, self.metrics);
+                Step::Model(Box::new(upstream))
+            }
+            NodeKind::Pipeline(call) => {
+                let plan = self.bind.pipeline(&call.name);
+                Step::Pipeline(plan.ok_or_else(|| unbound("pipeline", &call.name))?)
+            }
+            NodeKind::Split(split) => {
+                let shadows = Shadows::new(self.pipeline, &node.name, split, self.metrics);
+                Step::Split(bodies()?, shadows)
+            }
+            NodeKind::Fallback(_)
+            | NodeKind::Switch(_)
+            | NodeKind::Ensemble(_)
+            | NodeKind::Map(_) => Step::Bodies(bodies()?),
+        })
+    }
+
+    fn body(&self, body: &Body) -> Result<Arc<Graph>, Unbound> {
+        let graph = self.graph(&body.nodes, body.results.iter().flatten())?;
+        Ok(Arc::new(graph))
     }
 }

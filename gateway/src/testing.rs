@@ -20,7 +20,7 @@ use tonic_prost::ProstCodec;
 
 use crate::backend::Backend;
 use crate::check::{self, SignatureError, SignatureSource};
-use crate::exec::{Outcome, Terms, bind_inputs, refuse, run};
+use crate::exec::{Outcome, Terms, Wanted, bind_inputs, refuse, run};
 use crate::plan::Plan;
 use crate::spec;
 
@@ -159,6 +159,11 @@ pub(crate) fn backend(name: &str, model: &FakeModel) -> Backend {
 
 /// A pipeline over backends that others may share.
 pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
+    plan_counted(yaml, backends, &Metrics::new("test").unwrap())
+}
+
+/// A pipeline whose instruments the test reads.
+pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) -> Arc<Plan> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("test", "", yaml);
@@ -168,9 +173,8 @@ pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
     let Some(checked) = checked.filter(|_| !diagnostics.has_errors()) else {
         panic!("{}", diagnostics.render(&sources, Colour::Never));
     };
-    let metrics = Metrics::new("test").unwrap();
     let backend = |name: &str| backends.iter().find(|b| b.model() == name).cloned();
-    Plan::new(checked, backend, &metrics).unwrap()
+    Plan::new(checked, backend, metrics).unwrap()
 }
 
 pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {
@@ -180,9 +184,14 @@ pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outc
         deadline: Deadline::within(Duration::from_secs(5)),
         priority: Some(1),
     };
-    run(plan, inputs, terms).await
+    run(plan, inputs, Wanted::All, terms).await
 }
 
 pub(crate) fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.values::<f32>().unwrap().to_vec()
+}
+
+/// The first value of an output.
+pub(crate) fn value(outcome: &Outcome, output: usize) -> Tensor {
+    outcome.outputs[output][0].clone().unwrap()
 }

@@ -56,6 +56,7 @@ fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
             let kind = match &node.kind {
                 NodeKind::Model(name) => name.clone(),
                 NodeKind::Op(op) => format!("{op:?}"),
+                other => panic!("no node here is {other:?}"),
             };
             let arguments: Vec<String> = node
                 .inputs
@@ -131,6 +132,7 @@ fn the_builtin_pipeline_is_a_plan() {
         ]
     );
     let top_n = SettingValue::Input {
+        name: "top_n".to_owned(),
         input: 2,
         min: Some(1),
         max: Some(65_536),

@@ -338,6 +338,58 @@ impl Tensor {
         })
     }
 
+    /// Every row, along the first dimension, each over the same bytes.
+    ///
+    /// # Errors
+    /// When the tensor is a scalar.
+    pub fn to_rows(&self) -> Result<Vec<Self>, TensorError> {
+        let Some((&rows, inner)) = self.shape.split_first() else {
+            return Err(TensorError::NotList);
+        };
+        let width: usize = inner.iter().product();
+        let mut ends = Vec::with_capacity(rows);
+        match self.element.size() {
+            Some(size) => ends.extend((1..=rows).map(|row| row * width * size)),
+            None => {
+                let mut texts = self.as_strings()?.iter();
+                let mut end = 0;
+                for _ in 0..rows {
+                    let row = texts.by_ref().take(width);
+                    end += row.map(|text| strings::PREFIX + text.len()).sum::<usize>();
+                    ends.push(end);
+                }
+            }
+        }
+        let mut start = 0;
+        let row = |end| {
+            let data = self.data.slice(start..end);
+            start = end;
+            Self {
+                element: self.element,
+                shape: inner.to_vec(),
+                data,
+            }
+        };
+        Ok(ends.into_iter().map(row).collect())
+    }
+
+    /// Tensors of one type as the rows of one tensor, which has one dimension more.
+    ///
+    /// # Errors
+    /// When there is none, or types or shapes differ.
+    pub fn stack(parts: Vec<Self>) -> Result<Self, TensorError> {
+        let lists = parts
+            .into_iter()
+            .map(|part| {
+                let mut shape = Vec::with_capacity(part.shape.len() + 1);
+                shape.push(1);
+                shape.extend_from_slice(&part.shape);
+                part.reshape(shape)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::concat(&lists.iter().collect::<Vec<_>>())
+    }
+
     /// Tensors of one element type and one inner shape, joined along the first dimension.
     ///
     /// # Errors
@@ -369,6 +421,21 @@ impl Tensor {
             element: first.element,
             shape,
             data: data.freeze(),
+        })
+    }
+
+    /// A tensor of zeros, of `false` or of empty texts.
+    ///
+    /// # Errors
+    /// When there are too many of them.
+    pub fn zero(element: ElementType, shape: Vec<usize>) -> Result<Self, TensorError> {
+        let count = element_count(&shape)?;
+        let size = element.size().unwrap_or(strings::PREFIX);
+        let bytes = count.checked_mul(size).ok_or(TensorError::TooLarge)?;
+        Ok(Self {
+            element,
+            shape,
+            data: Bytes::from(vec![0; bytes]),
         })
     }
 

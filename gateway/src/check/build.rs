@@ -1,6 +1,7 @@
 //! From what the check knows to plain data with indices.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::checked::{
     Argument, CheckedPipeline, Column, Deadline, Input, Length, Node, OnError, Output, OutputKind,
@@ -8,7 +9,10 @@ use super::checked::{
 };
 use super::dims::{DimId, DimTable};
 use super::flow::checks_utf8;
-use super::state::{Checker, DraftSource, Flow, FlowType, NodeDraft, OutputDraft};
+use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
+use super::state::{
+    BodyDraft, Checker, DraftSource, Flow, FlowType, KindDraft, NodeDraft, OutputDraft, ResultDraft,
+};
 use super::usage::Usage;
 
 impl Checker<'_> {
@@ -17,33 +21,31 @@ impl Checker<'_> {
         if self.incomplete {
             return None;
         }
-        let order: Vec<usize> = order.iter().copied().filter(|n| usage.runs[*n]).collect();
         let mut builder = Builder {
             dims: std::mem::take(&mut self.dims),
             symbols: Vec::new(),
             symbol_ids: HashMap::new(),
-            positions: order.iter().enumerate().map(|(i, n)| (*n, i)).collect(),
         };
         let mut inputs = Vec::with_capacity(self.inputs.len());
-        for draft in self.inputs {
+        for draft in std::mem::take(&mut self.inputs) {
             let ty = builder.ty(&draft.ty?);
             inputs.push(Input { ty, ..draft.input? });
         }
-        let mut nodes = Vec::with_capacity(order.len());
-        for index in &order {
-            let name = self.spec.nodes[*index].name.value.clone();
-            nodes.push(builder.node(name, self.nodes[*index].take()?, &usage.read[*index])?);
-        }
+        let scope = self.scopes.pop()?;
+        let names = scope.nodes.iter().map(|n| n.name.value.clone()).collect();
+        let (nodes, positions) = builder.nodes(names, scope.drafts, order, usage)?;
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (spec, draft) in self.spec.outputs.iter().zip(self.outputs) {
             let name = spec.name.value.clone();
             let kind = match draft {
                 OutputDraft::Broken => return None,
-                OutputDraft::Value(flow) => OutputKind::Value(builder.column(name.clone(), flow)?),
+                OutputDraft::Value(flow) => {
+                    OutputKind::Value(builder.column(name.clone(), flow, &positions)?)
+                }
                 OutputDraft::Records { columns, length } => OutputKind::Records {
                     columns: columns
                         .into_iter()
-                        .map(|(name, flow)| builder.column(name, flow))
+                        .map(|(name, flow)| builder.column(name, flow, &positions))
                         .collect::<Option<_>>()?,
                     length: builder.length(length),
                 },
@@ -66,15 +68,146 @@ impl Checker<'_> {
     }
 }
 
+/// From the index of a node in its scope to its index among the nodes that run.
+struct Positions(HashMap<usize, usize>);
+
+impl Positions {
+    fn source(&self, source: DraftSource) -> Option<Source> {
+        Some(match source {
+            DraftSource::Input(input) => Source::Input(input),
+            DraftSource::Literal(literal) => Source::Literal(literal),
+            DraftSource::Node { node, output } => Source::Node {
+                node: *self.0.get(&node)?,
+                output,
+            },
+        })
+    }
+}
+
 struct Builder {
     dims: DimTable,
     symbols: Vec<Symbol>,
     symbol_ids: HashMap<String, SymbolId>,
-    /// From the index of a node in the spec to its index in the plan.
-    positions: HashMap<usize, usize>,
 }
 
 impl Builder {
+    /// The nodes that run, in their order.
+    fn nodes(
+        &mut self,
+        names: Vec<String>,
+        mut drafts: Vec<Option<NodeDraft>>,
+        order: &[usize],
+        usage: &Usage,
+    ) -> Option<(Vec<Node>, Positions)> {
+        let order: Vec<usize> = order.iter().copied().filter(|n| usage.runs[*n]).collect();
+        let positions = Positions(order.iter().enumerate().map(|(i, n)| (*n, i)).collect());
+        let mut nodes = Vec::with_capacity(order.len());
+        for index in order {
+            let name = names.get(index)?.clone();
+            let read = &usage.read[index];
+            nodes.push(self.node(name, drafts[index].take()?, read, &positions)?);
+        }
+        Some((nodes, positions))
+    }
+
+    /// A body, of which those results are read that are for an output that is.
+    fn body(&mut self, draft: BodyDraft, read: &[bool]) -> Option<Body> {
+        let needed = |result: &ResultDraft| match result.output {
+            Some(output) => read.get(output).copied().unwrap_or(false),
+            None => true,
+        };
+        let flows = draft.results.iter().filter(|r| needed(r)).map(|r| &r.flow);
+        let usage = Usage::of(&draft.nodes, flows);
+        let (nodes, positions) = self.nodes(draft.names, draft.nodes, &draft.order, &usage)?;
+        let mut results = Vec::with_capacity(draft.results.len());
+        for result in draft.results {
+            results.push(if needed(&result) {
+                Some(positions.source(result.flow.source)?)
+            } else {
+                None
+            });
+        }
+        Some(Body {
+            name: draft.name,
+            nodes,
+            results,
+        })
+    }
+
+    fn kind(&mut self, draft: KindDraft, read: &[bool]) -> Option<NodeKind> {
+        // Around a node there is nothing but its arguments.
+        let around = Positions(HashMap::new());
+        Some(match draft {
+            KindDraft::Model(model) => NodeKind::Model(model),
+            KindDraft::Op(op) => NodeKind::Op(op),
+            KindDraft::Pipeline(call) => NodeKind::Pipeline(call),
+            KindDraft::Fallback(arms) => NodeKind::Fallback(self.bodies(arms, read)?),
+            KindDraft::Switch(cases) => {
+                let mut arms = Vec::with_capacity(cases.len());
+                for (when, body) in cases {
+                    let when = match when {
+                        Some(when) => Some(when.try_map(&|s| around.source(s))?),
+                        None => None,
+                    };
+                    let body = self.body(body, read)?;
+                    arms.push(SwitchArm { when, body });
+                }
+                NodeKind::Switch(arms)
+            }
+            KindDraft::Split {
+                sticky,
+                arms,
+                shadow,
+            } => NodeKind::Split(Split {
+                sticky,
+                arms: self.weighted(arms, read)?,
+                shadow: {
+                    let shadow = self.weighted(shadow, read)?.into_iter();
+                    shadow.map(|(percent, b)| (percent, Arc::new(b))).collect()
+                },
+            }),
+            KindDraft::Ensemble {
+                arms,
+                combine,
+                quorum,
+                deadline,
+            } => NodeKind::Ensemble(Ensemble {
+                arms: self.bodies(arms, read)?,
+                combine,
+                quorum,
+                deadline,
+            }),
+            KindDraft::Map {
+                body,
+                over,
+                max_items,
+                concurrency,
+                on_item_error,
+                ragged: _,
+            } => NodeKind::Map(Map {
+                body: self.body(body, read)?,
+                over,
+                max_items,
+                concurrency,
+                on_item_error,
+            }),
+        })
+    }
+
+    fn bodies(&mut self, drafts: Vec<BodyDraft>, read: &[bool]) -> Option<Vec<Body>> {
+        drafts.into_iter().map(|d| self.body(d, read)).collect()
+    }
+
+    fn weighted(
+        &mut self,
+        drafts: Vec<(f64, BodyDraft)>,
+        read: &[bool],
+    ) -> Option<Vec<(f64, Body)>> {
+        let each = drafts.into_iter();
+        each.map(|(weight, d)| Some((weight, self.body(d, read)?)))
+            .collect()
+    }
+
     fn length(&mut self, id: DimId) -> Length {
         let known = self.dims.known(id);
         match (known.name, known.fixed) {
@@ -98,26 +231,22 @@ impl Builder {
         }
     }
 
-    fn source(&self, source: DraftSource) -> Option<Source> {
-        Some(match source {
-            DraftSource::Input(input) => Source::Input(input),
-            DraftSource::Literal(literal) => Source::Literal(literal),
-            DraftSource::Node { node, output } => Source::Node {
-                node: *self.positions.get(&node)?,
-                output,
-            },
-        })
-    }
-
-    fn column(&mut self, name: String, flow: Flow) -> Option<Column> {
+    fn column(&mut self, name: String, flow: Flow, positions: &Positions) -> Option<Column> {
         Some(Column {
             name,
             ty: self.ty(&flow.ty),
-            source: self.source(flow.source)?,
+            source: positions.source(flow.source)?,
+            optional: flow.optional,
         })
     }
 
-    fn node(&mut self, name: String, draft: NodeDraft, read: &[bool]) -> Option<Node> {
+    fn node(
+        &mut self,
+        name: String,
+        draft: NodeDraft,
+        read: &[bool],
+        positions: &Positions,
+    ) -> Option<Node> {
         let mut inputs = Vec::with_capacity(draft.arguments.len());
         for argument in draft.arguments {
             let ty = self.ty(&argument.flow.ty);
@@ -126,8 +255,9 @@ impl Builder {
                 element: argument.element,
                 check_utf8: checks_utf8(ty.element, argument.element),
                 ty,
-                source: self.source(argument.flow.source)?,
+                source: positions.source(argument.flow.source)?,
                 lift: argument.lift,
+                optional: argument.flow.optional,
             });
         }
         let mut outputs = Vec::with_capacity(draft.outputs.len());
@@ -137,6 +267,7 @@ impl Builder {
                 ty: self.ty(&port.ty?),
                 lift: port.lift,
                 used: *used,
+                optional: port.optional,
             });
         }
         let on_error = match draft.on_error {
@@ -145,7 +276,7 @@ impl Builder {
                 let mut values = Vec::with_capacity(outputs.len());
                 for (value, output) in on_error.values.into_iter().zip(&outputs) {
                     values.push(match value {
-                        Some(flow) => Some(self.substitute(flow, output)?),
+                        Some(flow) => Some(self.substitute(flow, output, positions)?),
                         None => None,
                     });
                 }
@@ -157,10 +288,19 @@ impl Builder {
                 })
             }
         };
+        let when = match draft.when {
+            Some(when) => Some(when.try_map(&|s| positions.source(s))?),
+            None => None,
+        };
+        let mut sources: Vec<Source> = inputs.iter().map(|a| a.source.clone()).collect();
+        if let Some(when) = &when {
+            when.sources(&mut |source| sources.push(source.clone()));
+        }
         Some(Node {
             name,
-            kind: draft.kind,
-            dependencies: nodes_of(inputs.iter().map(|a| &a.source)),
+            kind: self.kind(draft.kind, read)?,
+            when,
+            dependencies: nodes_of(sources.iter()),
             inputs,
             outputs,
             parameters: draft.settings,
@@ -169,12 +309,17 @@ impl Builder {
         })
     }
 
-    fn substitute(&mut self, flow: Flow, output: &Produced) -> Option<Substitute> {
+    fn substitute(
+        &mut self,
+        flow: Flow,
+        output: &Produced,
+        positions: &Positions,
+    ) -> Option<Substitute> {
         let ty = self.ty(&flow.ty);
         Some(Substitute {
             check_utf8: checks_utf8(ty.element, output.ty.element),
             ty,
-            source: self.source(flow.source)?,
+            source: positions.source(flow.source)?,
         })
     }
 }

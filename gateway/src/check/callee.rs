@@ -6,11 +6,11 @@ use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::TensorType;
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
-use super::checked::NodeKind;
+use super::checked::ValueType;
 use super::signatures::SignatureError;
 use super::state::Checker;
 use crate::ops::signature::{FormError, Given, OpPort, resolve};
-use crate::ops::{OPS, OPS_NOT_YET};
+use crate::ops::{OPS, OPS_NOT_YET, OpKind};
 use crate::spec::{KindSpec, NodeSpec};
 
 /// What a node calls.
@@ -19,10 +19,19 @@ pub(super) struct Callee {
     pub(super) name: String,
     /// Where the node says it.
     pub(super) span: Span,
-    pub(super) kind: NodeKind,
+    pub(super) kind: Called,
     pub(super) inputs: Vec<CalleePort>,
     pub(super) outputs: Vec<CalleePort>,
     pub(super) parameters: Vec<Parameter>,
+}
+
+/// What a callee is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Called {
+    Model(String),
+    Op(OpKind),
+    /// A pipeline, with the names of its inputs.
+    Pipeline(String, Vec<String>),
 }
 
 /// A port of a callee; the type is `None` where it follows from an argument that is not known.
@@ -30,12 +39,16 @@ pub(super) struct Callee {
 pub(super) struct CalleePort {
     pub(super) name: String,
     pub(super) ty: Option<TensorType>,
+    /// Whether the node must give it.
+    pub(super) required: bool,
+    /// Whether it may be absent.
+    pub(super) optional: bool,
 }
 
 impl Callee {
     /// Whether a scalar for a list port gives a scalar back.
     pub(super) const fn lifts(&self) -> bool {
-        matches!(self.kind, NodeKind::Model(_))
+        matches!(self.kind, Called::Model(_))
     }
 }
 
@@ -49,6 +62,9 @@ impl Checker<'_> {
                 Some(of_model(name, kind.span, &signature))
             }
             KindSpec::Op(name) => self.op(name, kind.span, node, given),
+            KindSpec::Pipeline(name) => self.pipeline(name, kind.span),
+            // What holds other nodes calls nothing itself.
+            _ => None,
         }
     }
 
@@ -71,6 +87,7 @@ impl Checker<'_> {
                 self.diagnostics.push(diagnostic);
                 None
             }
+            Err(SignatureError::Mistaken) => None,
             Err(SignatureError::Unavailable { reason }) => {
                 let message = format!("what model `{}` takes and gives cannot be told", name.value);
                 let diagnostic = if self.offline {
@@ -82,6 +99,59 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    fn pipeline(&mut self, name: &str, span: Span) -> Option<Callee> {
+        let pipeline = match self.signatures.pipeline(name) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                let diagnostic = match error {
+                    SignatureError::Unknown { known } => {
+                        let diagnostic = Diagnostic::error(
+                            span,
+                            format!(
+                                "no pipeline is named `{}`",
+                                motet_runtime::config::shown(name)
+                            ),
+                        );
+                        if known.is_empty() {
+                            diagnostic.help("there are no other pipelines")
+                        } else {
+                            diagnostic.suggest(name, known.iter().map(String::as_str))
+                        }
+                    }
+                    SignatureError::Mistaken => return None,
+                    SignatureError::Unavailable { reason } => {
+                        Diagnostic::error(span, format!("the pipeline `{name}` cannot be called"))
+                            .note(reason)
+                    }
+                };
+                self.diagnostics.push(diagnostic);
+                return None;
+            }
+        };
+        let port = |name: &str, ty: &ValueType, required, optional| CalleePort {
+            name: name.to_owned(),
+            ty: Some(pipeline.tensor_type(ty)),
+            required,
+            optional,
+        };
+        let inputs = pipeline.inputs.iter().map(|input| {
+            let required = input.default.is_none() && !input.optional;
+            port(&input.name, &input.ty, required, input.optional)
+        });
+        let outputs = pipeline
+            .columns()
+            .map(|(name, column)| port(&name, &column.ty, true, column.optional));
+        let names = pipeline.inputs.iter().map(|i| i.name.clone());
+        Some(Callee {
+            name: format!("pipeline `{name}`"),
+            span,
+            kind: Called::Pipeline(name.to_owned(), names.collect()),
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            parameters: Vec::new(),
+        })
     }
 
     fn op(
@@ -127,7 +197,7 @@ impl Checker<'_> {
         Some(Callee {
             name: format!("op `{name}`"),
             span,
-            kind: NodeKind::Op(signature.kind),
+            kind: Called::Op(signature.kind),
             inputs: signature.inputs.into_iter().map(CalleePort::from).collect(),
             outputs: signature
                 .outputs
@@ -146,13 +216,15 @@ fn of_model(name: &str, span: Span, signature: &Signature) -> Callee {
             .map(|port| CalleePort {
                 name: port.name.clone(),
                 ty: Some(port.ty.clone()),
+                required: true,
+                optional: false,
             })
             .collect()
     };
     Callee {
         name: format!("model `{name}`"),
         span,
-        kind: NodeKind::Model(name.to_owned()),
+        kind: Called::Model(name.to_owned()),
         inputs: ports(&signature.inputs),
         outputs: ports(&signature.outputs),
         parameters: signature.parameters.clone(),
@@ -164,6 +236,8 @@ impl From<OpPort> for CalleePort {
         Self {
             name: port.name,
             ty: port.ty,
+            required: true,
+            optional: port.optional,
         }
     }
 }

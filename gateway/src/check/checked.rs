@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use motet_proto::types::{Dim, ElementType, TensorType};
 
-use crate::ops::OpKind;
+use super::kind::{Condition, NodeKind};
 use crate::policy::terms::{Hedge, Limit, Retry};
 use crate::spec::Scalar;
 
@@ -35,6 +35,56 @@ pub struct CheckedPipeline {
     pub symbols: Vec<Symbol>,
     /// How long a request may take.
     pub deadline: Deadline,
+}
+
+impl CheckedPipeline {
+    /// Every value of the outputs under the name that it has as a tensor: an output's own, or
+    /// `results.score` for a column of records.
+    pub fn columns(&self) -> impl Iterator<Item = (String, &Column)> {
+        self.outputs.iter().flat_map(|output| match &output.kind {
+            OutputKind::Value(value) => vec![(output.name.clone(), value)],
+            OutputKind::Records { columns, .. } => columns
+                .iter()
+                .map(|c| (format!("{}.{}", output.name, c.name), c))
+                .collect(),
+        })
+    }
+
+    /// Whether what calls this pipeline can call the other in its place: inputs and outputs have
+    /// the same names and types.
+    pub fn is_called_like(&self, other: &Self) -> bool {
+        let inputs = |p: &Self| -> Vec<_> {
+            let of = |i: &Input| {
+                let required = i.default.is_none() && !i.optional;
+                (i.name.clone(), p.tensor_type(&i.ty), required, i.optional)
+            };
+            p.inputs.iter().map(of).collect()
+        };
+        let outputs = |p: &Self| -> Vec<_> {
+            p.columns()
+                .map(|(name, c)| (name, p.tensor_type(&c.ty), c.optional))
+                .collect()
+        };
+        inputs(self) == inputs(other) && outputs(self) == outputs(other)
+    }
+
+    /// Every value of the outputs, in the same order.
+    pub fn values(&self) -> impl Iterator<Item = &Column> {
+        self.outputs.iter().flat_map(Output::columns)
+    }
+
+    /// A type as others see it: a length that must prove to be one number is that number.
+    pub fn tensor_type(&self, ty: &ValueType) -> TensorType {
+        let mut shown = ty.to_tensor_type(&self.symbols);
+        for (dim, length) in shown.dims.iter_mut().zip(&ty.dims) {
+            if let Length::Symbol(id) = length
+                && let Some(n) = self.symbols.get(id.0).and_then(|s| s.fixed)
+            {
+                *dim = Dim::Fixed(n);
+            }
+        }
+        shown
+    }
 }
 
 /// How long a request may take.
@@ -63,6 +113,8 @@ pub struct Input {
     pub max_items: usize,
     /// The most bytes that one string or bytes element may have.
     pub max_bytes: usize,
+    /// Whether a request may leave it out, though it has no default.
+    pub optional: bool,
 }
 
 /// One node.
@@ -84,7 +136,9 @@ pub struct Node {
     pub policies: Policies,
     /// What stands in for the results when the node fails.
     pub on_error: Option<OnError>,
-    /// The nodes whose results the arguments need: ascending, each once.
+    /// Whether the node runs at all. Where it does not, its results are absent.
+    pub when: Option<Condition<Source>>,
+    /// The nodes whose results the arguments and `when` need: ascending, each once.
     pub dependencies: Vec<usize>,
 }
 
@@ -125,15 +179,6 @@ pub struct CachedOutput {
     pub inner: Vec<usize>,
 }
 
-/// What a node runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodeKind {
-    /// A model of the configuration, by name.
-    Model(String),
-    /// A step inside the gateway.
-    Op(OpKind),
-}
-
 /// One argument of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Argument {
@@ -151,6 +196,9 @@ pub struct Argument {
     pub lift: bool,
     /// The value is `bytes` and the port wants `string`: it must prove to be UTF-8.
     pub check_utf8: bool,
+    /// The value may be absent. Only what holds other nodes, an op that says so and a pipeline's
+    /// optional input take such a value.
+    pub optional: bool,
 }
 
 /// One result of a node.
@@ -164,6 +212,8 @@ pub struct Produced {
     pub lift: bool,
     /// Whether anything reads the result. Others need not be asked for.
     pub used: bool,
+    /// Whether the result may be absent.
+    pub optional: bool,
 }
 
 /// A setting of a node.
@@ -182,11 +232,13 @@ pub struct Setting {
 pub enum SettingValue {
     /// Written in the file; already of the parameter's type and within its range.
     Literal(Scalar),
-    /// A scalar input of the pipeline, by index. Its type fits; whether the value of a request
+    /// A scalar input of the pipeline. Its type fits; whether the value of a request
     /// is within the parameter's range is known only then.
     Input {
-        /// The index of the input.
+        /// The index of the input, as [`Source::Input`] counts.
         input: usize,
+        /// Its name.
+        name: String,
         /// The smallest number that the parameter takes.
         min: Option<i64>,
         /// The largest number that the parameter takes.
@@ -223,7 +275,7 @@ pub struct Substitute {
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// The pipeline's input of this index.
+    /// The pipeline's input of this index; inside a node, the node's argument of this index.
     Input(usize),
     /// A result of another node.
     Node {
@@ -243,6 +295,16 @@ pub struct Output {
     pub name: String,
     /// One value, or columns that make records.
     pub kind: OutputKind,
+}
+
+impl Output {
+    /// Its values: one, or the columns of its records.
+    pub fn columns(&self) -> &[Column] {
+        match &self.kind {
+            OutputKind::Value(value) => std::slice::from_ref(value),
+            OutputKind::Records { columns, .. } => columns,
+        }
+    }
 }
 
 /// The form of an output.
@@ -268,6 +330,8 @@ pub struct Column {
     pub source: Source,
     /// Its type. A column of records has at least one dimension, the first being the records.
     pub ty: ValueType,
+    /// Whether it may be absent; a record then lacks the field.
+    pub optional: bool,
 }
 
 /// The index of a [`Symbol`].
@@ -326,7 +390,11 @@ impl ValueType {
         let dims = self.dims.iter().map(|dim| match *dim {
             Length::Fixed(n) => Dim::Fixed(n),
             Length::Symbol(SymbolId(i)) => match symbols.get(i) {
-                Some(symbol) => Dim::Symbol(symbol.name.replace('.', "_")),
+                Some(symbol) => Dim::Symbol(
+                    symbol
+                        .name
+                        .replace(|c: char| !c.is_ascii_alphanumeric(), "_"),
+                ),
                 None => Dim::Symbol(format!("S{i}")),
             },
         });

@@ -38,6 +38,8 @@ struct Class {
     own: Option<Fact<String>>,
     /// The name of a length that is known only at run time, and may prove to be any other.
     loose: Option<String>,
+    /// The first dimension of the class.
+    first: usize,
 }
 
 /// A dimension that is known, for the checked pipeline.
@@ -58,7 +60,8 @@ pub(super) struct DimTable {
 }
 
 impl DimTable {
-    fn add(&mut self, class: Class) -> DimId {
+    fn add(&mut self, mut class: Class) -> DimId {
+        class.first = self.parents.len();
         self.parents.push(self.parents.len());
         self.classes.push(class);
         DimId(self.parents.len() - 1)
@@ -94,6 +97,18 @@ impl DimTable {
         })
     }
 
+    /// A moment to ask about with [`DimTable::is_own_since`].
+    pub(super) fn mark(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// Whether this is a length that some work decides and that nothing had before `mark`.
+    pub(super) fn is_own_since(&mut self, id: DimId, mark: usize) -> bool {
+        let root = self.root(id);
+        let class = &self.classes[root];
+        class.own.is_some() && class.fixed.is_none() && class.first >= mark
+    }
+
     fn root(&mut self, id: DimId) -> usize {
         let mut at = id.0;
         while self.parents[at] != at {
@@ -118,6 +133,7 @@ impl DimTable {
         class.fixed = class.fixed.take().or(gone.fixed);
         class.own = class.own.take().or(gone.own);
         class.loose = class.loose.take().or(gone.loose);
+        class.first = class.first.min(gone.first);
         self.parents[right] = left;
         Ok(())
     }

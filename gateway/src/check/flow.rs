@@ -6,40 +6,95 @@ use motet_runtime::config::{Diagnostic, Span, Spanned};
 use super::dims::{Conflict, DimId, Origin};
 use super::graph::Target;
 use super::literal::fit;
-use super::state::{Checker, DraftSource, Flow, FlowType};
+use super::state::{Capture, Checker, DraftSource, Flow, FlowType};
 use crate::spec::{LiteralSpec, Reference};
 
 impl Checker<'_> {
     /// The value that a reference leads to; `None` when it is not known, which was reported.
     pub(super) fn flow(&mut self, reference: &Spanned<Reference>) -> Option<Flow> {
-        match self.target(&reference.value) {
-            Err(_) => None,
-            Ok(Target::Input(input)) => Some(Flow {
-                source: DraftSource::Input(input),
-                ty: self.inputs[input].ty.clone()?,
-            }),
-            Ok(Target::Node(node)) => self.output_of(node, reference),
-        }
+        let target = self.target(&reference.value).ok()?;
+        self.flow_in(self.scopes.len() - 1, target, reference)
     }
 
-    fn output_of(&mut self, node: usize, reference: &Spanned<Reference>) -> Option<Flow> {
+    /// The value as a scope sees it: one from outside is taken in.
+    fn flow_in(
+        &mut self,
+        scope: usize,
+        target: Target,
+        reference: &Spanned<Reference>,
+    ) -> Option<Flow> {
+        let written = reference.value.to_string();
+        let mut flow = match target {
+            Target::Node { scope: at, node } if at == scope => {
+                self.output_of(at, node, reference)?
+            }
+            Target::Element { scope: at, capture } if at == scope => Flow {
+                source: DraftSource::Input(capture),
+                ty: self.scopes[at].captures[capture].ty.clone(),
+                optional: false,
+            },
+            Target::Input(input) if scope == 0 => Flow {
+                source: DraftSource::Input(input),
+                ty: self.inputs[input].ty.clone()?,
+                optional: self.spec.inputs[input].optional.is_some(),
+            },
+            _ => {
+                let outer = self.flow_in(scope - 1, target, reference)?;
+                let (ty, optional) = (outer.ty.clone(), outer.optional);
+                let source = DraftSource::Input(self.capture(scope, &written, outer));
+                Flow {
+                    source,
+                    ty,
+                    optional,
+                }
+            }
+        };
+        flow.optional &= !self.scopes[scope].present.contains(&written);
+        Some(flow)
+    }
+
+    /// The index of what a scope takes from outside under this name.
+    fn capture(&mut self, scope: usize, name: &str, outer: Flow) -> usize {
+        let captures = &mut self.scopes[scope].captures;
+        if let Some(at) = captures.iter().position(|c| c.name == name) {
+            return at;
+        }
+        captures.push(Capture {
+            name: name.to_owned(),
+            ty: outer.ty.clone(),
+            outer,
+        });
+        captures.len() - 1
+    }
+
+    fn output_of(
+        &mut self,
+        scope: usize,
+        node: usize,
+        reference: &Spanned<Reference>,
+    ) -> Option<Flow> {
         // `None` is a node of a cycle, or one whose callee is not known.
-        let draft = self.nodes[node].as_ref()?;
+        let draft = self.scopes[scope].drafts[node].as_ref()?;
         let target = &reference.value.target;
         let port = reference.value.port.as_ref();
         let found = port.and_then(|p| draft.outputs.iter().position(|o| o.name == p.value));
         let Some(output) = found else {
             let names = draft.outputs.iter().map(|o| o.name.as_str());
             let diagnostic = match port {
-                Some(port) => Diagnostic::error(
-                    port.span,
-                    format!(
-                        "node `{}` has no output `{}`",
-                        target.value,
-                        motet_runtime::config::shown(&port.value)
-                    ),
-                )
-                .suggest(&port.value, names),
+                Some(port) => {
+                    let diagnostic = Diagnostic::error(
+                        port.span,
+                        format!(
+                            "node `{}` has no output `{}`",
+                            target.value,
+                            motet_runtime::config::shown(&port.value)
+                        ),
+                    );
+                    match draft.kind.without(&port.value) {
+                        Some(why) => diagnostic.note(why),
+                        None => diagnostic.suggest(&port.value, names),
+                    }
+                }
                 None => {
                     let diagnostic = Diagnostic::error(
                         reference.span,
@@ -62,7 +117,24 @@ impl Checker<'_> {
         Some(Flow {
             source: DraftSource::Node { node, output },
             ty,
+            optional: draft.outputs[output].optional,
         })
+    }
+
+    /// Reports a value that may be absent where one must be there; says whether it is there.
+    pub(super) fn is_present(&mut self, flow: &Flow, written: &str, at: Span, what: &str) -> bool {
+        if !flow.optional {
+            return true;
+        }
+        self.incomplete = true;
+        self.diagnostics.push(
+            Diagnostic::error(at, format!("`{written}` may be absent, but {what} needs it"))
+                .help(format!(
+                    "say what holds then with `op: default`, or run the node only `when: \"{} != null\"`",
+                    written.trim_start_matches('$')
+                )),
+        );
+        false
     }
 
     /// A literal as a value of an element type.
@@ -89,6 +161,7 @@ impl Checker<'_> {
         Some(Flow {
             source: DraftSource::Literal(fitted),
             ty: FlowType { element, dims },
+            optional: false,
         })
     }
 

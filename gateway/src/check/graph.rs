@@ -1,15 +1,20 @@
 //! References by name, and the order that follows from them.
 
-use motet_runtime::config::{Diagnostic, Span, Spanned};
+use motet_runtime::config::{Diagnostic, Span};
 
+use super::references;
 use super::state::Checker;
-use crate::spec::{NodeSpec, OutputValue, Reference, Value};
+use crate::spec::{Case, KindSpec, NodeSpec, Reference, Value};
 
 /// What a reference leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
+    /// An input of the pipeline.
     Input(usize),
-    Node(usize),
+    /// An element of a `map`, by scope and capture.
+    Element { scope: usize, capture: usize },
+    /// A node, by scope and index.
+    Node { scope: usize, node: usize },
 }
 
 /// A need of one node for another.
@@ -19,24 +24,39 @@ struct Need {
     at: Span,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// What a reference leads to, or the report that it leads nowhere.
     pub(super) fn target(&self, reference: &Reference) -> Result<Target, Box<Diagnostic>> {
         let name = &reference.target;
-        let input = self.names.inputs.get(name.value.as_str()).copied();
-        let node = self.names.nodes.get(name.value.as_str()).copied();
-        match (input, node, &reference.port) {
-            (Some(input), _, None) => Ok(Target::Input(input)),
-            (_, Some(node), _) => Ok(Target::Node(node)),
-            (Some(_), None, Some(port)) => Err(Box::new(
-                Diagnostic::error(
-                    port.span,
-                    format!("`{}` is an input and has no outputs", name.value),
-                )
-                .help(format!("write `${}`", name.value)),
-            )),
-            (None, None, port) => {
-                let nodes = self.spec.nodes.iter().map(|n| n.name.value.as_str());
+        let text = name.value.as_str();
+        let input = self.input_names.get(text).copied();
+        if let (Some(input), None) = (input, &reference.port) {
+            return Ok(Target::Input(input));
+        }
+        for (index, scope) in self.scopes.iter().enumerate().rev() {
+            if let Some(&node) = scope.names.get(text) {
+                return Ok(Target::Node { scope: index, node });
+            }
+            if let Some(capture) = scope.elements.iter().position(|e| *e == text) {
+                return match &reference.port {
+                    None => Ok(Target::Element {
+                        scope: index,
+                        capture,
+                    }),
+                    Some(port) => Err(no_outputs("an element of the list", &name.value, port.span)),
+                };
+            }
+        }
+        match &reference.port {
+            Some(port) if input.is_some() => Err(no_outputs("an input", &name.value, port.span)),
+            port => {
+                let nodes = self.scopes.iter().rev().flat_map(|scope| {
+                    let nodes = scope.nodes.iter().map(|n| n.name.value.as_str());
+                    let elements = scope.elements.iter().copied();
+                    nodes.chain(elements.filter(|_| port.is_none()))
+                });
+                // The step of an arm has no name that could be written.
+                let nodes = nodes.filter(|n| !n.contains('['));
                 let inputs = self.spec.inputs.iter().map(|i| i.name.value.as_str());
                 let what = if port.is_some() {
                     "node"
@@ -57,37 +77,21 @@ impl Checker<'_> {
         }
     }
 
-    /// Every reference must lead somewhere.
-    pub(super) fn check_targets(&mut self) {
-        let mut references: Vec<&Reference> = Vec::new();
-        for node in &self.spec.nodes {
-            self.incomplete |= node.kind.is_none() || node.unreadable;
-            for value in values(node) {
-                match &value.value {
-                    Value::Reference(reference) => references.push(reference),
-                    Value::Broken => self.incomplete = true,
-                    Value::Literal(_) => {}
-                }
-            }
+    /// Every reference of the nodes that are looked at now, and these, must lead somewhere. What
+    /// stands inside a node is looked at with that node.
+    pub(super) fn check_targets(&mut self, more: impl IntoIterator<Item = &'a Reference>) {
+        let nodes: &'a [NodeSpec] = self.scope().nodes;
+        let mut references = Vec::new();
+        for node in nodes {
+            self.incomplete |= node.kind.is_none() || node.unreadable || has_broken(node);
+            references::of_node(node, &mut references);
         }
-        for output in &self.spec.outputs {
-            match &output.value {
-                Some(OutputValue::Single(reference)) => references.push(&reference.value),
-                Some(OutputValue::Records(columns)) => {
-                    for column in columns {
-                        match &column.value {
-                            Some(reference) => references.push(&reference.value),
-                            None => self.incomplete = true,
-                        }
-                    }
-                }
-                None => self.incomplete = true,
-            }
-        }
+        let references = references.into_iter().map(|r| r.reference);
+        let references: Vec<&Reference> = references.chain(more).collect();
         for reference in references {
             match self.target(reference) {
                 Ok(Target::Input(input)) => self.inputs[input].used = true,
-                Ok(Target::Node(_)) => {}
+                Ok(Target::Node { .. } | Target::Element { .. }) => {}
                 Err(diagnostic) => {
                     self.diagnostics.push(*diagnostic);
                     self.incomplete = true;
@@ -96,10 +100,11 @@ impl Checker<'_> {
         }
     }
 
-    /// Every node once, each after what it needs, in the file's order where that leaves a choice.
-    /// Cycles are reported; their nodes are in the list all the same.
+    /// Every node that is looked at now once, each after what it needs, in the file's order where
+    /// that leaves a choice. Cycles are reported; their nodes are in the list all the same.
     pub(super) fn order(&mut self) -> Vec<usize> {
-        let needs: Vec<Vec<Need>> = self.spec.nodes.iter().map(|n| self.needs(n)).collect();
+        let nodes = self.scope().nodes;
+        let needs: Vec<Vec<Need>> = nodes.iter().map(|n| self.needs(n)).collect();
         let mut walk = Walk {
             needs: &needs,
             states: vec![State::New; needs.len()],
@@ -118,29 +123,29 @@ impl Checker<'_> {
     }
 
     fn needs(&self, node: &NodeSpec) -> Vec<Need> {
-        let inputs = node.inputs.iter().map(|a| &a.value);
-        let substitutes = node
-            .on_error
-            .iter()
-            .flat_map(|o| o.substitutes.iter().map(|s| &s.value));
-        inputs
-            .chain(substitutes)
-            .filter_map(|value| match &value.value {
-                Value::Reference(reference) => match self.target(reference) {
-                    Ok(Target::Node(node)) => Some(Need {
-                        node,
-                        at: value.span,
-                    }),
-                    _ => None,
-                },
-                _ => None,
+        let mut found = Vec::new();
+        references::of_node(node, &mut found);
+        references::inside_node(node, &mut found);
+        let names = &self.scope().names;
+        // Nothing inside a node is named like a node around it.
+        found
+            .into_iter()
+            .filter_map(|written| {
+                let name = written.reference.target.value.as_str();
+                let is_input =
+                    written.reference.port.is_none() && self.input_names.contains_key(name);
+                let node = *names.get(name).filter(|_| !is_input)?;
+                Some(Need {
+                    node,
+                    at: written.span,
+                })
             })
             .collect()
     }
 
     fn report_cycle(&mut self, cycle: &[usize], closing: Span) {
         self.incomplete = true;
-        let name = |node: &usize| self.spec.nodes[*node].name.value.as_str();
+        let name = |node: &usize| self.scope().nodes[*node].name.value.as_str();
         let mut path: Vec<&str> = cycle.iter().map(name).collect();
         path.extend(cycle.first().map(name));
         let message = match cycle {
@@ -157,14 +162,26 @@ impl Checker<'_> {
     }
 }
 
-/// The values of a node that may be references.
-fn values(node: &NodeSpec) -> impl Iterator<Item = &Spanned<Value>> {
+fn no_outputs(what: &str, name: &str, at: Span) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::error(at, format!("`{name}` is {what} and has no outputs"))
+            .help(format!("write `${name}`")),
+    )
+}
+
+/// Whether a value of the node could not be read, which was reported.
+fn has_broken(node: &NodeSpec) -> bool {
     let substitutes = node.on_error.iter().flat_map(|o| &o.substitutes);
-    node.inputs
-        .iter()
-        .chain(&node.settings)
-        .chain(substitutes)
-        .map(|named| &named.value)
+    let mut values = node.inputs.iter().chain(&node.settings).chain(substitutes);
+    let own = match &node.kind {
+        Some(kind) => match &kind.value {
+            KindSpec::Value(values) => values.iter().any(|v| v.value.value == Value::Broken),
+            KindSpec::Switch(cases) => cases.iter().any(|c| c.when == Case::Broken),
+            _ => false,
+        },
+        None => false,
+    };
+    own || values.any(|named| named.value.value == Value::Broken)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,6 +70,7 @@ impl Checker<'_> {
                 max,
                 max_items,
                 max_bytes,
+                optional: spec.optional.is_some(),
             }),
             used: false,
         }

@@ -8,15 +8,21 @@
 //! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `flow`
 //! (its values), `callee` (what it calls), `node` and `ports` (arguments and results), `settings`,
 //! `policy`, `on_error`; then
-//! `outputs`, `usage` and `build`.
+//! `outputs`, `usage` and `build`. What stands inside a node (`kinds`, `bodies`) goes through the same steps, as a
+//! scope that sees what is around it.
 
+mod all;
+mod bodies;
 mod build;
 mod callee;
 mod checked;
+mod condition;
 mod dims;
 mod flow;
 mod graph;
 mod inputs;
+mod kind;
+mod kinds;
 mod literal;
 mod names;
 mod node;
@@ -24,21 +30,28 @@ mod on_error;
 mod outputs;
 mod policy;
 mod ports;
+mod references;
 mod rowwise;
 mod settings;
 mod signatures;
 mod state;
 mod usage;
 
+use std::collections::HashMap;
+
 use motet_runtime::config::Diagnostics;
 
 pub use crate::spec::Scalar;
+pub use all::check_all;
 pub use checked::{
     Argument, Cache, CachedOutput, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node,
-    NodeKind, OnError, Output, OutputKind, Policies, Produced, Setting, SettingValue, Source,
-    Substitute, Symbol, SymbolId, ValueType,
+    OnError, Output, OutputKind, Policies, Produced, Setting, SettingValue, Source, Substitute,
+    Symbol, SymbolId, ValueType,
 };
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
+pub use kind::{
+    Body, Combine, Condition, Ensemble, Map, NodeKind, Operand, PipelineCall, Split, SwitchArm,
+};
 pub use names::{check_names, service_name, shared_symbol};
 pub use signatures::{SignatureError, SignatureSource};
 
@@ -57,16 +70,6 @@ pub fn check(
     run(spec, signatures, false, diagnostics)
 }
 
-/// As [`check`], but a model whose signature cannot be had is a warning, and all that does not
-/// hang on it is still checked. `None` then, since such a pipeline cannot be planned.
-pub fn check_offline(
-    spec: &PipelineSpec,
-    signatures: &dyn SignatureSource,
-    diagnostics: &mut Diagnostics,
-) -> Option<CheckedPipeline> {
-    run(spec, signatures, true, diagnostics)
-}
-
 fn run(
     spec: &PipelineSpec,
     signatures: &dyn SignatureSource,
@@ -74,31 +77,40 @@ fn run(
     diagnostics: &mut Diagnostics,
 ) -> Option<CheckedPipeline> {
     let errors_before = diagnostics.errors();
+    let mut input_names = HashMap::with_capacity(spec.inputs.len());
+    for (i, input) in spec.inputs.iter().enumerate() {
+        input_names.entry(input.name.value.as_str()).or_insert(i);
+    }
     let mut checker = Checker {
         spec,
         signatures,
         offline,
         diagnostics,
-        names: state::Names::new(spec),
         dims: dims::DimTable::default(),
         inputs: Vec::with_capacity(spec.inputs.len()),
-        nodes: spec.nodes.iter().map(|_| None).collect(),
+        input_names,
+        scopes: vec![state::Scope::new(&spec.nodes)],
         outputs: Vec::with_capacity(spec.outputs.len()),
+        expected: HashMap::new(),
         incomplete: false,
     };
     names::within_pipeline(spec, checker.diagnostics);
     checker.check_inputs();
-    checker.check_targets();
+    let of_outputs = checker.output_references();
+    checker.check_targets(of_outputs);
     let order = checker.order();
     for node in &order {
         checker.check_node(*node);
     }
     checker.check_outputs();
     let usage = checker.usage();
-    checker.check_substitutes(&usage);
+    let drafts = std::mem::take(&mut checker.scope_mut().drafts);
+    checker.check_substitutes(&spec.nodes, &drafts, &usage);
+    checker.scope_mut().drafts = drafts;
     checker.incomplete |= checker.diagnostics.errors() > errors_before || spec.outputs.is_empty();
     if !checker.incomplete {
-        checker.warn_unused(&usage);
+        checker.warn_unused_inputs();
+        checker.warn_unused_nodes(&spec.nodes, &usage);
     }
     checker.build(&order, &usage)
 }

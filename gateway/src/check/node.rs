@@ -2,17 +2,56 @@
 
 use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
 
-use super::callee::Callee;
+use super::callee::{Called, Callee};
+use super::condition::present;
+use super::kind::PipelineCall;
 use super::literal::natural;
-use super::state::{Checker, Flow, NodeDraft};
+use super::state::{Checker, Flow, KindDraft, NodeDraft};
 use crate::ops::signature::Given;
-use crate::spec::{Named, NodeSpec, Value};
+use crate::spec::{KindSpec, Named, NodeSpec, Value};
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     pub(super) fn check_node(&mut self, index: usize) {
-        let spec = self.spec;
-        let node = &spec.nodes[index];
+        let nodes: &'a [NodeSpec] = self.scope().nodes;
+        let node = &nodes[index];
         self.long_deadline(node);
+        let when = node.when.as_ref().map(|when| self.condition(when));
+        // Where the node runs, its condition holds.
+        let before = self.scope().present.clone();
+        if let Some(when) = &node.when {
+            present(&when.value, true, &mut self.scope_mut().present);
+        }
+        let draft = match node.kind.as_ref().map(|k| &k.value) {
+            None => None,
+            Some(KindSpec::Model(_) | KindSpec::Op(_) | KindSpec::Pipeline(_)) => self.call(node),
+            Some(kind) => self.composite(node, kind).map(|draft| NodeDraft {
+                policies: self.outer_policies(node),
+                ..draft
+            }),
+        };
+        self.scope_mut().present = before;
+        let (Some(mut draft), Some(when)) = (draft, when.map_or(Some(None), |w| w.map(Some)))
+        else {
+            self.incomplete = true;
+            return;
+        };
+        for output in &mut draft.outputs {
+            output.optional |= when.is_some();
+        }
+        draft.when = when;
+        let outputs = draft.outputs.clone();
+        self.scope_mut().drafts[index] = Some(draft);
+        let on_error = node
+            .on_error
+            .as_ref()
+            .map(|on_error| self.on_error(node, on_error, &outputs));
+        if let Some(draft) = &mut self.scope_mut().drafts[index] {
+            draft.on_error = on_error;
+        }
+    }
+
+    /// A node that calls a model, an op or a pipeline.
+    fn call(&mut self, node: &NodeSpec) -> Option<NodeDraft> {
         // Values first: the ports of an op follow from them.
         let flows: Vec<Option<Flow>> = node.inputs.iter().map(|a| self.argument_flow(a)).collect();
         let given: Vec<Given<'_>> = node
@@ -30,29 +69,32 @@ impl Checker<'_> {
                 },
             })
             .collect();
-        let Some(callee) = self.callee(node, &given) else {
-            self.incomplete = true;
-            return;
-        };
+        let callee = self.callee(node, &given)?;
         drop(given);
         self.unknown_and_missing(node, &callee);
         let settings = self.settings(node, &callee);
         let (arguments, outputs) = self.ports(node, &callee, flows);
-        self.nodes[index] = Some(NodeDraft {
-            kind: callee.kind.clone(),
+        let policies = self.policies(node, &callee);
+        let kind = match callee.kind {
+            Called::Model(model) => KindDraft::Model(model),
+            Called::Op(op) => KindDraft::Op(op),
+            Called::Pipeline(name, inputs) => KindDraft::Pipeline(PipelineCall {
+                name,
+                inputs: arguments
+                    .iter()
+                    .filter_map(|a| inputs.iter().position(|i| *i == a.port))
+                    .collect(),
+            }),
+        };
+        Some(NodeDraft {
+            kind,
+            when: None,
             arguments,
             outputs,
             settings,
-            policies: self.policies(node, &callee),
+            policies,
             on_error: None,
-        });
-        let on_error = node
-            .on_error
-            .as_ref()
-            .and_then(|on_error| self.on_error(index, on_error, &callee));
-        if let Some(draft) = &mut self.nodes[index] {
-            draft.on_error = on_error;
-        }
+        })
     }
 
     /// The value of an argument that is a reference.
@@ -100,7 +142,7 @@ impl Checker<'_> {
             self.diagnostics.push(diagnostic);
         }
         for port in &callee.inputs {
-            if !free.contains(&port.name.as_str()) {
+            if !port.required || !free.contains(&port.name.as_str()) {
                 continue;
             }
             self.incomplete = true;

@@ -3,20 +3,18 @@
 use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Spanned, shown};
 
-use super::callee::Callee;
 use super::dims::DimId;
 use super::flow::flows_into;
 use super::state::{Checker, DraftSource, Flow, OnErrorDraft, OutputPort};
-use crate::spec::{Named, OnErrorSpec, Value};
+use crate::spec::{Named, NodeSpec, OnErrorSpec, Value};
 
 impl Checker<'_> {
     pub(super) fn on_error(
         &mut self,
-        node: usize,
+        node: &NodeSpec,
         spec: &OnErrorSpec,
-        callee: &Callee,
-    ) -> Option<OnErrorDraft> {
-        let outputs: Vec<OutputPort> = self.nodes[node].as_ref()?.outputs.clone();
+        outputs: &[OutputPort],
+    ) -> OnErrorDraft {
         let mut values: Vec<Option<Flow>> = outputs.iter().map(|_| None).collect();
         for substitute in &spec.substitutes {
             let name = &substitute.name.value;
@@ -25,7 +23,7 @@ impl Checker<'_> {
                 self.diagnostics.push(
                     Diagnostic::error(
                         substitute.name.span,
-                        format!("{} has no output `{}`", callee.name, shown(name)),
+                        format!("node `{}` has no output `{}`", node.name.value, shown(name)),
                     )
                     .suggest(name, outputs.iter().map(|o| o.name.as_str())),
                 );
@@ -34,16 +32,16 @@ impl Checker<'_> {
             values[index] = self.substitute(node, &outputs[index], substitute);
             self.incomplete |= values[index].is_none();
         }
-        Some(OnErrorDraft {
+        OnErrorDraft {
             span: spec.span,
             values,
             mark_degraded: spec.mark_degraded,
-        })
+        }
     }
 
     fn substitute(
         &mut self,
-        node: usize,
+        node: &NodeSpec,
         output: &OutputPort,
         substitute: &Named<Spanned<Value>>,
     ) -> Option<Flow> {
@@ -59,6 +57,15 @@ impl Checker<'_> {
             }
         }?;
         let wanted = wanted?;
+        if !output.optional {
+            let written = match &substitute.value.value {
+                Value::Reference(reference) => reference.to_string(),
+                _ => String::new(),
+            };
+            let what = format!("what stands for `{}`", output.name);
+            self.is_present(&flow, &written, span, &what)
+                .then_some(())?;
+        }
         let shown = self.show(&flow.ty);
         if !flows_into(flow.ty.element, wanted.element) || flow.ty.dims.len() != wanted.dims.len() {
             let wanted = self.show(wanted);
@@ -106,9 +113,9 @@ impl Checker<'_> {
     }
 
     /// Whether the node itself decides a length, or it is always the same.
-    fn length_is_own(&mut self, node: usize, dim: DimId) -> bool {
+    fn length_is_own(&mut self, node: &NodeSpec, dim: DimId) -> bool {
         let known = self.dims.known(dim);
-        let prefix = format!("{}.", self.spec.nodes[node].name.value);
+        let prefix = format!("{}.", node.name.value);
         known.name.is_none_or(|name| name.starts_with(&prefix))
     }
 }

@@ -6,7 +6,27 @@ use super::dims::DimId;
 use super::state::{Checker, Flow, OutputDraft};
 use crate::spec::{Named, OutputSpec, OutputValue, Reference};
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    /// The references of the outputs.
+    pub(super) fn output_references(&mut self) -> Vec<&'a Reference> {
+        let mut references = Vec::new();
+        for output in &self.spec.outputs {
+            match &output.value {
+                Some(OutputValue::Single(reference)) => references.push(&reference.value),
+                Some(OutputValue::Records(columns)) => {
+                    for column in columns {
+                        match &column.value {
+                            Some(reference) => references.push(&reference.value),
+                            None => self.incomplete = true,
+                        }
+                    }
+                }
+                None => self.incomplete = true,
+            }
+        }
+        references
+    }
+
     pub(super) fn check_outputs(&mut self) {
         for spec in &self.spec.outputs {
             let draft = match &spec.value {

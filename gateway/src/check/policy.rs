@@ -2,8 +2,8 @@
 
 use motet_runtime::config::{Diagnostic, Span};
 
-use super::callee::Callee;
-use super::checked::{NodeKind, Policies};
+use super::callee::{Called, Callee};
+use super::checked::Policies;
 use super::state::Checker;
 use crate::policy::terms::{HedgeAfter, Limit};
 use crate::spec::NodeSpec;
@@ -38,21 +38,18 @@ impl Checker<'_> {
 
     /// The policies of a node, as far as they make sense for what it calls.
     pub(super) fn policies(&mut self, node: &NodeSpec, callee: &Callee) -> Policies {
-        if let NodeKind::Op(_) = callee.kind {
-            for (key, span) in [
-                ("retry", node.retry.as_ref().map(|r| r.span)),
-                ("hedge", node.hedge.map(|h| h.span)),
-                ("cache", node.cache.map(|c| c.span)),
-            ] {
-                if let Some(span) = span {
-                    self.only_for_calls(key, span, callee);
-                }
+        let is_model = matches!(callee.kind, Called::Model(_));
+        if !is_model {
+            let note = match callee.kind {
+                Called::Op(_) => "an op comes to the same each time",
+                _ => "its own nodes can say so",
+            };
+            for (key, span) in calls(node) {
+                self.only_for_calls(key, span, note, (callee.span, &callee.name));
             }
         }
         self.late_hedge(node);
-        let cache = node
-            .cache
-            .filter(|_| matches!(callee.kind, NodeKind::Model(_)));
+        let cache = node.cache.filter(|_| is_model);
         Policies {
             deadline: node.deadline.map(|d| d.value),
             retry: node.retry.as_ref().map(|r| r.value.clone()),
@@ -61,11 +58,30 @@ impl Checker<'_> {
         }
     }
 
-    fn only_for_calls(&mut self, key: &str, span: Span, callee: &Callee) {
+    /// The policies of a node that calls nothing itself: those that hold for all that it does.
+    pub(super) fn outer_policies(&mut self, node: &NodeSpec) -> Policies {
+        let at = node.kind.as_ref().map_or(node.name.span, |kind| kind.span);
+        for (key, span) in calls(node) {
+            let name = format!("node `{}`", node.name.value);
+            self.only_for_calls(
+                key,
+                span,
+                "put it on the arm that makes the call",
+                (at, &name),
+            );
+        }
+        Policies {
+            deadline: node.deadline.map(|d| d.value),
+            ..Policies::default()
+        }
+    }
+
+    fn only_for_calls(&mut self, key: &str, span: Span, note: &str, (at, name): (Span, &str)) {
+        self.incomplete = true;
         self.diagnostics.push(
             Diagnostic::error(span, format!("`{key}` is for calls of models"))
-                .also(callee.span, format!("{} runs in the gateway", callee.name))
-                .note("an op comes to the same each time"),
+                .also(at, format!("{name} runs in the gateway"))
+                .note(note),
         );
     }
 
@@ -100,4 +116,17 @@ impl Checker<'_> {
         self.diagnostics
             .push(diagnostic.help("write a shorter time, or a percentile such as `p95`"));
     }
+}
+
+/// The policies of a node that only a call of a model can have.
+fn calls(node: &NodeSpec) -> Vec<(&'static str, Span)> {
+    let written = [
+        ("retry", node.retry.as_ref().map(|r| r.span)),
+        ("hedge", node.hedge.map(|h| h.span)),
+        ("cache", node.cache.map(|c| c.span)),
+    ];
+    let written = written.into_iter();
+    written
+        .filter_map(|(key, span)| Some((key, span?)))
+        .collect()
 }

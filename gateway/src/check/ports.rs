@@ -56,6 +56,13 @@ impl Checker<'_> {
                 _ => flow.take(),
             };
             let Some(flow) = flow else { continue };
+            if !port.optional
+                && let Value::Reference(reference) = &argument.value.value
+            {
+                let what = format!("`{}` of {}", port.name, callee.name);
+                let span = argument.value.span;
+                self.is_present(&flow, &reference.to_string(), span, &what);
+            }
             if let Some(lift) = self.fits(callee, port, ty, argument, &flow, &mut symbols) {
                 if let (true, Some(Dim::Symbol(symbol))) = (lift, ty.dims.first()) {
                     lifted.push(Lifted {
@@ -108,9 +115,7 @@ impl Checker<'_> {
                     diagnostic = diagnostic.note("numbers are not converted between types");
                 }
             } else if rank > ty.rank() && callee.lifts() {
-                diagnostic = diagnostic.note(
-                    "running a node for each element of a list (`map`) is not supported yet by this version of motet",
-                );
+                diagnostic = diagnostic.help("a node of kind `map` runs it for each element");
             }
             self.diagnostics.push(diagnostic);
             return None;
@@ -258,6 +263,7 @@ impl Checker<'_> {
                 name: port.name.clone(),
                 ty,
                 lift,
+                optional: port.optional,
             });
         }
         outputs

@@ -4,12 +4,13 @@ use motet_proto::signature::Parameter;
 use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Span, Spanned, list_of, nearest, shown};
 
-use super::callee::Callee;
-use super::checked::{NodeKind, Setting, SettingValue};
+use super::callee::{Called, Callee};
+use super::checked::{Setting, SettingValue};
 use super::flow::one_of;
 use super::graph::Target;
 use super::literal::{greater, scalar};
 use super::state::Checker;
+use super::state::DraftSource;
 use crate::spec::{LiteralSpec, NodeSpec, Reference, Scalar, Value};
 
 impl Checker<'_> {
@@ -62,7 +63,7 @@ impl Checker<'_> {
         callee: &Callee,
         parameter: &Parameter,
     ) -> Option<SettingValue> {
-        if !matches!(callee.kind, NodeKind::Op(_)) {
+        if !matches!(callee.kind, Called::Op(_)) {
             return None;
         }
         let default = parameter.default.as_ref().and_then(of_json);
@@ -177,7 +178,7 @@ impl Checker<'_> {
         let input = match self.target(reference) {
             Err(_) => return None,
             Ok(Target::Input(input)) => input,
-            Ok(Target::Node(_)) => {
+            Ok(Target::Node { .. } | Target::Element { .. }) => {
                 self.diagnostics.push(
                     Diagnostic::error(span, "a setting cannot come from a node")
                         .help("write a value, or refer to an input of the pipeline"),
@@ -211,12 +212,22 @@ impl Checker<'_> {
             self.diagnostics.push(diagnostic);
             return None;
         }
-        self.input_range(parameter, input, span)
-            .then_some(SettingValue::Input {
-                input,
-                min: parameter.min,
-                max: parameter.max,
-            })
+        if !self.input_range(parameter, input, span) {
+            return None;
+        }
+        let flow = self.flow(&Spanned::new(reference.clone(), span))?;
+        let what = format!("the parameter `{}`", parameter.name);
+        self.is_present(&flow, &reference.to_string(), span, &what)
+            .then_some(())?;
+        let DraftSource::Input(seen_as) = flow.source else {
+            return None;
+        };
+        Some(SettingValue::Input {
+            input: seen_as,
+            name: spec_input.name.value.clone(),
+            min: parameter.min,
+            max: parameter.max,
+        })
     }
 
     /// A range or default of an input that the parameter never takes.

@@ -4,25 +4,39 @@ use std::sync::Arc;
 
 use motet_proto::signature::Signature;
 
-/// Knows the models of a configuration.
+use super::CheckedPipeline;
+
+/// Knows the models of a configuration, and the pipelines that others may call.
 pub trait SignatureSource {
     /// The signature of the model `name`.
     ///
     /// # Errors
     /// There is no such model, or its signature cannot be had now.
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError>;
+
+    /// The pipeline `name`, for a node that calls it.
+    ///
+    /// # Errors
+    /// There is no such pipeline, or it cannot be called.
+    fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
+        let _ = name;
+        Err(SignatureError::Unknown { known: Vec::new() })
+    }
 }
 
 /// Why there is no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// The configuration has no such model.
-    #[error("no model has this name")]
+    /// There is nothing of this name.
+    #[error("nothing has this name")]
     Unknown {
         /// The names that there are.
         known: Vec<String>,
     },
-    /// The model is there, but cannot be asked.
+    /// It has mistakes of its own, which are reported where they are.
+    #[error("it has mistakes of its own")]
+    Mistaken,
+    /// It is there, but cannot be asked or used.
     #[error("{reason}")]
     Unavailable {
         /// Why, as a sentence without a full stop.

@@ -3,8 +3,9 @@
 use motet_runtime::config::{Diagnostic, nearest};
 
 use super::state::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
+use crate::spec::NodeSpec;
 
-/// Which nodes run and which of their outputs are read, by index of the spec.
+/// Which nodes run and which of their outputs are read, by index of their scope.
 pub(super) struct Usage {
     /// Whether the outputs need the node, at least when another fails.
     pub(super) runs: Vec<bool>,
@@ -12,38 +13,78 @@ pub(super) struct Usage {
     pub(super) read: Vec<Vec<bool>>,
 }
 
-impl Checker<'_> {
-    pub(super) fn usage(&self) -> Usage {
-        let mut usage = Usage {
-            runs: vec![false; self.nodes.len()],
-            read: self
-                .nodes
+impl Usage {
+    /// What these results of some nodes need.
+    pub(super) fn of<'f>(
+        nodes: &[Option<NodeDraft>],
+        results: impl Iterator<Item = &'f Flow>,
+    ) -> Self {
+        let mut usage = Self {
+            runs: vec![false; nodes.len()],
+            read: nodes
                 .iter()
                 .map(|n| vec![false; n.as_ref().map_or(0, |n| n.outputs.len())])
                 .collect(),
         };
         let mut waiting: Vec<usize> = Vec::new();
-        for output in &self.outputs {
-            match output {
-                OutputDraft::Broken => {}
-                OutputDraft::Value(flow) => usage.need(flow, &mut waiting),
-                OutputDraft::Records { columns, .. } => {
-                    for (_, flow) in columns {
-                        usage.need(flow, &mut waiting);
-                    }
-                }
-            }
+        for flow in results {
+            usage.need(&flow.source, &mut waiting);
         }
         while let Some(node) = waiting.pop() {
-            for flow in self.nodes[node].iter().flat_map(needs) {
-                usage.need(flow, &mut waiting);
+            for node in nodes[node].iter() {
+                node.sources(&mut |source| usage.need(source, &mut waiting));
             }
         }
         usage
     }
 
-    /// Warns of what has no use, when everything is known.
-    pub(super) fn warn_unused(&mut self, usage: &Usage) {
+    fn need(&mut self, source: &DraftSource, waiting: &mut Vec<usize>) {
+        if let DraftSource::Node { node, output } = *source {
+            if let Some(read) = self.read[node].get_mut(output) {
+                *read = true;
+            }
+            if !std::mem::replace(&mut self.runs[node], true) {
+                waiting.push(node);
+            }
+        }
+    }
+}
+
+impl NodeDraft {
+    /// Every value that the node may read.
+    fn sources(&self, visit: &mut impl FnMut(&DraftSource)) {
+        for argument in &self.arguments {
+            visit(&argument.flow.source);
+        }
+        for substitute in self.on_error.iter().flat_map(|o| o.values.iter().flatten()) {
+            visit(&substitute.source);
+        }
+        if let Some(when) = &self.when {
+            when.sources(visit);
+        }
+    }
+}
+
+impl OutputDraft {
+    /// The values of the output.
+    pub(super) fn flows(&self) -> Vec<&Flow> {
+        match self {
+            Self::Broken => Vec::new(),
+            Self::Value(flow) => vec![flow],
+            Self::Records { columns, .. } => columns.iter().map(|(_, flow)| flow).collect(),
+        }
+    }
+}
+
+impl Checker<'_> {
+    /// What the pipeline's outputs need.
+    pub(super) fn usage(&self) -> Usage {
+        let flows = self.outputs.iter().flat_map(OutputDraft::flows);
+        Usage::of(&self.scope().drafts, flows)
+    }
+
+    /// Warns of inputs that have no use, when everything is known.
+    pub(super) fn warn_unused_inputs(&mut self) {
         for (input, draft) in self.spec.inputs.iter().zip(&self.inputs) {
             if !draft.used {
                 self.diagnostics.push(Diagnostic::warning(
@@ -52,7 +93,11 @@ impl Checker<'_> {
                 ));
             }
         }
-        for (node, runs) in self.spec.nodes.iter().zip(&usage.runs) {
+    }
+
+    /// Warns of nodes that have no use, when everything is known.
+    pub(super) fn warn_unused_nodes(&mut self, nodes: &[NodeSpec], usage: &Usage) {
+        for (node, runs) in nodes.iter().zip(&usage.runs) {
             if !runs {
                 self.diagnostics.push(Diagnostic::warning(
                     node.name.span,
@@ -66,15 +111,20 @@ impl Checker<'_> {
     }
 
     /// What stands in for a failed node must cover every output that is read.
-    pub(super) fn check_substitutes(&mut self, usage: &Usage) {
-        for (index, draft) in self.nodes.iter().enumerate() {
+    pub(super) fn check_substitutes(
+        &mut self,
+        nodes: &[NodeSpec],
+        drafts: &[Option<NodeDraft>],
+        usage: &Usage,
+    ) {
+        for (index, draft) in drafts.iter().enumerate() {
             let Some(draft) = draft else { continue };
             let Some(on_error) = &draft.on_error else {
                 continue;
             };
             for (output, port) in draft.outputs.iter().enumerate() {
                 // A slip of the output's name was reported as such.
-                let written = self.spec.nodes[index].on_error.as_ref().is_some_and(|o| {
+                let written = nodes[index].on_error.as_ref().is_some_and(|o| {
                     o.substitutes.iter().any(|s| {
                         s.name.value == port.name
                             || nearest(&s.name.value, [port.name.as_str()]).is_some()
@@ -93,25 +143,6 @@ impl Checker<'_> {
                         .help(format!("add `{}` to `use`", port.name)),
                     );
                 }
-            }
-        }
-    }
-}
-
-/// Every value that a node may read.
-fn needs(node: &NodeDraft) -> impl Iterator<Item = &Flow> {
-    let substitutes = node.on_error.iter().flat_map(|o| o.values.iter().flatten());
-    node.arguments.iter().map(|a| &a.flow).chain(substitutes)
-}
-
-impl Usage {
-    fn need(&mut self, flow: &Flow, waiting: &mut Vec<usize>) {
-        if let DraftSource::Node { node, output } = flow.source {
-            if let Some(read) = self.read[node].get_mut(output) {
-                *read = true;
-            }
-            if !std::mem::replace(&mut self.runs[node], true) {
-                waiting.push(node);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What all nodes of one request share.
 
+use std::sync::Arc;
+
 use motet_runtime::deadline::Deadline;
 use tokio::time::{Duration, Instant};
 
@@ -10,14 +12,14 @@ use crate::plan::Plan;
 /// What all nodes of one request share: which pipeline, on what terms, since when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<Plan>,
     pub terms: Terms,
     pub started: Instant,
 }
 
 impl<'a> Context<'a> {
     /// A request that starts now.
-    pub(super) fn new(plan: &'a Plan, terms: Terms) -> Self {
+    pub(super) fn new(plan: &'a Arc<Plan>, terms: Terms) -> Self {
         Self {
             plan,
             terms,

@@ -16,7 +16,8 @@ use crate::spec::Scalar;
 /// The inputs of one request, one tensor for each input of the pipeline.
 #[derive(Debug)]
 pub struct Inputs {
-    pub(super) tensors: Vec<Tensor>,
+    /// `None` for an optional input that is left out.
+    pub(super) tensors: Vec<Option<Tensor>>,
     pub(super) lengths: Lengths,
 }
 
@@ -81,7 +82,11 @@ pub fn bind_inputs(plan: &Plan, tensors: Vec<Option<Tensor>>) -> Result<Inputs, 
     let mut bound = Vec::with_capacity(tensors.len());
     for (input, given) in pipeline.inputs.iter().zip(tensors) {
         let Some(tensor) = given.or_else(|| input.default_tensor()) else {
-            mistakes.push(Mistake::wrong(&input.name, "is required"));
+            if input.optional {
+                bound.push(None);
+            } else {
+                mistakes.push(Mistake::wrong(&input.name, "is required"));
+            }
             continue;
         };
         let checked = input.check(&tensor).and_then(|()| {
@@ -90,7 +95,7 @@ pub fn bind_inputs(plan: &Plan, tensors: Vec<Option<Tensor>>) -> Result<Inputs, 
                 .map_err(|e| Fault::Wrong(e.to_string()))
         });
         match checked {
-            Ok(()) => bound.push(tensor),
+            Ok(()) => bound.push(Some(tensor)),
             Err(fault) => mistakes.push(Mistake {
                 input: input.name.clone(),
                 fault,
@@ -215,6 +220,7 @@ mod tests {
             max,
             max_items: 2,
             max_bytes: 3,
+            optional: false,
         }
     }
 

@@ -84,23 +84,27 @@ impl Lengths {
                 wanted: ty.dims.len(),
             });
         }
-        let before = self.bound.clone();
         for (axis, (dim, &found)) in ty.dims.iter().zip(shape).enumerate() {
-            let (wanted, symbol) = match dim {
-                Length::Fixed(n) => (*n, None),
-                Length::Symbol(id) => (
-                    *self.bound[id.0].get_or_insert(found),
-                    symbols.get(id.0).map(|s| s.name.clone()),
-                ),
-            };
-            if wanted != found {
-                self.bound = before;
+            // One symbol may stand twice in a type.
+            let before = ty.dims[..axis].iter().position(|d| d == dim);
+            let wanted = self.get(*dim).or_else(|| before.map(|at| shape[at]));
+            if let Some(wanted) = wanted
+                && wanted != found
+            {
                 return Err(Mismatch::Length {
                     axis,
                     found,
                     wanted,
-                    symbol,
+                    symbol: match dim {
+                        Length::Fixed(_) => None,
+                        Length::Symbol(id) => symbols.get(id.0).map(|s| s.name.clone()),
+                    },
                 });
+            }
+        }
+        for (dim, &found) in ty.dims.iter().zip(shape) {
+            if let Length::Symbol(id) = dim {
+                self.bound[id.0] = Some(found);
             }
         }
         Ok(())
@@ -112,6 +116,12 @@ impl Lengths {
             Length::Fixed(n) => Some(n),
             Length::Symbol(id) => self.bound[id.0],
         }
+    }
+
+    /// The shape of one row of a type, as far as it is known; what is not is 0.
+    pub(super) fn inner_shape(&self, ty: &ValueType) -> Vec<usize> {
+        let inner = ty.dims.iter().skip(1);
+        inner.map(|dim| self.get(*dim).unwrap_or(0)).collect()
     }
 
     /// A tensor of no rows: the first dimension is 0, the others are what they are known to be,

@@ -2,15 +2,19 @@
 //!
 //! Everything that runs for a request runs inside one future: dropping it (the client went away,
 //! the deadline passed) drops every call in flight, and with it the rows that wait in a batcher.
+//! What stands inside a node runs in the same way, as a part of that node's future.
 
+mod body;
 mod call;
+mod compare;
+mod condition;
 mod context;
 mod inputs;
 mod lengths;
 mod literal;
 mod progress;
 mod record;
-mod request;
+mod run;
 mod step;
 
 #[cfg(test)]
@@ -21,14 +25,17 @@ use std::time::Duration;
 
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::status;
 use tonic::Status;
 
 pub use inputs::{Fault, Inputs, Mistake, bind_inputs, refuse};
-pub use record::{Facts, NodeRecord, critical_path};
+pub use record::{BodyRecord, Facts, NodeRecord, critical_path};
 
+use crate::check::Column;
+use crate::demand::Demand;
 use crate::plan::Plan;
 use context::Context;
-use request::Run;
+use run::{Frame, Run};
 
 /// The parameter that says how urgent a request is: 1 highest, 0 default.
 pub const PRIORITY: &str = "priority";
@@ -36,8 +43,9 @@ pub const PRIORITY: &str = "priority";
 /// What a request came to.
 #[derive(Debug)]
 pub struct Outcome {
-    /// For each output of the pipeline, its value or its columns.
-    pub outputs: Vec<Vec<Tensor>>,
+    /// For each output of the pipeline, its value or its columns: `None` for those that are
+    /// absent or were not asked for.
+    pub outputs: Vec<Vec<Option<Tensor>>>,
     /// One record for each node that ran, in the order of their starts.
     pub records: Vec<NodeRecord>,
     /// From start to end.
@@ -53,15 +61,74 @@ pub struct Terms {
     pub priority: Option<i64>,
 }
 
+/// Which of a pipeline's outputs a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'w> {
+    /// All of them.
+    All,
+    /// Those columns, in the order of [`CheckedPipeline::columns`](crate::check::CheckedPipeline::columns),
+    /// for which this is true. Nodes that only others need do not run.
+    Columns(&'w [bool]),
+}
+
+impl Wanted<'_> {
+    fn has(self, column: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Columns(wanted) => wanted.get(column).copied().unwrap_or(false),
+        }
+    }
+}
+
 /// Runs `plan` over `inputs` (as [`bind_inputs`] gives them).
 ///
 /// # Errors
 /// The status of the node that failed, naming pipeline and node; DEADLINE_EXCEEDED when late.
-pub async fn run(plan: &Arc<Plan>, inputs: Inputs, terms: Terms) -> Result<Outcome, Status> {
-    let mut run = Run::new(Context::new(plan, terms), inputs);
+pub async fn run(
+    plan: &Arc<Plan>,
+    inputs: Inputs,
+    wanted: Wanted<'_>,
+    terms: Terms,
+) -> Result<Outcome, Status> {
+    let context = Context::new(plan, terms);
+    let frame = Frame {
+        nodes: &plan.pipeline.nodes,
+        graph: &plan.graph,
+    };
+    let columns: Vec<&Column> = plan.pipeline.values().collect();
+    let partial = match wanted {
+        Wanted::All => None,
+        Wanted::Columns(_) => {
+            let wanted = columns.iter().enumerate().filter(|(i, _)| wanted.has(*i));
+            let sources = wanted.map(|(_, column)| &column.source);
+            Some(Demand::of(frame.nodes, sources))
+        }
+    };
+    let demand = partial.as_ref().unwrap_or(&plan.graph.demand);
+    let mut run = Run::new(context, frame, demand, inputs.tensors, inputs.lengths);
     match tokio::time::timeout_at(terms.deadline.instant(), run.drive()).await {
         Ok(result) => result?,
         Err(_) => return Err(run.late()),
     }
-    run.finish()
+    let mut values = Vec::with_capacity(columns.len());
+    for (index, column) in columns.into_iter().enumerate() {
+        let value = wanted
+            .has(index)
+            .then(|| run.value(&column.source))
+            .flatten();
+        if value.is_none() && wanted.has(index) && !column.optional {
+            return Err(status::internal("a value is not there that should be").into());
+        }
+        values.push(value);
+    }
+    let mut values = values.into_iter();
+    let outputs = plan
+        .widths()
+        .map(|width| values.by_ref().take(width).collect())
+        .collect();
+    Ok(Outcome {
+        outputs,
+        total: context.elapsed(),
+        records: run.into_records(),
+    })
 }

@@ -1,68 +1,111 @@
-//! Which nodes may start, which are done, and when the request is decided: plain state, no tasks.
+//! Which nodes may start, which are done, which nobody needs any more, and when the request is
+//! decided: plain state, no tasks.
 //!
-//! A node is ready the moment the nodes that it needs are done. A node that fails and has
-//! something to stand in for its results is done once the nodes behind those substitutes are;
-//! any other failure decides the request.
+//! A node is ready the moment the nodes that it needs are done. One that fails, or whose
+//! arguments can no longer come, is done by its substitutes where it has some, and lost where it
+//! has none or they are lost too; a lost result of the graph decides the request. What only lost
+//! or finished nodes waited for is not needed any more: it is cancelled, or its results are freed.
+
+use std::collections::VecDeque;
 
 use tonic::Status;
 
-use crate::plan::Plan;
+use crate::check::Node;
+use crate::demand::Demand;
+use crate::plan::Graph;
 
 /// What a node has come to.
 #[derive(Debug, Clone)]
 enum State {
-    /// Nodes that it still needs.
+    /// Nobody needs it, or nobody does any more.
+    Unneeded,
+    /// Waits for so many nodes.
     Waiting(usize),
-    /// Ready or running.
-    Started,
-    /// Failed, and waiting for its substitutes.
-    Failed(Status),
+    /// May start.
+    Ready,
+    /// On its way.
+    Running,
+    /// Failed, and waits for so many nodes behind its substitutes.
+    Failed(Box<Status>, usize),
     /// Its results are there.
     Done,
+    /// Its results will never be there.
+    Lost,
 }
 
-/// The progress of one request through a plan.
+/// The progress of one request through a graph.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct Progress<'a> {
+    nodes: &'a [Node],
+    graph: &'a Graph,
     states: Vec<State>,
-    /// Nodes that may start and have not been taken yet.
-    ready: Vec<usize>,
+    /// For each node, how many still wait for it.
+    users: Vec<u32>,
+    wanted: Vec<bool>,
+    /// Results of the graph that are not there.
     left: usize,
+    ready: VecDeque<usize>,
+    substitutable: VecDeque<usize>,
+    cancelled: Vec<usize>,
+    free: Vec<usize>,
 }
 
-impl Progress {
-    /// Nothing has run.
-    pub(super) fn new(plan: &Plan) -> Self {
-        let nodes = &plan.pipeline.nodes;
+impl<'a> Progress<'a> {
+    /// Nothing has run, and what `demand` says is needed.
+    pub(super) fn new(nodes: &'a [Node], graph: &'a Graph, demand: &Demand) -> Self {
         let mut progress = Self {
-            states: nodes
-                .iter()
-                .map(|n| State::Waiting(n.dependencies.len()))
-                .collect(),
-            ready: Vec::new(),
-            left: nodes.len(),
+            nodes,
+            graph,
+            states: vec![State::Unneeded; nodes.len()],
+            users: demand.users.clone(),
+            wanted: demand.wanted.clone(),
+            left: demand.wanted_count,
+            ready: VecDeque::new(),
+            substitutable: VecDeque::new(),
+            cancelled: Vec::new(),
+            free: Vec::new(),
         };
-        for index in (0..nodes.len()).rev() {
-            if nodes[index].dependencies.is_empty() {
-                progress.start(index);
+        for (index, node) in nodes.iter().enumerate() {
+            if progress.users[index] > 0 {
+                progress.states[index] = State::Waiting(node.dependencies.len());
+                progress.start_if_ready(index);
             }
         }
         progress
     }
 
-    fn start(&mut self, index: usize) {
-        self.states[index] = State::Started;
-        self.ready.push(index);
+    fn start_if_ready(&mut self, index: usize) {
+        if matches!(self.states[index], State::Waiting(0)) {
+            self.states[index] = State::Ready;
+            self.ready.push_back(index);
+        }
     }
 
-    /// A node that may start now.
+    /// A node that is to start now. Its arguments are taken before anything else happens.
     pub(super) fn next_ready(&mut self) -> Option<usize> {
-        self.ready.pop()
+        loop {
+            let index = self.ready.pop_front()?;
+            if matches!(self.states[index], State::Ready) {
+                self.states[index] = State::Running;
+                return Some(index);
+            }
+        }
     }
 
-    /// Whether every node is done.
+    /// The arguments of a node have been taken.
+    pub(super) fn started(&mut self, index: usize) {
+        let nodes = self.nodes;
+        self.release(nodes[index].dependencies.iter().copied());
+    }
+
+    /// Whether every result of the graph is there.
     pub(super) fn is_finished(&self) -> bool {
         self.left == 0
+    }
+
+    /// Whether the node is on its way.
+    pub(super) fn is_running(&self, index: usize) -> bool {
+        matches!(self.states[index], State::Running)
     }
 
     /// Nodes that were started and are not done.
@@ -70,57 +113,178 @@ impl Progress {
         self.states
             .iter()
             .enumerate()
-            .filter(|(_, s)| matches!(s, State::Started | State::Failed(_)))
+            .filter(|(_, s)| matches!(s, State::Ready | State::Running | State::Failed(..)))
             .map(|(index, _)| index)
     }
 
+    /// Nodes on their way that nobody needs any more, each once.
+    pub(super) fn take_cancelled(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.cancelled)
+    }
+
+    /// A node whose results nobody needs any more.
+    pub(super) fn next_free(&mut self) -> Option<usize> {
+        self.free.pop()
+    }
+
     /// The results of a node are there.
-    pub(super) fn done(&mut self, plan: &Plan, index: usize) {
-        debug_assert!(!matches!(
+    pub(super) fn done(&mut self, index: usize) {
+        debug_assert!(matches!(
             self.states[index],
-            State::Done | State::Waiting(_)
+            State::Running | State::Failed(..)
         ));
         self.states[index] = State::Done;
-        self.left -= 1;
-        for &dependent in &plan.dependents[index] {
+        self.left -= usize::from(self.wanted[index]);
+        let graph = self.graph;
+        for &dependent in &graph.dependents[index] {
             if let State::Waiting(missing) = &mut self.states[dependent] {
                 *missing -= 1;
+                self.start_if_ready(dependent);
+            }
+        }
+        for &failed in &graph.stands_for[index] {
+            if let State::Failed(_, missing) = &mut self.states[failed] {
+                *missing -= 1;
                 if *missing == 0 {
-                    self.start(dependent);
+                    self.substitutable.push_back(failed);
                 }
             }
         }
+        self.release_substitutes(index);
     }
 
-    /// A node failed.
+    /// A node on its way failed.
     ///
     /// # Errors
-    /// The failure itself, when nothing stands in for the node: the request is decided.
-    pub(super) fn failed(
+    /// The failure itself, when a result of the graph is lost by it: the request is decided.
+    pub(super) fn failed(&mut self, index: usize, error: Status) -> Result<(), Status> {
+        let mut failed = vec![(index, error)];
+        while let Some((index, error)) = failed.pop() {
+            let nodes = self.nodes;
+            let node = &nodes[index];
+            if matches!(
+                self.states[index],
+                State::Unneeded | State::Done | State::Lost
+            ) {
+                continue;
+            }
+            if matches!(self.states[index], State::Waiting(_)) {
+                // It never started, so its arguments are not taken.
+                self.states[index] = State::Running;
+                self.release(node.dependencies.iter().copied());
+            }
+            let missing = node
+                .on_error
+                .as_ref()
+                .and_then(|o| self.missing(&o.dependencies));
+            match missing {
+                Some(missing) => {
+                    self.states[index] = State::Failed(Box::new(error), missing);
+                    if missing == 0 {
+                        self.substitutable.push_back(index);
+                    }
+                }
+                None => self.lose(index, error, &mut failed)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of the nodes behind substitutes are not there yet; `None` when one never will.
+    fn missing(&self, nodes: &[usize]) -> Option<usize> {
+        let mut missing = 0;
+        for node in nodes {
+            match self.states[*node] {
+                State::Done => {}
+                State::Lost | State::Unneeded => return None,
+                _ => missing += 1,
+            }
+        }
+        Some(missing)
+    }
+
+    fn lose(
         &mut self,
-        plan: &Plan,
         index: usize,
         error: Status,
+        failed: &mut Vec<(usize, Status)>,
     ) -> Result<(), Status> {
-        if plan.pipeline.nodes[index].on_error.is_none() {
+        self.states[index] = State::Lost;
+        if self.wanted[index] {
             return Err(error);
         }
-        self.states[index] = State::Failed(error);
+        let graph = self.graph;
+        for &other in &graph.stands_for[index] {
+            if let State::Failed(own, _) = &self.states[other] {
+                let own = (**own).clone();
+                failed.push((other, own));
+            }
+        }
+        for &dependent in &graph.dependents[index] {
+            if matches!(self.states[dependent], State::Waiting(_)) {
+                failed.push((dependent, error.clone()));
+            }
+        }
+        self.release_substitutes(index);
         Ok(())
     }
 
     /// A failed node whose substitutes are all there, and why it failed. The caller puts the
-    /// substitutes in its place and reports it done.
-    pub(super) fn next_substitutable(&self, plan: &Plan) -> Option<(usize, &Status)> {
-        self.states.iter().enumerate().find_map(|(index, state)| {
-            let State::Failed(error) = state else {
-                return None;
-            };
-            let needed = &plan.pipeline.nodes[index].on_error.as_ref()?.dependencies;
-            needed
-                .iter()
-                .all(|n| matches!(self.states[*n], State::Done))
-                .then_some((index, error))
-        })
+    /// substitutes in its place and reports it done, or failed once more.
+    pub(super) fn next_substitutable(&mut self) -> Option<(usize, Status)> {
+        loop {
+            let index = self.substitutable.pop_front()?;
+            if let State::Failed(error, 0) = &self.states[index] {
+                return Some((index, (**error).clone()));
+            }
+        }
+    }
+
+    /// What was to stand for a failed node cannot: it is lost.
+    ///
+    /// # Errors
+    /// As [`Progress::failed`].
+    pub(super) fn lost(&mut self, index: usize, error: Status) -> Result<(), Status> {
+        let mut failed = Vec::new();
+        self.lose(index, error, &mut failed)?;
+        for (index, error) in failed {
+            self.failed(index, error)?;
+        }
+        Ok(())
+    }
+
+    fn release_substitutes(&mut self, index: usize) {
+        let nodes = self.nodes;
+        if let Some(on_error) = &nodes[index].on_error {
+            self.release(on_error.dependencies.iter().copied());
+        }
+    }
+
+    /// One less waits for each of these nodes.
+    fn release(&mut self, nodes: impl Iterator<Item = usize>) {
+        let mut released: Vec<usize> = nodes.collect();
+        while let Some(index) = released.pop() {
+            self.users[index] = self.users[index].saturating_sub(1);
+            if self.users[index] > 0 {
+                continue;
+            }
+            let node = &self.nodes[index];
+            let substitutes = node.on_error.iter().flat_map(|o| &o.dependencies);
+            match self.states[index] {
+                State::Done => self.free.push(index),
+                State::Waiting(_) | State::Ready => {
+                    self.states[index] = State::Unneeded;
+                    released.extend(node.dependencies.iter().chain(substitutes));
+                }
+                State::Running | State::Failed(..) => {
+                    if matches!(self.states[index], State::Running) {
+                        self.cancelled.push(index);
+                    }
+                    self.states[index] = State::Unneeded;
+                    released.extend(substitutes);
+                }
+                State::Unneeded | State::Lost => {}
+            }
+        }
     }
 }

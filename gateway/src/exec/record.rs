@@ -16,8 +16,6 @@ pub struct NodeRecord {
     pub ended: Duration,
     /// What the node said of its work.
     pub facts: Facts,
-    /// Why the node's own answer was replaced.
-    pub degraded: Option<String>,
 }
 
 /// What a node says of its work.
@@ -33,6 +31,27 @@ pub struct Facts {
     pub batch_rows: usize,
     /// How often a model was called, and why more than once.
     pub tally: Tally,
+    /// Why the node's own answer was replaced, or what of it is missing.
+    pub degraded: Option<String>,
+    /// The arm that answered, counted from 0.
+    pub arm: Option<usize>,
+    /// Its condition did not hold.
+    pub skipped: bool,
+    /// It was cancelled, since nobody needed it any more.
+    pub cancelled: bool,
+    /// What ran inside it.
+    pub inside: Vec<BodyRecord>,
+}
+
+/// What happened inside a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BodyRecord {
+    /// Which of the node's bodies it was.
+    pub body: usize,
+    /// Which element of a list it was for.
+    pub item: Option<usize>,
+    /// Its nodes, in the order of their starts.
+    pub records: Vec<NodeRecord>,
 }
 
 impl NodeRecord {
@@ -55,6 +74,7 @@ pub fn critical_path(plan: &Plan, records: &[NodeRecord]) -> Vec<usize> {
     let ended = |node: usize| records.iter().find(|r| r.node == node).map(|r| r.ended);
     let mut path: Vec<usize> = records
         .iter()
+        .filter(|r| !r.facts.cancelled)
         .max_by_key(|r| r.ended)
         .map(|r| r.node)
         .into_iter()

@@ -1,3 +1,5 @@
+mod kinds;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +10,7 @@ use tokio::time::Duration;
 use tonic::Code;
 
 use super::critical_path;
-use crate::testing::{FakeModel, answer_with, floats, lengths_of, plan, run_plan};
+use crate::testing::{FakeModel, answer_with, floats, lengths_of, plan, run_plan, value};
 
 const TWO_SIDES: &str = "
 pipeline: sides
@@ -34,8 +36,8 @@ async fn independent_nodes_run_at_the_same_time() {
     let outcome = run_plan(&plan, &[Tensor::strings(["ab", ""])])
         .await
         .unwrap();
-    assert_eq!(floats(&outcome.outputs[0][0]), [2.0, 0.0]);
-    assert_eq!(floats(&outcome.outputs[1][0]), [2.0, 0.0]);
+    assert_eq!(floats(&value(&outcome, 0)), [2.0, 0.0]);
+    assert_eq!(floats(&value(&outcome, 1)), [2.0, 0.0]);
     assert_eq!(outcome.records.len(), 2);
 }
 
@@ -46,7 +48,7 @@ async fn a_list_of_none_is_answered_without_a_call() {
     let outcome = run_plan(&plan, &[Tensor::strings::<&str>([])])
         .await
         .unwrap();
-    assert_eq!(outcome.outputs[0][0].shape(), [0]);
+    assert_eq!(value(&outcome, 0).shape(), [0]);
     assert!(model.seen().is_empty());
 }
 
@@ -66,8 +68,8 @@ outputs: { size: $a.size }
     let outcome = run_plan(&plan, &[Tensor::scalar_string("abc"), Tensor::scalar(4i64)])
         .await
         .unwrap();
-    assert_eq!(outcome.outputs[0][0].shape(), [0; 0]);
-    assert_eq!(floats(&outcome.outputs[0][0]), [3.0]);
+    assert_eq!(value(&outcome, 0).shape(), [0; 0]);
+    assert_eq!(floats(&value(&outcome, 0)), [3.0]);
     let seen = &model.seen()[0];
     assert_eq!(seen.inputs[0].1.shape(), [1]);
     assert_eq!(seen.parameters, ["limit", "priority"]);
@@ -152,20 +154,20 @@ async fn a_substitute_stands_in_for_a_failed_node() {
     let outcome = run_plan(&forgiving, &[Tensor::strings(["abcd"])])
         .await
         .unwrap();
-    assert_eq!(floats(&outcome.outputs[0][0]), [4.0]);
+    assert_eq!(floats(&value(&outcome, 0)), [4.0]);
     let degraded = outcome
         .records
         .iter()
-        .find(|r| r.degraded.is_some())
+        .find(|r| r.facts.degraded.is_some())
         .unwrap();
     assert_eq!(forgiving.pipeline.nodes[degraded.node].name, "b");
-    assert_eq!(degraded.degraded.as_deref(), Some("node b: it broke"));
+    assert_eq!(degraded.facts.degraded.as_deref(), Some("node b: it broke"));
 
     let none_works = plan(WITH_SUBSTITUTE, &[("left", &failing), ("right", &failing)]);
     let error = run_plan(&none_works, &[Tensor::strings(["abcd"])])
         .await
         .unwrap_err();
-    assert_eq!(error.message(), "node a: it broke");
+    assert_eq!(error.message(), "node b: it broke");
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +191,7 @@ async fn a_node_has_a_deadline_of_its_own() {
     let plan = plan(&yaml, &[("left", &good), ("right", &endless)]);
     let started = tokio::time::Instant::now();
     let outcome = run_plan(&plan, &[Tensor::strings(["ab"])]).await.unwrap();
-    assert_eq!(floats(&outcome.outputs[0][0]), [2.0]);
+    assert_eq!(floats(&value(&outcome, 0)), [2.0]);
     assert!(
         started.elapsed() < Duration::from_secs(1),
         "in virtual time"
@@ -268,5 +270,5 @@ outputs: { index: $best.index }
         .map(|n| plan.pipeline.nodes[n].name.as_str())
         .collect();
     assert_eq!(names, ["slow", "all", "best"]);
-    assert_eq!(*outcome.outputs[0][0].values::<i32>().unwrap(), [1, 3]);
+    assert_eq!(*value(&outcome, 0).values::<i32>().unwrap(), [1, 3]);
 }

@@ -3,6 +3,8 @@
 //! * [`OPS`]: what there is, for people.
 //! * [`signature`]: the ports that an op has for given arguments, for the check.
 
+pub mod combine;
+mod rank;
 mod run;
 pub mod signature;
 mod table;
@@ -31,6 +33,9 @@ pub enum OpKind {
     /// `select`. Inputs of any type; outputs the same values under the same names. No
     /// parameters.
     Select,
+    /// `default`. Inputs `value: T[...]`, which may be absent, and `default: T[...]`; output
+    /// `out: T[...]`, the value where there is one. No parameters.
+    Default,
 }
 
 impl OpKind {
@@ -41,6 +46,7 @@ impl OpKind {
             Self::Gather => "gather",
             Self::ConcatLists | Self::ConcatStrings => "concat",
             Self::Select => "select",
+            Self::Default => "default",
         }
     }
 }

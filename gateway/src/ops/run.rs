@@ -1,11 +1,11 @@
 //! What each op computes.
 
-use std::cmp::Ordering;
 use std::num::NonZeroUsize;
 
 use motet_proto::tensor::{Tensor, TensorError};
 
 use super::OpKind;
+use super::rank::{order, ranked};
 use crate::spec::Scalar;
 
 /// Multiplications beyond which an op leaves the async runtime for a blocking thread.
@@ -63,7 +63,7 @@ pub fn is_heavy(kind: OpKind, inputs: &[Tensor]) -> bool {
                 || bytes.saturating_mul(picks) > INLINE_GATHER_BYTES_MAX
         }
         OpKind::ConcatLists | OpKind::ConcatStrings => bytes > INLINE_WORK_MAX * size_of::<f32>(),
-        OpKind::Select => false,
+        OpKind::Select | OpKind::Default => false,
     }
 }
 
@@ -95,7 +95,9 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
             Ok(vec![Tensor::scalar_string(&joined)])
         }
         (OpKind::Select, values) => Ok(values.to_vec()),
-        (OpKind::TopKNearest | OpKind::TopKScore | OpKind::Gather, _) => {
+        // With a value there is nothing to decide.
+        (OpKind::Default, [value, ..]) => Ok(vec![value.clone()]),
+        (OpKind::TopKNearest | OpKind::TopKScore | OpKind::Gather | OpKind::Default, _) => {
             Err(OpError::Tensor(TensorError::NotList))
         }
     }
@@ -176,27 +178,11 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Indices and scores of the `k` highest, best first; equal scores keep their order, and a score
 /// that is not a number comes last.
 fn top_k(scores: &[f32], k: usize) -> Result<Vec<Tensor>, OpError> {
-    let by_rank = |a: &usize, b: &usize| -> Ordering {
-        let (x, y) = (scores[*a], scores[*b]);
-        match (x.is_nan(), y.is_nan()) {
-            (false, false) => y.total_cmp(&x),
-            (x_nan, y_nan) => x_nan.cmp(&y_nan),
-        }
-        .then(a.cmp(b))
-    };
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let k = k.min(order.len());
-    if k > 0 && k < order.len() {
-        order.select_nth_unstable_by(k - 1, by_rank);
-    }
-    order.truncate(k);
-    order.sort_unstable_by(by_rank);
-    let index: Vec<i32> = order.iter().map(|i| *i as i32).collect();
-    let score: Vec<f32> = order.iter().map(|i| scores[*i]).collect();
-    Ok(vec![
-        Tensor::from_values(vec![k], index)?,
-        Tensor::from_values(vec![k], score)?,
-    ])
+    let order = order(scores, k);
+    let index = order.iter().map(|i| *i as i32).collect();
+    let score = order.iter().map(|i| scores[*i]).collect();
+    let (index, score) = ranked(index, score)?;
+    Ok(vec![index, score])
 }
 
 fn gather(columns: &[Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {

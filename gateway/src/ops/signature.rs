@@ -24,6 +24,8 @@ pub struct OpPort {
     pub name: String,
     /// The type; `None` where it follows from an argument whose type is not known.
     pub ty: Option<TensorType>,
+    /// Whether the value may be absent.
+    pub optional: bool,
 }
 
 /// What an op takes and gives, for one node.
@@ -77,7 +79,8 @@ pub fn resolve(op: &str, given: &[Given<'_>]) -> Result<OpSignature, FormError> 
         "topk" => Ok(topk(given)),
         "gather" => gather(given),
         "concat" => concat(given),
-        "select" => select(given),
+        "select" | "identity" => select(given),
+        "default" => Ok(default(given)),
         _ => Err(FormError::Unknown(op.to_owned())),
     }
 }
@@ -130,6 +133,7 @@ fn gather(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
                     std::iter::once(symbol(leading)).chain(own).collect(),
                 )
             }),
+            optional: false,
         })
     };
     Ok(OpSignature {
@@ -191,6 +195,7 @@ fn concat(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
             let inputs = given.iter().enumerate().map(|(i, g)| OpPort {
                 name: g.name.to_owned(),
                 ty: ty(format!("N{}", i + 1)),
+                optional: false,
             });
             Ok(OpSignature {
                 kind: OpKind::ConcatLists,
@@ -198,6 +203,7 @@ fn concat(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
                 outputs: vec![OpPort {
                     name: "out".to_owned(),
                     ty: ty("N".to_owned()),
+                    optional: false,
                 }],
                 parameters: Vec::new(),
             })
@@ -216,6 +222,7 @@ fn select(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
                 let dims = (0..rank).map(|axis| symbol(&format!("{}_{axis}", g.name)));
                 TensorType::new(element, dims.collect())
             }),
+            optional: false,
         })
     };
     Ok(OpSignature {
@@ -226,6 +233,29 @@ fn select(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
     })
 }
 
+/// The value says what the default must be like; where the value's type is not known, the default
+/// does.
+fn default(given: &[Given<'_>]) -> OpSignature {
+    let of = |name: &str| given.iter().find(|g| g.name == name).and_then(|g| g.ty);
+    let ty = of("value")
+        .or_else(|| of("default"))
+        .map(|(element, rank)| {
+            let dims = (0..rank).map(|axis| symbol(&format!("D{axis}")));
+            TensorType::new(element, dims.collect())
+        });
+    let port = |name: &str, optional| OpPort {
+        name: name.to_owned(),
+        ty: ty.clone(),
+        optional,
+    };
+    OpSignature {
+        kind: OpKind::Default,
+        inputs: vec![port("value", true), port("default", false)],
+        outputs: vec![port("out", false)],
+        parameters: Vec::new(),
+    }
+}
+
 fn symbol(name: &str) -> Dim {
     Dim::Symbol(name.to_owned())
 }
@@ -234,6 +264,7 @@ fn port(name: &str, element: ElementType, dims: Vec<Dim>) -> OpPort {
     OpPort {
         name: name.to_owned(),
         ty: Some(TensorType::new(element, dims)),
+        optional: false,
     }
 }
 

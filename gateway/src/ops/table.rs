@@ -24,7 +24,7 @@ pub struct OpForm {
 pub const K_MAX: i64 = 65_536;
 
 /// Every op.
-pub const OPS: [OpDoc; 4] = [
+pub const OPS: [OpDoc; 6] = [
     OpDoc {
         name: "topk",
         about: "the k best of a list, best first; K is the smaller of k and N",
@@ -69,7 +69,23 @@ pub const OPS: [OpDoc; 4] = [
             about: "nothing is copied",
         }],
     },
+    OpDoc {
+        name: "identity",
+        about: "the same as `select`",
+        forms: &[OpForm {
+            signature: "in { any names: any types } -> { the same }",
+            about: "for an arm that only names a value",
+        }],
+    },
+    OpDoc {
+        name: "default",
+        about: "a value, or another where it is absent",
+        forms: &[OpForm {
+            signature: "in { value: T[...] (may be absent), default: T[...] } -> { out: T[...] }",
+            about: "both of one type and shape; a single value may be written out",
+        }],
+    },
 ];
 
 /// Ops that are planned, but that this version does not have.
-pub const OPS_NOT_YET: [&str; 3] = ["template", "normalize", "identity"];
+pub const OPS_NOT_YET: [&str; 2] = ["template", "normalize"];

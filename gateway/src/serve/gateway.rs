@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use motet_proto::signature::Signature;
 use motet_runtime::config::{Colour, Diagnostics, Sources};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
@@ -17,8 +18,8 @@ use super::registry::{Registry, Served};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
 use crate::backend::Backend;
-use crate::check::{self, CheckedPipeline, SignatureSource};
-use crate::plan::{Plan, UnboundModel};
+use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
+use crate::plan::{Bind, Plan, Unbound};
 use crate::spec;
 
 /// What a gateway is made of.
@@ -27,7 +28,7 @@ pub struct GatewayParts {
     pub models: Vec<Backend>,
     /// What the models take and give, for pipelines loaded later.
     pub signatures: Arc<dyn SignatureSource + Send + Sync>,
-    /// The pipelines to begin with.
+    /// The pipelines to begin with, each after those that it calls.
     pub pipelines: Vec<CheckedPipeline>,
     /// The most bytes of one message, in or out.
     pub message_bytes_max: usize,
@@ -55,9 +56,9 @@ struct Inner {
 /// Why pipelines cannot be put into service.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// A pipeline calls a model that the gateway does not have.
+    /// A pipeline calls something that the gateway does not have.
     #[error(transparent)]
-    Model(#[from] UnboundModel),
+    Unbound(#[from] Unbound),
     /// A pipeline's messages cannot be declared.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
@@ -67,6 +68,9 @@ pub enum GatewayError {
     /// Another pipeline or model has the name already.
     #[error("{0}")]
     Name(String),
+    /// Other pipelines call this one as it is.
+    #[error("{0}")]
+    Called(String),
     /// The file has mistakes; the text shows them all.
     #[error("{0}")]
     Mistakes(String),
@@ -93,7 +97,7 @@ impl Gateway {
         }));
         let mut pipelines = BTreeMap::new();
         for pipeline in parts.pipelines {
-            let served = gateway.prepare(pipeline)?;
+            let served = gateway.prepare(pipeline, &pipelines)?;
             pipelines.insert(served.plan.pipeline.name.clone(), served);
         }
         gateway.publish(pipelines)?;
@@ -118,11 +122,14 @@ impl Gateway {
     pub fn load(&self, yaml: &str) -> Result<(Arc<Served>, Vec<String>), GatewayError> {
         let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let (checked, warnings) = self.check(yaml)?;
-        let served = self.prepare(checked)?;
+        let mut pipelines = (*self.0.registry.pipelines()).clone();
+        let served = self.prepare(checked, &pipelines)?;
         let name = served.plan.pipeline.name.clone();
         self.check_name(&name)?;
-        let mut pipelines = (*self.0.registry.pipelines()).clone();
-        pipelines.insert(name, served.clone());
+        let before = pipelines.insert(name.clone(), served.clone());
+        if let Some(before) = before {
+            self.rebind(&before, &served, &mut pipelines)?;
+        }
         if pipelines.len() > PIPELINES_MAX {
             return Err(GatewayError::Name(format!(
                 "the gateway serves {PIPELINES_MAX} pipelines already, which is the limit"
@@ -143,6 +150,13 @@ impl Gateway {
         let Some(served) = pipelines.remove(name) else {
             return Ok(false);
         };
+        let callers = callers(&pipelines, name);
+        if !callers.is_empty() {
+            return Err(GatewayError::Called(format!(
+                "pipeline {name} is called by {}: unload them first",
+                callers.join(", ")
+            )));
+        }
         self.publish(pipelines)?;
         self.0.health.remove(name);
         self.0.health.remove(&served.api.service);
@@ -156,7 +170,13 @@ impl Gateway {
         let file = sources.add("pipeline", "", yaml);
         let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
             .and_then(|root| spec::parse(&root, &mut diagnostics))
-            .and_then(|spec| check::check(&spec, &*self.0.signatures, &mut diagnostics));
+            .and_then(|spec| {
+                let signatures = Known {
+                    models: &*self.0.signatures,
+                    pipelines: &self.0.registry.pipelines(),
+                };
+                check::check(&spec, &signatures, &mut diagnostics)
+            });
         match checked {
             Some(checked) if !diagnostics.has_errors() => {
                 let warnings = diagnostics.sorted();
@@ -187,14 +207,68 @@ impl Gateway {
         }
     }
 
-    fn prepare(&self, pipeline: CheckedPipeline) -> Result<Arc<Served>, GatewayError> {
-        let registry = &self.0.registry;
-        let plan = Plan::new(
-            pipeline,
-            |name| registry.model(name).cloned(),
-            &self.0.metrics,
-        )?;
+    /// Makes a pipeline ready to serve over those that there are.
+    fn prepare(
+        &self,
+        pipeline: impl Into<Arc<CheckedPipeline>>,
+        pipelines: &BTreeMap<String, Arc<Served>>,
+    ) -> Result<Arc<Served>, GatewayError> {
+        let bind = Places {
+            registry: &self.0.registry,
+            pipelines,
+        };
+        let plan = Plan::new(pipeline, bind, &self.0.metrics)?;
         Ok(Arc::new(Served::new(plan, &self.0.metrics)?))
+    }
+
+    /// Makes those that call a pipeline call its new form, which must be called in the same way.
+    fn rebind(
+        &self,
+        before: &Served,
+        after: &Served,
+        pipelines: &mut BTreeMap<String, Arc<Served>>,
+    ) -> Result<(), GatewayError> {
+        let name = &after.plan.pipeline.name;
+        let called = callers(pipelines, name);
+        if called.is_empty() {
+            return Ok(());
+        }
+        if called.contains(name) {
+            return Err(GatewayError::Called(format!(
+                "pipeline {name} would call itself, by way of {}",
+                called.join(", ")
+            )));
+        }
+        if !before.plan.pipeline.is_called_like(&after.plan.pipeline) {
+            return Err(GatewayError::Called(format!(
+                "pipeline {name} is called by {}, and its inputs or outputs are others now: \
+                 unload them first",
+                called.join(", ")
+            )));
+        }
+        // Each after those that it calls itself.
+        let mut left = called;
+        while !left.is_empty() {
+            let is_ready = |caller: &String| {
+                let served = pipelines.get(caller);
+                served.is_none_or(|served| {
+                    let calls = served.plan.pipelines();
+                    !calls.iter().any(|plan| left.contains(&plan.pipeline.name))
+                })
+            };
+            let Some(at) = left.iter().position(is_ready) else {
+                return Err(GatewayError::Called(format!(
+                    "the pipelines {} call each other",
+                    left.join(", ")
+                )));
+            };
+            let caller = left.swap_remove(at);
+            if let Some(served) = pipelines.get(&caller) {
+                let rebound = self.prepare(served.plan.pipeline.clone(), pipelines)?;
+                pipelines.insert(caller, rebound);
+            }
+        }
+        Ok(())
     }
 
     /// Makes these pipelines the ones that are served, by every surface and in reflection.
@@ -222,5 +296,56 @@ impl Gateway {
         let router = routes.into_axum_router().fallback_service(typed);
         inner.routes.set(Routes::from(router));
         Ok(())
+    }
+}
+
+/// The pipelines that call one, themselves or by way of others.
+fn callers(pipelines: &BTreeMap<String, Arc<Served>>, name: &str) -> Vec<String> {
+    fn calls(plan: &Plan, name: &str) -> bool {
+        let called = plan.pipelines();
+        called
+            .iter()
+            .any(|plan| plan.pipeline.name == name || calls(plan, name))
+    }
+    let all = pipelines.iter();
+    all.filter(|(_, served)| calls(&served.plan, name))
+        .map(|(caller, _)| caller.clone())
+        .collect()
+}
+
+/// Where the plans of a gateway find what they call.
+struct Places<'a> {
+    registry: &'a Registry,
+    pipelines: &'a BTreeMap<String, Arc<Served>>,
+}
+
+impl Bind for Places<'_> {
+    fn model(&self, name: &str) -> Option<Backend> {
+        self.registry.model(name).cloned()
+    }
+
+    fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {
+        Some(self.pipelines.get(name)?.plan.clone())
+    }
+}
+
+/// What a pipeline that is loaded now may call.
+struct Known<'a> {
+    models: &'a dyn SignatureSource,
+    pipelines: &'a BTreeMap<String, Arc<Served>>,
+}
+
+impl SignatureSource for Known<'_> {
+    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
+        self.models.model(name)
+    }
+
+    fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
+        match self.pipelines.get(name) {
+            Some(served) => Ok(served.plan.pipeline.clone()),
+            None => Err(SignatureError::Unknown {
+                known: self.pipelines.keys().cloned().collect(),
+            }),
+        }
     }
 }

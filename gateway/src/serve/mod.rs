@@ -10,6 +10,7 @@ mod pipelines;
 mod receipt;
 mod registry;
 mod signature;
+mod wanted;
 
 pub use answers::STREAM_CONCURRENCY_MAX;
 pub use gateway::{Gateway, GatewayError, GatewayParts};

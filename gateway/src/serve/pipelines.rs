@@ -166,6 +166,7 @@ fn refusal(error: GatewayError) -> Status {
         GatewayError::Name(why) => {
             status::StatusBuilder::new(tonic::Code::AlreadyExists, "NAME_TAKEN", why).into()
         }
+        GatewayError::Called(why) => status::failed_precondition(why).into(),
         error => status::invalid_argument("yaml", error.to_string())
             .reason("BAD_PIPELINE")
             .into(),
@@ -176,6 +177,12 @@ fn kind(kind: &NodeKind) -> String {
     match kind {
         NodeKind::Model(model) => format!("model {model}"),
         NodeKind::Op(op) => format!("op {}", op.name()),
+        NodeKind::Pipeline(call) => format!("pipeline {}", call.name),
+        NodeKind::Fallback(arms) => format!("fallback of {}", arms.len()),
+        NodeKind::Switch(arms) => format!("switch of {}", arms.len()),
+        NodeKind::Split(split) => format!("split of {}", split.arms.len()),
+        NodeKind::Ensemble(ensemble) => format!("ensemble of {}", ensemble.arms.len()),
+        NodeKind::Map(_) => "map".to_owned(),
     }
 }
 
@@ -186,6 +193,8 @@ pub fn dot(pipeline: &CheckedPipeline) -> String {
         let shape = match node.kind {
             NodeKind::Model(_) => "box",
             NodeKind::Op(_) => "ellipse",
+            NodeKind::Pipeline(_) => "box3d",
+            _ => "diamond",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(

@@ -5,40 +5,144 @@ use std::time::Duration;
 use motet_proto::v1;
 use motet_runtime::telemetry::propagate;
 
-use crate::exec::{Outcome, critical_path};
-use crate::plan::Plan;
+use crate::check::Node;
+use crate::exec::{NodeRecord, Outcome, critical_path};
+use crate::plan::{Graph, Plan, Step};
 
 /// Why a request took as long as it did.
 pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
-    let name = |node: usize| plan.pipeline.nodes[node].name.clone();
+    let mut nodes = Vec::new();
+    walk(plan, &outcome.records, true, &mut |name, record, arm| {
+        nodes.push(v1::NodeReceipt {
+            node: name,
+            started: duration(record.started),
+            total: duration(record.total()),
+            queue: duration(record.facts.queue),
+            compute: duration(record.facts.compute),
+            network: duration(record.network()),
+            rows: u32::try_from(record.facts.rows).unwrap_or(u32::MAX),
+            batch_rows: u32::try_from(record.facts.batch_rows).unwrap_or(u32::MAX),
+            degraded: record.facts.degraded.clone().unwrap_or_default(),
+            arm: arm.unwrap_or_default(),
+            skipped: record.facts.skipped,
+            cancelled: record.facts.cancelled,
+            retries: record.facts.tally.retries,
+            hedges: record.facts.tally.hedges,
+            hedge_won: record.facts.tally.hedge_won,
+            circuit_open: record.facts.tally.circuit_open,
+            cache_hits: record.facts.tally.cache_hits,
+            cache_joined: record.facts.tally.cache_joined,
+        });
+    });
     v1::Receipt {
         trace_id: propagate::current_trace_id().unwrap_or_default(),
         total: duration(outcome.total),
-        nodes: outcome
-            .records
-            .iter()
-            .map(|r| v1::NodeReceipt {
-                node: name(r.node),
-                started: duration(r.started),
-                total: duration(r.total()),
-                queue: duration(r.facts.queue),
-                compute: duration(r.facts.compute),
-                network: duration(r.network()),
-                rows: u32::try_from(r.facts.rows).unwrap_or(u32::MAX),
-                batch_rows: u32::try_from(r.facts.batch_rows).unwrap_or(u32::MAX),
-                degraded: r.degraded.clone().unwrap_or_default(),
-                retries: r.facts.tally.retries,
-                hedges: r.facts.tally.hedges,
-                hedge_won: r.facts.tally.hedge_won,
-                circuit_open: r.facts.tally.circuit_open,
-                cache_hits: r.facts.tally.cache_hits,
-                cache_joined: r.facts.tally.cache_joined,
-            })
-            .collect(),
+        nodes,
         critical_path: critical_path(plan, &outcome.records)
             .into_iter()
-            .map(name)
+            .map(|node| plan.pipeline.nodes[node].name.clone())
             .collect(),
+    }
+}
+
+/// The names of the nodes that were degraded, each once; those inside a `map` without their
+/// element.
+pub(super) fn degraded(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    let mut names = Vec::new();
+    walk(plan, &outcome.records, false, &mut |name, record, _| {
+        if record.facts.degraded.is_some() && !names.contains(&name) {
+            names.push(name);
+        }
+    });
+    names
+}
+
+/// Shows each record, with what ran inside after it: its name, itself, and the arm it took.
+fn walk(
+    plan: &Plan,
+    records: &[NodeRecord],
+    items: bool,
+    show: &mut impl FnMut(String, &NodeRecord, Option<String>),
+) {
+    let scope = Scope {
+        nodes: &plan.pipeline.nodes,
+        graph: &plan.graph,
+        // A pipeline is no arm: its nodes go by their own names.
+        only_step: None,
+    };
+    scope.walk("", records, items, show);
+}
+
+/// Nodes whose records are shown.
+struct Scope<'a> {
+    nodes: &'a [Node],
+    graph: &'a Graph,
+    /// The name of the body, which its only step has too.
+    only_step: Option<&'a str>,
+}
+
+impl Scope<'_> {
+    fn walk(
+        &self,
+        path: &str,
+        records: &[NodeRecord],
+        items: bool,
+        show: &mut impl FnMut(String, &NodeRecord, Option<String>),
+    ) {
+        for record in records {
+            let (Some(node), Some(step)) = (
+                self.nodes.get(record.node),
+                self.graph.steps.get(record.node),
+            ) else {
+                continue;
+            };
+            let name = match path {
+                "" => node.name.clone(),
+                path if self.only_step == Some(&node.name) => path.to_owned(),
+                path => format!("{path}.{}", node.name),
+            };
+            let bodies = node.kind.bodies();
+            let label = |body: usize| {
+                let body = bodies.get(body)?;
+                Some(
+                    body.name
+                        .strip_prefix(node.name.as_str())
+                        .unwrap_or(&body.name),
+                )
+            };
+            let arm = record.facts.arm.and_then(label);
+            show(name.clone(), record, arm.map(|arm| format!("{name}{arm}")));
+            for inside in &record.facts.inside {
+                let (Step::Bodies(graphs) | Step::Split(graphs, _)) = step else {
+                    if let Step::Pipeline(plan) = step {
+                        let scope = Scope {
+                            nodes: &plan.pipeline.nodes,
+                            graph: &plan.graph,
+                            only_step: None,
+                        };
+                        scope.walk(&name, &inside.records, items, show);
+                    }
+                    continue;
+                };
+                let (Some(body), Some(graph), Some(label)) = (
+                    bodies.get(inside.body),
+                    graphs.get(inside.body),
+                    label(inside.body),
+                ) else {
+                    continue;
+                };
+                let path = match inside.item.filter(|_| items) {
+                    Some(item) => format!("{name}[{item}]"),
+                    None => format!("{name}{label}"),
+                };
+                let scope = Scope {
+                    nodes: &body.nodes,
+                    graph,
+                    only_step: Some(&body.name),
+                };
+                scope.walk(&path, &inside.records, items, show);
+            }
+        }
     }
 }
 

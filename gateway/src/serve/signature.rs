@@ -4,24 +4,14 @@ use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
-use crate::check::{CheckedPipeline, OutputKind};
+use crate::check::CheckedPipeline;
 
 /// The signature of a pipeline. A column of records is a tensor of its own, `results.score`.
 pub fn signature(pipeline: &CheckedPipeline) -> Signature {
     let port = |name: String, ty: &crate::check::ValueType| {
         Port::new(name, ty.to_tensor_type(&pipeline.symbols))
     };
-    let outputs = pipeline.outputs.iter().flat_map(|output| {
-        match &output.kind {
-            OutputKind::Value(value) => vec![(output.name.clone(), &value.ty)],
-            OutputKind::Records { columns, .. } => columns
-                .iter()
-                .map(|c| (format!("{}.{}", output.name, c.name), &c.ty))
-                .collect(),
-        }
-        .into_iter()
-        .map(|(name, ty)| port(name, ty))
-    });
+    let outputs = pipeline.columns().map(|(name, c)| port(name, &c.ty));
     Signature {
         outputs: outputs.collect(),
         inputs: pipeline

@@ -22,6 +22,7 @@ pub(super) fn input(entry: &Entry, diagnostics: &mut Diagnostics) -> InputSpec {
         max: None,
         max_items: None,
         max_bytes: None,
+        optional: None,
     };
     NameRule::Identifier.check("an input", &entry.key, diagnostics);
     super::parse::not_reserved("input", &entry.key, diagnostics);
@@ -55,6 +56,23 @@ pub(super) fn input(entry: &Entry, diagnostics: &mut Diagnostics) -> InputSpec {
             spec.max_bytes = map
                 .get("max_bytes")
                 .and_then(|e| values::size(e, 1..=BYTES_MAX, diagnostics));
+            spec.optional = map
+                .get("optional")
+                .and_then(|e| values::boolean(e, diagnostics))
+                .filter(|optional| optional.value)
+                .map(|optional| optional.span);
+            if let (Some(optional), Some(default)) = (spec.optional, &spec.default) {
+                diagnostics.push(
+                    Diagnostic::error(
+                        optional,
+                        format!(
+                            "input `{}` has a default, so it is always there",
+                            entry.key.value
+                        ),
+                    )
+                    .also(default.span, "the default"),
+                );
+            }
             map.finish(diagnostics);
         }
         _ => diagnostics.push(
@@ -90,7 +108,10 @@ fn bound(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Scalar>
     }
 }
 
-fn tensor_type(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<TensorType>> {
+pub(super) fn tensor_type(
+    entry: &Entry,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<TensorType>> {
     let text = values::text(entry, diagnostics)?;
     match text.value.parse::<TensorType>() {
         Ok(ty) => Some(Spanned::new(ty, text.span)),

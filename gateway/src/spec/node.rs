@@ -2,29 +2,24 @@
 
 use std::time::Duration;
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, NameRule, Node, Spanned, values,
-};
+use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
 
+use super::condition::condition;
+use super::kinds::{self, Kind};
 use super::literal::{is_reference, literal};
 use super::parse::within;
 use super::policy;
 use super::reference::reference;
 use super::{ARGUMENTS_MAX, KindSpec, Named, NodeSpec, OnErrorSpec, Value};
 
-/// Kinds of nodes that are planned, but that this version cannot run.
-const KINDS_NOT_YET: [&str; 8] = [
-    "grpc", "map", "switch", "split", "ensemble", "fallback", "pipeline", "value",
-];
-
 /// Policies that are planned, but that this version cannot follow.
-const POLICIES_NOT_YET: [&str; 2] = ["when", "priority"];
+const POLICIES_NOT_YET: [&str; 1] = ["priority"];
 
 /// The shortest and longest deadline of a node or a pipeline.
 pub(super) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
 
-pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
-    let name = &entry.key;
+/// Reads the node `name` from its map.
+pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagnostics) -> NodeSpec {
     let mut spec = NodeSpec {
         name: name.clone(),
         kind: None,
@@ -37,45 +32,29 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
         hedge: None,
         cache: None,
         on_error: None,
+        when: None,
     };
-    NameRule::Identifier.check("a node", name, diagnostics);
     let what = format!("node `{}`", motet_runtime::config::shown(&name.value));
-    let Some(mut map) = MapReader::new(&entry.node, &*what, name.span, diagnostics) else {
+    let Some(mut map) = MapReader::new(node, &*what, name.span, diagnostics) else {
         return spec;
     };
-    let model = map.get("model");
-    let op = map.get("op");
-    let mut not_yet = false;
-    for key in KINDS_NOT_YET {
-        not_yet |= map.unsupported(key, diagnostics);
-    }
-    match (model, op) {
-        (Some(model), Some(op)) => diagnostics.push(
-            Diagnostic::error(op.key.span, format!("{what} is two kinds at once"))
-                .label("and `op`")
-                .also(model.key.span, "`model`")
-                .help("keep one, and give the other a node of its own"),
-        ),
-        (Some(model), None) if !not_yet => {
-            spec.kind = kind(model, "model", KindSpec::Model, diagnostics);
+    let Kind { kind, not_yet } = kinds::kind(&mut map, name, &what, diagnostics);
+    spec.kind = kind;
+    // What stands inside a node says itself what it reads.
+    let has_arms = spec.kind.as_ref().is_some_and(|k| k.value.has_bodies());
+    let is_value = matches!(&spec.kind, Some(kind) if matches!(kind.value, KindSpec::Value(_)));
+    if !has_arms && !is_value {
+        if let Some(entry) = map.get("in") {
+            spec.inputs_span = entry.key.span;
+            let inputs = named_values(entry, "in", diagnostics);
+            spec.unreadable |= inputs.is_none();
+            spec.inputs = inputs.unwrap_or_default();
         }
-        (None, Some(op)) if !not_yet => spec.kind = kind(op, "op", KindSpec::Op, diagnostics),
-        (None, None) if !not_yet && !map.has_slip_of("model") && !map.has_slip_of("op") => diagnostics.push(
-            Diagnostic::error(name.span, format!("{what} does not say what it runs"))
-                .help("add `model: NAME` for a model of the configuration, or `op: NAME` for a step inside the gateway"),
-        ),
-        _ => {}
-    }
-    if let Some(entry) = map.get("in") {
-        spec.inputs_span = entry.key.span;
-        let inputs = named_values(entry, "in", diagnostics);
-        spec.unreadable |= inputs.is_none();
-        spec.inputs = inputs.unwrap_or_default();
-    }
-    if let Some(entry) = map.get("with") {
-        let settings = named_values(entry, "with", diagnostics);
-        spec.unreadable |= settings.is_none();
-        spec.settings = settings.unwrap_or_default();
+        if let Some(entry) = map.get("with") {
+            let settings = named_values(entry, "with", diagnostics);
+            spec.unreadable |= settings.is_none();
+            spec.settings = settings.unwrap_or_default();
+        }
     }
     spec.deadline = map
         .get("deadline")
@@ -84,6 +63,10 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
     spec.hedge = map.get("hedge").and_then(|e| policy::hedge(e, diagnostics));
     spec.cache = map.get("cache").and_then(|e| policy::cache(e, diagnostics));
     spec.on_error = map.get("on_error").and_then(|e| on_error(e, diagnostics));
+    if let Some(entry) = map.get("when") {
+        spec.when = condition(entry, diagnostics);
+        spec.unreadable |= spec.when.is_none();
+    }
     for key in POLICIES_NOT_YET {
         map.unsupported(key, diagnostics);
     }
@@ -91,30 +74,6 @@ pub(super) fn node(entry: &Entry, diagnostics: &mut Diagnostics) -> NodeSpec {
         map.finish(diagnostics);
     }
     spec
-}
-
-fn kind(
-    entry: &Entry,
-    what: &str,
-    make: fn(String) -> KindSpec,
-    diagnostics: &mut Diagnostics,
-) -> Option<Spanned<KindSpec>> {
-    let text = values::text(entry, diagnostics)?;
-    if text.value.contains('@') {
-        diagnostics.push(Diagnostic::error(
-            text.span,
-            "versions of models (`name@version`) are not supported yet by this version of motet",
-        ));
-        return None;
-    }
-    if text.value.starts_with('$') {
-        diagnostics.push(
-            Diagnostic::error(text.span, format!("`{what}` is a name, not a reference"))
-                .help("which model or op a node runs is fixed when the pipeline is loaded"),
-        );
-        return None;
-    }
-    Some(text.map(make))
 }
 
 /// `in`, `with` and `use`: names with references or literals; `None` where it is no map.
@@ -157,7 +116,7 @@ fn named_values(
     Some(values.collect())
 }
 
-fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Value {
+pub(super) fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Value {
     if is_reference(node) {
         return match reference(node, diagnostics) {
             Some(reference) => Value::Reference(reference.value),

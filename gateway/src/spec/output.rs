@@ -47,7 +47,7 @@ pub(super) fn output(entry: &Entry, diagnostics: &mut Diagnostics) -> OutputSpec
     }
 }
 
-fn only_reference(
+pub(super) fn only_reference(
     node: &Node,
     what: &str,
     diagnostics: &mut Diagnostics,

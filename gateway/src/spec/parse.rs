@@ -8,8 +8,8 @@ use motet_runtime::config::{
 
 use super::node::DEADLINES;
 use super::{
-    DESCRIPTION_BYTES_MAX, DeadlineSpec, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX, PipelineSpec,
-    RESERVED_NAMES, input, node, output,
+    DESCRIPTION_BYTES_MAX, DeadlineSpec, INPUTS_MAX, NODES_MAX, NodeSpec, OUTPUTS_MAX,
+    PipelineSpec, RESERVED_NAMES, input, node, output,
 };
 
 /// How long a request may take when neither pipeline nor client says.
@@ -55,9 +55,12 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
         .map(|e| input::input(e, diagnostics))
         .collect();
     let deadline = deadline(map.get("deadline"), diagnostics);
-    let nodes = section(map.get("nodes"), "nodes", NODES_MAX, diagnostics)
+    let nodes: Vec<_> = section(map.get("nodes"), "nodes", NODES_MAX, diagnostics)
         .iter()
-        .map(|e| node::node(e, diagnostics))
+        .map(|e| {
+            NameRule::Identifier.check("a node", &e.key, diagnostics);
+            node::node(&e.key, &e.node, diagnostics)
+        })
         .collect();
     let outputs_entry = map.required("outputs", "for example `outputs: { score: $rank.score }`");
     let outputs: Vec<_> = section(outputs_entry, "outputs", OUTPUTS_MAX, diagnostics)
@@ -74,6 +77,11 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
         ));
     }
     map.finish(diagnostics);
+    let inside = nodes.iter().map(NodeSpec::count).sum();
+    if nodes.len() <= NODES_MAX {
+        let what = "nodes, with those inside others,";
+        within(what, inside, NODES_MAX, at, diagnostics);
+    }
     Some(PipelineSpec {
         name: name.unwrap_or_else(|| Spanned::new(String::new(), at)),
         version,
@@ -86,7 +94,7 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
 }
 
 /// The entries of `inputs`, `nodes` or `outputs`.
-fn section<'n>(
+pub(super) fn section<'n>(
     entry: Option<&'n Entry>,
     what: &str,
     most: usize,

@@ -27,26 +27,38 @@ impl fmt::Display for Reference {
 pub(super) fn reference(node: &Node, diagnostics: &mut Diagnostics) -> Option<Spanned<Reference>> {
     let text = node.as_str()?;
     let name = text.strip_prefix('$')?;
-    let (target, port) = match name.split_once('.') {
-        Some((target, port)) => (target, Some(port)),
-        None => (name, None),
-    };
-    if !is_name(target) || port.is_some_and(|p| !is_tensor_name(p)) {
+    let Some(reference) = reference_in(node.span, text, 1, name.len()) else {
         diagnostics.push(
             Diagnostic::error(node.span, format!("`{}` is not a reference", shown(text))).help(
                 "write `$input` or `$node.output`; a text that starts with `$` is written `$$`",
             ),
         );
         return None;
+    };
+    Some(Spanned::new(reference, node.span))
+}
+
+/// The reference, without its `$`, in `length` bytes of a text from `start` on; `None` where
+/// there is none.
+pub(super) fn reference_in(
+    span: Span,
+    text: &str,
+    start: usize,
+    length: usize,
+) -> Option<Reference> {
+    let name = &text[start..start + length];
+    let (target, port) = match name.split_once('.') {
+        Some((target, port)) => (target, Some(port)),
+        None => (name, None),
+    };
+    if !is_name(target) || port.is_some_and(|p| !is_tensor_name(p)) {
+        return None;
     }
-    let part = |start: usize, length: usize| part_span(node.span, text, start, length);
-    Some(Spanned::new(
-        Reference {
-            target: Spanned::new(target.to_owned(), part(1, target.len())),
-            port: port.map(|p| Spanned::new(p.to_owned(), part(target.len() + 2, p.len()))),
-        },
-        node.span,
-    ))
+    let part = |at: usize, length: usize| part_span(span, text, start + at, length);
+    Some(Reference {
+        target: Spanned::new(target.to_owned(), part(0, target.len())),
+        port: port.map(|p| Spanned::new(p.to_owned(), part(target.len() + 1, p.len()))),
+    })
 }
 
 /// A name that an input or a node may have, or a slip of one.
@@ -71,7 +83,7 @@ fn is_tensor_name(part: &str) -> bool {
 const NAME_BYTES_MAX: usize = 200;
 
 /// The place of a part of a text, where quotes or escapes do not hide it.
-fn part_span(span: Span, text: &str, start: usize, length: usize) -> Span {
+pub(super) fn part_span(span: Span, text: &str, start: usize, length: usize) -> Span {
     let quotes = match (span.end - span.start).checked_sub(text.len()) {
         Some(0) => 0,
         Some(2) => 1,

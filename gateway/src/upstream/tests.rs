@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::Tally;
 use crate::plan::Plan;
-use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan};
+use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan, value};
 
 /// A pipeline of one call with these policies.
 fn one_call(policies: &str, model: &FakeModel) -> Arc<Plan> {
@@ -38,7 +38,7 @@ fn failing_when(fails: impl Fn(usize) -> Option<Status> + Send + Sync + 'static)
 async fn ask(plan: &Arc<Plan>) -> Result<(Vec<f32>, Tally), Status> {
     let outcome = run_plan(plan, &[Tensor::strings(["abc"])]).await?;
     let tally = outcome.records[0].facts.tally;
-    Ok((floats(&outcome.outputs[0][0]), tally))
+    Ok((floats(&value(&outcome, 0)), tally))
 }
 
 fn away() -> Status {

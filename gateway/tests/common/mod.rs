@@ -88,20 +88,12 @@ pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String)
     let mut diagnostics = Diagnostics::new();
     let config = Config::from_text("pipeline.yaml", text, &mut sources, &mut diagnostics);
     let mut specs = Vec::new();
-    let mut checked = Vec::new();
+    let mut checked: Vec<CheckedPipeline> = Vec::new();
     if let Some(config) = &config {
         for node in &config.pipelines {
-            let Some(spec) = spec::parse(node, &mut diagnostics) else {
-                continue;
-            };
-            let check = if offline {
-                check::check_offline
-            } else {
-                check::check
-            };
-            checked.extend(check(&spec, &Models, &mut diagnostics));
-            specs.push(spec);
+            specs.extend(spec::parse(node, &mut diagnostics));
         }
+        checked = check::check_all(&specs, &Models, offline, &mut diagnostics);
         let models = config.models.iter().map(|m| &m.name);
         check::check_names(&specs, models, &mut diagnostics);
     }

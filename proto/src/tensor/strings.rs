@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::TensorError;
 use crate::types::ElementType;
 
-const PREFIX: usize = 4;
+pub(super) const PREFIX: usize = 4;
 
 /// Checks that `data` holds exactly `count` elements, each UTF-8 when `element` is a string.
 pub(super) fn validate(data: &[u8], count: usize, element: ElementType) -> Result<(), TensorError> {

@@ -156,3 +156,38 @@ fn empty_tensors_have_the_type_asked_for() {
     assert!(t.is_empty());
     assert_eq!(t.reshape(vec![384, 0]).unwrap().shape(), [384, 0]);
 }
+
+#[test]
+fn rows_come_apart_and_together_again() {
+    let text = |s: &str| Tensor::scalar_string(s);
+    for (tensor, rows) in [
+        (
+            Tensor::strings(["a", "", "日本"]),
+            vec![text("a"), text(""), text("日本")],
+        ),
+        (
+            Tensor::from_values(vec![2, 2], vec![1i32, 2, 3, 4]).unwrap(),
+            vec![
+                Tensor::from_values(vec![2], vec![1i32, 2]).unwrap(),
+                Tensor::from_values(vec![2], vec![3i32, 4]).unwrap(),
+            ],
+        ),
+        (Tensor::strings::<&str>([]), vec![]),
+    ] {
+        assert_eq!(tensor.to_rows().unwrap(), rows);
+        if !rows.is_empty() {
+            assert_eq!(Tensor::stack(rows).unwrap(), tensor);
+        }
+    }
+    assert_eq!(text("a").to_rows(), Err(TensorError::NotList));
+    assert!(Tensor::stack(vec![text("a"), Tensor::scalar(1i32)]).is_err());
+}
+
+#[test]
+fn zeros_are_zero_false_or_empty() {
+    let zero = |element, shape: &[usize]| Tensor::zero(element, shape.to_vec()).unwrap();
+    assert_eq!(zero(ElementType::F32, &[]), Tensor::scalar(0f32));
+    assert_eq!(zero(ElementType::String, &[2]), Tensor::strings(["", ""]));
+    assert_eq!(zero(ElementType::Bool, &[1]), Tensor::bools(&[false]));
+    assert!(Tensor::zero(ElementType::F64, vec![usize::MAX, 2]).is_err());
+}

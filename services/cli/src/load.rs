@@ -82,18 +82,10 @@ impl Configuration {
         blueprints
     }
 
-    /// Checks the pipelines. Where a model's signature cannot be had, that is a warning with
+    /// Checks the pipelines, and gives each after those that it calls. Where a model's signature cannot be had, that is a warning with
     /// `offline`, else an error.
     pub fn check(&mut self, signatures: &Signatures, offline: bool) -> Vec<CheckedPipeline> {
-        let check = if offline {
-            check::check_offline
-        } else {
-            check::check
-        };
-        self.pipelines
-            .iter()
-            .filter_map(|spec| check(spec, signatures, &mut self.diagnostics))
-            .collect()
+        check::check_all(&self.pipelines, signatures, offline, &mut self.diagnostics)
     }
 
     /// Every mistake that can be found without reaching other processes.

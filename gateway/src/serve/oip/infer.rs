@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use motet_proto::inference::model_infer_request::InferRequestedOutputTensor;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{self, Named};
 use motet_proto::signature::Signature;
@@ -12,7 +11,7 @@ use motet_runtime::status;
 use tokio::time::Duration;
 use tonic::Status;
 
-use crate::exec::{self, Mistake, Terms};
+use crate::exec::{self, Mistake, Terms, Wanted};
 use crate::serve::registry::Served;
 use crate::serve::signature;
 
@@ -94,24 +93,32 @@ pub(super) async fn infer_pipeline(
     known_parameters(&request).map_err(refused)?;
     let (tensors, form) = oip::take_inputs(&mut request).map_err(bad_message)?;
     let signature = signature::signature(pipeline);
-    let wanted = wanted_outputs(&signature, &request.outputs).map_err(refused)?;
+    let asked_for: Vec<&str> = request.outputs.iter().map(|o| o.name.as_str()).collect();
+    let places = places(&signature, &asked_for).map_err(refused)?;
+    let mut columns = vec![asked_for.is_empty(); signature.outputs.len()];
+    for place in &places {
+        columns[*place] = true;
+    }
     let tensors = in_order(served, tensors).map_err(refused)?;
     let inputs = exec::bind_inputs(&served.plan, tensors).map_err(refused)?;
     let terms = Terms {
         deadline: served.deadline(asked)?,
         priority: priority(&request)?,
     };
-    let outcome = exec::run(&served.plan, inputs, terms).await?;
+    let wanted = Wanted::Columns(&columns);
+    let outcome = exec::run(&served.plan, inputs, wanted, terms).await?;
     let mut response = ModelInferResponse {
         model_name: pipeline.name.clone(),
         model_version: pipeline.version.to_string(),
         id: request.id,
         ..Default::default()
     };
-    let tensors: Vec<Tensor> = outcome.outputs.into_iter().flatten().collect();
-    let named = wanted
-        .iter()
-        .filter_map(|&at| Some((signature.outputs.get(at)?.name.as_str(), tensors.get(at)?)));
+    let tensors: Vec<Option<Tensor>> = outcome.outputs.into_iter().flatten().collect();
+    // An absent output is left out.
+    let named = places.iter().filter_map(|&at| {
+        let name = signature.outputs.get(at)?.name.as_str();
+        Some((name, tensors.get(at)?.as_ref()?))
+    });
     oip::put_outputs(&mut response, named, form);
     Ok(response)
 }
@@ -140,28 +147,25 @@ fn in_order(served: &Served, tensors: Vec<Named>) -> Result<Vec<Option<Tensor>>,
     }
 }
 
-/// Which outputs a request asks for; none named is all.
-fn wanted_outputs(
-    signature: &Signature,
-    requested: &[InferRequestedOutputTensor],
-) -> Result<Vec<usize>, Vec<Mistake>> {
-    if requested.is_empty() {
+/// Where the outputs that a request asks for are, in its order; none named is all.
+fn places(signature: &Signature, asked_for: &[&str]) -> Result<Vec<usize>, Vec<Mistake>> {
+    if asked_for.is_empty() {
         return Ok((0..signature.outputs.len()).collect());
     }
     let mut mistakes = Vec::new();
-    let mut wanted = Vec::with_capacity(requested.len());
-    for output in requested {
-        match signature.outputs.iter().position(|o| o.name == output.name) {
-            Some(at) => wanted.push(at),
+    let mut places = Vec::with_capacity(asked_for.len());
+    for name in asked_for {
+        match signature.outputs.iter().position(|o| o.name == *name) {
+            Some(at) => places.push(at),
             None => {
                 let known: Vec<&str> = signature.outputs.iter().map(|o| o.name.as_str()).collect();
                 let why = format!("is not an output: the outputs are {}", known.join(", "));
-                mistakes.push(Mistake::wrong(&output.name, why));
+                mistakes.push(Mistake::wrong(*name, why));
             }
         }
     }
     if mistakes.is_empty() {
-        Ok(wanted)
+        Ok(places)
     } else {
         Err(mistakes)
     }

@@ -109,10 +109,16 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let request = request.into_inner();
         let ready = match self.pipeline(&request.name, &request.version)? {
-            Some(served) => join_all(served.plan.backends().map(|b| b.ready(QUESTION_TIMEOUT)))
-                .await
-                .into_iter()
-                .all(|ready| ready),
+            Some(served) => join_all(
+                served
+                    .plan
+                    .backends()
+                    .into_iter()
+                    .map(|b| b.ready(QUESTION_TIMEOUT)),
+            )
+            .await
+            .into_iter()
+            .all(|ready| ready),
             None => match self.registry.model(&request.name) {
                 Some(model) => model.ready(QUESTION_TIMEOUT).await,
                 None => return Err(self.registry.unknown_model(&request.name)),

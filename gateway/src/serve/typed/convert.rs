@@ -66,7 +66,7 @@ fn to_tensor(input: &Input, given: Option<Value>) -> Result<Option<Tensor>, Stri
         (0, Some(value)) => from_elements(element, Vec::new(), vec![value])
             .map(Some)
             .map_err(wrong),
-        (1 | 2, None) if input.default.is_some() => Ok(None),
+        (1 | 2, None) if input.default.is_some() || input.optional => Ok(None),
         (1, given) => {
             let values = into_list(given);
             from_elements(element, vec![values.len()], values)
@@ -172,14 +172,15 @@ fn from_elements(
     }
 }
 
-/// The response message for the outputs of a request, in the pipeline's order.
+/// The response message for the outputs of a request, in the pipeline's order. The field of one
+/// that is absent is not set.
 ///
 /// # Errors
 /// When a tensor is not of the type that the pipeline says.
 pub(super) fn put_outputs(
     pipeline: &CheckedPipeline,
     response: &MessageDescriptor,
-    outputs: &[Vec<Tensor>],
+    outputs: &[Vec<Option<Tensor>>],
 ) -> Result<DynamicMessage, TensorError> {
     let mut message = DynamicMessage::new(response.clone());
     for ((output, tensors), number) in pipeline.outputs.iter().zip(outputs).zip(1..) {
@@ -187,7 +188,7 @@ pub(super) fn put_outputs(
             continue;
         };
         let value = match (&output.kind, tensors.as_slice()) {
-            (OutputKind::Value(_), [tensor]) => to_value(&field, tensor)?,
+            (OutputKind::Value(_), [Some(tensor)]) => to_value(&field, tensor)?,
             (OutputKind::Records { .. }, columns) => records(&field, columns)?,
             (OutputKind::Value(_), _) => continue,
         };
@@ -196,14 +197,14 @@ pub(super) fn put_outputs(
     Ok(message)
 }
 
-fn records(field: &FieldDescriptor, columns: &[Tensor]) -> Result<Value, TensorError> {
+fn records(field: &FieldDescriptor, columns: &[Option<Tensor>]) -> Result<Value, TensorError> {
     let Kind::Message(record) = field.kind() else {
         return Ok(Value::List(Vec::new()));
     };
-    let length = columns.first().map_or(0, Tensor::rows);
+    let length = columns.iter().flatten().next().map_or(0, Tensor::rows);
     let mut messages = vec![DynamicMessage::new(record.clone()); length];
     for (column, number) in columns.iter().zip(1..) {
-        let Some(field) = record.get_field(number) else {
+        let (Some(field), Some(column)) = (record.get_field(number), column) else {
             continue;
         };
         for (message, value) in messages.iter_mut().zip(row_values_of(&field, column)?) {

@@ -18,15 +18,18 @@ use tower::Service;
 use super::codec::DynamicCodec;
 use super::convert;
 use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
-use crate::exec::{self, Outcome, Terms};
+use crate::exec::{self, Outcome, Terms, Wanted};
 use crate::serve::answers::answers;
 use crate::serve::receipt;
 use crate::serve::registry::{Registry, Served};
+use crate::serve::wanted::wanted;
 
 /// Requests that ask for a receipt carry this metadata, with any value but `0`.
 const RECEIPT_METADATA: &str = "motet-receipt";
 /// Answers with substituted parts name the nodes in this metadata.
 const DEGRADED_METADATA: &str = "motet-degraded";
+/// Requests that want only some outputs name them in this metadata, with commas between.
+const FIELDS_METADATA: &str = "motet-fields";
 
 /// The typed services of all pipelines, as one HTTP service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -106,9 +109,8 @@ impl UnaryService<DynamicMessage> for Unary {
         let served = self.0.clone();
         Box::pin(async move {
             let asked = Deadline::of(request.extensions());
-            let wants_receipt = wants_receipt(request.metadata());
-            let (message, degraded) =
-                run(&served, request.into_inner(), asked, wants_receipt).await?;
+            let wishes = Wishes::of(&served, request.metadata())?;
+            let (message, degraded) = run(&served, request.into_inner(), asked, &wishes).await?;
             let mut response = Response::new(message);
             if let Ok(nodes) = degraded.join(",").parse()
                 && !degraded.is_empty()
@@ -130,12 +132,15 @@ impl StreamingService<DynamicMessage> for Stream {
     fn call(&mut self, request: Request<Streaming<DynamicMessage>>) -> Self::Future {
         let served = self.0.clone();
         let asked = Deadline::of(request.extensions());
-        let wants_receipt = wants_receipt(request.metadata());
+        let wishes = match Wishes::of(&served, request.metadata()) {
+            Ok(wishes) => Arc::new(wishes),
+            Err(refused) => return Box::pin(std::future::ready(Err(refused))),
+        };
         let answers = answers(request.into_inner(), move |message: DynamicMessage| {
-            let served = served.clone();
+            let (served, wishes) = (served.clone(), wishes.clone());
             async move {
                 let id = convert::request_id(&message);
-                match run(&served, message, asked, wants_receipt).await {
+                match run(&served, message, asked, &wishes).await {
                     Ok((answer, _)) => answer,
                     Err(error) => failure(&served, id, &error),
                 }
@@ -145,8 +150,34 @@ impl StreamingService<DynamicMessage> for Stream {
     }
 }
 
-fn wants_receipt(metadata: &MetadataMap) -> bool {
-    metadata.get(RECEIPT_METADATA).is_some_and(|v| v != "0")
+/// What a caller asks for beside the request itself.
+struct Wishes {
+    receipt: bool,
+    /// Which columns of the outputs; all of them where the caller does not say.
+    columns: Option<Vec<bool>>,
+}
+
+impl Wishes {
+    /// Reads the metadata of a call.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for an output that the pipeline does not have.
+    fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, Status> {
+        let pipeline = &served.plan.pipeline;
+        let columns = match metadata.get(FIELDS_METADATA) {
+            None => None,
+            Some(fields) => {
+                let fields = fields.to_str().unwrap_or_default();
+                let names = fields.split(',').map(str::trim).filter(|f| !f.is_empty());
+                let refused = |mistakes: Vec<_>| exec::refuse(&pipeline.name, &mistakes);
+                Some(wanted(pipeline, names).map_err(refused)?)
+            }
+        };
+        Ok(Self {
+            receipt: metadata.get(RECEIPT_METADATA).is_some_and(|v| v != "0"),
+            columns,
+        })
+    }
 }
 
 /// One request, on whichever method it came: the answer, and the nodes that were degraded.
@@ -154,7 +185,7 @@ async fn run(
     served: &Arc<Served>,
     message: DynamicMessage,
     asked: Option<Deadline>,
-    wants_receipt: bool,
+    wishes: &Wishes,
 ) -> Result<(DynamicMessage, Vec<String>), Status> {
     let id = convert::request_id(&message);
     let pipeline = &served.plan.pipeline;
@@ -166,7 +197,11 @@ async fn run(
             deadline: served.deadline(asked)?,
             priority: None,
         };
-        exec::run(&served.plan, inputs, terms).await
+        let wanted = match &wishes.columns {
+            Some(columns) => Wanted::Columns(columns),
+            None => Wanted::All,
+        };
+        exec::run(&served.plan, inputs, wanted, terms).await
     };
     let outcome = served.typed.observe(call).await?;
     let mut answer = convert::put_outputs(pipeline, &served.api.response, &outcome.outputs)
@@ -174,16 +209,10 @@ async fn run(
     if let Some(id) = id {
         answer.set_field_by_number(REQUEST_ID.1, Value::String(id));
     }
-    if wants_receipt {
+    if wishes.receipt {
         put_receipt(&mut answer, served, &outcome);
     }
-    let degraded = outcome
-        .records
-        .iter()
-        .filter(|r| r.degraded.is_some())
-        .map(|r| pipeline.nodes[r.node].name.clone())
-        .collect();
-    Ok((answer, degraded))
+    Ok((answer, receipt::degraded(&served.plan, &outcome)))
 }
 
 fn put_receipt(answer: &mut DynamicMessage, served: &Served, outcome: &Outcome) {

@@ -16,7 +16,7 @@ use super::rows::{Shape, Split};
 use crate::backend::Backend;
 use crate::check::Cache;
 use crate::plan::Plan;
-use crate::testing::{FakeModel, backend, floats, lengths_of, plan_over, run_plan};
+use crate::testing::{FakeModel, backend, floats, lengths_of, plan_over, run_plan, value};
 use crate::upstream::Tally;
 
 /// A pipeline that embeds a list.
@@ -40,7 +40,7 @@ async fn ask_limited(
     let inputs = [Tensor::strings(texts), Tensor::scalar(limit)];
     let outcome = run_plan(plan, &inputs).await?;
     let facts = &outcome.records[0].facts;
-    Ok((floats(&outcome.outputs[0][0]), facts.tally, facts.rows))
+    Ok((floats(&value(&outcome, 0)), facts.tally, facts.rows))
 }
 
 /// The answer, rows that were kept, rows that another had on its way, rows sent.
@@ -96,8 +96,8 @@ outputs: { size: $a.size }
     ask(&listed, &["abc", "d"]).await.unwrap();
     let inputs = [Tensor::scalar_string("abc"), Tensor::scalar(8i64)];
     let outcome = run_plan(&single, &inputs).await.unwrap();
-    assert_eq!(floats(&outcome.outputs[0][0]), [3.0]);
-    assert_eq!(outcome.outputs[0][0].shape(), [0; 0]);
+    assert_eq!(floats(&value(&outcome, 0)), [3.0]);
+    assert_eq!(value(&outcome, 0).shape(), [0; 0]);
     assert_eq!(model.seen().len(), 1);
 }
 
@@ -333,7 +333,7 @@ proptest! {
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
                 let outcome = run_plan(&plan, &[Tensor::strings(&texts), Tensor::scalar(8i64)]).await.unwrap();
                 let sizes: Vec<f32> = texts.iter().map(|t| t.len() as f32).collect();
-                assert_eq!(floats(&outcome.outputs[0][0]), sizes);
+                assert_eq!(floats(&value(&outcome, 0)), sizes);
             }
             let mut all: Vec<String> = sent(&model).concat();
             let calls = all.len();

@@ -70,37 +70,36 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
 }
 
 /// Turns the parser's positions, which count characters, into byte spans.
-struct Places {
+struct Places<'t> {
     file: FileId,
-    length: usize,
+    text: &'t str,
     /// The byte of each character; `None` where all are ASCII and the two agree.
     bytes: Option<Vec<usize>>,
 }
 
-impl Places {
-    fn new(file: FileId, text: &str) -> Self {
+impl<'t> Places<'t> {
+    fn new(file: FileId, text: &'t str) -> Self {
         let bytes = (!text.is_ascii()).then(|| text.char_indices().map(|(i, _)| i).collect());
-        Self {
-            file,
-            length: text.len(),
-            bytes,
-        }
+        Self { file, text, bytes }
     }
 
     fn byte(&self, marker: &Marker) -> usize {
         let index = marker.index();
         match &self.bytes {
-            None => index.min(self.length),
-            Some(bytes) => bytes.get(index).copied().unwrap_or(self.length),
+            None => index.min(self.text.len()),
+            Some(bytes) => bytes.get(index).copied().unwrap_or(self.text.len()),
         }
     }
 
     fn span(&self, span: saphyr_parser::Span) -> Span {
         let start = self.byte(&span.start);
+        let end = self.byte(&span.end).max(start);
+        // What follows a quoted text up to the next sign belongs to nobody.
+        let found = self.text.get(start..end).map_or(0, |t| t.trim_end().len());
         Span {
             file: self.file,
             start,
-            end: self.byte(&span.end).max(start),
+            end: if found == 0 { end } else { start + found },
         }
     }
 }

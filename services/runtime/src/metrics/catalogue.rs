@@ -89,6 +89,8 @@ instruments! {
         "Runs of a node that failed.";
     NODE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.node.duration", "motet_node_duration_seconds", "s", ["pipeline", "node", "code"],
         "Time a node took, its calls included.";
+    NODE_SHADOWS: Kind::Counter, "motet.node.shadows", "motet_node_shadows_total", "{run}", ["pipeline", "node", "arm", "outcome"],
+        "Runs of the shadow arms of a split, by how their results compare with those that were answered: same, different, failed (the shadow did), unanswered (nothing to compare with) or refused (too many ran already).";
     NODE_RETRIES: Kind::Counter, "motet.node.retries", "motet_node_retries_total", "{call}", ["pipeline", "node"],
         "Calls that a node made again after an error.";
     NODE_RETRIES_REFUSED: Kind::Counter, "motet.node.retries_refused", "motet_node_retries_refused_total", "{call}", ["pipeline", "node", "reason"],

@@ -61,6 +61,22 @@ impl CallMetrics {
     }
 }
 
+/// Counts the runs of one shadow arm.
+#[derive(Clone, Debug)]
+pub struct ShadowMetrics {
+    pub(super) runs: Counter<u64>,
+    pub(super) labels: [KeyValue; 3],
+}
+
+impl ShadowMetrics {
+    /// A run came to this, a constant such as `same`.
+    pub fn record(&self, outcome: &'static str) {
+        let [pipeline, node, arm] = self.labels.clone();
+        let outcome = KeyValue::new("outcome", outcome);
+        self.runs.add(1, &[pipeline, node, arm, outcome]);
+    }
+}
+
 /// Instruments of a model's batches and queue.
 #[derive(Clone, Debug)]
 pub(super) struct BatchInstruments {

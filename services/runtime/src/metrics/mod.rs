@@ -18,7 +18,7 @@ use prometheus::{Registry, TextEncoder};
 
 use catalogue::{Instrument, Kind};
 use handles::{BatchInstruments, CallInstruments};
-pub use handles::{CallMetrics, ModelMetrics, ServerMetrics};
+pub use handles::{CallMetrics, ModelMetrics, ServerMetrics, ShadowMetrics};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RepeatMetrics};
@@ -51,6 +51,7 @@ struct Inner {
     registry: Registry,
     pipelines: CallInstruments,
     nodes: CallInstruments,
+    shadows: Counter<u64>,
     repeats: RepeatInstruments,
     circuits: CircuitInstruments,
     caches: CacheInstruments,
@@ -100,6 +101,7 @@ impl Metrics {
                 c::PIPELINE_DURATION,
             ),
             nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION),
+            shadows: counter(&meter, c::NODE_SHADOWS),
             repeats: RepeatInstruments {
                 retries: counter(&meter, c::NODE_RETRIES),
                 retries_refused: counter(&meter, c::NODE_RETRIES_REFUSED),
@@ -166,6 +168,15 @@ impl Metrics {
     /// The handle for one node of a pipeline.
     pub fn node(&self, pipeline: &str, node: &str) -> CallMetrics {
         CallMetrics::new(&self.0.nodes, &[("pipeline", pipeline), ("node", node)])
+    }
+
+    /// The handle for a shadow arm of a node.
+    pub fn shadow(&self, pipeline: &str, node: &str, arm: &str) -> ShadowMetrics {
+        ShadowMetrics {
+            runs: self.0.shadows.clone(),
+            labels: [("pipeline", pipeline), ("node", node), ("arm", arm)]
+                .map(|(key, value)| KeyValue::new(key, Value::from(Arc::<str>::from(value)))),
+        }
     }
 
     /// The handle for the retries and hedges of one node of a pipeline.

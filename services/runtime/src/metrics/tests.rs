@@ -17,6 +17,9 @@ fn all_used() -> (Metrics, Watch) {
         .pipeline("rag", "typed")
         .record(Code::DeadlineExceeded, ms(3000));
     metrics.node("rag", "near").record(Code::Internal, ms(1));
+    metrics
+        .shadow("rag", "rank", "rank[shadow 1]")
+        .record("same");
     let repeats = metrics.repeats("rag", "d");
     repeats.retried();
     repeats.retry_refused("budget");

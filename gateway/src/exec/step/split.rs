@@ -1,0 +1,101 @@
+//! `split`: one arm by weight; shadows beside it.
+
+use std::sync::Arc;
+
+use motet_proto::tensor::Tensor;
+use motet_runtime::metrics::ShadowMetrics;
+use tokio::sync::oneshot;
+
+use super::{Inside, StepEnd};
+use crate::check::{Body, Split};
+use crate::exec::body;
+use crate::exec::compare::same;
+use crate::exec::context::Context;
+use crate::exec::record::Facts;
+use crate::plan::Graph;
+use crate::shadows::{Shadows, pick};
+
+/// Runs one arm. A shadow runs beside it, as a task of its own, since nobody waits for it: it has
+/// until the request's deadline, and there are only so many at a time.
+pub(super) async fn run<'a>(
+    context: Context<'a>,
+    split: &'a Split,
+    graphs: &'a [Arc<Graph>],
+    shadows: &'a Shadows,
+    inside: &Inside<'a>,
+) -> StepEnd {
+    let key = split
+        .sticky
+        .and_then(|argument| inside.arguments.get(argument)?.as_ref());
+    let at = match key {
+        Some(key) => shadows.of_key(key.data()),
+        None => shadows.throw(),
+    };
+    let (arm_graphs, shadow_graphs) = graphs.split_at(split.arms.len().min(graphs.len()));
+    let index = pick(split.arms.iter().map(|(weight, _)| *weight), at);
+    let mut waiting = Vec::new();
+    for (shadow, graph) in shadow_graphs.iter().enumerate() {
+        let (percent, body) = &split.shadow[shadow];
+        if shadows.throw() * 100.0 < *percent {
+            waiting.extend(spawn(
+                context,
+                (body, graph),
+                &shadows.metrics[shadow],
+                shadows,
+                inside,
+            ));
+        }
+    }
+    let end = inside
+        .body(context, &split.arms[index].1, &arm_graphs[index])
+        .await;
+    let (result, record) = end.split(index, None);
+    for answered in waiting {
+        // A shadow that is gone compares nothing.
+        let _ = answered.send(result.as_ref().ok().cloned());
+    }
+    StepEnd {
+        result,
+        facts: Facts {
+            arm: Some(index),
+            inside: vec![record],
+            ..Facts::default()
+        },
+    }
+}
+
+type Answered = oneshot::Sender<Option<Vec<Option<Tensor>>>>;
+
+/// Starts a shadow, which waits for the answer to compare its own with.
+fn spawn<'a>(
+    context: Context<'a>,
+    (body, graph): (&Arc<Body>, &Arc<Graph>),
+    metrics: &ShadowMetrics,
+    shadows: &'a Shadows,
+    inside: &Inside<'a>,
+) -> Option<Answered> {
+    let metrics = metrics.clone();
+    let Some(permit) = shadows.permit() else {
+        metrics.record("refused");
+        return None;
+    };
+    let (send, answered): (Answered, _) = oneshot::channel();
+    let (plan, body, graph) = (context.plan.clone(), body.clone(), graph.clone());
+    let (arguments, lengths) = (inside.arguments.clone(), inside.lengths.clone());
+    let terms = context.terms;
+    tokio::spawn(async move {
+        let _permit = permit;
+        let context = Context::new(&plan, terms);
+        let run = async {
+            let end = body::run(context, &body, &graph, arguments, lengths).await;
+            Ok((end.result, answered.await.ok().flatten()))
+        };
+        metrics.record(match terms.deadline.run(run).await {
+            Ok((Err(_), _)) | Err(_) => "failed",
+            Ok((Ok(own), Some(answered))) if same(&own, &answered) => "same",
+            Ok((Ok(_), Some(_))) => "different",
+            Ok((Ok(_), _)) => "unanswered",
+        });
+    });
+    Some(send)
+}

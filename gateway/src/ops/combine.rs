@@ -1,0 +1,251 @@
+//! Results of several arms made one.
+
+use motet_proto::tensor::{Element, Tensor, TensorError};
+use motet_proto::types::ElementType;
+
+use super::OpError;
+use super::rank::fuse;
+use crate::check::Combine;
+
+/// The results of one arm; `None` for those that nothing reads.
+pub type Results = Vec<Option<Tensor>>;
+
+/// Combines the results of arms, in the arms' order, `None` for those that did not answer: output
+/// by output, or for `rrf` the ranked list of each arm into indices and scores.
+///
+/// # Errors
+/// When the arms' shapes differ.
+pub fn combine(how: &Combine, arms: &[Option<Results>]) -> Result<Results, OpError> {
+    if let Combine::Rrf { k } = how {
+        let lists: Vec<&Tensor> = arms
+            .iter()
+            .flatten()
+            .filter_map(|results| results.first()?.as_ref())
+            .collect();
+        let (index, score) = fuse(&lists, *k, None)?;
+        return Ok(vec![Some(index), Some(score)]);
+    }
+    let width = arms.iter().flatten().map(Vec::len).next().unwrap_or(0);
+    (0..width)
+        .map(|output| {
+            // With the index of each arm, for its weight.
+            let parts: Vec<(usize, &Tensor)> = arms
+                .iter()
+                .enumerate()
+                .filter_map(|(i, arm)| Some((i, arm.as_ref()?.get(output)?.as_ref()?)))
+                .collect();
+            if parts.is_empty() {
+                return Ok(None);
+            }
+            one(how, &parts).map(Some)
+        })
+        .collect()
+}
+
+fn one(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, OpError> {
+    let tensors: Vec<&Tensor> = parts.iter().map(|(_, t)| *t).collect();
+    if matches!(how, Combine::Concat) {
+        return Ok(Tensor::concat(&tensors)?);
+    }
+    let shape = tensors[0].shape();
+    if let Some(other) = tensors.iter().find(|t| t.shape() != shape) {
+        return Err(OpError::Tensor(TensorError::Reshape {
+            from: other.shape().to_vec(),
+            to: shape.to_vec(),
+        }));
+    }
+    match how {
+        Combine::Mean(weights) => {
+            let weights: Vec<f64> = parts
+                .iter()
+                .map(|(arm, _)| weights.get(*arm).copied().unwrap_or(0.0))
+                .collect();
+            mean(&tensors, &weights)
+        }
+        Combine::Max => max(&tensors),
+        Combine::Vote => vote(&tensors),
+        Combine::Concat | Combine::Rrf { .. } => Err(OpError::Tensor(TensorError::NotList)),
+    }
+}
+
+/// The weighted mean. Where every arm that answered has the weight 0, they count alike.
+fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
+    let total: f64 = weights.iter().sum();
+    let weight = |i: usize| {
+        if total > 0.0 {
+            weights[i] / total
+        } else {
+            1.0 / weights.len() as f64
+        }
+    };
+    macro_rules! mean {
+        ($rust:ty) => {{
+            let mut sums = vec![0.0f64; parts[0].len()];
+            for (i, part) in parts.iter().enumerate() {
+                let weight = weight(i);
+                // A weight of 0 hides what is not a number.
+                if weight > 0.0 {
+                    for (sum, value) in sums.iter_mut().zip(part.values::<$rust>()?.iter()) {
+                        *sum += weight * f64::from(*value);
+                    }
+                }
+            }
+            let values: Vec<$rust> = sums.into_iter().map(|sum| sum as $rust).collect();
+            Ok(Tensor::from_values(parts[0].shape().to_vec(), values)?)
+        }};
+    }
+    match parts[0].element() {
+        ElementType::F64 => mean!(f64),
+        _ => mean!(f32),
+    }
+}
+
+/// The largest of each element; what is not a number is less than any.
+fn max(parts: &[&Tensor]) -> Result<Tensor, OpError> {
+    fn largest<T: Element + PartialOrd>(parts: &[&Tensor]) -> Result<Tensor, OpError> {
+        let mut best = parts[0].values::<T>()?.into_owned();
+        for part in &parts[1..] {
+            for (best, value) in best.iter_mut().zip(part.values::<T>()?.iter()) {
+                #[allow(clippy::eq_op)]
+                if *value > *best || *best != *best {
+                    *best = *value;
+                }
+            }
+        }
+        Ok(Tensor::from_values(parts[0].shape().to_vec(), best)?)
+    }
+    match parts[0].element() {
+        ElementType::I8 => largest::<i8>(parts),
+        ElementType::I16 => largest::<i16>(parts),
+        ElementType::I32 => largest::<i32>(parts),
+        ElementType::I64 => largest::<i64>(parts),
+        ElementType::U8 => largest::<u8>(parts),
+        ElementType::U16 => largest::<u16>(parts),
+        ElementType::U32 => largest::<u32>(parts),
+        ElementType::U64 => largest::<u64>(parts),
+        ElementType::F16 => largest::<half::f16>(parts),
+        ElementType::BF16 => largest::<half::bf16>(parts),
+        ElementType::F64 => largest::<f64>(parts),
+        _ => largest::<f32>(parts),
+    }
+}
+
+/// The element that most arms gave; among equals, that of the earliest arm.
+fn vote(parts: &[&Tensor]) -> Result<Tensor, OpError> {
+    let lists: Vec<Vec<&[u8]>> = parts
+        .iter()
+        .map(|part| elements(part))
+        .collect::<Result<_, _>>()?;
+    let winners: Vec<usize> = (0..parts[0].len())
+        .map(|at| {
+            let votes = |arm: usize| {
+                let own = lists[arm][at];
+                lists.iter().filter(|list| list[at] == own).count()
+            };
+            let arms = (0..lists.len()).map(|arm| (votes(arm), arm));
+            // The last maximum wins in `max_by_key`, so the earliest arm comes last.
+            arms.rev()
+                .max_by_key(|(votes, _)| *votes)
+                .map_or(0, |(_, arm)| arm)
+        })
+        .collect();
+    let flat: Vec<Tensor> = parts
+        .iter()
+        .map(|part| (*part).clone().reshape(vec![part.len()]))
+        .collect::<Result<_, _>>()?;
+    // Element `at` of arm `a` is row `a * length + at` of all arms joined.
+    let all = Tensor::concat(&flat.iter().collect::<Vec<_>>())?;
+    let length = parts[0].len();
+    let rows: Vec<usize> = winners
+        .iter()
+        .enumerate()
+        .map(|(at, arm)| arm * length + at)
+        .collect();
+    Ok(all.gather(&rows)?.reshape(parts[0].shape().to_vec())?)
+}
+
+fn elements(tensor: &Tensor) -> Result<Vec<&[u8]>, OpError> {
+    Ok(match tensor.element().size() {
+        Some(size) => tensor.data().chunks_exact(size.max(1)).collect(),
+        None => tensor.as_strings()?.iter().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(x: &[f32]) -> Option<Tensor> {
+        Some(Tensor::from_values(vec![x.len()], x.to_vec()).unwrap())
+    }
+
+    fn texts(x: &[&str]) -> Option<Tensor> {
+        Some(Tensor::strings(x))
+    }
+
+    fn ranks(x: &[i32]) -> Option<Tensor> {
+        Some(Tensor::from_values(vec![x.len()], x.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn arms_are_combined() {
+        let nan = f32::NAN;
+        for (how, arms, expected) in [
+            (
+                Combine::Mean(vec![1.0; 3]),
+                vec![floats(&[1.0, 2.0]), None, floats(&[3.0, 6.0])],
+                floats(&[2.0, 4.0]),
+            ),
+            (
+                Combine::Mean(vec![0.75, 0.25]),
+                vec![floats(&[1.0]), floats(&[5.0])],
+                floats(&[2.0]),
+            ),
+            (
+                Combine::Mean(vec![1.0, 0.0]),
+                vec![floats(&[1.0]), floats(&[nan])],
+                floats(&[1.0]),
+            ),
+            (
+                Combine::Mean(vec![1.0, 0.0]),
+                vec![None, floats(&[5.0])],
+                floats(&[5.0]),
+            ),
+            (
+                Combine::Max,
+                vec![floats(&[1.0, nan, 7.0]), floats(&[2.0, 3.0, nan])],
+                floats(&[2.0, 3.0, 7.0]),
+            ),
+            (
+                Combine::Max,
+                vec![ranks(&[1, -4]), ranks(&[0, -3])],
+                ranks(&[1, -3]),
+            ),
+            (
+                Combine::Vote,
+                vec![texts(&["a", "x"]), texts(&["b", "y"]), texts(&["b", "z"])],
+                texts(&["b", "x"]),
+            ),
+            (Combine::Vote, vec![ranks(&[1]), ranks(&[2])], ranks(&[1])),
+            (
+                Combine::Concat,
+                vec![texts(&["a"]), texts(&[]), texts(&["b", "c"])],
+                texts(&["a", "b", "c"]),
+            ),
+        ] {
+            let arms: Vec<Option<Results>> = arms
+                .into_iter()
+                .map(|arm| arm.map(|t| vec![Some(t), None]))
+                .collect();
+            let combined = combine(&how, &arms).unwrap();
+            assert_eq!(combined, [expected, None], "{how:?} {arms:?}");
+        }
+        assert!(
+            combine(
+                &Combine::Max,
+                &[Some(vec![floats(&[1.0])]), Some(vec![floats(&[])])]
+            )
+            .is_err()
+        );
+    }
+}
