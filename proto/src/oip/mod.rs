@@ -47,6 +47,17 @@ pub mod cost {
     pub const WINDOW_CAUSE: &str = "motet.window_cause";
 }
 
+/// Names of the parameters with which a caller tells a motet model service what it knows of the request that a call is part of, so
+/// that rows which arrive one after the other can run together. All are `int64`, and none is needed.
+pub mod lookahead {
+    /// A number that the calls of one request have in common, 0 or more.
+    pub const REQUEST: &str = "motet.request";
+    /// Rows of the same request that will come to the same model soon, about.
+    pub const SEQUEL_ROWS: &str = "motet.sequel_rows";
+    /// Within what time they will most probably have come, in microseconds. Without it, [`SEQUEL_ROWS`] says nothing.
+    pub const SEQUEL_US: &str = "motet.sequel_us";
+}
+
 /// How a message carries the elements of its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {

@@ -14,6 +14,7 @@ mod forecast;
 mod formation;
 mod length;
 mod load;
+mod lookahead;
 mod memory;
 mod options;
 mod policy;
@@ -31,6 +32,7 @@ pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver,
     Observer, Refused, Ride, RowError, SpawnError,
 };
+pub use lookahead::{Lookahead, Sequel};
 pub use options::{Layout, OptionProblem, Options};
 pub use policy::Policy;
 pub use row::{Arrival, BatchId, CallId, Priority, Row, RowId, Ticket};

@@ -1,6 +1,6 @@
 //! Rows and calls as the scheduler knows them: sizes and times, never contents.
 
-use crate::Time;
+use crate::{Lookahead, Time};
 
 /// Identity of a row; later rows have larger ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,8 @@ pub struct Arrival<'a> {
     pub deadline: Option<Time>,
     /// How urgent it is.
     pub priority: Priority,
+    /// What is known of the request that it is part of.
+    pub lookahead: Lookahead,
 }
 
 /// What an admitted call is known by: its rows are `first`, `first + 1`, and so on.

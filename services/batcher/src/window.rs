@@ -3,10 +3,12 @@
 //! Waiting until `h` delays the rows that are here, and those that would have come during their pass, by `h`; it spares the `N` rows expected meanwhile a whole
 //! pass. That is the balance for independent arrivals. Callers that answer a completion with their next request ("echo") are another matter: they come
 //! whenever they are answered, and splitting them into two cohorts makes each wait out the other's pass. The two balances are mixed by how much of a finished
-//! batch has lately come straight back.
+//! batch has lately come straight back. Rows that a caller has announced count as company from the time for which they are announced, and waiting for them costs
+//! nothing to the rows of the same request, whose answer is not used before.
 
-use crate::CostModel;
 use crate::forecast::{Class, Forecast, HORIZONS};
+use crate::lookahead::Announced;
+use crate::{CostModel, Time};
 
 /// Delay counts this much more than what it spares: a forecast can be wrong.
 const CAUTION: f64 = 1.2;
@@ -22,6 +24,10 @@ const ECHO_BATCH_MIN: f64 = 1.5;
 pub(crate) struct Scene<'a> {
     pub(crate) cost: &'a CostModel,
     pub(crate) forecast: &'a Forecast,
+    pub(crate) now: Time,
+    pub(crate) announced: &'a Announced,
+    /// Rows whose request waits for announced ones anyway.
+    pub(crate) patient: usize,
     /// Kind of the decision point, and seconds since it.
     pub(crate) class: Class,
     pub(crate) elapsed: f64,
@@ -44,48 +50,56 @@ pub(crate) struct Wait {
     pub(crate) company: f64,
 }
 
+impl Scene<'_> {
+    /// Rows learnt to come within `seconds` from now; none as long as nothing is known.
+    fn learnt(&self, seconds: f64) -> f64 {
+        let within = |seconds| self.forecast.within(self.class, seconds);
+        let more = within(self.elapsed + seconds).zip(within(self.elapsed));
+        more.map_or(0.0, |(then, now)| then - now)
+    }
+
+    /// Rows that will come within `seconds` from now, learnt or announced.
+    fn company(&self, seconds: f64) -> f64 {
+        let then = self.now.plus_seconds(seconds);
+        let announced = self.announced.rows_by(self.now, then) as f64;
+        self.learnt(seconds).max(announced)
+    }
+
+    /// Waits worth looking at, in seconds: up to where a learnt expectation changes, or announced rows have come.
+    fn waits(&self) -> impl Iterator<Item = f64> {
+        let learnt = (0..HORIZONS).map(|j| self.forecast.horizon(j) - self.elapsed);
+        let announced = self.announced.times(self.now);
+        let announced = announced.map(|at| at.seconds_since(self.now));
+        let most = self.cost.a();
+        let all = learnt.chain(announced);
+        all.filter(move |seconds| (f64::MIN_POSITIVE..=most).contains(seconds))
+    }
+}
+
 /// How long to go on waiting; `None` where running now is best.
 pub(crate) fn wait(scene: &Scene<'_>) -> Option<Wait> {
-    let a = scene.cost.a();
     let pass = scene.cost.predict(scene.tokens);
     let pass = scene.next_free.map_or(pass, |free| free.min(pass));
-    let seen = scene.forecast.within(scene.class, scene.elapsed)?;
-    let late = scene
-        .forecast
-        .within(scene.class, scene.elapsed + pass.min(a))?
-        - seen;
+    let within_pass = scene.learnt(pass.min(scene.cost.a()));
     let echo = echo(scene);
     let mut best = None;
     let mut gain_best = 0.0;
-    for j in 0..HORIZONS {
-        let h = scene.forecast.horizon(j) - scene.elapsed;
-        if h <= 0.0 {
-            continue;
-        }
-        let company = scene.forecast.within(scene.class, scene.elapsed + h)? - seen;
+    for seconds in scene.waits() {
+        let company = scene.company(seconds);
         let late = if scene.next_free.is_some() {
             0.0
         } else {
-            (late - company).max(0.0)
+            (within_pass - company).max(0.0)
         };
-        let gain = gain(
-            scene,
-            Expected {
-                company,
-                late,
-                echo,
-                pass,
-            },
-            h,
-        );
+        let expected = Expected {
+            company,
+            late,
+            echo,
+            pass,
+        };
+        let gain = gain(scene, expected, seconds);
         if gain > gain_best {
-            (best, gain_best) = (
-                Some(Wait {
-                    seconds: h,
-                    company,
-                }),
-                gain,
-            );
+            (best, gain_best) = (Some(Wait { seconds, company }), gain);
         }
     }
     best
@@ -113,7 +127,7 @@ fn gain(scene: &Scene<'_>, expected: Expected, h: f64) -> f64 {
         pass,
     } = expected;
     let (a, b) = (scene.cost.a(), scene.cost.b());
-    let rows = scene.rows as f64;
+    let rows = (scene.rows - scene.patient) as f64;
     let fixed_matters =
         a >= ECHO_FIXED_MIN * b * (scene.tokens as f64 + company * scene.row_tokens);
     let echo = if fixed_matters {

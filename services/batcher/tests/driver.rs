@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver, Observer,
-    Options, Priority, Refused, RowError, SpawnError,
+    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, NoObserver,
+    Observer, Options, Priority, Refused, RowError, SpawnError,
 };
 
 /// A row says what shall happen to it.
@@ -134,6 +134,7 @@ fn call(rows: &[Row]) -> Call<Row> {
         rows: rows.iter().map(|row| (*row, 8)).collect(),
         deadline: None,
         priority: Priority::Interactive,
+        lookahead: Lookahead::default(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, Decision, Layout, Options, Outcome, Policy, Priority, RowId, Scheduler, Ticket,
-    Time, Verdict,
+    Arrival, Batch, Decision, Layout, Lookahead, Options, Outcome, Policy, Priority, RowId,
+    Scheduler, Sequel, Ticket, Time, Verdict,
 };
 use proptest::prelude::*;
 
@@ -15,6 +15,7 @@ enum Step {
         tokens: Vec<u32>,
         deadline_ms: Option<u64>,
         priority: Priority,
+        lookahead: Lookahead,
     },
     Complete {
         which: usize,
@@ -29,10 +30,16 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let sequel = (0_usize..40, 0_u64..30_000).prop_map(|(rows, micros)| Sequel {
+        rows,
+        within: Duration::from_micros(micros),
+    });
+    let lookahead = (prop::option::of(0_u64..5), prop::option::of(sequel))
+        .prop_map(|(request, sequel)| Lookahead { request, sequel });
     let priority = prop_oneof![3 => Just(Priority::Interactive), 1 => Just(Priority::Bulk)];
     prop_oneof![
-        4 => (prop::collection::vec(1_u32..200, 1..12), prop::option::of(0_u64..50), priority)
-            .prop_map(|(tokens, deadline_ms, priority)| Step::Admit { tokens, deadline_ms, priority }),
+        4 => (prop::collection::vec(1_u32..200, 1..12), prop::option::of(0_u64..50), priority, lookahead)
+            .prop_map(|(tokens, deadline_ms, priority, lookahead)| Step::Admit { tokens, deadline_ms, priority, lookahead }),
         3 => (any::<usize>(), prop::bool::weighted(0.1)).prop_map(|(which, out_of_memory)| Step::Complete { which, out_of_memory }),
         1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
         3 => (0_u64..20_000).prop_map(|micros| Step::Pass { micros }),
@@ -226,6 +233,7 @@ impl World {
                 tokens,
                 deadline_ms,
                 priority,
+                lookahead,
             } => {
                 let deadline = deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
                 if let Ok(ticket) = self.scheduler.admit(
@@ -234,6 +242,7 @@ impl World {
                         tokens: &tokens,
                         deadline,
                         priority,
+                        lookahead,
                     },
                 ) {
                     assert_eq!(ticket.rows, tokens.len());
@@ -299,6 +308,7 @@ fn bisection_needs_few_runs() {
                 tokens: &vec![10; rows],
                 deadline: None,
                 priority: Priority::Interactive,
+                lookahead: Lookahead::default(),
             };
             scheduler
                 .admit(Time::ZERO, arrival)

@@ -364,6 +364,45 @@ async fn a_wait_ends_in_time_for_a_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn announced_rows_are_waited_for() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let options = Options {
+        max_queue_delay: HOUR,
+        ..Options::default()
+    };
+    let bench = Bench::new(options, 1).await;
+    // A batch takes two hours, whatever its size: an hour is well spent on company.
+    let run = |tokens| Measurement {
+        rows: 1,
+        tokens,
+        duration: 2 * HOUR,
+    };
+    bench.batcher.calibrate(&[run(1), run(1000)]);
+    let announce = [
+        ("motet.request", 7),
+        ("motet.sequel_rows", 2),
+        ("motet.sequel_us", 3_600_000_000),
+    ];
+    let first = bench.call_with(&["one"], announce);
+    bench.expect_queued(1).await;
+    let second = bench.call_with(&["two", "three"], [("motet.request", 7)]);
+    bench.expect_batch(3);
+    bench.let_run();
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!(said(&answer, cost::BATCH_ROWS), "3");
+    assert_eq!(rows(second.await), 2);
+    let refused = error(bench.call_with(&["one"], [("motet.sequel_rows", -1)]).await);
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(
+        status::read(&refused).violations,
+        [(
+            "motet.sequel_rows".to_owned(),
+            "is -1, must be at least 0".to_owned()
+        )]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_ends_a_wait() {
     let bench = Bench::new(patient(), 1).await;
     bench.let_run();

@@ -6,6 +6,7 @@
 //! cargo run --release -p motet-batcher --example simulate -- --suite services/batcher/docs
 //! ```
 
+mod chain;
 mod plot;
 mod plots;
 mod suite;

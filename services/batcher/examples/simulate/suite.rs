@@ -9,6 +9,7 @@ use motet_batcher::simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines,
 use motet_batcher::simulator::{ClosedLoop, Machine, Policies, Run, Simulation, Traffic};
 use motet_batcher::{Options, Policy};
 
+use crate::chain::Chain;
 use crate::plots;
 
 pub(crate) const SEED: u64 = 1;
@@ -138,7 +139,37 @@ fn tables() -> String {
     overload(&mut text, "50, 100, 150 or 200 ms", |number| {
         OBJECTIVE * (1 + (number * 7 % 4) as u32) / 4
     });
+    chains(&mut text);
     text
+}
+
+/// Adds the table of requests that come twice, with and without saying so.
+fn chains(text: &mut String) {
+    let _ = write!(
+        text,
+        "\n## Requests that come twice: mean latency in ms\n\nA row, and about 1 or 2 ms later eight more of the same request, as when a pipeline embeds a query while it \
+         splits documents. `announced`: the first call says that the others will come (`motet.sequel_rows`), which a gateway can know. The learnt window finds most of it; on a CPU \
+         there is nothing to find.\n\n| scenario | adaptive, announced | adaptive | greedy |\n|---|---:|---:|---:|\n",
+    );
+    for (name, machine) in &machines()[..2] {
+        for (callers, think) in [(1, 20.0), (8, 50.0), (8, 0.3), (32, 200.0)] {
+            for between in [1.0, 2.0] {
+                let chain = Chain {
+                    callers,
+                    think: think * 1e-3,
+                    between: between * 1e-3,
+                };
+                let mean = |policy, announce| chain.mean_ms(machine, policy, announce);
+                let _ = writeln!(
+                    text,
+                    "| {name}, {callers} callers, think {think} ms, {between} ms between | {:.2} | {:.2} | {:.2} |",
+                    mean(Policy::Adaptive, true),
+                    mean(Policy::Adaptive, false),
+                    mean(Policy::Greedy, false),
+                );
+            }
+        }
+    }
 }
 
 /// Adds the table of one kind of overload, in which request `number` has the deadline that `of` gives.

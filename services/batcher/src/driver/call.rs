@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Refused, RowError};
-use crate::{Cause, Priority, Ticket, Time};
+use crate::{Cause, Lookahead, Priority, Ticket, Time};
 
 /// Rows that one caller wants answered together.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Call<R> {
     pub deadline: Option<Instant>,
     /// How urgent it is.
     pub priority: Priority,
+    /// What is known of the request that it is part of.
+    pub lookahead: Lookahead,
 }
 
 /// The answer to a call.

@@ -11,7 +11,7 @@ use super::call::Answer;
 use super::handover::{Ended, Work};
 use super::shared::Shared;
 use super::{BatchError, Call, NoObserver, Refused, RowError};
-use crate::{Options, Policy, Priority, Scheduler, Ticket};
+use crate::{Lookahead, Options, Policy, Priority, Scheduler, Ticket};
 
 /// Rows are numbers, and the answer to each is twice as much. 13 fails every batch that it is in.
 type Driver = Arc<Shared<u32, u32>>;
@@ -51,6 +51,7 @@ fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refused> 
         rows: rows.iter().map(|row| (*row, 1)).collect(),
         deadline: None,
         priority: Priority::Interactive,
+        lookahead: Lookahead::default(),
     })
 }
 

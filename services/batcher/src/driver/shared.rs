@@ -84,6 +84,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 tokens: &tokens,
                 deadline,
                 priority: call.priority,
+                lookahead: call.lookahead,
             },
         ) {
             Ok(ticket) => {

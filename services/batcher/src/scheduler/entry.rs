@@ -43,6 +43,7 @@ impl Scheduler {
             rows,
             deadline,
         };
+        self.announced.came(now, ticket.call, arrival.lookahead);
         self.next_call += 1;
         self.next_row += rows as u64;
         self.stats.calls_admitted += 1;

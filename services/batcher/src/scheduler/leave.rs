@@ -23,6 +23,7 @@ impl Scheduler {
     }
 
     fn remove(&mut self, ticket: &Ticket) -> usize {
+        self.announced.forget(ticket.call);
         let ids = ticket.first.0..ticket.first.0 + ticket.rows as u64;
         let queued = ids
             .filter(|&id| self.queue.remove(RowId(id)).is_some())

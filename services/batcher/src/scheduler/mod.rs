@@ -10,6 +10,7 @@ use crate::bulk::BulkCredit;
 use crate::forecast::{Class, Forecast};
 use crate::formation::Caps;
 use crate::load::{Rate, Utilisation};
+use crate::lookahead::Announced;
 use crate::memory::MemoryCap;
 use crate::queue::Queue;
 use crate::{BatchId, CostModel, Dropped, Measurement, Options, Row, Stats, Time, Window};
@@ -51,6 +52,7 @@ pub struct Scheduler {
     forecast: Forecast,
     /// Interactive calls that come, and how busy the executors are.
     calls_rate: Rate,
+    announced: Announced,
     utilisation: Utilisation,
     memory: MemoryCap,
     bulk_credit: BulkCredit,
@@ -82,6 +84,7 @@ impl Scheduler {
             cost: CostModel::default(),
             forecast: Forecast::default(),
             calls_rate: Rate::default(),
+            announced: Announced::default(),
             utilisation: Utilisation::default(),
             memory: MemoryCap::default(),
             bulk_credit: BulkCredit::default(),

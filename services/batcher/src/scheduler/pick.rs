@@ -175,7 +175,11 @@ impl Scheduler {
             }
             Policy::Adaptive if self.free() > 1 => None,
             Policy::Adaptive => {
+                let patient = |row: &&Row| self.announced.is_patient(now, row.call);
                 let scene = Scene {
+                    now,
+                    announced: &self.announced,
+                    patient: draft.rows.iter().filter(patient).count(),
                     cost: &self.cost,
                     forecast: &self.forecast,
                     class,

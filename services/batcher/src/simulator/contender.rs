@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::peers::{self, Aimd, BentoMl, KServe, MlServer, Tei, Triton};
 use super::{Machine, Random, Request};
-use crate::{Arrival, BatchId, Decision, Options, Outcome, Policy, Scheduler, Time};
+use crate::{Arrival, BatchId, Decision, Lookahead, Options, Outcome, Policy, Scheduler, Time};
 
 /// What a batcher wants to happen now.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,7 @@ impl Contender for Motet {
                     tokens: &[request.tokens],
                     deadline,
                     priority: request.priority,
+                    lookahead: Lookahead::default(),
                 },
             )
             .is_ok();

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use motet_batcher::simulator::Random;
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, Executor, NoObserver, Options, Priority, RowError, Stats,
+    BatchError, Batcher, BuildError, Call, Executor, Lookahead, NoObserver, Options, Priority,
+    RowError, Stats,
 };
 use motet_models::{
     DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Tokenizer,
@@ -63,6 +64,7 @@ impl Subject {
                     rows: vec![(ids, tokens)],
                     deadline: None,
                     priority: Priority::Interactive,
+                    lookahead: Lookahead::default(),
                 });
                 answer.await.is_ok_and(|a| a.rows.iter().all(Result::is_ok))
             });

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use motet_batcher::Priority;
+use motet_batcher::{Lookahead, Priority, Sequel};
 use motet_proto::inference::InferParameter;
 use motet_proto::oip::integer_parameter;
+use motet_proto::oip::lookahead::{REQUEST, SEQUEL_ROWS, SEQUEL_US};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::invalid_arguments;
@@ -30,6 +31,9 @@ pub(crate) struct Settings {
     pub(crate) deadline: Option<Deadline>,
     /// How urgent it is.
     pub(crate) priority: Priority,
+    request: Option<u64>,
+    sequel_rows: Option<usize>,
+    sequel_within: Option<Duration>,
     given: BTreeMap<String, i64>,
 }
 
@@ -73,7 +77,7 @@ impl Settings {
             (_, Some(parameter)) => {
                 parameter.min.unwrap_or(i64::MIN)..=parameter.max.unwrap_or(i64::MAX)
             }
-            (PRIORITY | TIMEOUT, None) => 0..=i64::MAX,
+            (PRIORITY | TIMEOUT | REQUEST | SEQUEL_ROWS | SEQUEL_US, None) => 0..=i64::MAX,
             _ => {
                 let known = known.chain([PRIORITY, TIMEOUT]);
                 let hint = there_is(name, "parameter", known);
@@ -96,11 +100,23 @@ impl Settings {
                 let timeout = Duration::from_micros(value.unsigned_abs());
                 self.deadline = Some(Deadline::within(timeout).capped(self.deadline));
             }
+            REQUEST => self.request = Some(value.unsigned_abs()),
+            SEQUEL_ROWS => self.sequel_rows = usize::try_from(value).ok(),
+            SEQUEL_US => self.sequel_within = Some(Duration::from_micros(value.unsigned_abs())),
             _ => {
                 self.given.insert(name.to_owned(), value);
             }
         }
         Ok(())
+    }
+
+    /// What the request says of calls that will follow.
+    pub(crate) fn lookahead(&self) -> Lookahead {
+        let sequel = self.sequel_rows.zip(self.sequel_within);
+        Lookahead {
+            request: self.request,
+            sequel: sequel.map(|(rows, within)| Sequel { rows, within }),
+        }
     }
 
     /// What the request says for a parameter of the signature. Counts are never negative there.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use motet_batcher::{Batcher, Call, Priority, Ride, Stats};
+use motet_batcher::{Batcher, Call, Ride, Stats};
 use motet_models::{RowEmbedding, RowOutput, TokenIds, Tokenizer};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Form;
 use motet_proto::signature::Signature;
-use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::Watch;
 use motet_runtime::status::{internal, invalid_argument, resource_exhausted};
 use rayon::prelude::*;
@@ -64,9 +63,7 @@ impl Encode {
             .await;
         let ((rows, form), input) = finished(done)?;
         let count = rows.len();
-        let (rows, ride) = self
-            .batch(rows, settings.deadline, settings.priority)
-            .await?;
+        let (rows, ride) = self.batch(rows, &settings).await?;
         let encoding = self.encoding.clone();
         let assemble = move || {
             let outputs = encoding.head.assemble(rows, encoding.size);
@@ -93,8 +90,7 @@ impl Encode {
     async fn batch(
         &self,
         rows: Vec<TokenIds>,
-        deadline: Option<Deadline>,
-        priority: Priority,
+        settings: &Settings,
     ) -> Result<(Vec<RowEmbedding>, Ride), Status> {
         let trace = CallTrace::queued();
         let row = |ids: TokenIds| {
@@ -107,8 +103,9 @@ impl Encode {
         drop(trace);
         let call = Call {
             rows,
-            deadline: deadline.map(|deadline| deadline.instant().into_std()),
-            priority,
+            deadline: settings.deadline.map(|at| at.instant().into_std()),
+            priority: settings.priority,
+            lookahead: settings.lookahead(),
         };
         let answer = self.batcher.submit(call).await;
         let answer = answer.map_err(|refused| refusal::refused(&refused).build())?;

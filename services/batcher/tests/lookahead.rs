@@ -1,0 +1,120 @@
+//! Rows that a caller announces are waited for where that pays, and never otherwise.
+
+use std::time::Duration;
+
+use motet_batcher::{
+    Arrival, Cause, Decision, Lookahead, Measurement, Options, Outcome, Priority, Scheduler,
+    Sequel, Time,
+};
+
+const MS: u64 = 1_000_000;
+
+/// A scheduler that knows its machine: milliseconds of a batch, microseconds of a token.
+fn scheduler(a_ms: f64, b_us: f64, options: Options) -> Scheduler {
+    let mut scheduler = Scheduler::new(options, 1);
+    let run = |tokens: u64| Measurement {
+        rows: 1,
+        tokens,
+        duration: Duration::from_secs_f64(a_ms * 1e-3 + b_us * 1e-6 * tokens as f64),
+    };
+    scheduler.calibrate(&[run(16), run(256), run(4096)]);
+    scheduler
+}
+
+fn arrival(tokens: &[u32], lookahead: Lookahead) -> Arrival<'_> {
+    Arrival {
+        tokens,
+        deadline: None,
+        priority: Priority::Interactive,
+        lookahead,
+    }
+}
+
+/// One row of request 7, which eight more will follow within `ms`.
+fn first(ms: u64) -> Arrival<'static> {
+    let sequel = Sequel {
+        rows: 8,
+        within: Duration::from_millis(ms),
+    };
+    let lookahead = Lookahead {
+        request: Some(7),
+        sequel: Some(sequel),
+    };
+    arrival(&[16], lookahead)
+}
+
+fn second(request: u64) -> Arrival<'static> {
+    let lookahead = Lookahead {
+        request: Some(request),
+        sequel: None,
+    };
+    arrival(&[100; 8], lookahead)
+}
+
+fn at(ms: u64) -> Time {
+    Time::from_nanos(ms * MS)
+}
+
+fn rows(decision: Decision) -> usize {
+    match decision {
+        Decision::Run(batch) => batch.rows.len(),
+        other => panic!("{other:?} instead of a batch"),
+    }
+}
+
+#[test]
+fn announced_rows_ride_along() {
+    let mut scheduler = scheduler(3.0, 0.2, Options::default());
+    scheduler.admit(at(10), first(1)).expect("admitted");
+    assert_eq!(scheduler.poll(at(10)), Decision::WaitUntil(at(11)));
+    scheduler.admit(at(10), second(7)).expect("admitted");
+    assert_eq!(
+        rows(scheduler.poll(at(10))),
+        9,
+        "and nobody else is awaited"
+    );
+}
+
+#[test]
+fn rows_that_do_not_come_are_not_awaited_for_long() {
+    let mut scheduler = scheduler(3.0, 0.2, Options::default());
+    scheduler.admit(at(10), first(1)).expect("admitted");
+    assert_eq!(scheduler.poll(at(10)), Decision::WaitUntil(at(11)));
+    let Decision::Run(batch) = scheduler.poll(at(11)) else {
+        panic!("still waiting");
+    };
+    assert_eq!((batch.rows.len(), batch.cause), (1, Cause::Window));
+    scheduler.complete(at(14), batch.id, Outcome::Done);
+    // Who announced goes away, and with it what it announced.
+    let ticket = scheduler.admit(at(20), first(1)).expect("admitted");
+    scheduler
+        .admit(at(20), arrival(&[16], Lookahead::default()))
+        .expect("admitted");
+    assert_eq!(scheduler.poll(at(20)), Decision::WaitUntil(at(21)));
+    scheduler.cancel(&ticket);
+    assert_eq!(rows(scheduler.poll(at(20))), 1);
+}
+
+#[test]
+fn waiting_must_pay_and_keep_its_limits() {
+    let check = |a_ms, b_us, ms, options: Options, expected| {
+        let mut scheduler = scheduler(a_ms, b_us, options);
+        scheduler.admit(at(10), first(ms)).expect("admitted");
+        let waits = match scheduler.poll(at(10)) {
+            Decision::WaitUntil(until) => Some(until.since(at(10)).as_micros()),
+            _ => None,
+        };
+        assert_eq!(waits, expected, "a {a_ms} ms, b {b_us} us, within {ms} ms");
+    };
+    let delay = |us| Options {
+        max_queue_delay: Duration::from_micros(us),
+        ..Options::default()
+    };
+    check(3.0, 0.2, 2, Options::default(), Some(2000));
+    // Longer than a pass.
+    check(3.0, 0.2, 4, Options::default(), None);
+    // A short pass is over before they come.
+    check(0.4, 0.05, 1, Options::default(), None);
+    check(3.0, 0.2, 2, delay(0), None);
+    check(3.0, 0.2, 2, delay(500), Some(500));
+}
