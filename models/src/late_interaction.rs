@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::encoder::Vectors;
+
 /// The vectors of a row's tokens, one after another: shape `[tokens, size]`, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TokenVectors {
@@ -68,16 +70,7 @@ pub fn maxsim(query: &TokenVectors, text: &TokenVectors) -> f32 {
     if query.is_empty() || text.is_empty() {
         return 0.0;
     }
-    assert_eq!(query.size, text.size, "vectors of different models");
-    let total: f32 = query
-        .iter()
-        .map(|word| {
-            text.iter()
-                .map(|other| dot(word, other))
-                .fold(f32::NEG_INFINITY, f32::max)
-        })
-        .sum();
-    total / query.len() as f32
+    score(&Vectors::pack(&query.values, query.size), query, text)
 }
 
 /// [`maxsim`] of one query against many texts, in their order, computed in parallel.
@@ -85,26 +78,28 @@ pub fn maxsim(query: &TokenVectors, text: &TokenVectors) -> f32 {
 /// # Panics
 /// If the vectors differ in size.
 pub fn maxsim_all(query: &TokenVectors, texts: &[&TokenVectors]) -> Vec<f32> {
-    texts.par_iter().map(|text| maxsim(query, text)).collect()
+    if query.is_empty() {
+        return vec![0.0; texts.len()];
+    }
+    let packed = Vectors::pack(&query.values, query.size);
+    let scores = texts.par_iter().map(|text| score(&packed, query, text));
+    scores.collect()
 }
 
-/// The dot product, in several running sums so that the compiler can keep them in one vector register.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0f32; LANES];
-    let (a_parts, b_parts) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_parts
-        .remainder()
-        .iter()
-        .zip(b_parts.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (x, y) in a_parts.zip(b_parts) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
+fn score(packed: &Vectors, query: &TokenVectors, text: &TokenVectors) -> f32 {
+    if text.is_empty() {
+        return 0.0;
+    }
+    assert_eq!(query.size, text.size, "vectors of different models");
+    // [tokens of the text, tokens of the query]
+    let products = packed.products(&text.values);
+    let mut best = vec![f32::NEG_INFINITY; query.len()];
+    for row in products.chunks_exact(query.len()) {
+        for (best, product) in best.iter_mut().zip(row) {
+            *best = best.max(*product);
         }
     }
-    sums.iter().sum::<f32>() + rest
+    best.iter().sum::<f32>() / query.len() as f32
 }
 
 #[cfg(test)]
@@ -150,11 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_product_of_any_length_is_whole() {
-        for len in [0, 1, 15, 16, 17, 384] {
-            let a: Vec<f32> = (0..len).map(|i| i as f32).collect();
-            let expected: f32 = a.iter().map(|x| x * 2.0).sum();
-            assert_eq!(dot(&a, &vec![2.0; len]), expected);
+    fn vectors_of_any_size_meet_whole() {
+        for (size, tokens, words) in [(1, 1, 1), (15, 3, 2), (17, 9, 50), (384, 70, 13)] {
+            let make = |count: usize, salt: usize| {
+                let values = (0..count * size).map(|at| ((at * 7 + salt) % 11) as f32 / 16.0);
+                TokenVectors::new(values.collect(), size)
+            };
+            let (query, text) = (make(words, 1), make(tokens, 5));
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+            let best = query.iter().map(|word| {
+                text.iter()
+                    .map(|other| dot(word, other))
+                    .fold(f32::NEG_INFINITY, f32::max)
+            });
+            let expected = best.sum::<f32>() / words as f32;
+            let found = maxsim(&query, &text);
+            assert!(
+                (found / expected - 1.0).abs() < 1e-5,
+                "{size}: {found} instead of {expected}"
+            );
         }
     }
 }

@@ -21,6 +21,8 @@ pub use cache::EncoderCache;
 pub use output::{RowEmbedding, RowOutput};
 pub use row::{RowError, RowInput};
 
+pub(crate) use cpu::Vectors;
+
 use crate::config::ModelConfig;
 use crate::device::Precision;
 use crate::error::LoadError;

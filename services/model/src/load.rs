@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::observer::{ModelObserver, watch};
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Preprocess, Task};
+use crate::threads::AllThreads;
 use crate::warm_up::{WarmUps, warm_up};
 
 /// What the tokenizers are warmed up with.
@@ -55,7 +56,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The system gives no threads.
-    #[error("no threads for tokenizing: {0}")]
+    #[error("the system gives no threads for tokenizing or computing: {0}")]
     Threads(rayon::ThreadPoolBuildError),
 }
 
@@ -67,6 +68,7 @@ pub struct Loader {
     limits: Limits,
     cache: Arc<EncoderCache>,
     warm_ups: Arc<WarmUps>,
+    threads: Arc<AllThreads>,
     pool: Pool,
 }
 
@@ -82,6 +84,7 @@ impl Loader {
             limits: Limits::default(),
             cache: Arc::default(),
             warm_ups: Arc::default(),
+            threads: Arc::default(),
             pool: Pool::new().map_err(LoadError::Threads)?,
         })
     }
@@ -156,15 +159,20 @@ impl Loader {
         };
         let model: Arc<str> = name.into();
         let known = self.warm_ups.of(&encoder);
+        let threads = self.threads.get(plan.threads).map_err(LoadError::Threads)?;
         let factory = || {
             let (model, encoder, known) = (model.clone(), encoder.clone(), known.clone());
+            let threads = threads.clone();
             // Weights never change, so an executor that is rebuilt after a panic can have the same.
             move || {
-                warm_up(&encoder, plan.output, plan.max_tokens, &known)
+                let warm_up = || warm_up(&encoder, plan.output, plan.max_tokens, &known);
+                threads
+                    .run(&encoder, warm_up)
                     .map_err(|error| BuildError(error.to_string()))?;
                 Ok(EncoderExecutor {
                     model: model.clone(),
                     encoder: encoder.clone(),
+                    threads: threads.clone(),
                 })
             }
         };

@@ -22,6 +22,7 @@ mod prefetch;
 mod schedule;
 mod simd;
 mod tile;
+mod vectors;
 mod workers;
 mod workspace;
 
@@ -35,6 +36,7 @@ use crate::error::LoadError;
 use blocks::{Columns, Matrix};
 use embeddings::Embeddings;
 use layer::Layer;
+pub(crate) use vectors::Vectors;
 use workers::Workers;
 use workspace::Workspaces;
 
@@ -104,9 +106,11 @@ impl CpuEncoder {
             let ids = rows.iter().map(|row| row.ids);
             self.embeddings
                 .run(ids, space.x.as_mut_slice(), self.columns);
-            for layer in &self.layers {
-                layer.run(space, &lens, workers);
-            }
+            workers.together(|| {
+                for layer in &self.layers {
+                    layer.run(space, &lens, workers);
+                }
+            });
             let hidden = Matrix::new(space.x.as_slice(), self.columns);
             let mut first = 0;
             let row = |(row, len): (&&RowInput<'_>, usize)| {

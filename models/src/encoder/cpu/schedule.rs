@@ -2,41 +2,45 @@
 
 use super::workers::Workers;
 
-/// Tokens of a group that one thread computes: enough for every weight read to be used often, few enough for what is computed
-/// to stay in the second level cache.
-const ALONE_TOKENS: usize = 128;
+/// Tokens that a group for one thread should not exceed: enough for every weight read to be used often, few enough for what is
+/// computed to stay in the second level cache.
+const ALONE_TOKENS: usize = 192;
 /// Tokens of a group that all threads compute together.
 const TOGETHER_TOKENS: usize = 512;
-/// Groups for single threads must keep this share of all threads busy; else the threads compute each group together, which costs
-/// a few meetings in each layer.
+/// Shares of single threads must keep all of them busy for this part of the time; else the threads compute each group together,
+/// which costs a few meetings in each layer.
 const BUSY_MIN: f64 = 0.9;
 
 /// Groups of rows, by their numbers; every row is in one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Schedule {
     pub(super) workers: Workers,
+    /// For single threads in shares of nearly the same cost, one share after the other.
     pub(super) groups: Vec<Vec<usize>>,
 }
 
 /// Shares out rows of so many tokens. `square` is the cost of a row's every pair of tokens, in costs of one token.
 pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule {
-    let tokens: usize = rows.iter().sum();
     let cost = |row: usize| rows[row] as f64 * (1.0 + square * rows[row] as f64);
+    let mut shares = vec![(0.0_f64, Vec::new()); threads];
     let mut longest_first: Vec<usize> = (0..rows.len()).collect();
     longest_first.sort_by_key(|row| std::cmp::Reverse(rows[*row]));
-    let rounds = tokens.div_ceil(threads * ALONE_TOKENS).max(1);
-    let costs: Vec<f64> = longest_first.iter().map(|row| cost(*row)).collect();
-    let (bins, loads) = spread(&costs, threads * rounds);
-    let (_, busy) = spread(&loads, threads);
-    let all: f64 = loads.iter().sum();
-    let longest = busy.iter().copied().fold(0.0, f64::max);
-    if all >= BUSY_MIN * longest * threads as f64 {
-        let groups = bins
-            .into_iter()
-            .map(|bin| bin.into_iter().map(|at| longest_first[at]).collect());
+    for row in longest_first {
+        if let Some(least) = shares.iter_mut().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            least.0 += cost(row);
+            least.1.push(row);
+        }
+    }
+    let all: f64 = shares.iter().map(|share| share.0).sum();
+    let most = shares.iter().map(|share| share.0).fold(0.0, f64::max);
+    if all >= BUSY_MIN * most * threads as f64 {
+        let groups = shares
+            .iter()
+            .flat_map(|share| cut(&share.1, rows))
+            .collect();
         return Schedule {
             workers: Workers::One,
-            groups: groups.collect(),
+            groups,
         };
     }
     let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -57,18 +61,23 @@ pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule 
     }
 }
 
-/// Puts each item, largest first, where least is; gives the items and the cost of each place that is not empty.
-fn spread(costs: &[f64], places: usize) -> (Vec<Vec<usize>>, Vec<f64>) {
-    let places = places.min(costs.len());
-    let (mut items, mut loads) = (vec![Vec::new(); places], vec![0.0; places]);
-    for (item, cost) in costs.iter().enumerate() {
-        let least = (0..places).min_by(|a, b| f64::total_cmp(&loads[*a], &loads[*b]));
-        if let Some(least) = least {
-            items[least].push(item);
-            loads[least] += cost;
+/// A share's rows, longest first, in groups of much the same size.
+fn cut(share: &[usize], rows: &[usize]) -> Vec<Vec<usize>> {
+    let tokens: usize = share.iter().map(|row| rows[*row]).sum();
+    let size = tokens.div_ceil(tokens.div_ceil(ALONE_TOKENS).max(1));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut filled = size;
+    for row in share {
+        match groups.last_mut() {
+            Some(group) if filled < size => group.push(*row),
+            _ => {
+                groups.push(vec![*row]);
+                filled = 0;
+            }
         }
+        filled += rows[*row];
     }
-    (items, loads)
+    groups
 }
 
 #[cfg(test)]
@@ -100,13 +109,14 @@ mod tests {
         check(&[16], 2, All, 1);
         check(&[16, 16], 2, One, 2);
         check(&[128; 3], 2, All, 1);
-        check(&[128; 3], 1, One, 3);
-        check(&[128; 32], 2, One, 32);
+        check(&[128; 3], 1, One, 2);
+        check(&[128; 32], 2, One, 16);
         check(&[16; 32], 2, One, 4);
-        check(&[256; 11], 2, One, 11);
+        check(&[256; 10], 2, One, 10);
         check(&[500; 3], 2, All, 3);
         check(&[900, 10, 20], 4, All, 2);
         check(&[90, 10, 20, 30, 60], 2, One, 2);
+        check(&[256, 156, 95, 58, 35, 21, 13, 8], 2, One, 4);
         check(&[], 2, Workers::One, 0);
     }
 }

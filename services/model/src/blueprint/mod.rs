@@ -47,6 +47,8 @@ pub(crate) struct EncodePlan {
     pub(crate) files: ModelFiles,
     pub(crate) device: DeviceSpec,
     pub(crate) precision: Precision,
+    /// Threads that compute a batch on a CPU; `None` is as many as the process may use.
+    pub(crate) threads: Option<usize>,
     pub(crate) output: RowOutput,
     pub(crate) max_tokens: usize,
     pub(crate) options: Options,
@@ -256,6 +258,7 @@ impl<'a> Resolver<'a> {
             files,
             device,
             precision,
+            threads: spec.threads.map(|threads| threads.value),
             output,
             max_tokens,
             options: batching::options(&spec.batcher, max_tokens),

@@ -27,6 +27,8 @@ pub struct ModelSpec {
     pub device: Option<Spanned<String>>,
     /// The number format of the computation; `None` is `f32`.
     pub dtype: Option<Spanned<String>>,
+    /// How many threads compute a batch on a CPU; `None` is as many as the process may use.
+    pub threads: Option<Spanned<usize>>,
     /// The most tokens of one row, at most what the model itself allows.
     pub max_tokens: Option<Spanned<usize>>,
     /// How token vectors become one; `None` is what the model's own files say.
@@ -103,8 +105,11 @@ const POOLINGS: [(&str, Pooling); 2] = [("mean", Pooling::Mean), ("cls", Pooling
 /// The most that `max_tokens` takes.
 pub const TOKENS_MAX: usize = 1 << 20;
 
+/// The most that `threads` takes.
+const THREADS_MAX: usize = 1024;
+
 /// Keys that a task has no use for.
-const NOT_FOR: [(&str, &[Task]); 6] = [
+const NOT_FOR: [(&str, &[Task]); 7] = [
     ("tokenizer", &[Task::Embed, Task::EmbedTokens, Task::Rerank]),
     (
         "pooling",
@@ -114,14 +119,16 @@ const NOT_FOR: [(&str, &[Task]); 6] = [
     ("max_tokens", &[Task::Preprocess]),
     ("dtype", &[Task::Preprocess]),
     ("device", &[Task::Preprocess]),
+    ("threads", &[Task::Preprocess]),
 ];
 
 /// Keys that say how to run a model here, in the order of documentation.
-const LOCAL_KEYS: [&str; 8] = [
+const LOCAL_KEYS: [&str; 9] = [
     "source",
     "tokenizer",
     "device",
     "dtype",
+    "threads",
     "max_tokens",
     "pooling",
     "normalize",
@@ -175,6 +182,9 @@ fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<ModelSpec> {
         endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
         device: map.get("device").and_then(|e| filled(e, diagnostics)),
         dtype: map.get("dtype").and_then(|e| filled(e, diagnostics)),
+        threads: map
+            .get("threads")
+            .and_then(|e| count(e, 1..=THREADS_MAX, diagnostics)),
         max_tokens: map
             .get("max_tokens")
             .and_then(|e| count(e, 2..=TOKENS_MAX, diagnostics)),
