@@ -12,6 +12,8 @@ pub struct Demand {
     pub wanted: Vec<bool>,
     /// How many nodes are results.
     pub wanted_count: usize,
+    /// Whether each node must run for the results to be there, whatever stands in for others.
+    pub forced: Vec<bool>,
 }
 
 impl Demand {
@@ -21,6 +23,7 @@ impl Demand {
             users: vec![0; nodes.len()],
             wanted: vec![false; nodes.len()],
             wanted_count: 0,
+            forced: Vec::new(),
         };
         for source in results {
             if let Source::Node { node, .. } = *source
@@ -38,8 +41,46 @@ impl Demand {
                 }
             }
         }
+        demand.forced = forced(nodes, &demand.wanted);
         demand
     }
+}
+
+/// The nodes that must run for those that are wanted. Where something may stand in for a node,
+/// that is only what both need.
+fn forced(nodes: &[Node], wanted: &[bool]) -> Vec<bool> {
+    let mut needed = wanted.to_vec();
+    for (index, node) in nodes.iter().enumerate().rev() {
+        if !needed[index] {
+            continue;
+        }
+        let Some(on_error) = &node.on_error else {
+            node.dependencies.iter().for_each(|n| needed[*n] = true);
+            continue;
+        };
+        let itself = beneath(nodes, index, &node.dependencies);
+        let substitutes = beneath(nodes, index, &on_error.dependencies);
+        for (needed, both) in needed.iter_mut().zip(itself.iter().zip(&substitutes)) {
+            *needed |= *both.0 && *both.1;
+        }
+        needed[index] = false;
+    }
+    needed
+}
+
+/// The nodes before `index` that must run for all of `sources`.
+fn beneath(nodes: &[Node], index: usize, sources: &[usize]) -> Vec<bool> {
+    let mut needed = vec![false; index];
+    sources.iter().for_each(|n| needed[*n] = true);
+    for at in (0..index).rev() {
+        if needed[at] && nodes[at].on_error.is_none() {
+            nodes[at]
+                .dependencies
+                .iter()
+                .for_each(|n| needed[*n] = true);
+        }
+    }
+    needed
 }
 
 /// The nodes that a node's arguments need, and those that its substitutes do.

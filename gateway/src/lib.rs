@@ -1,6 +1,7 @@
 //! Pipelines: parse, check, plan, execute and serve graphs of model calls.
 
 pub mod backend;
+pub mod budget;
 pub mod check;
 pub mod demand;
 pub mod exec;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use motet_runtime::metrics::{CallMetrics, Metrics};
 
 use crate::backend::Backend;
+use crate::budget::Budget;
 use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
 use crate::demand::Demand;
 use crate::ops::OpKind;
@@ -34,6 +35,8 @@ pub struct Graph {
     pub metrics: Vec<CallMetrics>,
     /// What every result of the graph needs.
     pub demand: Demand,
+    /// What was learnt of how long nodes take.
+    pub budget: Budget,
 }
 
 /// What a node runs.
@@ -185,6 +188,7 @@ impl Binder<'_> {
             steps.push(self.step(node)?);
         }
         Ok(Graph {
+            budget: Budget::new(steps.len(), self.metrics.refusals(self.pipeline)),
             steps,
             dependents,
             stands_for,

@@ -178,10 +178,19 @@ pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) 
 }
 
 pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {
+    run_within(plan, inputs, Duration::from_secs(5)).await
+}
+
+/// As [`run_plan`], with another deadline.
+pub(crate) async fn run_within(
+    plan: &Arc<Plan>,
+    inputs: &[Tensor],
+    time: Duration,
+) -> Result<Outcome, Status> {
     let given = inputs.iter().cloned().map(Some).collect();
     let inputs = bind_inputs(plan, given).map_err(|m| refuse(&plan.pipeline.name, &m))?;
     let terms = Terms {
-        deadline: Deadline::within(Duration::from_secs(5)),
+        deadline: Deadline::within(time),
         priority: Some(1),
     };
     run(plan, inputs, Wanted::All, terms).await

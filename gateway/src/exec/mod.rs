@@ -16,6 +16,7 @@ mod progress;
 mod record;
 mod run;
 mod step;
+mod time;
 
 #[cfg(test)]
 mod tests;
@@ -83,7 +84,8 @@ impl Wanted<'_> {
 /// Runs `plan` over `inputs` (as [`bind_inputs`] gives them).
 ///
 /// # Errors
-/// The status of the node that failed, naming pipeline and node; DEADLINE_EXCEEDED when late.
+/// The status of the node that failed, naming pipeline and node; DEADLINE_EXCEEDED when late, at
+/// once where too little time is left.
 pub async fn run(
     plan: &Arc<Plan>,
     inputs: Inputs,
@@ -98,6 +100,7 @@ pub async fn run(
     let columns: Vec<&Column> = plan.pipeline.values().collect();
     let partial = match wanted {
         Wanted::All => None,
+        Wanted::Columns(wanted) if wanted.iter().all(|wanted| *wanted) => None,
         Wanted::Columns(_) => {
             let wanted = columns.iter().enumerate().filter(|(i, _)| wanted.has(*i));
             let sources = wanted.map(|(_, column)| &column.source);
@@ -106,6 +109,7 @@ pub async fn run(
     };
     let demand = partial.as_ref().unwrap_or(&plan.graph.demand);
     let mut run = Run::new(context, frame, demand, inputs.tensors, inputs.lengths);
+    run.in_time()?;
     match tokio::time::timeout_at(terms.deadline.instant(), run.drive()).await {
         Ok(result) => result?,
         Err(_) => return Err(run.late()),

@@ -13,6 +13,7 @@ use super::literal;
 use super::progress::Progress;
 use super::record::NodeRecord;
 use super::step::{self, Started, StepEnd};
+use super::time::Schedule;
 use crate::check::{Node, SettingValue, Source, Substitute};
 use crate::demand::Demand;
 use crate::plan::Graph;
@@ -30,13 +31,14 @@ pub(super) struct Frame<'a> {
 
 /// One request on its way through a graph.
 pub(super) struct Run<'a> {
-    context: Context<'a>,
-    frame: Frame<'a>,
+    pub(super) context: Context<'a>,
+    pub(super) frame: Frame<'a>,
+    pub(super) schedule: Schedule,
     inputs: Vec<Option<Tensor>>,
     lengths: Lengths,
     results: Vec<Vec<Option<Tensor>>>,
-    progress: Progress<'a>,
-    records: Vec<NodeRecord>,
+    pub(super) progress: Progress<'a>,
+    pub(super) records: Vec<NodeRecord>,
     /// For each node that has a record, where it is.
     record_at: Vec<Option<usize>>,
     /// For each node that can be cancelled, how.
@@ -55,6 +57,7 @@ impl<'a> Run<'a> {
         Self {
             context,
             frame,
+            schedule: Schedule::new(frame, demand, &inputs),
             inputs,
             lengths,
             results: vec![Vec::new(); nodes],
@@ -106,7 +109,10 @@ impl<'a> Run<'a> {
         let settings = self.settings(node)?;
         self.progress.started(index);
         let step = &self.frame.graph.steps[index];
-        let started = step::start(self.context, node, step, arguments, settings, &self.lengths);
+        let started = match self.time(index) {
+            Ok(context) => step::start(context, node, step, arguments, settings, &self.lengths),
+            Err(error) => Started::Now(StepEnd::failed(error)),
+        };
         self.drop_unneeded();
         match started {
             Started::Now(end) => self.end(index, end),
@@ -139,6 +145,7 @@ impl<'a> Run<'a> {
             .and_then(|outputs| self.check_outputs(index, &outputs).map(|()| outputs));
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.frame.graph.metrics[index].record(code, total);
+        self.learn(index, code, total);
         match result {
             Ok(outputs) => {
                 self.results[index] = outputs;
@@ -300,6 +307,7 @@ impl<'a> Run<'a> {
     /// The error of a request whose deadline has passed.
     pub(super) fn late(&self) -> Status {
         let pipeline = &self.context.plan.pipeline;
+        self.learn_late();
         let running: Vec<&str> = self
             .progress
             .running()

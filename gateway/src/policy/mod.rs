@@ -7,5 +7,6 @@ pub mod backoff;
 pub mod breaker;
 pub mod bucket;
 pub mod latency;
+pub mod reserve;
 pub mod store;
 pub mod terms;

@@ -91,6 +91,8 @@ instruments! {
         "Time a node took, its calls included.";
     NODE_SHADOWS: Kind::Counter, "motet.node.shadows", "motet_node_shadows_total", "{run}", ["pipeline", "node", "arm", "outcome"],
         "Runs of the shadow arms of a split, by how their results compare with those that were answered: same, different, failed (the shadow did), unanswered (nothing to compare with) or refused (too many ran already).";
+    BUDGET_REFUSED: Kind::Counter, "motet.budget.refused", "motet_budget_refused_total", "{refusal}", ["pipeline"],
+        "Requests and nodes that were refused at once because less time was left than they lately took at the least.";
     NODE_RETRIES: Kind::Counter, "motet.node.retries", "motet_node_retries_total", "{call}", ["pipeline", "node"],
         "Calls that a node made again after an error.";
     NODE_RETRIES_REFUSED: Kind::Counter, "motet.node.retries_refused", "motet_node_retries_refused_total", "{call}", ["pipeline", "node", "reason"],

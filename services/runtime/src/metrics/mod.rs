@@ -21,7 +21,7 @@ use handles::{BatchInstruments, CallInstruments};
 pub use handles::{CallMetrics, ModelMetrics, ServerMetrics, ShadowMetrics};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
-pub use policies::{CacheMetrics, CircuitMetrics, RepeatMetrics};
+pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
 use watched::Watched;
 pub use watched::{BatcherState, Watch};
 
@@ -52,6 +52,7 @@ struct Inner {
     pipelines: CallInstruments,
     nodes: CallInstruments,
     shadows: Counter<u64>,
+    refusals: Counter<u64>,
     repeats: RepeatInstruments,
     circuits: CircuitInstruments,
     caches: CacheInstruments,
@@ -102,6 +103,7 @@ impl Metrics {
             ),
             nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION),
             shadows: counter(&meter, c::NODE_SHADOWS),
+            refusals: counter(&meter, c::BUDGET_REFUSED),
             repeats: RepeatInstruments {
                 retries: counter(&meter, c::NODE_RETRIES),
                 retries_refused: counter(&meter, c::NODE_RETRIES_REFUSED),
@@ -177,6 +179,11 @@ impl Metrics {
             labels: [("pipeline", pipeline), ("node", node), ("arm", arm)]
                 .map(|(key, value)| KeyValue::new(key, Value::from(Arc::<str>::from(value)))),
         }
+    }
+
+    /// The handle for what one pipeline refuses because too little time is left.
+    pub fn refusals(&self, pipeline: &str) -> RefusalMetrics {
+        RefusalMetrics::new(&self.0.refusals, pipeline)
     }
 
     /// The handle for the retries and hedges of one node of a pipeline.

@@ -5,6 +5,27 @@ use std::sync::Arc;
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, Value};
 
+/// Records what a pipeline refuses because too little time is left.
+#[derive(Clone, Debug)]
+pub struct RefusalMetrics {
+    refused: Counter<u64>,
+    labels: Arc<[KeyValue]>,
+}
+
+impl RefusalMetrics {
+    pub(super) fn new(refused: &Counter<u64>, pipeline: &str) -> Self {
+        Self {
+            refused: refused.clone(),
+            labels: [label("pipeline", pipeline)].into(),
+        }
+    }
+
+    /// A request or a node was refused at once.
+    pub fn refused(&self) {
+        self.refused.add(1, &self.labels);
+    }
+}
+
 /// Instruments of retries and hedges.
 #[derive(Clone, Debug)]
 pub(super) struct RepeatInstruments {

@@ -20,6 +20,7 @@ fn all_used() -> (Metrics, Watch) {
     metrics
         .shadow("rag", "rank", "rank[shadow 1]")
         .record("same");
+    metrics.refusals("rag").refused();
     let repeats = metrics.repeats("rag", "d");
     repeats.retried();
     repeats.retry_refused("budget");
@@ -75,6 +76,7 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.0025"} 0"#,
         r#"motet_pipeline_duration_seconds_bucket{code="OK",pipeline="rag",surface="typed",le="0.005"} 1"#,
         r#"motet_node_errors_total{code="INTERNAL",node="near",pipeline="rag"} 1"#,
+        r#"motet_budget_refused_total{pipeline="rag"} 1"#,
         r#"motet_node_retries_total{node="d",pipeline="rag"} 1"#,
         r#"motet_node_retries_refused_total{node="d",pipeline="rag",reason="budget"} 1"#,
         r#"motet_node_hedges_total{node="d",pipeline="rag"} 1"#,

@@ -1,0 +1,146 @@
+//! The time of a request: what each node gets of it, and what is refused for want of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_proto::tensor::Tensor;
+use motet_runtime::status;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::Terms;
+use super::context::Context;
+use super::run::{Frame, Run};
+use crate::budget::Budget;
+use crate::demand::Demand;
+use crate::policy::reserve::{Forecast, Size, Time};
+
+/// The `ErrorInfo` reason of what was refused because it cannot be in time.
+const TOO_LITTLE_TIME: &str = "TOO_LITTLE_TIME";
+
+/// What is expected of one request.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    size: Size,
+    forecast: Arc<Forecast>,
+    /// Whether it goes on though it cannot be in time.
+    tried: bool,
+}
+
+impl Schedule {
+    /// For a request with these inputs.
+    pub(super) fn new(frame: Frame<'_>, demand: &Demand, inputs: &[Option<Tensor>]) -> Self {
+        let bytes = inputs.iter().flatten().map(|input| input.data().len());
+        let size = Size::of(bytes.sum());
+        let graph = frame.graph;
+        let forecast = if std::ptr::eq(demand, &graph.demand) {
+            graph.budget.forecast(graph, size)
+        } else {
+            let forecast = graph.budget.forecast_of(graph, demand, size);
+            Arc::new(forecast)
+        };
+        Self {
+            size,
+            forecast,
+            tried: false,
+        }
+    }
+
+    /// Whether a request that cannot be in time goes on all the same.
+    fn goes_on(&mut self, budget: &Budget) -> bool {
+        self.tried = self.tried || !budget.refuses();
+        self.tried
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Refuses a request that cannot be in time before anything is done for it.
+    ///
+    /// # Errors
+    /// DEADLINE_EXCEEDED.
+    pub(super) fn in_time(&mut self) -> Result<(), Status> {
+        let Context { plan, terms, .. } = self.context;
+        let left = terms.deadline.remaining(self.context.started);
+        let Some(least) = self.schedule.forecast.too_little(left) else {
+            return Ok(());
+        };
+        if self.schedule.goes_on(&self.frame.graph.budget) {
+            return Ok(());
+        }
+        let pipeline = &plan.pipeline.name;
+        Err(status::deadline_exceeded(format!(
+            "pipeline {pipeline} cannot answer within {}: it lately took {} at the least",
+            shown(left),
+            shown(least)
+        ))
+        .reason(TOO_LITTLE_TIME)
+        .pipeline(pipeline)
+        .into())
+    }
+
+    /// What a node that starts now works with: the request's time, less what the nodes after it
+    /// are expected to need.
+    ///
+    /// # Errors
+    /// DEADLINE_EXCEEDED where that is not enough.
+    pub(super) fn time(&mut self, index: usize) -> Result<Context<'a>, Status> {
+        let context = self.context;
+        let now = Instant::now();
+        let until = context.terms.deadline;
+        let deadline = match self.schedule.forecast.time(index, now, until) {
+            Time::Until(deadline) => deadline,
+            Time::TooLittle(_) if self.schedule.goes_on(&self.frame.graph.budget) => until,
+            Time::TooLittle(least) => return Err(too_little(until.remaining(now), least)),
+        };
+        let terms = Terms {
+            deadline,
+            ..context.terms
+        };
+        Ok(Context { terms, ..context })
+    }
+
+    /// A node ended so after so long.
+    pub(super) fn learn(&self, node: usize, code: Code, took: Duration) {
+        let budget = &self.frame.graph.budget;
+        match code {
+            Code::Ok => budget.done(node, self.schedule.size, took),
+            Code::DeadlineExceeded => budget.late(node, self.schedule.size, took),
+            _ => {}
+        }
+    }
+
+    /// Learns from nodes that are still running when the time is over.
+    pub(super) fn learn_late(&self) {
+        let elapsed = self.context.elapsed();
+        for node in self.progress.running() {
+            let record = self.records.iter().find(|r| r.node == node);
+            // One that has ended waits for what stands in for it.
+            if let Some(record) = record.filter(|r| r.ended.is_zero()) {
+                let took = elapsed.saturating_sub(record.started);
+                self.learn(node, Code::DeadlineExceeded, took);
+            }
+        }
+    }
+}
+
+fn too_little(left: Duration, least: Duration) -> Status {
+    status::deadline_exceeded(format!(
+        "{} of the request's time are left, but this and what follows lately took {} at the least",
+        shown(left),
+        shown(least)
+    ))
+    .reason(TOO_LITTLE_TIME)
+    .into()
+}
+
+/// A duration for people: no finer than anybody needs.
+fn shown(duration: Duration) -> String {
+    let rounded = match duration {
+        d if d < Duration::from_millis(10) => Duration::from_micros(d.as_micros() as u64),
+        d => Duration::from_millis(d.as_millis() as u64),
+    };
+    format!("{rounded:?}")
+}
+
+#[cfg(test)]
+mod tests;
