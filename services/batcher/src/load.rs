@@ -2,8 +2,10 @@
 
 use crate::Time;
 
-/// Seconds over which everything here is averaged.
-const SECONDS: f64 = 1.0;
+/// Seconds over which a rate is averaged.
+const RATE_SECONDS: f64 = 1.0;
+/// Seconds over which utilisation is averaged: short, since what it decides costs most where load has just come.
+const UTILISATION_SECONDS: f64 = 0.3;
 
 /// Events a second.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +20,7 @@ impl Rate {
     /// Counts `events` that happen now.
     pub(crate) fn count(&mut self, now: Time, events: f64) {
         if let Some(last) = self.last {
-            let kept = (-now.seconds_since(last) / SECONDS).exp();
+            let kept = (-now.seconds_since(last) / RATE_SECONDS).exp();
             self.count *= kept;
             self.weight = 1.0 - (1.0 - self.weight) * kept;
         }
@@ -29,7 +31,7 @@ impl Rate {
     /// Events a second, lately.
     pub(crate) fn per_second(&self) -> f64 {
         if self.weight > 0.0 {
-            self.count / (self.weight * SECONDS)
+            self.count / (self.weight * RATE_SECONDS)
         } else {
             0.0
         }
@@ -48,7 +50,7 @@ impl Utilisation {
     /// From the last call of this until now, `share` of the executors were busy.
     pub(crate) fn was(&mut self, now: Time, share: f64) {
         if let Some(last) = self.last {
-            let kept = (-now.seconds_since(last) / SECONDS).exp();
+            let kept = (-now.seconds_since(last) / UTILISATION_SECONDS).exp();
             self.busy = self.busy * kept + share * (1.0 - kept);
             self.weight = 1.0 - (1.0 - self.weight) * kept;
         }

@@ -374,35 +374,26 @@ fn another_speed_is_followed() {
     let mut bars = Bars::default();
     for (machine_name, machine) in machines() {
         for (arrivals_name, arrivals) in [ARRIVALS[0], ARRIVALS[3]] {
-            for seed in SEEDS {
-                let rate = 0.25 * saturation(&machine);
-                let seconds = seconds(rate, 15_000.0);
-                let (slow, fast) = (
-                    Time::from_seconds(seconds / 3.0),
-                    Time::from_seconds(2.0 * seconds / 3.0),
-                );
-                let machine = Machine {
-                    shifts: vec![(slow, 3.0), (fast, 1.0)],
-                    ..machine.clone()
-                };
+            let rate = 0.25 * saturation(&machine);
+            let seconds = seconds(rate, 15_000.0);
+            let third = |n: f64| Time::from_seconds(n * seconds / 3.0);
+            let machine = Machine {
+                shifts: vec![(third(1.0), 3.0), (third(2.0), 1.0)],
+                ..machine.clone()
+            };
+            let phases = over_seeds(|seed| {
                 let traffic = Traffic::Open(requests(arrivals, Lengths::Even, rate, seconds, seed));
-                let (adaptive, greedy) = (
-                    play(&traffic, &machine, ADAPTIVE, seed),
-                    play(&traffic, &machine, GREEDY, seed),
-                );
-                for (phase, from, to) in [
-                    ("before", Time::ZERO, slow),
-                    ("slow", slow, fast),
-                    ("after", fast, Time::NEVER),
-                ] {
-                    let ratio = adaptive.between(from, to).p99_ms / greedy.between(from, to).p99_ms;
-                    bars.at_most(
-                        "p99 against greedy",
-                        ratio,
-                        1.12,
-                        &format!("{machine_name}, {arrivals_name}, {phase}, seed {seed}"),
-                    );
-                }
+                let adaptive = play(&traffic, &machine, ADAPTIVE, seed);
+                let greedy = play(&traffic, &machine, GREEDY, seed);
+                let ends = [Time::ZERO, third(1.0), third(2.0), Time::NEVER];
+                [0, 1, 2].map(|n| {
+                    let p99 = |run: &Run| run.between(ends[n], ends[n + 1]).p99_ms;
+                    p99(&adaptive) / p99(&greedy)
+                })
+            });
+            for (phase, ratio) in ["before", "slow", "after"].into_iter().zip(phases) {
+                let what = format!("{machine_name}, {arrivals_name}, {phase}");
+                bars.at_most("p99 against greedy", ratio, 1.12, &what);
             }
         }
     }
