@@ -8,6 +8,7 @@ pub mod exec;
 pub mod ops;
 pub mod plan;
 pub mod policy;
+pub mod sequels;
 pub mod serve;
 pub mod shadows;
 pub mod spec;

@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
 use crate::demand::Demand;
 use crate::ops::OpKind;
+use crate::sequels::Sequels;
 use crate::shadows::Shadows;
 use crate::upstream::Upstream;
 
@@ -37,6 +38,8 @@ pub struct Graph {
     pub demand: Demand,
     /// What was learnt of how long nodes take.
     pub budget: Budget,
+    /// What was learnt of calls that reach the same model.
+    pub sequels: Sequels,
 }
 
 /// What a node runs.
@@ -188,6 +191,7 @@ impl Binder<'_> {
             steps.push(self.step(node)?);
         }
         Ok(Graph {
+            sequels: Sequels::new(nodes),
             budget: Budget::new(steps.len(), self.metrics.refusals(self.pipeline)),
             steps,
             dependents,

@@ -6,6 +6,7 @@ use motet_runtime::deadline::Deadline;
 use tokio::time::{Duration, Instant};
 
 use super::Terms;
+use super::lookahead::Lookahead;
 use crate::check::Node;
 use crate::plan::Plan;
 
@@ -15,6 +16,10 @@ pub(super) struct Context<'a> {
     pub plan: &'a Arc<Plan>,
     pub terms: Terms,
     pub started: Instant,
+    /// What the calls of the request have in common.
+    pub number: i64,
+    /// What a node tells the model that it calls.
+    pub lookahead: Lookahead,
 }
 
 impl<'a> Context<'a> {
@@ -24,6 +29,8 @@ impl<'a> Context<'a> {
             plan,
             terms,
             started: Instant::now(),
+            number: fastrand::i64(0..=i64::MAX),
+            lookahead: Lookahead::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod context;
 mod inputs;
 mod lengths;
 mod literal;
+mod lookahead;
 mod progress;
 mod record;
 mod run;

@@ -103,6 +103,11 @@ impl<'a> Progress<'a> {
         self.left == 0
     }
 
+    /// Whether the node is needed and has not started.
+    pub(super) fn may_start(&self, index: usize) -> bool {
+        matches!(self.states[index], State::Waiting(_) | State::Ready)
+    }
+
     /// Whether the node is on its way.
     pub(super) fn is_running(&self, index: usize) -> bool {
         matches!(self.states[index], State::Running)

@@ -146,6 +146,7 @@ impl<'a> Run<'a> {
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.frame.graph.metrics[index].record(code, total);
         self.learn(index, code, total);
+        self.learn_sequel(index);
         match result {
             Ok(outputs) => {
                 self.results[index] = outputs;
@@ -275,6 +276,11 @@ impl<'a> Run<'a> {
                 }
             })
             .collect()
+    }
+
+    /// The record of a node, if it has started.
+    pub(super) fn recorded(&self, index: usize) -> Option<&NodeRecord> {
+        self.record_at[index].map(|at| &self.records[at])
     }
 
     fn record(&mut self, index: usize) -> &mut NodeRecord {

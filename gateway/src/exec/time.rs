@@ -46,6 +46,11 @@ impl Schedule {
         }
     }
 
+    /// The size of the request.
+    pub(super) const fn size(&self) -> Size {
+        self.size
+    }
+
     /// Whether a request that cannot be in time goes on all the same.
     fn goes_on(&mut self, budget: &Budget) -> bool {
         self.tried = self.tried || !budget.refuses();
@@ -96,7 +101,11 @@ impl<'a> Run<'a> {
             deadline,
             ..context.terms
         };
-        Ok(Context { terms, ..context })
+        Ok(Context {
+            terms,
+            lookahead: self.lookahead(index),
+            ..context
+        })
     }
 
     /// A node ended so after so long.

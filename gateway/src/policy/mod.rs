@@ -8,5 +8,6 @@ pub mod breaker;
 pub mod bucket;
 pub mod latency;
 pub mod reserve;
+pub mod sequel;
 pub mod store;
 pub mod terms;

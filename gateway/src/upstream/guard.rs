@@ -1,7 +1,10 @@
 //! What all callers of one model share: its circuit breaker, and the budget for retries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use motet_proto::inference::ModelInferResponse;
+use motet_proto::oip::cost;
 use motet_runtime::metrics::CircuitMetrics;
 use motet_runtime::status;
 use tokio::time::Instant;
@@ -26,6 +29,7 @@ const CIRCUIT_OPEN: &str = "CIRCUIT_OPEN";
 pub struct Guard {
     breaker: Mutex<Breaker>,
     retries: Mutex<TokenBucket>,
+    is_motet: AtomicBool,
 }
 
 impl Guard {
@@ -34,6 +38,21 @@ impl Guard {
         Self {
             breaker: Mutex::new(Breaker::new(options)),
             retries: Mutex::new(TokenBucket::new(RETRIES, Instant::now())),
+            is_motet: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the model's service is a motet one, which answers tell: others need not know
+    /// parameters of motet's own.
+    pub fn is_motet(&self) -> bool {
+        self.is_motet.load(Ordering::Relaxed)
+    }
+
+    /// The model answered.
+    pub(super) fn answered(&self, response: &ModelInferResponse) {
+        let is_motet = response.parameters.contains_key(cost::QUEUE_US);
+        if is_motet != self.is_motet() {
+            self.is_motet.store(is_motet, Ordering::Relaxed);
         }
     }
 

@@ -131,6 +131,9 @@ impl Upstream {
         let pass = self.backend.guard().enter(&self.backend, &self.circuit)?;
         let result = self.backend.infer(message, Some(deadline)).await;
         pass.end(result.as_ref().err());
+        if let Ok(response) = &result {
+            self.backend.guard().answered(response);
+        }
         result
     }
 }

@@ -34,6 +34,9 @@ pub(super) fn start<'a>(
         let priority = oip::parameter(priority);
         request.parameters.insert(PRIORITY.to_owned(), priority);
     }
+    if upstream.backend().guard().is_motet() {
+        context.lookahead.write(&mut request);
+    }
     let deadline = context.node_deadline(node);
     let span = info_span!("node", node = %node.name, model = upstream.backend().model());
     let call = async move {

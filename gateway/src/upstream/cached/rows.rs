@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Form};
+use motet_proto::oip::{self, Form, lookahead};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 use motet_runtime::status;
@@ -16,7 +16,13 @@ use crate::check::{Cache, CachedOutput};
 use crate::exec::PRIORITY;
 
 /// Parameters that say how a call is scheduled, not what it comes to.
-const OF_THE_CALL: [&str; 2] = [PRIORITY, "timeout"];
+const OF_THE_CALL: [&str; 5] = [
+    PRIORITY,
+    "timeout",
+    lookahead::REQUEST,
+    lookahead::SEQUEL_ROWS,
+    lookahead::SEQUEL_US,
+];
 
 /// The content of one row of an answer: raw, one for each output of a [`Shape`].
 pub(super) type Row = Box<[Box<[u8]>]>;

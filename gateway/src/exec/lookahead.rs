@@ -1,0 +1,74 @@
+//! What calls tell a model service of others of their request that will reach the same model.
+
+use motet_proto::inference::ModelInferRequest;
+use motet_proto::oip::{self, lookahead};
+
+use super::run::Run;
+use crate::policy::sequel::Sequel;
+
+/// What one call tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lookahead {
+    /// The number of the request, where other calls of it may reach the same model.
+    request: Option<i64>,
+    sequel: Option<Sequel>,
+}
+
+impl Lookahead {
+    /// Puts it into the parameters of a call.
+    pub(super) fn write(self, message: &mut ModelInferRequest) {
+        let mut put = |name: &str, value: i64| {
+            let value = oip::parameter(value);
+            message.parameters.insert(name.to_owned(), value);
+        };
+        if let Some(request) = self.request {
+            put(lookahead::REQUEST, request);
+        }
+        if let Some(sequel) = self.sequel {
+            let micros = i64::try_from(sequel.within.as_micros());
+            put(
+                lookahead::SEQUEL_ROWS,
+                i64::try_from(sequel.rows).unwrap_or(i64::MAX),
+            );
+            put(lookahead::SEQUEL_US, micros.unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Run<'_> {
+    /// What a node that starts now tells the model that it calls, if it calls one.
+    pub(super) fn lookahead(&self, index: usize) -> Lookahead {
+        let sequels = &self.frame.graph.sequels;
+        if !sequels.meets(index) {
+            return Lookahead::default();
+        }
+        let may_come = |other: usize| self.progress.may_start(other);
+        Lookahead {
+            request: Some(self.context.number),
+            sequel: sequels.expect(index, self.schedule.size(), may_come),
+        }
+    }
+
+    /// Learns how a node that has ended followed those that it may meet.
+    pub(super) fn learn_sequel(&self, index: usize) {
+        let sequels = &self.frame.graph.sequels;
+        let Some(then) = self.recorded(index) else {
+            return;
+        };
+        for first in sequels.companions(index) {
+            let Some(before) = self.recorded(first) else {
+                continue;
+            };
+            if before.started <= then.started {
+                let sequel = Sequel {
+                    rows: then.facts.rows,
+                    within: then.started.saturating_sub(before.started),
+                };
+                sequels.learn(first, index, self.schedule.size(), sequel);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
