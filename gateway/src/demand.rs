@@ -88,3 +88,48 @@ fn needs(node: &Node) -> impl Iterator<Item = usize> {
     let substitutes = node.on_error.iter().flat_map(|o| &o.dependencies);
     node.dependencies.iter().chain(substitutes).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{FakeModel, plan};
+
+    /// The nodes that must run, by name.
+    fn forced(nodes: &str, result: &str) -> Vec<String> {
+        let yaml = format!(
+            "
+pipeline: p
+inputs: {{ text: \"string[N]\" }}
+nodes:{nodes}
+outputs: {{ size: {result} }}
+"
+        );
+        let model = FakeModel::lengths();
+        let plan = plan(&yaml, &[("m", &model)]);
+        let nodes = plan.pipeline.nodes.iter().zip(&plan.graph.demand.forced);
+        let forced = nodes.filter(|(_, forced)| **forced);
+        forced.map(|(node, _)| node.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_something_may_stand_in_for_need_not_run() {
+        let a = "\n  a: { model: m, in: { text: $text } }";
+        let b = "\n  b: { model: m, in: { text: $text }, on_error: { use: { size: $a.size } } }";
+        let top = "\n  n: { op: topk, in: { score: $a.size }, with: { k: 9 } }\
+                   \n  t: { op: gather, in: { text: $text, index: $n.index } }";
+        for (nodes, result, wanted) in [
+            (a.to_owned(), "$a.size", vec!["a"]),
+            // Either of them will do.
+            (format!("{a}{b}"), "$b.size", vec![]),
+            // `c` needs all before it, and what stands in for it some of that.
+            (
+                format!(
+                    "{a}{top}\n  c: {{ model: m, in: {{ text: $t.text }}, on_error: {{ use: {{ size: $n.score }} }} }}"
+                ),
+                "$c.size",
+                vec!["a", "n"],
+            ),
+        ] {
+            assert_eq!(forced(&nodes, result), wanted, "{nodes}");
+        }
+    }
+}

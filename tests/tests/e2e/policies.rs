@@ -46,8 +46,15 @@ impl Gateway {
 
     /// What the receipt says of the node, where there is an answer.
     async fn ask(&self, text: &str) -> Result<Value, Status> {
-        let message = self.called.message("Run", &json!({"text": [text]}));
+        self.ask_within("30S", &[text]).await
+    }
+
+    /// The same of several texts, with a `grpc-timeout`.
+    async fn ask_within(&self, timeout: &str, texts: &[&str]) -> Result<Value, Status> {
+        let message = self.called.message("Run", &json!({"text": texts}));
         let mut request = Request::new(message);
+        let timeout = timeout.parse().expect("ascii");
+        request.metadata_mut().insert("grpc-timeout", timeout);
         let receipt = "1".parse().expect("ascii");
         request.metadata_mut().insert("motet-receipt", receipt);
         let answer = self.called.request("Run", request).await?.into_inner();
@@ -161,4 +168,33 @@ async fn what_was_answered_is_not_asked_again_even_where_nobody_answers() {
         let metric = gateway.metric("motet_cache_rows_total", &labels).await;
         assert_eq!(metric, Some(rows), "{result}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_in_time_is_refused_at_once() {
+    let proxy = Proxy::start(local::connect().await).await;
+    let gateway = Gateway::start(proxy.address, "deadline: 100%").await;
+    let long = "the moon pulls the sea towards it ".repeat(60);
+    let texts = [&*long; 16];
+    for _ in 0..8 {
+        let asked = gateway.ask_within("30S", &texts).await;
+        asked.expect("there is time");
+    }
+    until("a refusal", async || {
+        let before = proxy.inferences().len();
+        let error = gateway.ask_within("2m", &texts).await;
+        let error = error.expect_err("there is no time");
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+        let refused = status::read(&error).reason == "TOO_LITTLE_TIME";
+        assert!(!refused || proxy.inferences().len() == before, "{error}");
+        refused.then_some(())
+    })
+    .await;
+    let pipeline = [("pipeline", "called")];
+    let refused = gateway
+        .metric("motet_budget_refused_total", &pipeline)
+        .await;
+    assert!(refused >= Some(1.0));
+    // One with little to do is not.
+    gateway.ask("tides").await.expect("an answer");
 }
