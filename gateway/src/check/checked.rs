@@ -153,6 +153,8 @@ pub struct Policies {
     pub hedge: Option<Hedge>,
     /// Whether answers are kept, row by row.
     pub cache: Option<Cache>,
+    /// How urgent the node's calls are, in place of what the request says.
+    pub priority: Option<i64>,
 }
 
 /// How a node keeps answers of its model, which answers each row for itself.

@@ -44,7 +44,11 @@ impl Checker<'_> {
                 Called::Op(_) => "an op comes to the same each time",
                 _ => "its own nodes can say so",
             };
-            for (key, span) in calls(node) {
+            let urgent = node
+                .priority
+                .filter(|_| matches!(callee.kind, Called::Op(_)));
+            let urgent = urgent.map(|p| ("priority", p.span));
+            for (key, span) in calls(node).into_iter().chain(urgent) {
                 self.only_for_calls(key, span, note, (callee.span, &callee.name));
             }
         }
@@ -55,6 +59,7 @@ impl Checker<'_> {
             retry: node.retry.as_ref().map(|r| r.value.clone()),
             hedge: node.hedge.map(|h| h.hedge),
             cache: cache.and_then(|cache| self.cache(&cache, callee)),
+            priority: node.priority.map(|p| p.value),
         }
     }
 
@@ -72,6 +77,7 @@ impl Checker<'_> {
         }
         Policies {
             deadline: node.deadline.map(|d| d.value),
+            priority: node.priority.map(|p| p.value),
             ..Policies::default()
         }
     }

@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
     }
 
     /// What a node that starts now works with: the request's time, less what the nodes after it
-    /// are expected to need.
+    /// are expected to need, and its own priority.
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED where that is not enough.
@@ -97,9 +97,10 @@ impl<'a> Run<'a> {
             Time::TooLittle(_) if self.schedule.goes_on(&self.frame.graph.budget) => until,
             Time::TooLittle(least) => return Err(too_little(until.remaining(now), least)),
         };
+        let own = self.frame.nodes[index].policies.priority;
         let terms = Terms {
             deadline,
-            ..context.terms
+            priority: own.or(context.terms.priority),
         };
         Ok(Context {
             terms,

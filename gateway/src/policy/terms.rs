@@ -29,6 +29,9 @@ impl Limit {
     }
 }
 
+/// The largest `priority`: 0 and 1 are interactive, what is larger is bulk.
+pub const PRIORITY_MOST: i64 = 255;
+
 /// `retry`: whether a call that failed is made again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {

@@ -130,6 +130,8 @@ pub struct NodeSpec {
     pub hedge: Option<HedgeSpec>,
     /// Whether answers are kept, row by row, with the place of the key.
     pub cache: Option<Spanned<CacheTerms>>,
+    /// How urgent the node's calls are.
+    pub priority: Option<Spanned<i64>>,
     /// What to do when the node fails.
     pub on_error: Option<OnErrorSpec>,
     /// Whether the node runs at all; its outputs are optional then.

@@ -11,9 +11,7 @@ use super::parse::within;
 use super::policy;
 use super::reference::reference;
 use super::{ARGUMENTS_MAX, KindSpec, Named, NodeSpec, OnErrorSpec, Value};
-
-/// Policies that are planned, but that this version cannot follow.
-const POLICIES_NOT_YET: [&str; 1] = ["priority"];
+use crate::policy::terms::PRIORITY_MOST;
 
 /// The shortest and longest deadline of a node or a pipeline.
 pub(super) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
@@ -31,6 +29,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
         retry: None,
         hedge: None,
         cache: None,
+        priority: None,
         on_error: None,
         when: None,
     };
@@ -61,14 +60,14 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
         .and_then(|e| policy::limit(e, diagnostics));
     spec.retry = map.get("retry").and_then(|e| policy::retry(e, diagnostics));
     spec.hedge = map.get("hedge").and_then(|e| policy::hedge(e, diagnostics));
+    spec.priority = map
+        .get("priority")
+        .and_then(|e| values::int(e, 0..=PRIORITY_MOST, diagnostics));
     spec.cache = map.get("cache").and_then(|e| policy::cache(e, diagnostics));
     spec.on_error = map.get("on_error").and_then(|e| on_error(e, diagnostics));
     if let Some(entry) = map.get("when") {
         spec.when = condition(entry, diagnostics);
         spec.unreadable |= spec.when.is_none();
-    }
-    for key in POLICIES_NOT_YET {
-        map.unsupported(key, diagnostics);
     }
     if !not_yet {
         map.finish(diagnostics);

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use motet_proto::oip;
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::parse_timeout;
 use motet_runtime::status;
@@ -218,4 +219,32 @@ async fn after_a_pause_requests_are_tried_again() {
     tokio::time::sleep(Duration::from_secs(15)).await;
     let tried = chain.ask("text", ms(100)).await.unwrap_err();
     assert_ne!(status::read(&tried).reason, "TOO_LITTLE_TIME");
+}
+
+#[tokio::test]
+async fn a_nodes_own_priority_wins() {
+    let (seen, all) = std::sync::mpsc::channel();
+    let model = FakeModel::new(move |request| {
+        let priority = oip::integer_parameter(&request.parameters, "priority");
+        seen.send(priority.unwrap()).unwrap();
+        async move { Ok(lengths_of(request)) }
+    });
+    let yaml = "
+pipeline: urgent
+inputs: { text: \"string[N]\" }
+nodes:
+  a: { model: m, in: { text: $text }, PRIORITY }
+outputs: { size: $a.size }
+";
+    for (own, wanted) in [("priority: 2", 2), ("priority: 0", 0), ("deadline: 1s", 1)] {
+        let plan = plan(&yaml.replace("PRIORITY", own), &[("m", &model)]);
+        run_within(&plan, &[Tensor::strings(["a"])], ms(5000))
+            .await
+            .unwrap();
+        assert_eq!(
+            all.recv().unwrap(),
+            Some(wanted),
+            "{own}, where the request says 1"
+        );
+    }
 }
