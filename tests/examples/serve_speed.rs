@@ -1,0 +1,211 @@
+//! What callers get from a motet on this machine: one text a request, by different numbers of callers, and a retrieval call. The
+//! encoder's own time for the same texts is measured in turns with the calls of a single caller.
+//!
+//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS]
+//!
+//! The callers run on the same cores.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use motet_models::{
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Tokenizer,
+};
+use motet_tests::connection::Connection;
+use motet_tests::program::Program;
+use motet_tests::reflected::Service;
+use motet_tests::scratch::Scratch;
+use motet_tests::tensors::{raw, texts};
+use serde_json::json;
+
+/// Shortest and longest text in words; lengths are log-uniform.
+const WORDS: (f64, f64) = (5.0, 150.0);
+const TEXTS: usize = 64;
+const PASSAGES: usize = 16;
+const PASSAGE_WORDS: usize = 50;
+/// A retrieval pipeline that reranks the 8 nearest of a request's passages.
+const CONFIG: &str = r#"
+models:
+  chunker:  { task: preprocess, tokenizer: minilm }
+  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2" }
+  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2" }
+pipelines:
+  - pipeline: rag
+    inputs: { query: string, documents: "string[N]" }
+    nodes:
+      chunks: { model: chunker, in: { text: $documents } }
+      q:      { model: minilm,  in: { text: $query } }
+      d:      { model: minilm,  in: { text: $chunks.text } }
+      near:   { op: topk, in: { query: $q.embedding, keys: $d.embedding }, with: { k: 8, metric: cosine } }
+      cand:   { op: gather, in: { text: $chunks.text, source: $chunks.source, index: $near.index } }
+      rank:   { model: reranker, in: { query: $query, text: $cand.text } }
+    outputs: { score: $rank.score, source: $cand.source }
+"#;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (program, seconds) = match &arguments[..] {
+        [program] => (program, 4),
+        [program, seconds] => (program, seconds.parse().expect("a number")),
+        _ => panic!("usage: serve_speed PROGRAM [SECONDS]"),
+    };
+    let time = Duration::from_secs(seconds);
+    let scratch = Scratch::new();
+    let file = scratch.file("motet.yaml", CONFIG);
+    let mut motet = Program::new(program)
+        .args(["-f".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let address = motet.ready().await.grpc;
+    let all: Arc<Vec<String>> = Arc::new((0..TEXTS).map(text).collect());
+
+    let connection = Connection::open(address).await;
+    alone(&connection, &all, time).await;
+    println!(
+        "{:>8} {:>10} {:>9} {:>9}",
+        "callers", "requests/s", "p50 ms", "p95 ms"
+    );
+    for callers in [1, 8, 16, 32] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let caller = |_| {
+            let (all, calls) = (all.clone(), calls.clone());
+            async move {
+                let connection = Connection::open(address).await;
+                let began = Instant::now();
+                let mut times = Vec::new();
+                while began.elapsed() < time {
+                    let at = calls.fetch_add(1, Ordering::Relaxed) % TEXTS;
+                    times.push(embed(&connection, &all[at]).await);
+                }
+                times
+            }
+        };
+        report(callers, time, (0..callers).map(caller).collect()).await;
+    }
+    let passages: Arc<Vec<String>> =
+        Arc::new((0..PASSAGES).map(|at| words(PASSAGE_WORDS, at)).collect());
+    println!("\na query, {PASSAGES} passages of {PASSAGE_WORDS} words, the nearest 8 reranked");
+    println!(
+        "{:>8} {:>10} {:>9} {:>9}",
+        "callers", "requests/s", "p50 ms", "p95 ms"
+    );
+    for callers in [1, 8] {
+        let caller = |caller: usize| {
+            let passages = passages.clone();
+            async move {
+                let connection = Connection::open(address).await;
+                let rag = Service::learn(&connection, "motet.pipeline.Rag")
+                    .await
+                    .expect("the pipeline");
+                let began = Instant::now();
+                let mut times = Vec::new();
+                while began.elapsed() < time {
+                    let query = words(8, 1000 * caller + times.len());
+                    let started = Instant::now();
+                    let request = json!({ "query": query, "documents": *passages });
+                    rag.call("Run", request).await.expect("an answer");
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                }
+                times
+            }
+        };
+        report(callers, time, (0..callers).map(caller).collect()).await;
+    }
+    let mb = motet
+        .memory_bytes()
+        .map_or(f64::NAN, |bytes| bytes as f64 / 1e6);
+    println!("\nresident memory after all of it: {mb:.0} MB");
+}
+
+/// One caller, in turns with the encoder itself.
+async fn alone(connection: &Connection, all: &[String], time: Duration) {
+    let files =
+        ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().expect("a source")).expect("files");
+    let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
+    let device = DeviceSpec::Cpu.open().expect("a CPU");
+    let encoder = TextEncoder::load(&files, &device, Precision::F32).expect("weights");
+    let (mut calls, mut own, mut more, mut tokens) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let began = Instant::now();
+    for text in all.iter().cycle() {
+        if began.elapsed() >= time {
+            break;
+        }
+        let ids = tokenizer.encode(text).expect("tokens");
+        tokens += ids.len();
+        let row = RowInput {
+            ids: ids.as_slice(),
+            output: RowOutput::POOLED,
+        };
+        let started = Instant::now();
+        encoder.encode(&[row]).expect("a vector");
+        let by_itself = started.elapsed().as_secs_f64() * 1e3;
+        let call = embed(connection, text).await;
+        calls.push(call);
+        own.push(by_itself);
+        more.push(call - by_itself);
+    }
+    println!(
+        "one text a request, {} to {} words, {} tokens on average",
+        WORDS.0,
+        WORDS.1,
+        tokens / calls.len()
+    );
+    println!(
+        "one caller: p50 {:.2} ms; the encoder itself {:.2} ms; a call takes more by {:.2} ms (p50)\n",
+        percentile(&mut calls, 0.5),
+        percentile(&mut own, 0.5),
+        percentile(&mut more, 0.5)
+    );
+}
+
+/// One call, in milliseconds.
+async fn embed(connection: &Connection, text: &str) -> f64 {
+    let request = raw("minilm", &[("text", texts(&[text]))]);
+    let started = Instant::now();
+    connection
+        .inference()
+        .model_infer(request)
+        .await
+        .expect("an answer");
+    started.elapsed().as_secs_f64() * 1e3
+}
+
+async fn report<F>(callers: usize, time: Duration, futures: Vec<F>)
+where
+    F: Future<Output = Vec<f64>> + Send + 'static,
+{
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await.expect("a caller"));
+    }
+    let rate = times.len() as f64 / time.as_secs_f64();
+    let (p50, p95) = (percentile(&mut times, 0.5), percentile(&mut times, 0.95));
+    println!("{callers:>8} {rate:>10.1} {p50:>9.1} {p95:>9.1}");
+}
+
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values
+        .get(((values.len() - 1) as f64 * share) as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+/// A text of a log-uniform number of words, in an order without pattern.
+fn text(at: usize) -> String {
+    let share = ((at * 37) % TEXTS) as f64 / (TEXTS - 1) as f64;
+    words((WORDS.0 * (WORDS.1 / WORDS.0).powf(share)) as usize, at)
+}
+
+fn words(count: usize, salt: usize) -> String {
+    const WORDS: [&str; 24] = [
+        "the", "tide", "follows", "moon", "and", "vaccines", "train", "cells", "to", "remember",
+        "a", "pathogen", "while", "bread", "needs", "yeast", "water", "salt", "of", "engines",
+        "turn", "heat", "into", "motion",
+    ];
+    let word = |at: usize| WORDS[(at * 7 + at * at / 3 + salt * 5) % WORDS.len()];
+    (0..count).map(word).collect::<Vec<_>>().join(" ")
+}
