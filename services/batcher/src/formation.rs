@@ -214,6 +214,7 @@ mod tests {
                 deadline,
                 due: deadline.unwrap_or(Time::NEVER),
                 priority: Priority::Interactive,
+                request: None,
             }
         };
         rows.iter().enumerate().map(row).collect()

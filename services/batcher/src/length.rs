@@ -24,7 +24,7 @@ const LOAD_MAX: f64 = 0.98;
 pub(crate) struct Backlog {
     /// Tokens in the queue.
     pub(crate) tokens: u64,
-    /// Calls in the queue.
+    /// Calls in the queue; those of one request are one.
     pub(crate) calls: usize,
     /// Calls that come a second.
     pub(crate) calls_per_second: f64,

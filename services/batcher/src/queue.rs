@@ -14,8 +14,21 @@ type Key = (Time, RowId);
 pub(crate) struct Lane {
     rows: BTreeMap<Key, Row>,
     tokens: u64,
-    /// Rows of each call.
-    calls: HashMap<CallId, usize>,
+    /// Rows of each party.
+    parties: HashMap<Party, usize>,
+}
+
+/// Who waits: a request, whose calls are all needed before any is of use, or a call of which no more is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Party {
+    Request(u64),
+    Call(CallId),
+}
+
+impl Party {
+    fn of(row: &Row) -> Self {
+        row.request.map_or(Party::Call(row.call), Party::Request)
+    }
 }
 
 impl Lane {
@@ -51,21 +64,26 @@ impl Lane {
         self.tokens
     }
 
-    /// Calls that have rows in the lane.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.len()
+    /// Whether rows of this request are in the lane.
+    pub(crate) fn has_request(&self, request: u64) -> bool {
+        self.parties.contains_key(&Party::Request(request))
+    }
+
+    /// Requests, and calls of their own, that have rows in the lane.
+    pub(crate) fn parties(&self) -> usize {
+        self.parties.len()
     }
 
     fn insert(&mut self, row: Row) {
         self.tokens += u64::from(row.tokens);
-        *self.calls.entry(row.call).or_default() += 1;
+        *self.parties.entry(Party::of(&row)).or_default() += 1;
         self.rows.insert((row.due, row.id), row);
     }
 
     fn remove(&mut self, key: Key) -> Option<Row> {
         let row = self.rows.remove(&key)?;
         self.tokens -= u64::from(row.tokens);
-        if let Entry::Occupied(mut rows) = self.calls.entry(row.call) {
+        if let Entry::Occupied(mut rows) = self.parties.entry(Party::of(&row)) {
             *rows.get_mut() -= 1;
             if *rows.get() == 0 {
                 rows.remove();

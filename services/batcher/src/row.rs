@@ -70,4 +70,6 @@ pub struct Row {
     pub due: Time,
     /// How urgent it is.
     pub priority: Priority,
+    /// The request that its call is part of, where the caller said so.
+    pub request: Option<u64>,
 }

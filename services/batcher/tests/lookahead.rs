@@ -96,6 +96,26 @@ fn rows_that_do_not_come_are_not_awaited_for_long() {
 }
 
 #[test]
+fn calls_of_one_request_run_together() {
+    // Sixteen calls at once: short batches where each is somebody's, a whole one where one request needs them all.
+    let check = |request: fn(u64) -> Option<u64>| {
+        let mut scheduler = scheduler(3.0, 160.0, Options::default());
+        for call in 0..16 {
+            let lookahead = Lookahead {
+                request: request(call),
+                sequel: None,
+            };
+            let admitted = scheduler.admit(at(10), arrival(&[64], lookahead));
+            admitted.expect("admitted");
+        }
+        rows(scheduler.poll(at(10)))
+    };
+    assert!((1..16).contains(&check(|_| None)));
+    assert!((1..16).contains(&check(Some)));
+    assert_eq!(check(|_| Some(7)), 16);
+}
+
+#[test]
 fn waiting_must_pay_and_keep_its_limits() {
     let check = |a_ms, b_us, ms, options: Options, expected| {
         let mut scheduler = scheduler(a_ms, b_us, options);

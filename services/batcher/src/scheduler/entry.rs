@@ -32,7 +32,11 @@ impl Scheduler {
         }
         if arrival.priority == Priority::Interactive {
             self.forecast.arrived(now, rows);
-            self.calls_rate.count(now, 1.0);
+            let lane = self.queue.lane(Priority::Interactive);
+            let request = arrival.lookahead.request;
+            if !request.is_some_and(|request| lane.has_request(request)) {
+                self.calls_rate.count(now, 1.0);
+            }
             if self.queue.lane(Priority::Interactive).is_empty() && self.free() > 0 {
                 self.open_point(now, Class::Arrival);
             }
@@ -147,6 +151,7 @@ impl Scheduler {
                 deadline: ticket.deadline,
                 due,
                 priority: arrival.priority,
+                request: arrival.lookahead.request,
             };
             if !part.has_room(&row, &caps) {
                 let seconds = if self.cost.is_known() {

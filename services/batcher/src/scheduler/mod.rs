@@ -50,7 +50,7 @@ pub struct Scheduler {
     dropped: Vec<Dropped>,
     cost: CostModel,
     forecast: Forecast,
-    /// Interactive calls that come, and how busy the executors are.
+    /// Interactive calls that come, those of one request as one, and how busy the executors are.
     calls_rate: Rate,
     announced: Announced,
     utilisation: Utilisation,

@@ -141,8 +141,8 @@ impl Scheduler {
             &self.cost,
             &Backlog {
                 tokens: lane.tokens(),
-                calls: lane.calls(),
-                calls_per_second: self.calls_rate.per_second(),
+                calls: lane.parties(),
+                calls_per_second: self.calls_rate.at_least_per_second(),
                 load: self.utilisation.share(),
                 executors: self.executors,
             },
