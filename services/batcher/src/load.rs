@@ -28,9 +28,9 @@ impl Rate {
         self.count += events;
     }
 
-    /// Events a second that can be relied on: two that came close together at the start are no rate yet.
+    /// Events a second that can be relied on: the last one says nothing of more, and two close together at the start are no rate yet.
     pub(crate) fn at_least_per_second(&self) -> f64 {
-        self.count / RATE_SECONDS
+        (self.count - 1.0).max(0.0) / RATE_SECONDS
     }
 
     /// Events a second, lately.
@@ -81,7 +81,7 @@ mod tests {
         let (mut rate, mut busy) = (Rate::default(), Utilisation::default());
         assert_eq!((rate.per_second(), busy.share()), (0.0, 0.0));
         rate.count(Time::from_seconds(0.0999), 1.0);
-        assert!(rate.at_least_per_second() <= 1.0);
+        assert_eq!(rate.at_least_per_second(), 0.0);
         for n in 1..=50 {
             let now = Time::from_seconds(f64::from(n) * 0.1);
             rate.count(now, 2.0);
