@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use motet_batcher::{
     BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, NoObserver,
-    Observer, Options, Priority, Refused, RowError, SpawnError,
+    Observer, Options, Policy, Priority, Refused, RowError, SpawnError,
 };
 
 /// A row says what shall happen to it.
@@ -192,6 +192,8 @@ async fn callers_share_a_batch_and_get_their_own_rows() {
 async fn a_long_call_is_answered_whole_and_lets_others_between() {
     let bench = Bench::new(
         Options {
+            // Full batches, however long the test takes over each.
+            policy: Policy::Greedy,
             max_queue_size: 2000,
             max_batch_size: 10,
             ..Options::default()
