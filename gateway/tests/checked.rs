@@ -268,3 +268,24 @@ outputs: { x: $a.text }
     // What holds when the node fails binds nothing when it does not.
     assert!(checked[0].symbols.iter().all(|s| s.fixed.is_none()));
 }
+
+#[test]
+fn the_examples_hold() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
+    let mut text = String::from("pipelines:\n");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("motet.yaml"))
+        .collect();
+    files.sort();
+    for file in &files {
+        text.push_str("  -\n");
+        for line in std::fs::read_to_string(file).unwrap().lines() {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    let (checked, report) = common::check(&text, false);
+    assert_eq!(report, "");
+    assert_eq!(checked.len(), files.len());
+}

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use motet_proto::signature::{Parameter, Signature};
-use motet_proto::types::TensorType;
+use motet_proto::types::{ElementType, TensorType};
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checked::ValueType;
 use super::signatures::SignatureError;
 use super::state::Checker;
 use crate::ops::signature::{FormError, Given, OpPort, resolve};
-use crate::ops::{OPS, OPS_NOT_YET, OpKind};
-use crate::spec::{KindSpec, NodeSpec};
+use crate::ops::{OPS, OpKind};
+use crate::spec::{KindSpec, NodeSpec, Scalar, Value};
 
 /// What a node calls.
 pub(super) struct Callee {
@@ -161,7 +161,11 @@ impl Checker<'_> {
         node: &NodeSpec,
         given: &[Given<'_>],
     ) -> Option<Callee> {
-        let signature = match resolve(name, given) {
+        let to = setting_word(node, "to").and_then(|word| {
+            let mut all = ElementType::ALL.into_iter();
+            all.find(|element| element.name() == word)
+        });
+        let signature = match resolve(name, given, to) {
             Ok(signature) => signature,
             Err(error) => {
                 let at = |port: &str| {
@@ -169,14 +173,6 @@ impl Checker<'_> {
                     argument.map_or(span, |a| a.value.span)
                 };
                 let diagnostic = match &error {
-                    FormError::Unknown(name) if OPS_NOT_YET.contains(&name.as_str()) => {
-                        Diagnostic::error(
-                            span,
-                            format!(
-                                "the op `{name}` is not supported yet by this version of motet"
-                            ),
-                        )
-                    }
                     FormError::Unknown(name) => Diagnostic::error(span, error.to_string())
                         .suggest(name, OPS.iter().map(|op| op.name)),
                     FormError::ConcatMixed { scalar } => {
@@ -206,6 +202,21 @@ impl Checker<'_> {
                 .collect(),
             parameters: signature.parameters,
         })
+    }
+}
+
+/// A setting that is written out as one text.
+fn setting_word<'n>(node: &'n NodeSpec, name: &str) -> Option<&'n str> {
+    let setting = node.settings.iter().find(|s| s.name.value == name)?;
+    let Value::Literal(literal) = &setting.value.value else {
+        return None;
+    };
+    match literal.values.as_slice() {
+        [value] => match &value.value {
+            Scalar::String(word) => Some(word),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

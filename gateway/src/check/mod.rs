@@ -35,6 +35,7 @@ mod rowwise;
 mod settings;
 mod signatures;
 mod state;
+mod template;
 mod usage;
 
 use std::collections::HashMap;

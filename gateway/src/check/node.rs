@@ -7,6 +7,7 @@ use super::condition::present;
 use super::kind::PipelineCall;
 use super::literal::natural;
 use super::state::{Checker, Flow, KindDraft, NodeDraft};
+use crate::ops::OpKind;
 use crate::ops::signature::Given;
 use crate::spec::{KindSpec, Named, NodeSpec, Value};
 
@@ -72,7 +73,10 @@ impl<'a> Checker<'a> {
         let callee = self.callee(node, &given)?;
         drop(given);
         self.unknown_and_missing(node, &callee);
-        let settings = self.settings(node, &callee);
+        let mut settings = self.settings(node, &callee);
+        if callee.kind == Called::Op(OpKind::Template) {
+            self.template(node, &callee, &mut settings);
+        }
         let (arguments, outputs) = self.ports(node, &callee, flows);
         let policies = self.policies(node, &callee);
         let kind = match callee.kind {

@@ -1,4 +1,5 @@
 mod kinds;
+mod random;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

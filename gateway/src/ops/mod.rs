@@ -3,14 +3,18 @@
 //! * [`OPS`]: what there is, for people.
 //! * [`signature`]: the ports that an op has for given arguments, for the check.
 
+mod cast;
 pub mod combine;
+mod forms;
+mod numbers;
 mod rank;
 mod run;
 pub mod signature;
 mod table;
+pub mod template;
 
 pub use run::{OUTPUT_BYTES_MAX, OpError, is_heavy, run};
-pub use table::{K_MAX, OPS, OPS_NOT_YET, OpDoc, OpForm};
+pub use table::{K_MAX, OPS, OpDoc, OpForm};
 
 /// Which op a node runs, with the form that its arguments chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +37,28 @@ pub enum OpKind {
     /// `select`. Inputs of any type; outputs the same values under the same names. No
     /// parameters.
     Select,
+    /// `template`. Inputs in the file's order, single values or lists; output `out: string` or
+    /// `string[N]`. Parameter `text: string`, whose places are the indices of the inputs.
+    Template,
+    /// `normalize`. Input `vector: float[...,D]`; output `out`, of the same type. Parameter
+    /// `method: string`.
+    Normalize,
+    /// `threshold`. Input `score: float[N]`; outputs `index: i32[K]`, `score: float[K]`. Parameter
+    /// `min: float`.
+    Threshold,
+    /// `argmax`. Inputs `score: float[L]` or `float[N,L]`, and `labels: T[L]` where there are
+    /// labels; outputs `index`, `score` and, with labels, `label`. No parameters.
+    ArgMax,
+    /// `mmr`. Inputs, outputs and `k` as for `topk` by similarity; parameter `lambda: float`.
+    Mmr,
+    /// `rrf`. Inputs `i32[K1]`, ...; outputs `index: i32[K]`, `score: float[K]`. Parameters
+    /// `k: int`, `top: int`.
+    Rrf,
+    /// `length`. Input `of: T[N,...]`; output `out: int`. No parameters.
+    Length,
+    /// `cast`. Input `value: T[...]`; output `out`, of the element type that the parameter
+    /// `to: string` names.
+    Cast,
     /// `default`. Inputs `value: T[...]`, which may be absent, and `default: T[...]`; output
     /// `out: T[...]`, the value where there is one. No parameters.
     Default,
@@ -46,6 +72,14 @@ impl OpKind {
             Self::Gather => "gather",
             Self::ConcatLists | Self::ConcatStrings => "concat",
             Self::Select => "select",
+            Self::Template => "template",
+            Self::Normalize => "normalize",
+            Self::Threshold => "threshold",
+            Self::ArgMax => "argmax",
+            Self::Mmr => "mmr",
+            Self::Rrf => "rrf",
+            Self::Length => "length",
+            Self::Cast => "cast",
             Self::Default => "default",
         }
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use motet_proto::tensor::Tensor;
 
 use super::OpError;
+use super::run::dot;
 
 /// How two scores rank: the higher first, equal ones by their place, and what is not a number
 /// last.
@@ -37,6 +38,48 @@ pub(super) fn ranked(index: Vec<i32>, score: Vec<f32>) -> Result<(Tensor, Tensor
         Tensor::from_values(vec![n], index)?,
         Tensor::from_values(vec![n], score)?,
     ))
+}
+
+/// Maximal marginal relevance (Carbonell and Goldstein, 1998): the places of up to `k` keys, each
+/// the one whose relevance, times `lambda`, exceeds its greatest cosine to those before it, times
+/// `1 - lambda`, by most.
+pub(super) fn mmr(
+    relevance: &[f32],
+    keys: &Tensor,
+    k: usize,
+    lambda: f64,
+) -> Result<Vec<usize>, OpError> {
+    let width = keys.shape().get(1).copied().unwrap_or(0);
+    let values = keys.values::<f32>()?;
+    let key = |i: usize| &values[i * width..(i + 1) * width];
+    let norms: Vec<f32> = (0..relevance.len())
+        .map(|i| dot(key(i), key(i)).sqrt())
+        .collect();
+    let mut closest = vec![f32::NEG_INFINITY; relevance.len()];
+    let mut left: Vec<usize> = (0..relevance.len()).collect();
+    let mut picks = Vec::with_capacity(k.min(left.len()));
+    while picks.len() < k && !left.is_empty() {
+        let score = |i: usize| {
+            let redundancy = if picks.is_empty() { 0.0 } else { closest[i] };
+            (lambda * f64::from(relevance[i]) - (1.0 - lambda) * f64::from(redundancy)) as f32
+        };
+        let scores: Vec<f32> = left.iter().map(|i| score(*i)).collect();
+        let best = (0..left.len())
+            .min_by(|a, b| by_rank(&scores, *a, *b))
+            .unwrap_or(0);
+        let pick = left.remove(best);
+        picks.push(pick);
+        for &i in &left {
+            let norm = norms[i] * norms[pick];
+            let cosine = if norm > 0.0 {
+                dot(key(i), key(pick)) / norm
+            } else {
+                0.0
+            };
+            closest[i] = closest[i].max(cosine);
+        }
+    }
+    Ok(picks)
 }
 
 /// Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the score of an index is the sum
@@ -76,6 +119,16 @@ pub(super) fn fuse(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_alike_comes_later() {
+        let keys = Tensor::from_values(vec![3, 2], vec![1.0f32, 0.0, 0.99, 0.1, 0.6, 0.8]).unwrap();
+        let relevance = [0.9, 0.89, 0.5];
+        for (lambda, expected) in [(1.0, [0, 1, 2]), (0.3, [0, 2, 1])] {
+            assert_eq!(mmr(&relevance, &keys, 3, lambda).unwrap(), expected);
+        }
+        assert_eq!(mmr(&relevance, &keys, 2, 0.3).unwrap(), [0, 2]);
+    }
 
     #[test]
     fn lists_are_fused_by_rank() {

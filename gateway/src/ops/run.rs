@@ -3,13 +3,19 @@
 use std::num::NonZeroUsize;
 
 use motet_proto::tensor::{Tensor, TensorError};
+use motet_proto::types::ElementType;
 
-use super::OpKind;
-use super::rank::{order, ranked};
+use super::cast::cast;
+use super::numbers::{Method, argmax, normalize, threshold};
+use super::rank::{fuse, mmr, order, ranked};
+use super::{OpKind, template};
 use crate::spec::Scalar;
 
 /// Multiplications beyond which an op leaves the async runtime for a blocking thread.
 const INLINE_WORK_MAX: usize = 1 << 18;
+
+/// How many picks `mmr` is taken to make.
+const MMR_PICKS: usize = 16;
 
 /// The same for `gather`, in bytes of its result at worst: a long index over a small column gives
 /// a large one.
@@ -47,6 +53,25 @@ pub enum OpError {
     /// The result would be larger than an op may give.
     #[error("the result would have more than {OUTPUT_BYTES_MAX} bytes, which is the limit")]
     TooLarge,
+    /// A text that is no value of the type that it is cast to.
+    #[error("element {at} cannot be read as {to}")]
+    Cast {
+        /// Which element.
+        at: usize,
+        /// The type.
+        to: ElementType,
+    },
+    /// Another number of labels than of scores.
+    #[error("there are {labels} labels for {scores} scores")]
+    Labels {
+        /// Labels.
+        labels: usize,
+        /// Scores of a row.
+        scores: usize,
+    },
+    /// The best of nothing.
+    #[error("a row without scores has no best")]
+    Nothing,
     /// A parameter is missing or of another type: the check lets none of these through.
     #[error("parameter {0} is not what the op takes")]
     Parameter(usize),
@@ -62,8 +87,17 @@ pub fn is_heavy(kind: OpKind, inputs: &[Tensor]) -> bool {
             bytes > INLINE_WORK_MAX * size_of::<f32>()
                 || bytes.saturating_mul(picks) > INLINE_GATHER_BYTES_MAX
         }
-        OpKind::ConcatLists | OpKind::ConcatStrings => bytes > INLINE_WORK_MAX * size_of::<f32>(),
-        OpKind::Select | OpKind::Default => false,
+        // Each pick compares every key with one that was picked before.
+        OpKind::Mmr => bytes / size_of::<f32>() > INLINE_WORK_MAX / MMR_PICKS,
+        OpKind::ConcatLists
+        | OpKind::ConcatStrings
+        | OpKind::Template
+        | OpKind::Normalize
+        | OpKind::Threshold
+        | OpKind::ArgMax
+        | OpKind::Rrf
+        | OpKind::Cast => bytes > INLINE_WORK_MAX * size_of::<f32>(),
+        OpKind::Select | OpKind::Default | OpKind::Length => false,
     }
 }
 
@@ -76,6 +110,42 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
         (OpKind::TopKNearest, [query, keys]) => {
             let cosine = text(parameters, 1)? == "cosine";
             top_k(&similarities(query, keys, cosine)?, count(parameters, 0)?)
+        }
+        (OpKind::Mmr, [query, keys]) => {
+            let relevance = similarities(query, keys, true)?;
+            let picks = mmr(
+                &relevance,
+                keys,
+                count(parameters, 0)?,
+                float(parameters, 1)?,
+            )?;
+            let index = picks.iter().map(|i| *i as i32).collect();
+            let score = picks.iter().map(|i| relevance[*i]).collect();
+            let (index, score) = ranked(index, score)?;
+            Ok(vec![index, score])
+        }
+        (OpKind::Template, values) => Ok(vec![template::fill(text(parameters, 0)?, values)?]),
+        (OpKind::Normalize, [vectors]) => {
+            let method = Method::named(text(parameters, 0)?).ok_or(OpError::Parameter(0))?;
+            Ok(vec![normalize(vectors, method)?])
+        }
+        (OpKind::Threshold, [score]) => threshold(score, float(parameters, 0)?),
+        (OpKind::ArgMax, [score]) => argmax(score, None),
+        (OpKind::ArgMax, [score, labels]) => argmax(score, Some(labels)),
+        (OpKind::Rrf, lists) => {
+            let lists: Vec<&Tensor> = lists.iter().collect();
+            let k = i64::try_from(count(parameters, 0)?).unwrap_or(i64::MAX);
+            let (index, score) = fuse(&lists, k, Some(count(parameters, 1)?))?;
+            Ok(vec![index, score])
+        }
+        (OpKind::Length, [of]) => {
+            let rows = i64::try_from(of.rows()).unwrap_or(i64::MAX);
+            Ok(vec![Tensor::scalar(rows)])
+        }
+        (OpKind::Cast, [value]) => {
+            let to = text(parameters, 0)?.parse::<motet_proto::types::TensorType>();
+            let to = to.map_err(|_| OpError::Parameter(0))?.element;
+            Ok(vec![cast(value, to)?])
         }
         (OpKind::TopKScore, [score]) => top_k(&score.values::<f32>()?, count(parameters, 0)?),
         (OpKind::Gather, [columns @ .., index]) => gather(columns, index),
@@ -97,9 +167,7 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
         (OpKind::Select, values) => Ok(values.to_vec()),
         // With a value there is nothing to decide.
         (OpKind::Default, [value, ..]) => Ok(vec![value.clone()]),
-        (OpKind::TopKNearest | OpKind::TopKScore | OpKind::Gather | OpKind::Default, _) => {
-            Err(OpError::Tensor(TensorError::NotList))
-        }
+        (_, _) => Err(OpError::Tensor(TensorError::NotList)),
     }
 }
 
@@ -116,6 +184,14 @@ fn within_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
 fn count(parameters: &[Scalar], at: usize) -> Result<usize, OpError> {
     match parameters.get(at) {
         Some(Scalar::Int(n)) => usize::try_from(*n).map_err(|_| OpError::Parameter(at)),
+        _ => Err(OpError::Parameter(at)),
+    }
+}
+
+fn float(parameters: &[Scalar], at: usize) -> Result<f64, OpError> {
+    match parameters.get(at) {
+        Some(Scalar::Float(x)) => Ok(*x),
+        Some(Scalar::Int(n)) => Ok(*n as f64),
         _ => Err(OpError::Parameter(at)),
     }
 }
@@ -157,7 +233,7 @@ fn similarities(query: &Tensor, keys: &Tensor, cosine: bool) -> Result<Vec<f32>,
 }
 
 /// A dot product over eight running sums, which the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));

@@ -3,9 +3,13 @@
 //! to which the check then holds the arguments as it does with a model's.
 
 use motet_proto::signature::Parameter;
-use motet_proto::types::{Dim, ElementType, TensorType};
+use motet_proto::types::{ElementType, TensorType};
 
-use super::{K_MAX, OpKind};
+use super::OpKind;
+use super::forms::{
+    argmax, cast, concat, default, gather, length, mmr, normalize, rrf, select, template,
+    threshold, topk,
+};
 
 /// An argument that a node gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,214 +73,32 @@ pub enum FormError {
     NoInput(&'static str),
 }
 
-/// The ports of `op` for these arguments.
+/// The ports of `op` for these arguments; `to` is the element type that the setting of this name
+/// asks for, if one does.
 ///
 /// # Errors
 /// There is no such op, or the arguments fit none of its forms so badly that its ports cannot
 /// be told.
-pub fn resolve(op: &str, given: &[Given<'_>]) -> Result<OpSignature, FormError> {
+pub fn resolve(
+    op: &str,
+    given: &[Given<'_>],
+    to: Option<ElementType>,
+) -> Result<OpSignature, FormError> {
     match op {
         "topk" => Ok(topk(given)),
         "gather" => gather(given),
         "concat" => concat(given),
-        "select" | "identity" => select(given),
+        "select" | "project" | "identity" => select(given),
+        "template" => template(given),
+        "normalize" => Ok(normalize(given)),
+        "threshold" => Ok(threshold()),
+        "argmax" => Ok(argmax(given)),
+        "mmr" => Ok(mmr()),
+        "rrf" => rrf(given),
+        "length" => Ok(length(given)),
+        "cast" => Ok(cast(given, to)),
         "default" => Ok(default(given)),
         _ => Err(FormError::Unknown(op.to_owned())),
-    }
-}
-
-fn topk(given: &[Given<'_>]) -> OpSignature {
-    const NEAREST: [&str; 2] = ["query", "keys"];
-    let has = |name: &str| given.iter().any(|g| g.name == name);
-    // With nothing named right, more than one argument is a search: its mistakes are then reported as such.
-    let by_score = has("score") && !NEAREST.into_iter().any(has)
-        || !NEAREST.into_iter().any(has) && given.len() == 1;
-    let outputs = vec![
-        port("index", ElementType::I32, vec![symbol("K")]),
-        port("score", ElementType::F32, vec![symbol("K")]),
-    ];
-    let k = Parameter {
-        default: None,
-        ..Parameter::int("k", 1, 1, K_MAX)
-    };
-    if by_score {
-        return OpSignature {
-            kind: OpKind::TopKScore,
-            inputs: vec![port("score", ElementType::F32, vec![symbol("N")])],
-            outputs,
-            parameters: vec![k],
-        };
-    }
-    OpSignature {
-        kind: OpKind::TopKNearest,
-        inputs: vec![
-            port("query", ElementType::F32, vec![symbol("D")]),
-            port("keys", ElementType::F32, vec![symbol("N"), symbol("D")]),
-        ],
-        outputs,
-        parameters: vec![k, words("metric", &["cosine", "dot"])],
-    }
-}
-
-fn gather(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
-    let columns: Vec<&Given<'_>> = given.iter().filter(|g| g.name != "index").collect();
-    if columns.is_empty() {
-        return Err(FormError::NoColumn("gather"));
-    }
-    let side = |leading: &'static str| {
-        columns.iter().map(move |column| OpPort {
-            name: column.name.to_owned(),
-            ty: column.ty.map(|(element, rank)| {
-                let own = (1..rank).map(|axis| symbol(&format!("{}_{axis}", column.name)));
-                TensorType::new(
-                    element,
-                    std::iter::once(symbol(leading)).chain(own).collect(),
-                )
-            }),
-            optional: false,
-        })
-    };
-    Ok(OpSignature {
-        kind: OpKind::Gather,
-        inputs: side("N")
-            .chain([port("index", ElementType::I32, vec![symbol("K")])])
-            .collect(),
-        outputs: side("K").collect(),
-        parameters: Vec::new(),
-    })
-}
-
-fn concat(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
-    if given.is_empty() {
-        return Err(FormError::NoInput("concat"));
-    }
-    let known: Vec<(&str, ElementType, usize)> = given
-        .iter()
-        .filter_map(|g| g.ty.map(|(element, rank)| (g.name, element, rank)))
-        .collect();
-    let scalar = known.iter().find(|(_, _, rank)| *rank == 0);
-    let list = known.iter().find(|(_, _, rank)| *rank > 0);
-    match (scalar, list) {
-        (Some((scalar, ..)), Some(_)) => Err(FormError::ConcatMixed {
-            scalar: (*scalar).to_owned(),
-        }),
-        (Some((_, ElementType::String, _)), None) => Ok(OpSignature {
-            kind: OpKind::ConcatStrings,
-            inputs: given
-                .iter()
-                .map(|g| port(g.name, ElementType::String, Vec::new()))
-                .collect(),
-            outputs: vec![port("out", ElementType::String, Vec::new())],
-            parameters: vec![Parameter {
-                name: "separator".to_owned(),
-                ty: TensorType::scalar(ElementType::String),
-                default: Some("".into()),
-                min: None,
-                max: None,
-                one_of: Vec::new(),
-            }],
-        }),
-        (Some((name, element, _)), None) => Err(FormError::ConcatScalar {
-            name: (*name).to_owned(),
-            element: *element,
-        }),
-        // The first list says what the others must be like.
-        (None, list) => {
-            let (element, rank) = list.map_or((None, 1), |(_, e, rank)| (Some(*e), *rank));
-            let ty = |leading: String| {
-                element.map(|element| {
-                    let rest = (1..rank).map(|axis| symbol(&format!("D{axis}")));
-                    TensorType::new(
-                        element,
-                        std::iter::once(symbol(&leading)).chain(rest).collect(),
-                    )
-                })
-            };
-            let inputs = given.iter().enumerate().map(|(i, g)| OpPort {
-                name: g.name.to_owned(),
-                ty: ty(format!("N{}", i + 1)),
-                optional: false,
-            });
-            Ok(OpSignature {
-                kind: OpKind::ConcatLists,
-                inputs: inputs.collect(),
-                outputs: vec![OpPort {
-                    name: "out".to_owned(),
-                    ty: ty("N".to_owned()),
-                    optional: false,
-                }],
-                parameters: Vec::new(),
-            })
-        }
-    }
-}
-
-fn select(given: &[Given<'_>]) -> Result<OpSignature, FormError> {
-    if given.is_empty() {
-        return Err(FormError::NoInput("select"));
-    }
-    let ports = || {
-        given.iter().map(|g| OpPort {
-            name: g.name.to_owned(),
-            ty: g.ty.map(|(element, rank)| {
-                let dims = (0..rank).map(|axis| symbol(&format!("{}_{axis}", g.name)));
-                TensorType::new(element, dims.collect())
-            }),
-            optional: false,
-        })
-    };
-    Ok(OpSignature {
-        kind: OpKind::Select,
-        inputs: ports().collect(),
-        outputs: ports().collect(),
-        parameters: Vec::new(),
-    })
-}
-
-/// The value says what the default must be like; where the value's type is not known, the default
-/// does.
-fn default(given: &[Given<'_>]) -> OpSignature {
-    let of = |name: &str| given.iter().find(|g| g.name == name).and_then(|g| g.ty);
-    let ty = of("value")
-        .or_else(|| of("default"))
-        .map(|(element, rank)| {
-            let dims = (0..rank).map(|axis| symbol(&format!("D{axis}")));
-            TensorType::new(element, dims.collect())
-        });
-    let port = |name: &str, optional| OpPort {
-        name: name.to_owned(),
-        ty: ty.clone(),
-        optional,
-    };
-    OpSignature {
-        kind: OpKind::Default,
-        inputs: vec![port("value", true), port("default", false)],
-        outputs: vec![port("out", false)],
-        parameters: Vec::new(),
-    }
-}
-
-fn symbol(name: &str) -> Dim {
-    Dim::Symbol(name.to_owned())
-}
-
-fn port(name: &str, element: ElementType, dims: Vec<Dim>) -> OpPort {
-    OpPort {
-        name: name.to_owned(),
-        ty: Some(TensorType::new(element, dims)),
-        optional: false,
-    }
-}
-
-/// A parameter that is one of a few words; the first is the default.
-fn words(name: &str, words: &[&str]) -> Parameter {
-    Parameter {
-        name: name.to_owned(),
-        ty: TensorType::scalar(ElementType::String),
-        default: words.first().map(|w| (*w).into()),
-        min: None,
-        max: None,
-        one_of: words.iter().map(|w| (*w).to_owned()).collect(),
     }
 }
 
@@ -301,7 +123,7 @@ mod tests {
                 .collect();
             texts.join(", ")
         };
-        match resolve(op, &given) {
+        match resolve(op, &given, None) {
             Ok(s) => format!("{} -> {}", list(&s.inputs), list(&s.outputs)),
             Err(error) => error.to_string(),
         }
@@ -362,6 +184,17 @@ mod tests {
                 "a: int, b: u8[b_0,b_1] -> a: int, b: u8[b_0,b_1]",
             ),
             ("select", &[], "`select` needs at least one input"),
+            ("length", &[("of", "u8[N,3]")], "of: u8[D0,D1] -> out: int"),
+            (
+                "argmax",
+                &[("score", "float[4]"), ("labels", "string[4]")],
+                "score: float[L], labels: string[L] -> index: i32, score: float, label: string",
+            ),
+            (
+                "template",
+                &[("a", "int"), ("b", "string[N]")],
+                "a: int, b: string[N] -> out: string[N]",
+            ),
             ("sort", &[], "no op is named `sort`"),
         ] {
             assert_eq!(show(op, given), expected, "{op} {given:?}");
@@ -372,7 +205,7 @@ mod tests {
     fn the_table_has_every_op() {
         for doc in super::super::OPS {
             assert!(
-                !matches!(resolve(doc.name, &[]), Err(FormError::Unknown(_))),
+                !matches!(resolve(doc.name, &[], None), Err(FormError::Unknown(_))),
                 "{}",
                 doc.name
             );

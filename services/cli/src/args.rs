@@ -55,9 +55,14 @@ pub enum Command {
         after_help = "Exit code: 0 when nothing is wrong, 2 when something is.\n\n\
                             Examples:\n  motet check motet.yaml\n  \
                             motet check pipelines/rag.yaml --models motet.yaml\n  \
+                            motet check motet.yaml --lock\n  \
                             motet check --ops"
     )]
     Check(CheckArgs),
+    /// Print the JSON schema of configuration and pipeline files, for editors.
+    #[command(after_help = "Examples:\n  motet schema > motet.schema.json\n  \
+                            # yaml-language-server: $schema=motet.schema.json   (first line of a file)")]
+    Schema,
     /// Print the configuration that is used: the built-in one, or a file's.
     #[command(after_help = "Examples:\n  motet config > my.yaml\n  motet config -f my.yaml")]
     Config(FileArgs),
@@ -192,6 +197,10 @@ pub struct CheckArgs {
     /// For a file with one pipeline: the configuration whose models it calls [default: the built-in one]
     #[arg(long, value_name = "FILE")]
     pub models: Option<PathBuf>,
+    /// Write what the models take and give into a lock file beside the configuration, to check
+    /// against where they do not answer.
+    #[arg(long)]
+    pub lock: bool,
     /// List the ops that a node can run, with what they take and give.
     #[arg(long)]
     pub ops: bool,

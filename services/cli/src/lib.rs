@@ -9,6 +9,7 @@ pub mod args;
 pub mod call;
 pub mod commands;
 pub mod load;
+pub mod lock;
 pub mod process;
 
 #[cfg(test)]

@@ -157,6 +157,16 @@ impl Signatures {
     }
 }
 
+impl Signatures {
+    /// Each model with its signature, or with why it cannot be had.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Signature, &str>)> {
+        self.0.iter().map(|(model, known)| {
+            let known = known.as_ref().map(|s| &**s).map_err(String::as_str);
+            (model.as_str(), known)
+        })
+    }
+}
+
 impl SignatureSource for Signatures {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         match self.0.get(name) {

@@ -6,6 +6,7 @@ mod configuration;
 mod deadlines;
 mod dependencies;
 mod draining;
+mod examples;
 mod health;
 mod http_port;
 mod inference;

@@ -2,7 +2,7 @@
 
 use motet_runtime::config::Diagnostic;
 
-use crate::check::dims::{Conflict, DimId, Origin};
+use crate::check::dims::{DimId, Origin};
 use crate::check::state::{BodyDraft, Checker, FlowType, KindDraft, OutputPort};
 use crate::spec::NodeSpec;
 
@@ -17,6 +17,7 @@ impl Checker<'_> {
         let names = self.shared_results(node, arms)?;
         let mut outputs = Vec::with_capacity(names.len());
         let mut fits = true;
+        let mut lengths = Vec::new();
         for (output, name) in names.iter().enumerate() {
             for arm in arms.iter_mut() {
                 if let Some(at) = arm.results.iter().position(|r| r.name == *name) {
@@ -24,32 +25,31 @@ impl Checker<'_> {
                     arm.results[output].output = Some(output);
                 }
             }
-            let arm_of = |i: usize| arms[i].name.clone();
             let flows: Vec<_> = arms
                 .iter()
                 .map(|a| a.results[output].flow.clone())
                 .collect();
             let mut joined = flows[0].ty.clone();
-            for (i, flow) in flows.iter().enumerate().skip(1) {
-                if flow.ty.element == joined.element && flow.ty.dims.len() == joined.dims.len() {
-                    let dims = joined.dims.iter().zip(&flow.ty.dims).enumerate();
-                    let dims: Vec<Option<DimId>> = dims
-                        .map(|(axis, (a, b))| self.one_of_two(node, name, axis, *a, *b))
-                        .collect();
-                    if let Some(dims) = dims.into_iter().collect() {
-                        joined.dims = dims;
-                        continue;
+            let mut differs = flows.iter().position(|f| !alike(&f.ty, &joined));
+            if differs.is_none() {
+                for axis in 0..joined.dims.len() {
+                    let dims: Vec<DimId> = flows.iter().map(|f| f.ty.dims[axis]).collect();
+                    match self.one_of(node, name, axis, &dims, &mut lengths) {
+                        Ok(dim) => joined.dims[axis] = dim,
+                        Err(arm) => differs = Some(arm),
                     }
                 }
+            }
+            if let Some(arm) = differs {
                 fits = false;
-                let (first, second) = (self.show(&flows[0].ty), self.show(&flow.ty));
+                let (first, second) = (self.show(&flows[0].ty), self.show(&flows[arm].ty));
                 self.diagnostics.push(
                     Diagnostic::error(
                         node.name.span,
                         format!("the arms of `{}` differ in type", node.name.value),
                     )
-                    .note(format!("`{name}` of `{}` is {first}", arm_of(0)))
-                    .note(format!("`{name}` of `{}` is {second}", arm_of(i)))
+                    .note(format!("`{name}` of `{}` is {first}", arms[0].name))
+                    .note(format!("`{name}` of `{}` is {second}", arms[arm].name))
                     .help("name the outputs of an arm by `{ nodes: ..., outputs: ... }` to choose others"),
                 );
             }
@@ -103,22 +103,32 @@ impl Checker<'_> {
         None
     }
 
-    /// A dimension that is one of two: the same where they are one, else a length of the node's
-    /// own. `None` where both are fixed, differently.
-    fn one_of_two(
+    /// A dimension that is one of some, one for each arm: the same where they are one, else a
+    /// length of the node's own. Outputs whose lengths come from the same ones in each arm share it.
+    ///
+    /// # Errors
+    /// The arm in which the dimension is fixed differently from another's.
+    fn one_of(
         &mut self,
         node: &NodeSpec,
         name: &str,
         axis: usize,
-        a: DimId,
-        b: DimId,
-    ) -> Option<DimId> {
-        let (left, right) = (self.dims.known(a), self.dims.known(b));
-        if left.class == right.class || left.fixed.is_some() && left.fixed == right.fixed {
-            return Some(a);
+        dims: &[DimId],
+        lengths: &mut Vec<(Vec<Side>, DimId)>,
+    ) -> Result<DimId, usize> {
+        let sides: Vec<Side> = dims.iter().map(|dim| self.arm_side(*dim)).collect();
+        if sides.iter().all(|side| *side == sides[0]) {
+            return Ok(dims[0]);
         }
-        if let Err(Conflict::Sizes(_)) = self.dims.compatible(a, b) {
-            return None;
+        let fixed = |side: &Side| matches!(side, Side::Fixed(_));
+        let first = sides.iter().position(fixed);
+        if let Some(first) = first
+            && let Some(arm) = sides.iter().position(|s| fixed(s) && *s != sides[first])
+        {
+            return Err(arm);
+        }
+        if let Some((_, dim)) = lengths.iter().find(|(known, _)| *known == sides) {
+            return Ok(*dim);
         }
         let symbol = format!("{}.{name}_{axis}", node.name.value);
         let origin = Origin {
@@ -128,12 +138,31 @@ impl Checker<'_> {
                 node.name.value
             ),
         };
-        Some(if axis == 0 {
+        let dim = if axis == 0 {
             self.dims.own(symbol, origin)
         } else {
             self.dims.loose(symbol)
-        })
+        };
+        lengths.push((sides, dim));
+        Ok(dim)
     }
+
+    fn arm_side(&mut self, dim: DimId) -> Side {
+        let known = self.dims.known(dim);
+        match (known.fixed, known.name) {
+            (Some(n), None) => Side::Fixed(n),
+            _ => Side::Length(known.class),
+        }
+    }
+}
+
+/// A dimension of one arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Side {
+    /// Always so long.
+    Fixed(usize),
+    /// A length of a request.
+    Length(DimId),
 }
 
 impl KindDraft {

@@ -1,13 +1,17 @@
 //! `motet check`: every mistake in one run.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::bail;
 use motet_gateway::backend::Backend;
 use motet_gateway::ops;
 
 use super::runtime;
 use crate::args::CheckArgs;
 use crate::load::{Configuration, Mistakes, Signatures};
+use crate::lock::Lock;
 
 /// How long a model service may take to answer; one that does not is a warning.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,7 +30,15 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
         .lone_pipeline
         .then(|| Configuration::read(args.models.as_deref()))
         .transpose()?;
-    let signatures = signatures(models_of.as_mut().unwrap_or(&mut configuration))?;
+    let mut signatures = signatures(models_of.as_mut().unwrap_or(&mut configuration))?;
+    // The built-in configuration needs no lock: its models are in the program.
+    let locked = match &models_of {
+        Some(_) => args.models.as_deref(),
+        None => Some(file.as_path()),
+    };
+    if let Some(locked) = locked {
+        lock(args, &Lock::path(locked), &mut signatures)?;
+    }
     if let Some(models_of) = &models_of {
         models_of.ok()?;
     }
@@ -37,6 +49,37 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     }
     eprint!("{report}");
     println!("{}: ok", file.display());
+    Ok(())
+}
+
+/// Writes the lock file, or takes from it what cannot be had otherwise.
+fn lock(args: &CheckArgs, path: &Path, signatures: &mut Signatures) -> anyhow::Result<()> {
+    if args.lock {
+        let mut models = BTreeMap::new();
+        for (model, signature) in signatures.iter() {
+            match signature {
+                Ok(signature) => models.insert(model.to_owned(), signature.clone()),
+                Err(why) => bail!("model {model} cannot be locked: {why}"),
+            };
+        }
+        Lock(models).write(path)?;
+        eprintln!("wrote {}", path.display());
+        return Ok(());
+    }
+    let Some(Lock(models)) = Lock::read(path)? else {
+        return Ok(());
+    };
+    for (model, locked) in models {
+        let known = signatures.iter().find(|(name, _)| *name == model);
+        match known.map(|(_, signature)| signature.cloned().map_err(str::to_owned)) {
+            Some(Err(_)) => signatures.insert(&model, Ok(locked)),
+            Some(Ok(now)) if now != locked => eprintln!(
+                "warning: model `{model}` takes or gives other than {} says; write it anew with --lock",
+                path.display()
+            ),
+            Some(Ok(_)) | None => {}
+        }
+    }
     Ok(())
 }
 

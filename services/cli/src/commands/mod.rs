@@ -58,6 +58,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             wait: std::time::Duration::ZERO,
         }),
         Command::Check(args) => check::run(&args),
+        Command::Schema => {
+            let schema = motet_gateway::spec::schema();
+            println!("{}", serde_json::to_string_pretty(&schema)?);
+            Ok(())
+        }
         Command::Config(args) => config::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Proto(args) => proto::run(&args),

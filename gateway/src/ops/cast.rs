@@ -1,0 +1,205 @@
+//! `cast`: values as another element type.
+
+use motet_proto::tensor::{Element, Tensor};
+use motet_proto::types::ElementType;
+
+use super::OpError;
+
+/// Values between two element types.
+enum Values {
+    Ints(Vec<i128>),
+    Floats(Vec<f64>),
+    Texts(Vec<String>),
+}
+
+/// The elements of a tensor as another type. Numbers are cut to what the type holds, and to whole
+/// ones where it holds no others; what is not a number becomes 0 there. A truth value is 1 or 0,
+/// and any number but 0 is true. A text is read as a number, and a number written as a text.
+///
+/// # Errors
+/// When a text is no number, or bytes are not UTF-8.
+pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpError> {
+    if tensor.element() == to {
+        return Ok(tensor.clone());
+    }
+    let shape = tensor.shape().to_vec();
+    if matches!(
+        (tensor.element(), to),
+        (ElementType::Bytes, ElementType::String) | (ElementType::String, ElementType::Bytes)
+    ) {
+        return Ok(tensor.clone().into_text(to)?);
+    }
+    let values = read(tensor)?;
+    match to {
+        ElementType::String | ElementType::Bytes => {
+            let texts: Vec<String> = match values {
+                Values::Ints(v) if tensor.element() == ElementType::Bool => {
+                    v.iter().map(|n| (*n != 0).to_string()).collect()
+                }
+                Values::Ints(v) => v.iter().map(i128::to_string).collect(),
+                Values::Floats(v) => v.iter().map(f64::to_string).collect(),
+                Values::Texts(v) => v,
+            };
+            Ok(Tensor::strings(&texts).into_text(to)?.reshape(shape)?)
+        }
+        ElementType::Bool => {
+            let bools: Vec<bool> = match values {
+                Values::Ints(v) => v.iter().map(|n| *n != 0).collect(),
+                Values::Floats(v) => v.iter().map(|x| *x != 0.0).collect(),
+                Values::Texts(v) => texts_to(&v, to, |t| t.parse().ok())?,
+            };
+            Ok(Tensor::bools(&bools).reshape(shape)?)
+        }
+        to if to.is_float() => {
+            let floats = match values {
+                Values::Ints(v) => v.iter().map(|n| *n as f64).collect(),
+                Values::Floats(v) => v,
+                Values::Texts(v) => texts_to(&v, to, |t| t.parse().ok())?,
+            };
+            write_floats(shape, to, floats)
+        }
+        to => {
+            let ints = match values {
+                Values::Ints(v) => v,
+                Values::Floats(v) => v.iter().map(|x| *x as i128).collect(),
+                Values::Texts(v) => texts_to(&v, to, |t| t.parse().ok())?,
+            };
+            write_ints(shape, to, &ints)
+        }
+    }
+}
+
+fn texts_to<T>(
+    texts: &[String],
+    to: ElementType,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, OpError> {
+    let one = |(at, text): (usize, &String)| read(text.trim()).ok_or(OpError::Cast { at, to });
+    texts.iter().enumerate().map(one).collect()
+}
+
+fn read(tensor: &Tensor) -> Result<Values, OpError> {
+    macro_rules! each {
+        ($rust:ty, $variant:ident, $wide:ty) => {
+            Values::$variant(
+                tensor
+                    .values::<$rust>()?
+                    .iter()
+                    .map(|v| <$wide>::from(*v))
+                    .collect(),
+            )
+        };
+    }
+    Ok(match tensor.element() {
+        ElementType::Bool => Values::Ints(tensor.to_bools()?.into_iter().map(i128::from).collect()),
+        ElementType::I8 => each!(i8, Ints, i128),
+        ElementType::I16 => each!(i16, Ints, i128),
+        ElementType::I32 => each!(i32, Ints, i128),
+        ElementType::I64 => each!(i64, Ints, i128),
+        ElementType::U8 => each!(u8, Ints, i128),
+        ElementType::U16 => each!(u16, Ints, i128),
+        ElementType::U32 => each!(u32, Ints, i128),
+        ElementType::U64 => each!(u64, Ints, i128),
+        ElementType::F16 => each!(half::f16, Floats, f64),
+        ElementType::BF16 => each!(half::bf16, Floats, f64),
+        ElementType::F32 => each!(f32, Floats, f64),
+        ElementType::F64 => each!(f64, Floats, f64),
+        ElementType::String | ElementType::Bytes => {
+            let text = tensor.clone().into_text(ElementType::String)?;
+            let texts = text.as_strings()?;
+            Values::Texts(texts.texts().map(str::to_owned).collect())
+        }
+    })
+}
+
+fn write_floats(shape: Vec<usize>, to: ElementType, v: Vec<f64>) -> Result<Tensor, OpError> {
+    Ok(match to {
+        ElementType::F16 => {
+            Tensor::from_values(shape, v.into_iter().map(half::f16::from_f64).collect())
+        }
+        ElementType::BF16 => {
+            Tensor::from_values(shape, v.into_iter().map(half::bf16::from_f64).collect())
+        }
+        ElementType::F64 => Tensor::from_values(shape, v),
+        _ => Tensor::from_values(shape, v.into_iter().map(|x| x as f32).collect::<Vec<f32>>()),
+    }?)
+}
+
+fn write_ints(shape: Vec<usize>, to: ElementType, v: &[i128]) -> Result<Tensor, OpError> {
+    fn cut<T: Element + TryFrom<i128>>(
+        shape: Vec<usize>,
+        v: &[i128],
+        min: T,
+        max: T,
+    ) -> Result<Tensor, OpError> {
+        let one = |n: &i128| T::try_from(*n).unwrap_or(if *n < 0 { min } else { max });
+        Ok(Tensor::from_values(shape, v.iter().map(one).collect())?)
+    }
+    match to {
+        ElementType::I8 => cut(shape, v, i8::MIN, i8::MAX),
+        ElementType::I16 => cut(shape, v, i16::MIN, i16::MAX),
+        ElementType::I32 => cut(shape, v, i32::MIN, i32::MAX),
+        ElementType::U8 => cut(shape, v, u8::MIN, u8::MAX),
+        ElementType::U16 => cut(shape, v, u16::MIN, u16::MAX),
+        ElementType::U32 => cut(shape, v, u32::MIN, u32::MAX),
+        ElementType::U64 => cut(shape, v, u64::MIN, u64::MAX),
+        _ => cut(shape, v, i64::MIN, i64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_change_their_type() {
+        let text = |t: &str| Tensor::scalar_string(t);
+        for (from, to, expected) in [
+            (
+                Tensor::scalar(2.9f32),
+                ElementType::I64,
+                Tensor::scalar(2i64),
+            ),
+            (Tensor::scalar(-1i32), ElementType::U8, Tensor::scalar(0u8)),
+            (
+                Tensor::scalar(300i64),
+                ElementType::U8,
+                Tensor::scalar(255u8),
+            ),
+            (
+                Tensor::scalar(f32::NAN),
+                ElementType::I32,
+                Tensor::scalar(0i32),
+            ),
+            (Tensor::scalar(3i64), ElementType::F32, Tensor::scalar(3f32)),
+            (
+                Tensor::scalar_bool(true),
+                ElementType::F32,
+                Tensor::scalar(1f32),
+            ),
+            (
+                Tensor::scalar(0.5f32),
+                ElementType::Bool,
+                Tensor::scalar_bool(true),
+            ),
+            (Tensor::scalar(7u8), ElementType::String, text("7")),
+            (
+                Tensor::scalar_bool(false),
+                ElementType::String,
+                text("false"),
+            ),
+            (text(" 12 "), ElementType::I32, Tensor::scalar(12i32)),
+            (text("0.5"), ElementType::F64, Tensor::scalar(0.5f64)),
+            (text("true"), ElementType::Bool, Tensor::scalar_bool(true)),
+        ] {
+            assert_eq!(cast(&from, to), Ok(expected), "{from:?} to {to}");
+        }
+        assert_eq!(
+            cast(&Tensor::strings(["1", "x"]), ElementType::I64),
+            Err(OpError::Cast {
+                at: 1,
+                to: ElementType::I64
+            })
+        );
+    }
+}

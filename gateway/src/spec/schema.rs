@@ -1,0 +1,239 @@
+//! The JSON schema of a pipeline file, for editors: completion and the first mistakes while one
+//! types. What a schema cannot say (references, types, lengths) is for `motet check`.
+
+use serde_json::{Value, json};
+
+use super::{ARMS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX};
+use crate::ops::OPS;
+
+/// The schema of a configuration file, or of a file with one pipeline.
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "motet",
+        "anyOf": [{ "$ref": "#/$defs/pipeline" }, { "$ref": "#/$defs/configuration" }],
+        "$defs": {
+            "configuration": {
+                "type": "object",
+                "properties": {
+                    "server": { "type": ["object", "null"] },
+                    "models": { "type": ["object", "null"] },
+                    "pipelines": {
+                        "type": "array",
+                        "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }] },
+                    },
+                },
+                "additionalProperties": false,
+                "anyOf": [
+                    { "required": ["models"] },
+                    { "required": ["pipelines"] },
+                    { "required": ["server"] },
+                ],
+            },
+            "pipeline": {
+                "type": "object",
+                "required": ["pipeline", "outputs"],
+                "properties": {
+                    "pipeline": { "$ref": "#/$defs/name" },
+                    "version": { "type": "integer", "minimum": 1 },
+                    "description": { "type": "string" },
+                    "deadline": object(json!({ "default": duration(), "max": duration() })),
+                    "inputs": map_of("input", INPUTS_MAX),
+                    "nodes": map_of("node", NODES_MAX),
+                    "outputs": map_of("output", OUTPUTS_MAX),
+                },
+                "additionalProperties": false,
+            },
+            "name": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$" },
+            "reference": { "type": "string", "pattern": "^\\$[A-Za-z0-9_-]+(\\.[A-Za-z0-9_./:-]+)?$" },
+            "output": {
+                "anyOf": [
+                    { "$ref": "#/$defs/reference" },
+                    {
+                        "type": "object",
+                        "additionalProperties": { "$ref": "#/$defs/reference" },
+                        "minProperties": 1,
+                    },
+                ],
+            },
+            "type": {
+                "type": "string",
+                "description": "string, bytes, bool, int, float, i8 to u64, f16, bf16, f64, with dimensions such as [N,384]",
+            },
+            "literal": {
+                "anyOf": [
+                    { "type": ["string", "number", "boolean"] },
+                    { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
+                ],
+            },
+            "values": { "type": ["object", "null"], "additionalProperties": { "$ref": "#/$defs/literal" } },
+            "input": {
+                "anyOf": [{ "$ref": "#/$defs/type" }, object_with(&["type"], json!({
+                    "type": { "$ref": "#/$defs/type" },
+                    "default": { "$ref": "#/$defs/literal" },
+                    "optional": { "type": "boolean" },
+                    "min": { "type": "number" },
+                    "max": { "type": "number" },
+                    "max_items": { "type": "integer", "minimum": 1 },
+                    "max_bytes": { "type": ["integer", "string"] },
+                }))],
+            },
+            "condition": { "type": ["string", "boolean"] },
+            "node": node(),
+            "graph": object_with(&["outputs"], json!({
+                "nodes": map_of("node", NODES_MAX),
+                "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+            })),
+            "body": { "anyOf": [{ "$ref": "#/$defs/node" }, { "$ref": "#/$defs/graph" }] },
+        },
+    })
+}
+
+fn node() -> Value {
+    let ops: Vec<&str> = OPS.iter().map(|op| op.name).collect();
+    let body = || json!({ "$ref": "#/$defs/body" });
+    let arms = |least: usize| json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX });
+    let kinds = json!({
+        "model": { "type": "string" },
+        "op": { "enum": ops },
+        "pipeline": { "type": "string" },
+        "value": { "type": "object", "minProperties": 1 },
+        "fallback": arms(2),
+        "switch": {
+            "type": "array",
+            "minItems": 1,
+            "items": object(json!({
+                "when": { "$ref": "#/$defs/condition" },
+                "do": body(),
+                "default": body(),
+            })),
+        },
+        "split": object_with(&["arms"], json!({
+            "sticky": { "$ref": "#/$defs/reference" },
+            "arms": {
+                "type": "array",
+                "minItems": 1,
+                "items": object_with(&["weight", "do"], json!({ "weight": { "type": "number", "minimum": 0 }, "do": body() })),
+            },
+            "shadow": {
+                "type": "array",
+                "items": object_with(&["percent", "do"], json!({
+                    "percent": { "type": "number", "minimum": 0, "maximum": 100 },
+                    "do": body(),
+                })),
+            },
+        })),
+        "ensemble": object_with(&["of", "combine"], json!({
+            "of": arms(2),
+            "combine": {
+                "anyOf": [
+                    { "enum": ["mean", "max", "vote", "rrf", "concat"] },
+                    object_with(&["weighted_mean"], json!({
+                        "weighted_mean": { "type": "array", "items": { "type": "number" } },
+                    })),
+                    object_with(&["rrf"], json!({ "rrf": object(json!({ "k": { "type": "integer", "minimum": 1 } })) })),
+                ],
+            },
+            "quorum": { "type": "integer", "minimum": 1 },
+            "deadline": duration(),
+        })),
+        "map": object_with(&["over"], json!({
+            "over": { "$ref": "#/$defs/output" },
+            "as": { "$ref": "#/$defs/name" },
+            "max_items": { "type": "integer", "minimum": 1 },
+            "concurrency": { "type": "integer", "minimum": 1 },
+            "on_item_error": { "enum": ["fail", "drop", "null"] },
+            "do": body(),
+            "nodes": map_of("node", NODES_MAX),
+            "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+        })),
+    });
+    let one_of: Vec<Value> = kinds
+        .as_object()
+        .into_iter()
+        .flat_map(|kinds| kinds.keys())
+        .map(|kind| json!({ "required": [kind] }))
+        .collect();
+    let mut properties = json!({
+        "in": { "$ref": "#/$defs/values" },
+        "with": { "$ref": "#/$defs/values" },
+        "when": { "$ref": "#/$defs/condition" },
+        "deadline": duration(),
+        "priority": { "type": ["integer", "string"] },
+        "retry": { "type": ["object", "null"] },
+        "hedge": { "type": ["object", "null"] },
+        "cache": { "type": ["object", "null"] },
+        "on_error": object_with(&["use"], json!({
+            "use": { "$ref": "#/$defs/values" },
+            "mark": { "enum": ["degraded"] },
+        })),
+    });
+    if let (Some(properties), Value::Object(kinds)) = (properties.as_object_mut(), kinds) {
+        properties.extend(kinds);
+    }
+    json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "oneOf": one_of,
+    })
+}
+
+fn object(properties: Value) -> Value {
+    object_with(&[], properties)
+}
+
+fn object_with(required: &[&str], properties: Value) -> Value {
+    json!({
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn map_of(what: &str, most: usize) -> Value {
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": { "$ref": "#/$defs/name" },
+        "additionalProperties": { "$ref": format!("#/$defs/{what}") },
+        "maxProperties": most,
+    })
+}
+
+fn duration() -> Value {
+    json!({ "type": "string", "description": "such as 200ms, 2s or 1m; for a node also a share such as 40%" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::kinds::KINDS;
+
+    #[test]
+    fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {
+        let schema = schema();
+        let properties = &schema["$defs"]["node"]["properties"];
+        for kind in KINDS {
+            assert!(properties.get(kind).is_some(), "{kind}");
+        }
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(map) => {
+                    if let Some(Value::String(reference)) = map.get("$ref") {
+                        found.push(reference.clone());
+                    }
+                    map.values().for_each(|v| references(v, found));
+                }
+                Value::Array(items) => items.iter().for_each(|v| references(v, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        references(&schema, &mut found);
+        for reference in found {
+            let name = reference.strip_prefix("#/$defs/").unwrap();
+            assert!(schema["$defs"].get(name).is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The configurations in `deploy/examples`, as they are.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use motet::process::{Role, Running};
+use motet_tests::connection::Connection;
+use motet_tests::local;
+use motet_tests::reflected::Service;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tonic::Request;
+
+use crate::rag::{PASSAGES, QUESTIONS};
+
+/// One motet with all examples, for all tests.
+fn examples() -> &'static Running {
+    static EXAMPLES: OnceLock<(Running, Runtime)> = OnceLock::new();
+    let (running, _) = EXAMPLES.get_or_init(|| {
+        // A thread, since a runtime must not be made to wait inside another.
+        let started = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/motet.yaml");
+            (
+                runtime.block_on(local::start(Role::Up, Some(file))),
+                runtime,
+            )
+        });
+        started.join().expect("the examples start")
+    });
+    running
+}
+
+async fn pipeline(name: &str) -> Service {
+    let connection = Connection::open(examples().grpc).await;
+    let service = Service::learn(&connection, &format!("motet.pipeline.{name}")).await;
+    service.expect("the pipeline is served")
+}
+
+fn best(answer: &Value) -> usize {
+    answer["results"][0]["index"].as_u64().expect("an index") as usize
+}
+
+#[tokio::test]
+async fn every_kind_of_retrieval_finds_the_answer() {
+    for name in ["Rag", "Hybrid", "Careful"] {
+        let service = pipeline(name).await;
+        for (query, expected) in &QUESTIONS[..3] {
+            let answer = service
+                .answer("Run", json!({"query": query, "documents": PASSAGES}))
+                .await;
+            assert_eq!(best(&answer), *expected, "{name}: {query}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_question_nothing_is_scored() {
+    let service = pipeline("Careful").await;
+    let answer = service.answer("Run", json!({"documents": PASSAGES})).await;
+    assert_eq!(answer, json!({}));
+}
+
+#[tokio::test]
+async fn opinions_are_averaged_over_each_document() {
+    let (query, expected) = QUESTIONS[0];
+    let service = pipeline("Opinions").await;
+    let answer = service
+        .answer("Run", json!({"query": query, "documents": PASSAGES}))
+        .await;
+    let scores: Vec<f64> = answer["score"]
+        .as_array()
+        .expect("scores")
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect();
+    assert_eq!(scores.len(), PASSAGES.len());
+    assert!(scores.iter().all(|s| *s <= scores[expected]), "{scores:?}");
+}
+
+#[tokio::test]
+async fn a_user_gets_one_arm_and_the_receipt_names_it() {
+    let service = pipeline("Canary").await;
+    let mut arms = Vec::new();
+    for _ in 0..3 {
+        let message = service.message("Run", &json!({"text": ["hello"], "user": "ann"}));
+        let mut request = Request::new(message);
+        request
+            .metadata_mut()
+            .insert("motet-receipt", "1".parse().expect("a value"));
+        let answer = service.request("Run", request).await.expect("an answer");
+        let answer = answer.into_inner();
+        let nodes = &answer["receipt"]["nodes"];
+        assert_eq!(nodes[1]["node"], nodes[0]["arm"], "{answer}");
+        arms.push(nodes[0]["arm"].clone());
+    }
+    assert!(
+        arms.iter().all(|a| *a == arms[0] && a.is_string()),
+        "{arms:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_document_is_read_on_its_own() {
+    let long = PASSAGES.join(" ");
+    let documents = [long.as_str(), PASSAGES[1], PASSAGES[2]];
+    let service = pipeline("Each").await;
+    let answer = service
+        .answer(
+            "Run",
+            json!({"query": QUESTIONS[0].0, "documents": documents}),
+        )
+        .await;
+    let found = answer["documents"].as_array().expect("documents");
+    assert_eq!(found.len(), 3, "{answer}");
+    let number = |i: usize, key: &str| -> f64 {
+        let value = &found[i][key];
+        let text = value.as_str().and_then(|s| s.parse().ok());
+        value.as_f64().or(text).unwrap_or(0.0)
+    };
+    assert!(number(0, "passages") > number(2, "passages"), "{answer}");
+    assert!(number(1, "score") > number(2, "score"), "{answer}");
+    let none = service
+        .answer("Run", json!({"query": "x", "documents": []}))
+        .await;
+    assert_eq!(none, json!({}));
+}
+
+#[tokio::test]
+async fn a_pipeline_runs_inside_another_and_only_as_far_as_it_is_asked_for() {
+    let service = pipeline("Digest").await;
+    let request = json!({"query": QUESTIONS[1].0, "documents": PASSAGES});
+    let answer = service.answer("Run", request.clone()).await;
+    assert_eq!(
+        answer["lines"].as_array().map(Vec::len),
+        Some(3),
+        "{answer}"
+    );
+    assert_eq!(answer["note"], format!("3 passages on: {}", QUESTIONS[1].0));
+
+    let mut request = Request::new(service.message("Run", &request));
+    let metadata = request.metadata_mut();
+    metadata.insert("motet-fields", "note".parse().expect("a value"));
+    let some = service.request("Run", request).await.expect("an answer");
+    let some = some.into_inner();
+    assert_eq!(some, json!({"note": answer["note"]}));
+}
