@@ -39,7 +39,7 @@ pub mod cost {
     /// Why the batch that finished the call started when it did (`string`). There where a batcher ran.
     ///
     /// * `ready`: an executor was free, and waiting would not have paid;
-    /// * `size`: the batch was full;
+    /// * `size`: the batch was full, or as long as pays where all in it wait for its end;
     /// * `window`: the wait for company was over;
     /// * `deadline`: waiting longer would have made a row late;
     /// * `drain`: the model was shutting down;

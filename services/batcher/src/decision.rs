@@ -48,7 +48,7 @@ pub struct Window {
 pub enum Cause {
     /// An executor was free and waiting would not have paid.
     Ready,
-    /// It was full.
+    /// It was full, or as long as pays where everybody in it waits for its end.
     Size,
     /// The window chosen for it was over.
     Window,

@@ -125,6 +125,14 @@ fn similar(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
     Draft::default()
 }
 
+/// The most urgent rows of a draft, up to so many tokens; at least one.
+pub(crate) fn shorten(draft: Draft, tokens: u64, caps: &Caps) -> Draft {
+    if draft.tokens(caps.layout) <= tokens {
+        return draft;
+    }
+    prefix(draft.rows.iter(), &Caps { tokens, ..*caps })
+}
+
 /// A draft without the rows that its own duration would make late.
 pub(crate) struct Fitted {
     pub(crate) draft: Draft,

@@ -15,12 +15,12 @@ pub enum Refused {
         /// When it is worth trying again.
         retry_after: Duration,
     },
-    /// Refused at once, since it could not have been answered in time. Worth a retry, or a longer deadline.
+    /// Refused at once, or given up in the queue, since it could not have been answered in time. Worth a retry, or a longer deadline.
     #[error(
         "it would be answered in {predicted:?}, after its deadline; retry in {retry_after:?} or allow more time"
     )]
     WouldBeLate {
-        /// When it would have been answered, from its arrival.
+        /// When it would have been answered, from the refusal.
         predicted: Duration,
         /// When it is worth trying again.
         retry_after: Duration,

@@ -27,7 +27,7 @@ impl Scheduler {
         if let Some(draft) = self.form_bulk(now) {
             return Decision::Run(self.run(now, draft, Cause::Ready));
         }
-        let mut draft = self.form(now, Priority::Interactive);
+        let draft = self.form(now, Priority::Interactive);
         if draft.rows.is_empty() {
             // Everything interactive was hopeless: bulk rows are alone after all.
             if let Some(draft) = self.form_bulk(now) {
@@ -38,6 +38,8 @@ impl Scheduler {
             return Decision::Idle;
         }
         let caps = self.caps();
+        // Only now: who would be late in a longer batch has been seen to already.
+        let mut draft = formation::shorten(draft, self.tokens_max(), &caps);
         let more = draft.rows.len() < self.queue.lane(Priority::Interactive).len();
         let cause = if more || draft.rows.len() >= caps.rows {
             Cause::Size
@@ -116,16 +118,7 @@ impl Scheduler {
                 } else {
                     bulk::interactive_rows(&caps, self.options.bulk_share)
                 };
-                let tokens = caps.tokens.min(self.tokens_max());
-                formation::form(
-                    lane,
-                    &Caps {
-                        rows,
-                        tokens,
-                        ..caps
-                    },
-                    &self.cost,
-                )
+                formation::form(lane, &Caps { rows, ..caps }, &self.cost)
             }
             Priority::Bulk => bulk::form_alone(lane, &caps, &self.cost),
         }

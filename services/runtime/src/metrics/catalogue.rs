@@ -150,7 +150,7 @@ instruments! {
     QUEUE_REFUSED: Kind::Counter, "motet.queue.refused", "motet_queue_refused_total", "{row}", ["model", "reason"],
         "Rows that a model's queue did not take.";
     QUEUE_EXPIRED: Kind::Counter, "motet.queue.expired", "motet_queue_expired_total", "{row}", ["model"],
-        "Rows whose deadline passed while they waited.";
+        "Rows whose deadline passed, or could not be met any more, while they waited.";
     QUEUE_CANCELLED: Kind::Counter, "motet.queue.cancelled", "motet_queue_cancelled_total", "{row}", ["model"],
         "Rows whose caller went away while they waited.";
     ARRIVAL_RATE: Kind::Gauge, "motet.arrival.rate", "motet_arrival_rate_per_second", "{row}/s", ["model"],
