@@ -10,6 +10,7 @@ pub mod call;
 pub mod commands;
 pub mod load;
 pub mod lock;
+mod output;
 pub mod process;
 
 #[cfg(test)]

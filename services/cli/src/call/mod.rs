@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::args::CallArgs;
+use crate::output;
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -67,11 +68,10 @@ pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
     };
     let answer: DynamicMessage = answer.map_err(refused)?.into_inner();
     if args.json {
-        println!("{}", print::json(&answer)?);
+        output::print(&format!("{}\n", print::json(&answer)?))
     } else {
-        print!("{}", print::text(&answer));
+        output::print(&print::text(&answer))
     }
-    Ok(())
 }
 
 async fn connect(address: &str) -> anyhow::Result<Channel> {

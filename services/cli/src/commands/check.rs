@@ -12,13 +12,14 @@ use super::runtime;
 use crate::args::CheckArgs;
 use crate::load::{Configuration, Mistakes, Signatures};
 use crate::lock::Lock;
+use crate::output;
 
 /// How long a model service may take to answer; one that does not is a warning.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if args.ops {
-        print!("{}", ops_page());
+        output::print(&ops_page())?;
     }
     let Some(file) = &args.file else {
         return Ok(());
@@ -48,8 +49,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
         return Err(Mistakes(report).into());
     }
     eprint!("{report}");
-    println!("{}: ok", file.display());
-    Ok(())
+    output::print(&format!("{}: ok\n", file.display()))
 }
 
 /// Writes the lock file, or takes from it what cannot be had otherwise.

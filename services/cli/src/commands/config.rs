@@ -4,15 +4,15 @@ use anyhow::Context;
 
 use crate::args::FileArgs;
 use crate::load::BUILTIN;
+use crate::output;
 
 pub(super) fn run(args: &FileArgs) -> anyhow::Result<()> {
     match &args.file {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("{} cannot be read", path.display()))?;
-            print!("{text}");
+            output::print(&text)
         }
-        None => print!("{BUILTIN}"),
+        None => output::print(BUILTIN),
     }
-    Ok(())
 }

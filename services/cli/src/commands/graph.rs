@@ -7,10 +7,10 @@ use motet_runtime::config::list_of;
 
 use crate::args::{FileArgs, PipelineArgs};
 use crate::load::{Configuration, Signatures};
+use crate::output;
 
 pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<()> {
-    print!("{}", dot(&checked(&args.pipeline, &args.file)?));
-    Ok(())
+    output::print(&dot(&checked(&args.pipeline, &args.file)?))
 }
 
 /// A pipeline of a configuration, checked against the models' files.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::load::Mistakes;
+use crate::output;
 use crate::process::{Options, Role};
 
 /// Exit code when the configuration has mistakes, as for wrong usage.
@@ -60,8 +61,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&args),
         Command::Schema => {
             let schema = motet_gateway::spec::schema();
-            println!("{}", serde_json::to_string_pretty(&schema)?);
-            Ok(())
+            output::print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
         }
         Command::Config(args) => config::run(&args),
         Command::Graph(args) => graph::run(&args),

@@ -7,6 +7,7 @@ use motet_gateway::serve::typed::{TypedApi, file_name, proto_file};
 
 use super::graph::checked;
 use crate::args::ProtoArgs;
+use crate::output;
 
 pub(super) fn run(args: &ProtoArgs) -> anyhow::Result<()> {
     let (name, text) = match args.pipeline.as_str() {
@@ -25,8 +26,7 @@ pub(super) fn run(args: &ProtoArgs) -> anyhow::Result<()> {
         }
     };
     let Some(folder) = &args.out else {
-        print!("{text}");
-        return Ok(());
+        return output::print(&text);
     };
     write(folder, &name, &text)?;
     for (name, text) in motet_proto::files::IMPORTS {
@@ -42,6 +42,5 @@ fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
         std::fs::create_dir_all(parent).with_context(failed)?;
     }
     std::fs::write(&path, text).with_context(failed)?;
-    println!("{}", path.display());
-    Ok(())
+    output::print(&format!("{}\n", path.display()))
 }
