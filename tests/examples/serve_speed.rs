@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use motet_models::{
     DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Tokenizer,
 };
+use motet_proto::inference::ModelStatisticsRequest;
 use motet_tests::connection::Connection;
 use motet_tests::program::Program;
 use motet_tests::reflected::Service;
@@ -119,38 +120,44 @@ async fn main() {
     println!("\nresident memory after all of it: {mb:.0} MB");
 }
 
-/// One caller, in turns with the encoder itself.
+/// One caller, in turns with the encoder itself: each takes all texts, since what has just come back from a long rest is slower.
 async fn alone(connection: &Connection, all: &[String], time: Duration) {
     let files =
         ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().expect("a source")).expect("files");
     let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
     let device = DeviceSpec::Cpu.open().expect("a CPU");
     let encoder = TextEncoder::load(&files, &device, Precision::F32).expect("weights");
-    let (mut calls, mut own, mut more, mut tokens) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let ids: Vec<_> = all
+        .iter()
+        .map(|text| tokenizer.encode(text).expect("tokens"))
+        .collect();
+    let (mut calls, mut own, mut more) = (Vec::new(), Vec::new(), Vec::new());
+    let before = spent(connection).await;
     let began = Instant::now();
-    for text in all.iter().cycle() {
-        if began.elapsed() >= time {
-            break;
+    while began.elapsed() < time {
+        let mut by_itself = Vec::new();
+        for ids in &ids {
+            let row = RowInput {
+                ids: ids.as_slice(),
+                output: RowOutput::POOLED,
+            };
+            let started = Instant::now();
+            encoder.encode(&[row]).expect("a vector");
+            by_itself.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let ids = tokenizer.encode(text).expect("tokens");
-        tokens += ids.len();
-        let row = RowInput {
-            ids: ids.as_slice(),
-            output: RowOutput::POOLED,
-        };
-        let started = Instant::now();
-        encoder.encode(&[row]).expect("a vector");
-        let by_itself = started.elapsed().as_secs_f64() * 1e3;
-        let call = embed(connection, text).await;
-        calls.push(call);
-        own.push(by_itself);
-        more.push(call - by_itself);
+        for (text, by_itself) in all.iter().zip(by_itself) {
+            let call = embed(connection, text).await;
+            calls.push(call);
+            own.push(by_itself);
+            more.push(call - by_itself);
+        }
     }
+    let after = spent(connection).await;
     println!(
         "one text a request, {} to {} words, {} tokens on average",
         WORDS.0,
         WORDS.1,
-        tokens / calls.len()
+        ids.iter().map(|ids| ids.len()).sum::<usize>() / ids.len()
     );
     println!(
         "one caller: p50 {:.2} ms; the encoder itself {:.2} ms; a call takes more by {:.2} ms (p50)\n",
@@ -158,6 +165,36 @@ async fn alone(connection: &Connection, all: &[String], time: Duration) {
         percentile(&mut own, 0.5),
         percentile(&mut more, 0.5)
     );
+    let each = |at: usize| (after[at] - before[at]) / calls.len() as f64;
+    println!(
+        "a call on average {:.2} ms, of which queue {:.2}, tokens {:.2}, forward pass {:.2}, answer {:.2}; the encoder itself {:.2} ms\n",
+        mean(&calls), each(0), each(1), each(2), each(3), mean(&own)
+    );
+}
+
+/// What the service says that calls have taken, in milliseconds: queue, input, forward pass, output.
+async fn spent(connection: &Connection) -> [f64; 4] {
+    let request = ModelStatisticsRequest {
+        name: "minilm".to_owned(),
+        ..Default::default()
+    };
+    let answer = connection
+        .inference()
+        .model_statistics(request)
+        .await
+        .expect("statistics");
+    let statistics = answer.into_inner().model_stats[0].inference_stats.unwrap();
+    [
+        statistics.queue,
+        statistics.compute_input,
+        statistics.compute_infer,
+        statistics.compute_output,
+    ]
+    .map(|total| total.unwrap().ns as f64 / 1e6)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// One call, in milliseconds.
