@@ -83,6 +83,24 @@ impl UnaryService<ModelInferRequest> for Echo {
     }
 }
 
+/// The same without the wire, as the gateway calls a model of its own process.
+#[derive(Clone)]
+struct EchoMethod;
+
+impl tower::Service<Request<ModelInferRequest>> for EchoMethod {
+    type Response = Response<ModelInferResponse>;
+    type Error = Status;
+    type Future = std::future::Ready<Result<Response<ModelInferResponse>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ModelInferRequest>) -> Self::Future {
+        UnaryService::call(&mut Echo, request)
+    }
+}
+
 impl tonic::server::NamedService for Echo {
     const NAME: &'static str = "inference.GRPCInferenceService";
 }
@@ -156,7 +174,7 @@ fn serve_options() -> ServeOptions {
 async fn serve_gateway(shutdown: &CancellationToken) -> Result<SocketAddr, AnyError> {
     let metrics = Metrics::new("overhead")?;
     let gateway = Gateway::new(GatewayParts {
-        models: vec![Backend::local("echo", Echo, MESSAGE_BYTES_MAX)],
+        models: vec![Backend::local("echo", Echo, MESSAGE_BYTES_MAX).with_method(EchoMethod)],
         signatures: Arc::new(Signatures),
         pipelines: vec![checked(&chain("one", 1))?, checked(&chain("two", 2))?],
         message_bytes_max: MESSAGE_BYTES_MAX,

@@ -1,7 +1,10 @@
 //! A model that the gateway calls, wherever it runs.
 //!
 //! The transport under the client is a channel to another process or the service of this one:
-//! the same client code, the same messages and the same headers either way.
+//! the same client code, the same messages and the same headers either way. Inference in this
+//! process, which is what happens most, can leave out the wire form too (`direct`).
+
+mod direct;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::policy::breaker::BreakerOptions;
 use crate::upstream::{Guard, Segment};
+use direct::Direct;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -53,6 +57,8 @@ pub struct Backend {
     model: Arc<str>,
     place: Arc<str>,
     client: GrpcInferenceServiceClient<Transport>,
+    direct: Option<Direct>,
+    message_bytes_max: usize,
     guard: Arc<Guard>,
     rows: Arc<Segment>,
 }
@@ -77,6 +83,25 @@ impl Backend {
     {
         let transport = BoxCloneSyncService::new(service.map_err(TransportError::new));
         Self::new(model, "this process", transport, message_bytes_max)
+    }
+
+    /// Inferences go to this method with the message itself instead of its wire form: large tensors
+    /// are not copied. The limit of a message's size holds as before.
+    #[must_use]
+    pub fn with_method<M>(mut self, infer: M) -> Self
+    where
+        M: tower::Service<
+                Request<ModelInferRequest>,
+                Response = tonic::Response<ModelInferResponse>,
+                Error = Status,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+        M::Future: Send,
+    {
+        self.direct = Some(Direct::new(infer, self.message_bytes_max));
+        self
     }
 
     /// A model of a service in another process. The connection is made at the first call, and
@@ -112,6 +137,8 @@ impl Backend {
             model: model.into(),
             place: place.into(),
             client,
+            direct: None,
+            message_bytes_max,
             guard: Arc::new(Guard::new(BreakerOptions::default())),
             rows: Arc::default(),
         }
@@ -149,10 +176,14 @@ impl Backend {
         deadline: Option<Deadline>,
     ) -> Result<ModelInferResponse, Status> {
         message.model_name = self.model.to_string();
-        let mut client = self.client.clone();
-        let request = outgoing(message, deadline);
-        let call: BoxFuture<'static, _> =
-            Box::pin(async move { client.model_infer(request).await });
+        let call: BoxFuture<'_, _> = match &self.direct {
+            Some(direct) => Box::pin(direct.infer(message, deadline)),
+            None => {
+                let mut client = self.client.clone();
+                let request = outgoing(message, deadline);
+                Box::pin(async move { client.model_infer(request).await })
+            }
+        };
         let answer = match deadline {
             Some(deadline) => deadline.run(call).await,
             None => call.await,

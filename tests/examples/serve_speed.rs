@@ -168,7 +168,12 @@ async fn alone(connection: &Connection, all: &[String], time: Duration) {
     let each = |at: usize| (after[at] - before[at]) / calls.len() as f64;
     println!(
         "a call on average {:.2} ms, of which queue {:.2}, tokens {:.2}, forward pass {:.2}, answer {:.2}; the encoder itself {:.2} ms\n",
-        mean(&calls), each(0), each(1), each(2), each(3), mean(&own)
+        mean(&calls),
+        each(0),
+        each(1),
+        each(2),
+        each(3),
+        mean(&own)
     );
 }
 

@@ -161,7 +161,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         let backends = models
             .models()
             .iter()
-            .map(|m| Backend::local(m.name(), local.clone(), server.max_message_bytes))
+            .map(|m| {
+                Backend::local(m.name(), local.clone(), server.max_message_bytes)
+                    .with_method(models.clone())
+            })
             .chain(remote)
             .collect();
         let gateway = Gateway::new(GatewayParts {

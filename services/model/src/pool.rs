@@ -72,16 +72,8 @@ impl Pool {
             if reply.is_closed() {
                 return;
             }
-            let started = Instant::now();
-            let value = span
-                .in_scope(|| catch_unwind(AssertUnwindSafe(job)))
-                .map_err(|panic| PoolError::Panicked(message(&*panic)));
+            let done = run(&span, asked, job);
             drop(span);
-            let done = value.map(|value| Done {
-                value,
-                waited: started - asked,
-                ran: started.elapsed(),
-            });
             // Whoever asked may have gone away meanwhile.
             let _ = reply.send(done);
         });
@@ -89,6 +81,24 @@ impl Pool {
             .await
             .unwrap_or_else(|_| Err(PoolError::Panicked("the job was lost".to_owned())))
     }
+}
+
+/// Runs a short job on this thread, inside `span`: to wake another would take longer.
+pub(crate) fn run_here<T>(span: &Span, job: impl FnOnce() -> T) -> Result<Done<T>, PoolError> {
+    run(span, Instant::now(), job)
+}
+
+/// Runs a job that was asked for then.
+fn run<T>(span: &Span, asked: Instant, job: impl FnOnce() -> T) -> Result<Done<T>, PoolError> {
+    let started = Instant::now();
+    let value = span
+        .in_scope(|| catch_unwind(AssertUnwindSafe(job)))
+        .map_err(|panic| PoolError::Panicked(message(&*panic)))?;
+    Ok(Done {
+        value,
+        waited: started - asked,
+        ran: started.elapsed(),
+    })
 }
 
 /// What a panic said.
@@ -109,6 +119,12 @@ mod tests {
         let failed: Result<Done<()>, PoolError> = failed;
         assert_eq!(failed.unwrap_err(), PoolError::Panicked("no".to_owned()));
         assert_eq!(pool.run(Span::none(), || 7).await.unwrap().value, 7);
+        let failed: Result<Done<()>, PoolError> = run_here(&Span::none(), || panic!("nor here"));
+        assert_eq!(
+            failed.unwrap_err(),
+            PoolError::Panicked("nor here".to_owned())
+        );
+        assert_eq!(run_here(&Span::none(), || 7).unwrap().value, 7);
     }
 
     #[tokio::test]

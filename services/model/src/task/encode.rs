@@ -10,19 +10,25 @@ use motet_proto::oip::Form;
 use motet_proto::signature::Signature;
 use motet_runtime::metrics::Watch;
 use motet_runtime::status::{internal, invalid_argument, resource_exhausted};
+use prost::Message;
 use rayon::prelude::*;
 use tonic::Status;
+use tracing::Span;
 
 use super::{Cost, Limits};
 use crate::blueprint::Head;
 use crate::call::{Inputs, Reply, Settings};
 use crate::executor::EncodeRow;
-use crate::pool::{Done, Pool, PoolError};
+use crate::pool::{Pool, run_here};
 use crate::refusal;
 use crate::trace::CallTrace;
 
 /// Fewest texts that are worth a thread of their own.
 const TEXTS_PER_THREAD_MIN: usize = 4;
+/// A request of so many bytes is tokenized by the thread that read it, in a quarter of a millisecond at most.
+const REQUEST_BYTES_HERE_MAX: usize = 512;
+/// So many values are written by the thread that got them.
+const VALUES_HERE_MAX: usize = 4096;
 
 /// A task with an encoder behind a batcher.
 #[derive(Debug)]
@@ -56,25 +62,21 @@ impl Encode {
         reply: Reply,
     ) -> Result<(ModelInferResponse, Cost), Status> {
         let encoding = self.encoding.clone();
+        let is_short = request.encoded_len() <= REQUEST_BYTES_HERE_MAX;
         let prepare = move || encoding.prepare(&mut request, &signature);
-        let done = self
-            .pool
-            .run(tracing::info_span!("tokenize"), prepare)
-            .await;
-        let ((rows, form), input) = finished(done)?;
+        let span = tracing::info_span!("tokenize");
+        let ((rows, form), input) = self.job(span, is_short, prepare).await?;
         let count = rows.len();
         let (rows, ride) = self.batch(rows, &settings).await?;
         let encoding = self.encoding.clone();
+        let is_short = !encoding.head.keeps_tokens() && count * encoding.size <= VALUES_HERE_MAX;
         let assemble = move || {
             let outputs = encoding.head.assemble(rows, encoding.size);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
             Ok(reply.tensors(&outputs, form))
         };
-        let done = self
-            .pool
-            .run(tracing::info_span!("assemble"), assemble)
-            .await;
-        let (response, output) = finished(done)?;
+        let span = tracing::info_span!("assemble");
+        let (response, output) = self.job(span, is_short, assemble).await?;
         let cost = Cost {
             queue: ride.queue_time,
             input,
@@ -84,6 +86,22 @@ impl Encode {
             ride: Some(ride),
         };
         Ok((response, cost))
+    }
+
+    /// A job's result and how long it took, with its wait for a thread unless it `is_short` and needs none.
+    async fn job<T: Send + 'static>(
+        &self,
+        span: Span,
+        is_short: bool,
+        job: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<(T, Duration), Status> {
+        let done = if is_short {
+            run_here(&span, job)
+        } else {
+            self.pool.run(span, job).await
+        };
+        let done = done.map_err(|error| refusal::pool(&error).build())?;
+        Ok((done.value?, done.waited + done.ran))
     }
 
     /// Sends rows through the batcher; all of them have a result, or the call fails with the first that has none.
@@ -137,15 +155,18 @@ impl Encoding {
     ) -> Result<(Vec<TokenIds>, Form), Status> {
         let (inputs, form) = Inputs::take(request, signature, &self.limits)?;
         let texts = self.head.texts(&inputs);
-        let rows: Vec<TokenIds> = texts
-            .par_iter()
-            .with_min_len(TEXTS_PER_THREAD_MIN)
-            .enumerate()
-            .map(|(row, text)| {
-                let ids = self.tokenizer.encode_within(text, self.max_tokens);
-                ids.map_err(|e| invalid_argument(self.head.field(row), e.to_string()).build())
-            })
-            .collect::<Result<_, Status>>()?;
+        let encode = |(row, text): (usize, &&str)| {
+            let ids = self.tokenizer.encode_within(text, self.max_tokens);
+            ids.map_err(|e| invalid_argument(self.head.field(row), e.to_string()).build())
+        };
+        // On a thread of the pool its others help.
+        let rows: Result<Vec<TokenIds>, Status> = if rayon::current_thread_index().is_some() {
+            let texts = texts.par_iter().with_min_len(TEXTS_PER_THREAD_MIN);
+            texts.enumerate().map(encode).collect()
+        } else {
+            texts.iter().enumerate().map(encode).collect()
+        };
+        let rows = rows?;
         let tokens: usize = rows.iter().map(TokenIds::len).sum();
         let limit = self.limits.token_vectors;
         if self.head.keeps_tokens() && tokens > limit {
@@ -159,10 +180,4 @@ impl Encoding {
         }
         Ok((rows, form))
     }
-}
-
-/// What a job of the pool gave, and how long it took with its wait for a thread.
-fn finished<T>(done: Result<Done<Result<T, Status>>, PoolError>) -> Result<(T, Duration), Status> {
-    let done = done.map_err(|error| refusal::pool(&error).build())?;
-    Ok((done.value?, done.waited + done.ran))
 }

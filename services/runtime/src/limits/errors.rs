@@ -17,6 +17,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use crate::status::message_too_large;
+
 /// Gives tonic's own decoding errors the codes and details that motet promises.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorLayer;
@@ -143,20 +145,16 @@ fn promised(status: &Status, path: &str) -> Option<Status> {
                 })?;
             let (found, rest) = sizes.split_once(" bytes, the limit is: ")?;
             let limit = rest.strip_suffix(" bytes")?;
-            Some(too_large(
-                format!("the message has {found} bytes, the limit is {limit} bytes"),
-                limit,
-            ))
+            let what = format!("the message has {found} bytes, the limit is {limit} bytes");
+            Some(message_too_large(what, limit).into())
         }
         Code::ResourceExhausted => {
             let rest = message.strip_prefix("Error decompressing: size limit, of ")?;
             let (limit, _) = rest.split_once(" bytes")?;
-            Some(too_large(
-                format!(
-                    "the message has more than {limit} bytes once decompressed, which is the limit"
-                ),
-                limit,
-            ))
+            let what = format!(
+                "the message has more than {limit} bytes once decompressed, which is the limit"
+            );
+            Some(message_too_large(what, limit).into())
         }
         Code::Internal => {
             let what = message.strip_prefix("failed to decode Protobuf message: ")?;
@@ -177,13 +175,6 @@ fn promised(status: &Status, path: &str) -> Option<Status> {
         ),
         _ => None,
     }
-}
-
-fn too_large(message: String, limit: &str) -> Status {
-    crate::status::resource_exhausted(message, None)
-        .reason("MESSAGE_TOO_LARGE")
-        .with("max_message_bytes", limit)
-        .into()
 }
 
 /// Splits prost's `Inner.b: Outer.a: what is wrong` into the path `a.b` and the description. prost names the innermost

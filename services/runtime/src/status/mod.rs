@@ -197,6 +197,13 @@ pub fn resource_exhausted(
     builder
 }
 
+/// A message is larger than the server takes, or than it gives.
+pub fn message_too_large(message: impl Into<String>, limit: impl Into<String>) -> StatusBuilder {
+    resource_exhausted(message, None)
+        .reason("MESSAGE_TOO_LARGE")
+        .with("max_message_bytes", limit)
+}
+
 /// The answer is late, or would be.
 pub fn deadline_exceeded(message: impl Into<String>) -> StatusBuilder {
     StatusBuilder::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
