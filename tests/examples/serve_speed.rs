@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use motet_models::{
     DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Tokenizer,
 };
-use motet_proto::inference::ModelStatisticsRequest;
+use motet_proto::inference::{ModelStatisticsRequest, ServerLiveRequest};
 use motet_tests::connection::Connection;
 use motet_tests::program::Program;
 use motet_tests::reflected::Service;
@@ -131,7 +131,7 @@ async fn alone(connection: &Connection, all: &[String], time: Duration) {
         .iter()
         .map(|text| tokenizer.encode(text).expect("tokens"))
         .collect();
-    let (mut calls, mut own, mut more) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut calls, mut own, mut more, mut empty) = (vec![], vec![], vec![], vec![]);
     let before = spent(connection).await;
     let began = Instant::now();
     while began.elapsed() < time {
@@ -144,6 +144,7 @@ async fn alone(connection: &Connection, all: &[String], time: Duration) {
             let started = Instant::now();
             encoder.encode(&[row]).expect("a vector");
             by_itself.push(started.elapsed().as_secs_f64() * 1e3);
+            empty.push(nothing(connection).await);
         }
         for (text, by_itself) in all.iter().zip(by_itself) {
             let call = embed(connection, text).await;
@@ -164,6 +165,10 @@ async fn alone(connection: &Connection, all: &[String], time: Duration) {
         percentile(&mut calls, 0.5),
         percentile(&mut own, 0.5),
         percentile(&mut more, 0.5)
+    );
+    println!(
+        "an empty call after the encoder itself: p50 {:.2} ms",
+        percentile(&mut empty, 0.5)
     );
     let each = |at: usize| (after[at] - before[at]) / calls.len() as f64;
     println!(
@@ -200,6 +205,17 @@ async fn spent(connection: &Connection) -> [f64; 4] {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// A call that asks for nothing, in milliseconds.
+async fn nothing(connection: &Connection) -> f64 {
+    let started = Instant::now();
+    let live = connection
+        .inference()
+        .server_live(ServerLiveRequest {})
+        .await;
+    assert!(live.expect("an answer").into_inner().live);
+    started.elapsed().as_secs_f64() * 1e3
 }
 
 /// One call, in milliseconds.
