@@ -15,6 +15,7 @@ use motet_proto::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelReadyRequest, ModelStatistics, ModelStatisticsRequest,
 };
+use motet_proto::oip::{VERSION, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::{config, status, telemetry};
@@ -54,7 +55,11 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// A model and the way to it. Cheap to clone.
 #[derive(Clone)]
 pub struct Backend {
+    /// Its name in the configuration.
     model: Arc<str>,
+    /// Name and version on the wire; an empty version is the service's choice.
+    name: Arc<str>,
+    version: Arc<str>,
     place: Arc<str>,
     client: GrpcInferenceServiceClient<Transport>,
     direct: Option<Direct>,
@@ -133,8 +138,11 @@ impl Backend {
         let client = GrpcInferenceServiceClient::new(transport)
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
+        let (name, version) = split_version(model);
         Self {
             model: model.into(),
+            name: name.into(),
+            version: version.unwrap_or_default().into(),
             place: place.into(),
             client,
             direct: None,
@@ -144,9 +152,33 @@ impl Backend {
         }
     }
 
-    /// The model's name, here and at the service.
+    /// The model's name in the configuration, with its version where it has one there.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Its name on the wire, where the version is a field of its own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version, as far as the configuration says.
+    pub fn version(&self) -> &str {
+        if self.version.is_empty() {
+            VERSION
+        } else {
+            &self.version
+        }
+    }
+
+    /// The same model, in this version where the configuration leaves it open.
+    #[must_use]
+    pub fn at_version(&self, version: &str) -> Self {
+        let mut other = self.clone();
+        if self.version.is_empty() {
+            other.version = version.into();
+        }
+        other
     }
 
     /// Where it runs, for people: an endpoint or `this process`.
@@ -164,7 +196,7 @@ impl Backend {
         &self.rows
     }
 
-    /// One inference. The model's name is filled in; what is left until `deadline` and the
+    /// One inference. The model's name is filled in, and its version where the configuration says one; what is left until `deadline` and the
     /// current trace go along.
     ///
     /// # Errors
@@ -175,7 +207,10 @@ impl Backend {
         mut message: ModelInferRequest,
         deadline: Option<Deadline>,
     ) -> Result<ModelInferResponse, Status> {
-        message.model_name = self.model.to_string();
+        message.model_name = self.name.to_string();
+        if !self.version.is_empty() {
+            message.model_version = self.version.to_string();
+        }
         let call: BoxFuture<'_, _> = match &self.direct {
             Some(direct) => Box::pin(direct.infer(message, deadline)),
             None => {
@@ -197,8 +232,8 @@ impl Backend {
     pub async fn ready(&self, within: Duration) -> bool {
         let request = outgoing(
             ModelReadyRequest {
-                name: self.model.to_string(),
-                ..Default::default()
+                name: self.name.to_string(),
+                version: self.version.to_string(),
             },
             Some(Deadline::within(within)),
         );
@@ -218,8 +253,8 @@ impl Backend {
         let deadline = Deadline::within(within);
         let request = outgoing(
             ModelMetadataRequest {
-                name: self.model.to_string(),
-                ..Default::default()
+                name: self.name.to_string(),
+                version: self.version.to_string(),
             },
             Some(deadline),
         );
@@ -247,8 +282,8 @@ impl Backend {
         let deadline = Deadline::within(within);
         let request = outgoing(
             ModelConfigRequest {
-                name: self.model.to_string(),
-                ..Default::default()
+                name: self.name.to_string(),
+                version: self.version.to_string(),
             },
             Some(deadline),
         );
@@ -269,8 +304,8 @@ impl Backend {
         let deadline = Deadline::within(within);
         let request = outgoing(
             ModelStatisticsRequest {
-                name: self.model.to_string(),
-                ..Default::default()
+                name: self.name.to_string(),
+                version: self.version.to_string(),
             },
             Some(deadline),
         );

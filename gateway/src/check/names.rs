@@ -1,5 +1,6 @@
 //! Names that must not meet: within a pipeline, and among the pipelines of a configuration.
 
+use motet_proto::oip::split_version;
 use motet_runtime::config::{Diagnostic, Diagnostics, Spanned};
 
 use crate::spec::{OutputValue, PipelineSpec};
@@ -75,7 +76,10 @@ pub fn check_names<'a>(
                     .help("rename one of them"),
             );
         }
-        if let Some(model) = models.iter().find(|m| m.value == name.value) {
+        if let Some(model) = models
+            .iter()
+            .find(|m| split_version(&m.value).0 == name.value)
+        {
             diagnostics.push(
                 Diagnostic::error(
                     name.span,

@@ -192,7 +192,7 @@ impl Gateway {
     }
 
     fn check_name(&self, name: &str) -> Result<(), GatewayError> {
-        if self.0.registry.model(name).is_some() {
+        if self.0.registry.has_model(name) {
             return Err(GatewayError::Name(format!(
                 "a model is already named {name}, and both are reached by name"
             )));
@@ -321,7 +321,7 @@ struct Places<'a> {
 
 impl Bind for Places<'_> {
     fn model(&self, name: &str) -> Option<Backend> {
-        self.registry.model(name).cloned()
+        self.registry.models().get(name).cloned()
     }
 
     fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use motet_proto::inference::{InferStatistics, ModelStatistics, StatisticDuration};
+use motet_proto::oip::find_version;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::{CallMetrics, Metrics};
 use motet_runtime::status;
@@ -216,9 +217,33 @@ impl Registry {
         &self.models
     }
 
-    /// A model by name.
-    pub fn model(&self, name: &str) -> Option<&Backend> {
-        self.models.get(name)
+    /// The model that a request means by a name and a version (empty: none asked for). Whether a
+    /// version that the configuration does not name is there, the model's service knows.
+    ///
+    /// # Errors
+    /// NOT_FOUND, with the models or the versions that there are.
+    pub fn model(&self, name: &str, version: &str) -> Result<Backend, Status> {
+        let names = self.models.keys().map(String::as_str);
+        let found = find_version(names, name, version).unwrap_or(name);
+        if let Some(backend) = self.models.get(found) {
+            return Ok(backend.at_version(version));
+        }
+        let versions = self.models.values().filter(|model| model.name() == name);
+        let versions: Vec<&str> = versions.map(Backend::version).collect();
+        if versions.is_empty() {
+            return Err(self.unknown_model(name));
+        }
+        let error = Status::from(status::not_found("version", version).model(name));
+        let versions = versions.join(", ");
+        Err(status::reworded(
+            &error,
+            format!("model {name} has no version {version:?}; it has {versions}"),
+        ))
+    }
+
+    /// Whether a model has this name, in any version.
+    pub fn has_model(&self, name: &str) -> bool {
+        self.models.values().any(|model| model.name() == name)
     }
 
     /// A pipeline by name.
@@ -243,7 +268,7 @@ impl Registry {
     }
 
     /// NOT_FOUND, with the pipelines and models that there are.
-    pub fn unknown_model(&self, name: &str) -> Status {
+    fn unknown_model(&self, name: &str) -> Status {
         let pipelines = self.pipelines.load();
         let known: Vec<&str> = pipelines
             .keys()

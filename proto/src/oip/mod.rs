@@ -5,13 +5,17 @@
 //! that writes JSON also reads JSON.
 
 mod contents;
+mod describe;
 mod error;
 mod parameters;
+mod version;
 
 use bytes::Bytes;
 
+pub use describe::model_config;
 pub use error::{MessageError, Problem};
 pub use parameters::{integer_parameter, parameter};
+pub use version::{VERSION, find_version, split_version};
 
 use contents::{from_contents, to_contents};
 

@@ -36,6 +36,3 @@ pub use load::{LoadError, Loader};
 pub use model::Model;
 pub use server::{LocalService, ModelServer, STREAM_CONCURRENCY_MAX};
 pub use task::Limits;
-
-/// The one version that every model has: models change with the configuration, not under it.
-pub const VERSION: &str = "1";

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use motet_batcher::Stats;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStatistics};
+use motet_proto::oip::{VERSION, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::health::Health;
@@ -52,9 +53,19 @@ impl Model {
         }))
     }
 
-    /// Its name in the configuration.
+    /// Its name in the configuration, with its version where it has one there.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Its name on the wire, where the version is a field of its own.
+    pub fn base_name(&self) -> &str {
+        split_version(&self.0.name).0
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        split_version(&self.0.name).1.unwrap_or(VERSION)
     }
 
     /// What it takes and gives.
@@ -83,7 +94,8 @@ impl Model {
 
     pub(crate) fn statistics(&self) -> ModelStatistics {
         let batches = self.batches();
-        self.0.statistics.read(self.name(), batches.as_ref())
+        let name = (self.base_name(), self.version());
+        self.0.statistics.read(name, batches.as_ref())
     }
 
     /// Answers a call, counts it and times it. Dropping the future takes it out of every queue.
@@ -119,7 +131,8 @@ impl Model {
         let signature = &self.0.signature;
         let settings = Settings::read(&request.parameters, signature, deadline)?;
         let deadline = settings.deadline;
-        let reply = Reply::open(self.name(), &mut request, signature)?;
+        let name = (self.base_name(), self.version());
+        let reply = Reply::open(name, &mut request, signature)?;
         let run = self.0.task.run(request, signature, settings, reply);
         let (mut response, cost) = match deadline {
             Some(deadline) => deadline.run(run).await?,

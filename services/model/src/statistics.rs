@@ -8,7 +8,6 @@ use motet_proto::inference::{
     InferBatchStatistics, InferStatistics, ModelStatistics, StatisticDuration,
 };
 
-use crate::VERSION;
 use crate::task::Cost;
 
 /// How often something happened and how long it took in all.
@@ -65,13 +64,17 @@ impl Statistics {
     }
 
     /// The protocol's form; `batches` is the batcher's own count, for a model that has one.
-    pub(crate) fn read(&self, name: &str, batches: Option<&Stats>) -> ModelStatistics {
+    pub(crate) fn read(
+        &self,
+        (name, version): (&str, &str),
+        batches: Option<&Stats>,
+    ) -> ModelStatistics {
         let success = self.success.read();
         let by_rows = batches.map(|stats| &stats.batches_by_rows);
         let executions = by_rows.map(|sizes| sizes.values().map(|size| size.batches).sum());
         ModelStatistics {
             name: name.to_owned(),
-            version: VERSION.to_owned(),
+            version: version.to_owned(),
             last_inference: self.last_inference_ms.load(Ordering::Relaxed),
             inference_count: self.rows.load(Ordering::Relaxed),
             execution_count: executions.unwrap_or(success.count),

@@ -17,6 +17,7 @@ mod processes;
 mod rag;
 mod reflection;
 mod traces;
+mod versions;
 
 use motet_tests::program::Program;
 use std::ffi::OsStr;

@@ -1,7 +1,6 @@
 //! The Open Inference Protocol at the gateway: every pipeline is a model, and every model that
 //! pipelines use can be called by its own name too.
 
-mod config;
 mod infer;
 
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use motet_proto::inference::grpc_inference_service_server::{
 };
 use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::*;
+use motet_proto::oip::model_config;
 use motet_proto::signature::PROPERTY;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
@@ -22,7 +22,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::answers::answers;
 use super::registry::{Registry, Served};
 use super::signature;
-use config::model_config;
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// How long a model service may take to answer a question about itself.
@@ -73,10 +72,9 @@ impl OipGateway {
             let call = infer_pipeline(&served, request, asked);
             return served.oip.observe(call).await;
         }
-        match self.registry.model(&request.model_name) {
-            Some(backend) => backend.infer(request, asked).await,
-            None => Err(self.registry.unknown_model(&request.model_name)),
-        }
+        let (name, version) = (&request.model_name, &request.model_version);
+        let model = self.registry.model(name, version)?;
+        model.infer(request, asked).await
     }
 }
 
@@ -119,10 +117,10 @@ impl GrpcInferenceService for OipGateway {
             .await
             .into_iter()
             .all(|ready| ready),
-            None => match self.registry.model(&request.name) {
-                Some(model) => model.ready(QUESTION_TIMEOUT).await,
-                None => return Err(self.registry.unknown_model(&request.name)),
-            },
+            None => {
+                let model = self.registry.model(&request.name, &request.version)?;
+                model.ready(QUESTION_TIMEOUT).await
+            }
         };
         Ok(Response::new(ModelReadyResponse { ready }))
     }
@@ -154,9 +152,7 @@ impl GrpcInferenceService for OipGateway {
                     signature::signature(&served.plan.pipeline),
                 ),
                 None => {
-                    let Some(model) = self.registry.model(&request.name) else {
-                        return Err(self.registry.unknown_model(&request.name));
-                    };
+                    let model = self.registry.model(&request.name, &request.version)?;
                     let (signature, versions) = model.signature(QUESTION_TIMEOUT).await?;
                     (request.name, versions, "motet_model", signature)
                 }
@@ -229,10 +225,10 @@ impl GrpcInferenceService for OipGateway {
                     config: Some(model_config(&request.name, PLATFORM, &signature)),
                 }))
             }
-            None => match self.registry.model(&request.name) {
-                Some(model) => model.config(QUESTION_TIMEOUT).await.map(Response::new),
-                None => Err(self.registry.unknown_model(&request.name)),
-            },
+            None => {
+                let model = self.registry.model(&request.name, &request.version)?;
+                model.config(QUESTION_TIMEOUT).await.map(Response::new)
+            }
         }
     }
 
@@ -250,10 +246,9 @@ impl GrpcInferenceService for OipGateway {
             model_stats.extend(answers.into_iter().flatten().flatten());
         } else if let Some(served) = self.pipeline(&request.name, &request.version)? {
             model_stats.push(served.statistics());
-        } else if let Some(model) = self.registry.model(&request.name) {
-            model_stats = model.statistics(QUESTION_TIMEOUT).await?;
         } else {
-            return Err(self.registry.unknown_model(&request.name));
+            let model = self.registry.model(&request.name, &request.version)?;
+            model_stats = model.statistics(QUESTION_TIMEOUT).await?;
         }
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
     }
@@ -278,8 +273,8 @@ impl GrpcInferenceService for OipGateway {
         for (model, ready) in self.registry.models().values().zip(answers) {
             if ready || !only_ready {
                 models.push(ModelIndex {
-                    name: model.model().to_owned(),
-                    version: "1".to_owned(),
+                    name: model.name().to_owned(),
+                    version: model.version().to_owned(),
                     state: if ready { "READY" } else { "UNAVAILABLE" }.to_owned(),
                     reason: if ready {
                         String::new()

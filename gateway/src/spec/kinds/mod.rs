@@ -90,11 +90,14 @@ fn called(
 ) -> Option<Spanned<KindSpec>> {
     let what = &entry.key.value;
     let text = values::text(entry, diagnostics)?;
-    if text.value.contains('@') {
-        diagnostics.push(Diagnostic::error(
-            text.span,
-            "versions of models (`name@version`) are not supported yet by this version of motet",
-        ));
+    if text.value.contains('@') && what != "model" {
+        diagnostics.push(
+            Diagnostic::error(
+                text.span,
+                format!("`{what}` has no versions to choose from"),
+            )
+            .note("`name@version` is for models"),
+        );
         return None;
     }
     if text.value.starts_with('$') {

@@ -12,7 +12,6 @@ use motet_runtime::status::invalid_arguments;
 use tonic::Status;
 
 use super::there_is;
-use crate::VERSION;
 use crate::task::Cost;
 
 /// Output tensors by name, in the signature's order.
@@ -30,7 +29,7 @@ impl Reply {
     /// # Errors
     /// INVALID_ARGUMENT for outputs asked for that do not exist, or twice.
     pub(crate) fn open(
-        model: &str,
+        (name, version): (&str, &str),
         request: &mut ModelInferRequest,
         signature: &Signature,
     ) -> Result<Self, Status> {
@@ -50,8 +49,8 @@ impl Reply {
         }
         Ok(Self {
             response: ModelInferResponse {
-                model_name: model.to_owned(),
-                model_version: VERSION.to_owned(),
+                model_name: name.to_owned(),
+                model_version: version.to_owned(),
                 id: std::mem::take(&mut request.id),
                 ..ModelInferResponse::default()
             },

@@ -1,17 +1,13 @@
 //! What the server and its models are, in the protocol's messages.
 
-use motet_proto::inference::model_metadata_response::TensorMetadata;
 use motet_proto::inference::repository_index_response::ModelIndex;
-use motet_proto::inference::{
-    DataType, ModelConfig, ModelInput, ModelMetadataResponse, ModelOutput, ModelTransactionPolicy,
-    ServerMetadataResponse,
-};
-use motet_proto::signature::{PROPERTY, Port, Signature};
-use motet_proto::types::ElementType;
+use motet_proto::inference::{ModelConfig, ModelMetadataResponse, ServerMetadataResponse};
+use motet_proto::oip;
+use motet_proto::signature::PROPERTY;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use crate::{Model, VERSION};
+use crate::Model;
 
 /// What runs the models.
 const PLATFORM: &str = "candle";
@@ -40,11 +36,12 @@ pub(super) fn server() -> ServerMetadataResponse {
     }
 }
 
-pub(super) fn metadata(model: &Model) -> ModelMetadataResponse {
+/// What a model of these versions takes and gives.
+pub(super) fn metadata(model: &Model, versions: Vec<String>) -> ModelMetadataResponse {
     let signature = model.signature();
     ModelMetadataResponse {
-        name: model.name().to_owned(),
-        versions: vec![VERSION.to_owned()],
+        name: model.base_name().to_owned(),
+        versions,
         platform: PLATFORM.to_owned(),
         inputs: signature.oip_inputs(),
         outputs: signature.oip_outputs(),
@@ -53,56 +50,7 @@ pub(super) fn metadata(model: &Model) -> ModelMetadataResponse {
 }
 
 pub(super) fn config(model: &Model) -> ModelConfig {
-    let Signature {
-        inputs, outputs, ..
-    } = model.signature();
-    let input = |(port, tensor): (&Port, TensorMetadata)| ModelInput {
-        name: tensor.name,
-        data_type: data_type(port).into(),
-        dims: tensor.shape,
-    };
-    let output = |(port, tensor): (&Port, TensorMetadata)| ModelOutput {
-        name: tensor.name,
-        data_type: data_type(port).into(),
-        dims: tensor.shape,
-    };
-    let signature = model.signature();
-    ModelConfig {
-        name: model.name().to_owned(),
-        platform: PLATFORM.to_owned(),
-        backend: PLATFORM.to_owned(),
-        max_batch_size: 0,
-        input: inputs
-            .iter()
-            .zip(signature.oip_inputs())
-            .map(input)
-            .collect(),
-        output: outputs
-            .iter()
-            .zip(signature.oip_outputs())
-            .map(output)
-            .collect(),
-        model_transaction_policy: Some(ModelTransactionPolicy { decoupled: false }),
-    }
-}
-
-fn data_type(port: &Port) -> DataType {
-    match port.ty.element {
-        ElementType::String | ElementType::Bytes => DataType::TypeString,
-        ElementType::Bool => DataType::TypeBool,
-        ElementType::I8 => DataType::TypeInt8,
-        ElementType::I16 => DataType::TypeInt16,
-        ElementType::I32 => DataType::TypeInt32,
-        ElementType::I64 => DataType::TypeInt64,
-        ElementType::U8 => DataType::TypeUint8,
-        ElementType::U16 => DataType::TypeUint16,
-        ElementType::U32 => DataType::TypeUint32,
-        ElementType::U64 => DataType::TypeUint64,
-        ElementType::F16 => DataType::TypeFp16,
-        ElementType::BF16 => DataType::TypeBf16,
-        ElementType::F32 => DataType::TypeFp32,
-        ElementType::F64 => DataType::TypeFp64,
-    }
+    oip::model_config(model.base_name(), PLATFORM, model.signature())
 }
 
 pub(super) fn index(model: &Model) -> ModelIndex {
@@ -112,8 +60,8 @@ pub(super) fn index(model: &Model) -> ModelIndex {
         ("UNAVAILABLE", "shutting down, or its executors have died")
     };
     ModelIndex {
-        name: model.name().to_owned(),
-        version: VERSION.to_owned(),
+        name: model.base_name().to_owned(),
+        version: model.version().to_owned(),
         state: state.to_owned(),
         reason: reason.to_owned(),
     }

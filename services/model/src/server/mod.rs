@@ -8,6 +8,7 @@ mod stream;
 use std::sync::Arc;
 
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use motet_proto::oip::find_version;
 use motet_runtime::config::list_of;
 use motet_runtime::health::Health;
 use motet_runtime::reflection::{self, ReflectionError};
@@ -18,7 +19,7 @@ use tonic::{Code, Status};
 pub use local::LocalService;
 pub use stream::STREAM_CONCURRENCY_MAX;
 
-use crate::{Model, VERSION};
+use crate::Model;
 
 /// The Open Inference Protocol over some models. Cheap to clone; clones share the models.
 #[derive(Clone, Debug)]
@@ -75,23 +76,33 @@ impl ModelServer {
 
     /// The model of a request.
     fn find(&self, name: &str, version: &str) -> Result<&Model, Status> {
-        let Some(model) = self.models.iter().find(|model| model.name() == name) else {
-            let names: Vec<&str> = self.models.iter().map(Model::name).collect();
+        let names = || self.models.iter().map(Model::name);
+        if let Some(found) = find_version(names(), name, version)
+            && let Some(model) = self.models.iter().find(|model| model.name() == found)
+        {
+            return Ok(model);
+        }
+        let versions = self.versions(name);
+        if versions.is_empty() {
+            let names: Vec<&str> = names().collect();
             let message = format!(
                 "there is no model {name:?} here; there are {}",
                 list_of(&names)
             );
-            return Err(
-                StatusBuilder::new(Code::NotFound, "MODEL_NOT_FOUND", message)
-                    .model(name)
-                    .into(),
-            );
-        };
-        if version.is_empty() || version == VERSION {
-            return Ok(model);
+            let error = StatusBuilder::new(Code::NotFound, "MODEL_NOT_FOUND", message);
+            return Err(error.model(name).into());
         }
-        let message = format!("model {name} has no version {version:?}; it has {VERSION:?}");
+        let message = format!(
+            "model {name} has no version {version:?}; it has {}",
+            versions.join(", ")
+        );
         let error = StatusBuilder::new(Code::NotFound, "VERSION_NOT_FOUND", message);
         Err(error.model(name).with("version", version).into())
+    }
+
+    /// The versions of the models of this name.
+    fn versions(&self, name: &str) -> Vec<String> {
+        let models = self.models.iter().filter(|m| m.base_name() == name);
+        models.map(|model| model.version().to_owned()).collect()
     }
 }

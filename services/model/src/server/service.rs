@@ -55,7 +55,8 @@ impl GrpcInferenceService for ModelServer {
     ) -> Answer<ModelMetadataResponse> {
         let request = request.into_inner();
         let model = self.find(&request.name, &request.version)?;
-        Ok(Response::new(describe::metadata(model)))
+        let versions = self.versions(model.base_name());
+        Ok(Response::new(describe::metadata(model, versions)))
     }
 
     async fn model_config(

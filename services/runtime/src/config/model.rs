@@ -13,7 +13,7 @@ use super::values::{boolean, count, text, word};
 /// there) is for the model service to check, at the place that each value keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
-    /// The name, `[a-z][a-z0-9_-]*`.
+    /// The name, `[a-z][a-z0-9_-]*`, with `@version` where there are several.
     pub name: Spanned<String>,
     /// What the model does. There whenever a process of this file can run it.
     pub task: Option<Spanned<Task>>,

@@ -1,5 +1,7 @@
 //! Rules for the names that a user gives.
 
+use motet_proto::oip::split_version;
+
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::reader::shown;
 use super::source::Spanned;
@@ -10,7 +12,7 @@ pub const NAME_CHARS_MAX: usize = 63;
 /// Which characters a name may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameRule {
-    /// `[a-z][a-z0-9_-]*`: models.
+    /// `[a-z][a-z0-9_-]*`, and a version after `@` where there are several: models.
     Model,
     /// `[a-z][a-z0-9_]*`: what becomes a name in a .proto file, and nodes.
     Identifier,
@@ -19,7 +21,12 @@ pub enum NameRule {
 impl NameRule {
     /// Whether `name` follows the rule.
     pub fn allows(self, name: &str) -> bool {
-        name.len() <= NAME_CHARS_MAX
+        let (name, version) = match self {
+            Self::Model => split_version(name),
+            Self::Identifier => (name, None),
+        };
+        version.is_none_or(is_version)
+            && name.len() <= NAME_CHARS_MAX
             && name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.bytes().all(|b| {
                 b.is_ascii_lowercase()
@@ -35,8 +42,12 @@ impl NameRule {
             Self::Model => ", `_` and `-`",
             Self::Identifier => " and `_`",
         };
+        let version = match self {
+            Self::Model => "; a version may follow, as in `name@2`",
+            Self::Identifier => "",
+        };
         format!(
-            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, and has at most {NAME_CHARS_MAX} characters"
+            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, and has at most {NAME_CHARS_MAX} characters{version}"
         )
     }
 
@@ -70,6 +81,17 @@ impl NameRule {
     }
 }
 
+/// The most characters of a version.
+const VERSION_CHARS_MAX: usize = 32;
+
+fn is_version(version: &str) -> bool {
+    version.len() <= VERSION_CHARS_MAX
+        && version.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && version
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +107,12 @@ mod tests {
             ("_x", false, false),
             ("MiniLM", false, false),
             ("größe", false, false),
+            ("judge@4", true, false),
+            ("judge@2026-11.b", true, false),
+            ("judge@", false, false),
+            ("judge@a b", false, false),
+            ("judge@1@2", false, false),
+            ("@4", false, false),
             ("", false, false),
             (long.as_str(), false, false),
         ] {
