@@ -31,7 +31,7 @@ pub enum DeviceError {
         given: String,
     },
     /// Not an element type for computing.
-    #[error("unknown dtype `{given}`; known are f32, f16 and bf16")]
+    #[error("unknown dtype `{given}`; known are f32, f16, bf16 and int8")]
     UnknownPrecision {
         /// The text given.
         given: String,
@@ -44,6 +44,26 @@ pub enum DeviceError {
         /// The device asked for.
         device: DeviceSpec,
         /// The feature that brings it.
+        feature: &'static str,
+    },
+    /// The element type is not computed on the device.
+    #[error(
+        "dtype {precision} is computed on CPUs only; for device {device} take f32, f16 or bf16, or set `device: cpu`"
+    )]
+    OnlyOnCpu {
+        /// The element type asked for.
+        precision: Precision,
+        /// The device asked for.
+        device: DeviceSpec,
+    },
+    /// The binary leaves the products of a CPU to a library that does not know the element type.
+    #[error(
+        "dtype {precision} is not there in this binary, whose products are computed by a library; build it without the Cargo feature `{feature}`"
+    )]
+    NotWithLibrary {
+        /// The element type asked for.
+        precision: Precision,
+        /// The feature that brings the library.
         feature: &'static str,
     },
     /// The device is not there, or its driver refuses.
@@ -142,6 +162,15 @@ impl DeviceSpec {
     }
 }
 
+/// The feature by which a vendor's library was asked for to compute the products of a CPU; Candle is the way to it.
+pub(crate) fn vendor_library() -> Option<&'static str> {
+    match () {
+        () if cfg!(feature = "accelerate") => Some("accelerate"),
+        () if cfg!(feature = "mkl") => Some("mkl"),
+        () => None,
+    }
+}
+
 /// The element type a model computes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -152,17 +181,46 @@ pub enum Precision {
     F16,
     /// 16 bits, the upper half of an f32.
     Bf16,
+    /// Products with weights in 8-bit whole numbers, everything else in f32; on CPUs only.
+    Int8,
 }
 
 impl Precision {
-    /// The element type that is used on `device`. A CPU always computes in f32: 16-bit products are slower there and less exact.
+    /// Whether this binary can compute in this type on the device. With [`DeviceSpec::Auto`], whether it can on any.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do.
+    pub fn check(self, device: DeviceSpec) -> Result<(), DeviceError> {
+        match (self, device, vendor_library()) {
+            (Self::Int8, DeviceSpec::Cuda(_) | DeviceSpec::Metal, _) => {
+                Err(DeviceError::OnlyOnCpu {
+                    precision: self,
+                    device,
+                })
+            }
+            (Self::Int8, DeviceSpec::Auto | DeviceSpec::Cpu, Some(feature)) => {
+                Err(DeviceError::NotWithLibrary {
+                    precision: self,
+                    feature,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The element type that is used on `device`. A CPU computes in f32 or int8: 16-bit products are
+    /// slower there and less exact than f32.
     pub fn on(self, device: &Device) -> Self {
-        if device.is_cpu() { Self::F32 } else { self }
+        match self {
+            Self::Int8 => self,
+            _ if device.is_cpu() => Self::F32,
+            _ => self,
+        }
     }
 
     pub(crate) fn dtype(self) -> DType {
         match self {
-            Self::F32 => DType::F32,
+            Self::F32 | Self::Int8 => DType::F32,
             Self::F16 => DType::F16,
             Self::Bf16 => DType::BF16,
         }
@@ -177,6 +235,7 @@ impl FromStr for Precision {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
             "bf16" => Ok(Self::Bf16),
+            "int8" => Ok(Self::Int8),
             _ => Err(DeviceError::UnknownPrecision {
                 given: text.to_owned(),
             }),
@@ -190,6 +249,7 @@ impl fmt::Display for Precision {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -204,7 +264,7 @@ mod tests {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
         assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
-        for text in ["f32", "f16", "bf16"] {
+        for text in ["f32", "f16", "bf16", "int8"] {
             assert_eq!(text.parse::<Precision>().unwrap().to_string(), text);
         }
     }
@@ -221,7 +281,38 @@ mod tests {
             "unknown device `cuda:x`; known are auto, cpu, cuda, cuda:N and metal"
         );
         let precision = "f8".parse::<Precision>().unwrap_err().to_string();
-        assert_eq!(precision, "unknown dtype `f8`; known are f32, f16 and bf16");
+        assert_eq!(
+            precision,
+            "unknown dtype `f8`; known are f32, f16, bf16 and int8"
+        );
+    }
+
+    #[test]
+    fn bytes_are_for_cpus() {
+        use DeviceSpec::{Auto, Cpu, Cuda, Metal};
+        for device in [Cuda(2), Metal] {
+            let error = Precision::Int8.check(device).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "dtype int8 is computed on CPUs only; for device {device} take f32, f16 or bf16, or set `device: cpu`"
+                )
+            );
+        }
+        for device in [Auto, Cpu] {
+            let found = Precision::Int8.check(device).map_err(|e| e.to_string());
+            let expected = vendor_library().map_or(Ok(()), |feature| {
+                Err(format!(
+                    "dtype int8 is not there in this binary, whose products are computed by a library; build it without the Cargo feature `{feature}`"
+                ))
+            });
+            assert_eq!(found, expected);
+        }
+        for device in [Auto, Cpu, Cuda(0), Metal] {
+            for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
+                precision.check(device).unwrap();
+            }
+        }
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -115,6 +115,14 @@ pub enum LoadError {
         /// What the tokenizer library says.
         reason: String,
     },
+    /// The device does not compute in the element type asked for.
+    #[error("model {model}: {cause}")]
+    Precision {
+        /// The model as the user named it.
+        model: Source,
+        /// Why, and what to do.
+        cause: crate::device::DeviceError,
+    },
     /// The device refused, for instance for want of memory.
     #[error("model {model}: placing the weights on the device failed: {cause}")]
     Device {

@@ -1,10 +1,10 @@
-//! Tokens per second of the built-in model on this machine's CPU, and what share of its peak that is; beside it the same model with
-//! stock Candle operations and, where they are given, onnxruntime.
+//! Tokens per second of the built-in model on this machine's CPU, in f32 and in int8, and what share of the machine's f32 peak that is;
+//! beside it the same model with stock Candle operations and, where they are given, onnxruntime.
 //!
-//!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--onnx PYTHON MODEL.onnx]
+//!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
 //!
-//! `PYTHON` is a Python with numpy and onnxruntime; models/scripts/export_onnx.py makes the model. Everything is measured in turns in
-//! one run, the best of several times each, and all of it uses all cores of the process.
+//! `PYTHON` is a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is
+//! measured in turns in one run, the best of several times each, and all of it uses all cores of the process.
 
 mod onnx;
 mod peak;
@@ -12,7 +12,9 @@ mod stock;
 
 use std::time::{Duration, Instant};
 
-use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder};
+use motet_models::{
+    DeviceSpec, ModelConfig, ModelFiles, Precision, RowInput, RowOutput, TextEncoder,
+};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -21,15 +23,13 @@ const ROWS: [usize; 3] = [1, 8, 32];
 const TOKENS: [usize; 4] = [16, 64, 128, 256];
 /// Shortest and longest row of mixed batches; lengths are log-uniform.
 const MIXED: (f64, f64) = (8.0, 256.0);
-/// Rounds; each engine runs in each.
+/// Rounds; each engine runs in each, but one that takes longer than [`SLOW`] for a batch only in the first.
 const ROUNDS: usize = 3;
+const SLOW: Duration = Duration::from_secs(1);
 
-struct Engines {
-    motet: TextEncoder,
-    stock: stock::Bert,
-    onnx: Option<onnx::Session>,
-    /// For each engine and batch in each round.
-    time: Duration,
+/// What computes: the shortest time in seconds for rows, of several that fit in a time.
+trait Engine {
+    fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error>;
 }
 
 fn main() -> Result<(), Error> {
@@ -37,35 +37,48 @@ fn main() -> Result<(), Error> {
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let quick = quick.map(|at| arguments.remove(at)).is_some();
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
-    let before = Instant::now();
-    let motet = TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, Precision::F32)?;
-    println!("weights loaded and packed in {:.0?}", before.elapsed());
-    let mut engines = Engines {
-        motet,
-        stock: stock::Bert::load(files.config())?,
-        onnx: match &arguments[..] {
-            [flag, python, model] if flag == "--onnx" => Some(onnx::Session::start(python, model)?),
-            [] => None,
-            _ => return Err("takes [--quick] [--onnx PYTHON MODEL.onnx]".into()),
-        },
-        time: Duration::from_millis(if quick { 100 } else { 400 }),
-    };
+    let mut engines: Vec<(&str, Box<dyn Engine>)> = Vec::new();
+    for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
+        let before = Instant::now();
+        let encoder = TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, precision)?;
+        println!(
+            "{name} weights loaded and packed in {:.0?}",
+            before.elapsed()
+        );
+        engines.push((name, Box::new(encoder)));
+    }
+    engines.push(("stock Candle", Box::new(stock::Bert::load(files.config())?)));
+    match &arguments[..] {
+        [flag, python, models @ ..] if flag == "--onnx" && (1..3).contains(&models.len()) => {
+            for (name, model) in ["onnxruntime", "its int8"].into_iter().zip(models) {
+                engines.push((name, Box::new(onnx::Session::start(python, model)?)));
+            }
+        }
+        [] => {}
+        _ => return Err("takes [--quick] [--onnx PYTHON MODEL.onnx [INT8.onnx]]".into()),
+    }
     let threads = rayon::current_num_threads();
     let peak = peak::gflops(threads);
-    println!("peak of {threads} threads, multiply-adds in registers: {peak:.0} GFLOP/s\n");
-    println!("tokens/s (share of peak); x: motet is so much faster");
-    println!(
-        "{:>14} {:>16} {:>16} {:>24}",
-        "rows x tokens", "motet", "stock Candle", "onnxruntime"
-    );
+    println!("f32 peak of {threads} threads, multiply-adds in registers: {peak:.0} GFLOP/s\n");
+    println!("tokens/s (share of f32 peak), and how many times as fast f32 is");
+    print!("{:>14}", "rows x tokens");
+    for (name, _) in &engines {
+        print!(" {name:>22}");
+    }
+    println!();
+    let time = Duration::from_millis(if quick { 100 } else { 400 });
+    let mut compare = |name: &str, lens: &[usize]| {
+        let cost = flops(files.config(), lens) / 1e9 / peak;
+        compare(&mut engines, name, lens, cost, time)
+    };
     for rows in ROWS {
         for tokens in TOKENS {
-            engines.compare(&format!("{rows} x {tokens}"), &vec![tokens; rows], peak)?;
+            compare(&format!("{rows} x {tokens}"), &vec![tokens; rows])?;
         }
     }
     for rows in [8, 32, 128] {
         let lens: Vec<usize> = (0..rows).map(|row| mixed(row, rows)).collect();
-        engines.compare(&format!("{rows} mixed"), &lens, peak)?;
+        compare(&format!("{rows} mixed"), &lens)?;
     }
     Ok(())
 }
@@ -76,58 +89,46 @@ fn mixed(row: usize, rows: usize) -> usize {
     (MIXED.0 * (MIXED.1 / MIXED.0).powf(share)) as usize
 }
 
-impl Engines {
-    fn compare(&mut self, name: &str, lens: &[usize], peak: f64) -> Result<(), Error> {
-        let tokens: usize = lens.iter().sum();
-        let ids: Vec<Vec<u32>> = lens.iter().map(|len| ids(*len)).collect();
-        let (mut motet, mut stock, mut onnx) = (f64::MAX, f64::MAX, f64::MAX);
-        for _ in 0..ROUNDS {
-            let rows: Vec<_> = ids
-                .iter()
-                .map(|ids| RowInput {
-                    ids,
-                    output: RowOutput::POOLED,
-                })
-                .collect();
-            motet = motet.min(best(self.time, || {
-                self.motet.encode(&rows)?;
-                Ok(())
-            })?);
-            stock = stock.min(best(self.time, || self.stock.encode(&ids))?);
-            if let Some(session) = &mut self.onnx {
-                onnx = onnx.min(session.best_seconds(lens, self.time)?);
+/// Prints a line; `least` is the time in seconds that the peak would allow.
+fn compare(
+    engines: &mut [(&str, Box<dyn Engine>)],
+    name: &str,
+    lens: &[usize],
+    least: f64,
+    time: Duration,
+) -> Result<(), Error> {
+    let tokens: usize = lens.iter().sum();
+    let rows: Vec<Vec<u32>> = lens.iter().map(|len| ids(*len)).collect();
+    let mut seconds = vec![f64::MAX; engines.len()];
+    for round in 0..ROUNDS {
+        for ((_, engine), best) in engines.iter_mut().zip(&mut seconds) {
+            if round == 0 || *best < SLOW.as_secs_f64() {
+                *best = best.min(engine.best_seconds(&rows, time)?);
             }
         }
-        let flops: f64 = lens.iter().map(|len| self.flops(*len)).sum();
-        let share = |seconds: f64| {
-            format!(
-                "{:.0} ({:.0} %)",
-                tokens as f64 / seconds,
-                flops / seconds / 1e7 / peak
-            )
-        };
-        let beside = |seconds: f64| format!("{} {:.2}x", share(seconds), seconds / motet);
-        let onnx = if self.onnx.is_some() {
-            beside(onnx)
-        } else {
-            "-".to_owned()
-        };
-        println!(
-            "{name:>14} {:>16} {:>22} {onnx:>24}   {:.2} ms",
-            share(motet),
-            beside(stock),
-            motet * 1e3
+    }
+    print!("{name:>14}");
+    for (at, taken) in seconds.iter().enumerate() {
+        let share = format!(
+            "{:.0} ({:.0} %)",
+            tokens as f64 / taken,
+            100.0 * least / taken
         );
-        Ok(())
+        match at {
+            0 => print!(" {share:>22}"),
+            _ => print!(" {:>22}", format!("{share} {:.2}x", taken / seconds[0])),
+        }
     }
+    println!("   {:.2} ms", seconds[0] * 1e3);
+    Ok(())
+}
 
-    /// Of one row: multiplications and additions of all products.
-    fn flops(&self, len: usize) -> f64 {
-        let bert = &self.motet.config().encoder;
-        let (hidden, inner) = (bert.hidden_size, bert.intermediate_size);
-        let token = 4 * hidden * hidden + 2 * hidden * inner + 2 * len * hidden;
-        2.0 * (bert.num_hidden_layers * len * token) as f64
-    }
+/// Multiplications and additions of all products.
+fn flops(config: &ModelConfig, lens: &[usize]) -> f64 {
+    let bert = &config.encoder;
+    let (hidden, inner) = (bert.hidden_size, bert.intermediate_size);
+    let row = |len: &usize| len * (4 * hidden * hidden + 2 * hidden * inner + 2 * len * hidden);
+    2.0 * (bert.num_hidden_layers * lens.iter().map(row).sum::<usize>()) as f64
 }
 
 fn ids(len: usize) -> Vec<u32> {
@@ -136,10 +137,34 @@ fn ids(len: usize) -> Vec<u32> {
         .collect()
 }
 
-/// The shortest of the runs that fit in the time, in seconds; at least two.
+impl Engine for TextEncoder {
+    fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error> {
+        let output = RowOutput::POOLED;
+        let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
+        best(time, || {
+            self.encode(&rows)?;
+            Ok(())
+        })
+    }
+}
+
+impl Engine for stock::Bert {
+    fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error> {
+        best(time, || self.encode(rows))
+    }
+}
+
+impl Engine for onnx::Session {
+    fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error> {
+        let lens: Vec<usize> = rows.iter().map(Vec::len).collect();
+        self.best_seconds(&lens, time)
+    }
+}
+
+/// The shortest of the runs that fit in the time, in seconds; two at least unless the first takes very long.
 fn best(time: Duration, mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
     let (mut best, mut runs, began) = (f64::MAX, 0, Instant::now());
-    while runs < 2 || began.elapsed() < time {
+    while runs < 1 || began.elapsed() < time || (runs < 2 && began.elapsed() < SLOW) {
         let started = Instant::now();
         run()?;
         best = best.min(started.elapsed().as_secs_f64());

@@ -15,7 +15,7 @@ mod weights;
 
 use std::time::Instant;
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 pub use cache::EncoderCache;
 pub use output::{RowEmbedding, RowOutput};
@@ -24,7 +24,7 @@ pub use row::{RowError, RowInput};
 pub(crate) use cpu::Vectors;
 
 use crate::config::ModelConfig;
-use crate::device::Precision;
+use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 use cpu::CpuEncoder;
@@ -55,24 +55,28 @@ enum Engine {
 
 impl TextEncoder {
     /// Reads the weights, whatever type they are stored in, and places them on `device` as `precision`
-    /// (on a CPU always f32, see [`Precision::on`]).
+    /// (on a CPU f16 and bf16 are f32, see [`Precision::on`]).
     ///
     /// # Errors
-    /// A weights file that is corrupt, lacks a tensor or has one of another shape; a device that has no room.
+    /// A precision that the device does not compute in; a weights file that is corrupt, lacks a tensor or has one of another shape; a device that has no room.
     pub fn load(
         files: &ModelFiles,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, LoadError> {
+        precision
+            .check(spec(device))
+            .map_err(|cause| LoadError::Precision {
+                model: files.source().clone(),
+                cause,
+            })?;
         let precision = precision.on(device);
         let bytes = files.weights()?;
         let weights = Weights::open(&bytes, files.source(), device, precision.dtype())?;
         let bert = &files.config().encoder;
         let started = Instant::now();
-        // A vendor's library is asked for by its feature, and Candle is the way to it.
-        let vendor = cfg!(any(feature = "accelerate", feature = "mkl"));
-        let engine = if device.is_cpu() && !vendor {
-            Engine::Cpu(CpuEncoder::load(&weights, bert)?)
+        let engine = if device.is_cpu() && vendor_library().is_none() {
+            Engine::Cpu(CpuEncoder::load(&weights, bert, precision)?)
         } else {
             Engine::Device(DeviceEncoder::load(&weights, bert, device)?)
         };
@@ -150,6 +154,14 @@ impl TextEncoder {
             .into_iter()
             .filter_map(|check| check.map(|()| embeddings.next()).transpose())
             .collect())
+    }
+}
+
+fn spec(device: &Device) -> DeviceSpec {
+    match device.location() {
+        DeviceLocation::Cpu => DeviceSpec::Cpu,
+        DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
+        DeviceLocation::Metal { .. } => DeviceSpec::Metal,
     }
 }
 

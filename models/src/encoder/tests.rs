@@ -31,14 +31,16 @@ fn the_configuration_is_known_without_weights() {
 }
 
 #[test]
-fn a_cpu_computes_in_f32() {
+fn a_cpu_computes_in_f32_or_int8() {
+    use Precision::{Bf16, F16, F32, Int8};
     let (files, device) = builtin();
-    assert_eq!(
-        TextEncoder::load(&files, &device, Precision::F16)
-            .unwrap()
-            .precision(),
-        Precision::F32
-    );
+    for (asked, given) in [(F32, F32), (F16, F32), (Bf16, F32), (Int8, Int8)] {
+        if asked.check(DeviceSpec::Cpu).is_err() {
+            continue;
+        }
+        let encoder = TextEncoder::load(&files, &device, asked).unwrap();
+        assert_eq!(encoder.precision(), given);
+    }
 }
 
 #[test]

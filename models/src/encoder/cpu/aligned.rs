@@ -1,19 +1,23 @@
-//! f32 values that start where a cache line starts: a vector that spans two lines costs two reads.
+//! Values of four bytes that start where a cache line starts: a vector that spans two lines costs two reads.
 
 use super::prefetch::LINE;
 
 /// Values at the start of a cache line.
 #[derive(Debug, Default)]
-pub(super) struct Aligned {
-    values: Vec<f32>,
+pub(super) struct Aligned<T> {
+    values: Vec<T>,
     start: usize,
     len: usize,
 }
 
-impl Aligned {
+impl<T: Copy + Default> Aligned<T> {
     /// So many zeros.
     pub(super) fn zeros(len: usize) -> Self {
-        let mut zeros = Self::default();
+        let mut zeros = Self {
+            values: Vec::new(),
+            start: 0,
+            len: 0,
+        };
         zeros.resize(len);
         zeros
     }
@@ -21,18 +25,18 @@ impl Aligned {
     /// Makes room for so many values, which are whatever was there before. Memory is never given back.
     pub(super) fn resize(&mut self, len: usize) {
         if self.values.len() < len + LINE {
-            self.values = vec![0.0; len + LINE];
-            let bytes = LINE * size_of::<f32>();
+            self.values = vec![T::default(); len + LINE];
+            let bytes = LINE * size_of::<T>();
             self.start = self.values.as_ptr().align_offset(bytes).min(LINE);
         }
         self.len = len;
     }
 
-    pub(super) fn as_slice(&self) -> &[f32] {
+    pub(super) fn as_slice(&self) -> &[T] {
         &self.values[self.start..][..self.len]
     }
 
-    pub(super) fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
         &mut self.values[self.start..][..self.len]
     }
 }

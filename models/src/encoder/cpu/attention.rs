@@ -40,11 +40,11 @@ impl Attention<'_> {
 #[derive(Default)]
 struct Room {
     /// Keys, transposed, in panels: `[panels, head size, VECTORS * lanes]`.
-    keys: Aligned,
+    keys: Aligned<f32>,
     /// Values in panels: `[panels, L, VALUE_VECTORS * lanes]`.
-    values: Aligned,
+    values: Aligned<f32>,
     /// Scores of one tile of queries: `[tokens, L]`, each token's filled up to whole panels.
-    scores: Aligned,
+    scores: Aligned<f32>,
 }
 
 struct Run<'a> {
@@ -65,9 +65,10 @@ impl WithSimd for Run<'_> {
             head_size,
         } = self.attention;
         let tokens = keys.len() / width;
+        let most = const { tokens_max::<S>() };
         self.room
             .scores
-            .resize(tokens_max::<S>() * tokens.next_multiple_of(VECTORS * S::F32_LANES));
+            .resize(most * tokens.next_multiple_of(VECTORS * S::F32_LANES));
         for first in (0..width).step_by(head_size) {
             let head = Head {
                 width,
@@ -82,16 +83,16 @@ impl WithSimd for Run<'_> {
                 head,
                 values,
             );
-            for token in (0..tokens).step_by(tokens_max::<S>()) {
-                let count = (tokens - token).min(tokens_max::<S>());
+            for token in (0..tokens).step_by(most) {
+                let count = (tokens - token).min(most);
                 let queries = &mut queries[token * width..][..count * width];
-                with_tokens!(S, count, attend(simd, head, queries, self.room));
+                with_tokens!(S, most, count, attend(simd, head, queries, self.room));
             }
         }
     }
 }
 
-fn pack_keys(room: &mut Aligned, panel: usize, head: Head, keys: &[f32]) {
+fn pack_keys(room: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
     room.resize(head.tokens.next_multiple_of(panel) * head.size);
     let panels = room.as_mut_slice().chunks_exact_mut(panel * head.size);
     for (values, keys) in panels.zip(keys.chunks(panel * head.width)) {
@@ -107,7 +108,7 @@ fn pack_keys(room: &mut Aligned, panel: usize, head: Head, keys: &[f32]) {
     }
 }
 
-fn pack_values(room: &mut Aligned, panel: usize, head: Head, values: &[f32]) {
+fn pack_values(room: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]) {
     room.resize(head.size.next_multiple_of(panel) * head.tokens);
     let panels = room.as_mut_slice().chunks_exact_mut(panel * head.tokens);
     for (number, packed) in panels.enumerate() {
@@ -151,7 +152,13 @@ fn attend<S: Simd, const R: usize>(simd: S, head: Head, queries: &mut [f32], roo
         };
         let (keys, _) = S::as_simd_f32s(keys);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
-        accumulate(simd, &mut sums, left, keys.as_chunks().0, Ahead::NOTHING);
+        accumulate(
+            simd,
+            &mut sums,
+            left,
+            keys.as_chunks().0,
+            &mut Ahead::nothing(),
+        );
         for (row, sums) in sums.into_iter().enumerate() {
             store(
                 simd,
@@ -178,7 +185,13 @@ fn attend<S: Simd, const R: usize>(simd: S, head: Head, queries: &mut [f32], roo
     {
         let (values, _) = S::as_simd_f32s(values);
         let mut sums = [[simd.splat_f32s(0.0); VALUE_VECTORS]; R];
-        accumulate(simd, &mut sums, left, values.as_chunks().0, Ahead::NOTHING);
+        accumulate(
+            simd,
+            &mut sums,
+            left,
+            values.as_chunks().0,
+            &mut Ahead::nothing(),
+        );
         let columns = number * panel..((number + 1) * panel).min(head.size);
         for (row, sums) in sums.into_iter().enumerate() {
             let scale = simd.splat_f32s(scales[row]);

@@ -2,25 +2,24 @@
 
 use super::attention::Attention;
 use super::blocks::{Columns, Matrix};
-use super::linear::{End, Linear, Start};
+use super::dense::Dense;
+use super::linear::{End, Start};
 use super::norm::Norm;
 use super::workers::Workers;
 use super::workspace::Workspace;
 use crate::config::BertConfig;
+use crate::device::Precision;
 use crate::encoder::weights::Weights;
 use crate::error::LoadError;
-
-/// Fewest tokens of a step that one thread of several computes.
-const TOKENS_MIN: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Layer {
     /// Queries, keys and values in one product; queries with their scale.
-    query_key_value: Linear,
-    output: Linear,
+    query_key_value: Dense,
+    output: Dense,
     attention_norm: Norm,
-    up: Linear,
-    down: Linear,
+    up: Dense,
+    down: Dense,
     norm: Norm,
     head_size: usize,
 }
@@ -32,24 +31,24 @@ impl Layer {
         config: &BertConfig,
         columns: Columns,
         index: usize,
+        precision: Precision,
     ) -> Result<Self, LoadError> {
         let name = format!("encoder.layer.{index}");
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let dense = |part: &str, inputs: usize, outputs: usize| {
-            let (weight, bias) = weights.linear(&format!("{name}.{part}"), inputs, outputs)?;
-            let outputs = Columns {
-                count: outputs,
-                width: columns.width,
-            };
-            Ok(Linear::pack(&weight, &bias, outputs))
-        };
-        let (weight, bias) = weights.query_key_value(config, &name)?;
-        let outputs = Columns {
-            count: 3 * hidden,
+        let cut = |count: usize| Columns {
+            count,
             width: columns.width,
         };
+        let pack = |weight: &[f32], bias: &[f32], inputs: usize, outputs: usize| {
+            Dense::pack(weight, bias, cut(inputs), cut(outputs), precision)
+        };
+        let dense = |part: &str, inputs: usize, outputs: usize| {
+            let (weight, bias) = weights.linear(&format!("{name}.{part}"), inputs, outputs)?;
+            Ok(pack(&weight, &bias, inputs, outputs))
+        };
+        let (weight, bias) = weights.query_key_value(config, &name)?;
         Ok(Self {
-            query_key_value: Linear::pack(&weight, &bias, outputs),
+            query_key_value: pack(&weight, &bias, hidden, 3 * hidden),
             output: dense("attention.output.dense", hidden, hidden)?,
             attention_norm: Norm::load(
                 weights,
@@ -70,14 +69,15 @@ impl Layer {
             columns,
             x,
             inside,
+            left,
         } = space;
         let (tokens, columns) = (*tokens, *columns);
         let outputs = self.query_key_value.outputs();
         inside.resize(tokens * outputs.count);
         let qkv = inside.as_mut_slice();
-        product(
-            &self.query_key_value,
+        self.query_key_value.product(
             Matrix::new(x.as_slice(), columns),
+            left,
             qkv,
             Start::Bias,
             End::Store,
@@ -110,9 +110,9 @@ impl Layer {
             }
         });
         let x = x.as_mut_slice();
-        product(
-            &self.output,
+        self.output.product(
             Matrix::new(queries, columns),
+            left,
             x,
             Start::Residual,
             End::Store,
@@ -122,44 +122,17 @@ impl Layer {
 
         let inner = self.up.outputs();
         inside.resize(tokens * inner.count);
-        product(
-            &self.up,
+        self.up.product(
             Matrix::new(x, columns),
+            left,
             inside.as_mut_slice(),
             Start::Bias,
             End::Gelu,
             workers,
         );
         let activated = Matrix::new(inside.as_slice(), inner);
-        product(
-            &self.down,
-            activated,
-            x,
-            Start::Residual,
-            End::Store,
-            workers,
-        );
+        self.down
+            .product(activated, left, x, Start::Residual, End::Store, workers);
         self.norm.run(x, columns);
     }
-}
-
-/// All tokens times all of a weight; `out` is in blocks.
-fn product(
-    linear: &Linear,
-    x: Matrix<'_>,
-    out: &mut [f32],
-    start: Start,
-    end: End,
-    workers: Workers,
-) {
-    let outputs = linear.outputs();
-    // Blocks of columns first: each weight is then read by one thread only. Where they are few, also by tokens.
-    let parts = workers.count().div_ceil(outputs.blocks());
-    let tokens = x.tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
-    workers.for_each_chunk(out, x.tokens * outputs.width, |block, out| {
-        let width = outputs.of(block).len();
-        workers.for_each_chunk(out, tokens * width, |part, out| {
-            linear.block(block, x, part * tokens, out, start, end);
-        });
-    });
 }

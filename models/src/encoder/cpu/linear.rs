@@ -18,9 +18,9 @@ pub(super) struct Linear {
     outputs: Columns,
     /// For each block of outputs panels of [`VECTORS`] vectors of columns: `[panels, inputs, VECTORS * lanes]`, the last
     /// panel of a block filled up with zeros.
-    panels: Aligned,
+    panels: Aligned<f32>,
     /// The bias in the same panels.
-    bias: Aligned,
+    bias: Aligned<f32>,
 }
 
 /// What a product begins with.
@@ -158,6 +158,7 @@ impl WithSimd for Product<'_> {
         let weights = &linear.panels.as_slice()[block * panels * linear.inputs * panel..];
         let biases = &linear.bias.as_slice()[block * panels * panel..];
         let blocks = x.columns.blocks();
+        let most = const { tokens_max::<S>() };
         let blocks_of_piece = (PIECE / x.columns.width).max(1);
         for (number, bias) in biases
             .chunks_exact(panel)
@@ -179,14 +180,15 @@ impl WithSimd for Product<'_> {
                     end: (to == blocks).then_some(end),
                 };
                 // Each tile asks for its share of the weights that come next.
-                let share = weights.len().div_ceil(tokens.div_ceil(tokens_max::<S>()));
-                for (tile, at) in (0..tokens).step_by(tokens_max::<S>()).enumerate() {
+                let share = weights.len().div_ceil(tokens.div_ceil(most));
+                for (tile, at) in (0..tokens).step_by(most).enumerate() {
                     let ahead =
                         Ahead::share(next.get(tile * share..).unwrap_or(&[]), share, rows.len());
-                    let count = (tokens - at).min(tokens_max::<S>());
+                    let count = (tokens - at).min(most);
                     let out = &mut out[at * width..][..count * width];
                     with_tokens!(
                         S,
+                        most,
                         count,
                         tile_of(simd, piece, first + at, number * panel, out, ahead)
                     );
@@ -204,7 +206,7 @@ fn tile_of<S: Simd, const R: usize>(
     token: usize,
     column: usize,
     out: &mut [f32],
-    ahead: Ahead<'_>,
+    mut ahead: Ahead<'_, f32>,
 ) {
     let width = piece.width;
     let columns = column..(column + VECTORS * S::F32_LANES).min(width);
@@ -231,7 +233,7 @@ fn tile_of<S: Simd, const R: usize>(
             stride: inner,
         };
         let (these, rest) = weights.split_at(inner);
-        accumulate(simd, &mut sums, left, these, ahead);
+        accumulate(simd, &mut sums, left, these, &mut ahead);
         weights = rest;
     }
     for (row, sums) in sums.iter_mut().enumerate() {

@@ -14,7 +14,9 @@ mod activation;
 mod aligned;
 mod attention;
 mod blocks;
+mod dense;
 mod embeddings;
+mod int8;
 mod layer;
 mod linear;
 mod norm;
@@ -32,6 +34,7 @@ use super::output::{self, RowEmbedding};
 use super::row::RowInput;
 use super::weights::Weights;
 use crate::config::{BertConfig, ModelConfig};
+use crate::device::Precision;
 use crate::error::LoadError;
 use blocks::{Columns, Matrix};
 use embeddings::Embeddings;
@@ -52,7 +55,11 @@ pub(super) struct CpuEncoder {
 }
 
 impl CpuEncoder {
-    pub(super) fn load(weights: &Weights<'_>, config: &BertConfig) -> Result<Self, LoadError> {
+    pub(super) fn load(
+        weights: &Weights<'_>,
+        config: &BertConfig,
+        precision: Precision,
+    ) -> Result<Self, LoadError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let width = blocks::width(hidden, config.head_size(), linear::panel_width());
         let columns = Columns {
@@ -65,7 +72,7 @@ impl CpuEncoder {
             embeddings: Embeddings::load(weights, config)?,
             layers: (0..config.num_hidden_layers)
                 .into_par_iter()
-                .map(|index| Layer::load(weights, config, columns, index))
+                .map(|index| Layer::load(weights, config, columns, index, precision))
                 .collect::<Result<_, _>>()?,
             workspaces: Workspaces::new(columns),
         })

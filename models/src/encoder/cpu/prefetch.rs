@@ -2,12 +2,12 @@
 
 #![allow(unsafe_code)]
 
-/// f32 values in a cache line.
+/// Values of four bytes in a cache line.
 pub(super) const LINE: usize = 16;
 
 /// Brings the cache line of `values[at]` into the second level cache. A hint: nothing is read, and `at` may be beyond the end.
 #[inline(always)]
-pub(super) fn prefetch(values: &[f32], at: usize) {
+pub(super) fn prefetch<T>(values: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -29,7 +29,7 @@ mod tests {
         let values = [1.0, 2.0];
         for at in [0, 1, 2, 1 << 20, usize::MAX] {
             prefetch(&values, at);
-            prefetch(&[], at);
+            prefetch::<f32>(&[], at);
         }
         assert_eq!(values, [1.0, 2.0]);
     }

@@ -19,23 +19,43 @@ const STEPS: usize = 8;
 
 /// Memory to bring near meanwhile, since the processor's own foresight ends where a panel of weights does.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead<'a> {
-    pub(super) values: &'a [f32],
+pub(super) struct Ahead<'a, T> {
+    values: &'a [T],
     /// Cache lines to ask for every [`STEPS`] steps.
-    pub(super) lines: usize,
+    lines: usize,
+    /// Cache lines that were asked for.
+    asked: usize,
 }
 
-impl Ahead<'_> {
-    pub(super) const NOTHING: Self = Self {
-        values: &[],
-        lines: 0,
-    };
+impl<'a, T> Ahead<'a, T> {
+    pub(super) fn nothing() -> Self {
+        Self {
+            values: &[],
+            lines: 0,
+            asked: 0,
+        }
+    }
 
     /// Requests that bring `share` of `values` near in the course of `steps`.
     #[inline(always)]
-    pub(super) fn share(values: &[f32], share: usize, steps: usize) -> Ahead<'_> {
+    pub(super) fn share(values: &'a [T], share: usize, steps: usize) -> Self {
         let lines = share.div_ceil(LINE).div_ceil((steps / STEPS).max(1));
-        Ahead { values, lines }
+        Self {
+            values,
+            lines,
+            asked: 0,
+        }
+    }
+
+    /// To be called in each step: asks where it is time to.
+    #[inline(always)]
+    pub(super) fn step(&mut self, at: usize) {
+        if at.is_multiple_of(STEPS) {
+            for _ in 0..self.lines {
+                prefetch(self.values, self.asked * LINE);
+                self.asked += 1;
+            }
+        }
     }
 }
 
@@ -72,19 +92,13 @@ pub(super) fn accumulate<S: Simd, const R: usize, const V: usize>(
     sums: &mut [[S::f32s; V]; R],
     left: Rows<'_>,
     right: &[[S::f32s; V]],
-    ahead: Ahead<'_>,
+    ahead: &mut Ahead<'_, f32>,
 ) {
     let left = left.take::<R>(right.len());
     // A copy that nothing else looks at stays in registers.
     let mut inner = *sums;
-    let mut asked = 0;
     for (at, vectors) in right.iter().enumerate() {
-        if at.is_multiple_of(STEPS) {
-            for _ in 0..ahead.lines {
-                prefetch(ahead.values, asked * LINE);
-                asked += 1;
-            }
-        }
+        ahead.step(at);
         for row in 0..R {
             let value = simd.splat_f32s(left[row][at]);
             for column in 0..V {
@@ -96,19 +110,18 @@ pub(super) fn accumulate<S: Simd, const R: usize, const V: usize>(
     *sums = inner;
 }
 
-/// Calls `$function::<S, R>(arguments)` with the number of tokens as the constant `R`.
+/// Calls `$function::<S, R>(arguments)` with the number of tokens, `$most` or fewer, as the constant `R`.
 macro_rules! with_tokens {
-    ($simd:ty, $tokens:expr, $function:ident ( $($argument:expr),* $(,)? )) => {{
-        use crate::encoder::cpu::tile::tokens_max;
+    ($simd:ty, $most:expr, $tokens:expr, $function:ident ( $($argument:expr),* $(,)? )) => {{
         match $tokens {
             1 => $function::<$simd, 1>($($argument),*),
             2 => $function::<$simd, 2>($($argument),*),
             3 => $function::<$simd, 3>($($argument),*),
             4 => $function::<$simd, 4>($($argument),*),
-            5 if tokens_max::<$simd>() == 8 => $function::<$simd, 5>($($argument),*),
-            6 if tokens_max::<$simd>() == 8 => $function::<$simd, 6>($($argument),*),
-            7 if tokens_max::<$simd>() == 8 => $function::<$simd, 7>($($argument),*),
-            8 if tokens_max::<$simd>() == 8 => $function::<$simd, 8>($($argument),*),
+            5 if $most == 8 => $function::<$simd, 5>($($argument),*),
+            6 if $most == 8 => $function::<$simd, 6>($($argument),*),
+            7 if $most == 8 => $function::<$simd, 7>($($argument),*),
+            8 if $most == 8 => $function::<$simd, 8>($($argument),*),
             tokens => unreachable!("a tile of {tokens} tokens"),
         }
     }};

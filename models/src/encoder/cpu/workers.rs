@@ -15,11 +15,11 @@ pub(super) enum Workers {
 
 impl Workers {
     /// Calls `step` for each chunk of `len` values with its number.
-    pub(super) fn for_each_chunk(
+    pub(super) fn for_each_chunk<T: Send>(
         self,
-        values: &mut [f32],
+        values: &mut [T],
         len: usize,
-        step: impl Fn(usize, &mut [f32]) + Sync,
+        step: impl Fn(usize, &mut [T]) + Sync,
     ) {
         match self {
             Self::One => values

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::aligned::Aligned;
 use super::blocks::Columns;
+use super::int8;
 
 /// Memory for so many tokens.
 #[derive(Debug)]
@@ -12,9 +13,11 @@ pub(super) struct Workspace {
     /// Those of the model's vectors.
     pub(super) columns: Columns,
     /// The tokens' vectors between layers, `[T, H]`.
-    pub(super) x: Aligned,
+    pub(super) x: Aligned<f32>,
     /// What is inside a layer: queries, keys and values, `[T, 3 H]`, then the feed-forward part, `[T, I]`.
-    pub(super) inside: Aligned,
+    pub(super) inside: Aligned<f32>,
+    /// The left side of a product of bytes.
+    pub(super) left: int8::Left,
 }
 
 /// Workspaces that nobody uses at the moment; as many as were ever used at once.
@@ -42,6 +45,7 @@ impl Workspaces {
             columns,
             x: Aligned::default(),
             inside: Aligned::default(),
+            left: int8::Left::default(),
         });
         space.tokens = tokens;
         space.x.resize(tokens * columns.count);

@@ -190,8 +190,8 @@ impl<'a> Resolver<'a> {
 
     fn encode(&self, spec: &ModelSpec, head: Head) -> Result<(Signature, Plan), Vec<Problem>> {
         let mut problems = Vec::new();
-        let device = parse(spec, "device", spec.device.as_ref(), &mut problems);
-        let device = device.filter(|device: &DeviceSpec| match device.check_compiled() {
+        let named = parse(spec, "device", spec.device.as_ref(), &mut problems);
+        let device = named.filter(|device: &DeviceSpec| match device.check_compiled() {
             Ok(()) => true,
             Err(error) => {
                 problems.extend(
@@ -203,6 +203,11 @@ impl<'a> Resolver<'a> {
             }
         });
         let precision: Option<Precision> = parse(spec, "dtype", spec.dtype.as_ref(), &mut problems);
+        if let (Some(device), Some(precision), Some(given)) = (named, precision, &spec.dtype)
+            && let Err(error) = precision.check(device)
+        {
+            problems.push(problem(spec, "dtype", given.span, error.to_string()));
+        }
         let opened = match &spec.source {
             Some(source) => self.open(spec, "source", source),
             None => Err(Vec::new()),

@@ -40,6 +40,21 @@ fn each_mistake_is_at_its_key() {
         &embed("device: cpu, dtype: f8"),
         &[("f8", "unknown dtype `f8`")],
     );
+    check(&embed("device: cpu, dtype: int8"), &[]);
+    if cfg!(feature = "cuda") {
+        check(
+            &embed("device: \"cuda:1\", dtype: int8"),
+            &[("int8", "computed on CPUs only")],
+        );
+    } else {
+        check(
+            &embed("device: \"cuda:1\", dtype: int8"),
+            &[
+                ("cuda:1", "Cargo feature `cuda`"),
+                ("int8", "computed on CPUs only"),
+            ],
+        );
+    }
     check(
         &embed("max_tokens: 257"),
         &[("257", "takes between 3 and 256 tokens")],

@@ -1,0 +1,148 @@
+//! What `dtype: int8` costs in quality, against f32, over the texts of this repository.
+//!
+//!     cargo run --release -p motet-models --example int8_quality -- [DIR]
+//!
+//! The passages are what the Markdown files of DIR (by default the repository) are split into, the queries the first lines of its Rust
+//! files that say what they are for. Printed are: the cosine between a text's vectors in both types, the rank correlation of the
+//! similarities of all pairs of texts, and for each query how much of the ten nearest passages, and of the eight best of the nearest
+//! 50 reranked by MaxSim, is the same.
+
+mod measure;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use measure::{cosine, dot, order, pairs, rank_correlation, shared_top, worst_and_mean};
+use motet_models::{
+    Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput,
+    TextEncoder, TokenVectors, Tokenizer, maxsim_all,
+};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const NEAREST: usize = 10;
+const RERANKED: usize = 50;
+const BEST: usize = 8;
+const ROWS_PER_BATCH: usize = 32;
+
+/// All texts in one type.
+struct Encoded {
+    pooled: Vec<Vec<f32>>,
+    tokens: Vec<TokenVectors>,
+}
+
+fn main() -> Outcome<()> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/..").to_owned();
+    let dir = std::env::args().nth(1).unwrap_or(default);
+    let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
+    let tokenizer = Arc::new(Tokenizer::load(&files)?);
+    let chunker = Chunker::new(tokenizer.clone(), ChunkerOptions::default())?;
+    let (mut queries, mut texts) = (Vec::new(), Vec::new());
+    collect(Path::new(&dir), &chunker, &mut queries, &mut texts)?;
+    let passages = texts.len();
+    if passages == 0 || queries.is_empty() {
+        return Err(
+            format!("{dir} has no Markdown files, or no Rust files with a first line").into(),
+        );
+    }
+    texts.append(&mut queries);
+    println!("{passages} passages, {} queries", texts.len() - passages);
+
+    let ids = texts.iter().map(|text| tokenizer.encode(text));
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<&[u32]> = ids.iter().map(|ids| ids.as_slice()).collect();
+    let device = DeviceSpec::Cpu.open()?;
+    let encode = |precision| encode(&TextEncoder::load(&files, &device, precision)?, &ids);
+    let (f32, int8) = (encode(Precision::F32)?, encode(Precision::Int8)?);
+
+    let same = f32.pooled.iter().zip(&int8.pooled);
+    let (worst, mean) = worst_and_mean(same.map(|(a, b)| cosine(a, b)));
+    println!("cosine of a text's vectors: worst {worst:.5}, mean {mean:.5}");
+    let same = f32.tokens.iter().zip(&int8.tokens);
+    let same = same.flat_map(|(a, b)| a.iter().zip(b.iter()));
+    let (worst, mean) = worst_and_mean(same.map(|(a, b)| cosine(a, b)));
+    println!("cosine of a token's vectors: worst {worst:.5}, mean {mean:.5}");
+    let correlation = rank_correlation(&pairs(&f32.pooled), &pairs(&int8.pooled));
+    println!("rank correlation of the similarities of all pairs: {correlation:.5}");
+
+    let (mut first, mut nearest, mut best) = (0.0, 0.0, 0.0);
+    for query in passages..texts.len() {
+        let by_cosine = |side: &Encoded| -> Vec<f32> {
+            let passages = side.pooled[..passages].iter();
+            passages
+                .map(|passage| dot(&side.pooled[query], passage))
+                .collect()
+        };
+        let (a, b) = (by_cosine(&f32), by_cosine(&int8));
+        first += shared_top(&a, &b, 1);
+        nearest += shared_top(&a, &b, NEAREST);
+        // Each type reranks what it found itself.
+        let by_maxsim = |side: &Encoded, scores: &[f32]| {
+            let found = &order(scores)[..RERANKED.min(passages)];
+            let texts: Vec<_> = found.iter().map(|passage| &side.tokens[*passage]).collect();
+            let mut reranked = vec![f32::MIN; passages];
+            for (passage, score) in found.iter().zip(maxsim_all(&side.tokens[query], &texts)) {
+                reranked[*passage] = score;
+            }
+            reranked
+        };
+        best += shared_top(&by_maxsim(&f32, &a), &by_maxsim(&int8, &b), BEST);
+    }
+    let share = |sum: f64| 100.0 * sum / (texts.len() - passages) as f64;
+    println!(
+        "the same for a query, on average: {:.1} % of the nearest passage, {:.1} % of the {NEAREST} nearest, {:.1} % of the {BEST} best \
+         of {RERANKED} reranked",
+        share(first),
+        share(nearest),
+        share(best)
+    );
+    Ok(())
+}
+
+/// Queries and passages of all files below a folder.
+fn collect(
+    dir: &Path,
+    chunker: &Chunker,
+    queries: &mut Vec<String>,
+    passages: &mut Vec<String>,
+) -> Outcome<()> {
+    let mut entries: Vec<_> = std::fs::read_dir(dir)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if entry.file_type()?.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                collect(&path, chunker, queries, passages)?;
+            }
+        } else if name.ends_with(".md") {
+            let chunks = chunker.split(&std::fs::read_to_string(&path)?)?;
+            passages.extend(chunks.into_iter().map(|chunk| chunk.text));
+        } else if name.ends_with(".rs") {
+            let text = std::fs::read_to_string(&path)?;
+            let first = text
+                .lines()
+                .next()
+                .and_then(|line| line.strip_prefix("//! "));
+            queries.extend(first.map(str::to_owned));
+        }
+    }
+    Ok(())
+}
+
+fn encode(encoder: &TextEncoder, ids: &[&[u32]]) -> Outcome<Encoded> {
+    let (mut pooled, mut tokens) = (Vec::new(), Vec::new());
+    for ids in ids.chunks(ROWS_PER_BATCH / 2) {
+        let outputs = [RowOutput::POOLED, RowOutput::TOKENS].into_iter();
+        let rows: Vec<_> = outputs
+            .flat_map(|output| ids.iter().map(move |ids| RowInput { ids, output }))
+            .collect();
+        for row in encoder.encode(&rows)? {
+            match row? {
+                RowEmbedding::Pooled(vector) => pooled.push(vector),
+                RowEmbedding::Tokens(vectors) => tokens.push(vectors),
+            }
+        }
+    }
+    Ok(Encoded { pooled, tokens })
+}

@@ -1,0 +1,78 @@
+//! Which inputs of a product share a scale.
+
+use std::ops::Range;
+
+use crate::encoder::cpu::blocks::Columns;
+
+/// Most inputs of a group. Fewer are more exact and slower: a group's end costs as much as about 16 of its inputs.
+const LEN_MAX: usize = 128;
+
+/// Bytes that are multiplied and added in one step of a lane.
+pub(super) const STEP: usize = size_of::<u32>();
+
+/// How the inputs of a product are cut: each block of columns into groups of one length, the last of a block filled up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Groups {
+    columns: Columns,
+    /// A multiple of [`STEP`].
+    len: usize,
+}
+
+impl Groups {
+    pub(super) fn of(columns: Columns) -> Self {
+        let count = columns.width.div_ceil(LEN_MAX);
+        let len = columns.width.div_ceil(count).next_multiple_of(STEP);
+        Self { columns, len }
+    }
+
+    /// Inputs of a group, filled up.
+    pub(super) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Number of groups.
+    pub(super) fn count(self) -> usize {
+        let whole = self.columns.count / self.columns.width;
+        let rest = self.columns.count % self.columns.width;
+        whole * self.columns.width.div_ceil(self.len) + rest.div_ceil(self.len)
+    }
+
+    /// The block of a group, and its columns within the block.
+    pub(super) fn place(self, group: usize) -> (usize, Range<usize>) {
+        let of_block = self.columns.width.div_ceil(self.len);
+        let (block, group) = (group / of_block, group % of_block);
+        let width = self.columns.of(block).len();
+        (block, group * self.len..((group + 1) * self.len).min(width))
+    }
+
+    /// The columns of a group within the whole matrix.
+    pub(super) fn columns(self, group: usize) -> Range<usize> {
+        let (block, range) = self.place(group);
+        let start = self.columns.of(block).start;
+        start + range.start..start + range.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hold_each_column_once() {
+        for (count, width, len, groups) in [
+            (384, 96, 96, 4),
+            (1536, 96, 96, 16),
+            (768, 192, 96, 8),
+            (1000, 1000, 128, 8),
+            (1000, 300, 100, 10),
+            (312, 78, 80, 4),
+            (10, 4, 4, 3),
+            (5, 5, 8, 1),
+        ] {
+            let all = Groups::of(Columns { count, width });
+            assert_eq!((all.len(), all.count()), (len, groups), "{count} {width}");
+            let columns: Vec<usize> = (0..groups).flat_map(|group| all.columns(group)).collect();
+            assert_eq!(columns, (0..count).collect::<Vec<_>>(), "{count} {width}");
+        }
+    }
+}
