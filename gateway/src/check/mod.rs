@@ -17,6 +17,7 @@ mod build;
 mod callee;
 mod checked;
 mod condition;
+mod deadlines;
 mod dims;
 mod flow;
 mod graph;
@@ -112,6 +113,7 @@ fn run(
     if !checker.incomplete {
         checker.warn_unused_inputs();
         checker.warn_unused_nodes(&spec.nodes, &usage);
+        checker.warn_of_deadlines();
     }
     checker.build(&order, &usage)
 }

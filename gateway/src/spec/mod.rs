@@ -77,6 +77,8 @@ pub struct PipelineSpec {
 pub struct DeadlineSpec {
     /// For a client that does not say.
     pub default: Duration,
+    /// Where `default` is written, if it is.
+    pub default_span: Option<Span>,
     /// The most that a client gets.
     pub max: Duration,
     /// Where `max` is written, if it is.

@@ -123,6 +123,7 @@ pub(super) fn section<'n>(
 fn deadline(entry: Option<&Entry>, diagnostics: &mut Diagnostics) -> DeadlineSpec {
     let mut spec = DeadlineSpec {
         default: DEADLINE_DEFAULT,
+        default_span: None,
         max: DEADLINE_MAX,
         max_span: None,
     };
@@ -144,6 +145,7 @@ fn deadline(entry: Option<&Entry>, diagnostics: &mut Diagnostics) -> DeadlineSpe
     };
     let (default, max) = (part("default"), part("max"));
     map.finish(diagnostics);
+    spec.default_span = default.map(|d| d.span);
     spec.max_span = max.map(|m| m.span);
     match (default, max) {
         (Some(default), Some(max)) if default.value > max.value => {

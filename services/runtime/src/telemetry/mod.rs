@@ -11,9 +11,9 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::MeterProviderBuilder;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -62,6 +62,27 @@ pub enum TelemetryError {
 #[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    spans: Spans,
+}
+
+/// Which spans are worth their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spans {
+    /// All: they are exported.
+    All,
+    /// Those of whole requests, from which log lines have their trace id and outgoing calls their `traceparent`.
+    Requests,
+}
+
+impl Spans {
+    /// Lets log lines through, and the spans that are wanted.
+    fn filter(self) -> FilterFn<impl Fn(&Metadata<'_>) -> bool + Clone> {
+        filter_fn(move |meta| {
+            !meta.is_span() || self == Self::All || meta.name() == propagate::REQUEST_SPAN
+        })
+        // Joined with a filter of levels, no hint at all would count as the finest, and every line that nobody reads would be looked at.
+        .with_max_level_hint(LevelFilter::TRACE)
+    }
 }
 
 /// Sets up logs and traces for the process. Call it once, inside the tokio runtime.
@@ -79,7 +100,10 @@ pub fn init(options: &Options) -> Result<Telemetry, TelemetryError> {
     let telemetry = Telemetry::from_env(&options.service_name)?;
     Registry::default()
         .with(telemetry.layer())
-        .with(logs::layer(options.log_format, std::io::stderr).with_filter(filter))
+        .with(
+            logs::layer(options.log_format, std::io::stderr)
+                .with_filter(filter.and(telemetry.spans.filter())),
+        )
         .try_init()?;
     Ok(telemetry)
 }
@@ -91,23 +115,28 @@ impl Telemetry {
     /// When the `OTEL_*` variables cannot be followed.
     pub fn from_env(service_name: &str) -> Result<Self, TelemetryError> {
         let mut builder = SdkTracerProvider::builder().with_resource(resource(service_name));
+        let mut spans = Spans::Requests;
         if let Some(exporter) = export::spans()? {
             builder = builder.with_batch_exporter(exporter);
+            spans = Spans::All;
         } else if std::env::var_os("OTEL_TRACES_SAMPLER").is_none() {
             // With no exporter nothing is worth recording. Deciding by the parent alone keeps the caller's own choice
             // in the traceparent that goes on to the next hop.
             builder = builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
         }
-        Ok(Self::from_provider(builder.build()))
+        let provider = builder.build();
+        Ok(Self { provider, spans })
     }
 
     /// Traces through this provider (a test's exporter).
     pub fn from_provider(provider: SdkTracerProvider) -> Self {
-        Self { provider }
+        let spans = Spans::All;
+        Self { provider, spans }
     }
 
     /// The layer that turns motet's spans of level INFO and above into OpenTelemetry spans. Spans of other crates are
-    /// left out: they are many, and the exporter's own would trace themselves.
+    /// left out: they are many, and the exporter's own would trace themselves. Where nothing is exported, only the spans of
+    /// whole requests are made.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
@@ -118,7 +147,11 @@ impl Telemetry {
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(Targets::new().with_target("motet", LevelFilter::INFO))
+            .with_filter(
+                Targets::new()
+                    .with_target("motet", LevelFilter::INFO)
+                    .and(self.spans.filter()),
+            )
     }
 
     /// Sends what is still to be sent. Waits up to the exporter's own limit (`OTEL_BSP_EXPORT_TIMEOUT`).

@@ -72,6 +72,9 @@ impl Injector for Outgoing<'_> {
     }
 }
 
+/// The name of the span of a whole request.
+pub(super) const REQUEST_SPAN: &str = "request";
+
 /// Opens the span `request` around each call, as a child of the caller's `traceparent`. It lasts until the answer has
 /// been sent to the end. Health and reflection have no span.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,7 +125,7 @@ fn request_span<B>(request: &Request<B>) -> Span {
     let name = path.trim_start_matches('/');
     let (service, method) = name.rsplit_once('/').unwrap_or((name, ""));
     let span = tracing::info_span!(
-        "request",
+        REQUEST_SPAN,
         otel.name = name,
         otel.kind = "server",
         otel.status_code = Empty,
