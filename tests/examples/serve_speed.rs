@@ -5,6 +5,7 @@
 //!
 //! The callers run on the same cores.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use motet_models::{
 };
 use motet_proto::inference::{ModelStatisticsRequest, ServerLiveRequest};
 use motet_tests::connection::Connection;
+use motet_tests::load::{closed_loop, percentile, words};
 use motet_tests::program::Program;
 use motet_tests::reflected::Service;
 use motet_tests::scratch::Scratch;
@@ -64,55 +66,36 @@ async fn main() {
 
     let connection = Connection::open(address).await;
     alone(&connection, &all, time).await;
-    println!(
-        "{:>8} {:>10} {:>9} {:>9}",
-        "callers", "requests/s", "p50 ms", "p95 ms"
-    );
+    headings();
     for callers in [1, 8, 16, 32] {
-        let calls = Arc::new(AtomicUsize::new(0));
-        let caller = |_| {
-            let (all, calls) = (all.clone(), calls.clone());
+        let (connections, all) = (open(callers, address).await, all.clone());
+        let calls = AtomicUsize::new(0);
+        let times = closed_loop(callers, time, move |caller, _| {
+            let text = all[calls.fetch_add(1, Ordering::Relaxed) % TEXTS].clone();
+            let connection = connections[caller].clone();
             async move {
-                let connection = Connection::open(address).await;
-                let began = Instant::now();
-                let mut times = Vec::new();
-                while began.elapsed() < time {
-                    let at = calls.fetch_add(1, Ordering::Relaxed) % TEXTS;
-                    times.push(embed(&connection, &all[at]).await);
-                }
-                times
+                embed(&connection, &text).await;
             }
-        };
-        report(callers, time, (0..callers).map(caller).collect()).await;
+        });
+        report(callers, time, times.await);
     }
-    let passages: Arc<Vec<String>> =
-        Arc::new((0..PASSAGES).map(|at| words(PASSAGE_WORDS, at)).collect());
+    let passages: Vec<String> = (0..PASSAGES).map(|at| words(PASSAGE_WORDS, at)).collect();
     println!("\na query, {PASSAGES} passages of {PASSAGE_WORDS} words, the nearest 8 reranked");
-    println!(
-        "{:>8} {:>10} {:>9} {:>9}",
-        "callers", "requests/s", "p50 ms", "p95 ms"
-    );
+    headings();
     for callers in [1, 8] {
-        let caller = |caller: usize| {
-            let passages = passages.clone();
-            async move {
-                let connection = Connection::open(address).await;
-                let rag = Service::learn(&connection, "motet.pipeline.Rag")
-                    .await
-                    .expect("the pipeline");
-                let began = Instant::now();
-                let mut times = Vec::new();
-                while began.elapsed() < time {
-                    let query = words(8, 1000 * caller + times.len());
-                    let started = Instant::now();
-                    let request = json!({ "query": query, "documents": *passages });
-                    rag.call("Run", request).await.expect("an answer");
-                    times.push(started.elapsed().as_secs_f64() * 1e3);
-                }
-                times
-            }
-        };
-        report(callers, time, (0..callers).map(caller).collect()).await;
+        let mut services = Vec::new();
+        for connection in open(callers, address).await {
+            let service = Service::learn(&connection, "motet.pipeline.Rag").await;
+            services.push(Arc::new(service.expect("the pipeline")));
+        }
+        let passages = passages.clone();
+        let times = closed_loop(callers, time, move |caller, call| {
+            let query = words(8, 1000 * caller + call);
+            let request = json!({ "query": query, "documents": passages });
+            let rag = services[caller].clone();
+            async move { drop(rag.call("Run", request).await.expect("an answer")) }
+        });
+        report(callers, time, times.await);
     }
     let mb = motet
         .memory_bytes()
@@ -230,40 +213,30 @@ async fn embed(connection: &Connection, text: &str) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-async fn report<F>(callers: usize, time: Duration, futures: Vec<F>)
-where
-    F: Future<Output = Vec<f64>> + Send + 'static,
-{
-    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await.expect("a caller"));
+/// A connection for each caller.
+async fn open(callers: usize, address: SocketAddr) -> Vec<Connection> {
+    let mut connections = Vec::new();
+    for _ in 0..callers {
+        connections.push(Connection::open(address).await);
     }
+    connections
+}
+
+fn headings() {
+    println!(
+        "{:>8} {:>10} {:>9} {:>9}",
+        "callers", "requests/s", "p50 ms", "p95 ms"
+    );
+}
+
+fn report(callers: usize, time: Duration, mut times: Vec<f64>) {
     let rate = times.len() as f64 / time.as_secs_f64();
     let (p50, p95) = (percentile(&mut times, 0.5), percentile(&mut times, 0.95));
     println!("{callers:>8} {rate:>10.1} {p50:>9.1} {p95:>9.1}");
-}
-
-fn percentile(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values
-        .get(((values.len() - 1) as f64 * share) as usize)
-        .copied()
-        .unwrap_or(f64::NAN)
 }
 
 /// A text of a log-uniform number of words, in an order without pattern.
 fn text(at: usize) -> String {
     let share = ((at * 37) % TEXTS) as f64 / (TEXTS - 1) as f64;
     words((WORDS.0 * (WORDS.1 / WORDS.0).powf(share)) as usize, at)
-}
-
-fn words(count: usize, salt: usize) -> String {
-    const WORDS: [&str; 24] = [
-        "the", "tide", "follows", "moon", "and", "vaccines", "train", "cells", "to", "remember",
-        "a", "pathogen", "while", "bread", "needs", "yeast", "water", "salt", "of", "engines",
-        "turn", "heat", "into", "motion",
-    ];
-    let word = |at: usize| WORDS[(at * 7 + at * at / 3 + salt * 5) % WORDS.len()];
-    (0..count).map(word).collect::<Vec<_>>().join(" ")
 }

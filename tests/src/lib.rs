@@ -13,6 +13,7 @@
 
 pub mod collector;
 pub mod connection;
+pub mod load;
 pub mod local;
 pub mod page;
 pub mod program;

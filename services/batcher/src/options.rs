@@ -21,6 +21,8 @@ pub struct Options {
     pub max_queue_size: usize,
     /// Share of the executors' time that bulk rows get while interactive rows would take all of it, 0 to 0.5. Default 0.1.
     pub bulk_share: f64,
+    /// Whether it counts what calls say of the request that they are part of ([`Lookahead`](crate::Lookahead)). Default true.
+    pub lookahead: bool,
     /// When a free executor waits for company. Default [`Policy::Adaptive`].
     pub policy: Policy,
     /// How the executor lays rows of different length out. Default [`Layout::Packed`].
@@ -37,6 +39,7 @@ impl Default for Options {
             max_queue_delay: Duration::from_millis(20),
             max_queue_size: 1024,
             bulk_share: 0.1,
+            lookahead: true,
             policy: Policy::default(),
             layout: Layout::default(),
         }

@@ -96,6 +96,17 @@ fn rows_that_do_not_come_are_not_awaited_for_long() {
 }
 
 #[test]
+fn announcements_can_be_left_out_of_account() {
+    let options = Options {
+        lookahead: false,
+        ..Options::default()
+    };
+    let mut scheduler = scheduler(3.0, 0.2, options);
+    scheduler.admit(at(10), first(1)).expect("admitted");
+    assert_eq!(rows(scheduler.poll(at(10))), 1);
+}
+
+#[test]
 fn calls_of_one_request_run_together() {
     // Sixteen calls at once: short batches where each is somebody's, a whole one where one request needs them all.
     let check = |request: fn(u64) -> Option<u64>| {

@@ -6,7 +6,7 @@ use super::{Scheduler, learn};
 use crate::admission::{self, Work};
 use crate::forecast::Class;
 use crate::formation::Draft;
-use crate::{Arrival, CallId, Priority, Refusal, Row, RowId, Ticket, Time};
+use crate::{Arrival, CallId, Lookahead, Priority, Refusal, Row, RowId, Ticket, Time};
 
 /// How long a row without a deadline waits before rows with one stop overtaking it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,7 +21,10 @@ impl Scheduler {
     ///
     /// # Errors
     /// The reason why it was refused; nothing of it is queued then.
-    pub fn admit(&mut self, now: Time, arrival: Arrival<'_>) -> Result<Ticket, Refusal> {
+    pub fn admit(&mut self, now: Time, mut arrival: Arrival<'_>) -> Result<Ticket, Refusal> {
+        if !self.options.lookahead {
+            arrival.lookahead = Lookahead::default();
+        }
         let rows = arrival.tokens.len();
         let deadline = arrival
             .deadline

@@ -13,6 +13,7 @@ pub(super) fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
         max_queue_delay: spec.max_queue_delay,
         max_queue_size: spec.max_queue_size,
         bulk_share: spec.bulk_share,
+        lookahead: spec.lookahead,
         policy: match (spec.policy, spec.fixed_window) {
             (BatchPolicy::Adaptive, _) => Policy::Adaptive,
             (BatchPolicy::Fixed, Some(window)) => Policy::Fixed(window),
@@ -83,6 +84,7 @@ mod tests {
             o.policy = Policy::Fixed(ms(5));
         });
         check("bulk_share: 0.25", 1, |o| o.bulk_share = 0.25);
+        check("lookahead: false", 1, |o| o.lookahead = false);
         check("executors: 3", 3, |_| {});
         check(
             "max_batch_size: 8, max_batch_tokens: 512, max_latency: 1s, max_queue_size: 16, max_queue_delay: 9ms, policy: fixed, fixed_window: 2ms, bulk_share: 0, executors: 2",

@@ -6,7 +6,7 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::node::Entry;
 use super::reader::MapReader;
 use super::source::Span;
-use super::values::{DURATION_MAX, count, duration, number, word};
+use super::values::{DURATION_MAX, boolean, count, duration, number, word};
 
 /// How rows of different callers are put together. The keys are those of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct BatcherSpec {
     pub fixed_window: Option<Duration>,
     /// The share of the executors' time that bulk rows keep under pressure, 0 to 0.5. Default 0.1.
     pub bulk_share: f64,
+    /// Whether it counts what calls announce of their request. Default true.
+    pub lookahead: bool,
     /// How many executors run batches. Default 1.
     pub executors: usize,
     places: Vec<(&'static str, Span)>,
@@ -54,6 +56,7 @@ impl Default for BatcherSpec {
             policy: BatchPolicy::Adaptive,
             fixed_window: None,
             bulk_share: 0.1,
+            lookahead: true,
             executors: 1,
             places: Vec::new(),
         }
@@ -87,7 +90,7 @@ const POLICIES: [(&str, BatchPolicy); 3] = [
 ];
 
 /// Every key of `batcher:`.
-pub const BATCHER_KEYS: [BatcherKey; 9] = [
+pub const BATCHER_KEYS: [BatcherKey; 10] = [
     BatcherKey {
         key: "max_batch_size",
         about: "most rows of a batch; 1 to 4096, default 32",
@@ -136,6 +139,11 @@ pub const BATCHER_KEYS: [BatcherKey; 9] = [
         key: "bulk_share",
         about: "share of the executors' time that bulk rows keep under pressure; 0 to 0.5, default 0.1",
         read: |s, e, d| number(e, 0.0..=0.5, d).map(|v| s.bulk_share = v.value),
+    },
+    BatcherKey {
+        key: "lookahead",
+        about: "whether rows that calls announce of their request are expected; default true",
+        read: |s, e, d| boolean(e, d).map(|v| s.lookahead = v.value),
     },
     BatcherKey {
         key: "executors",
