@@ -18,39 +18,16 @@ use motet_proto::inference::{
 use motet_proto::oip::{VERSION, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::{config, status, telemetry};
+use motet_runtime::{config, status};
 use tonic::body::Body;
-use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 use crate::policy::breaker::BreakerOptions;
-use crate::upstream::{Guard, Segment};
+use crate::transport::{self, BoxError, Transport, TransportError, connection_failure, outgoing};
+use crate::upstream::{Guard, Segment, Target};
 use direct::Direct;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What carries a call: anything that answers HTTP requests with gRPC in them.
-type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
-
-/// A transport that gave no answer.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct TransportError(BoxError);
-
-impl TransportError {
-    fn new(error: impl Into<BoxError>) -> Self {
-        Self(error.into())
-    }
-}
-
-/// How long the connection to another process may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection without answers to pings for so long is given up.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is pinged.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A model and the way to it. Cheap to clone.
 #[derive(Clone)]
@@ -119,13 +96,7 @@ impl Backend {
         endpoint: &config::Endpoint,
         message_bytes_max: usize,
     ) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(endpoint.uri())?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .connect_lazy();
-        let transport = BoxCloneSyncService::new(channel.map_err(TransportError::new));
+        let transport = transport::connect(endpoint)?;
         Ok(Self::new(
             model,
             &endpoint.to_string(),
@@ -334,27 +305,33 @@ impl Backend {
     }
 }
 
-/// What became of the connection, when that is why there is no answer. An error that arrived over
-/// it has details or no source; where a connection breaks in the middle of a call, tonic says
-/// UNKNOWN or INTERNAL.
-fn connection_failure(error: &Status) -> Option<&'static str> {
-    use tonic::Code::{Internal, Unavailable, Unknown};
-    if !error.details().is_empty() {
-        return None;
-    }
-    let is_local = std::error::Error::source(error).is_some();
-    match error.code() {
-        Unavailable => Some("cannot be reached"),
-        Unknown | Internal if is_local => Some("broke off the connection"),
-        _ => None,
-    }
-}
+impl Target for Backend {
+    type Message = ModelInferRequest;
+    type Answer = ModelInferResponse;
 
-fn outgoing<T>(message: T, deadline: Option<Deadline>) -> Request<T> {
-    let mut request = Request::new(message);
-    if let Some(deadline) = deadline {
-        deadline.write(request.metadata_mut());
+    fn kind(&self) -> &'static str {
+        "model"
     }
-    telemetry::propagate::inject(request.metadata_mut());
-    request
+
+    fn name(&self) -> &str {
+        &self.model
+    }
+
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    async fn send(
+        &self,
+        message: ModelInferRequest,
+        deadline: Deadline,
+    ) -> Result<ModelInferResponse, Status> {
+        let answer = self.infer(message, Some(deadline)).await?;
+        self.guard.answered(&answer);
+        Ok(answer)
+    }
 }

@@ -12,6 +12,7 @@ pub mod sequels;
 pub mod serve;
 pub mod shadows;
 pub mod spec;
+mod transport;
 pub mod upstream;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What all callers of one model share: its circuit breaker, and the budget for retries.
+//! What all callers of one model or endpoint share: its circuit breaker, and the budget for retries.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use motet_runtime::status;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::backend::Backend;
+use super::Target;
 use crate::policy::breaker::{Breaker, BreakerOptions, Change, Ending, Permit};
 use crate::policy::bucket::{Rates, TokenBucket};
 
@@ -24,7 +24,7 @@ const RETRIES: Rates = Rates {
 /// The `ErrorInfo` reason of a call that was held back.
 const CIRCUIT_OPEN: &str = "CIRCUIT_OPEN";
 
-/// What all callers of one model share.
+/// What all callers of one model or endpoint share.
 #[derive(Debug)]
 pub struct Guard {
     breaker: Mutex<Breaker>,
@@ -49,7 +49,7 @@ impl Guard {
     }
 
     /// The model answered.
-    pub(super) fn answered(&self, response: &ModelInferResponse) {
+    pub(crate) fn answered(&self, response: &ModelInferResponse) {
         let is_motet = response.parameters.contains_key(cost::QUEUE_US);
         if is_motet != self.is_motet() {
             self.is_motet.store(is_motet, Ordering::Relaxed);
@@ -70,29 +70,29 @@ impl Guard {
     ///
     /// # Errors
     /// UNAVAILABLE while the circuit is open.
-    pub(super) fn enter<'a>(
+    pub(super) fn enter<'a, T: Target>(
         &'a self,
-        backend: &'a Backend,
+        target: &'a T,
         metrics: &'a CircuitMetrics,
-    ) -> Result<Pass<'a>, Status> {
+    ) -> Result<Pass<'a, T>, Status> {
         let permit = lock(&self.breaker).permit(Instant::now());
         match permit {
             Ok(permit) => Ok(Pass {
                 guard: self,
-                backend,
+                target,
                 metrics,
                 permit: Some(permit),
             }),
             Err(left) => {
                 metrics.refused();
-                let (model, place) = (backend.model(), backend.place());
+                let (kind, name, place) = (target.kind(), target.name(), target.place());
                 Err(status::unavailable(format!(
-                    "model {model} at {place} was not reached several times in a row, and is not \
+                    "{kind} {name} at {place} was not reached several times in a row, and is not \
                      called again for {} ms",
                     left.as_millis()
                 ))
                 .reason(CIRCUIT_OPEN)
-                .model(model)
+                .with(kind, name)
                 .retry_after(left)
                 .into())
             }
@@ -106,14 +106,14 @@ pub(super) fn is_circuit_open(error: &Status) -> bool {
 }
 
 /// A call that was let through. Dropped without an end, it tells the circuit nothing.
-pub(super) struct Pass<'a> {
+pub(super) struct Pass<'a, T: Target> {
     guard: &'a Guard,
-    backend: &'a Backend,
+    target: &'a T,
     metrics: &'a CircuitMetrics,
     permit: Option<Permit>,
 }
 
-impl Pass<'_> {
+impl<T: Target> Pass<'_, T> {
     /// The call is over.
     pub(super) fn end(mut self, error: Option<&Status>) {
         self.give_back(match error.map(Status::code) {
@@ -130,23 +130,23 @@ impl Pass<'_> {
         };
         let now = Instant::now();
         let change = lock(&self.guard.breaker).ended(permit, ending, now, fastrand::f64());
-        let (model, place) = (self.backend.model(), self.backend.place());
+        let (kind, name, place) = (self.target.kind(), self.target.name(), self.target.place());
         match change {
             Some(Change::Opened(pause)) => {
                 self.metrics.opened();
                 tracing::warn!(
-                    model,
+                    name,
                     place,
                     ?pause,
-                    "a model is not reached: its circuit is open"
+                    "a {kind} is not reached: its circuit is open"
                 );
             }
             Some(Change::Closed) => {
                 self.metrics.closed();
                 tracing::info!(
-                    model,
+                    name,
                     place,
-                    "a model is reached again: its circuit is closed"
+                    "a {kind} is reached again: its circuit is closed"
                 );
             }
             None => {}
@@ -154,7 +154,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl<T: Target> Drop for Pass<'_, T> {
     fn drop(&mut self) {
         self.give_back(Ending::Dropped);
     }

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::Deadline;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::guard::lock;
-use super::{Tally, Upstream};
+use super::{Calls, Tally, Target};
 use crate::policy::bucket::{Rates, TokenBucket};
 use crate::policy::latency::LatencyWindow;
 use crate::policy::terms::{Hedge, HedgeAfter};
@@ -74,17 +73,17 @@ impl Hedging {
 }
 
 /// A call and those beside it.
-pub(super) async fn call(
-    upstream: &Upstream,
+pub(super) async fn call<T: Target>(
+    node: &Calls<T>,
     hedging: &Hedging,
-    message: ModelInferRequest,
+    message: T::Message,
     deadline: Deadline,
     tally: &mut Tally,
-) -> Result<ModelInferResponse, Status> {
+) -> Result<T::Answer, Status> {
     let started = Instant::now();
     let after = hedging.called(started);
     let call = |nth: u32, message| {
-        let call = upstream.call(message, deadline);
+        let call = node.call(message, deadline);
         call.map(move |result| (nth, result))
     };
     let mut calls = FuturesUnordered::new();
@@ -101,7 +100,7 @@ pub(super) async fn call(
                     hedging.answered(started.elapsed());
                     if nth > 0 {
                         tally.hedge_won = true;
-                        upstream.repeats.hedge_won();
+                        node.repeats.hedge_won();
                     }
                     return Ok(answer);
                 }
@@ -118,13 +117,13 @@ pub(super) async fn call(
             () = tokio::time::sleep_until(slow_at), if left > 0 => {
                 let now = Instant::now();
                 if hedging.take(now) {
-                    upstream.repeats.hedged();
+                    node.repeats.hedged();
                     tally.hedges += 1;
                     left -= 1;
                     slow_at = now + after;
                     calls.push(call(tally.hedges, message.clone()));
                 } else {
-                    upstream.repeats.hedge_refused();
+                    node.repeats.hedge_refused();
                     left = 0;
                 }
             }

@@ -1,11 +1,12 @@
-//! A model as one node calls it: the way to it, and the node's policies with what they learnt.
+//! What one node calls: the way to it, and the node's policies with what they learnt.
 //!
 //! From the inside out: `guard` holds back calls of a model that is not reached, `hedge` makes a
-//! second call beside a slow one, `retry` makes a failed one again, `cached` leaves out rows whose
-//! answers are known. All of it happens inside the
+//! second call beside a slow one, `retry` makes a failed one again ([`Calls`], for models and for methods of
+//! other servers); `cached` leaves out rows whose answers are known ([`Upstream`], for models). All of it happens inside the
 //! future of the request: dropping that drops every call.
 
 mod cached;
+mod calls;
 mod guard;
 mod hedge;
 mod retry;
@@ -15,27 +16,21 @@ mod tests;
 
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::Deadline;
-use motet_runtime::metrics::{CircuitMetrics, Metrics, RepeatMetrics};
-use tokio::time::Instant;
+use motet_runtime::metrics::Metrics;
 use tonic::Status;
 
 use crate::backend::Backend;
 use crate::check::Node;
-use crate::policy::terms::Retry;
 use cached::Cached;
 pub use cached::Segment;
+pub use calls::{Calls, Target};
 pub use guard::Guard;
-use hedge::Hedging;
 
 /// A model as one node calls it.
 #[derive(Debug)]
 pub struct Upstream {
-    backend: Backend,
-    retry: Option<Retry>,
-    hedging: Option<Hedging>,
+    calls: Calls<Backend>,
     cached: Option<Cached>,
-    repeats: RepeatMetrics,
-    circuit: CircuitMetrics,
 }
 
 /// What a call took besides time.
@@ -47,7 +42,7 @@ pub struct Tally {
     pub hedges: u32,
     /// Whether one of these answered first.
     pub hedge_won: bool,
-    /// Whether it was held back, at least once, because the model was not reached before.
+    /// Whether it was held back, at least once, because what is called was not reached before.
     pub circuit_open: bool,
     /// Rows that were not sent because their answers were kept.
     pub cache_hits: u32,
@@ -58,24 +53,19 @@ pub struct Tally {
 impl Upstream {
     /// The model behind `backend`, as `node` of `pipeline` calls it.
     pub fn new(backend: Backend, pipeline: &str, node: &Node, metrics: &Metrics) -> Self {
-        let policies = &node.policies;
-        let cached = policies.cache.as_ref().map(|cache| {
+        let cached = node.policies.cache.as_ref().map(|cache| {
             let metrics = metrics.cache(backend.model());
             Cached::new(cache, node, backend.rows(), metrics)
         });
         Self {
-            retry: policies.retry.clone(),
-            hedging: policies.hedge.map(|h| Hedging::new(h, Instant::now())),
+            calls: Calls::new(backend, pipeline, node, metrics),
             cached,
-            repeats: metrics.repeats(pipeline, &node.name),
-            circuit: metrics.circuit(backend.model()),
-            backend,
         }
     }
 
     /// The model, wherever it is.
     pub fn backend(&self) -> &Backend {
-        &self.backend
+        self.calls.target()
     }
 
     /// One inference under the node's policies. Never goes on past the deadline.
@@ -90,50 +80,7 @@ impl Upstream {
     ) -> Result<ModelInferResponse, Status> {
         match &self.cached {
             Some(cached) => cached::infer(self, cached, message, deadline, tally).await,
-            None => self.infer_rows(message, deadline, tally).await,
+            None => self.calls.make(message, deadline, tally).await,
         }
-    }
-
-    /// One inference of rows whose answers nobody knows.
-    async fn infer_rows(
-        &self,
-        message: ModelInferRequest,
-        deadline: Deadline,
-        tally: &mut Tally,
-    ) -> Result<ModelInferResponse, Status> {
-        self.backend.guard().called(Instant::now());
-        match &self.retry {
-            Some(retry) => retry::call(self, retry, &message, deadline, tally).await,
-            None => self.try_once(message, deadline, tally).await,
-        }
-    }
-
-    /// One try: a call, and those made beside it where it is slow.
-    async fn try_once(
-        &self,
-        message: ModelInferRequest,
-        deadline: Deadline,
-        tally: &mut Tally,
-    ) -> Result<ModelInferResponse, Status> {
-        match &self.hedging {
-            Some(hedging) => hedge::call(self, hedging, message, deadline, tally).await,
-            None => self.call(message, deadline).await,
-        }
-        .inspect_err(|error| tally.circuit_open |= guard::is_circuit_open(error))
-    }
-
-    /// One call, if the circuit lets it through.
-    async fn call(
-        &self,
-        message: ModelInferRequest,
-        deadline: Deadline,
-    ) -> Result<ModelInferResponse, Status> {
-        let pass = self.backend.guard().enter(&self.backend, &self.circuit)?;
-        let result = self.backend.infer(message, Some(deadline)).await;
-        pass.end(result.as_ref().err());
-        if let Ok(response) = &result {
-            self.backend.guard().answered(response);
-        }
-        result
     }
 }

@@ -2,45 +2,44 @@
 
 use std::time::Duration;
 
-use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Tally, Upstream};
+use super::{Calls, Tally, Target};
 use crate::policy::terms::Retry;
 
 /// A call and its retries. A failure that was retried says in its metadata how often it was tried.
-pub(super) async fn call(
-    upstream: &Upstream,
+pub(super) async fn call<T: Target>(
+    calls: &Calls<T>,
     retry: &Retry,
-    message: &ModelInferRequest,
+    message: &T::Message,
     deadline: Deadline,
     tally: &mut Tally,
-) -> Result<ModelInferResponse, Status> {
+) -> Result<T::Answer, Status> {
     loop {
-        let error = match upstream.try_once(message.clone(), deadline, tally).await {
+        let error = match calls.try_once(message.clone(), deadline, tally).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let Some(pause) = pause(upstream, retry, &error, deadline, tally.retries) else {
+        let Some(pause) = pause(calls, retry, &error, deadline, tally.retries) else {
             if tally.retries == 0 {
                 return Err(error);
             }
             let attempts = (tally.retries + 1).to_string();
             return Err(status::annotate(&error, [("attempts", attempts.as_str())]));
         };
-        tracing::debug!(model = upstream.backend.model(), ?pause, %error, "a call is made again");
+        tracing::debug!(name = calls.target.name(), ?pause, %error, "a call is made again");
         tokio::time::sleep(pause).await;
-        upstream.repeats.retried();
+        calls.repeats.retried();
         tally.retries += 1;
     }
 }
 
 /// How long to wait before the next retry; `None` when there is none.
-fn pause(
-    upstream: &Upstream,
+fn pause<T: Target>(
+    calls: &Calls<T>,
     retry: &Retry,
     error: &Status,
     deadline: Deadline,
@@ -53,11 +52,11 @@ fn pause(
     let pause = retry.backoff.pause(made, fastrand::f64(), asked);
     let now = Instant::now();
     if pause >= deadline.remaining(now) {
-        upstream.repeats.retry_refused("deadline");
+        calls.repeats.retry_refused("deadline");
         return None;
     }
-    if !upstream.backend.guard().take_retry(now) {
-        upstream.repeats.retry_refused("budget");
+    if !calls.target.guard().take_retry(now) {
+        calls.repeats.retry_refused("budget");
         return None;
     }
     Some(pause)

@@ -77,7 +77,7 @@ pub(super) async fn infer(
         let own = fetch(upstream, cached, &split, sorted.leader, deadline, tally);
         let others = async {
             let waited = deadline.run(async { Ok(wait(sorted.waits).await) }).await;
-            waited.map_err(|e| status::annotate(&e, [("model", upstream.backend.model())]))
+            waited.map_err(|e| status::annotate(&e, [("model", upstream.backend().model())]))
         };
         let (own, others) = futures::try_join!(own, others)?;
         if let Some(own) = own {
@@ -129,7 +129,7 @@ async fn fetch(
     };
     let asked = leader.asked().to_vec();
     let message = split.message(&asked)?;
-    let response = match upstream.infer_rows(message, deadline, tally).await {
+    let response = match upstream.calls.make(message, deadline, tally).await {
         Ok(response) => response,
         // That this caller ran out of time is nothing to those who wait: one of them calls.
         Err(error) if matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) => {
@@ -144,7 +144,7 @@ async fn fetch(
         Ok(rows) => rows,
         Err(why) => {
             leader.fail();
-            let model = upstream.backend.model();
+            let model = upstream.backend().model();
             let error = status::internal(format!("model {model} gave a wrong answer: {why}"));
             return Err(error.reason("BAD_ANSWER").model(model).into());
         }
