@@ -313,7 +313,7 @@ impl Target for Backend {
         "model"
     }
 
-    fn name(&self) -> &str {
+    fn label(&self) -> &str {
         &self.model
     }
 

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod check;
 pub mod demand;
 pub mod exec;
+pub mod grpc;
 pub mod ops;
 pub mod plan;
 pub mod policy;

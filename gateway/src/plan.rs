@@ -9,10 +9,12 @@ use crate::backend::Backend;
 use crate::budget::Budget;
 use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
 use crate::demand::Demand;
+use crate::grpc::{Method, Remote};
 use crate::ops::OpKind;
 use crate::sequels::Sequels;
 use crate::shadows::Shadows;
-use crate::upstream::Upstream;
+use crate::spec::EndpointRef;
+use crate::upstream::{Calls, Upstream};
 
 /// What the executor runs. Immutable; requests share it.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Graph {
 pub enum Step {
     /// A call of a model.
     Model(Box<Upstream>),
+    /// A call of a method of another server.
+    Grpc(Box<Calls<Method>>),
     /// An op in this process.
     Op(OpKind),
     /// Another pipeline.
@@ -65,7 +69,7 @@ pub struct Unbound {
     pub pipeline: String,
     /// The node.
     pub node: String,
-    /// What is called: a model or a pipeline.
+    /// What is called: a model, a pipeline or an endpoint.
     pub what: &'static str,
     /// Its name.
     pub name: String,
@@ -78,6 +82,12 @@ pub trait Bind {
 
     /// The pipeline `name`.
     fn pipeline(&self, name: &str) -> Option<Arc<Plan>>;
+
+    /// The server of an endpoint.
+    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
+        let _ = endpoint;
+        None
+    }
 }
 
 impl<F: Fn(&str) -> Option<Backend>> Bind for F {
@@ -144,7 +154,7 @@ impl Graph {
         for step in &self.steps {
             match step {
                 Step::Model(upstream) => found.push(upstream.backend()),
-                Step::Op(_) => {}
+                Step::Op(_) | Step::Grpc(_) => {}
                 Step::Pipeline(plan) => plan.graph.backends(found),
                 Step::Bodies(bodies) | Step::Split(bodies, _) => {
                     bodies.iter().for_each(|b| b.backends(found));
@@ -160,7 +170,7 @@ impl Graph {
                 Step::Bodies(bodies) | Step::Split(bodies, _) => {
                     bodies.iter().for_each(|b| b.pipelines(found));
                 }
-                Step::Model(_) | Step::Op(_) => {}
+                Step::Model(_) | Step::Grpc(_) | Step::Op(_) => {}
             }
         }
     }
@@ -222,6 +232,15 @@ impl Binder<'_> {
                 let backend = backend.ok_or_else(|| unbound("model", model))?;
                 let upstream = Upstream::new(backend, self.pipeline, node, self.metrics);
                 Step::Model(Box::new(upstream))
+            }
+            NodeKind::Grpc(call) => {
+                let method = self.bind.endpoint(&call.endpoint).and_then(|remote| {
+                    Method::new(remote, &call.path, call.response.clone(), call.messages_max).ok()
+                });
+                let method =
+                    method.ok_or_else(|| unbound("endpoint", &call.endpoint.to_string()))?;
+                let calls = Calls::new(method, self.pipeline, node, self.metrics);
+                Step::Grpc(Box::new(calls))
             }
             NodeKind::Pipeline(call) => {
                 let plan = self.bind.pipeline(&call.name);

@@ -270,13 +270,66 @@ outputs: { x: $a.text }
 }
 
 #[test]
+fn a_method_is_called_with_what_its_messages_say() {
+    let checked = one("
+pipeline: a
+inputs: { image: bytes, lang: { type: string, optional: true }, texts: \"string[T]\" }
+nodes:
+  a:
+    grpc: ocr.v1.Ocr/Read
+    endpoint: ocr
+    in: { image: $image, options.lang: $lang, items.text: $texts }
+    retry: {}
+    hedge: {}
+  b:
+    grpc: /ocr.v1.Ocr/Watch
+    endpoint: grpc://ocr:1
+    in: { image: $image }
+    max_items: 9
+    out: { text: text, words: words, x: boxes.x, y: boxes.y }
+outputs: { text: $a.text, words: $a.words, lang: $a.lang, pages: { t: $b.text }, w: $b.words, boxes: { x: $b.x, y: $b.y } }
+");
+    let show = |node: usize| -> Vec<String> {
+        let outputs = checked.nodes[node].outputs.iter();
+        outputs
+            .map(|o| format!("{}: {}", o.name, show(&checked, &o.ty)))
+            .collect()
+    };
+    // A map and messages have no form of their own, and are left out.
+    assert_eq!(
+        show(0),
+        ["text: string", "lang: string", "words: string[a.words]"]
+    );
+    assert_eq!(
+        show(1),
+        [
+            "text: string[b.M]",
+            "words: string[b.words]",
+            "x: i32[b.boxes]",
+            "y: i32[b.boxes]"
+        ]
+    );
+    let call = |node: usize| match &checked.nodes[node].kind {
+        NodeKind::Grpc(call) => call.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(call(0).path, "/ocr.v1.Ocr/Read");
+    assert_eq!(call(0).messages_max, None);
+    assert_eq!(call(1).messages_max, Some(9));
+    assert_eq!(call(1).endpoint.to_string(), "grpc://ocr:1");
+    let lang = &checked.nodes[0].inputs[1];
+    assert!(lang.optional && lang.port == "options.lang");
+    assert!(checked.nodes[0].policies.retry.is_some() && checked.nodes[0].policies.hedge.is_some());
+}
+
+#[test]
 fn the_examples_hold() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
     let mut text = String::from("pipelines:\n");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.ends_with("motet.yaml"))
+        .filter(|path| path.is_file() && !path.ends_with("motet.yaml"))
         .collect();
     files.sort();
     for file in &files {

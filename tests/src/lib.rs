@@ -5,6 +5,7 @@
 //! * [`local`]: motet inside the test process, one for all tests that can share it.
 //! * [`program`]: motet as a program of its own, to be signalled, killed and configured.
 //! * [`proxy`]: what stands between a gateway and its services, and decides how long they take.
+//! * [`foreign`]: a gRPC server that is not motet.
 //! * [`page`]: the HTTP port, and metrics read from it.
 //! * [`collector`]: an OTLP receiver, and traces put together again.
 //! * [`scratch`]: folders that go away, [`wait`]: conditions that come true.
@@ -13,6 +14,7 @@
 
 pub mod collector;
 pub mod connection;
+pub mod foreign;
 pub mod load;
 pub mod local;
 pub mod page;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use motet_proto::signature::Signature;
 use motet_runtime::config::{Diagnostic, Diagnostics, Span};
+use prost_reflect::ServiceDescriptor;
 
 use super::{CheckedPipeline, SignatureError, SignatureSource, run};
-use crate::spec::{KindSpec, NodeSpec, PipelineSpec};
+use crate::grpc::NoService;
+use crate::spec::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
 
 /// Checks pipelines that may call each other; those that hold, each after those that it calls.
 /// With `offline`, a model whose signature cannot be had is a warning.
@@ -127,6 +129,14 @@ struct Known<'a> {
 impl SignatureSource for Known<'_> {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         self.models.model(name)
+    }
+
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        self.models.service(endpoint, service)
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {

@@ -139,6 +139,7 @@ impl Builder {
         let around = Positions(HashMap::new());
         Some(match draft {
             KindDraft::Model(model) => NodeKind::Model(model),
+            KindDraft::Grpc(call) => NodeKind::Grpc(call),
             KindDraft::Op(op) => NodeKind::Op(op),
             KindDraft::Pipeline(call) => NodeKind::Pipeline(call),
             KindDraft::Fallback(arms) => NodeKind::Fallback(self.bodies(arms, read)?),

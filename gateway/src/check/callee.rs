@@ -1,4 +1,4 @@
-//! What a node calls, model or op, as one kind of signature.
+//! What a node calls, model, method, op or pipeline, as one kind of signature.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use motet_proto::types::{ElementType, TensorType};
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checked::ValueType;
+use super::kind::GrpcCall;
 use super::signatures::SignatureError;
 use super::state::Checker;
 use crate::ops::signature::{FormError, Given, OpPort, resolve};
@@ -26,9 +27,10 @@ pub(super) struct Callee {
 }
 
 /// What a callee is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Called {
     Model(String),
+    Grpc(Box<GrpcCall>),
     Op(OpKind),
     /// A pipeline, with the names of its inputs.
     Pipeline(String, Vec<String>),
@@ -43,12 +45,19 @@ pub(super) struct CalleePort {
     pub(super) required: bool,
     /// Whether it may be absent.
     pub(super) optional: bool,
+    /// Where its type comes from, if that is not written where the callee is.
+    pub(super) about: Option<String>,
 }
 
 impl Callee {
     /// Whether a scalar for a list port gives a scalar back.
     pub(super) const fn lifts(&self) -> bool {
         matches!(self.kind, Called::Model(_))
+    }
+
+    /// Whether it is a call, which a `map` can make for each element.
+    pub(super) const fn is_called(&self) -> bool {
+        matches!(self.kind, Called::Model(_) | Called::Grpc(_))
     }
 }
 
@@ -61,6 +70,7 @@ impl Checker<'_> {
                 let signature = self.model(&Spanned::new(name.as_str(), kind.span))?;
                 Some(of_model(name, kind.span, &signature))
             }
+            KindSpec::Grpc(grpc) => self.grpc(node, grpc, kind.span),
             KindSpec::Op(name) => self.op(name, kind.span, node, given),
             KindSpec::Pipeline(name) => self.pipeline(name, kind.span),
             // What holds other nodes calls nothing itself.
@@ -135,6 +145,7 @@ impl Checker<'_> {
             ty: Some(pipeline.tensor_type(ty)),
             required,
             optional,
+            about: None,
         };
         let inputs = pipeline.inputs.iter().map(|input| {
             let required = input.default.is_none() && !input.optional;
@@ -229,6 +240,7 @@ fn of_model(name: &str, span: Span, signature: &Signature) -> Callee {
                 ty: Some(port.ty.clone()),
                 required: true,
                 optional: false,
+                about: None,
             })
             .collect()
     };
@@ -249,6 +261,7 @@ impl From<OpPort> for CalleePort {
             ty: port.ty,
             required: true,
             optional: port.optional,
+            about: None,
         }
     }
 }

@@ -198,8 +198,8 @@ pub struct Argument {
     pub lift: bool,
     /// The value is `bytes` and the port wants `string`: it must prove to be UTF-8.
     pub check_utf8: bool,
-    /// The value may be absent. Only what holds other nodes, an op that says so and a pipeline's
-    /// optional input take such a value.
+    /// The value may be absent. Only what holds other nodes, an op that says so, a pipeline's
+    /// optional input and a field of a request take such a value.
     pub optional: bool,
 }
 

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost_reflect::MessageDescriptor;
+
 use super::checked::{Node, Source};
+use crate::grpc::FieldPath;
 use crate::ops::OpKind;
-use crate::spec::{Comparison, ItemError, Scalar};
+use crate::spec::{Comparison, EndpointRef, ItemError, Scalar};
 
 /// What a node runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeKind {
     /// A model of the configuration, by name.
     Model(String),
+    /// A method of a gRPC server.
+    Grpc(Box<GrpcCall>),
     /// A step inside the gateway.
     Op(OpKind),
     /// Another pipeline.
@@ -27,6 +32,48 @@ pub enum NodeKind {
     Ensemble(Ensemble),
     /// A body for each element of a list.
     Map(Map),
+}
+
+/// A call of a method of a gRPC server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrpcCall {
+    /// Where the server is.
+    pub endpoint: EndpointRef,
+    /// `/package.Service/Method`.
+    pub path: String,
+    /// What it takes.
+    pub request: MessageDescriptor,
+    /// What it answers, once or as a stream.
+    pub response: MessageDescriptor,
+    /// For an answer that is a stream: its most messages.
+    pub messages_max: Option<usize>,
+    /// For each of the node's arguments, the field of the request that it is for.
+    pub arguments: Vec<FieldPath>,
+    /// For each of the node's outputs, the field of the answer that it is.
+    pub outputs: Vec<GrpcOutput>,
+    /// Whether the file says which fields of the answer are outputs.
+    pub chosen: bool,
+}
+
+/// An output that is a field of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcOutput {
+    /// The field.
+    pub path: FieldPath,
+    /// Whether the output is absent where the field is not set. Else it has the field's default.
+    pub optional: bool,
+}
+
+impl GrpcCall {
+    /// Why the node has no output of this name, where the answer has such a field.
+    pub(super) fn without(&self, name: &str) -> Option<String> {
+        self.response.get_field_by_name(name)?;
+        Some(match FieldPath::find(&self.response, name) {
+            Err(error) => format!("{error}: name what it should be under `out`"),
+            Ok(path) if self.chosen => format!("{}: add it to `out`", path.about()),
+            Ok(_) => return None,
+        })
+    }
 }
 
 /// A call of another pipeline.
@@ -204,7 +251,7 @@ impl NodeKind {
     /// What stands inside the node, in the file's order.
     pub fn bodies(&self) -> Vec<&Body> {
         match self {
-            Self::Model(_) | Self::Op(_) | Self::Pipeline(_) => Vec::new(),
+            Self::Model(_) | Self::Grpc(_) | Self::Op(_) | Self::Pipeline(_) => Vec::new(),
             Self::Fallback(arms) => arms.iter().collect(),
             Self::Switch(arms) => arms.iter().map(|a| &a.body).collect(),
             Self::Split(split) => {

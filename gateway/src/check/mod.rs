@@ -6,7 +6,7 @@
 //! of names. Nothing here calls a model or keeps a clock.
 //!
 //! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `flow`
-//! (its values), `callee` (what it calls), `node` and `ports` (arguments and results), `settings`,
+//! (its values), `callee` and `method` with `fields` (what it calls), `node` and `ports` (arguments and results), `settings`,
 //! `policy`, `on_error`; then
 //! `outputs`, `usage` and `build`. What stands inside a node (`kinds`, `bodies`) goes through the same steps, as a
 //! scope that sees what is around it.
@@ -19,12 +19,14 @@ mod checked;
 mod condition;
 mod deadlines;
 mod dims;
+mod fields;
 mod flow;
 mod graph;
 mod inputs;
 mod kind;
 mod kinds;
 mod literal;
+mod method;
 mod names;
 mod node;
 mod on_error;
@@ -52,8 +54,10 @@ pub use checked::{
 };
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use kind::{
-    Body, Combine, Condition, Ensemble, Map, NodeKind, Operand, PipelineCall, Split, SwitchArm,
+    Body, Combine, Condition, Ensemble, GrpcCall, GrpcOutput, Map, NodeKind, Operand, PipelineCall,
+    Split, SwitchArm,
 };
+pub use method::MESSAGES_DEFAULT;
 pub use names::{check_names, service_name, shared_symbol};
 pub use signatures::{SignatureError, SignatureSource};
 

@@ -24,7 +24,9 @@ impl<'a> Checker<'a> {
         }
         let draft = match node.kind.as_ref().map(|k| &k.value) {
             None => None,
-            Some(KindSpec::Model(_) | KindSpec::Op(_) | KindSpec::Pipeline(_)) => self.call(node),
+            Some(
+                KindSpec::Model(_) | KindSpec::Grpc(_) | KindSpec::Op(_) | KindSpec::Pipeline(_),
+            ) => self.call(node),
             Some(kind) => self.composite(node, kind).map(|draft| NodeDraft {
                 policies: self.outer_policies(node),
                 ..draft
@@ -51,7 +53,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A node that calls a model, an op or a pipeline.
+    /// A node that calls a model, a method, an op or a pipeline.
     fn call(&mut self, node: &NodeSpec) -> Option<NodeDraft> {
         // Values first: the ports of an op follow from them.
         let flows: Vec<Option<Flow>> = node.inputs.iter().map(|a| self.argument_flow(a)).collect();
@@ -72,7 +74,10 @@ impl<'a> Checker<'a> {
             .collect();
         let callee = self.callee(node, &given)?;
         drop(given);
-        self.unknown_and_missing(node, &callee);
+        // The fields that a method's node names are looked up with the method.
+        if !matches!(callee.kind, Called::Grpc(_)) {
+            self.unknown_and_missing(node, &callee);
+        }
         let mut settings = self.settings(node, &callee);
         if callee.kind == Called::Op(OpKind::Template) {
             self.template(node, &callee, &mut settings);
@@ -81,6 +86,7 @@ impl<'a> Checker<'a> {
         let policies = self.policies(node, &callee);
         let kind = match callee.kind {
             Called::Model(model) => KindDraft::Model(model),
+            Called::Grpc(call) => KindDraft::Grpc(call),
             Called::Op(op) => KindDraft::Op(op),
             Called::Pipeline(name, inputs) => KindDraft::Pipeline(PipelineCall {
                 name,

@@ -39,18 +39,26 @@ impl Checker<'_> {
     /// The policies of a node, as far as they make sense for what it calls.
     pub(super) fn policies(&mut self, node: &NodeSpec, callee: &Callee) -> Policies {
         let is_model = matches!(callee.kind, Called::Model(_));
-        if !is_model {
-            let note = match callee.kind {
-                Called::Op(_) => "an op comes to the same each time",
-                _ => "its own nodes can say so",
+        let priority = node.priority.map(|p| ("priority", p.span));
+        let cache = node.cache.map(|c| ("cache", c.span));
+        let (wrong, note): (Vec<_>, _) = match callee.kind {
+            Called::Model(_) => (Vec::new(), ""),
+            Called::Grpc(_) => (
+                cache.into_iter().chain(priority).collect(),
+                "only models have rows and batchers",
+            ),
+            Called::Op(_) => (
+                calls(node).into_iter().chain(priority).collect(),
+                "an op comes to the same each time",
+            ),
+            Called::Pipeline(..) => (calls(node), "its own nodes can say so"),
+        };
+        for (key, span) in wrong {
+            let what = match callee.kind {
+                Called::Grpc(_) => format!("{} is none", callee.name),
+                _ => format!("{} runs in the gateway", callee.name),
             };
-            let urgent = node
-                .priority
-                .filter(|_| matches!(callee.kind, Called::Op(_)));
-            let urgent = urgent.map(|p| ("priority", p.span));
-            for (key, span) in calls(node).into_iter().chain(urgent) {
-                self.only_for_calls(key, span, note, (callee.span, &callee.name));
-            }
+            self.only_for_calls(key, span, note, (callee.span, what));
         }
         self.late_hedge(node);
         let cache = node.cache.filter(|_| is_model);
@@ -67,13 +75,9 @@ impl Checker<'_> {
     pub(super) fn outer_policies(&mut self, node: &NodeSpec) -> Policies {
         let at = node.kind.as_ref().map_or(node.name.span, |kind| kind.span);
         for (key, span) in calls(node) {
-            let name = format!("node `{}`", node.name.value);
-            self.only_for_calls(
-                key,
-                span,
-                "put it on the arm that makes the call",
-                (at, &name),
-            );
+            let runs = format!("node `{}` runs in the gateway", node.name.value);
+            let note = "put it on the arm that makes the call";
+            self.only_for_calls(key, span, note, (at, runs));
         }
         Policies {
             deadline: node.deadline.map(|d| d.value),
@@ -82,11 +86,15 @@ impl Checker<'_> {
         }
     }
 
-    fn only_for_calls(&mut self, key: &str, span: Span, note: &str, (at, name): (Span, &str)) {
+    fn only_for_calls(&mut self, key: &str, span: Span, note: &str, (at, what): (Span, String)) {
         self.incomplete = true;
+        let callees = match key {
+            "retry" | "hedge" => "models and gRPC methods",
+            _ => "models",
+        };
         self.diagnostics.push(
-            Diagnostic::error(span, format!("`{key}` is for calls of models"))
-                .also(at, format!("{name} runs in the gateway"))
+            Diagnostic::error(span, format!("`{key}` is for calls of {callees}"))
+                .also(at, what)
                 .note(note),
         );
     }
@@ -124,7 +132,7 @@ impl Checker<'_> {
     }
 }
 
-/// The policies of a node that only a call of a model can have.
+/// The policies of a node that only a call can have.
 fn calls(node: &NodeSpec) -> Vec<(&'static str, Span)> {
     let written = [
         ("retry", node.retry.as_ref().map(|r| r.span)),

@@ -114,8 +114,11 @@ impl Checker<'_> {
                 if flow.ty.element.is_number() && ty.element.is_number() {
                     diagnostic = diagnostic.note("numbers are not converted between types");
                 }
-            } else if rank > ty.rank() && callee.lifts() {
+            } else if rank > ty.rank() && callee.is_called() {
                 diagnostic = diagnostic.help("a node of kind `map` runs it for each element");
+            }
+            if let Some(about) = &port.about {
+                diagnostic = diagnostic.note(about.as_str());
             }
             self.diagnostics.push(diagnostic);
             return None;

@@ -1,10 +1,13 @@
-//! Where the check learns what a model takes and gives.
+//! Where the check learns what models and methods take and give.
 
 use std::sync::Arc;
 
 use motet_proto::signature::Signature;
+use prost_reflect::ServiceDescriptor;
 
 use super::CheckedPipeline;
+use crate::grpc::NoService;
+use crate::spec::EndpointRef;
 
 /// Knows the models of a configuration, and the pipelines that others may call.
 pub trait SignatureSource {
@@ -21,6 +24,19 @@ pub trait SignatureSource {
     fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
         let _ = name;
         Err(SignatureError::Unknown { known: Vec::new() })
+    }
+
+    /// The service of this full name at `endpoint`, for a node that calls one of its methods.
+    ///
+    /// # Errors
+    /// There is no such endpoint or service, or it cannot be had now.
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        let _ = (endpoint, service);
+        Err(NoService::Endpoint { known: Vec::new() })
     }
 }
 

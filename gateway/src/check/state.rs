@@ -8,7 +8,7 @@ use motet_runtime::config::{Diagnostics, Span};
 
 use super::checked::{Input, Literal, Policies, Setting};
 use super::dims::{DimId, DimTable};
-use super::kind::{Combine, Condition, PipelineCall};
+use super::kind::{Combine, Condition, GrpcCall, PipelineCall};
 use super::signatures::SignatureSource;
 use crate::ops::OpKind;
 use crate::spec::{ItemError, NodeSpec, PipelineSpec};
@@ -123,6 +123,7 @@ pub(super) struct NodeDraft {
 /// What a node runs.
 pub(super) enum KindDraft {
     Model(String),
+    Grpc(Box<GrpcCall>),
     Op(OpKind),
     Pipeline(PipelineCall),
     Fallback(Vec<BodyDraft>),

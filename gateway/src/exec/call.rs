@@ -75,7 +75,7 @@ pub(super) fn request(
 }
 
 /// A value as its port takes it: text checked or declared to be bytes, a scalar made a list.
-fn fit_argument(argument: &Argument, value: Tensor) -> Result<Tensor, String> {
+pub(super) fn fit_argument(argument: &Argument, value: Tensor) -> Result<Tensor, String> {
     let value = if argument.check_utf8 || argument.element == ElementType::Bytes {
         value
             .into_text(argument.element)

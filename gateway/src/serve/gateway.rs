@@ -10,17 +10,20 @@ use motet_runtime::metrics::Metrics;
 use motet_runtime::reflection::{self, ReflectionError};
 use motet_runtime::routes::LiveRoutes;
 use prost::Message;
+use prost_reflect::ServiceDescriptor;
 use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use super::learnt::Learnt;
 use super::registry::{Registry, Served};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
 use crate::backend::Backend;
 use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
+use crate::grpc::{Endpoints, NoService, Remote};
 use crate::plan::{Bind, Plan, Unbound};
-use crate::spec;
+use crate::spec::{self, EndpointRef};
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -30,6 +33,8 @@ pub struct GatewayParts {
     pub signatures: Arc<dyn SignatureSource + Send + Sync>,
     /// The pipelines to begin with, each after those that it calls.
     pub pipelines: Vec<CheckedPipeline>,
+    /// The gRPC servers whose methods nodes call.
+    pub endpoints: Arc<Endpoints>,
     /// The most bytes of one message, in or out.
     pub message_bytes_max: usize,
     /// Instruments.
@@ -45,6 +50,7 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     registry: Arc<Registry>,
     signatures: Arc<dyn SignatureSource + Send + Sync>,
+    endpoints: Arc<Endpoints>,
     message_bytes_max: usize,
     metrics: Metrics,
     health: Health,
@@ -89,6 +95,7 @@ impl Gateway {
         let gateway = Self(Arc::new(Inner {
             registry,
             signatures: parts.signatures,
+            endpoints: parts.endpoints,
             message_bytes_max: parts.message_bytes_max,
             metrics: parts.metrics,
             health: parts.health,
@@ -114,14 +121,24 @@ impl Gateway {
         &self.0.registry
     }
 
-    /// Checks the text of a pipeline file and puts it into service, in place of the pipeline of
-    /// the same name if there is one. Gives the pipeline and the warnings.
+    /// Asks endpoints about the services that a pipeline file calls and that are not known yet.
+    pub async fn learn(&self, yaml: &str) -> Learnt {
+        Learnt::of(yaml, &*self.0.signatures, &self.0.endpoints).await
+    }
+
+    /// Checks the text of a pipeline file, of which everything was [learnt](Self::learn), and
+    /// puts it into service, in place of the pipeline of the same name if there is one. Gives the
+    /// pipeline and the warnings.
     ///
     /// # Errors
     /// When the file has mistakes, or the pipeline cannot be served: nothing has changed then.
-    pub fn load(&self, yaml: &str) -> Result<(Arc<Served>, Vec<String>), GatewayError> {
+    pub fn load(
+        &self,
+        yaml: &str,
+        learnt: &Learnt,
+    ) -> Result<(Arc<Served>, Vec<String>), GatewayError> {
         let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let (checked, warnings) = self.check(yaml)?;
+        let (checked, warnings) = self.check(yaml, learnt)?;
         let mut pipelines = (*self.0.registry.pipelines()).clone();
         let served = self.prepare(checked, &pipelines)?;
         let name = served.plan.pipeline.name.clone();
@@ -164,7 +181,11 @@ impl Gateway {
         Ok(true)
     }
 
-    fn check(&self, yaml: &str) -> Result<(CheckedPipeline, Vec<String>), GatewayError> {
+    fn check(
+        &self,
+        yaml: &str,
+        learnt: &Learnt,
+    ) -> Result<(CheckedPipeline, Vec<String>), GatewayError> {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
         let file = sources.add("pipeline", "", yaml);
@@ -173,6 +194,7 @@ impl Gateway {
             .and_then(|spec| {
                 let signatures = Known {
                     models: &*self.0.signatures,
+                    learnt,
                     pipelines: &self.0.registry.pipelines(),
                 };
                 check::check(&spec, &signatures, &mut diagnostics)
@@ -215,6 +237,7 @@ impl Gateway {
     ) -> Result<Arc<Served>, GatewayError> {
         let bind = Places {
             registry: &self.0.registry,
+            endpoints: &self.0.endpoints,
             pipelines,
         };
         let plan = Plan::new(pipeline, bind, &self.0.metrics)?;
@@ -316,6 +339,7 @@ fn callers(pipelines: &BTreeMap<String, Arc<Served>>, name: &str) -> Vec<String>
 /// Where the plans of a gateway find what they call.
 struct Places<'a> {
     registry: &'a Registry,
+    endpoints: &'a Endpoints,
     pipelines: &'a BTreeMap<String, Arc<Served>>,
 }
 
@@ -327,17 +351,30 @@ impl Bind for Places<'_> {
     fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {
         Some(self.pipelines.get(name)?.plan.clone())
     }
+
+    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
+        self.endpoints.get(endpoint)
+    }
 }
 
 /// What a pipeline that is loaded now may call.
 struct Known<'a> {
     models: &'a dyn SignatureSource,
+    learnt: &'a Learnt,
     pipelines: &'a BTreeMap<String, Arc<Served>>,
 }
 
 impl SignatureSource for Known<'_> {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         self.models.model(name)
+    }
+
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        self.learnt.service(self.models, endpoint, service)
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {

@@ -5,6 +5,7 @@ pub mod typed;
 
 mod answers;
 mod gateway;
+mod learnt;
 mod oip;
 mod pipelines;
 mod receipt;
@@ -14,6 +15,7 @@ mod wanted;
 
 pub use answers::STREAM_CONCURRENCY_MAX;
 pub use gateway::{Gateway, GatewayError, GatewayParts};
+pub use learnt::Learnt;
 pub use pipelines::dot;
 pub use registry::{Registry, Served};
 pub use signature::signature;

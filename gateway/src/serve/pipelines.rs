@@ -137,7 +137,10 @@ impl Pipelines for PipelinesService {
 
     async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
         let yaml = request.into_inner().yaml;
-        let (served, warnings) = self.change(move |gateway| gateway.load(&yaml)).await?;
+        let learnt = self.0.learn(&yaml).await;
+        let (served, warnings) = self
+            .change(move |gateway| gateway.load(&yaml, &learnt))
+            .await?;
         Ok(Response::new(LoadResponse {
             pipeline: Some(summary(&served)),
             warnings,
@@ -176,6 +179,7 @@ fn refusal(error: GatewayError) -> Status {
 fn kind(kind: &NodeKind) -> String {
     match kind {
         NodeKind::Model(model) => format!("model {model}"),
+        NodeKind::Grpc(call) => format!("grpc {} at {}", &call.path[1..], call.endpoint),
         NodeKind::Op(op) => format!("op {}", op.name()),
         NodeKind::Pipeline(call) => format!("pipeline {}", call.name),
         NodeKind::Fallback(arms) => format!("fallback of {}", arms.len()),
@@ -194,6 +198,7 @@ pub fn dot(pipeline: &CheckedPipeline) -> String {
             NodeKind::Model(_) => "box",
             NodeKind::Op(_) => "ellipse",
             NodeKind::Pipeline(_) => "box3d",
+            NodeKind::Grpc(_) => "component",
             _ => "diamond",
         };
         // Writing to a string cannot fail.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use motet_proto::types::TensorType;
-use motet_runtime::config::Spanned;
+use motet_runtime::config::{Endpoint, Spanned};
 
 use super::{Expression, Named, NodeSpec, Reference, Value};
 
@@ -12,6 +12,8 @@ use super::{Expression, Named, NodeSpec, Reference, Value};
 pub enum KindSpec {
     /// A model of the configuration.
     Model(String),
+    /// A method of a gRPC server.
+    Grpc(GrpcSpec),
     /// A step inside the gateway.
     Op(String),
     /// Another pipeline.
@@ -39,7 +41,9 @@ impl KindSpec {
     /// What stands inside the node, in the file's order.
     pub fn bodies(&self) -> Vec<&BodySpec> {
         match self {
-            Self::Model(_) | Self::Op(_) | Self::Pipeline(_) | Self::Value(_) => Vec::new(),
+            Self::Model(_) | Self::Grpc(_) | Self::Op(_) | Self::Pipeline(_) | Self::Value(_) => {
+                Vec::new()
+            }
             Self::Fallback(arms) => arms.iter().collect(),
             Self::Switch(cases) => cases.iter().map(|c| &c.body).collect(),
             Self::Split(split) => {
@@ -59,6 +63,40 @@ impl NodeSpec {
         1 + bodies
             .flat_map(|body| body.nodes.iter().map(Self::count))
             .sum::<usize>()
+    }
+}
+
+/// `grpc`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrpcSpec {
+    /// The full name of the service, such as `ocr.v1.Ocr`.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// Where the service is.
+    pub endpoint: Spanned<EndpointRef>,
+    /// The node's outputs, each with a path of fields of the answer; `None` where the file does
+    /// not say, and then every field is an output.
+    pub out: Option<Vec<Named<Spanned<String>>>>,
+    /// The most messages of an answer that is a stream.
+    pub max_items: Option<Spanned<usize>>,
+}
+
+/// Where a gRPC server is, as a pipeline says it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointRef {
+    /// An endpoint of the configuration, by name.
+    Name(String),
+    /// Written out.
+    Address(Endpoint),
+}
+
+impl std::fmt::Display for EndpointRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(endpoint) => endpoint.fmt(f),
+        }
     }
 }
 

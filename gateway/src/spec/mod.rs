@@ -24,13 +24,14 @@ use crate::policy::terms::{CacheTerms, Limit, Retry};
 
 pub use condition::{CONDITION_BYTES_MAX, Comparison, Expression};
 pub use kind::{
-    BodySpec, Case, CaseSpec, CombineSpec, EnsembleSpec, ItemError, KindSpec, MapSpec, ShadowSpec,
-    SplitSpec, ValueSpec, WeightedSpec,
+    BodySpec, Case, CaseSpec, CombineSpec, EndpointRef, EnsembleSpec, GrpcSpec, ItemError,
+    KindSpec, MapSpec, ShadowSpec, SplitSpec, ValueSpec, WeightedSpec,
 };
 pub use literal::{LiteralSpec, Scalar};
 pub use parse::{DEADLINE_DEFAULT, DEADLINE_MAX, parse};
 pub use policy::HedgeSpec;
 pub use reference::Reference;
+pub(crate) use reference::part_span;
 pub use schema::schema;
 
 /// The most inputs of a pipeline.

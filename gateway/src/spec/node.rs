@@ -5,7 +5,7 @@ use std::time::Duration;
 use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
 
 use super::condition::condition;
-use super::kinds::{self, Kind};
+use super::kinds;
 use super::literal::{is_reference, literal};
 use super::parse::within;
 use super::policy;
@@ -37,8 +37,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
     let Some(mut map) = MapReader::new(node, &*what, name.span, diagnostics) else {
         return spec;
     };
-    let Kind { kind, not_yet } = kinds::kind(&mut map, name, &what, diagnostics);
-    spec.kind = kind;
+    spec.kind = kinds::kind(&mut map, name, &what, diagnostics);
     // What stands inside a node says itself what it reads.
     let has_arms = spec.kind.as_ref().is_some_and(|k| k.value.has_bodies());
     let is_value = matches!(&spec.kind, Some(kind) if matches!(kind.value, KindSpec::Value(_)));
@@ -69,9 +68,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
         spec.when = condition(entry, diagnostics);
         spec.unreadable |= spec.when.is_none();
     }
-    if !not_yet {
-        map.finish(diagnostics);
-    }
+    map.finish(diagnostics);
     spec
 }
 

@@ -83,7 +83,7 @@ fn is_tensor_name(part: &str) -> bool {
 const NAME_BYTES_MAX: usize = 200;
 
 /// The place of a part of a text, where quotes or escapes do not hide it.
-pub(super) fn part_span(span: Span, text: &str, start: usize, length: usize) -> Span {
+pub(crate) fn part_span(span: Span, text: &str, start: usize, length: usize) -> Span {
     let quotes = match (span.end - span.start).checked_sub(text.len()) {
         Some(0) => 0,
         Some(2) => 1,

@@ -3,6 +3,9 @@
 
 use serde_json::{Value, json};
 
+use motet_runtime::config::ENDPOINTS_MAX;
+
+use super::kinds::MESSAGES_MAX;
 use super::{ARMS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX};
 use crate::ops::OPS;
 
@@ -18,6 +21,16 @@ pub fn schema() -> Value {
                 "properties": {
                     "server": { "type": ["object", "null"] },
                     "models": { "type": ["object", "null"] },
+                    "endpoints": {
+                        "type": ["object", "null"],
+                        "additionalProperties": {
+                            "anyOf": [url(), object_with(&["url"], json!({
+                                "url": url(),
+                                "descriptor": { "type": "string", "description": "the path of a FileDescriptorSet" },
+                            }))],
+                        },
+                        "maxProperties": ENDPOINTS_MAX,
+                    },
                     "pipelines": {
                         "type": "array",
                         "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }] },
@@ -26,6 +39,7 @@ pub fn schema() -> Value {
                 "additionalProperties": false,
                 "anyOf": [
                     { "required": ["models"] },
+                    { "required": ["endpoints"] },
                     { "required": ["pipelines"] },
                     { "required": ["server"] },
                 ],
@@ -95,6 +109,7 @@ fn node() -> Value {
     let arms = |least: usize| json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX });
     let kinds = json!({
         "model": { "type": "string" },
+        "grpc": { "type": "string", "pattern": "^/?[A-Za-z0-9_.]+/[A-Za-z0-9_]+$" },
         "op": { "enum": ops },
         "pipeline": { "type": "string" },
         "value": { "type": "object", "minProperties": 1 },
@@ -156,6 +171,14 @@ fn node() -> Value {
         .collect();
     let mut properties = json!({
         "in": { "$ref": "#/$defs/values" },
+        "endpoint": { "type": "string", "description": "for `grpc`: one of `endpoints`, or grpc://host:port" },
+        "out": {
+            "type": "object",
+            "description": "for `grpc`: outputs by name, each with a path of fields of the answer",
+            "additionalProperties": { "type": "string" },
+            "maxProperties": OUTPUTS_MAX,
+        },
+        "max_items": { "type": "integer", "minimum": 1, "maximum": MESSAGES_MAX, "description": "for `grpc`: the most messages of an answer that is a stream" },
         "with": { "$ref": "#/$defs/values" },
         "when": { "$ref": "#/$defs/condition" },
         "deadline": duration(),
@@ -199,6 +222,10 @@ fn map_of(what: &str, most: usize) -> Value {
         "additionalProperties": { "$ref": format!("#/$defs/{what}") },
         "maxProperties": most,
     })
+}
+
+fn url() -> Value {
+    json!({ "type": "string", "pattern": "^grpc://" })
 }
 
 fn duration() -> Value {

@@ -23,8 +23,8 @@ pub trait Target: Send + Sync {
     /// What it is, for messages and as the key of its name in an error: `model` or `endpoint`.
     fn kind(&self) -> &'static str;
 
-    /// Its name.
-    fn name(&self) -> &str;
+    /// What it is called in the configuration.
+    fn label(&self) -> &str;
 
     /// Where it is, for people.
     fn place(&self) -> &str;
@@ -62,7 +62,7 @@ impl<T: Target> Calls<T> {
             retry: policies.retry.clone(),
             hedging: policies.hedge.map(|h| Hedging::new(h, Instant::now())),
             repeats: metrics.repeats(pipeline, &node.name),
-            circuit: metrics.circuit(target.name()),
+            circuit: metrics.circuit(target.label()),
             target,
         }
     }

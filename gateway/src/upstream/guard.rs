@@ -85,7 +85,7 @@ impl Guard {
             }),
             Err(left) => {
                 metrics.refused();
-                let (kind, name, place) = (target.kind(), target.name(), target.place());
+                let (kind, name, place) = (target.kind(), target.label(), target.place());
                 Err(status::unavailable(format!(
                     "{kind} {name} at {place} was not reached several times in a row, and is not \
                      called again for {} ms",
@@ -130,7 +130,7 @@ impl<T: Target> Pass<'_, T> {
         };
         let now = Instant::now();
         let change = lock(&self.guard.breaker).ended(permit, ending, now, fastrand::f64());
-        let (kind, name, place) = (self.target.kind(), self.target.name(), self.target.place());
+        let (kind, name, place) = (self.target.kind(), self.target.label(), self.target.place());
         match change {
             Some(Change::Opened(pause)) => {
                 self.metrics.opened();

@@ -30,7 +30,7 @@ pub(super) async fn call<T: Target>(
             let attempts = (tally.retries + 1).to_string();
             return Err(status::annotate(&error, [("attempts", attempts.as_str())]));
         };
-        tracing::debug!(name = calls.target.name(), ?pause, %error, "a call is made again");
+        tracing::debug!(name = calls.target.label(), ?pause, %error, "a call is made again");
         tokio::time::sleep(pause).await;
         calls.repeats.retried();
         tally.retries += 1;

@@ -1,11 +1,13 @@
-//! Signatures of models that only the tests have.
+//! Signatures of models and services that only the tests have.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use motet_gateway::spec;
+use motet_gateway::grpc::NoService;
+use motet_gateway::spec::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
 use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 /// Name, inputs, outputs.
 const MODELS: [(&str, &str, &str); 8] = [
@@ -55,7 +57,39 @@ fn ports(text: &str) -> Vec<Port> {
         .collect()
 }
 
+/// The services of `ocr`, from the .proto file beside the tests.
+fn services() -> &'static DescriptorPool {
+    static SERVICES: OnceLock<DescriptorPool> = OnceLock::new();
+    SERVICES.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
+        let files = protox::compile(["ocr.proto"], [folder]).unwrap();
+        DescriptorPool::from_file_descriptor_set(files).unwrap()
+    })
+}
+
 impl SignatureSource for Models {
+    /// `ocr` answers, `silent` does not, and `grpc://ocr:1` is `ocr` again.
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        match endpoint.to_string().as_str() {
+            "ocr" | "grpc://ocr:1" => {
+                let found = services().get_service_by_name(service);
+                found.ok_or_else(|| NoService::Service {
+                    known: vec!["ocr.v1.Ocr".to_owned()],
+                })
+            }
+            "silent" => Err(NoService::Unavailable {
+                reason: "endpoint silent at grpc://silent:1 cannot be reached".to_owned(),
+            }),
+            _ => Err(NoService::Endpoint {
+                known: vec!["ocr".to_owned(), "silent".to_owned()],
+            }),
+        }
+    }
+
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         if name == "away" {
             return Err(SignatureError::Unavailable {

@@ -166,10 +166,10 @@ pub struct GatewayArgs {
 /// Models in other processes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RemoteArgs {
-    /// Where a model is, in place of what the file says; may be repeated
-    #[arg(long = "endpoint", value_name = "MODEL=grpc://HOST:PORT", value_parser = endpoint)]
+    /// Where a model or an endpoint is, in place of what the file says; may be repeated
+    #[arg(long = "endpoint", value_name = "NAME=grpc://HOST:PORT", value_parser = endpoint)]
     pub endpoints: Vec<(String, Endpoint)>,
-    /// How long to wait at the start for models in other processes
+    /// How long to wait at the start for models and endpoints in other processes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     pub wait: Option<Duration>,
 }
@@ -273,7 +273,7 @@ fn http_address(text: &str) -> Result<HttpAddress, String> {
 }
 
 fn endpoint(text: &str) -> Result<(String, Endpoint), String> {
-    let (model, endpoint) = text.split_once('=').ok_or("write MODEL=grpc://HOST:PORT")?;
+    let (model, endpoint) = text.split_once('=').ok_or("write NAME=grpc://HOST:PORT")?;
     let endpoint = Endpoint::parse(endpoint).map_err(|e| e.to_string())?;
     Ok((model.to_owned(), endpoint))
 }

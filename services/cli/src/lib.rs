@@ -8,6 +8,7 @@
 pub mod args;
 pub mod call;
 pub mod commands;
+pub mod known;
 pub mod load;
 pub mod lock;
 mod output;

@@ -1,16 +1,18 @@
 //! A configuration: read, checked against its models' files, and its pipelines against what the
 //! models take and give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use motet_gateway::spec::{self, PipelineSpec};
+use motet_gateway::grpc::{NoService, Schemas, needs};
+use motet_gateway::spec::{self, EndpointRef, PipelineSpec};
 use motet_proto::signature::Signature;
 use motet_runtime::config::{Colour, Config, Diagnostics, ModelSpec, Sources};
 use motet_service::Blueprint;
+use prost_reflect::ServiceDescriptor;
 
 /// The configuration that is used when there is no other.
 pub const BUILTIN: &str = include_str!("builtin.yaml");
@@ -82,6 +84,17 @@ impl Configuration {
         blueprints
     }
 
+    /// What is known of the services at endpoints before any is asked. What is wrong with their
+    /// files is reported.
+    pub fn services(&mut self) -> Schemas {
+        Schemas::new(&self.config.endpoints, &mut self.diagnostics)
+    }
+
+    /// The services that the pipelines call, with where they are.
+    pub fn needs(&self) -> BTreeSet<(EndpointRef, String)> {
+        needs(&self.pipelines)
+    }
+
     /// Checks the pipelines, and gives each after those that it calls. Where a model's signature cannot be had, that is a warning with
     /// `offline`, else an error.
     pub fn check(&mut self, signatures: &Signatures, offline: bool) -> Vec<CheckedPipeline> {
@@ -91,7 +104,10 @@ impl Configuration {
     /// Every mistake that can be found without reaching other processes.
     pub fn all_mistakes(&mut self) -> Mistakes {
         let blueprints = self.blueprints(ModelSpec::is_local);
-        let signatures = Signatures::unknown(&self.config.models).with_blueprints(&blueprints);
+        let services = self.services();
+        let signatures = Signatures::unknown(&self.config.models)
+            .with_blueprints(&blueprints)
+            .with_services(services);
         self.check(&signatures, true);
         mistakes(&self.diagnostics, &self.sources)
     }
@@ -126,20 +142,32 @@ fn colour() -> Colour {
     }
 }
 
-/// What the models of a configuration take and give, or why that cannot be had.
+/// What the models and endpoints of a configuration take and give, or why that cannot be had.
 #[derive(Debug, Default, Clone)]
-pub struct Signatures(BTreeMap<String, Result<Arc<Signature>, String>>);
+pub struct Signatures {
+    models: BTreeMap<String, Result<Arc<Signature>, String>>,
+    /// What is known of services at endpoints.
+    pub services: Schemas,
+}
 
 impl Signatures {
     /// Every model of a configuration, none with a signature yet.
     pub fn unknown(models: &[ModelSpec]) -> Self {
         let reason = "its own configuration has mistakes";
-        Self(
-            models
+        Self {
+            models: models
                 .iter()
                 .map(|m| (m.name.value.clone(), Err(reason.to_owned())))
                 .collect(),
-        )
+            services: Schemas::default(),
+        }
+    }
+
+    /// With what is known of services at endpoints.
+    #[must_use]
+    pub fn with_services(mut self, services: Schemas) -> Self {
+        self.services = services;
+        self
     }
 
     /// Adds those of blueprints.
@@ -153,14 +181,15 @@ impl Signatures {
 
     /// Adds one, or why it cannot be had.
     pub fn insert(&mut self, model: &str, signature: Result<Signature, String>) {
-        self.0.insert(model.to_owned(), signature.map(Arc::new));
+        self.models
+            .insert(model.to_owned(), signature.map(Arc::new));
     }
 }
 
 impl Signatures {
     /// Each model with its signature, or with why it cannot be had.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Signature, &str>)> {
-        self.0.iter().map(|(model, known)| {
+        self.models.iter().map(|(model, known)| {
             let known = known.as_ref().map(|s| &**s).map_err(String::as_str);
             (model.as_str(), known)
         })
@@ -169,14 +198,22 @@ impl Signatures {
 
 impl SignatureSource for Signatures {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
-        match self.0.get(name) {
+        match self.models.get(name) {
             Some(Ok(signature)) => Ok(signature.clone()),
             Some(Err(reason)) => Err(SignatureError::Unavailable {
                 reason: reason.clone(),
             }),
             None => Err(SignatureError::Unknown {
-                known: self.0.keys().cloned().collect(),
+                known: self.models.keys().cloned().collect(),
             }),
         }
+    }
+
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        self.services.service(endpoint, service)
     }
 }

@@ -1,5 +1,5 @@
-//! The lock file: what the models of a configuration take and give, as they last said, so that
-//! pipelines can be checked where no model answers.
+//! The lock file: what the models and endpoints of a configuration take and give, as they last said,
+//! so that pipelines can be checked where nobody answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,14 @@ const VERSION: u64 = 1;
 /// The most bytes of a lock file.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// Signatures by model.
+/// What is locked.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Lock(pub BTreeMap<String, Signature>);
+pub struct Lock {
+    /// Signatures by model.
+    pub models: BTreeMap<String, Signature>,
+    /// Services by endpoint and name, each as the descriptors of its files.
+    pub services: BTreeMap<String, BTreeMap<String, Value>>,
+}
 
 impl Lock {
     /// Where the lock file of a configuration is: beside it, `motet.lock` for `motet.yaml`.
@@ -54,7 +59,11 @@ impl Lock {
             bail!(written_anew());
         }
         let models = serde_json::from_value(value["models"].take()).with_context(written_anew)?;
-        Ok(Some(Self(models)))
+        let services = match value["services"].take() {
+            Value::Null => BTreeMap::new(),
+            services => serde_json::from_value(services).with_context(written_anew)?,
+        };
+        Ok(Some(Self { models, services }))
     }
 
     /// Writes a lock file, the same for the same signatures.
@@ -62,7 +71,10 @@ impl Lock {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let value = json!({ "version": VERSION, "models": self.0 });
+        let mut value = json!({ "version": VERSION, "models": self.models });
+        if !self.services.is_empty() {
+            value["services"] = serde_json::to_value(&self.services)?;
+        }
         let mut text = serde_json::to_string_pretty(&value)?;
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
@@ -87,7 +99,11 @@ mod tests {
             outputs: vec![Port::new("embedding", "float[N,384]".parse().unwrap())],
             parameters: vec![Parameter::int("max_tokens", 256, 2, 256)],
         };
-        let lock = Lock(BTreeMap::from([("minilm".to_owned(), signature)]));
+        let services = BTreeMap::from([("ocr.v1.Ocr".to_owned(), json!({ "file": [] }))]);
+        let lock = Lock {
+            models: BTreeMap::from([("minilm".to_owned(), signature)]),
+            services: BTreeMap::from([("ocr".to_owned(), services)]),
+        };
         lock.write(&path).unwrap();
         assert_eq!(Lock::read(&path).unwrap(), Some(lock));
         for wrong in [
@@ -95,6 +111,7 @@ mod tests {
             "{}",
             "{\"version\":2,\"models\":{}}",
             "{\"version\":1,\"models\":[]}",
+            "{\"version\":1,\"models\":{},\"services\":[]}",
         ] {
             std::fs::write(&path, wrong).unwrap();
             let error = Lock::read(&path).unwrap_err().to_string();

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use motet_gateway::backend::Backend;
+use motet_gateway::grpc::reflect::ReflectError;
+use motet_gateway::grpc::{Endpoints, NoService, Remote};
 use motet_gateway::serve::{Gateway, GatewayParts};
 use motet_runtime::config::{Endpoint, ModelSpec, ServerSpec, list_of, nearest};
 use motet_runtime::health::{Health, OVERALL};
@@ -19,6 +21,7 @@ use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
 use motet_service::{Loader, ModelServer};
+use prost_reflect::ServiceDescriptor;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +31,7 @@ use crate::load::{Configuration, Signatures};
 
 /// Pause between two questions to a model service that does not answer yet.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How long a model service may take to say what its model takes and gives.
+/// How long a server may take to say what its model or service takes and gives.
 const SIGNATURE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which parts of a configuration a process runs.
@@ -64,7 +67,7 @@ pub struct Options {
     pub listen: ListenArgs,
     /// Where models are, in place of what the file says.
     pub endpoints: Vec<(String, Endpoint)>,
-    /// How long to wait for models in other processes.
+    /// How long to wait for models and endpoints in other processes.
     pub wait: Duration,
 }
 
@@ -108,6 +111,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let blueprints = configuration.blueprints(|m| places.is_local(m));
     let mut signatures =
         Signatures::unknown(&configuration.config.models).with_blueprints(&blueprints);
+    let serves_pipelines = !matches!(options.role, Role::Serve(_));
+    if serves_pipelines {
+        signatures = signatures.with_services(configuration.services());
+    }
     if configuration.diagnostics.has_errors() {
         return Err(configuration.all_mistakes().into());
     }
@@ -135,13 +142,19 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         server.spawn(router, http_shutdown.clone())
     });
 
-    let serves_pipelines = !matches!(options.role, Role::Serve(_));
     let remote = places.connect(server.max_message_bytes)?;
+    let endpoints = Endpoints::new(places.endpoints, server.max_message_bytes);
     if serves_pipelines {
         for backend in &remote {
             let signature = wait_for(backend, options.wait).await?;
             signatures.insert(backend.model(), Ok(signature));
             health.set(backend.model(), true);
+        }
+        for (endpoint, service) in signatures.services.to_ask(configuration.needs()) {
+            if let Some(remote) = endpoints.get(&endpoint) {
+                let answer = describe(&remote, &service, options.wait).await;
+                signatures.services.insert(endpoint, service, answer);
+            }
         }
     }
     let pipelines = if serves_pipelines {
@@ -170,6 +183,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         let gateway = Gateway::new(GatewayParts {
             models: backends,
             signatures: std::sync::Arc::new(signatures),
+            endpoints: std::sync::Arc::new(endpoints),
             pipelines,
             message_bytes_max: server.max_message_bytes,
             metrics: metrics.clone(),
@@ -264,10 +278,11 @@ fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
     }
 }
 
-/// Which models run here, and where the others are.
+/// Which models run here, and where the others and the endpoints are.
 struct Places {
     local: Vec<String>,
     remote: Vec<(String, Endpoint)>,
+    endpoints: Vec<(String, Endpoint)>,
 }
 
 impl Places {
@@ -293,22 +308,31 @@ fn places(configuration: &Configuration, options: &Options) -> anyhow::Result<Pl
         Role::Serve(models) => models,
         Role::Up | Role::Gateway => &[],
     };
-    let flagged = options.endpoints.iter().map(|(name, _)| name);
-    if let Some(unknown) = wanted
-        .iter()
-        .chain(flagged)
-        .find(|name| !names.contains(&name.as_str()))
-    {
-        let hint = match nearest(unknown, names.iter().copied()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("there are: {}", list_of(&names)),
-        };
-        bail!("the configuration has no model `{unknown}`; {hint}");
-    }
+    known_name(wanted, &names, "model")?;
+    let endpoints = configuration.config.endpoints.iter();
+    let others: Vec<&str> = endpoints.map(|e| e.name.value.as_str()).collect();
+    let what = match others.as_slice() {
+        [] => "model",
+        _ => "model or endpoint",
+    };
+    let all = [names.as_slice(), others.as_slice()].concat();
+    let flagged: Vec<String> = options.endpoints.iter().map(|(n, _)| n.clone()).collect();
+    known_name(&flagged, &all, what)?;
     let mut places = Places {
         local: Vec::new(),
         remote: Vec::new(),
+        endpoints: Vec::new(),
     };
+    for endpoint in &configuration.config.endpoints {
+        let name = &endpoint.name.value;
+        let flag = options.endpoints.iter().find(|(n, _)| n == name);
+        let url = flag
+            .map(|(_, e)| e)
+            .or(endpoint.url.as_ref().map(|e| &e.value));
+        places
+            .endpoints
+            .extend(url.map(|url| (name.clone(), url.clone())));
+    }
     let mut homeless = Vec::new();
     for model in models {
         let name = &model.name.value;
@@ -344,6 +368,42 @@ fn places(configuration: &Configuration, options: &Options) -> anyhow::Result<Pl
         bail!("the configuration has no model that can be served here");
     }
     Ok(places)
+}
+
+/// Refuses names that a command line gives to something that there is not.
+fn known_name(given: &[String], names: &[&str], what: &str) -> anyhow::Result<()> {
+    let Some(unknown) = given.iter().find(|name| !names.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let hint = match nearest(unknown, names.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("there are: {}", list_of(names)),
+    };
+    bail!("the configuration has no {what} `{unknown}`; {hint}");
+}
+
+/// Asks a server about one of its services, until it answers or `wait` has passed.
+async fn describe(
+    remote: &Remote,
+    service: &str,
+    wait: Duration,
+) -> Result<ServiceDescriptor, NoService> {
+    let until = Instant::now() + wait;
+    let mut told = false;
+    loop {
+        match remote.describe(service, SIGNATURE_TIMEOUT).await {
+            Err(ReflectError::Status(error))
+                if Instant::now() + RETRY_PAUSE < until && may_come(&error) =>
+            {
+                if !told {
+                    tracing::info!("waiting: {}", error.message());
+                    told = true;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            answer => return answer.map_err(NoService::from),
+        }
+    }
 }
 
 /// Asks a model service what its model takes and gives, until it answers or `wait` has passed.

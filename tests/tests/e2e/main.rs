@@ -7,6 +7,7 @@ mod deadlines;
 mod dependencies;
 mod draining;
 mod examples;
+mod grpc_nodes;
 mod health;
 mod http_port;
 mod inference;

@@ -121,7 +121,7 @@ async fn pipeline(address: SocketAddr) -> Connection {
 async fn versions_of_a_model_run_side_by_side() {
     let scratch = Scratch::new();
     let models = scratch.file("models.yaml", MODELS);
-    let all = scratch.file("all.yaml", &format!("{MODELS}{PIPELINE}"));
+    let all = scratch.file("all.yaml", format!("{MODELS}{PIPELINE}"));
 
     let start = |role: &str, file: &Path, more: &[String]| {
         let program = motet([role]).args([OsStr::new("-f"), file.as_os_str()]);

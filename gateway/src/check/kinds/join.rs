@@ -178,6 +178,7 @@ impl KindDraft {
                 let (_, why) = ragged.iter().find(|(output, _)| output == name)?;
                 return Some(why.clone());
             }
+            Self::Grpc(call) => return call.without(name),
             Self::Model(_) | Self::Op(_) | Self::Pipeline(_) => return None,
         };
         let has = |arm: &&&BodyDraft| {

@@ -32,7 +32,9 @@ impl<'a> Checker<'a> {
             KindSpec::Split(split) => self.split(node, split),
             KindSpec::Ensemble(ensemble) => self.ensemble(node, ensemble),
             KindSpec::Map(map) => self.map(node, map),
-            KindSpec::Model(_) | KindSpec::Op(_) | KindSpec::Pipeline(_) => None,
+            KindSpec::Model(_) | KindSpec::Grpc(_) | KindSpec::Op(_) | KindSpec::Pipeline(_) => {
+                None
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod ensemble;
 mod fallback;
+mod grpc;
 mod map;
 mod model;
 mod op;
@@ -104,6 +105,7 @@ pub(super) fn start<'a>(
             Ok(arguments) => model::start(context, upstream, ready(arguments)),
             Err(error) => Started::Now(StepEnd::failed(error)),
         },
+        Step::Grpc(calls) => grpc::start(context, calls, node, arguments),
         Step::Op(kind) => match present(arguments) {
             Ok(arguments) => op::start(*kind, ready(arguments)),
             Err(error) => Started::Now(StepEnd::failed(error)),

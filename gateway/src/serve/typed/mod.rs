@@ -7,7 +7,7 @@ mod names;
 mod proto_file;
 mod service;
 
-pub use codec::DynamicCodec;
+pub use codec::{DynamicCodec, DynamicEncoder};
 pub use descriptor::{DescriptorError, TypedApi, file_name};
 pub use names::{PACKAGE, service_name};
 pub use proto_file::proto_file;

@@ -2,6 +2,7 @@
 
 mod body;
 mod ensemble;
+mod grpc;
 mod map;
 mod split;
 mod switch;
@@ -16,35 +17,22 @@ pub(super) use body::{Name, body};
 use super::parse::within;
 use super::{ARMS_MAX, BodySpec, KindSpec};
 
+pub(super) use grpc::MESSAGES_MAX;
+
 /// The keys that say what a node runs.
-pub(super) const KINDS: [&str; 9] = [
-    "model", "op", "value", "fallback", "switch", "split", "ensemble", "map", "pipeline",
+pub(super) const KINDS: [&str; 10] = [
+    "model", "grpc", "op", "value", "fallback", "switch", "split", "ensemble", "map", "pipeline",
 ];
 
-/// Kinds of nodes that are planned, but that this version cannot run.
-const KINDS_NOT_YET: [&str; 1] = ["grpc"];
-
-/// What the keys of a node say that it runs.
-pub(super) struct Kind {
-    /// `None` where it cannot be told, which was reported.
-    pub(super) kind: Option<Spanned<KindSpec>>,
-    /// The node is of a kind of a later version: its other keys are not looked at.
-    pub(super) not_yet: bool,
-}
-
-/// Reads what a node runs.
+/// Reads what the keys of a node say that it runs; `None` where it cannot be told, which is
+/// reported.
 pub(super) fn kind(
     map: &mut MapReader<'_>,
     name: &Spanned<String>,
     what: &str,
     diagnostics: &mut Diagnostics,
-) -> Kind {
+) -> Option<Spanned<KindSpec>> {
     let found: Vec<&Entry> = KINDS.iter().filter_map(|key| map.get(key)).collect();
-    let mut not_yet = false;
-    for key in KINDS_NOT_YET {
-        not_yet |= map.unsupported(key, diagnostics);
-    }
-    let mut kind = None;
     match found.as_slice() {
         [first, second, ..] => diagnostics.push(
             Diagnostic::error(second.key.span, format!("{what} is two kinds at once"))
@@ -52,18 +40,19 @@ pub(super) fn kind(
                 .also(first.key.span, format!("`{}`", first.key.value))
                 .help("keep one, and give the other a node of its own"),
         ),
-        [entry] if !not_yet => kind = read(entry, name, diagnostics),
-        [] if !not_yet && !KINDS.iter().any(|key| map.has_slip_of(key)) => diagnostics.push(
+        [entry] => return read(entry, map, name, diagnostics),
+        [] if !KINDS.iter().any(|key| map.has_slip_of(key)) => diagnostics.push(
             Diagnostic::error(name.span, format!("{what} does not say what it runs"))
                 .help("add `model: NAME` for a model of the configuration, or `op: NAME` for a step inside the gateway"),
         ),
-        _ => {}
+        [] => {}
     }
-    Kind { kind, not_yet }
+    None
 }
 
 fn read(
     entry: &Entry,
+    map: &mut MapReader<'_>,
     name: &Spanned<String>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<KindSpec>> {
@@ -72,6 +61,10 @@ fn read(
         "model" => return called(entry, KindSpec::Model, diagnostics),
         "op" => return called(entry, KindSpec::Op, diagnostics),
         "pipeline" => return called(entry, KindSpec::Pipeline, diagnostics),
+        "grpc" => {
+            let method = grpc::grpc(entry, map, diagnostics)?;
+            return Some(method.map(KindSpec::Grpc));
+        }
         "value" => KindSpec::Value(value::value(entry, diagnostics)?),
         "fallback" => KindSpec::Fallback(fallback(entry, name, diagnostics)?),
         "switch" => KindSpec::Switch(switch::switch(entry, name, diagnostics)?),

@@ -2,10 +2,10 @@
 
 mod inputs;
 mod print;
-mod reflect;
 
 use anyhow::{Context, anyhow};
 use motet_gateway::check::service_name;
+use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::serve::typed::{DynamicCodec, PACKAGE};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
@@ -27,23 +27,20 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
     let channel = connect(&args.address).await?;
     let service = format!("{PACKAGE}.{}", service_name(&args.pipeline));
-    let pool = reflect::describe(channel.clone(), &service)
-        .await
-        .map_err(|e| match e.code() {
-            tonic::Code::NotFound => anyhow!(
-                "the server at {} has no pipeline `{}`",
-                args.address,
-                args.pipeline
-            ),
-            _ => anyhow!(
-                "the server at {} cannot be asked: {}",
-                args.address,
-                e.message()
-            ),
-        })?;
-    let method = pool
-        .get_service_by_name(&service)
-        .and_then(|s| s.methods().find(|m| m.name() == "Run"))
+    let described =
+        reflect::describe(channel.clone(), &service)
+            .await
+            .map_err(|error| match error {
+                ReflectError::NoService { .. } => anyhow!(
+                    "the server at {} has no pipeline `{}`",
+                    args.address,
+                    args.pipeline
+                ),
+                error => anyhow!("the server at {} cannot be asked: {error}", args.address),
+            })?;
+    let method = described
+        .methods()
+        .find(|m| m.name() == "Run")
         .ok_or_else(|| anyhow!("the server describes no method {service}/Run"))?;
     let message = inputs::message(&method.input(), args)?;
     let mut request = Request::new(message);

@@ -6,18 +6,23 @@ use motet_gateway::serve::dot;
 use motet_runtime::config::list_of;
 
 use crate::args::{FileArgs, PipelineArgs};
-use crate::load::{Configuration, Signatures};
+use crate::known;
+use crate::load::Configuration;
+use crate::lock::Lock;
 use crate::output;
 
 pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<()> {
     output::print(&dot(&checked(&args.pipeline, &args.file)?))
 }
 
-/// A pipeline of a configuration, checked against the models' files.
+/// A pipeline of a configuration, checked against what its models and endpoints say now or said.
 pub(super) fn checked(pipeline: &str, file: &FileArgs) -> anyhow::Result<CheckedPipeline> {
     let mut configuration = Configuration::read(file.file.as_deref())?;
-    let blueprints = configuration.blueprints(motet_runtime::config::ModelSpec::is_local);
-    let signatures = Signatures::unknown(&configuration.config.models).with_blueprints(&blueprints);
+    let needs = configuration.needs();
+    let mut signatures = known::ask(&mut configuration, needs)?;
+    if let Some(file) = &file.file {
+        known::unlock(&mut signatures, &Lock::path(file))?;
+    }
     let pipelines = configuration.check(&signatures, false);
     configuration.ok()?;
     let names: Vec<String> = pipelines.iter().map(|p| p.name.clone()).collect();

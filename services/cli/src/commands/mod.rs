@@ -71,7 +71,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
 }
 
 /// A tokio runtime for a command.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?)

@@ -111,7 +111,7 @@ impl Diagnostic {
 }
 
 /// How many names a help line lists when none is near.
-const SUGGESTED_LIST_MAX: usize = 16;
+const SUGGESTED_LIST_MAX: usize = 20;
 
 /// `` `a`, `b` and `c` ``.
 pub fn list_of<S: AsRef<str>>(names: &[S]) -> String {

@@ -1,9 +1,9 @@
-//! Where a model service of another process is: `grpc://host:port`.
+//! Where a server in another process is: `grpc://host:port`.
 
 use std::fmt;
 
 /// A host and a port to reach over gRPC without TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     host: String,
     port: u16,

@@ -1,8 +1,9 @@
-//! The whole file: `server`, `models`, `pipelines`; or one pipeline alone.
+//! The whole file: `server`, `models`, `endpoints`, `pipelines`; or one pipeline alone.
 
 use std::path::Path;
 
 use super::diagnostics::{Diagnostic, Diagnostics, nearest};
+use super::endpoints::{self, EndpointSpec};
 use super::model::{self, ModelSpec};
 use super::node::{Map, Node, Value};
 use super::reader::MapReader;
@@ -21,6 +22,8 @@ pub struct Config {
     pub server: ServerSpec,
     /// The models, in the file's order.
     pub models: Vec<ModelSpec>,
+    /// The gRPC servers whose methods pipelines call, in the file's order.
+    pub endpoints: Vec<EndpointSpec>,
     /// The pipelines, in the file's order, as written: inline ones and those of other files.
     pub pipelines: Vec<Node>,
     /// Whether the file is one pipeline and nothing else: there are then no models.
@@ -65,6 +68,7 @@ impl Config {
             return Some(Self {
                 server: ServerSpec::default(),
                 models: Vec::new(),
+                endpoints: Vec::new(),
                 pipelines: vec![root],
                 lone_pipeline: true,
             });
@@ -78,6 +82,10 @@ impl Config {
         let models = map
             .get("models")
             .map(|e| model::read_all(e, diagnostics))
+            .unwrap_or_default();
+        let endpoints = map
+            .get("endpoints")
+            .map(|e| endpoints::read_all(e, sources.file(file).folder(), &models, diagnostics))
             .unwrap_or_default();
         let mut pipelines = Vec::new();
         if let Some(entry) = map.get("pipelines").filter(|e| !e.node.is_null()) {
@@ -99,6 +107,7 @@ impl Config {
         Some(Self {
             server,
             models,
+            endpoints,
             pipelines,
             lone_pipeline: false,
         })
@@ -110,7 +119,7 @@ impl Config {
     }
 }
 
-const CONFIG_KEYS: [&str; 3] = ["server", "models", "pipelines"];
+const CONFIG_KEYS: [&str; 4] = ["server", "models", "endpoints", "pipelines"];
 
 /// The keys of a pipeline file: all that is known here of what a pipeline is.
 const PIPELINE_KEYS: [&str; 7] = [

@@ -4,13 +4,14 @@
 //! * [`parse`]: YAML to a [`Node`] tree in which everything knows its place.
 //! * [`Diagnostics`]: what is wrong, gathered, sorted, rendered with line, column and caret.
 //! * [`MapReader`] and [`values`]: walking a tree whose keys are known.
-//! * [`Config`]: the file itself, with [`ServerSpec`], [`ModelSpec`] and [`BatcherSpec`].
+//! * [`Config`]: the file itself, with [`ServerSpec`], [`ModelSpec`], [`BatcherSpec`] and [`EndpointSpec`].
 //!
 //! What a pipeline means is not known here: pipelines stay [`Node`]s for the gateway.
 
 mod batcher;
 mod diagnostics;
 mod endpoint;
+mod endpoints;
 mod file;
 mod model;
 mod names;
@@ -30,6 +31,7 @@ mod tests;
 pub use batcher::{BATCHER_KEYS, BatchPolicy, BatcherKey, BatcherSpec};
 pub use diagnostics::{DIAGNOSTICS_MAX, Diagnostic, Diagnostics, Severity, list_of, nearest};
 pub use endpoint::{Endpoint, EndpointError};
+pub use endpoints::{ENDPOINTS_MAX, EndpointSpec};
 pub use file::{Config, PIPELINES_MAX};
 pub use model::{ModelSpec, Pooling, TOKENS_MAX, Task, TokenizerSpec};
 pub use names::{NAME_CHARS_MAX, NameRule};

@@ -14,6 +14,8 @@ pub const NAME_CHARS_MAX: usize = 63;
 pub enum NameRule {
     /// `[a-z][a-z0-9_-]*`, and a version after `@` where there are several: models.
     Model,
+    /// `[a-z][a-z0-9_-]*`: endpoints.
+    Endpoint,
     /// `[a-z][a-z0-9_]*`: what becomes a name in a .proto file, and nodes.
     Identifier,
 }
@@ -23,7 +25,7 @@ impl NameRule {
     pub fn allows(self, name: &str) -> bool {
         let (name, version) = match self {
             Self::Model => split_version(name),
-            Self::Identifier => (name, None),
+            Self::Endpoint | Self::Identifier => (name, None),
         };
         version.is_none_or(is_version)
             && name.len() <= NAME_CHARS_MAX
@@ -32,19 +34,19 @@ impl NameRule {
                 b.is_ascii_lowercase()
                     || b.is_ascii_digit()
                     || b == b'_'
-                    || (b == b'-' && self == Self::Model)
+                    || (b == b'-' && self != Self::Identifier)
             })
     }
 
     /// The rule in words.
     pub fn text(self) -> String {
         let also = match self {
-            Self::Model => ", `_` and `-`",
+            Self::Model | Self::Endpoint => ", `_` and `-`",
             Self::Identifier => " and `_`",
         };
         let version = match self {
             Self::Model => "; a version may follow, as in `name@2`",
-            Self::Identifier => "",
+            Self::Endpoint | Self::Identifier => "",
         };
         format!(
             "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, and has at most {NAME_CHARS_MAX} characters{version}"
@@ -73,7 +75,7 @@ impl NameRule {
         name.chars()
             .flat_map(char::to_lowercase)
             .map(|c| match c {
-                '-' if self == Self::Model => '-',
+                '-' if self != Self::Identifier => '-',
                 c if c.is_ascii_alphanumeric() => c,
                 _ => '_',
             })
@@ -117,6 +119,8 @@ mod tests {
             (long.as_str(), false, false),
         ] {
             assert_eq!(NameRule::Model.allows(name), model, "{name}");
+            let endpoint = model && !name.contains('@');
+            assert_eq!(NameRule::Endpoint.allows(name), endpoint, "{name}");
             assert_eq!(NameRule::Identifier.allows(name), identifier, "{name}");
         }
         assert_eq!(NameRule::Identifier.repair("Mini-LM"), "mini_lm");

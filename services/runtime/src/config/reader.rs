@@ -1,4 +1,4 @@
-//! Walks a map whose keys are known: what is missing, unknown or not supported is reported.
+//! Walks a map whose keys are known: what is missing or unknown is reported.
 
 use super::diagnostics::{Diagnostic, Diagnostics, nearest};
 use super::node::{Entry, Map, Node, Value};
@@ -11,7 +11,6 @@ pub struct MapReader<'n> {
     at: Span,
     map: &'n Map,
     known: Vec<&'static str>,
-    silent: Vec<&'static str>,
     missing: Vec<(&'static str, Diagnostic)>,
 }
 
@@ -41,7 +40,6 @@ impl<'n> MapReader<'n> {
             at,
             map,
             known: Vec::new(),
-            silent: Vec::new(),
             missing: Vec::new(),
         })
     }
@@ -78,23 +76,6 @@ impl<'n> MapReader<'n> {
         keys.any(|found| !self.known.contains(&found) && nearest(found, [key]).is_some())
     }
 
-    /// Reports a key that is planned but that this version cannot do. It is not offered as a
-    /// correction of a slip.
-    pub fn unsupported(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> bool {
-        self.silent.push(key);
-        let Some(entry) = self.map.get(key) else {
-            return false;
-        };
-        diagnostics.push(
-            Diagnostic::error(
-                entry.key.span,
-                format!("`{key}` is not supported yet by this version of motet"),
-            )
-            .label("not supported yet"),
-        );
-        true
-    }
-
     /// Reports every key that was not asked for, and those that are missing.
     pub fn finish(mut self, diagnostics: &mut Diagnostics) {
         for (key, diagnostic) in std::mem::take(&mut self.missing) {
@@ -104,7 +85,7 @@ impl<'n> MapReader<'n> {
         }
         for entry in &self.map.entries {
             let key = entry.key.value.as_str();
-            if self.known.contains(&key) || self.silent.contains(&key) {
+            if self.known.contains(&key) {
                 continue;
             }
             diagnostics.push(

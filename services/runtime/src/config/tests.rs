@@ -35,6 +35,9 @@ models:
     batcher: { max_batch_size: 8, max_batch_tokens: 512, max_latency: 200ms, max_queue_delay: 5ms,
                max_queue_size: 64, policy: fixed, fixed_window: 2ms, bulk_share: 0.25, executors: 2 }
   vision: { endpoint: \"grpc://vision.models.svc:8001\" }
+endpoints:
+  ocr: { url: \"grpc://ocr:50051\", descriptor: ./ocr.binpb }
+  lang-id: \"grpc://lang:50052\"
 pipelines:
   - pipeline: a
 ",
@@ -68,6 +71,22 @@ pipelines:
     assert!(minilm.batcher.place("bulk_share").is_some());
     assert!(!config.model("vision").unwrap().is_local());
     assert_eq!(config.pipelines.len(), 1);
+    let endpoints: Vec<_> = config
+        .endpoints
+        .iter()
+        .map(|e| {
+            let url = e.url.as_ref().unwrap().value.to_string();
+            let file = e.descriptor.as_ref().map(|d| d.value.clone());
+            (e.name.value.as_str(), url, file)
+        })
+        .collect();
+    let ocr = (
+        "ocr",
+        "grpc://ocr:50051".to_owned(),
+        Some("./ocr.binpb".into()),
+    );
+    let lang = ("lang-id", "grpc://lang:50052".to_owned(), None);
+    assert_eq!(endpoints, [ocr, lang]);
 }
 
 #[test]
@@ -83,6 +102,24 @@ fn a_lone_pipeline_is_a_configuration() {
 #[test]
 fn every_mistake_is_said() {
     for (text, expected) in [
+        (
+            "endpoints: [a]\n",
+            &["`endpoints` must be a map of names and servers, not a list"][..],
+        ),
+        (
+            "models: { m: { endpoint: \"grpc://h:1\" } }\nendpoints: { a: ocr:50051, B: \"grpc://h:1\", c: {}, d: { url: \"grpcs://h:1\", descriptor: 3 }, e: { url: \"grpc://h:1\", descriptor: \"\", descripto: x }, m: \"grpc://h:1\", n: 4 }\n",
+            &[
+                "`a` must look like `grpc://host:port`",
+                "`B` cannot be the name of an endpoint",
+                "endpoint `c` needs the key `url`",
+                "`url` asks for TLS",
+                "`descriptor` must be a text, not a whole number",
+                "`descriptor` is empty",
+                "unknown key `descripto` in endpoint `e`",
+                "a model and an endpoint are both named `m`",
+                "endpoint `n` must be a map of keys and values, not a whole number",
+            ],
+        ),
         (
             "- a\n",
             &["a configuration must be a map of keys and values, not a list"][..],

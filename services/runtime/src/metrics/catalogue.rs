@@ -104,11 +104,11 @@ instruments! {
     NODE_HEDGES_REFUSED: Kind::Counter, "motet.node.hedges_refused", "motet_node_hedges_refused_total", "{call}", ["pipeline", "node"],
         "Calls beside a slow one that a node did not make because the budget was spent.";
     CIRCUIT_OPEN: Kind::Gauge, "motet.circuit.open", "motet_circuit_open", "", ["model"],
-        "1 while a gateway holds back calls of a model that is not reached, 0 after it answered again.";
+        "1 while a gateway holds back calls of a model or endpoint that is not reached, 0 after it answered again.";
     CIRCUIT_OPENINGS: Kind::Counter, "motet.circuit.openings", "motet_circuit_openings_total", "{opening}", ["model"],
-        "Times that a gateway began to hold back calls of a model, failed probes included.";
+        "Times that a gateway began to hold back calls of a model or endpoint, failed probes included.";
     CIRCUIT_REFUSED: Kind::Counter, "motet.circuit.refused", "motet_circuit_refused_total", "{call}", ["model"],
-        "Calls of a model that were held back and failed at once.";
+        "Calls of a model or endpoint that were held back and failed at once.";
     CACHE_ROWS: Kind::Counter, "motet.cache.rows", "motet_cache_rows_total", "{row}", ["model", "result"],
         "Rows of calls that are cached, by result: hit (the answer was kept), joined (another call had it on its way) or miss (sent to the model).";
     CACHE_MEMORY: Kind::Gauge, "motet.cache.memory", "motet_cache_memory_bytes", "By", ["model"],

@@ -1,0 +1,275 @@
+//! Paths of fields in messages, and what a field is as a tensor.
+
+use std::ops::Range;
+
+use motet_proto::types::ElementType;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+/// The most fields of one path: messages nest no deeper than protobuf itself allows.
+const DEPTH_MAX: usize = 32;
+
+/// A field of a message, or of a message inside it. At most one field on the way is a list: then
+/// the values of all its elements make one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPath {
+    /// The fields on the way, outermost first.
+    pub(super) steps: Vec<FieldDescriptor>,
+    /// Which of them is a list.
+    pub(super) list: Option<usize>,
+    element: ElementType,
+}
+
+/// A path that names no field with a tensor form. The message is whole sentences without a full
+/// stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PathError {
+    /// What is wrong.
+    pub message: String,
+    /// Where in the path.
+    pub at: Range<usize>,
+    /// For a name that there is not: those that there are.
+    pub known: Vec<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl FieldPath {
+    /// The field that `path` names in `message`, such as `text` or `items.score`.
+    ///
+    /// # Errors
+    /// There is no such field, or it cannot be a tensor.
+    pub fn find(message: &MessageDescriptor, path: &str) -> Result<Self, PathError> {
+        let mut inside = message.clone();
+        let mut steps: Vec<FieldDescriptor> = Vec::new();
+        let mut list = None;
+        let mut start = 0;
+        loop {
+            let end = path[start..]
+                .find('.')
+                .map_or(path.len(), |dot| start + dot);
+            let name = &path[start..end];
+            let wrong = |message: String| PathError {
+                message,
+                at: start..end,
+                known: Vec::new(),
+                help: None,
+            };
+            let Some(field) = inside.get_field_by_name(name) else {
+                return Err(PathError {
+                    known: inside.fields().map(|f| f.name().to_owned()).collect(),
+                    ..wrong(format!(
+                        "`{}` has no field `{}`",
+                        inside.full_name(),
+                        motet_runtime::config::shown(name)
+                    ))
+                });
+            };
+            if steps.len() == DEPTH_MAX {
+                return Err(wrong(format!(
+                    "the path has more than the limit of {DEPTH_MAX} fields"
+                )));
+            }
+            if field.is_map() || field.is_group() {
+                return Err(wrong(format!(
+                    "{}, which has no tensor form",
+                    about(&field)
+                )));
+            }
+            if field.is_list() {
+                if let Some(outer) = list {
+                    let outer: &FieldDescriptor = &steps[outer];
+                    return Err(wrong(format!(
+                        "{}, inside the list `{}`: a list of lists has no tensor form",
+                        about(&field),
+                        outer.name()
+                    )));
+                }
+                list = Some(steps.len());
+            }
+            let kind = field.kind();
+            steps.push(field.clone());
+            let is_last = end == path.len();
+            match (kind, is_last) {
+                (Kind::Message(message), false) => inside = message,
+                (Kind::Message(message), true) => {
+                    let Some(value) = wrapped(&message) else {
+                        return Err(PathError {
+                            help: message.fields().next().map(|first| {
+                                format!("name one of its fields, such as `{path}.{}`", first.name())
+                            }),
+                            ..wrong(format!("{}, which is not one value", about(&field)))
+                        });
+                    };
+                    let element = element(&value.kind());
+                    steps.push(value);
+                    return Self::of(steps, list, element, wrong);
+                }
+                (_, false) => {
+                    return Err(wrong(format!(
+                        "{}, which has no fields of its own",
+                        about(&field)
+                    )));
+                }
+                (kind, true) => return Self::of(steps, list, element(&kind), wrong),
+            }
+            start = end + 1;
+        }
+    }
+
+    fn of(
+        steps: Vec<FieldDescriptor>,
+        list: Option<usize>,
+        element: Option<ElementType>,
+        wrong: impl Fn(String) -> PathError,
+    ) -> Result<Self, PathError> {
+        let Some(element) = element else {
+            return Err(wrong("the field has no tensor form".to_owned()));
+        };
+        Ok(Self {
+            steps,
+            list,
+            element,
+        })
+    }
+
+    /// The type of each value.
+    pub const fn element(&self) -> ElementType {
+        self.element
+    }
+
+    /// Whether a field on the way is a list, and so the values are one.
+    pub const fn is_list(&self) -> bool {
+        self.list.is_some()
+    }
+
+    /// Whether the list is of messages, of each of which this is one field.
+    pub fn is_column(&self) -> bool {
+        self.list.is_some_and(|at| at + 1 < self.steps.len())
+    }
+
+    /// The path up to the list, which columns of one list share.
+    pub fn list_name(&self) -> Option<String> {
+        let names = self.steps[..=self.list?]
+            .iter()
+            .map(|f| f.name().to_owned());
+        Some(names.collect::<Vec<_>>().join("."))
+    }
+
+    /// Whether an answer can tell that the field is not set, as its default is not.
+    pub fn can_be_absent(&self) -> bool {
+        self.list.is_none() && self.steps.iter().any(FieldDescriptor::supports_presence)
+    }
+
+    /// The words that the field takes, if it is an enum.
+    pub fn words(&self) -> Option<Vec<String>> {
+        match self.leaf().kind() {
+            Kind::Enum(words) => Some(words.values().map(|v| v.name().to_owned()).collect()),
+            _ => None,
+        }
+    }
+
+    /// What the field is, such as ``field `size` of `ocr.v1.ReadRequest` is int32``.
+    pub fn about(&self) -> String {
+        let last = self.steps.len() - 1;
+        let shown = match self.steps.get(last.wrapping_sub(1)) {
+            Some(around) if is_wrapper(&around.kind()) => around,
+            _ => &self.steps[last],
+        };
+        about(shown)
+    }
+
+    /// Two members of one `oneof`, of which only one can be set: this path and another.
+    pub fn excludes(&self, other: &Self) -> Option<String> {
+        let pairs = self.steps.iter().zip(&other.steps);
+        let (a, b) = pairs.into_iter().find(|(a, b)| a != b)?;
+        let oneof = a.containing_oneof()?;
+        (b.containing_oneof().as_ref() == Some(&oneof)).then(|| oneof.name().to_owned())
+    }
+
+    pub(super) fn leaf(&self) -> &FieldDescriptor {
+        &self.steps[self.steps.len() - 1]
+    }
+}
+
+/// The field of a message that stands for one value, such as `google.protobuf.StringValue`.
+fn wrapped(message: &MessageDescriptor) -> Option<FieldDescriptor> {
+    let name = message.full_name().strip_prefix("google.protobuf.")?;
+    let values = [
+        "BoolValue",
+        "BytesValue",
+        "DoubleValue",
+        "FloatValue",
+        "Int32Value",
+        "Int64Value",
+        "StringValue",
+        "UInt32Value",
+        "UInt64Value",
+    ];
+    values
+        .contains(&name)
+        .then(|| message.get_field_by_name("value"))?
+}
+
+fn is_wrapper(kind: &Kind) -> bool {
+    matches!(kind, Kind::Message(message) if wrapped(message).is_some())
+}
+
+/// The element type of a field; an enum is the name of its value.
+fn element(kind: &Kind) -> Option<ElementType> {
+    Some(match kind {
+        Kind::Bool => ElementType::Bool,
+        Kind::String | Kind::Enum(_) => ElementType::String,
+        Kind::Bytes => ElementType::Bytes,
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => ElementType::I32,
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => ElementType::I64,
+        Kind::Uint32 | Kind::Fixed32 => ElementType::U32,
+        Kind::Uint64 | Kind::Fixed64 => ElementType::U64,
+        Kind::Float => ElementType::F32,
+        Kind::Double => ElementType::F64,
+        Kind::Message(_) => return None,
+    })
+}
+
+fn about(field: &FieldDescriptor) -> String {
+    format!(
+        "field `{}` of `{}` is {}",
+        field.name(),
+        field.parent_message().full_name(),
+        kind(field)
+    )
+}
+
+/// The type of a field as a .proto file writes it.
+fn kind(field: &FieldDescriptor) -> String {
+    if field.is_map() {
+        return "a map".to_owned();
+    }
+    if field.is_group() {
+        return "a group".to_owned();
+    }
+    let name = match field.kind() {
+        Kind::Message(message) => format!("`{}`", message.full_name()),
+        Kind::Enum(words) => format!("the enum `{}`", words.full_name()),
+        Kind::Double => "double".to_owned(),
+        Kind::Float => "float".to_owned(),
+        Kind::Int32 => "int32".to_owned(),
+        Kind::Int64 => "int64".to_owned(),
+        Kind::Uint32 => "uint32".to_owned(),
+        Kind::Uint64 => "uint64".to_owned(),
+        Kind::Sint32 => "sint32".to_owned(),
+        Kind::Sint64 => "sint64".to_owned(),
+        Kind::Fixed32 => "fixed32".to_owned(),
+        Kind::Fixed64 => "fixed64".to_owned(),
+        Kind::Sfixed32 => "sfixed32".to_owned(),
+        Kind::Sfixed64 => "sfixed64".to_owned(),
+        Kind::Bool => "bool".to_owned(),
+        Kind::String => "string".to_owned(),
+        Kind::Bytes => "bytes".to_owned(),
+    };
+    if field.is_list() {
+        format!("repeated {name}")
+    } else {
+        name
+    }
+}

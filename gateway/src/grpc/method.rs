@@ -1,0 +1,165 @@
+//! One method of a server outside: the call, and the messages of its answer.
+
+use bytes::Buf;
+use http::uri::PathAndQuery;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::status;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::{Request, Status};
+
+use super::Remote;
+use crate::serve::typed::DynamicEncoder;
+use crate::transport::outgoing;
+use crate::upstream::{Guard, Target};
+
+/// A method of a server, and what its answer may come to.
+#[derive(Debug, Clone)]
+pub struct Method {
+    remote: Remote,
+    path: PathAndQuery,
+    response: MessageDescriptor,
+    /// For an answer that is a stream: its most messages.
+    messages_max: Option<usize>,
+}
+
+impl Method {
+    /// The method at `path`, `/package.Service/Method`, that answers with one `response`, or with
+    /// a stream of at most `messages_max` of them.
+    ///
+    /// # Errors
+    /// When the path is none.
+    pub fn new(
+        remote: Remote,
+        path: &str,
+        response: MessageDescriptor,
+        messages_max: Option<usize>,
+    ) -> Result<Self, http::uri::InvalidUri> {
+        Ok(Self {
+            path: PathAndQuery::try_from(path)?,
+            remote,
+            response,
+            messages_max,
+        })
+    }
+
+    /// The server.
+    pub const fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    async fn call(&self, request: Request<DynamicMessage>) -> Result<Vec<DynamicMessage>, Status> {
+        let bytes_max = self.remote.message_bytes_max();
+        let mut client = Grpc::new(self.remote.transport())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max);
+        client
+            .ready()
+            .await
+            .map_err(|e| Status::from_error(e.into()))?;
+        let codec = AnswerCodec(self.response.clone());
+        let path = self.path.clone();
+        let Some(messages_max) = self.messages_max else {
+            let answer = client.unary(request, path, codec).await?;
+            return Ok(vec![answer.into_inner().message]);
+        };
+        let answer = client.server_streaming(request, path, codec).await?;
+        let mut stream = answer.into_inner();
+        let mut messages = Vec::new();
+        let mut bytes_left = bytes_max;
+        while let Some(answer) = stream.message().await? {
+            if messages.len() == messages_max {
+                let what = format!("more than {messages_max} messages, which is `max_items`");
+                return Err(too_much(&what));
+            }
+            bytes_left = bytes_left
+                .checked_sub(answer.bytes)
+                .ok_or_else(|| too_much(&format!("more than {bytes_max} bytes")))?;
+            messages.push(answer.message);
+        }
+        Ok(messages)
+    }
+}
+
+fn too_much(what: &str) -> Status {
+    status::resource_exhausted(format!("the answer is a stream of {what}"), None)
+        .reason("OVER_LIMIT")
+        .into()
+}
+
+impl Target for Method {
+    type Message = DynamicMessage;
+    type Answer = Vec<DynamicMessage>;
+
+    fn kind(&self) -> &'static str {
+        "endpoint"
+    }
+
+    fn label(&self) -> &str {
+        self.remote.name()
+    }
+
+    fn place(&self) -> &str {
+        self.remote.place()
+    }
+
+    fn guard(&self) -> &Guard {
+        self.remote.guard()
+    }
+
+    async fn send(
+        &self,
+        message: DynamicMessage,
+        deadline: Deadline,
+    ) -> Result<Vec<DynamicMessage>, Status> {
+        let request = outgoing(message, Some(deadline));
+        let answer = deadline.run(self.call(request)).await;
+        answer.map_err(|error| self.remote.blame(&error))
+    }
+}
+
+/// Encodes requests of any type, and decodes answers of one.
+#[derive(Debug, Clone)]
+struct AnswerCodec(MessageDescriptor);
+
+/// A message, and how many bytes it had.
+struct Answer {
+    message: DynamicMessage,
+    bytes: usize,
+}
+
+struct AnswerDecoder(MessageDescriptor);
+
+impl Codec for AnswerCodec {
+    type Encode = DynamicMessage;
+    type Decode = Answer;
+    type Encoder = DynamicEncoder;
+    type Decoder = AnswerDecoder;
+
+    fn encoder(&mut self) -> DynamicEncoder {
+        DynamicEncoder
+    }
+
+    fn decoder(&mut self) -> AnswerDecoder {
+        AnswerDecoder(self.0.clone())
+    }
+}
+
+impl Decoder for AnswerDecoder {
+    type Item = Answer;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Answer>, Status> {
+        let bytes = buffer.remaining();
+        match DynamicMessage::decode(self.0.clone(), buffer) {
+            Ok(message) => Ok(Some(Answer { message, bytes })),
+            Err(error) => Err(status::internal(format!(
+                "the answer is no {}: {error}",
+                self.0.full_name()
+            ))
+            .reason("BAD_ANSWER")
+            .into()),
+        }
+    }
+}

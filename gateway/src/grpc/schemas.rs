@@ -1,0 +1,180 @@
+//! What is known of the services at endpoints, for the check.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use motet_runtime::config::{Diagnostic, Diagnostics, EndpointSpec};
+use prost_reflect::{DescriptorPool, ServiceDescriptor};
+
+use super::descriptors;
+use super::reflect::ReflectError;
+use crate::spec::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
+
+/// What is known of the services at endpoints.
+#[derive(Debug, Clone, Default)]
+pub struct Schemas {
+    /// The endpoints of the configuration; `None` for one whose file or address is not usable,
+    /// which was reported.
+    named: BTreeMap<String, Option<Known>>,
+    /// What servers said of their services, or why they did not.
+    asked: BTreeMap<(EndpointRef, String), Result<ServiceDescriptor, NoService>>,
+}
+
+/// How an endpoint is known.
+#[derive(Debug, Clone)]
+enum Known {
+    /// By its file.
+    File(DescriptorPool),
+    /// By what it says.
+    Asked,
+}
+
+/// Why a service is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoService {
+    /// No endpoint has this name.
+    #[error("no endpoint has this name")]
+    Endpoint {
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The endpoint has no such service.
+    #[error("the endpoint has no such service")]
+    Service {
+        /// The services that it has.
+        known: Vec<String>,
+    },
+    /// The endpoint itself has mistakes, which are reported where they are.
+    #[error("the endpoint has mistakes of its own")]
+    Mistaken,
+    /// The server cannot be asked.
+    #[error("{reason}")]
+    Unavailable {
+        /// Why, as a sentence without a full stop.
+        reason: String,
+    },
+}
+
+impl From<ReflectError> for NoService {
+    fn from(error: ReflectError) -> Self {
+        match error {
+            ReflectError::NoService { known, .. } => Self::Service { known },
+            error => Self::Unavailable {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+impl Schemas {
+    /// The endpoints of a configuration, with the files of those that have one. What is wrong
+    /// with a file is reported.
+    pub fn new(endpoints: &[EndpointSpec], diagnostics: &mut Diagnostics) -> Self {
+        let named = endpoints.iter().map(|endpoint| {
+            let known = match &endpoint.descriptor {
+                _ if endpoint.url.is_none() => None,
+                None => Some(Known::Asked),
+                Some(path) => match descriptors::read(&path.value) {
+                    Ok(pool) => Some(Known::File(pool)),
+                    Err(why) => {
+                        let path_shown = path.value.display();
+                        diagnostics.push(
+                            Diagnostic::error(
+                                path.span,
+                                format!("`{path_shown}` cannot be used: {why}"),
+                            )
+                            .help("`protoc --include_imports --descriptor_set_out=FILE ...` and `buf build -o FILE` write such a file; the path is taken from the folder of this configuration"),
+                        );
+                        None
+                    }
+                },
+            };
+            (endpoint.name.value.clone(), known)
+        });
+        Self {
+            named: named.collect(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Those of these services that the server itself must be asked about, and was not.
+    pub fn to_ask(&self, needs: BTreeSet<(EndpointRef, String)>) -> Vec<(EndpointRef, String)> {
+        let must_ask = |endpoint: &EndpointRef| match endpoint {
+            EndpointRef::Name(name) => matches!(self.named.get(name), Some(Some(Known::Asked))),
+            EndpointRef::Address(_) => true,
+        };
+        let needs = needs.into_iter();
+        needs
+            .filter(|need| must_ask(&need.0) && !self.asked.contains_key(need))
+            .collect()
+    }
+
+    /// Adds what a server said of a service.
+    pub fn insert(
+        &mut self,
+        endpoint: EndpointRef,
+        service: String,
+        answer: Result<ServiceDescriptor, NoService>,
+    ) {
+        self.asked.insert((endpoint, service), answer);
+    }
+
+    /// What servers said.
+    pub fn asked(
+        &self,
+    ) -> impl Iterator<Item = (&EndpointRef, &str, &Result<ServiceDescriptor, NoService>)> {
+        let asked = self.asked.iter();
+        asked.map(|((endpoint, service), answer)| (endpoint, service.as_str(), answer))
+    }
+
+    /// A service.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        if let EndpointRef::Name(name) = endpoint {
+            match self.named.get(name) {
+                None => {
+                    return Err(NoService::Endpoint {
+                        known: self.named.keys().cloned().collect(),
+                    });
+                }
+                Some(None) => return Err(NoService::Mistaken),
+                Some(Some(Known::File(pool))) => {
+                    let found = pool.get_service_by_name(service);
+                    return found.ok_or_else(|| NoService::Service {
+                        known: pool.services().map(|s| s.full_name().to_owned()).collect(),
+                    });
+                }
+                Some(Some(Known::Asked)) => {}
+            }
+        }
+        let key = (endpoint.clone(), service.to_owned());
+        let answer = self.asked.get(&key).cloned();
+        answer.unwrap_or_else(|| {
+            Err(NoService::Unavailable {
+                reason: format!("{endpoint} was not asked"),
+            })
+        })
+    }
+}
+
+/// The services that pipelines call, each once.
+pub fn needs(pipelines: &[PipelineSpec]) -> BTreeSet<(EndpointRef, String)> {
+    fn of(node: &NodeSpec, found: &mut BTreeSet<(EndpointRef, String)>) {
+        let Some(kind) = &node.kind else { return };
+        if let KindSpec::Grpc(grpc) = &kind.value {
+            found.insert((grpc.endpoint.value.clone(), grpc.service.clone()));
+        }
+        for body in kind.value.bodies() {
+            body.nodes.iter().for_each(|node| of(node, found));
+        }
+    }
+    let mut found = BTreeSet::new();
+    let nodes = pipelines.iter().flat_map(|p| &p.nodes);
+    nodes.for_each(|node| of(node, &mut found));
+    found
+}
