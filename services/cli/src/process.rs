@@ -193,7 +193,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     } else {
         LiveRoutes::new(models.routes(&health, server.max_message_bytes)?)
     };
-    let admission = Admission::new(server.max_concurrent_requests);
+    let admission =
+        Admission::new(server.max_concurrent_requests).reading_within(server.read_timeout);
     let stack = layers::stack(routes, admission, &metrics);
     let grpc_server = grpc_server.spawn(stack, shutdown.clone());
     health.set(OVERALL, true);

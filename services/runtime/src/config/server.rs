@@ -7,6 +7,7 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::node::Entry;
 use super::reader::{MapReader, shown};
 use super::values::{count, duration, size, text};
+use crate::limits::READ_TIMEOUT;
 
 /// Where a process listens and what it takes on at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct ServerSpec {
     pub max_message_bytes: usize,
     /// The most requests that the process works on at once; more are refused. Default 1024.
     pub max_concurrent_requests: usize,
+    /// How long the message of a call may take to come; streams may take as long as they like. Default 30 s.
+    pub read_timeout: Duration,
     /// The most streams that one connection may have open. Default 1024.
     pub max_concurrent_streams: u32,
 }
@@ -35,11 +38,15 @@ impl Default for ServerSpec {
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
+            read_timeout: READ_TIMEOUT,
             max_concurrent_streams: 1024,
         }
     }
 }
 
+/// The shortest and longest [`ServerSpec::read_timeout`].
+pub const READ_TIMEOUTS: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(3600));
 /// The longest [`ServerSpec::grace`].
 pub const GRACE_MAX: Duration = Duration::from_secs(3600);
 /// The least and most of [`ServerSpec::max_message_bytes`].
@@ -84,6 +91,12 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> ServerSpec {
         .and_then(|e| count(e, 1..=CONCURRENT_REQUESTS_MAX, diagnostics))
     {
         spec.max_concurrent_requests = requests.value;
+    }
+    if let Some(limit) = map
+        .get("read_timeout")
+        .and_then(|e| duration(e, READ_TIMEOUTS.0..=READ_TIMEOUTS.1, diagnostics))
+    {
+        spec.read_timeout = limit.value;
     }
     if let Some(streams) = map
         .get("max_concurrent_streams")

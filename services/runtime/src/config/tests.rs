@@ -21,6 +21,7 @@ server:
   max_message_bytes: 1 MiB
   max_concurrent_requests: 10
   max_concurrent_streams: 20
+  read_timeout: 5s
 models:
   chunker: { task: preprocess, tokenizer: minilm }
   minilm:
@@ -50,6 +51,7 @@ pipelines:
     assert_eq!(config.server.max_message_bytes, 1 << 20);
     assert_eq!(config.server.max_concurrent_requests, 10);
     assert_eq!(config.server.max_concurrent_streams, 20);
+    assert_eq!(config.server.read_timeout, Duration::from_secs(5));
     let chunker = config.model("chunker").unwrap();
     assert_eq!(chunker.task.unwrap().value, Task::Preprocess);
     assert_eq!(

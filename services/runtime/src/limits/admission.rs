@@ -1,6 +1,7 @@
 //! How many calls may be in flight at once, over all connections.
 //!
-//! tonic's own concurrency limit holds for one connection, which bounds nothing when connections are many.
+//! tonic's own concurrency limit holds for one connection, which bounds nothing when connections are many. And for how long a call may be
+//! in flight before its message has come, since nothing else bounds that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,27 +16,39 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use super::is_exempt;
+use super::{arrival, is_exempt};
 use crate::body::{OnEnd, watch};
 use crate::metrics::ServerMetrics;
 
 /// When a refused caller is told to come back.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// How long the message of a call may take to come, where nobody says.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Counts calls in flight and refuses those above a limit. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Admission {
     in_flight: Arc<AtomicUsize>,
     max: usize,
+    read_timeout: Duration,
 }
 
 impl Admission {
-    /// At most `max` calls at once.
+    /// At most `max` calls at once, whose messages come within [`READ_TIMEOUT`].
     pub fn new(max: usize) -> Self {
         Self {
             in_flight: Arc::default(),
             max,
+            read_timeout: READ_TIMEOUT,
         }
+    }
+
+    /// A call's message must come within this; the messages of streams may take as long as they like.
+    #[must_use]
+    pub fn reading_within(mut self, limit: Duration) -> Self {
+        self.read_timeout = limit;
+        self
     }
 
     /// Calls in flight now (health and reflection do not count).
@@ -109,9 +122,9 @@ pub struct AdmissionService<S> {
     metrics: ServerMetrics,
 }
 
-impl<S, B> Service<Request<B>> for AdmissionService<S>
+impl<S> Service<Request<Body>> for AdmissionService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -121,7 +134,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         if is_exempt(request.uri().path()) {
             return AdmissionFuture::new(Some(self.inner.call(request)), None, None);
         }
@@ -131,6 +144,11 @@ where
                 let held = Held {
                     _permit: permit,
                     metrics: self.metrics.clone(),
+                };
+                let is_stream = arrival::is_stream(request.uri().path());
+                let request = match is_stream {
+                    true => request,
+                    false => request.map(|body| arrival::within(self.admission.read_timeout, body)),
                 };
                 AdmissionFuture::new(Some(self.inner.call(request)), Some(held), None)
             }

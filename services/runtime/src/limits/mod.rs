@@ -1,10 +1,11 @@
 //! Limits that hold for a whole server: calls in flight, message sizes, and bytes that are no message.
 
 mod admission;
+mod arrival;
 mod errors;
 mod panics;
 
-pub use admission::{Admission, AdmissionFuture, AdmissionLayer, AdmissionService};
+pub use admission::{Admission, AdmissionFuture, AdmissionLayer, AdmissionService, READ_TIMEOUT};
 pub use errors::{ErrorLayer, ErrorService};
 pub use panics::{PanicLayer, PanicService};
 

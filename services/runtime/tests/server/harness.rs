@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
@@ -30,6 +31,9 @@ use tonic_prost::ProstCodec;
 use tower::Service;
 
 use crate::guinea::{Event, Guinea, STREAM, UNARY};
+
+/// How long a message may take to come.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_millis(300);
 
 pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
@@ -59,7 +63,7 @@ pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> Te
     let health = Health::new();
     let metrics = Metrics::new("test").expect("no environment is needed");
     let routes = LiveRoutes::new(Routes::new(guinea.clone()).add_service(health.server()));
-    let admission = Admission::new(max_requests);
+    let admission = Admission::new(max_requests).reading_within(READ_TIMEOUT);
     let service = stack(routes.clone(), admission.clone(), &metrics);
     let shutdown = CancellationToken::new();
     let server = Server::bind(loopback(), options)
@@ -105,6 +109,8 @@ impl TestServer {
 /// A client on bare HTTP/2: tonic's channel would enforce `grpc-timeout` itself and hide what the server answers.
 #[derive(Clone)]
 pub(crate) struct Client {
+    bare: Bare,
+    origin: Uri,
     grpc: Grpc<Bare>,
 }
 
@@ -135,9 +141,25 @@ impl Client {
         let origin = format!("http://{addr}")
             .parse::<Uri>()
             .expect("a valid URI");
+        let bare = Bare(sender);
         Self {
-            grpc: Grpc::with_origin(Bare(sender), origin),
+            bare: bare.clone(),
+            origin: origin.clone(),
+            grpc: Grpc::with_origin(bare, origin),
         }
+    }
+
+    /// Calls a method with these bytes, whatever they are.
+    pub(crate) async fn bytes(&self, path: &'static str, body: Body) -> Response<Incoming> {
+        let mut uri = self.origin.clone().into_parts();
+        uri.path_and_query = Some(PathAndQuery::from_static(path));
+        let request = Request::post(Uri::from_parts(uri).expect("a URI"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body)
+            .expect("a request");
+        let answer = self.bare.clone().call(request).await;
+        answer.expect("an answer")
     }
 
     /// Calls the unary method with this text.

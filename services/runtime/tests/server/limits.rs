@@ -1,13 +1,19 @@
+use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use motet_runtime::serve::ServeOptions;
 use motet_runtime::status;
+use tokio_stream::StreamExt;
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::guinea::{Event, MESSAGE_MAX, UNARY};
-use crate::harness::{start, start_with};
+use crate::harness::{READ_TIMEOUT, start, start_with};
 
 fn assert_too_large(error: &Status, found: &str) {
     assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
@@ -201,4 +207,34 @@ async fn a_stream_counts_until_it_ends() {
     while server.admission.in_flight() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_gives_its_place_back() {
+    let server = start().await;
+    let client = server.client().await;
+    // A frame's head that announces four bytes, two of them, and no more.
+    let begun = Bytes::from_static(&[0, 0, 0, 0, 4, 10, 2]);
+    for sent in [None, Some(begun)] {
+        let frames = tokio_stream::iter(sent.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
+        let unfinished = StreamBody::new(frames.chain(tokio_stream::pending()));
+        let answer = client.bytes(UNARY, Body::new(unfinished)).await;
+        let error = Status::from_header_map(answer.headers()).expect("an error");
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+        assert_eq!(status::read(&error).reason, "REQUEST_TOO_SLOW");
+        drop(answer);
+    }
+    assert_eq!(server.admission.in_flight(), 0);
+    // A stream may take its time: it is not answered for want of messages.
+    let (more, messages) = tokio::sync::mpsc::channel(1);
+    let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+    let mut answers = client
+        .stream(tonic::Request::new(messages))
+        .await
+        .expect("it begins");
+    let silence = tokio::time::timeout(2 * READ_TIMEOUT, answers.message()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    more.send("late".to_owned()).await.expect("it is read");
+    let answer = answers.message().await.expect("an answer");
+    assert_eq!(answer.as_deref(), Some("late"));
 }
