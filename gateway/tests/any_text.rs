@@ -7,8 +7,29 @@ use proptest::sample::{Index, select};
 
 const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");
 
+/// A pipeline over methods of another server.
+const METHODS: &str = "
+pipeline: a
+inputs: { image: bytes, lang: { type: string, optional: true }, texts: \"string[T]\" }
+nodes:
+  a: { grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image, options.lang: $lang, items.text: $texts, options.mode: MODE_FAST } }
+  b: { grpc: ocr.v1.Ocr/Watch, endpoint: grpc://ocr:1, in: { image: $image, number: 3 }, max_items: 9, out: { text: text, x: boxes.x, y: boxes.y } }
+  c: { grpc: ocr.v1.Ocr/Echo, endpoint: ocr, in: { again.again.text: $a.text, texts: $b.text, wrapped: x, at.seconds: 1 }, out: { n: note?, w: wrapped? } }
+outputs: { words: $a.words, n: $c.n, boxes: { x: $b.x, y: $b.y } }
+";
+
 /// Pieces that mean something to the reader.
-const PIECES: [&str; 48] = [
+const PIECES: [&str; 58] = [
+    "grpc",
+    "endpoint",
+    "endpoints",
+    "out",
+    "ocr",
+    "ocr.v1.Ocr/Read",
+    "items.weights",
+    "table",
+    ".",
+    "?",
     "pipeline",
     "inputs",
     "nodes",
@@ -77,10 +98,11 @@ proptest! {
     }
 
     #[test]
-    fn the_builtin_file_with_pieces_put_in(
+    fn a_file_with_pieces_put_in(
+        file in select([BUILTIN, METHODS].as_slice()),
         changes in prop::collection::vec((any::<Index>(), select(PIECES.as_slice()), 0usize..12), 1..6)
     ) {
-        let mut text = BUILTIN.to_owned();
+        let mut text = file.to_owned();
         for (at, piece, gone) in changes {
             let places: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
             let start = at.index(places.len());
@@ -91,15 +113,23 @@ proptest! {
     }
 
     #[test]
-    fn the_builtin_file_with_words_exchanged(
+    fn a_file_with_words_exchanged(
+        file in select([BUILTIN, METHODS].as_slice()),
         swaps in prop::collection::vec((any::<Index>(), any::<Index>()), 1..8)
     ) {
-        let mut words: Vec<&str> = BUILTIN.split_inclusive([' ', '\n', '.', ',']).collect();
+        let mut words: Vec<&str> = file.split_inclusive([' ', '\n', '.', ',']).collect();
         for (a, b) in swaps {
             let (a, b) = (a.index(words.len()), b.index(words.len()));
             words.swap(a, b);
         }
         survives(&words.concat());
+    }
+}
+
+#[test]
+fn the_files_are_right_before_they_are_changed() {
+    for file in [BUILTIN, METHODS] {
+        assert_eq!(common::check(file, false).1, "");
     }
 }
 
