@@ -1,6 +1,9 @@
 //! The JSON schema of a pipeline file, for editors: completion and the first mistakes while one
 //! types. What a schema cannot say (references, types, lengths) is for `motet check`.
 
+mod configuration;
+mod policies;
+
 use serde_json::{Value, json};
 
 use motet_runtime::config::ENDPOINTS_MAX;
@@ -19,8 +22,8 @@ pub fn schema() -> Value {
             "configuration": {
                 "type": "object",
                 "properties": {
-                    "server": { "type": ["object", "null"] },
-                    "models": { "type": ["object", "null"] },
+                    "server": configuration::server(),
+                    "models": configuration::models(),
                     "endpoints": {
                         "type": ["object", "null"],
                         "additionalProperties": {
@@ -183,9 +186,9 @@ fn node() -> Value {
         "when": { "$ref": "#/$defs/condition" },
         "deadline": duration(),
         "priority": { "type": ["integer", "string"] },
-        "retry": { "type": ["object", "null"] },
-        "hedge": { "type": ["object", "null"] },
-        "cache": { "type": ["object", "null"] },
+        "retry": policies::retry(),
+        "hedge": policies::hedge(),
+        "cache": policies::cache(),
         "on_error": object_with(&["use"], json!({
             "use": { "$ref": "#/$defs/values" },
             "mark": { "enum": ["degraded"] },
@@ -228,14 +231,61 @@ fn url() -> Value {
     json!({ "type": "string", "pattern": "^grpc://" })
 }
 
+fn size() -> Value {
+    json!({ "type": ["integer", "string"], "description": "bytes, or such as 64 MiB" })
+}
+
+fn share() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9.]+ *%$", "description": "such as 10%" })
+}
+
 fn duration() -> Value {
     json!({ "type": "string", "description": "such as 200ms, 2s or 1m; for a node also a share such as 40%" })
 }
 
 #[cfg(test)]
 mod tests {
+    use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+
     use super::*;
     use crate::spec::kinds::KINDS;
+
+    /// What the readers of a file do not know is not in the schema.
+    #[test]
+    fn every_key_is_one_that_is_read() {
+        let schema = schema();
+        let definitions = &schema["$defs"];
+        let configuration = &definitions["configuration"]["properties"];
+        let model = &configuration["models"]["additionalProperties"];
+        let node = &definitions["node"]["properties"];
+        let pipeline = |node: &str| {
+            format!(
+                "pipelines: [ {{ pipeline: p, nodes: {{ n: {{ model: m, {node} }} }}, outputs: {{}} }} ]"
+            )
+        };
+        let check = |keys: &Value, file: &dyn Fn(&str) -> String| {
+            let keys = keys["properties"].as_object().unwrap();
+            assert!(!keys.is_empty());
+            for key in keys.keys() {
+                let text = file(&format!("{{ {key}: x }}"));
+                let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+                let config = Config::from_text("t", &text, &mut sources, &mut diagnostics);
+                for pipeline in config.iter().flat_map(|config| &config.pipelines) {
+                    crate::spec::parse(pipeline, &mut diagnostics);
+                }
+                let report = diagnostics.render(&sources, Colour::Never);
+                assert!(!report.contains("unknown key"), "{text}\n{report}");
+            }
+        };
+        check(&configuration["server"], &|map| format!("server: {map}"));
+        check(model, &|map| format!("models: {{ m: {map} }}"));
+        check(&model["properties"]["batcher"], &|map| {
+            format!("models: {{ m: {{ batcher: {map} }} }}")
+        });
+        for policy in ["retry", "hedge", "cache"] {
+            check(&node[policy], &|map| pipeline(&format!("{policy}: {map}")));
+        }
+    }
 
     #[test]
     fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {

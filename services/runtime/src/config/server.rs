@@ -45,7 +45,7 @@ impl Default for ServerSpec {
 }
 
 /// The shortest and longest [`ServerSpec::read_timeout`].
-pub const READ_TIMEOUTS: (Duration, Duration) =
+pub(super) const READ_TIMEOUTS: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(3600));
 /// The longest [`ServerSpec::grace`].
 pub const GRACE_MAX: Duration = Duration::from_secs(3600);
