@@ -290,3 +290,74 @@ async fn a_wrong_file_changes_nothing_and_names_every_mistake() {
         .await
         .expect("it is there");
 }
+
+/// A pipeline that others call: its new form is theirs at once, unless they could not call it; it stays while they need it.
+#[tokio::test]
+async fn a_called_pipeline_is_replaced_under_its_callers() {
+    const INNER: &str = "counted_inner";
+    const OUTER: &str = "counting_outer";
+    let inner = |output: &str, ty: &str, value: &str| {
+        format!(
+            "pipeline: {INNER}\ninputs: {{ text: string }}\nnodes:\n  \
+             n: {{ op: template, in: {{ t: $text }}, with: {{ text: \"{value} {{t}}\" }} }}\n  \
+             l: {{ op: length, in: {{ of: [1, 2] }} }}\n\
+             outputs: {{ {output}: {ty} }}\n"
+        )
+    };
+    let outer = format!(
+        "pipeline: {OUTER}\ninputs: {{ text: string }}\nnodes:\n  \
+         i: {{ pipeline: {INNER}, in: {{ text: $text }} }}\noutputs: {{ said: $i.said }}\n"
+    );
+    let connection = local::connect().await;
+    let mut client = connection.pipelines();
+    let error = client
+        .load(load(&outer))
+        .await
+        .expect_err("nothing to call");
+    assert!(error.message().contains(INNER), "{error}");
+    client
+        .load(load(&inner("said", "$n.out", "one")))
+        .await
+        .expect("it is right");
+    client.load(load(&outer)).await.expect("it is right");
+    let service = Service::learn(&connection, "motet.pipeline.CountingOuter").await;
+    let service = service.expect("it is there");
+    let said = async || {
+        let answer = service.call("Run", json!({"text": "x"})).await;
+        answer.expect("an answer")["said"].clone()
+    };
+    assert_eq!(said().await, "one x");
+    client
+        .load(load(&inner("said", "$n.out", "two")))
+        .await
+        .expect("called alike");
+    assert_eq!(said().await, "two x");
+
+    for (wrong, part) in [
+        (inner("told", "$n.out", "three"), OUTER),
+        (inner("said", "$l.out", "three"), OUTER),
+        (
+            format!(
+                "pipeline: {INNER}\ninputs: {{ text: string }}\nnodes:\n  \
+                 o: {{ pipeline: {OUTER}, in: {{ text: $text }} }}\noutputs: {{ said: $o.said }}\n"
+            ),
+            "itself",
+        ),
+    ] {
+        let error = client.load(load(&wrong)).await.expect_err(&wrong);
+        assert!(error.message().contains(part), "{error}\n{wrong}");
+        assert_eq!(said().await, "two x");
+    }
+    let unload = |name: &str| UnloadRequest {
+        name: name.to_owned(),
+    };
+    let error = client
+        .unload(unload(INNER))
+        .await
+        .expect_err("it is needed");
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains(OUTER), "{error}");
+    for name in [OUTER, INNER] {
+        client.unload(unload(name)).await.expect("it is there");
+    }
+}
