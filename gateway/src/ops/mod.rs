@@ -5,7 +5,10 @@
 
 mod cast;
 pub mod combine;
+mod error;
 mod forms;
+mod gather;
+mod nearest;
 mod numbers;
 mod rank;
 mod run;
@@ -13,7 +16,8 @@ pub mod signature;
 mod table;
 pub mod template;
 
-pub use run::{OUTPUT_BYTES_MAX, OpError, is_heavy, run};
+pub use error::{OUTPUT_BYTES_MAX, OpError};
+pub use run::{is_heavy, run};
 pub use table::{K_MAX, OPS, OpDoc, OpForm};
 
 /// Which op a node runs, with the form that its arguments chose.

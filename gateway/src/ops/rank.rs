@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use motet_proto::tensor::Tensor;
 
 use super::OpError;
-use super::run::dot;
+use super::nearest::dot;
 
 /// How two scores rank: the higher first, equal ones by their place, and what is not a number
 /// last.

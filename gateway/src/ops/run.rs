@@ -1,11 +1,11 @@
 //! What each op computes.
 
-use std::num::NonZeroUsize;
-
 use motet_proto::tensor::{Tensor, TensorError};
-use motet_proto::types::ElementType;
 
 use super::cast::cast;
+use super::error::{OpError, within_limit};
+use super::gather::gather;
+use super::nearest::similarities;
 use super::numbers::{Method, argmax, normalize, threshold};
 use super::rank::{fuse, mmr, order, ranked};
 use super::{OpKind, template};
@@ -20,62 +20,6 @@ const MMR_PICKS: usize = 16;
 /// The same for `gather`, in bytes of its result at worst: a long index over a small column gives
 /// a large one.
 const INLINE_GATHER_BYTES_MAX: usize = 16 << 20;
-
-/// The most bytes that an op gives: those of the largest message that can be configured. A short
-/// index over a long text, or a text joined with itself again and again, would else grow past any
-/// memory.
-pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
-
-/// Why an op cannot answer.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum OpError {
-    /// A tensor is not what the op takes.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-    /// An index points outside the columns.
-    #[error("index {index} at {at} is out of range: there are {rows} rows")]
-    Index {
-        /// Where in the index.
-        at: usize,
-        /// What it says.
-        index: i32,
-        /// Rows there are.
-        rows: usize,
-    },
-    /// Vectors of different widths.
-    #[error("the query has {query} dimensions and the keys have {keys}")]
-    Width {
-        /// Of the query.
-        query: usize,
-        /// Of each key.
-        keys: usize,
-    },
-    /// The result would be larger than an op may give.
-    #[error("the result would have more than {OUTPUT_BYTES_MAX} bytes, which is the limit")]
-    TooLarge,
-    /// A text that is no value of the type that it is cast to.
-    #[error("element {at} cannot be read as {to}")]
-    Cast {
-        /// Which element.
-        at: usize,
-        /// The type.
-        to: ElementType,
-    },
-    /// Another number of labels than of scores.
-    #[error("there are {labels} labels for {scores} scores")]
-    Labels {
-        /// Labels.
-        labels: usize,
-        /// Scores of a row.
-        scores: usize,
-    },
-    /// The best of nothing.
-    #[error("a row without scores has no best")]
-    Nothing,
-    /// A parameter is missing or of another type: the check lets none of these through.
-    #[error("parameter {0} is not what the op takes")]
-    Parameter(usize),
-}
 
 /// Whether running this op inline would hold up the async runtime.
 pub fn is_heavy(kind: OpKind, inputs: &[Tensor]) -> bool {
@@ -171,14 +115,14 @@ pub fn run(kind: OpKind, inputs: &[Tensor], parameters: &[Scalar]) -> Result<Vec
     }
 }
 
-/// Refuses a result of these parts when it is too large, before it is made.
-fn within_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
-    bytes
-        .try_fold(0usize, |all, n| {
-            all.checked_add(n).filter(|all| *all <= OUTPUT_BYTES_MAX)
-        })
-        .map(drop)
-        .ok_or(OpError::TooLarge)
+/// Indices and scores of the `k` highest, best first; equal scores keep their order, and a score
+/// that is not a number comes last.
+fn top_k(scores: &[f32], k: usize) -> Result<Vec<Tensor>, OpError> {
+    let order = order(scores, k);
+    let index = order.iter().map(|i| *i as i32).collect();
+    let score = order.iter().map(|i| scores[*i]).collect();
+    let (index, score) = ranked(index, score)?;
+    Ok(vec![index, score])
 }
 
 fn count(parameters: &[Scalar], at: usize) -> Result<usize, OpError> {
@@ -203,119 +147,10 @@ fn text(parameters: &[Scalar], at: usize) -> Result<&str, OpError> {
     }
 }
 
-/// The similarity of `query: float[D]` to each row of `keys: float[N,D]`: dot product, divided by
-/// both lengths for the cosine (a vector of length 0 is similar to nothing).
-fn similarities(query: &Tensor, keys: &Tensor, cosine: bool) -> Result<Vec<f32>, OpError> {
-    let query = query.values::<f32>()?;
-    let width = keys.shape().get(1).copied().unwrap_or(0);
-    if width != query.len() {
-        return Err(OpError::Width {
-            query: query.len(),
-            keys: width,
-        });
-    }
-    let Some(width) = NonZeroUsize::new(width) else {
-        return Ok(vec![0.0; keys.rows()]);
-    };
-    let keys = keys.values::<f32>()?;
-    let query_norm = dot(&query, &query).sqrt();
-    Ok(keys
-        .chunks_exact(width.get())
-        .map(|key| {
-            let product = dot(&query, key);
-            if !cosine {
-                return product;
-            }
-            let norms = query_norm * dot(key, key).sqrt();
-            if norms > 0.0 { product / norms } else { 0.0 }
-        })
-        .collect())
-}
-
-/// A dot product over eight running sums, which the compiler keeps in vector registers.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut sums = [0.0f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
-}
-
-/// Indices and scores of the `k` highest, best first; equal scores keep their order, and a score
-/// that is not a number comes last.
-fn top_k(scores: &[f32], k: usize) -> Result<Vec<Tensor>, OpError> {
-    let order = order(scores, k);
-    let index = order.iter().map(|i| *i as i32).collect();
-    let score = order.iter().map(|i| scores[*i]).collect();
-    let (index, score) = ranked(index, score)?;
-    Ok(vec![index, score])
-}
-
-fn gather(columns: &[Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
-    let index = index.values::<i32>()?;
-    let picks = columns
-        .iter()
-        .map(|column| {
-            let rows = column.rows();
-            index
-                .iter()
-                .enumerate()
-                .map(|(at, &index)| {
-                    usize::try_from(index)
-                        .ok()
-                        .filter(|i| *i < rows)
-                        .ok_or(OpError::Index { at, index, rows })
-                })
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let sizes = columns
-        .iter()
-        .zip(&picks)
-        .map(|(column, picks)| gathered_bytes(column, picks))
-        .collect::<Result<Vec<_>, _>>()?;
-    within_limit(sizes.into_iter())?;
-    columns
-        .iter()
-        .zip(&picks)
-        .map(|(column, picks)| Ok(column.gather(picks)?))
-        .collect()
-}
-
-/// The bytes of the rows of a column that `picks` names.
-fn gathered_bytes(column: &Tensor, picks: &[usize]) -> Result<usize, OpError> {
-    if picks.is_empty() {
-        return Ok(0);
-    }
-    let (bytes, rows) = (column.data().len(), column.rows());
-    if column.element().size().is_some() {
-        return Ok((bytes / rows).saturating_mul(picks.len()));
-    }
-    let width = column.len() / rows;
-    let mut texts = column.as_strings()?.iter();
-    let sizes: Vec<usize> = (0..rows)
-        .map(|_| {
-            let row = texts.by_ref().take(width);
-            row.map(|text| text.len() + size_of::<u32>()).sum()
-        })
-        .collect();
-    let sizes = picks.iter().map(|row| sizes[*row]);
-    Ok(sizes.fold(0, usize::saturating_add))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::OUTPUT_BYTES_MAX;
 
     fn floats(shape: &[usize], values: &[f32]) -> Tensor {
         Tensor::from_values(shape.to_vec(), values.to_vec()).unwrap()
@@ -380,12 +215,6 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_product_has_a_tail() {
-        let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
-        assert_eq!(dot(&a, &a), (0..19).map(|i| (i * i) as f32).sum::<f32>());
-    }
-
-    #[test]
     fn columns_are_gathered_together() {
         let index = Tensor::from_values(vec![2], vec![2i32, 0]).unwrap();
         let columns = [
@@ -438,8 +267,6 @@ mod tests {
             run(OpKind::ConcatLists, &lists, &[]),
             Err(OpError::TooLarge)
         );
-        let short = Tensor::strings(["ab", ""]);
-        assert_eq!(gathered_bytes(&short, &[0, 0, 1]), Ok(2 * (2 + 4) + 4));
     }
 
     #[test]
