@@ -31,6 +31,7 @@ pub(super) async fn run<'a>(
     let frame = Frame {
         nodes: &body.nodes,
         graph,
+        is_inside: true,
     };
     let mut run = Run::new(context, frame, &graph.demand, arguments, lengths);
     let result = run.drive().await.map(|()| {

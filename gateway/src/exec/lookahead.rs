@@ -36,11 +36,16 @@ impl Lookahead {
 }
 
 impl Run<'_> {
-    /// What a node that starts now tells the model that it calls, if it calls one.
+    /// What a node that starts now tells the model that it calls, if it calls one. Elements and arms
+    /// most often call the same as others do, at about the same time.
     pub(super) fn lookahead(&self, index: usize) -> Lookahead {
         let sequels = &self.frame.graph.sequels;
         if !sequels.meets(index) {
-            return Lookahead::default();
+            let request = self.frame.is_inside.then_some(self.context.number);
+            return Lookahead {
+                request,
+                sequel: None,
+            };
         }
         let may_come = |other: usize| self.progress.may_start(other);
         Lookahead {

@@ -97,6 +97,7 @@ pub async fn run(
     let frame = Frame {
         nodes: &plan.pipeline.nodes,
         graph: &plan.graph,
+        is_inside: false,
     };
     let columns: Vec<&Column> = plan.pipeline.values().collect();
     let partial = match wanted {

@@ -27,6 +27,8 @@ type Running<'a> = FuturesUnordered<Abortable<BoxFuture<'a, (usize, StepEnd)>>>;
 pub(super) struct Frame<'a> {
     pub nodes: &'a [Node],
     pub graph: &'a Graph,
+    /// Whether the graph stands inside a node, as one of its arms or for an element of its list.
+    pub is_inside: bool,
 }
 
 /// One request on its way through a graph.

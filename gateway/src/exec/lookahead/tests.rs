@@ -100,3 +100,37 @@ async fn a_service_of_another_kind_is_told_nothing() {
         assert_eq!(own.count(), 0, "{told:?}");
     }
 }
+
+/// Elements of a list and arms are of one request, wherever they stand.
+const INSIDE: &str = "
+pipeline: inside
+inputs: { texts: \"string[N]\" }
+nodes:
+  each:
+    map: { over: $texts, as: text, do: { model: m, in: { text: $text } } }
+  both:
+    ensemble: { of: [ { model: m, in: { text: [\"left\"] } }, { model: m, in: { text: [\"right\"] } } ], combine: mean }
+outputs: { each: $each.size, both: $both.size }
+";
+
+#[tokio::test(start_paused = true)]
+async fn calls_inside_nodes_say_of_which_request_they_are() {
+    let (model, told) = telling(true);
+    let plan = plan(INSIDE, &[("m", &model)]);
+    let inputs = [Tensor::strings(["a", "bb"])];
+    let mut numbers = Vec::new();
+    // The first answer tells that the model is one to be told.
+    for _ in 0..3 {
+        run_plan(&plan, &inputs).await.unwrap();
+        let told = told.lock().unwrap().clone();
+        let of = |text: &str| told[text].get(lookahead::REQUEST).copied();
+        numbers.push(["a", "bb", "left", "right"].map(of));
+    }
+    let [_, second, third] = numbers[..] else {
+        panic!("{numbers:?}");
+    };
+    for number in [second, third] {
+        assert!(number[0].is_some() && number.iter().all(|n| *n == number[0]));
+    }
+    assert_ne!(second[0], third[0]);
+}
