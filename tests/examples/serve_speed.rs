@@ -1,7 +1,7 @@
 //! What callers get from a motet on this machine: one text a request, by different numbers of callers, and a retrieval call. The
 //! encoder's own time for the same texts is measured in turns with the calls of a single caller.
 //!
-//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS]
+//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS [DTYPE]]
 //!
 //! The callers run on the same cores.
 
@@ -31,8 +31,8 @@ const PASSAGE_WORDS: usize = 50;
 const CONFIG: &str = r#"
 models:
   chunker:  { task: preprocess, tokenizer: minilm }
-  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2" }
-  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2" }
+  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2", dtype: DTYPE }
+  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2", dtype: DTYPE }
 pipelines:
   - pipeline: rag
     inputs: { query: string, documents: "string[N]" }
@@ -49,14 +49,17 @@ pipelines:
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (program, seconds) = match &arguments[..] {
-        [program] => (program, 4),
-        [program, seconds] => (program, seconds.parse().expect("a number")),
-        _ => panic!("usage: serve_speed PROGRAM [SECONDS]"),
+    let (program, seconds, dtype) = match &arguments[..] {
+        [program] => (program, "4", "f32"),
+        [program, seconds] => (program, &**seconds, "f32"),
+        [program, seconds, dtype] => (program, &**seconds, &**dtype),
+        _ => panic!("usage: serve_speed PROGRAM [SECONDS [DTYPE]]"),
     };
+    let seconds = seconds.parse().expect("a number");
+    let precision: Precision = dtype.parse().expect("a type");
     let time = Duration::from_secs(seconds);
     let scratch = Scratch::new();
-    let file = scratch.file("motet.yaml", CONFIG);
+    let file = scratch.file("motet.yaml", CONFIG.replace("DTYPE", dtype));
     let mut motet = Program::new(program)
         .args(["-f".as_ref(), file.as_os_str()])
         .on_free_ports()
@@ -65,7 +68,7 @@ async fn main() {
     let all: Arc<Vec<String>> = Arc::new((0..TEXTS).map(text).collect());
 
     let connection = Connection::open(address).await;
-    alone(&connection, &all, time).await;
+    alone(&connection, precision, &all, time).await;
     headings();
     for callers in [1, 8, 16, 32] {
         let (connections, all) = (open(callers, address).await, all.clone());
@@ -104,12 +107,12 @@ async fn main() {
 }
 
 /// One caller, in turns with the encoder itself: each takes all texts, since what has just come back from a long rest is slower.
-async fn alone(connection: &Connection, all: &[String], time: Duration) {
+async fn alone(connection: &Connection, precision: Precision, all: &[String], time: Duration) {
     let files =
         ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().expect("a source")).expect("files");
     let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
     let device = DeviceSpec::Cpu.open().expect("a CPU");
-    let encoder = TextEncoder::load(&files, &device, Precision::F32).expect("weights");
+    let encoder = TextEncoder::load(&files, &device, precision).expect("weights");
     let ids: Vec<_> = all
         .iter()
         .map(|text| tokenizer.encode(text).expect("tokens"))
