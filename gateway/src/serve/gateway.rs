@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use motet_proto::signature::Signature;
 use motet_runtime::config::{Colour, Diagnostics, Sources};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::reflection::{self, ReflectionError};
 use motet_runtime::routes::LiveRoutes;
 use prost::Message;
-use prost_reflect::ServiceDescriptor;
 use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use super::callers::callers;
 use super::learnt::Learnt;
+use super::reach::{Known, Places};
 use super::registry::{Registry, Served};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
 use crate::backend::Backend;
-use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use crate::grpc::{Endpoints, NoService, Remote};
-use crate::plan::{Bind, Plan, Unbound};
-use crate::spec::{self, EndpointRef};
+use crate::check::{self, CheckedPipeline, SignatureSource};
+use crate::grpc::Endpoints;
+use crate::plan::{Plan, Unbound};
+use crate::spec;
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -230,7 +230,7 @@ impl Gateway {
     }
 
     /// Makes a pipeline ready to serve over those that there are.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         pipeline: impl Into<Arc<CheckedPipeline>>,
         pipelines: &BTreeMap<String, Arc<Served>>,
@@ -242,56 +242,6 @@ impl Gateway {
         };
         let plan = Plan::new(pipeline, bind, &self.0.metrics)?;
         Ok(Arc::new(Served::new(plan, &self.0.metrics)?))
-    }
-
-    /// Makes those that call a pipeline call its new form, which must be called in the same way.
-    fn rebind(
-        &self,
-        before: &Served,
-        after: &Served,
-        pipelines: &mut BTreeMap<String, Arc<Served>>,
-    ) -> Result<(), GatewayError> {
-        let name = &after.plan.pipeline.name;
-        let called = callers(pipelines, name);
-        if called.is_empty() {
-            return Ok(());
-        }
-        if called.contains(name) {
-            return Err(GatewayError::Called(format!(
-                "pipeline {name} would call itself, by way of {}",
-                called.join(", ")
-            )));
-        }
-        if !before.plan.pipeline.is_called_like(&after.plan.pipeline) {
-            return Err(GatewayError::Called(format!(
-                "pipeline {name} is called by {}, and its inputs or outputs are others now: \
-                 unload them first",
-                called.join(", ")
-            )));
-        }
-        // Each after those that it calls itself.
-        let mut left = called;
-        while !left.is_empty() {
-            let is_ready = |caller: &String| {
-                let served = pipelines.get(caller);
-                served.is_none_or(|served| {
-                    let calls = served.plan.pipelines();
-                    !calls.iter().any(|plan| left.contains(&plan.pipeline.name))
-                })
-            };
-            let Some(at) = left.iter().position(is_ready) else {
-                return Err(GatewayError::Called(format!(
-                    "the pipelines {} call each other",
-                    left.join(", ")
-                )));
-            };
-            let caller = left.swap_remove(at);
-            if let Some(served) = pipelines.get(&caller) {
-                let rebound = self.prepare(served.plan.pipeline.clone(), pipelines)?;
-                pipelines.insert(caller, rebound);
-            }
-        }
-        Ok(())
     }
 
     /// Makes these pipelines the ones that are served, by every surface and in reflection.
@@ -319,70 +269,5 @@ impl Gateway {
         let router = routes.into_axum_router().fallback_service(typed);
         inner.routes.set(Routes::from(router));
         Ok(())
-    }
-}
-
-/// The pipelines that call one, themselves or by way of others.
-fn callers(pipelines: &BTreeMap<String, Arc<Served>>, name: &str) -> Vec<String> {
-    fn calls(plan: &Plan, name: &str) -> bool {
-        let called = plan.pipelines();
-        called
-            .iter()
-            .any(|plan| plan.pipeline.name == name || calls(plan, name))
-    }
-    let all = pipelines.iter();
-    all.filter(|(_, served)| calls(&served.plan, name))
-        .map(|(caller, _)| caller.clone())
-        .collect()
-}
-
-/// Where the plans of a gateway find what they call.
-struct Places<'a> {
-    registry: &'a Registry,
-    endpoints: &'a Endpoints,
-    pipelines: &'a BTreeMap<String, Arc<Served>>,
-}
-
-impl Bind for Places<'_> {
-    fn model(&self, name: &str) -> Option<Backend> {
-        self.registry.models().get(name).cloned()
-    }
-
-    fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {
-        Some(self.pipelines.get(name)?.plan.clone())
-    }
-
-    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
-        self.endpoints.get(endpoint)
-    }
-}
-
-/// What a pipeline that is loaded now may call.
-struct Known<'a> {
-    models: &'a dyn SignatureSource,
-    learnt: &'a Learnt,
-    pipelines: &'a BTreeMap<String, Arc<Served>>,
-}
-
-impl SignatureSource for Known<'_> {
-    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
-        self.models.model(name)
-    }
-
-    fn service(
-        &self,
-        endpoint: &EndpointRef,
-        service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
-        self.learnt.service(self.models, endpoint, service)
-    }
-
-    fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
-        match self.pipelines.get(name) {
-            Some(served) => Ok(served.plan.pipeline.clone()),
-            None => Err(SignatureError::Unknown {
-                known: self.pipelines.keys().cloned().collect(),
-            }),
-        }
     }
 }

@@ -4,10 +4,12 @@
 pub mod typed;
 
 mod answers;
+mod callers;
 mod gateway;
 mod learnt;
 mod oip;
 mod pipelines;
+mod reach;
 mod receipt;
 mod registry;
 mod signature;

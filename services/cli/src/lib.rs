@@ -12,7 +12,9 @@ pub mod known;
 pub mod load;
 pub mod lock;
 mod output;
+mod places;
 pub mod process;
+mod waiting;
 
 #[cfg(test)]
 mod deploy;

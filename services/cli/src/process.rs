@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::bail;
 use motet_gateway::backend::Backend;
-use motet_gateway::grpc::reflect::ReflectError;
-use motet_gateway::grpc::{Endpoints, NoService, Remote};
+use motet_gateway::grpc::Endpoints;
 use motet_gateway::serve::{Gateway, GatewayParts};
-use motet_runtime::config::{Endpoint, ModelSpec, ServerSpec, list_of, nearest};
+use motet_runtime::config::{Endpoint, ServerSpec};
 use motet_runtime::health::{Health, OVERALL};
 use motet_runtime::http::HttpState;
 use motet_runtime::layers;
@@ -21,18 +20,13 @@ use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
 use motet_service::{Loader, ModelServer};
-use prost_reflect::ServiceDescriptor;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{HttpAddress, ListenArgs};
 use crate::load::{Configuration, Signatures};
-
-/// Pause between two questions to a model service that does not answer yet.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How long a server may take to say what its model or service takes and gives.
-const SIGNATURE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::places::places;
+use crate::waiting::{describe, wait_for};
 
 /// Which parts of a configuration a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,162 +271,4 @@ fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
         grace: server.grace,
         ..ServeOptions::default()
     }
-}
-
-/// Which models run here, and where the others and the endpoints are.
-struct Places {
-    local: Vec<String>,
-    remote: Vec<(String, Endpoint)>,
-    endpoints: Vec<(String, Endpoint)>,
-}
-
-impl Places {
-    fn is_local(&self, model: &ModelSpec) -> bool {
-        self.local.contains(&model.name.value)
-    }
-
-    fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
-        self.remote
-            .iter()
-            .map(|(model, endpoint)| {
-                Backend::remote(model, endpoint, message_bytes_max)
-                    .with_context(|| format!("model {model}: {endpoint} cannot be used"))
-            })
-            .collect()
-    }
-}
-
-fn places(configuration: &Configuration, options: &Options) -> anyhow::Result<Places> {
-    let models = &configuration.config.models;
-    let names: Vec<&str> = models.iter().map(|m| m.name.value.as_str()).collect();
-    let wanted: &[String] = match &options.role {
-        Role::Serve(models) => models,
-        Role::Up | Role::Gateway => &[],
-    };
-    known_name(wanted, &names, "model")?;
-    let endpoints = configuration.config.endpoints.iter();
-    let others: Vec<&str> = endpoints.map(|e| e.name.value.as_str()).collect();
-    let what = match others.as_slice() {
-        [] => "model",
-        _ => "model or endpoint",
-    };
-    let all = [names.as_slice(), others.as_slice()].concat();
-    let flagged: Vec<String> = options.endpoints.iter().map(|(n, _)| n.clone()).collect();
-    known_name(&flagged, &all, what)?;
-    let mut places = Places {
-        local: Vec::new(),
-        remote: Vec::new(),
-        endpoints: Vec::new(),
-    };
-    for endpoint in &configuration.config.endpoints {
-        let name = &endpoint.name.value;
-        let flag = options.endpoints.iter().find(|(n, _)| n == name);
-        let url = flag
-            .map(|(_, e)| e)
-            .or(endpoint.url.as_ref().map(|e| &e.value));
-        places
-            .endpoints
-            .extend(url.map(|url| (name.clone(), url.clone())));
-    }
-    let mut homeless = Vec::new();
-    for model in models {
-        let name = &model.name.value;
-        let flag = options.endpoints.iter().find(|(n, _)| n == name);
-        let endpoint = flag
-            .map(|(_, e)| e)
-            .or(model.endpoint.as_ref().map(|e| &e.value));
-        match &options.role {
-            Role::Serve(wanted) if wanted.is_empty() && !model.is_local() => {}
-            Role::Serve(wanted) if wanted.is_empty() || wanted.contains(name) => {
-                if !model.is_local() {
-                    bail!("model `{name}` has no `task` and `source`: it cannot be served here");
-                }
-                places.local.push(name.clone());
-            }
-            Role::Serve(_) => {}
-            Role::Up if flag.is_none() && model.is_local() => places.local.push(name.clone()),
-            Role::Up | Role::Gateway => match endpoint {
-                Some(endpoint) => places.remote.push((name.clone(), endpoint.clone())),
-                None => homeless.push(name.as_str()),
-            },
-        }
-    }
-    if let Some(first) = homeless.first() {
-        bail!(
-            "no endpoint is known for {}: add `endpoint: grpc://host:port` in the configuration \
-             or pass --endpoint {first}=grpc://host:port (or use `motet up`, which runs models \
-             itself)",
-            list_of(&homeless)
-        );
-    }
-    if places.local.is_empty() && matches!(options.role, Role::Serve(_)) {
-        bail!("the configuration has no model that can be served here");
-    }
-    Ok(places)
-}
-
-/// Refuses names that a command line gives to something that there is not.
-fn known_name(given: &[String], names: &[&str], what: &str) -> anyhow::Result<()> {
-    let Some(unknown) = given.iter().find(|name| !names.contains(&name.as_str())) else {
-        return Ok(());
-    };
-    let hint = match nearest(unknown, names.iter().copied()) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("there are: {}", list_of(names)),
-    };
-    bail!("the configuration has no {what} `{unknown}`; {hint}");
-}
-
-/// Asks a server about one of its services, until it answers or `wait` has passed.
-async fn describe(
-    remote: &Remote,
-    service: &str,
-    wait: Duration,
-) -> Result<ServiceDescriptor, NoService> {
-    let until = Instant::now() + wait;
-    let mut told = false;
-    loop {
-        match remote.describe(service, SIGNATURE_TIMEOUT).await {
-            Err(ReflectError::Status(error))
-                if Instant::now() + RETRY_PAUSE < until && may_come(&error) =>
-            {
-                if !told {
-                    tracing::info!("waiting: {}", error.message());
-                    told = true;
-                }
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-            answer => return answer.map_err(NoService::from),
-        }
-    }
-}
-
-/// Asks a model service what its model takes and gives, until it answers or `wait` has passed.
-async fn wait_for(
-    backend: &Backend,
-    wait: Duration,
-) -> anyhow::Result<motet_proto::signature::Signature> {
-    let until = Instant::now() + wait;
-    let mut told = false;
-    loop {
-        match backend.signature(SIGNATURE_TIMEOUT).await {
-            Ok((signature, _)) => return Ok(signature),
-            Err(error) if Instant::now() + RETRY_PAUSE < until && may_come(&error) => {
-                if !told {
-                    tracing::info!("waiting: {}", error.message());
-                    told = true;
-                }
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-            Err(error) => return Err(anyhow!("{}", error.message())),
-        }
-    }
-}
-
-/// Whether an error may go away by itself: the service is not up yet.
-fn may_come(error: &tonic::Status) -> bool {
-    matches!(
-        error.code(),
-        tonic::Code::Unavailable | tonic::Code::DeadlineExceeded
-    )
 }
