@@ -33,7 +33,7 @@ use tower::Service;
 use crate::guinea::{Event, Guinea, STREAM, UNARY};
 
 /// How long a message may take to come.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_millis(300);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
