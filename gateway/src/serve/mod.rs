@@ -3,7 +3,6 @@
 
 pub mod typed;
 
-mod answers;
 mod callers;
 mod gateway;
 mod learnt;
@@ -15,7 +14,6 @@ mod registry;
 mod signature;
 mod wanted;
 
-pub use answers::STREAM_CONCURRENCY_MAX;
 pub use gateway::{Gateway, GatewayError, GatewayParts};
 pub use learnt::Learnt;
 pub use pipelines::dot;

@@ -34,5 +34,5 @@ mod tests;
 pub use blueprint::{Blueprint, Problem, Resolver, check};
 pub use load::{LoadError, Loader};
 pub use model::Model;
-pub use server::{LocalService, ModelServer, STREAM_CONCURRENCY_MAX};
+pub use server::{LocalService, ModelServer};
 pub use task::Limits;

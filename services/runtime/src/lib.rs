@@ -7,6 +7,7 @@
 //! admission, deadline and error mapping over the [`routes`], and what is behind the routes finds its [`deadline`] in
 //! the request's extensions and answers errors made by [`status`].
 
+pub mod answers;
 mod body;
 pub mod config;
 pub mod deadline;

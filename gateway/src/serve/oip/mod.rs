@@ -14,12 +14,12 @@ use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::*;
 use motet_proto::oip::model_config;
 use motet_proto::signature::PROPERTY;
+use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::answers::answers;
 use super::registry::{Registry, Served};
 use super::signature;
 use infer::{infer_pipeline, with_timeout_parameter};

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
 use prost_reflect::{DynamicMessage, Value};
@@ -19,7 +20,6 @@ use super::codec::DynamicCodec;
 use super::convert;
 use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
 use crate::exec::{self, Outcome, Terms, Wanted};
-use crate::serve::answers::answers;
 use crate::serve::receipt;
 use crate::serve::registry::{Registry, Served};
 use crate::serve::wanted::wanted;

@@ -17,7 +17,6 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 
 pub use local::LocalService;
-pub use stream::STREAM_CONCURRENCY_MAX;
 
 use crate::Model;
 

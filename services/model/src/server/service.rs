@@ -1,8 +1,6 @@
 //! The protocol's methods.
 
-use std::pin::Pin;
-
-use futures::Stream;
+use futures::stream::BoxStream;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use motet_proto::inference::*;
 use motet_runtime::deadline::Deadline;
@@ -75,8 +73,7 @@ impl GrpcInferenceService for ModelServer {
         Ok(Response::new(response))
     }
 
-    type ModelStreamInferStream =
-        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+    type ModelStreamInferStream = BoxStream<'static, Result<ModelStreamInferResponse, Status>>;
 
     async fn model_stream_infer(
         &self,
@@ -84,7 +81,7 @@ impl GrpcInferenceService for ModelServer {
     ) -> Answer<Self::ModelStreamInferStream> {
         let deadline = Deadline::of(request.extensions());
         let answers = stream::answers(self.clone(), request.into_inner(), deadline);
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(answers))
     }
 
     async fn model_statistics(

@@ -1,9 +1,11 @@
 //! Triton's stream: many requests, each answered as it finishes.
 
-use futures::{Stream, StreamExt};
+use futures::Stream;
+use futures::stream::BoxStream;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use motet_proto::oip::parameter;
+use motet_runtime::answers;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::code_name;
 use tonic::Status;
@@ -11,24 +13,20 @@ use tonic::Status;
 use super::ModelServer;
 use crate::call::EMPTY_FINAL_RESPONSE;
 
-/// Most requests of one stream that are worked on at once; the next is read when one is answered.
-pub const STREAM_CONCURRENCY_MAX: usize = 64;
 /// Tells Triton's clients that a request has no more answers.
 const FINAL_RESPONSE: &str = "triton_final_response";
 
-/// Answers in the order in which they finish. A request that fails is answered with its error and the stream goes on; it ends with
-/// an error where the client's own stream does. Dropping it drops every request it works on.
+/// Answers in the order in which they finish. A request that fails is answered with its error and the stream goes on. Dropping it drops
+/// every request it works on.
 pub(super) fn answers(
     server: ModelServer,
-    requests: impl Stream<Item = Result<ModelInferRequest, Status>>,
+    requests: impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static,
     deadline: Option<Deadline>,
-) -> impl Stream<Item = Result<ModelStreamInferResponse, Status>> {
-    requests
-        .map(move |request| {
-            let server = server.clone();
-            async move { Ok(answer(&server, request?, deadline).await) }
-        })
-        .buffer_unordered(STREAM_CONCURRENCY_MAX)
+) -> BoxStream<'static, Result<ModelStreamInferResponse, Status>> {
+    answers::answers(requests, move |request| {
+        let server = server.clone();
+        async move { answer(&server, request, deadline).await }
+    })
 }
 
 async fn answer(

@@ -42,7 +42,7 @@ fn models_and_versions() {
     check(unknown, NotFound, &[], "there is no model \"\" here");
     let mut version = one("minilm", texts(&["a"]));
     version.model_version = "2".to_owned();
-    check(version, NotFound, &[], "no version \"2\"; it has \"1\"");
+    check(version, NotFound, &[], "no version \"2\"; it has 1");
 }
 
 #[test]

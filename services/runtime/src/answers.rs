@@ -13,7 +13,7 @@ pub const STREAM_CONCURRENCY_MAX: usize = 64;
 ///
 /// A message that cannot be read ends a stream, since what follows it cannot be told apart. The
 /// requests before it are answered first; its error comes last.
-pub(super) fn answers<Q, A, F>(
+pub fn answers<Q, A, F>(
     requests: impl Stream<Item = Result<Q, Status>> + Send + 'static,
     answer: impl Fn(Q) -> F + Send + Sync + 'static,
 ) -> BoxStream<'static, Result<A, Status>>
