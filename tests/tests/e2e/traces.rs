@@ -46,18 +46,21 @@ fn one<'s>(spans: &[&'s Span], what: &str) -> &'s Span {
     }
 }
 
-/// Whether the request's own span, which ends last, and all of its inferences have come in.
+/// Whether the request's own span, which ends last, and all of its inferences and their batches have come in.
 fn complete(spans: &[Span]) -> bool {
-    let batches = spans
+    let batches: BTreeSet<_> = spans
         .iter()
-        .filter(|s| s.name == "batch" && !s.links.is_empty());
-    let linked: BTreeSet<_> = batches
-        .flat_map(|b| &b.links)
-        .filter(|(trace, _)| trace == TRACE)
+        .filter(|s| s.name == "batch")
+        .map(|s| (s.trace.clone(), s.id.clone()))
         .collect();
+    let computes = named(spans, "compute");
+    let carried: BTreeSet<_> = computes.iter().map(|compute| &compute.parent).collect();
     named(spans, "motet.pipeline.Rag/Run").len() == 1
         && named(spans, "infer").len() == 4
-        && linked.len() == 3
+        && carried.len() == 3
+        && computes
+            .iter()
+            .all(|c| c.links.iter().all(|link| batches.contains(link)))
 }
 
 /// Checks the whole tree; the services are named as given.
@@ -100,48 +103,53 @@ fn check(spans: &[Span], gateway: &str, service: &str) {
             "{node:?} {inner:?}"
         );
         let parts = children(spans, inner);
-        let part = |name: &str| {
-            let found: Vec<&Span> = parts.iter().copied().filter(|s| s.name == name).collect();
-            one(&found, name)
+        let all = |name: &str| -> Vec<&Span> {
+            parts.iter().copied().filter(|s| s.name == name).collect()
         };
+        let part = |name: &str| one(&all(name), name);
         if model == "chunker" {
             assert!(!part("preprocess").id.is_empty());
             continue;
         }
         assert!(part("tokenize").time.0 <= part("queue").time.0);
-        let (queue, compute) = (part("queue"), part("compute"));
-        assert!(queue.time.0 <= compute.time.0 && queue.time.1 <= compute.time.1);
-        // The batch carries other calls too: it has a trace of its own, and links lead both ways.
-        let batches: Vec<&Span> = spans
-            .iter()
-            .filter(|s| {
-                s.name == "batch" && compute.links.contains(&(s.trace.clone(), s.id.clone()))
-            })
-            .collect();
-        let batch = one(&batches, "batch of a call");
-        assert_ne!(batch.trace, TRACE);
-        assert!(batch.parent.is_empty() && batch.attributes["model"] == model);
-        assert!(
-            batch
-                .links
-                .iter()
-                .any(|(trace, id)| trace == TRACE && *id == inner.id),
-            "{batch:?}"
-        );
-        let forward: Vec<&Span> = spans
-            .iter()
-            .filter(|s| s.trace == batch.trace && s.name == "forward")
-            .collect();
-        let forward = one(&forward, "forward pass");
-        assert_eq!(forward.parent, batch.id);
-        assert_eq!(forward.attributes["rows"], batch.attributes["rows"]);
-        assert!(
-            forward.attributes["tokens"]
-                .parse::<u32>()
-                .expect("a number")
-                > 0
-        );
+        // Rows of one call may ride in several batches.
+        let (queue, computes) = (part("queue"), all("compute"));
+        for compute in computes {
+            assert!(queue.time.0 <= compute.time.0 && queue.time.1 <= compute.time.1);
+            check_batch(spans, inner, compute, model);
+        }
     }
+}
+
+/// The batch that computed rows of a call: it carries other calls too, so it has a trace of its own, and links lead both ways.
+fn check_batch(spans: &[Span], call: &Span, compute: &Span, model: &str) {
+    let batches: Vec<&Span> = spans
+        .iter()
+        .filter(|s| s.name == "batch" && compute.links.contains(&(s.trace.clone(), s.id.clone())))
+        .collect();
+    let batch = one(&batches, "batch of a call");
+    assert_ne!(batch.trace, TRACE);
+    assert!(batch.parent.is_empty() && batch.attributes["model"] == model);
+    assert!(
+        batch
+            .links
+            .iter()
+            .any(|(trace, id)| trace == TRACE && *id == call.id),
+        "{batch:?}"
+    );
+    let forward: Vec<&Span> = spans
+        .iter()
+        .filter(|s| s.trace == batch.trace && s.name == "forward")
+        .collect();
+    let forward = one(&forward, "forward pass");
+    assert_eq!(forward.parent, batch.id);
+    assert_eq!(forward.attributes["rows"], batch.attributes["rows"]);
+    assert!(
+        forward.attributes["tokens"]
+            .parse::<u32>()
+            .expect("a number")
+            > 0
+    );
 }
 
 #[tokio::test]
