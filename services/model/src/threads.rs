@@ -7,16 +7,19 @@ use std::thread::available_parallelism;
 use motet_models::TextEncoder;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// A number of threads. Clones share them.
+/// A number of threads. Clones share them, one batch after the other: threads that wait in one batch take up work of another, and two
+/// batches could so come to wait for each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Threads(Arc<ThreadPool>);
+pub(crate) struct Threads(Arc<(ThreadPool, Mutex<()>)>);
 
 impl Threads {
     /// Runs `work` so that what it does with `encoder` is shared among the threads. What other devices are asked to do stays on
     /// the thread that asks: their drivers keep state for each.
     pub(crate) fn run<T: Send>(&self, encoder: &TextEncoder, work: impl FnOnce() -> T + Send) -> T {
         if encoder.device().is_cpu() {
-            self.0.install(work)
+            let (pool, turn) = &*self.0;
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            pool.install(work)
         } else {
             work()
         }
@@ -43,7 +46,7 @@ impl AllThreads {
             .num_threads(count)
             .thread_name(|number| format!("motet-encode-{number}"))
             .build()?;
-        let threads = Threads(Arc::new(threads));
+        let threads = Threads(Arc::new((threads, Mutex::new(()))));
         all.insert(count, threads.clone());
         Ok(threads)
     }
@@ -58,8 +61,8 @@ mod tests {
         let all = AllThreads::default();
         let (two, also_two) = (all.get(Some(2)).unwrap(), all.get(Some(2)).unwrap());
         assert!(Arc::ptr_eq(&two.0, &also_two.0));
-        assert_eq!(two.0.current_num_threads(), 2);
+        assert_eq!(two.0.0.current_num_threads(), 2);
         let cores = available_parallelism().map_or(1, usize::from);
-        assert_eq!(all.get(None).unwrap().0.current_num_threads(), cores);
+        assert_eq!(all.get(None).unwrap().0.0.current_num_threads(), cores);
     }
 }
