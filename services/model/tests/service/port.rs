@@ -58,7 +58,9 @@ fn a_model_server_alone() {
         let mut late = Request::new(request("m", &[texts(&vec![long.as_str(); LIMITS.rows])]));
         late.set_timeout(Duration::from_millis(50));
         let error = client_of(&models).model_infer(late).await.unwrap_err();
-        assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");
+        // Where the machine is busy with something else, it may be known beforehand.
+        let codes = [Code::DeadlineExceeded, Code::ResourceExhausted];
+        assert!(codes.contains(&error.code()), "{error:?}");
 
         let request = HealthCheckRequest {
             service: "m".to_owned(),
