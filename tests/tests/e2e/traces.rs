@@ -114,6 +114,7 @@ fn check(spans: &[Span], gateway: &str, service: &str) {
         assert!(part("tokenize").time.0 <= part("queue").time.0);
         // Rows of one call may ride in several batches.
         let (queue, computes) = (part("queue"), all("compute"));
+        assert!(!computes.is_empty(), "{model} computed nothing");
         for compute in computes {
             assert!(queue.time.0 <= compute.time.0 && queue.time.1 <= compute.time.1);
             check_batch(spans, inner, compute, model);

@@ -56,11 +56,10 @@ fn a_model_server_alone() {
         // In the same process, since tonic's channel has a timer of its own. 200 rows of 256 tokens are seconds of work.
         let long = "word ".repeat(300);
         let mut late = Request::new(request("m", &[texts(&vec![long.as_str(); LIMITS.rows])]));
-        late.set_timeout(Duration::from_millis(50));
+        // So little time that it is over while the texts are read, not known to be too little once they are.
+        late.set_timeout(Duration::from_millis(1));
         let error = client_of(&models).model_infer(late).await.unwrap_err();
-        // Where the machine is busy with something else, it may be known beforehand.
-        let codes = [Code::DeadlineExceeded, Code::ResourceExhausted];
-        assert!(codes.contains(&error.code()), "{error:?}");
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");
 
         let request = HealthCheckRequest {
             service: "m".to_owned(),
