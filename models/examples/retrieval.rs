@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder,
-    TokenVectors, Tokenizer, maxsim,
+    Threads, TokenVectors, Tokenizer, maxsim,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -147,6 +147,7 @@ fn embed(
     encoder: &TextEncoder,
     texts: &[(usize, String)],
 ) -> Outcome<Vec<Embedded>> {
+    let threads = Threads::here()?;
     let mut embedded = Vec::with_capacity(texts.len());
     for batch in texts.chunks(ROWS_PER_BATCH / 2) {
         let ids = batch
@@ -162,7 +163,7 @@ fn embed(
                 })
             })
             .collect();
-        let mut results = encoder.encode(&rows)?.into_iter();
+        let mut results = encoder.encode(&rows, &threads)?.into_iter();
         for (document, _) in batch {
             let mut next = || results.next().ok_or("a result for each row");
             let pooled = next()??.pooled().ok_or("a pooled row")?;

@@ -9,9 +9,10 @@
 //! * [`tokenizer`]: text to token ids.
 //! * [`encoder`]: token ids to vectors, all rows of a batch packed into one matrix without padding; on a CPU by itself, elsewhere
 //!   with Candle.
+//! * [`threads`]: those that compute a batch on a CPU together.
 //! * [`late_interaction`]: scores a query against a text from their token vectors (MaxSim).
 //!
-//! Everything is synchronous and `Send + Sync`; threads and batching belong to the callers.
+//! Everything is synchronous and, but for [`Threads`], `Send + Sync`; when what is computed, and batching, belong to the callers.
 
 pub mod config;
 pub mod device;
@@ -19,6 +20,7 @@ pub mod encoder;
 pub mod late_interaction;
 pub mod preprocess;
 pub mod source;
+pub mod threads;
 pub mod tokenizer;
 
 mod error;
@@ -32,4 +34,5 @@ pub use error::LoadError;
 pub use late_interaction::{TokenVectors, maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
+pub use threads::{Threads, ThreadsError};
 pub use tokenizer::{TokenIds, TokenSpan, Tokenizer, TokenizerError};

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use measure::{cosine, pairs, rank_correlation, worst_and_mean};
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads,
+    Tokenizer,
 };
 
 fn files() -> ModelFiles {
@@ -54,7 +55,7 @@ fn garbage() -> Vec<Vec<u32>> {
 
 fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], output: RowOutput) -> Vec<RowEmbedding> {
     let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-    let encoded = encoder.encode(&rows).unwrap();
+    let encoded = encoder.encode(&rows, &Threads::here().unwrap()).unwrap();
     encoded.into_iter().map(Result::unwrap).collect()
 }
 
@@ -97,13 +98,20 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
     let backwards: Vec<_> = rows.iter().rev().cloned().collect();
     let mut backwards = pooled(&encoder, &backwards);
     backwards.reverse();
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(3);
-    let threads = threads.build().unwrap();
+    let on_three_threads = |row: &[Vec<u32>]| {
+        std::thread::scope(|scope| {
+            let pooled = || {
+                Threads::led_here(3).unwrap();
+                pooled(&encoder, row)
+            };
+            scope.spawn(pooled).join().unwrap()
+        })
+    };
     let bits = |vector: &[f32]| vector.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     for (number, row) in rows.iter().enumerate() {
         let row = std::slice::from_ref(row);
         let alone = bits(&pooled(&encoder, row)[0]);
-        let shared = threads.install(|| pooled(&encoder, row));
+        let shared = on_three_threads(row);
         for other in [&together[number], &backwards[number], &shared[0]] {
             assert_eq!(bits(other), alone, "row {number}");
         }

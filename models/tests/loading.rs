@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use motet_models::{
-    DeviceSpec, ModelFiles, Pooling, Precision, RowInput, RowOutput, Source, TextEncoder, Tokenizer,
+    DeviceSpec, ModelFiles, Pooling, Precision, RowInput, RowOutput, Source, TextEncoder, Threads,
+    Tokenizer,
 };
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
@@ -148,7 +149,7 @@ fn embedding(encoder: &TextEncoder) -> Vec<f32> {
         output: RowOutput::POOLED,
     };
     encoder
-        .encode(&[row])
+        .encode(&[row], &Threads::here().unwrap())
         .unwrap()
         .remove(0)
         .unwrap()

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, Source, TextEncoder, TokenIds,
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, Source, TextEncoder, Threads, TokenIds,
     Tokenizer,
 };
 
@@ -54,7 +54,7 @@ fn embed(encoder: &TextEncoder, rows: &[&TokenIds]) -> Vec<Vec<f32>> {
         })
         .collect();
     encoder
-        .encode(&inputs)
+        .encode(&inputs, &Threads::here().unwrap())
         .unwrap()
         .into_iter()
         .map(|row| row.unwrap().pooled().unwrap())
@@ -129,13 +129,18 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
         .collect();
     let together = embed(&encoder, &rows.iter().collect::<Vec<_>>());
     let backwards = embed(&encoder, &rows.iter().rev().collect::<Vec<_>>());
-    let on_three_threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(3)
-        .build()
-        .unwrap();
+    let on_three_threads = |row| {
+        std::thread::scope(|scope| {
+            let embed = || {
+                Threads::led_here(3).unwrap();
+                embed(&encoder, &[row])
+            };
+            scope.spawn(embed).join().unwrap()
+        })
+    };
     for (number, row) in rows.iter().enumerate() {
         let alone = &embed(&encoder, &[row])[0];
-        let shared = &on_three_threads.install(|| embed(&encoder, &[row]))[0];
+        let shared = &on_three_threads(row)[0];
         let batched = [&together[number], &backwards[rows.len() - 1 - number]];
         for other in [batched[0], batched[1], shared] {
             assert!(

@@ -1,20 +1,19 @@
 //! Tokens per second of the built-in model on this machine's CPU, in f32 and in int8, and what share of the machine's f32 peak that is;
 //! beside it the same model with stock Candle operations and, where they are given, onnxruntime.
 //!
-//!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
+//!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
 //!
-//! `PYTHON` is a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is
+//! With `--threads`, motet's encoder takes so many, and the peak is that of so many. `PYTHON` is a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is
 //! measured in turns in one run, the best of several times each, and all of it uses all cores of the process.
 
+mod led;
 mod onnx;
 mod peak;
 mod stock;
 
 use std::time::{Duration, Instant};
 
-use motet_models::{
-    DeviceSpec, ModelConfig, ModelFiles, Precision, RowInput, RowOutput, TextEncoder,
-};
+use motet_models::{DeviceSpec, ModelConfig, ModelFiles, Precision, TextEncoder};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -36,6 +35,19 @@ fn main() -> Result<(), Error> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let quick = quick.map(|at| arguments.remove(at)).is_some();
+    let threads = match arguments
+        .iter()
+        .position(|argument| argument == "--threads")
+    {
+        Some(at) => {
+            arguments.remove(at);
+            let given = arguments.get(at).ok_or("--threads takes a number")?;
+            let count = given.parse()?;
+            arguments.remove(at);
+            count
+        }
+        None => std::thread::available_parallelism()?.get(),
+    };
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
     let mut engines: Vec<(&str, Box<dyn Engine>)> = Vec::new();
     for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
@@ -45,7 +57,7 @@ fn main() -> Result<(), Error> {
             "{name} weights loaded and packed in {:.0?}",
             before.elapsed()
         );
-        engines.push((name, Box::new(encoder)));
+        engines.push((name, Box::new(led::Led::start(encoder, threads))));
     }
     engines.push(("stock Candle", Box::new(stock::Bert::load(files.config())?)));
     match &arguments[..] {
@@ -55,9 +67,12 @@ fn main() -> Result<(), Error> {
             }
         }
         [] => {}
-        _ => return Err("takes [--quick] [--onnx PYTHON MODEL.onnx [INT8.onnx]]".into()),
+        _ => {
+            return Err(
+                "takes [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]".into(),
+            );
+        }
     }
-    let threads = rayon::current_num_threads();
     let peak = peak::gflops(threads);
     println!("f32 peak of {threads} threads, multiply-adds in registers: {peak:.0} GFLOP/s\n");
     println!("tokens/s (share of f32 peak), and how many times as fast f32 is");
@@ -135,17 +150,6 @@ fn ids(len: usize) -> Vec<u32> {
     (0..len)
         .map(|at| 1000 + (at as u32 * 37) % 20_000)
         .collect()
-}
-
-impl Engine for TextEncoder {
-    fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error> {
-        let output = RowOutput::POOLED;
-        let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-        best(time, || {
-            self.encode(&rows)?;
-            Ok(())
-        })
-    }
 }
 
 impl Engine for stock::Bert {

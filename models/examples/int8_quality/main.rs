@@ -15,7 +15,7 @@ use std::sync::Arc;
 use measure::{cosine, dot, order, pairs, rank_correlation, shared_top, worst_and_mean};
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput,
-    TextEncoder, TokenVectors, Tokenizer, maxsim_all,
+    TextEncoder, Threads, TokenVectors, Tokenizer, maxsim_all,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -132,12 +132,13 @@ fn collect(
 
 fn encode(encoder: &TextEncoder, ids: &[&[u32]]) -> Outcome<Encoded> {
     let (mut pooled, mut tokens) = (Vec::new(), Vec::new());
+    let threads = Threads::here()?;
     for ids in ids.chunks(ROWS_PER_BATCH / 2) {
         let outputs = [RowOutput::POOLED, RowOutput::TOKENS].into_iter();
         let rows: Vec<_> = outputs
             .flat_map(|output| ids.iter().map(move |ids| RowInput { ids, output }))
             .collect();
-        for row in encoder.encode(&rows)? {
+        for row in encoder.encode(&rows, &threads)? {
             match row? {
                 RowEmbedding::Pooled(vector) => pooled.push(vector),
                 RowEmbedding::Tokens(vectors) => tokens.push(vectors),

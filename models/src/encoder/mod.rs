@@ -27,6 +27,7 @@ use crate::config::ModelConfig;
 use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
+use crate::threads::Threads;
 use cpu::CpuEncoder;
 use device::DeviceEncoder;
 use weights::Weights;
@@ -128,14 +129,15 @@ impl TextEncoder {
     /// Encodes a batch of rows. The results are in the order of the rows; a row that [`check`](Self::check) refuses
     /// gets its own error and does not touch the others.
     ///
-    /// On a CPU the threads of the rayon pool that this is called in share the work; outside of any, those of the global one.
-    /// A row's result is the same, bit for bit, whatever rows are beside it and however many threads there are.
+    /// On a CPU `threads` share the work, and a row's result is the same, bit for bit, whatever rows are beside it and however many
+    /// threads there are. Other devices are asked by their leader alone.
     ///
     /// # Errors
     /// Only a failure of the device, which loses the whole batch.
     pub fn encode(
         &self,
         rows: &[RowInput<'_>],
+        threads: &Threads,
     ) -> Result<Vec<Result<RowEmbedding, RowError>>, EncodeError> {
         let checks: Vec<Result<(), RowError>> =
             rows.iter().map(|row| self.check(row.ids)).collect();
@@ -146,8 +148,8 @@ impl TextEncoder {
             .collect();
         let embeddings = match &self.engine {
             _ if good.is_empty() => Vec::new(),
-            Engine::Cpu(cpu) => cpu.encode(&good, &self.config),
-            Engine::Device(device) => device.encode(&good, &self.config)?,
+            Engine::Cpu(cpu) => threads.run(|| cpu.encode(&good, &self.config)),
+            Engine::Device(device) => threads.run(|| device.encode(&good, &self.config))?,
         };
         let mut embeddings = embeddings.into_iter();
         Ok(checks

@@ -16,6 +16,10 @@ fn encoder() -> TextEncoder {
     TextEncoder::load(&files, &device, Precision::F32).unwrap()
 }
 
+fn threads() -> Threads {
+    Threads::here().unwrap()
+}
+
 #[test]
 fn the_configuration_is_known_without_weights() {
     let config = builtin().0.config().clone();
@@ -45,7 +49,7 @@ fn a_cpu_computes_in_f32_or_int8() {
 
 #[test]
 fn no_rows_give_no_results() {
-    assert!(encoder().encode(&[]).unwrap().is_empty());
+    assert!(encoder().encode(&[], &threads()).unwrap().is_empty());
 }
 
 #[test]
@@ -63,7 +67,7 @@ fn a_bad_row_does_not_touch_its_neighbours() {
         ids,
         output: RowOutput::POOLED,
     });
-    let results = encoder.encode(&rows).unwrap();
+    let results = encoder.encode(&rows, &threads()).unwrap();
     assert_eq!(results[1], Err(RowError::Empty));
     assert_eq!(
         results[2],
@@ -80,7 +84,7 @@ fn a_bad_row_does_not_touch_its_neighbours() {
             limit: 256
         })
     );
-    let alone = |row| encoder.encode(&[row]).unwrap().remove(0);
+    let alone = |row| encoder.encode(&[row], &threads()).unwrap().remove(0);
     assert_eq!(
         (&results[0], &results[4]),
         (&alone(rows[0]), &alone(rows[4]))
@@ -106,7 +110,7 @@ fn rows_of_one_batch_may_ask_for_different_things() {
     ];
     let rows = outputs.map(|output| RowInput { ids: &ids, output });
     let mut results = encoder
-        .encode(&rows)
+        .encode(&rows, &threads())
         .unwrap()
         .into_iter()
         .map(Result::unwrap);
@@ -162,6 +166,29 @@ fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
     cache.get(&files, &device, Precision::F32).unwrap();
 }
 
+/// Short batches, which all threads of a leader compute together, of several leaders at once: one that took up another's work while
+/// it waits for its own could come to wait for itself.
+#[test]
+fn batches_of_several_leaders_come_to_an_end() {
+    let encoder = encoder();
+    let ids = [101, 2003, 2004, 2005, 102];
+    let row = RowInput {
+        ids: &ids,
+        output: RowOutput::POOLED,
+    };
+    let expected = encoder.encode(&[row], &threads()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let threads = Threads::led_here(2).unwrap();
+                for _ in 0..100 {
+                    assert_eq!(encoder.encode(&[row], &threads).unwrap(), expected);
+                }
+            });
+        }
+    });
+}
+
 /// What runs on other devices, run here.
 #[test]
 fn both_engines_say_the_same() {
@@ -176,7 +203,7 @@ fn both_engines_say_the_same() {
         output: RowOutput::TOKENS,
     });
     let expected = other.encode(&rows.each_ref(), config).unwrap();
-    let found = encoder().encode(&rows).unwrap();
+    let found = encoder().encode(&rows, &threads()).unwrap();
     for (found, expected) in found.into_iter().zip(expected) {
         let (found, expected) = (found.unwrap().tokens().unwrap(), expected.tokens().unwrap());
         assert_eq!(found.len(), expected.len());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use motet_batcher::{BatchError, Executor, RowError};
 use motet_models::{EncodeError, RowEmbedding, RowInput, RowOutput, TextEncoder, TokenIds};
 
-use crate::threads::Threads;
+use crate::cores::Place;
 use crate::trace::CallTrace;
 
 /// A row of a batch.
@@ -21,7 +21,7 @@ pub(crate) struct EncodeRow {
 pub(crate) struct EncoderExecutor {
     pub(crate) model: Arc<str>,
     pub(crate) encoder: Arc<TextEncoder>,
-    pub(crate) threads: Threads,
+    pub(crate) place: Place,
 }
 
 impl Executor for EncoderExecutor {
@@ -43,10 +43,7 @@ impl Executor for EncoderExecutor {
             .collect();
         let forward =
             tracing::info_span!("forward", model = %self.model, rows = rows.len(), tokens);
-        let encoded = forward.in_scope(|| {
-            self.threads
-                .run(&self.encoder, || self.encoder.encode(&inputs))
-        });
+        let encoded = forward.in_scope(|| self.place.encode(&self.encoder, &inputs));
         let rows = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())

@@ -7,13 +7,14 @@
 //! * `call`: what a request says (parameters, tensors, wanted outputs), checked against the signature; and its answer.
 //! * `task`: texts to tokens, tokens to the batcher, vectors to tensors ([`Limits`] bound what a call may ask for).
 //! * `pool`: the threads for everything that is neither waiting nor the forward pass.
-//! * `executor`: the forward pass, asked for by the batcher's threads; `threads`: the cores that compute it.
+//! * `executor`: the forward pass, asked for by the batcher's threads; `cores`: where and when it is computed.
 //!
 //! Before any of it, `blueprint` checks a model of the configuration against the model's files without touching weights
 //! ([`Resolver`], [`Blueprint`]), and `load` makes a running [`Model`] of it ([`Loader`]).
 
 mod blueprint;
 mod call;
+mod cores;
 mod executor;
 mod gate;
 mod load;
@@ -24,7 +25,6 @@ mod refusal;
 mod server;
 mod statistics;
 mod task;
-mod threads;
 mod trace;
 mod warm_up;
 

@@ -9,12 +9,12 @@ use motet_runtime::metrics::{Metrics, ModelMetrics};
 use tracing::Span;
 
 use crate::blueprint::{Blueprint, EncodePlan, Plan};
+use crate::cores::{Cores, Place};
 use crate::executor::EncoderExecutor;
 use crate::model::Model;
 use crate::observer::{ModelObserver, watch};
 use crate::pool::Pool;
 use crate::task::{Encode, Encoding, Limits, Preprocess, Task};
-use crate::threads::AllThreads;
 use crate::warm_up::{WarmUps, warm_up};
 
 /// What the tokenizers are warmed up with.
@@ -56,11 +56,11 @@ pub enum LoadError {
         reason: String,
     },
     /// The system gives no threads.
-    #[error("the system gives no threads for tokenizing or computing: {0}")]
+    #[error("the system gives no threads for tokenizing: {0}")]
     Threads(rayon::ThreadPoolBuildError),
 }
 
-/// Loads models. Those of one source share their weights, and all share the threads for tokenizing. Clones share both.
+/// Loads models. Those of one source share their weights, and all share the cores and the threads for tokenizing. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Loader {
     metrics: Metrics,
@@ -68,7 +68,7 @@ pub struct Loader {
     limits: Limits,
     cache: Arc<EncoderCache>,
     warm_ups: Arc<WarmUps>,
-    threads: Arc<AllThreads>,
+    cores: Cores,
     pool: Pool,
 }
 
@@ -84,7 +84,7 @@ impl Loader {
             limits: Limits::default(),
             cache: Arc::default(),
             warm_ups: Arc::default(),
-            threads: Arc::default(),
+            cores: Cores::default(),
             pool: Pool::new().map_err(LoadError::Threads)?,
         })
     }
@@ -159,20 +159,21 @@ impl Loader {
         };
         let model: Arc<str> = name.into();
         let known = self.warm_ups.of(&encoder);
-        let threads = self.threads.get(plan.threads).map_err(LoadError::Threads)?;
+        // Executors that compute at the same time have a share of the cores each.
+        let threads = plan.threads;
+        let threads = threads.unwrap_or_else(|| self.cores.count().div_ceil(plan.executors));
         let factory = || {
             let (model, encoder, known) = (model.clone(), encoder.clone(), known.clone());
-            let threads = threads.clone();
+            let cores = self.cores.clone();
             // Weights never change, so an executor that is rebuilt after a panic can have the same.
             move || {
-                let warm_up = || warm_up(&encoder, plan.output, plan.max_tokens, &known);
-                threads
-                    .run(&encoder, warm_up)
-                    .map_err(|error| BuildError(error.to_string()))?;
+                let place = Place::of(&encoder, threads, &cores).map_err(build_error)?;
+                let (output, max_tokens) = (plan.output, plan.max_tokens);
+                warm_up(&encoder, &place, output, max_tokens, &known).map_err(build_error)?;
                 Ok(EncoderExecutor {
                     model: model.clone(),
                     encoder: encoder.clone(),
-                    threads: threads.clone(),
+                    place,
                 })
             }
         };
@@ -224,4 +225,8 @@ impl Loader {
             }),
         }
     }
+}
+
+fn build_error(error: impl std::fmt::Display) -> BuildError {
+    BuildError(error.to_string())
 }

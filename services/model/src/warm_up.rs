@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use motet_batcher::Measurement;
 use motet_models::{EncodeError, RowInput, RowOutput, TextEncoder};
 
+use crate::cores::Place;
+
 /// Rows x tokens that are timed, as far as limits and time allow: short and long, few and many.
 const SHAPES: [(usize, usize); 6] = [(1, 16), (8, 16), (1, 128), (8, 64), (8, 128), (4, 256)];
 /// Times that each shape is run.
@@ -45,16 +47,28 @@ impl WarmUps {
 /// When the device fails on the first, smallest run.
 pub(crate) fn warm_up(
     encoder: &TextEncoder,
+    place: &Place,
     output: RowOutput,
     tokens_max: usize,
     known: &OnceLock<Vec<Measurement>>,
 ) -> Result<(), EncodeError> {
-    run(encoder, output, SHAPES[0].0, SHAPES[0].1.min(tokens_max))?;
-    known.get_or_init(|| measure(encoder, output, tokens_max));
+    run(
+        encoder,
+        place,
+        output,
+        SHAPES[0].0,
+        SHAPES[0].1.min(tokens_max),
+    )?;
+    known.get_or_init(|| measure(encoder, place, output, tokens_max));
     Ok(())
 }
 
-fn measure(encoder: &TextEncoder, output: RowOutput, tokens_max: usize) -> Vec<Measurement> {
+fn measure(
+    encoder: &TextEncoder,
+    place: &Place,
+    output: RowOutput,
+    tokens_max: usize,
+) -> Vec<Measurement> {
     let began = Instant::now();
     let mut per_token = Duration::ZERO;
     let mut measurements = Vec::new();
@@ -66,7 +80,7 @@ fn measure(encoder: &TextEncoder, output: RowOutput, tokens_max: usize) -> Vec<M
         }
         let started = Instant::now();
         // A shape that fails says nothing about its cost; if it matters, a caller's batch will fail and be reported.
-        if run(encoder, output, rows, tokens).is_ok() {
+        if run(encoder, place, output, rows, tokens).is_ok() {
             let duration = started.elapsed();
             per_token = duration / all;
             measurements.push(Measurement {
@@ -81,6 +95,7 @@ fn measure(encoder: &TextEncoder, output: RowOutput, tokens_max: usize) -> Vec<M
 
 fn run(
     encoder: &TextEncoder,
+    place: &Place,
     output: RowOutput,
     rows: usize,
     tokens: usize,
@@ -89,6 +104,6 @@ fn run(
     let tokens = tokens.clamp(1, config.max_tokens);
     let ids = (0..tokens).map(|at| ((7 * at + 3) % config.encoder.vocab_size) as u32);
     let ids: Vec<u32> = ids.collect();
-    encoder.encode(&vec![RowInput { ids: &ids, output }; rows])?;
+    place.encode(encoder, &vec![RowInput { ids: &ids, output }; rows])?;
     Ok(())
 }

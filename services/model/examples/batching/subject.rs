@@ -9,7 +9,8 @@ use motet_batcher::{
     RowError, Stats,
 };
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads,
+    Tokenizer,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use crate::{Failure, Ids, POLICIES};
 /// Owns nothing but its share of the encoder.
 struct Encoder {
     encoder: Arc<TextEncoder>,
+    threads: Threads,
     ids: Ids,
 }
 
@@ -31,7 +33,7 @@ impl Executor for Encoder {
     fn run(&mut self, rows: &[&Ids]) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
         let output = RowOutput::POOLED;
         let inputs: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-        let encoded = self.encoder.encode(&inputs);
+        let encoded = self.encoder.encode(&inputs, &self.threads);
         let rows = encoded.map_err(|error| BatchError::Failed(error.to_string()))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
@@ -161,7 +163,12 @@ pub(crate) async fn subjects() -> Result<Vec<Subject>, Failure> {
         let (encoder, ids) = (encoder.clone(), texts[0].clone());
         let factory = move || {
             let (encoder, ids) = (encoder.clone(), ids.clone());
-            Ok::<_, BuildError>(Encoder { encoder, ids })
+            let threads = Threads::here().map_err(|error| BuildError(error.to_string()))?;
+            Ok(Encoder {
+                encoder,
+                threads,
+                ids,
+            })
         };
         let batcher = Batcher::spawn(name, options, Arc::new(NoObserver), vec![factory]).await?;
         let texts = texts.clone();

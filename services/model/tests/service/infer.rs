@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Pooling, Precision, RowEmbedding, RowInput,
-    RowOutput, TextEncoder, Tokenizer, maxsim,
+    RowOutput, TextEncoder, Threads, Tokenizer, maxsim,
 };
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -46,7 +46,8 @@ impl Reference {
     fn encode(&self, text: &str, max_tokens: usize, output: RowOutput) -> RowEmbedding {
         let ids = self.tokenizer.encode_within(text, max_tokens).unwrap();
         let ids = ids.as_slice();
-        let mut rows = self.encoder.encode(&[RowInput { ids, output }]).unwrap();
+        let (row, threads) = (RowInput { ids, output }, Threads::here().unwrap());
+        let mut rows = self.encoder.encode(&[row], &threads).unwrap();
         rows.remove(0).unwrap()
     }
 }
