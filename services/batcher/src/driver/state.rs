@@ -32,12 +32,13 @@ impl<O> Outbox<O> {
     }
 
     pub(super) fn send(self, observer: &dyn Observer) {
+        // Callers first: they wait.
+        for (reply, result) in self.replies {
+            // One may have gone away meanwhile: then nobody wants it.
+            let _ = reply.send(result);
+        }
         for event in &self.events {
             observer.observe(event);
-        }
-        for (reply, result) in self.replies {
-            // The caller may have gone away meanwhile: then nobody wants it.
-            let _ = reply.send(result);
         }
     }
 }
