@@ -5,15 +5,16 @@
 //!
 //! The callers run on the same cores.
 
+mod alone;
+mod bare;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Tokenizer,
-};
-use motet_proto::inference::{ModelStatisticsRequest, ServerLiveRequest};
+use motet_models::Precision;
+use motet_proto::inference::ModelInferResponse;
 use motet_tests::connection::Connection;
 use motet_tests::load::{closed_loop, percentile, words};
 use motet_tests::program::Program;
@@ -50,6 +51,7 @@ pipelines:
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (program, seconds, dtype) = match &arguments[..] {
+        [bare] if bare == bare::ARGUMENT => return bare::serve().await,
         [program] => (program, "4", "f32"),
         [program, seconds] => (program, &**seconds, "f32"),
         [program, seconds, dtype] => (program, &**seconds, &**dtype),
@@ -67,8 +69,11 @@ async fn main() {
     let address = motet.ready().await.grpc;
     let all: Arc<Vec<String>> = Arc::new((0..TEXTS).map(text).collect());
 
-    let connection = Connection::open(address).await;
-    alone(&connection, precision, &all, time).await;
+    let texts = all.clone();
+    let alone = move || alone::measure(address, precision, &texts, time);
+    tokio::task::spawn_blocking(alone)
+        .await
+        .expect("measurements");
     headings();
     for callers in [1, 8, 16, 32] {
         let (connections, all) = (open(callers, address).await, all.clone());
@@ -106,114 +111,11 @@ async fn main() {
     println!("\nresident memory after all of it: {mb:.0} MB");
 }
 
-/// One caller, in turns with the encoder itself: each takes all texts, since what has just come back from a long rest is slower.
-async fn alone(connection: &Connection, precision: Precision, all: &[String], time: Duration) {
-    let files =
-        ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().expect("a source")).expect("files");
-    let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
-    let device = DeviceSpec::Cpu.open().expect("a CPU");
-    let encoder = TextEncoder::load(&files, &device, precision).expect("weights");
-    let ids: Vec<_> = all
-        .iter()
-        .map(|text| tokenizer.encode(text).expect("tokens"))
-        .collect();
-    let (mut calls, mut own, mut more, mut empty) = (vec![], vec![], vec![], vec![]);
-    let before = spent(connection).await;
-    let began = Instant::now();
-    while began.elapsed() < time {
-        let mut by_itself = Vec::new();
-        for ids in &ids {
-            let row = RowInput {
-                ids: ids.as_slice(),
-                output: RowOutput::POOLED,
-            };
-            let started = Instant::now();
-            encoder.encode(&[row]).expect("a vector");
-            by_itself.push(started.elapsed().as_secs_f64() * 1e3);
-            empty.push(nothing(connection).await);
-        }
-        for (text, by_itself) in all.iter().zip(by_itself) {
-            let call = embed(connection, text).await;
-            calls.push(call);
-            own.push(by_itself);
-            more.push(call - by_itself);
-        }
-    }
-    let after = spent(connection).await;
-    println!(
-        "one text a request, {} to {} words, {} tokens on average",
-        WORDS.0,
-        WORDS.1,
-        ids.iter().map(|ids| ids.len()).sum::<usize>() / ids.len()
-    );
-    println!(
-        "one caller: p50 {:.2} ms; the encoder itself {:.2} ms; a call takes more by {:.2} ms (p50)\n",
-        percentile(&mut calls, 0.5),
-        percentile(&mut own, 0.5),
-        percentile(&mut more, 0.5)
-    );
-    println!(
-        "an empty call after the encoder itself: p50 {:.2} ms",
-        percentile(&mut empty, 0.5)
-    );
-    let each = |at: usize| (after[at] - before[at]) / calls.len() as f64;
-    println!(
-        "a call on average {:.2} ms, of which queue {:.2}, tokens {:.2}, forward pass {:.2}, answer {:.2}; the encoder itself {:.2} ms\n",
-        mean(&calls),
-        each(0),
-        each(1),
-        each(2),
-        each(3),
-        mean(&own)
-    );
-}
-
-/// What the service says that calls have taken, in milliseconds: queue, input, forward pass, output.
-async fn spent(connection: &Connection) -> [f64; 4] {
-    let request = ModelStatisticsRequest {
-        name: "minilm".to_owned(),
-        ..Default::default()
-    };
-    let answer = connection
-        .inference()
-        .model_statistics(request)
-        .await
-        .expect("statistics");
-    let statistics = answer.into_inner().model_stats[0].inference_stats.unwrap();
-    [
-        statistics.queue,
-        statistics.compute_input,
-        statistics.compute_infer,
-        statistics.compute_output,
-    ]
-    .map(|total| total.unwrap().ns as f64 / 1e6)
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// A call that asks for nothing, in milliseconds.
-async fn nothing(connection: &Connection) -> f64 {
-    let started = Instant::now();
-    let live = connection
-        .inference()
-        .server_live(ServerLiveRequest {})
-        .await;
-    assert!(live.expect("an answer").into_inner().live);
-    started.elapsed().as_secs_f64() * 1e3
-}
-
-/// One call, in milliseconds.
-async fn embed(connection: &Connection, text: &str) -> f64 {
+/// One call.
+async fn embed(connection: &Connection, text: &str) -> ModelInferResponse {
     let request = raw("minilm", &[("text", texts(&[text]))]);
-    let started = Instant::now();
-    connection
-        .inference()
-        .model_infer(request)
-        .await
-        .expect("an answer");
-    started.elapsed().as_secs_f64() * 1e3
+    let answer = connection.inference().model_infer(request).await;
+    answer.expect("an answer").into_inner()
 }
 
 /// A connection for each caller.

@@ -1,0 +1,163 @@
+//! One caller, in turns with the encoder itself: how much longer a call takes, and where that time goes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use motet_models::{
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Threads, TokenIds,
+    Tokenizer,
+};
+use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_proto::inference::{ModelInferResponse, ServerLiveRequest};
+use motet_proto::oip::cost;
+use motet_tests::connection::Connection;
+use motet_tests::load::percentile;
+use tokio::runtime;
+use tonic_health::pb::HealthCheckRequest;
+
+use crate::{bare, embed};
+
+/// Measures for so long, and prints. The caller is one thread, so that no time goes into handing its calls to others.
+pub(crate) fn measure(address: SocketAddr, precision: Precision, texts: &[String], time: Duration) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async {
+        let (_bare, bare) = bare::start().await;
+        let (bare, motet) = (
+            Connection::open(bare).await,
+            Connection::open(address).await,
+        );
+        let encoder = Encoder::start(precision, texts);
+        calls(&motet, &bare, &encoder, texts, time).await;
+    });
+}
+
+/// Times of the machine change within a second, so that encoder and call take the same text right after each other; each takes it twice
+/// and the second time counts, since what has just come back from a rest is slower.
+async fn calls(
+    connection: &Connection,
+    bare: &Connection,
+    encoder: &Encoder,
+    texts: &[String],
+    time: Duration,
+) {
+    let (mut calls, mut own, mut more, mut forward, mut queue) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut least, mut empty, mut empty_again) = (vec![], vec![], vec![]);
+    let began = Instant::now();
+    while began.elapsed() < time {
+        for (number, text) in texts.iter().enumerate() {
+            encoder.encode(number);
+            least.push(check(bare).await);
+            let by_itself = encoder.encode(number);
+            empty.push(nothing(connection).await);
+            empty_again.push(nothing(connection).await);
+            embed(connection, text).await;
+            let started = Instant::now();
+            let answer = embed(connection, text).await;
+            let call = started.elapsed().as_secs_f64() * 1e3;
+            calls.push(call);
+            own.push(by_itself);
+            more.push(call - by_itself);
+            queue.push(spent(&answer, cost::QUEUE_US));
+            forward.push(spent(&answer, cost::COMPUTE_US) - by_itself);
+        }
+    }
+    let p50 = |values: &mut Vec<f64>| percentile(values, 0.5);
+    println!(
+        "one caller: p50 {:.2} ms, the encoder itself {:.2} ms; p50 of what a call takes more {:.2} ms\n\
+         in it the queue {:.2} ms, and in the forward pass {:.2} ms more than by itself\n\
+         an empty call after the encoder, which uses up the caches, {:.2} ms; after another empty call {:.2} ms;\n\
+         after the encoder to a server that is nothing but tonic {:.2} ms\n",
+        p50(&mut calls),
+        p50(&mut own),
+        p50(&mut more),
+        p50(&mut queue),
+        p50(&mut forward),
+        p50(&mut empty),
+        p50(&mut empty_again),
+        p50(&mut least)
+    );
+}
+
+/// The encoder by itself, on a thread that leads others as an executor does.
+struct Encoder {
+    texts: Sender<usize>,
+    times: Receiver<f64>,
+}
+
+impl Encoder {
+    fn start(precision: Precision, texts: &[String]) -> Self {
+        let source = "builtin:all-minilm-l6-v2".parse().expect("a source");
+        let files = ModelFiles::open(&source).expect("files");
+        let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
+        let device = DeviceSpec::Cpu.open().expect("a CPU");
+        let encoder = TextEncoder::load(&files, &device, precision).expect("weights");
+        let ids = texts.iter().map(|text| tokenizer.encode(text));
+        let ids: Arc<[TokenIds]> = ids.map(|ids| ids.expect("tokens")).collect();
+        let tokens: usize = ids.iter().map(TokenIds::len).sum();
+        println!(
+            "texts of {} tokens on average, one a request",
+            tokens / ids.len()
+        );
+        let (texts, asked) = channel();
+        let (answer, times) = channel();
+        std::thread::spawn(move || {
+            let threads = Threads::here().expect("threads");
+            for text in asked {
+                let ids: &TokenIds = &ids[text];
+                let started = Instant::now();
+                let output = RowOutput::POOLED;
+                let row = RowInput {
+                    ids: ids.as_slice(),
+                    output,
+                };
+                encoder.encode(&[row], &threads).expect("a vector");
+                let time = started.elapsed().as_secs_f64() * 1e3;
+                if answer.send(time).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { texts, times }
+    }
+
+    /// One text, in milliseconds.
+    fn encode(&self, text: usize) -> f64 {
+        self.texts.send(text).expect("its thread");
+        self.times.recv().expect("its thread")
+    }
+}
+
+/// What an answer says that its call has taken, in milliseconds.
+fn spent(answer: &ModelInferResponse, name: &str) -> f64 {
+    let choice = answer.parameters[name].parameter_choice.as_ref();
+    match choice {
+        Some(ParameterChoice::Int64Param(micros)) => *micros as f64 / 1e3,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+/// A health check, in milliseconds.
+async fn check(connection: &Connection) -> f64 {
+    let started = Instant::now();
+    let health = connection
+        .health()
+        .check(HealthCheckRequest::default())
+        .await;
+    health.expect("an answer");
+    started.elapsed().as_secs_f64() * 1e3
+}
+
+/// A call that asks for nothing, in milliseconds.
+async fn nothing(connection: &Connection) -> f64 {
+    let started = Instant::now();
+    let live = connection
+        .inference()
+        .server_live(ServerLiveRequest {})
+        .await;
+    assert!(live.expect("an answer").into_inner().live);
+    started.elapsed().as_secs_f64() * 1e3
+}
