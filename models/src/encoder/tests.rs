@@ -190,26 +190,105 @@ fn batches_of_several_leaders_come_to_an_end() {
 }
 
 /// What runs on other devices, run here.
+struct Other {
+    engine: DeviceEncoder,
+    config: ModelConfig,
+}
+
+impl Other {
+    fn new() -> Self {
+        let (files, device) = builtin();
+        let bytes = files.weights().unwrap();
+        let weights =
+            Weights::open(&bytes, files.source(), &device, candle_core::DType::F32).unwrap();
+        let config = files.config().clone();
+        let engine = DeviceEncoder::load(&weights, &config.encoder, &device).unwrap();
+        Self { engine, config }
+    }
+
+    /// The vectors of each row, one after another.
+    fn encode(&self, rows: &[RowInput<'_>]) -> Vec<Vec<f32>> {
+        let rows: Vec<_> = rows.iter().collect();
+        let embeddings = self.engine.encode(&rows, &self.config).unwrap();
+        embeddings.into_iter().map(values).collect()
+    }
+}
+
+fn values(embedding: RowEmbedding) -> Vec<f32> {
+    match embedding {
+        RowEmbedding::Pooled(vector) => vector,
+        RowEmbedding::Tokens(vectors) => vectors.as_slice().to_vec(),
+    }
+}
+
+fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let pairs = found.iter().zip(expected);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Ids without pattern, of rows that ask for all there is in turn.
+fn rows_of(ids: &[u32], lengths: impl IntoIterator<Item = usize>) -> Vec<RowInput<'_>> {
+    let pooled = |pooling, normalize| RowOutput::Pooled {
+        pooling: Some(pooling),
+        normalize: Some(normalize),
+    };
+    let outputs = [
+        RowOutput::TOKENS,
+        RowOutput::POOLED,
+        pooled(Pooling::Cls, true),
+        RowOutput::Tokens { normalize: true },
+        pooled(Pooling::Mean, false),
+    ];
+    lengths
+        .into_iter()
+        .zip(outputs.into_iter().cycle())
+        .enumerate()
+        .map(|(at, (length, output))| RowInput {
+            ids: &ids[at..at + length],
+            output,
+        })
+        .collect()
+}
+
+fn many_ids() -> Vec<u32> {
+    (0..400u32).map(|at| 1000 + at * 7919 % 28_000).collect()
+}
+
 #[test]
 fn both_engines_say_the_same() {
-    let (files, device) = builtin();
-    let bytes = files.weights().unwrap();
-    let weights = Weights::open(&bytes, files.source(), &device, candle_core::DType::F32).unwrap();
-    let config = files.config();
-    let other = DeviceEncoder::load(&weights, &config.encoder, &device).unwrap();
-    let ids: Vec<u32> = (0..200).map(|at| 1000 + 37 * at).collect();
-    let rows = [1, 2, 17, 64, 200].map(|len| RowInput {
-        ids: &ids[..len],
-        output: RowOutput::TOKENS,
-    });
-    let expected = other.encode(&rows.each_ref(), config).unwrap();
-    let found = encoder().encode(&rows, &threads()).unwrap();
-    for (found, expected) in found.into_iter().zip(expected) {
-        let (found, expected) = (found.unwrap().tokens().unwrap(), expected.tokens().unwrap());
-        assert_eq!(found.len(), expected.len());
-        let pairs = found.as_slice().iter().zip(expected.as_slice());
-        let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(largest < 1e-5, "{} tokens: {largest}", found.len());
+    let (other, encoder, ids) = (Other::new(), encoder(), many_ids());
+    let batches: [&[usize]; 8] = [
+        &[1],
+        &[8],
+        &[11],
+        &[256],
+        &[1, 2, 17, 64, 200],
+        &[5, 5, 5, 5, 5],
+        &[
+            256, 3, 9, 8, 7, 16, 1, 250, 31, 33, 64, 2, 2, 100, 12, 15, 24, 90,
+        ],
+        &[16, 16, 16, 16, 16, 16, 16],
+    ];
+    for lengths in batches {
+        let rows = rows_of(&ids, lengths.iter().copied());
+        let expected = encoder.encode(&rows, &threads()).unwrap();
+        for (at, (found, expected)) in other.encode(&rows).iter().zip(expected).enumerate() {
+            let largest = largest_difference(found, &values(expected.unwrap()));
+            assert!(largest < 1e-5, "row {at} of {lengths:?}: {largest}");
+        }
+    }
+}
+
+/// Padding counts for nothing: neighbours that make a row be padded change nothing but the order of sums.
+#[test]
+fn other_engine_rows_do_not_touch_each_other() {
+    let (other, ids) = (Other::new(), many_ids());
+    let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33]);
+    let together = other.encode(&rows);
+    for (row, together) in rows.into_iter().zip(&together) {
+        let alone = other.encode(&[row]).remove(0);
+        assert!(largest_difference(&alone, together) < 1e-5);
     }
 }
 

@@ -163,10 +163,21 @@ impl<'a> Weights<'a> {
             .and_then(|tensor| tensor.to_dtype(self.dtype))
             .and_then(|tensor| tensor.to_device(self.device))
             .and_then(last)
-            .map_err(|cause| LoadError::Device {
-                model: self.model.clone(),
-                cause: Box::new(cause),
-            })
+            .map_err(|cause| self.device_error(cause))
+    }
+
+    /// Returns once everything placed so far is there, for all threads.
+    pub(super) fn wait(&self) -> Result<(), LoadError> {
+        self.device
+            .synchronize()
+            .map_err(|cause| self.device_error(cause))
+    }
+
+    fn device_error(&self, cause: candle_core::Error) -> LoadError {
+        LoadError::Device {
+            model: self.model.clone(),
+            cause: Box::new(cause),
+        }
     }
 }
 

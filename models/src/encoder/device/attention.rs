@@ -1,12 +1,11 @@
-//! Self-attention of a layer, one row at a time.
-
-use std::ops::Range;
+//! Self-attention of a layer: products for all tokens at once, attention itself for a group of rows at once.
 
 use candle_core::{Result, Tensor};
 
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::pack::Pack;
+use super::padded::Padded;
 use crate::config::BertConfig;
 use crate::encoder::weights::Weights;
 use crate::error::LoadError;
@@ -42,27 +41,39 @@ impl Attention {
 
     /// `[T, H]` to `[T, H]`
     pub(super) fn forward(&self, x: &Tensor, pack: &Pack) -> Result<Tensor> {
-        let qkv = self.query_key_value.forward(x)?;
-        let rows = pack.rows.iter().map(|row| self.attend(&qkv, row));
-        let context = Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)?;
+        // Every token's vectors of each head, `[T * 3 * heads, head size]`.
+        let vectors = self.query_key_value.forward(x)?;
+        let vectors = vectors.reshape(((), self.head_size))?;
+        let groups = pack
+            .groups
+            .iter()
+            .map(|group| self.attend(&vectors, group))
+            .collect::<Result<Vec<_>>>()?;
+        let context = match &groups[..] {
+            [one] => one.index_select(&pack.back, 0)?,
+            several => Tensor::cat(several, 0)?.index_select(&pack.back, 0)?,
+        };
+        let context = context.reshape((x.dim(0)?, ()))?;
         self.norm.forward(&(self.output.forward(&context)? + x)?)
     }
 
-    /// One row of L tokens: softmax(Q K^T) V for each head. `[T, 3 H]` to `[L, H]`.
-    fn attend(&self, qkv: &Tensor, row: &Range<usize>) -> Result<Tensor> {
-        let tokens = row.len();
-        // [3, heads, L, head size], a view
-        let parts = qkv
-            .narrow(0, row.start, tokens)?
-            .reshape((tokens, 3, self.heads, self.head_size))?
-            .permute((1, 2, 0, 3))?;
-        let queries = parts.get(0)?.contiguous()?;
-        let keys = parts.get(1)?.contiguous()?;
-        let values = parts.get(2)?.contiguous()?;
-        let shares = candle_nn::ops::softmax_last_dim(&queries.matmul(&keys.t()?)?)?;
-        shares
+    /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head size]`.
+    fn attend(&self, vectors: &Tensor, group: &Padded) -> Result<Tensor> {
+        let heads = group.rows.len() * self.heads;
+        let parts = vectors.index_select(&group.parts, 0)?.reshape((
+            3,
+            heads,
+            group.tokens,
+            self.head_size,
+        ))?;
+        let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
+        let scores = queries.matmul(&keys.t()?)?;
+        let scores = match &group.mask {
+            Some(mask) => (scores + mask)?,
+            None => scores,
+        };
+        candle_nn::ops::softmax_last_dim(&scores)?
             .matmul(&values)?
-            .transpose(0, 1)?
-            .reshape((tokens, self.heads * self.head_size))
+            .reshape(((), self.head_size))
     }
 }

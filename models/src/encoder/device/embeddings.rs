@@ -1,6 +1,6 @@
 //! Token ids to the vectors that enter the first layer.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::layer_norm::LayerNorm;
 use super::pack::Pack;
@@ -30,6 +30,11 @@ impl Embeddings {
             positions: weights.place(weights.positions(config)?, &positions_shape)?,
             norm: LayerNorm::load(weights, config, weights::EMBEDDINGS_NORM)?,
         })
+    }
+
+    /// The type that the encoder computes in.
+    pub(super) fn dtype(&self) -> DType {
+        self.words.dtype()
     }
 
     /// `[T, H]`

@@ -1,18 +1,24 @@
 //! The encoder with Candle's operations, for the devices that Candle knows, and for a CPU with a vendor's matrix products.
 //!
-//! The rows of a batch are packed: everything but attention takes all of them at once.
+//! The rows of a batch are packed: everything but attention takes all of them at once. Attention takes them in groups of similar
+//! length, each padded to its longest, so that the number of operations that a device is asked for hardly depends on that of the rows.
 
 mod attention;
 mod embeddings;
 mod feed_forward;
+mod groups;
 mod layer;
 mod layer_norm;
 mod linear;
 mod pack;
+mod padded;
+mod pool;
+mod turn;
+mod upload;
 
-use candle_core::{DType, Device, Result};
+use candle_core::{Device, Result};
 
-use super::output::{self, RowEmbedding};
+use super::output::RowEmbedding;
 use super::row::RowInput;
 use super::weights::Weights;
 use crate::config::{BertConfig, ModelConfig};
@@ -20,11 +26,13 @@ use crate::error::LoadError;
 use embeddings::Embeddings;
 use layer::Layer;
 use pack::Pack;
+use turn::Turns;
 
 /// Weights on a device.
 #[derive(Debug)]
 pub(super) struct DeviceEncoder {
     device: Device,
+    turns: Turns,
     embeddings: Embeddings,
     layers: Vec<Layer>,
 }
@@ -35,12 +43,20 @@ impl DeviceEncoder {
         config: &BertConfig,
         device: &Device,
     ) -> std::result::Result<Self, LoadError> {
+        let turns = Turns::of(device);
+        let turn = turns.take();
+        let embeddings = Embeddings::load(weights, config)?;
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| Layer::load(weights, config, index))
+            .collect::<std::result::Result<_, _>>()?;
+        // Other threads use the weights, whose streams do not wait for what this thread's is still to do.
+        weights.wait()?;
+        drop(turn);
         Ok(Self {
             device: device.clone(),
-            embeddings: Embeddings::load(weights, config)?,
-            layers: (0..config.num_hidden_layers)
-                .map(|index| Layer::load(weights, config, index))
-                .collect::<std::result::Result<_, _>>()?,
+            turns,
+            embeddings,
+            layers,
         })
     }
 
@@ -50,20 +66,13 @@ impl DeviceEncoder {
         rows: &[&RowInput<'_>],
         config: &ModelConfig,
     ) -> Result<Vec<RowEmbedding>> {
-        let pack = Pack::new(rows, &self.device)?;
+        let _turn = self.turns.take();
+        let pack = Pack::new(rows, config, self.embeddings.dtype(), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
         }
-        let size = config.hidden_size();
-        // One crossing to the host for the whole batch: a device waits at each.
-        let hidden: Vec<f32> = hidden.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        let row = |(row, range): (&&RowInput<'_>, &std::ops::Range<usize>)| {
-            let vectors = &hidden[range.start * size..range.end * size];
-            output::of_row(row.output, config, range.len(), |token, vector| {
-                vector.copy_from_slice(&vectors[token * size..][..size]);
-            })
-        };
-        Ok(rows.iter().zip(&pack.rows).map(row).collect())
+        // What comes to the host has been waited for, and with it all that the device was asked for.
+        pool::outputs(&hidden, rows, &pack, config)
     }
 }

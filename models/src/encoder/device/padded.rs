@@ -1,0 +1,129 @@
+//! A group of rows padded to one length. What stands for padding is the row's last token again, a number like any other, and it
+//! counts for nothing: its scores are masked, its results are not read.
+
+use std::iter::repeat_n;
+
+use candle_core::{DType, Result, Tensor};
+
+use super::groups::Group;
+use super::pack::Row;
+use super::upload::{Place, Upload, Uploaded};
+use crate::config::{ModelConfig, Pooling};
+use crate::encoder::RowOutput;
+
+/// What is added to the scores of padding: far below any score, so that its share is exactly 0, and finite in every type.
+const MASKED: f32 = -3e4;
+
+/// R rows of L tokens each on a device.
+pub(super) struct Padded {
+    /// The numbers of the rows in the batch.
+    pub(super) rows: Vec<usize>,
+    /// L
+    pub(super) tokens: usize,
+    /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32 `[3 * R * heads * L]`.
+    pub(super) parts: Tensor,
+    /// What is added to scores, `[R * heads, L, L]`; `None` if nothing is padding.
+    pub(super) mask: Option<Tensor>,
+    /// How vectors of tokens become one of a row; `None` if that is wanted of no row.
+    pub(super) pooling: Option<PaddedPooling>,
+}
+
+/// How R rows of L tokens become R vectors.
+pub(super) struct PaddedPooling {
+    /// The token at each place, u32 `[R * L]`.
+    pub(super) tokens: Tensor,
+    /// What each counts in the row's vector, f32 `[R, 1, L]`.
+    pub(super) weights: Tensor,
+}
+
+/// A group whose numbers wait for their transfer.
+pub(super) struct PaddedPlaces {
+    group: Group,
+    /// The first vector of each token, `[R * L]`.
+    vectors: Place,
+    /// `[R, L]`
+    mask: Option<Place>,
+    /// Tokens and weights, `[R * L]`.
+    pooling: Option<(Place, Place)>,
+}
+
+impl PaddedPlaces {
+    pub(super) fn new(
+        group: Group,
+        rows: &[Row],
+        config: &ModelConfig,
+        whole: &mut Upload<u32>,
+        real: &mut Upload<f32>,
+    ) -> Self {
+        let padded = group.padded;
+        let members = || group.rows.iter().map(|row| rows[*row]);
+        let tokens = || {
+            members().flat_map(|row| {
+                (0..padded).map(move |at| (row.start + at.min(row.tokens - 1)) as u32)
+            })
+        };
+        let vectors_of_token = 3 * config.encoder.num_attention_heads as u32;
+        let vectors = whole.add(tokens().map(|token| token * vectors_of_token));
+        let mask = members().any(|row| row.tokens < padded).then(|| {
+            real.add(members().flat_map(|row| {
+                repeat_n(0.0, row.tokens).chain(repeat_n(MASKED, padded - row.tokens))
+            }))
+        });
+        let pooling = members().any(|row| !row.wants_tokens()).then(|| {
+            let weights = members().flat_map(|row| weights(row, config, padded));
+            (whole.add(tokens()), real.add(weights))
+        });
+        Self {
+            group,
+            vectors,
+            mask,
+            pooling,
+        }
+    }
+
+    /// `each_part` counts the vectors of a token, `[3, 1, heads, 1]`.
+    pub(super) fn get(
+        self,
+        whole: &Uploaded,
+        real: &Uploaded,
+        each_part: &Tensor,
+        dtype: DType,
+    ) -> Result<Padded> {
+        let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, each_part.dim(2)?);
+        let vectors = whole.get(self.vectors)?.reshape((1, rows, 1, tokens))?;
+        // Made in full once, since each layer adds it: adding numbers of one shape is far faster than repeating some while adding.
+        let mask = |places| {
+            real.get(places)?
+                .to_dtype(dtype)?
+                .reshape((rows, 1, 1, tokens))?
+                .broadcast_as((rows, heads, tokens, tokens))?
+                .contiguous()?
+                .reshape((rows * heads, tokens, tokens))
+        };
+        let pooling = |(places, weights)| -> Result<PaddedPooling> {
+            Ok(PaddedPooling {
+                tokens: whole.get(places)?,
+                weights: real.get(weights)?.reshape((rows, 1, tokens))?,
+            })
+        };
+        Ok(Padded {
+            rows: self.group.rows,
+            tokens,
+            parts: vectors.broadcast_add(each_part)?.flatten_all()?,
+            mask: self.mask.map(mask).transpose()?,
+            pooling: self.pooling.map(pooling).transpose()?,
+        })
+    }
+}
+
+/// What the tokens of a row count in its vector; nothing in rows that are not pooled.
+fn weights(row: Row, config: &ModelConfig, padded: usize) -> impl Iterator<Item = f32> {
+    let (counted, weight) = match row.output {
+        RowOutput::Tokens { .. } => (0, 0.0),
+        RowOutput::Pooled { pooling, .. } => match pooling.unwrap_or(config.pooling) {
+            Pooling::Mean => (row.tokens, 1.0 / row.tokens as f32),
+            Pooling::Cls => (1, 1.0),
+        },
+    };
+    repeat_n(weight, counted).chain(repeat_n(0.0, padded - counted))
+}
