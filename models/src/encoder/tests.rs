@@ -196,11 +196,10 @@ struct Other {
 }
 
 impl Other {
-    fn new() -> Self {
+    fn new(precision: Precision) -> Self {
         let (files, device) = builtin();
         let bytes = files.weights().unwrap();
-        let weights =
-            Weights::open(&bytes, files.source(), &device, candle_core::DType::F32).unwrap();
+        let weights = Weights::open(&bytes, files.source(), &device, precision.dtype()).unwrap();
         let config = files.config().clone();
         let engine = DeviceEncoder::load(&weights, &config.encoder, &device).unwrap();
         Self { engine, config }
@@ -257,7 +256,7 @@ fn many_ids() -> Vec<u32> {
 
 #[test]
 fn both_engines_say_the_same() {
-    let (other, encoder, ids) = (Other::new(), encoder(), many_ids());
+    let (other, encoder, ids) = (Other::new(Precision::F32), encoder(), many_ids());
     let batches: [&[usize]; 8] = [
         &[1],
         &[8],
@@ -280,10 +279,35 @@ fn both_engines_say_the_same() {
     }
 }
 
+/// As far as Candle's 16-bit numbers on a CPU are those of a GPU.
+#[test]
+fn sixteen_bits_stay_near() {
+    let (encoder, ids) = (encoder(), many_ids());
+    let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33, 7, 8, 16]);
+    let expected: Vec<_> = encoder.encode(&rows).unwrap();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|row| values(row.unwrap()))
+        .collect();
+    let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    for (precision, limit) in [(Precision::F16, 0.9999), (Precision::Bf16, 0.999)] {
+        let found = Other::new(precision).encode(&rows);
+        let mut worst = 1.0f32;
+        for (found, expected) in found.iter().zip(&expected) {
+            let vectors = found.chunks_exact(384).zip(expected.chunks_exact(384));
+            for (found, expected) in vectors {
+                let dot: f32 = found.iter().zip(expected).map(|(x, y)| x * y).sum();
+                worst = worst.min(dot / (length(found) * length(expected)));
+            }
+        }
+        assert!(worst > limit, "{precision}: cosine {worst}");
+    }
+}
+
 /// Padding counts for nothing: neighbours that make a row be padded change nothing but the order of sums.
 #[test]
 fn other_engine_rows_do_not_touch_each_other() {
-    let (other, ids) = (Other::new(), many_ids());
+    let (other, ids) = (Other::new(Precision::F32), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33]);
     let together = other.encode(&rows);
     for (row, together) in rows.into_iter().zip(&together) {

@@ -49,7 +49,7 @@ impl DeviceEncoder {
         let layers = (0..config.num_hidden_layers)
             .map(|index| Layer::load(weights, config, index))
             .collect::<std::result::Result<_, _>>()?;
-        // Other threads use the weights, whose streams do not wait for what this thread's is still to do.
+        // Other threads use the weights, and their streams do not wait for what this thread's has still to do.
         weights.wait()?;
         drop(turn);
         Ok(Self {
@@ -67,6 +67,15 @@ impl DeviceEncoder {
         config: &ModelConfig,
     ) -> Result<Vec<RowEmbedding>> {
         let _turn = self.turns.take();
+        let found = self.forward(rows, config);
+        if found.is_err() {
+            // What was asked for before the failure may still be under way. What the wait would say has been said.
+            let _ = self.device.synchronize();
+        }
+        found
+    }
+
+    fn forward(&self, rows: &[&RowInput<'_>], config: &ModelConfig) -> Result<Vec<RowEmbedding>> {
         let pack = Pack::new(rows, config, self.embeddings.dtype(), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {

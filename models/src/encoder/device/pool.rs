@@ -4,6 +4,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::pack::Pack;
+use super::padded::Padded;
 use crate::config::{ModelConfig, Pooling};
 use crate::encoder::output;
 use crate::encoder::{RowEmbedding, RowInput, RowOutput};
@@ -56,7 +57,7 @@ pub(super) fn outputs(
 
 /// The vectors of the rows of all groups with rows that are pooled, one after another.
 fn pooled(hidden: &Tensor, pack: &Pack) -> Result<Vec<f32>> {
-    let group = |group: &super::padded::Padded| {
+    let group = |group: &Padded| {
         let pooling = group.pooling.as_ref()?;
         let shape = (group.rows.len(), group.tokens, ());
         let vectors = hidden.index_select(&pooling.tokens, 0);
