@@ -78,6 +78,11 @@ impl Reference {
         })
     }
 
+    /// One row: the first makes a device prepare what is made once.
+    pub(crate) fn encode_one(&self, encoder: &TextEncoder) -> Result<(), Error> {
+        encode(encoder, &self.rows[..1]).map(drop)
+    }
+
     /// All of it on a device.
     pub(crate) fn compare(&self, encoder: &TextEncoder) -> Result<Agreement, Error> {
         let together = encode(encoder, &self.rows)?;
@@ -128,18 +133,26 @@ impl Reference {
 }
 
 impl Agreement {
-    /// Of any vector to that of the CPU.
+    /// Of any vector to what it should be.
     pub(crate) fn worst_cosine(&self) -> f64 {
-        self.batch.worst_cosine.min(self.at_once.worst_cosine)
+        let all = [self.batch, self.at_once, self.alone];
+        all.iter().map(|one| one.worst_cosine).fold(1.0, f64::min)
     }
 }
 
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>34} {}", "in a batch", self.batch)?;
+        writeln!(
+            f,
+            "{:>34} {}",
+            format!("from {THREADS} threads at once"),
+            self.at_once
+        )?;
         write!(
             f,
-            "{}; from {THREADS} threads {}; a row alone and in a batch {}",
-            self.batch, self.at_once, self.alone
+            "{:>34} {}",
+            "alone, against itself in a batch", self.alone
         )
     }
 }
