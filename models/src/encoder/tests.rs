@@ -284,7 +284,7 @@ fn both_engines_say_the_same() {
 fn sixteen_bits_stay_near() {
     let (encoder, ids) = (encoder(), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33, 7, 8, 16]);
-    let expected: Vec<_> = encoder.encode(&rows).unwrap();
+    let expected: Vec<_> = encoder.encode(&rows, &threads()).unwrap();
     let expected: Vec<_> = expected
         .into_iter()
         .map(|row| values(row.unwrap()))
