@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use motet_models::{RowInput, RowOutput, TextEncoder};
+use motet_models::{RowInput, RowOutput, TextEncoder, Threads};
 
 use crate::Error;
 
@@ -73,13 +73,14 @@ fn median(
     let ids = |length: &usize| (0..*length as u32).map(|at| 1000 + at * 37).collect();
     let rows: Vec<Vec<u32>> = lengths.iter().map(ids).collect();
     let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
+    let threads = Threads::here()?;
     for _ in 0..WARM_UP {
-        encoder.encode(&rows)?;
+        encoder.encode(&rows, &threads)?;
     }
     let (mut times, began) = (Vec::new(), Instant::now());
     while times.len() < LEAST || began.elapsed() < time {
         let started = Instant::now();
-        encoder.encode(&rows)?;
+        encoder.encode(&rows, &threads)?;
         times.push(started.elapsed());
     }
     times.sort_unstable();
