@@ -152,9 +152,15 @@ impl Bench {
         self.permits.send(()).unwrap();
     }
 
+    /// The metrics once everything is counted, which is after callers are answered: the model is drained.
+    async fn counted(&self) -> String {
+        self.model.drain().await;
+        self.metrics.render().unwrap()
+    }
+
     /// Batches that were answered, by why they began.
-    fn starts(&self) -> Vec<(String, u64)> {
-        let page = self.metrics.render().unwrap();
+    async fn starts(&self) -> Vec<(String, u64)> {
+        let page = self.counted().await;
         let starts = page.lines().filter_map(|line| {
             let rest = line.strip_prefix("motet_batch_starts_total{cause=\"")?;
             let (cause, rest) = rest.split_once('"')?;
@@ -219,7 +225,7 @@ async fn a_caller_that_goes_away_frees_the_queue() {
     let totals = statistics.inference_stats.unwrap();
     assert_eq!(totals.success.unwrap().count, 2);
     assert_eq!(totals.fail.unwrap().count, 1);
-    let page = bench.metrics.render().unwrap();
+    let page = bench.counted().await;
     assert!(page.contains(r#"motet_model_requests_total{code="CANCELLED",model="m"} 1"#));
     assert!(
         page.contains(r#"motet_queue_cancelled_total{model="m"} 3"#),
@@ -319,7 +325,7 @@ async fn an_answer_says_why_its_batch_began_and_the_metrics_count_it() {
         // An executor that comes late, when the window is over, does not wait.
         let late = cause == "window" && waits[0].1 == 0;
         let cause = if late { "ready" } else { cause };
-        let page = bench.metrics.render().unwrap();
+        let page = bench.counted().await;
         let has = |line: &str| assert!(page.contains(line), "{line}\n{page}");
         for (said, wait) in waits {
             assert_eq!(said, cause);
@@ -360,7 +366,7 @@ async fn a_wait_ends_in_time_for_a_deadline() {
     let call = bench.call_with(&["one"], [("timeout", 12_500_000)]);
     let answer = call.await.unwrap().unwrap();
     assert_eq!(said(&answer, cost::WINDOW_CAUSE), "deadline");
-    assert!(bench.starts().contains(&("deadline".to_owned(), 1)));
+    assert!(bench.starts().await.contains(&("deadline".to_owned(), 1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -411,7 +417,7 @@ async fn a_drain_ends_a_wait() {
     bench.model.drain().await;
     let answer = call.await.unwrap().unwrap();
     assert_eq!(said(&answer, cost::WINDOW_CAUSE), "drain");
-    assert_eq!(bench.starts(), [("drain".to_owned(), 1)]);
+    assert_eq!(bench.starts().await, [("drain".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -431,7 +437,7 @@ async fn a_batch_that_fails_runs_again_in_halves() {
     assert_eq!(failed.code(), Code::Internal);
     assert_eq!(status::read(&failed).reason, "MODEL_FAILED");
     // The four rows as one fail, then the half and the row with the poison: the other half and the other row are answered.
-    let starts = bench.starts();
+    let starts = bench.starts().await;
     assert_eq!(starts, [("ready".to_owned(), 1), ("retry".to_owned(), 2)]);
     let page = bench.metrics.render().unwrap();
     assert!(page.contains("motet_batch_bisections_total{model=\"m\"} 2\n"));

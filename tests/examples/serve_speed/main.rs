@@ -1,7 +1,9 @@
 //! What callers get from a motet on this machine: one text a request, by different numbers of callers, and a retrieval call. The
 //! encoder's own time for the same texts is measured in turns with the calls of a single caller.
 //!
-//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS [DTYPE]]
+//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS [DTYPE [EXECUTORS]]]
+//!
+//! Each model has one executor, which computes with all cores, unless it is said how many share them.
 //!
 //! The callers run on the same cores.
 
@@ -32,8 +34,8 @@ const PASSAGE_WORDS: usize = 50;
 const CONFIG: &str = r#"
 models:
   chunker:  { task: preprocess, tokenizer: minilm }
-  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2", dtype: DTYPE }
-  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2", dtype: DTYPE }
+  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2", dtype: DTYPE, batcher: { executors: EXECUTORS } }
+  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2", dtype: DTYPE, batcher: { executors: EXECUTORS } }
 pipelines:
   - pipeline: rag
     inputs: { query: string, documents: "string[N]" }
@@ -50,18 +52,21 @@ pipelines:
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (program, seconds, dtype) = match &arguments[..] {
+    let (program, seconds, dtype, executors) = match &arguments[..] {
         [bare] if bare == bare::ARGUMENT => return bare::serve().await,
-        [program] => (program, "4", "f32"),
-        [program, seconds] => (program, &**seconds, "f32"),
-        [program, seconds, dtype] => (program, &**seconds, &**dtype),
-        _ => panic!("usage: serve_speed PROGRAM [SECONDS [DTYPE]]"),
+        [program] => (program, "4", "f32", "1"),
+        [program, seconds] => (program, &**seconds, "f32", "1"),
+        [program, seconds, dtype] => (program, &**seconds, &**dtype, "1"),
+        [program, seconds, dtype, executors] => (program, &**seconds, &**dtype, &**executors),
+        _ => panic!("usage: serve_speed PROGRAM [SECONDS [DTYPE [EXECUTORS]]]"),
     };
     let seconds = seconds.parse().expect("a number");
     let precision: Precision = dtype.parse().expect("a type");
     let time = Duration::from_secs(seconds);
     let scratch = Scratch::new();
-    let file = scratch.file("motet.yaml", CONFIG.replace("DTYPE", dtype));
+    let config = CONFIG.replace("DTYPE", dtype);
+    let config = config.replace("EXECUTORS", executors);
+    let file = scratch.file("motet.yaml", config);
     let mut motet = Program::new(program)
         .args(["-f".as_ref(), file.as_os_str()])
         .on_free_ports()

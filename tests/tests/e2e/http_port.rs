@@ -2,6 +2,7 @@
 
 use motet_tests::page::{Metrics, get};
 use motet_tests::tensors::{raw, texts};
+use motet_tests::wait::until;
 use motet_tests::{local, repository};
 use serde_json::json;
 
@@ -55,6 +56,14 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
         .await
         .expect_err("no text");
 
+    // A batch is counted once its callers have their answers; the last count of one is how long its rows waited.
+    until("all rows are counted", async || {
+        let minilm = [("model", "minilm")];
+        let waits = |metrics: &Metrics| metrics.count("motet_queue_wait_seconds_count", &minilm);
+        let grown = waits(&Metrics::read(http).await) - waits(&before);
+        (grown >= 23.0).then_some(())
+    })
+    .await;
     let after = Metrics::read(http).await;
     let grown = |name: &str, labels: &[(&str, &str)]| {
         after.count(name, labels) - before.count(name, labels)

@@ -10,6 +10,7 @@ use motet_tests::page::Metrics;
 use motet_tests::reflected::Service;
 use motet_tests::scratch::Scratch;
 use motet_tests::tensors::{floats, max_difference, output, raw, texts};
+use motet_tests::wait::until;
 use serde_json::json;
 use tonic::Code;
 
@@ -139,9 +140,13 @@ async fn versions_of_a_model_run_side_by_side() {
     let ready = together.ready().await;
     check(&Connection::open(ready.grpc).await).await;
     pipeline(ready.grpc).await;
-    let metrics = Metrics::read(ready.http.expect("a port")).await;
+    let http = ready.http.expect("a port");
     for version in ["embedder@1", "embedder@2"] {
-        let rows = metrics.count("motet_batch_rows_sum", &[("model", version)]);
-        assert!(rows >= 2.0, "{version}: {rows}");
+        until("its batches are counted", async || {
+            let metrics = Metrics::read(http).await;
+            let rows = metrics.count("motet_batch_rows_sum", &[("model", version)]);
+            (rows >= 2.0).then_some(())
+        })
+        .await;
     }
 }

@@ -62,6 +62,11 @@ fn metrics_and_health_follow_a_model() {
             .await
             .unwrap();
         client.model_infer(request("m", &[])).await.unwrap_err();
+        // A batch is counted once its callers have their answers.
+        let waits = "motet_queue_wait_seconds_count{model=\"m\"} 2\n";
+        while !metrics.render().unwrap().contains(waits) {
+            tokio::task::yield_now().await;
+        }
         let page = metrics.render().unwrap();
         for line in [
             r#"motet_model_requests_total{code="OK",model="m"} 1"#,
