@@ -1,6 +1,6 @@
 //! What telemetry and the server's layers cost for each request, without a network.
 //!
-//! `cargo run --release -p motet-runtime --example overhead`
+//! `cargo run --release -p motet-runtime --example layers`
 
 use std::convert::Infallible;
 use std::hint::black_box;
