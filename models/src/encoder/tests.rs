@@ -171,21 +171,35 @@ fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
 #[test]
 fn batches_of_several_leaders_come_to_an_end() {
     let encoder = encoder();
-    let ids = [101, 2003, 2004, 2005, 102];
-    let row = RowInput {
-        ids: &ids,
-        output: RowOutput::POOLED,
-    };
-    let expected = encoder.encode(&[row], &threads()).unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                let threads = Threads::led_here(2).unwrap();
-                for _ in 0..100 {
-                    assert_eq!(encoder.encode(&[row], &threads).unwrap(), expected);
-                }
+    let ids: Vec<u32> = (1000..1060).collect();
+    // Few tokens are computed by all threads together, rows of one length by each for itself.
+    let batches = [
+        vec![5],
+        vec![60, 9],
+        vec![8; 2],
+        vec![7, 30, 7],
+        vec![16; 4],
+    ];
+    let lead = &|leader: usize| {
+        let threads = Threads::led_here(2).unwrap();
+        let mut results = vec![Vec::new(); batches.len()];
+        for at in 0..40 * batches.len() {
+            let number = (at + leader) % batches.len();
+            let rows = batches[number].iter().map(|len| RowInput {
+                ids: &ids[..*len],
+                output: RowOutput::POOLED,
             });
+            let found = encoder.encode(&rows.collect::<Vec<_>>(), &threads).unwrap();
+            let before = std::mem::replace(&mut results[number], found);
+            assert!(before.is_empty() || before == results[number]);
         }
+        results
+    };
+    // Started by a thread that leads nobody: they may run anywhere.
+    std::thread::scope(|scope| {
+        let leaders = [0, 1, 2].map(|leader| scope.spawn(move || lead(leader)));
+        let [a, b, c] = leaders.map(|leader| leader.join().unwrap());
+        assert!(a == b && b == c);
     });
 }
 

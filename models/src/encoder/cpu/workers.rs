@@ -1,6 +1,8 @@
 //! One thread, or all of the pool: the same steps either way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -26,26 +28,34 @@ impl Workers {
                 .chunks_mut(len)
                 .enumerate()
                 .for_each(|(at, chunk)| step(at, chunk)),
-            Self::All => values
-                .par_chunks_mut(len)
-                .enumerate()
-                .with_max_len(1)
-                .for_each(|(at, chunk)| step(at, chunk)),
+            Self::All => {
+                let batch = BATCH.get();
+                let chunks = values.par_chunks_mut(len).enumerate().with_max_len(1);
+                chunks.for_each(|(at, chunk)| {
+                    BATCH.set(batch);
+                    step(at, chunk);
+                });
+            }
         }
     }
 
     /// Runs steps that these share. Steps are short: a thread that fell asleep after one would come too late for the next, so the
     /// others stay awake until the last, ready for any work of the pool.
-    pub(super) fn together<T: Send>(self, steps: impl FnOnce() -> T + Send) -> T {
-        let done = AtomicBool::new(false);
-        let work = || {
-            let _end = End(&done);
-            steps()
-        };
-        match self {
-            Self::One => work(),
-            Self::All => rayon::join(work, || stay_awake(self.count() - 1, &done)).0,
+    pub(super) fn together<T>(self, steps: impl FnOnce() -> T) -> T {
+        if self.count() == 1 {
+            return steps();
         }
+        static BATCHES: AtomicU64 = AtomicU64::new(1);
+        let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
+        BATCH.set(batch);
+        let done = Arc::new(AtomicBool::new(false));
+        let end = End(done.clone());
+        rayon::spawn_broadcast(move |_| stay_awake(batch, &done));
+        let result = steps();
+        drop(end);
+        // What was sent to all is there for this thread, too.
+        while rayon::yield_local() == Some(rayon::Yield::Executed) {}
+        result
     }
 
     /// Threads that share a step.
@@ -57,29 +67,32 @@ impl Workers {
     }
 }
 
-/// Says that it is over, also where a step panics.
-struct End<'a>(&'a AtomicBool);
+thread_local! {
+    /// The batch that this thread last took part in.
+    static BATCH: Cell<u64> = const { Cell::new(0) };
+}
 
-impl Drop for End<'_> {
+/// Says that it is over, also where a step panics.
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Keeps so many threads at work for the pool until it is over.
-fn stay_awake(threads: usize, done: &AtomicBool) {
-    let stay = || {
-        while !done.load(Ordering::Relaxed) {
-            if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                std::hint::spin_loop();
-            }
-        }
-    };
-    match threads {
-        0 => {}
-        1 => stay(),
-        _ => {
-            rayon::join(stay, || stay_awake(threads - 1, done));
+/// Keeps this thread at work for the pool until it is over.
+///
+/// But not a thread that takes part in the batch already: it may have taken this up while it waits, in the middle of a step, for
+/// another thread's share of it, and the batch would wait for that step for ever.
+fn stay_awake(batch: u64, done: &AtomicBool) {
+    // What is over leaves no trace on a thread that may be in the next one.
+    if done.load(Ordering::Relaxed) || BATCH.replace(batch) == batch {
+        return;
+    }
+    while !done.load(Ordering::Relaxed) {
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            std::hint::spin_loop();
         }
     }
 }
@@ -89,6 +102,32 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+
+    /// A thread that waits in the middle of a step takes up what else there is; here each does in every step. What ends only after
+    /// that step must not keep it.
+    #[test]
+    fn a_thread_in_the_middle_of_a_step_is_not_kept() {
+        for threads in 1..6 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.unwrap().install(|| {
+                let workers = Workers::All;
+                let mut values = vec![0.0; 64];
+                for _ in 0..50 {
+                    workers.together(|| {
+                        for _ in 0..4 {
+                            workers.for_each_chunk(&mut values, 16, |_, values| {
+                                workers.for_each_chunk(values, 4, |_, values| {
+                                    rayon::yield_now();
+                                    values.iter_mut().for_each(|x| *x += 1.0);
+                                });
+                            });
+                        }
+                    });
+                }
+                assert!(values.iter().all(|x| *x == 200.0));
+            });
+        }
+    }
 
     #[test]
     fn steps_are_shared_and_end_also_by_a_panic() {
