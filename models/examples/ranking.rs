@@ -1,7 +1,7 @@
 //! How well the built-in model finds documents, by nDCG@10 over the Cranfield collection: the order of chunks by cosine,
 //! and the first 50 of them ordered anew by MaxSim.
 //!
-//!     cargo run --release -p motet-models --example retrieval -- DIR [MAX_TOKENS OVERLAP]
+//!     cargo run --release -p motet-models --example ranking -- DIR [MAX_TOKENS OVERLAP]
 //!
 //! DIR holds the collection's files cran.all.1400, cran.qry and cranqrel. Queries are numbered by their order in cran.qry,
 //! since cranqrel does so. Its grades run from 1 (a complete answer) to 4 (of little interest); -1 marks the paper that the
