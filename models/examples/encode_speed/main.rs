@@ -3,8 +3,9 @@
 //!
 //!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
 //!
-//! With `--threads`, motet's encoder takes so many, and the peak is that of so many. `PYTHON` is a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is
-//! measured in turns in one run, the best of several times each, and all of it uses all cores of the process.
+//! With `--threads`, motet's encoder takes so many, and the peak is that of so many; all else uses all cores of the process. `PYTHON` is
+//! a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is measured in
+//! turns in one run, the best of several times each.
 
 mod led;
 mod onnx;

@@ -99,8 +99,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where `encoder` has its weights: on a CPU by `threads`, led by this one; other devices are asked by this thread alone, for their drivers keep state
-    /// for each.
+    /// Where `encoder` has its weights: on a CPU by `threads`, led by this one; other devices are asked by this thread alone, for
+    /// their drivers keep state for each.
     ///
     /// # Errors
     /// When the system gives no threads.
