@@ -107,8 +107,7 @@ impl<'a> Weights<'a> {
         Ok((weight, self.values(&format!("{name}.bias"), &[outputs])?))
     }
 
-    /// The products for queries, keys and values of a layer as one: `[3 H, H]` and `[3 H]`. Queries leave it already divided
-    /// by the square root of the head size, so that scores need no further step.
+    /// The products for queries, keys and values of a layer as one: `[3 H, H]` and `[3 H]`.
     pub(super) fn query_key_value(
         &self,
         config: &BertConfig,
@@ -118,11 +117,6 @@ impl<'a> Weights<'a> {
         let part =
             |part: &str| self.linear(&format!("{layer}.attention.self.{part}"), hidden, hidden);
         let (mut weight, mut bias) = part("query")?;
-        let scale = (config.head_size() as f32).sqrt().recip();
-        weight
-            .iter_mut()
-            .chain(&mut bias)
-            .for_each(|value| *value *= scale);
         for name in ["key", "value"] {
             let (more_weight, more_bias) = part(name)?;
             weight.extend(more_weight);

@@ -1,6 +1,6 @@
-//! Values of four bytes that start where a cache line starts: a vector that spans two lines costs two reads.
+//! Values that start where a cache line starts: a vector that spans two lines costs two reads.
 
-use super::prefetch::LINE;
+use super::prefetch::{LINE, line};
 
 /// Values at the start of a cache line.
 #[derive(Debug, Default)]
@@ -24,10 +24,10 @@ impl<T: Copy + Default> Aligned<T> {
 
     /// Makes room for so many values, which are whatever was there before. Memory is never given back.
     pub(super) fn resize(&mut self, len: usize) {
-        if self.values.len() < len + LINE {
-            self.values = vec![T::default(); len + LINE];
-            let bytes = LINE * size_of::<T>();
-            self.start = self.values.as_ptr().align_offset(bytes).min(LINE);
+        let line = const { line::<T>() };
+        if self.values.len() < len + line {
+            self.values = vec![T::default(); len + line];
+            self.start = self.values.as_ptr().align_offset(LINE).min(line);
         }
         self.len = len;
     }

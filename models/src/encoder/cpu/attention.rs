@@ -1,20 +1,22 @@
-//! Attention within one row: `softmax(Q K^T) V` for each head, a few queries at a time.
+//! Attention within one row: `softmax(Q K^T / sqrt(d)) V` for each head of `d` columns, a few queries at a time.
 
 use std::cell::RefCell;
+use std::iter::once;
 
 use pulp::{Simd, WithSimd};
 
 use super::activation::exp_negative;
 use super::aligned::Aligned;
-use super::simd::{dispatch, store};
-use super::tile::{Ahead, Rows, VECTORS, accumulate, tokens_max, with_tokens};
+use super::place::Place;
+use super::simd::dispatch;
+use super::tile::{Ahead, Rows, accumulate, tiles, tokens_max, vectors, with_tokens};
 
 /// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom a multiple of three vectors.
 const VALUE_VECTORS: usize = 2;
 
 /// A row of L tokens, its heads that lie in one block of columns.
 pub(super) struct Attention<'a> {
-    /// `[L, width]`; becomes the result. The queries' scale is already in them.
+    /// `[L, width]`; becomes the result.
     pub(super) queries: &'a mut [f32],
     /// `[L, width]`
     pub(super) keys: &'a [f32],
@@ -39,12 +41,14 @@ impl Attention<'_> {
 /// Memory for one head.
 #[derive(Default)]
 struct Room {
-    /// Keys, transposed, in panels: `[panels, head size, VECTORS * lanes]`.
+    /// Keys, transposed, in panels: `[panels, head size, columns of a tile]`.
     keys: Aligned<f32>,
     /// Values in panels: `[panels, L, VALUE_VECTORS * lanes]`.
     values: Aligned<f32>,
     /// Scores of one tile of queries: `[tokens, L]`, each token's filled up to whole panels.
     scores: Aligned<f32>,
+    /// For a tile that is wider than what is left of a head.
+    beside: Aligned<f32>,
 }
 
 struct Run<'a> {
@@ -65,10 +69,11 @@ impl WithSimd for Run<'_> {
             head_size,
         } = self.attention;
         let tokens = keys.len() / width;
+        let panel = const { vectors::<S>() } * S::F32_LANES;
         let most = const { tokens_max::<S>() };
         self.room
             .scores
-            .resize(most * tokens.next_multiple_of(VECTORS * S::F32_LANES));
+            .resize(most * tokens.next_multiple_of(panel));
         for first in (0..width).step_by(head_size) {
             let head = Head {
                 width,
@@ -76,17 +81,22 @@ impl WithSimd for Run<'_> {
                 size: head_size,
                 tokens,
             };
-            pack_keys(&mut self.room.keys, VECTORS * S::F32_LANES, head, keys);
+            pack_keys(&mut self.room.keys, panel, head, keys);
             pack_values(
                 &mut self.room.values,
                 VALUE_VECTORS * S::F32_LANES,
                 head,
                 values,
             );
-            for token in (0..tokens).step_by(most) {
-                let count = (tokens - token).min(most);
-                let queries = &mut queries[token * width..][..count * width];
-                with_tokens!(S, most, count, attend(simd, head, queries, self.room));
+            for tile in tiles(tokens, most) {
+                let queries = &mut queries[tile.start * width..tile.end * width];
+                with_tokens!(most, tile.len(), R => {
+                    if const { vectors::<S>() == 3 } {
+                        attend::<S, 3, R>(simd, head, queries, self.room);
+                    } else {
+                        attend::<S, 2, R>(simd, head, queries, self.room);
+                    }
+                });
             }
         }
     }
@@ -134,12 +144,17 @@ struct Head {
     tokens: usize,
 }
 
-/// `R` queries of one head; their place takes the result.
+/// `R` queries of one head, with tiles of `V` vectors for the keys; the queries' place takes the result.
 #[inline(always)]
-fn attend<S: Simd, const R: usize>(simd: S, head: Head, queries: &mut [f32], room: &mut Room) {
-    let panel = VECTORS * S::F32_LANES;
+fn attend<S: Simd, const V: usize, const R: usize>(
+    simd: S,
+    head: Head,
+    queries: &mut [f32],
+    room: &mut Room,
+) {
+    let panel = V * S::F32_LANES;
     let padded = head.tokens.next_multiple_of(panel);
-    let scores = room.scores.as_mut_slice();
+    let scores = &mut room.scores;
     for (number, keys) in room
         .keys
         .as_slice()
@@ -149,33 +164,24 @@ fn attend<S: Simd, const R: usize>(simd: S, head: Head, queries: &mut [f32], roo
         let left = Rows {
             values: &queries[head.first..],
             stride: head.width,
+            len: head.size,
         };
         let (keys, _) = S::as_simd_f32s(keys);
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
-        accumulate(
-            simd,
-            &mut sums,
-            left,
-            keys.as_chunks().0,
-            &mut Ahead::nothing(),
-        );
-        for (row, sums) in sums.into_iter().enumerate() {
-            store(
-                simd,
-                &mut scores[row * padded + number * panel..][..panel],
-                sums,
-            );
-        }
+        let (keys, _) = keys.as_chunks::<V>();
+        let sums = [[simd.splat_f32s(0.0); V]; R];
+        let sums = accumulate(simd, sums, once(left), keys, &mut Ahead::nothing());
+        let columns = number * panel..(number + 1) * panel;
+        let scores = &mut scores.as_mut_slice()[..R * padded];
+        Place::of(scores, padded, columns, panel, &mut room.beside).put(simd, sums);
     }
-    let mut scales = [0.0; R];
-    for (scale, scores) in scales.iter_mut().zip(scores.chunks_exact_mut(padded)) {
-        scores[head.tokens..].fill(f32::NEG_INFINITY);
-        *scale = exponentials(simd, scores).recip();
-    }
-    let left = Rows {
-        values: scores,
-        stride: padded,
-    };
+    let scores = &mut scores.as_mut_slice()[..R * padded];
+    let mut shares = [0.0; R];
+    simd.vectorize(Exponentials {
+        scores: &mut *scores,
+        shares: &mut shares,
+        tokens: head.tokens,
+        scale: (head.size as f32).sqrt().recip(),
+    });
     let panel = VALUE_VECTORS * S::F32_LANES;
     for (number, values) in room
         .values
@@ -183,46 +189,65 @@ fn attend<S: Simd, const R: usize>(simd: S, head: Head, queries: &mut [f32], roo
         .chunks_exact(panel * head.tokens)
         .enumerate()
     {
+        let left = Rows {
+            values: scores,
+            stride: padded,
+            len: head.tokens,
+        };
         let (values, _) = S::as_simd_f32s(values);
-        let mut sums = [[simd.splat_f32s(0.0); VALUE_VECTORS]; R];
-        accumulate(
-            simd,
-            &mut sums,
-            left,
-            values.as_chunks().0,
-            &mut Ahead::nothing(),
-        );
-        let columns = number * panel..((number + 1) * panel).min(head.size);
-        for (row, sums) in sums.into_iter().enumerate() {
-            let scale = simd.splat_f32s(scales[row]);
-            let mut shares = sums;
-            for share in &mut shares {
-                *share = simd.mul_f32s(*share, scale);
+        let (values, _) = values.as_chunks::<VALUE_VECTORS>();
+        let sums = [[simd.splat_f32s(0.0); VALUE_VECTORS]; R];
+        let mut sums = accumulate(simd, sums, once(left), values, &mut Ahead::nothing());
+        for row in 0..R {
+            let share = simd.splat_f32s(shares[row]);
+            for sum in &mut sums[row] {
+                *sum = simd.mul_f32s(*sum, share);
             }
-            store(
-                simd,
-                &mut queries[row * head.width + head.first..][columns.clone()],
-                shares,
-            );
         }
+        let columns = number * panel..((number + 1) * panel).min(head.size);
+        let columns = head.first + columns.start..head.first + columns.end;
+        let mut place = Place::of(queries, head.width, columns, panel, &mut room.beside);
+        place.put(simd, sums);
+        place.leave(simd, None);
     }
 }
 
-/// Each value to its exponential, divided by that of the largest; gives their sum. The length is whole vectors.
-#[inline(always)]
-fn exponentials<S: Simd>(simd: S, values: &mut [f32]) -> f32 {
-    let (vectors, _) = S::as_mut_simd_f32s(values);
-    let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
-    for x in vectors.iter() {
-        largest = simd.max_f32s(largest, *x);
+/// Scores, `[queries, tokens and more]` in whole vectors, to the exponentials of their softmax.
+///
+/// A function of its own: its constants would else be given the registers that sums need.
+struct Exponentials<'a> {
+    scores: &'a mut [f32],
+    /// What an exponential of each query is to be multiplied with.
+    shares: &'a mut [f32],
+    tokens: usize,
+    /// What scores are multiplied with before.
+    scale: f32,
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let scale = simd.splat_f32s(self.scale);
+        let padded = self.scores.len() / self.shares.len();
+        for (scores, share) in self.scores.chunks_exact_mut(padded).zip(self.shares) {
+            scores[self.tokens..].fill(f32::NEG_INFINITY);
+            let (vectors, _) = S::as_mut_simd_f32s(scores);
+            let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
+            for x in vectors.iter() {
+                largest = simd.max_f32s(largest, *x);
+            }
+            let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
+            let mut sum = simd.splat_f32s(0.0);
+            for x in vectors {
+                let less = simd.mul_f32s(simd.sub_f32s(*x, largest), scale);
+                *x = exp_negative(simd, less);
+                sum = simd.add_f32s(sum, *x);
+            }
+            *share = simd.reduce_sum_f32s(sum).recip();
+        }
     }
-    let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
-    let mut sum = simd.splat_f32s(0.0);
-    for x in vectors {
-        *x = exp_negative(simd, simd.sub_f32s(*x, largest));
-        sum = simd.add_f32s(sum, *x);
-    }
-    simd.reduce_sum_f32s(sum)
 }
 
 #[cfg(test)]
@@ -249,12 +274,9 @@ mod tests {
                 let query = row(queries, token);
                 let shares: Vec<f64> = (0..tokens)
                     .map(|other| {
-                        row(keys, other)
-                            .iter()
-                            .zip(&query)
-                            .map(|(k, q)| k * q)
-                            .sum::<f64>()
-                            .exp()
+                        let keys = row(keys, other);
+                        let score: f64 = keys.iter().zip(&query).map(|(k, q)| k * q).sum();
+                        (score / (head.len() as f64).sqrt()).exp()
                     })
                     .collect();
                 let all: f64 = shares.iter().sum();

@@ -2,7 +2,8 @@
 
 use super::blocks::{Columns, Matrix};
 use super::int8;
-use super::linear::{End, Linear, Start};
+use super::linear::Linear;
+use super::place::{End, Start};
 use super::workers::Workers;
 use crate::device::Precision;
 

@@ -1,6 +1,10 @@
 //! Token ids to the vectors that enter the first layer.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 use super::blocks::Columns;
+use super::halves;
 use super::norm::Norm;
 use crate::config::BertConfig;
 use crate::encoder::weights::{self, Weights};
@@ -9,17 +13,40 @@ use crate::error::LoadError;
 /// Word and position tables, and the norm after their sum.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    /// `[V, H]`
-    words: Vec<f32>,
+    words: Words,
     /// `[P, H]`, see [`weights::Weights::positions`].
     positions: Vec<f32>,
     norm: Norm,
 }
 
+/// The word table, `[V, H]`, in the fewest bits that hold it exactly.
+#[derive(Debug)]
+enum Words {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Words {
+    fn keep(values: Vec<f32>) -> Self {
+        let bits: Option<Vec<f16>> = values.iter().map(|x| halves::exactly(*x)).collect();
+        bits.map_or(Self::F32(values), Self::F16)
+    }
+
+    /// The vector of a word.
+    fn copy(&self, id: u32, vector: &mut [f32]) {
+        let start = id as usize * vector.len();
+        match self {
+            Self::F32(values) => vector.copy_from_slice(&values[start..][..vector.len()]),
+            Self::F16(values) => values[start..][..vector.len()].convert_to_f32_slice(vector),
+        }
+    }
+}
+
 impl Embeddings {
     pub(super) fn load(weights: &Weights<'_>, config: &BertConfig) -> Result<Self, LoadError> {
+        let words = weights.values(weights::WORDS, &[config.vocab_size, config.hidden_size])?;
         Ok(Self {
-            words: weights.values(weights::WORDS, &[config.vocab_size, config.hidden_size])?,
+            words: Words::keep(words),
             positions: weights.positions(config)?,
             norm: Norm::load(weights, config, weights::EMBEDDINGS_NORM)?,
         })
@@ -36,8 +63,9 @@ impl Embeddings {
         let tokens = x.len() / hidden;
         let positions = self.positions.chunks_exact(hidden);
         let ids = rows.flat_map(|ids| ids.iter().zip(positions.clone()));
+        let mut word = vec![0.0; hidden];
         for (token, (id, position)) in ids.enumerate() {
-            let word = &self.words[*id as usize * hidden..][..hidden];
+            self.words.copy(*id, &mut word);
             for block in 0..columns.blocks() {
                 let range = columns.of(block);
                 let start = columns.place(block, tokens).start + token * range.len();

@@ -3,8 +3,8 @@
 use super::attention::Attention;
 use super::blocks::{Columns, Matrix};
 use super::dense::Dense;
-use super::linear::{End, Start};
 use super::norm::Norm;
+use super::place::{End, Start};
 use super::workers::Workers;
 use super::workspace::Workspace;
 use crate::config::BertConfig;
@@ -14,7 +14,7 @@ use crate::error::LoadError;
 
 #[derive(Debug)]
 pub(super) struct Layer {
-    /// Queries, keys and values in one product; queries with their scale.
+    /// Queries, keys and values in one product.
     query_key_value: Dense,
     output: Dense,
     attention_norm: Norm,

@@ -1,7 +1,9 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
-//! * Matrices lie in blocks of columns (`blocks`), weights in panels that are read from front to back (`linear`).
-//! * Every product ends in the step that follows it: bias, residual, GELU (`linear`, `activation`).
+//! * Matrices lie in blocks of columns (`blocks`), weights in panels that are read from front to back (`linear`), in 16 bits where
+//!   these hold them (`panels`, `halves`).
+//! * Products are made of tiles whose sums stay in registers (`tile`), and begin and end in the steps beside them: bias, residual,
+//!   GELU (`place`, `activation`).
 //! * Attention looks at a few queries at a time; no matrix of scores is ever whole (`attention`).
 //! * A batch is shared among the threads of the current rayon pool, by rows where that keeps all of them busy, else within each
 //!   step (`schedule`, `workers`). Each group of rows has a workspace that is used again (`workspace`).
@@ -16,10 +18,13 @@ mod attention;
 mod blocks;
 mod dense;
 mod embeddings;
+mod halves;
 mod int8;
 mod layer;
 mod linear;
 mod norm;
+mod panels;
+mod place;
 mod prefetch;
 mod schedule;
 mod simd;

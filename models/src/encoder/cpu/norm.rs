@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::blocks::Columns;
-use super::simd::dispatch;
+use super::simd::{dispatch, multiply_add};
 use crate::config::BertConfig;
 use crate::encoder::weights::Weights;
 use crate::error::LoadError;
@@ -84,7 +84,7 @@ impl WithSimd for Run<'_> {
                 let (x, x_rest) = S::as_mut_simd_f32s(&mut values[place(block)]);
                 for ((x, scale), shift) in x.iter_mut().zip(scale).zip(shift) {
                     let unit = simd.mul_f32s(simd.sub_f32s(*x, means), factors);
-                    *x = simd.mul_add_f32s(unit, *scale, *shift);
+                    *x = multiply_add(simd, unit, *scale, *shift);
                 }
                 for ((x, scale), shift) in x_rest.iter_mut().zip(scale_rest).zip(shift_rest) {
                     *x = (*x - mean) * factor * scale + shift;
@@ -103,7 +103,7 @@ fn sum_from<S: Simd>(simd: S, values: &[f32], mean: f32, squared: bool) -> f32 {
     for x in vectors {
         let distance = simd.sub_f32s(*x, means);
         sums = if squared {
-            simd.mul_add_f32s(distance, distance, sums)
+            multiply_add(simd, distance, distance, sums)
         } else {
             simd.add_f32s(sums, distance)
         };

@@ -1,62 +1,60 @@
 //! The vector instructions of this processor, found at run time.
 
+use std::any::TypeId;
 use std::sync::LazyLock;
 
 use pulp::{Arch, Scalar128b, Simd, WithSimd};
 
+/// Vectors, narrower first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Level {
+    /// Four lanes, which compilers turn into vectors of whatever the target always has.
+    Portable,
+    Avx2,
+    /// The widest that there are, on any kind of processor.
+    Widest,
+}
+
+/// The widest vectors that may be used: to measure and to test what other processors take.
+const LIMIT: &str = "MOTET_CPU_VECTORS";
+
+/// What the environment allows; all that the processor has if it does not say.
+pub(super) fn limit() -> Level {
+    static GIVEN: LazyLock<Level> = LazyLock::new(|| match std::env::var(LIMIT).as_deref() {
+        Ok("portable") => Level::Portable,
+        Ok("avx2") => Level::Avx2,
+        Ok("widest") | Err(_) => Level::Widest,
+        Ok(other) => {
+            tracing::warn!(
+                "{LIMIT} is `{other}`; known are portable, avx2 and widest, which is taken"
+            );
+            Level::Widest
+        }
+    });
+    *GIVEN
+}
+
 /// Runs an operation compiled for the widest vectors that this processor has.
 pub(super) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
-    static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+    static ARCH: LazyLock<Arch> = LazyLock::new(|| match limit() {
+        Level::Portable => Arch::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+        _ => Arch::new(),
+    });
     match *ARCH {
-        // Four lanes, which compilers turn into vectors of whatever the target always has.
         Arch::Scalar => operation.with_simd(Scalar128b),
         arch => arch.dispatch(operation),
     }
 }
 
-/// f32 values in a vector.
-pub(super) fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    dispatch(Lanes)
-}
-
-/// Values as vectors; where they are fewer than the vectors' lanes, the last are 0.
+/// `a b + c`, rounded once where the processor does that in one instruction.
 #[inline(always)]
-pub(super) fn load<S: Simd, const V: usize>(simd: S, values: &[f32]) -> [S::f32s; V] {
-    let mut vectors = [simd.splat_f32s(0.0); V];
-    let (whole, rest) = S::as_simd_f32s(values);
-    if let Some(whole) = whole.first_chunk() {
-        return *whole;
-    }
-    for at in 0..V {
-        if at < whole.len() {
-            vectors[at] = whole[at];
-        } else if at == whole.len() {
-            vectors[at] = simd.partial_load_f32s(rest);
-        }
-    }
-    vectors
-}
-
-/// The first values of vectors, as many as there is room for.
-#[inline(always)]
-pub(super) fn store<S: Simd, const V: usize>(simd: S, room: &mut [f32], vectors: [S::f32s; V]) {
-    let (whole, rest) = S::as_mut_simd_f32s(room);
-    if let Some(whole) = whole.first_chunk_mut() {
-        *whole = vectors;
-        return;
-    }
-    for at in 0..V {
-        if at < whole.len() {
-            whole[at] = vectors[at];
-        } else if at == whole.len() {
-            simd.partial_store_f32s(rest, vectors[at]);
-        }
+pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // Without the instruction a single rounding is a long calculation.
+    if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_f32s(a, b, c)
     }
 }

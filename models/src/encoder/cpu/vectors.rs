@@ -1,7 +1,8 @@
 //! Dot products of many vectors with many, by the encoder's product.
 
 use super::blocks::{Columns, Matrix};
-use super::linear::{End, Linear, Start};
+use super::linear::Linear;
+use super::place::{End, Start};
 
 /// Vectors that others are multiplied with.
 #[derive(Debug)]

@@ -27,7 +27,12 @@ impl Attention {
         layer: &str,
     ) -> std::result::Result<Self, LoadError> {
         let hidden = config.hidden_size;
-        let (weight, bias) = weights.query_key_value(config, layer)?;
+        let (mut weight, mut bias) = weights.query_key_value(config, layer)?;
+        let scale = (config.head_size() as f32).sqrt().recip();
+        let queries = weight[..hidden * hidden].iter_mut();
+        queries
+            .chain(&mut bias[..hidden])
+            .for_each(|value| *value *= scale);
         let norm = format!("{layer}.attention.output.LayerNorm");
         let output = format!("{layer}.attention.output.dense");
         Ok(Self {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use pulp::Simd;
 
 use super::portable::Portable;
+use crate::encoder::cpu::simd::{Level, limit};
 
 pub(super) type Ints<D> = <<D as Dot>::Simd as Simd>::i32s;
 pub(super) type Floats<D> = <<D as Dot>::Simd as Simd>::f32s;
@@ -75,10 +76,25 @@ impl Kernel {
             .collect()
     }
 
-    /// The fastest.
+    /// The fastest that may be used.
     pub(super) fn best() -> Self {
-        static BEST: LazyLock<Kernel> = LazyLock::new(|| Kernel::all()[0]);
+        static BEST: LazyLock<Kernel> = LazyLock::new(|| {
+            let mut all = Kernel::all().into_iter();
+            all.find(|kernel| kernel.level() <= limit())
+                .unwrap_or(Kernel::Portable)
+        });
         *BEST
+    }
+
+    /// The vectors that it takes.
+    fn level(self) -> Level {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni512(_) | Self::Avx512(_) => Level::Widest,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni256(_) | Self::Avx2(_) => Level::Avx2,
+            Self::Portable => Level::Portable,
+        }
     }
 
     /// i32 values in a vector.

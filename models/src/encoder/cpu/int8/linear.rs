@@ -1,16 +1,25 @@
 //! Products with weights in bytes, which are packed once so that they are read in the order in which they lie.
 
+use std::cell::RefCell;
+
 use pulp::Simd;
 
 use super::dot::{Dot, Ints, Kernel, WithDot};
 use super::groups::{Groups, STEP};
 use super::left::{Group, Left};
-use crate::encoder::cpu::activation::gelu;
 use crate::encoder::cpu::aligned::Aligned;
 use crate::encoder::cpu::blocks::Columns;
-use crate::encoder::cpu::linear::{End, Start};
-use crate::encoder::cpu::simd::{load, store};
-use crate::encoder::cpu::tile::{Ahead, VECTORS, tokens_max, with_tokens};
+use crate::encoder::cpu::place::{End, Place, Start};
+use crate::encoder::cpu::simd::multiply_add;
+use crate::encoder::cpu::tile::{Ahead, tiles, with_tokens};
+
+/// Vectors of columns in a tile.
+const VECTORS: usize = 3;
+
+/// Tokens of the largest tile.
+const fn tokens_max<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+}
 
 /// Inputs whose weights, for one panel, are used for one tile after another while they are in the first level cache.
 const PIECE: usize = 384;
@@ -104,14 +113,18 @@ impl Linear {
         start: Start,
         end: End,
     ) {
-        self.kernel.run(Product {
-            linear: self,
-            left,
-            block,
-            first,
-            out,
-            start,
-            end,
+        thread_local!(static BESIDE: RefCell<Aligned<f32>> = RefCell::default());
+        BESIDE.with_borrow_mut(|beside| {
+            self.kernel.run(Product {
+                linear: self,
+                left,
+                block,
+                first,
+                out,
+                start,
+                end,
+                beside,
+            });
         });
     }
 }
@@ -143,6 +156,8 @@ struct Product<'a> {
     out: &'a mut [f32],
     start: Start,
     end: End,
+    /// Memory for a tile that is wider than what is left of the block.
+    beside: &'a mut Aligned<f32>,
 }
 
 /// A piece of a panel, times all tokens.
@@ -157,9 +172,7 @@ struct Piece<'a> {
     to: usize,
     weights: &'a [i32],
     bias: &'a [f32],
-    width: usize,
     start: Option<Start>,
-    end: Option<End>,
 }
 
 impl WithDot for Product<'_> {
@@ -175,6 +188,7 @@ impl WithDot for Product<'_> {
             out,
             start,
             end,
+            beside,
         } = self;
         let groups = linear.groups;
         let width = linear.outputs.of(block).len();
@@ -192,6 +206,7 @@ impl WithDot for Product<'_> {
             .take(width.div_ceil(panel))
         {
             let weights = &weights[number * groups.count() * group..];
+            let columns = number * panel..((number + 1) * panel).min(width);
             for from in (0..groups.count()).step_by(groups_of_piece) {
                 let to = (from + groups_of_piece).min(groups.count());
                 let (weights, next) = weights[from * group..].split_at((to - from) * group);
@@ -203,55 +218,38 @@ impl WithDot for Product<'_> {
                     to,
                     weights,
                     bias,
-                    width,
                     start: (from == 0).then_some(start),
-                    end: (to == groups.count()).then_some(end),
                 };
                 // Each tile asks for its share of the weights that come next.
-                let share = weights.len().div_ceil(tokens.div_ceil(most));
-                for (tile, at) in (0..tokens).step_by(most).enumerate() {
+                let tiles = tiles(tokens, most);
+                let share = size_of_val(weights).div_ceil(tiles.len().max(1));
+                for (number, tile) in tiles.enumerate() {
                     let steps = weights.len() / panel;
-                    let ahead = Ahead::share(next.get(tile * share..).unwrap_or(&[]), share, steps);
-                    let count = (tokens - at).min(most);
-                    let out = &mut out[at * width..][..count * width];
-                    with_tokens!(
-                        D,
-                        most,
-                        count,
-                        tile_of(dot, piece, first + at, number * panel, out, ahead)
-                    );
+                    let ahead = Ahead::share(next, number, share, steps);
+                    let token = first + tile.start;
+                    let out = &mut out[tile.start * width..tile.end * width];
+                    let mut place = Place::of(out, width, columns.clone(), panel, beside);
+                    with_tokens!(most, tile.len(), R => {
+                        tile_of::<D, R>(dot, piece, token, &mut place, ahead);
+                    });
+                    place.leave(dot.simd(), (to == groups.count()).then_some(end));
                 }
             }
         }
     }
 }
 
-/// The columns from `column` of the block, for the `R` tokens from `token`.
+/// A panel's columns for the `R` tokens from `token`.
 #[inline(always)]
 fn tile_of<D: Dot, const R: usize>(
     dot: D,
     piece: Piece<'_>,
     token: usize,
-    column: usize,
-    out: &mut [f32],
-    mut ahead: Ahead<'_, i32>,
+    place: &mut Place<'_>,
+    mut ahead: Ahead<'_>,
 ) {
     let simd = dot.simd();
-    let width = piece.width;
-    let columns = column..(column + VECTORS * D::Simd::F32_LANES).min(width);
-    let mut sums = [load::<D::Simd, VECTORS>(simd, piece.bias); R];
-    if piece.start != Some(Start::Bias) {
-        for (row, sums) in sums.iter_mut().enumerate() {
-            let there = load::<D::Simd, VECTORS>(simd, &out[row * width..][columns.clone()]);
-            for (sum, there) in sums.iter_mut().zip(there) {
-                *sum = if piece.start.is_some() {
-                    simd.add_f32s(*sum, there)
-                } else {
-                    there
-                };
-            }
-        }
-    }
+    let mut sums: [[_; VECTORS]; R] = place.begin(simd, piece.bias, piece.start);
     let (weights, _) = D::Simd::as_simd_i32s(piece.weights);
     let (weights, _) = weights.as_chunks::<VECTORS>();
     let steps = piece.groups.len() / STEP;
@@ -268,19 +266,12 @@ fn tile_of<D: Dot, const R: usize>(
                 let column = simd.transmute_f32s_i32s(tail[0][at]);
                 let sum = simd.mul_f32s(dot.floats(inner[row][at]), column);
                 let column = simd.transmute_f32s_i32s(tail[1][at]);
-                let sum = simd.mul_add_e_f32s(sum, scale, sums[row][at]);
-                sums[row][at] = simd.mul_add_e_f32s(least, column, sum);
+                let sum = multiply_add(simd, sum, scale, sums[row][at]);
+                sums[row][at] = multiply_add(simd, least, column, sum);
             }
         }
     }
-    for (row, sums) in sums.iter_mut().enumerate() {
-        if piece.end == Some(End::Gelu) {
-            for sum in sums.iter_mut() {
-                *sum = gelu(simd, *sum);
-            }
-        }
-        store(simd, &mut out[row * width..][columns.clone()], *sums);
-    }
+    place.put(simd, sums);
 }
 
 /// The sums of one group's products, in whole numbers.
@@ -290,7 +281,7 @@ fn accumulate<D: Dot, const R: usize>(
     left: Group<'_>,
     token: usize,
     right: &[[Ints<D>; VECTORS]],
-    ahead: &mut Ahead<'_, i32>,
+    ahead: &mut Ahead<'_>,
 ) -> [[Ints<D>; VECTORS]; R] {
     let mut rows: [&[u32]; R] = [&[]; R];
     for (row, bytes) in rows.iter_mut().enumerate() {

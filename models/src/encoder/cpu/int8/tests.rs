@@ -4,7 +4,7 @@ use super::dot::Kernel;
 use super::groups::Groups;
 use super::{Left, Linear};
 use crate::encoder::cpu::blocks::{Columns, Matrix};
-use crate::encoder::cpu::linear::{End, Start};
+use crate::encoder::cpu::place::{End, Start};
 use crate::encoder::cpu::workers::Workers;
 
 struct Case {
@@ -140,7 +140,7 @@ fn whole_numbers_are_exact() {
 }
 
 #[test]
-fn kernels_agree_to_the_bit_and_are_close_to_the_product() {
+fn kernels_agree_to_the_bit_where_they_round_alike_and_are_close_to_the_product() {
     for shape in SHAPES {
         let wave = |row: usize, at: usize| ((row * 31 + at * 17) as f32 * 0.37).sin();
         let case = Case::new(shape, wave, |row, at| wave(at, row) * 0.1);
@@ -149,13 +149,22 @@ fn kernels_agree_to_the_bit_and_are_close_to_the_product() {
         for end in [End::Store, End::Gelu] {
             let found: Vec<_> = Kernel::all()
                 .into_iter()
-                .map(|kernel| case.run(kernel, 0.5, end))
+                .map(|kernel| (kernel, case.run(kernel, 0.5, end)))
                 .collect();
-            for other in &found {
+            for (kernel, other) in &found {
                 let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                assert_eq!(bits(&found[0]), bits(other), "{shape:?}");
+                match kernel {
+                    // Without an instruction for it, it rounds products before it adds them.
+                    Kernel::Portable => {
+                        for (x, y) in found[0].1.iter().zip(other) {
+                            let limit = 1e-5 * (1.0 + x.abs());
+                            assert!((x - y).abs() < limit, "{shape:?}: {x} {y}");
+                        }
+                    }
+                    _ => assert_eq!(bits(&found[0].1), bits(other), "{kernel:?} {shape:?}"),
+                }
             }
-            for (found, expected) in found[0].iter().zip(&expected) {
+            for (found, expected) in found[0].1.iter().zip(&expected) {
                 let far = (f64::from(*found) - expected).abs();
                 assert!(
                     end == End::Gelu || far < limit,

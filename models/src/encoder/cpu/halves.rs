@@ -1,0 +1,122 @@
+//! Values of 16 bits, IEEE, which become f32 when they are used.
+
+use half::f16;
+use pulp::{Simd, WithSimd, bytemuck};
+
+use super::simd::dispatch;
+use super::tile::Right;
+
+/// A value that 16 bits hold exactly; `None` where it takes more, or is not finite.
+pub(super) fn exactly(value: f32) -> Option<f16> {
+    let half = f16::from_f32(value);
+    let same = half.to_f32().to_bits() == value.to_bits();
+    (half.is_finite() && same).then_some(half)
+}
+
+/// Whether this processor makes a vector of them f32 in one step; where that takes several, more time is lost than there is to win
+/// (measured with AVX2).
+pub(super) fn quick() -> bool {
+    struct Quick;
+    impl WithSimd for Quick {
+        type Output = bool;
+        fn with_simd<S: Simd>(self, _: S) -> bool {
+            cfg!(target_arch = "x86_64") && S::F32_LANES == 16
+        }
+    }
+    dispatch(Quick)
+}
+
+/// As many values as a vector has lanes.
+#[inline(always)]
+fn widen<S: Simd>(simd: S, bits: &[u16]) -> S::f32s {
+    // AVX-512, which is known when this is compiled.
+    #[cfg(target_arch = "x86_64")]
+    if let Some(level) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V4>()
+        && let Some(bits) = bits.first_chunk::<16>()
+    {
+        return pulp::cast_lossy(level.avx512f._mm512_cvtph_ps(pulp::cast(*bits)));
+    }
+    let mut vector = simd.splat_f32s(0.0);
+    let lanes = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
+    for (lane, bits) in lanes.iter_mut().zip(bits) {
+        *lane = f16::from_bits(*bits).to_f32();
+    }
+    vector
+}
+
+/// Rows of `V` vectors; what they are as f32 is left in a room.
+pub(super) struct Widening<'a, S: Simd, const V: usize> {
+    pub(super) bits: &'a [u16],
+    pub(super) room: &'a mut [[S::f32s; V]],
+}
+
+impl<S: Simd, const V: usize> Right<S, V> for Widening<'_, S, V> {
+    #[inline(always)]
+    fn split_at(self, rows: usize) -> (Self, Self) {
+        let (bits, bits_after) = self.bits.split_at(rows * V * S::F32_LANES);
+        let (room, room_after) = self.room.split_at_mut(rows);
+        let after = Self {
+            bits: bits_after,
+            room: room_after,
+        };
+        (Self { bits, room }, after)
+    }
+
+    #[inline(always)]
+    fn row(&mut self, simd: S, at: usize) -> [S::f32s; V] {
+        let bits = &self.bits[at * V * S::F32_LANES..][..V * S::F32_LANES];
+        let room = &mut self.room[at];
+        for column in 0..V {
+            room[column] = widen(simd, &bits[column * S::F32_LANES..][..S::F32_LANES]);
+        }
+        *room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar128b;
+
+    use super::*;
+
+    #[test]
+    fn what_16_bits_hold_is_told_from_what_they_do_not() {
+        for held in [0.0, -0.0, 1.0, -1.5, 65504.0, 2.0_f32.powi(-24)] {
+            let half = exactly(held).unwrap();
+            assert_eq!(half.to_f32().to_bits(), held.to_bits(), "{held}");
+        }
+        let more = [
+            0.1,
+            65520.0,
+            1.0 + f32::EPSILON,
+            2.0_f32.powi(-25),
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        for more in more {
+            assert_eq!(exactly(more), None, "{more}");
+        }
+    }
+
+    #[test]
+    fn every_finite_value_becomes_itself() {
+        struct All<'a>(&'a [u16]);
+        impl WithSimd for All<'_> {
+            type Output = Vec<f32>;
+            fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+                let vectors = self.0.chunks_exact(S::F32_LANES);
+                let vectors: Vec<_> = vectors.map(|bits| widen(simd, bits)).collect();
+                bytemuck::cast_slice(&vectors).to_vec()
+            }
+        }
+        let bits: Vec<u16> = (0..=u16::MAX).collect();
+        for found in [dispatch(All(&bits)), All(&bits).with_simd(Scalar128b)] {
+            assert_eq!(found.len(), bits.len());
+            for (bits, found) in bits.iter().zip(found) {
+                let value = f16::from_bits(*bits);
+                let same = value.to_f32().to_bits() == found.to_bits();
+                assert!(same || !value.is_finite(), "{value} {found}");
+            }
+        }
+    }
+}

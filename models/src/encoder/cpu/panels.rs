@@ -1,0 +1,106 @@
+//! Weights as they are kept: in the fewest bits that hold them exactly, so that what is computed with them is the same.
+
+use pulp::bytemuck;
+
+use super::aligned::Aligned;
+use super::halves;
+
+/// Weights in panels.
+#[derive(Debug)]
+pub(super) enum Panels {
+    F32(Aligned<f32>),
+    /// The bits of 16-bit values. Models are often published in these; half the memory is half of what has to be read for a few
+    /// tokens.
+    F16(Aligned<u16>),
+}
+
+/// Some of them.
+#[derive(Clone, Copy)]
+pub(super) enum Stored<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+}
+
+impl Panels {
+    pub(super) fn keep(values: Aligned<f32>) -> Self {
+        if !halves::quick() {
+            return Self::F32(values);
+        }
+        let mut kept = Aligned::zeros(values.as_slice().len());
+        for (kept, value) in kept.as_mut_slice().iter_mut().zip(values.as_slice()) {
+            match halves::exactly(*value) {
+                Some(half) => *kept = half.to_bits(),
+                None => return Self::F32(values),
+            }
+        }
+        Self::F16(kept)
+    }
+
+    #[inline(always)]
+    pub(super) fn all(&self) -> Stored<'_> {
+        match self {
+            Self::F32(values) => Stored::F32(values.as_slice()),
+            Self::F16(bits) => Stored::F16(bits.as_slice()),
+        }
+    }
+}
+
+impl<'a> Stored<'a> {
+    /// Those before a place, and those from it on.
+    #[inline(always)]
+    pub(super) fn split_at(self, at: usize) -> (Self, Self) {
+        match self {
+            Self::F32(values) => {
+                let (before, after) = values.split_at(at);
+                (Self::F32(before), Self::F32(after))
+            }
+            Self::F16(bits) => {
+                let (before, after) = bits.split_at(at);
+                (Self::F16(before), Self::F16(after))
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::F32(values) => bytemuck::cast_slice(values),
+            Self::F16(bits) => bytemuck::cast_slice(bits),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Panels {
+    /// The same values in 32 bits.
+    pub(super) fn in_f32(&self) -> Self {
+        let values: Vec<f32> = match self.all() {
+            Stored::F32(values) => values.to_vec(),
+            Stored::F16(bits) => {
+                let value = |bits: &u16| half::f16::from_bits(*bits).to_f32();
+                bits.iter().map(value).collect()
+            }
+        };
+        let mut aligned = Aligned::zeros(values.len());
+        aligned.as_mut_slice().copy_from_slice(&values);
+        Self::F32(aligned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_that_takes_more_keeps_all_in_32_bits() {
+        let mut values = Aligned::zeros(50);
+        values.as_mut_slice().fill(0.25);
+        assert_eq!(
+            matches!(Panels::keep(values), Panels::F16(_)),
+            halves::quick()
+        );
+        let mut values = Aligned::zeros(50);
+        values.as_mut_slice()[49] = 0.1;
+        assert!(matches!(Panels::keep(values), Panels::F32(_)));
+    }
+}
