@@ -1,13 +1,11 @@
 //! One caller, in turns with the encoder itself: how much longer a call takes, and where that time goes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Threads, TokenIds,
-    Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Threads, Tokenizer,
 };
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferResponse, ServerLiveRequest};
@@ -18,6 +16,9 @@ use tokio::runtime;
 use tonic_health::pb::HealthCheckRequest;
 
 use crate::{bare, embed};
+
+/// As long as the encoder takes for a text, about: processors that have nothing to do take a while to wake up.
+const REST: Duration = Duration::from_millis(4);
 
 /// Measures for so long, and prints. The caller is one thread, so that no time goes into handing its calls to others.
 pub(crate) fn measure(address: SocketAddr, precision: Precision, texts: &[String], time: Duration) {
@@ -43,9 +44,10 @@ async fn calls(
     texts: &[String],
     time: Duration,
 ) {
-    let (mut calls, mut own, mut more, mut forward, mut queue) =
-        (vec![], vec![], vec![], vec![], vec![]);
-    let (mut least, mut empty, mut empty_again) = (vec![], vec![], vec![]);
+    let (mut calls, mut own, mut own_tokenizing) = (vec![], vec![], vec![]);
+    let (mut more, mut more_than_ids) = (vec![], vec![]);
+    let (mut forward, mut queue) = (vec![], vec![]);
+    let (mut least, mut empty, mut empty_again, mut rested) = (vec![], vec![], vec![], vec![]);
     let began = Instant::now();
     while began.elapsed() < time {
         for (number, text) in texts.iter().enumerate() {
@@ -54,30 +56,38 @@ async fn calls(
             let by_itself = encoder.encode(number);
             empty.push(nothing(connection).await);
             empty_again.push(nothing(connection).await);
+            tokio::time::sleep(REST).await;
+            rested.push(nothing(connection).await);
             embed(connection, text).await;
             let started = Instant::now();
             let answer = embed(connection, text).await;
             let call = started.elapsed().as_secs_f64() * 1e3;
             calls.push(call);
-            own.push(by_itself);
-            more.push(call - by_itself);
+            own.push(by_itself.all());
+            own_tokenizing.push(by_itself.tokenizing);
+            more.push(call - by_itself.all());
+            more_than_ids.push(call - by_itself.encoding);
             queue.push(spent(&answer, cost::QUEUE_US));
-            forward.push(spent(&answer, cost::COMPUTE_US) - by_itself);
+            forward.push(spent(&answer, cost::COMPUTE_US) - by_itself.encoding);
         }
     }
     let p50 = |values: &mut Vec<f64>| percentile(values, 0.5);
     println!(
-        "one caller: p50 {:.2} ms, the encoder itself {:.2} ms; p50 of what a call takes more {:.2} ms\n\
+        "one caller: p50 {:.2} ms, the encoder itself {:.2} ms for the text, {:.2} ms of it for the tokenizer\n\
+         p50 of what a call takes more: {:.2} ms; more than the encoder from a text's ids {:.2} ms;\n\
          in it the queue {:.2} ms, and in the forward pass {:.2} ms more than by itself\n\
-         an empty call after the encoder, which uses up the caches, {:.2} ms; after another empty call {:.2} ms;\n\
+         an empty call after the encoder, which uses up the caches, {:.2} ms; after another empty call {:.2} ms, after a rest {:.2} ms;\n\
          after the encoder to a server that is nothing but tonic {:.2} ms\n",
         p50(&mut calls),
         p50(&mut own),
+        p50(&mut own_tokenizing),
         p50(&mut more),
+        p50(&mut more_than_ids),
         p50(&mut queue),
         p50(&mut forward),
         p50(&mut empty),
         p50(&mut empty_again),
+        p50(&mut rested),
         p50(&mut least)
     );
 }
@@ -85,7 +95,19 @@ async fn calls(
 /// The encoder by itself, on a thread that leads others as an executor does.
 struct Encoder {
     texts: Sender<usize>,
-    times: Receiver<f64>,
+    times: Receiver<Own>,
+}
+
+/// What it takes by itself for a text, in milliseconds.
+struct Own {
+    tokenizing: f64,
+    encoding: f64,
+}
+
+impl Own {
+    fn all(&self) -> f64 {
+        self.tokenizing + self.encoding
+    }
 }
 
 impl Encoder {
@@ -95,28 +117,35 @@ impl Encoder {
         let tokenizer = Tokenizer::load(&files).expect("a tokenizer");
         let device = DeviceSpec::Cpu.open().expect("a CPU");
         let encoder = TextEncoder::load(&files, &device, precision).expect("weights");
-        let ids = texts.iter().map(|text| tokenizer.encode(text));
-        let ids: Arc<[TokenIds]> = ids.map(|ids| ids.expect("tokens")).collect();
-        let tokens: usize = ids.iter().map(TokenIds::len).sum();
+        let tokens: usize = texts
+            .iter()
+            .map(|text| tokenizer.encode(text).expect("tokens").len())
+            .sum();
         println!(
             "texts of {} tokens on average, one a request",
-            tokens / ids.len()
+            tokens / texts.len()
         );
+        let all = texts.to_vec();
         let (texts, asked) = channel();
         let (answer, times) = channel();
         std::thread::spawn(move || {
             let threads = Threads::here().expect("threads");
             for text in asked {
-                let ids: &TokenIds = &ids[text];
+                let text: &String = &all[text];
                 let started = Instant::now();
+                let ids = tokenizer.encode(text).expect("tokens");
+                let tokenized = Instant::now();
                 let output = RowOutput::POOLED;
                 let row = RowInput {
                     ids: ids.as_slice(),
                     output,
                 };
                 encoder.encode(&[row], &threads).expect("a vector");
-                let time = started.elapsed().as_secs_f64() * 1e3;
-                if answer.send(time).is_err() {
+                let own = Own {
+                    tokenizing: (tokenized - started).as_secs_f64() * 1e3,
+                    encoding: tokenized.elapsed().as_secs_f64() * 1e3,
+                };
+                if answer.send(own).is_err() {
                     return;
                 }
             }
@@ -124,8 +153,8 @@ impl Encoder {
         Self { texts, times }
     }
 
-    /// One text, in milliseconds.
-    fn encode(&self, text: usize) -> f64 {
+    /// One text.
+    fn encode(&self, text: usize) -> Own {
         self.texts.send(text).expect("its thread");
         self.times.recv().expect("its thread")
     }
