@@ -1,0 +1,196 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn builtin() -> Tokenizer {
+    Tokenizer::load(&ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap())
+        .unwrap()
+}
+
+#[test]
+fn the_limits_of_the_file_are_overridden() {
+    let tokenizer = builtin();
+    assert_eq!(
+        (tokenizer.max_tokens(), tokenizer.special_tokens()),
+        (256, 2)
+    );
+    let check = |words: usize, tokens: usize, truncated: bool| {
+        let ids = tokenizer.encode(&"wing ".repeat(words)).unwrap();
+        assert_eq!(
+            (ids.len(), ids.truncated()),
+            (tokens, truncated),
+            "{words} words"
+        );
+        assert_eq!(
+            (ids.as_slice()[0], ids.as_slice()[tokens - 1]),
+            (101, 102),
+            "{words} words"
+        );
+    };
+    check(0, 2, false);
+    check(1, 3, false);
+    check(200, 202, false);
+    check(254, 256, false);
+    check(255, 256, true);
+    check(5000, 256, true);
+    let short = tokenizer.encode_within("wing wing wing", 4).unwrap();
+    assert_eq!((short.len(), short.truncated()), (4, true));
+    assert_eq!(short.as_slice()[3], 102);
+}
+
+#[test]
+fn any_text_has_tokens() {
+    let tokenizer = builtin();
+    for text in [
+        "", " ", "\0", "\u{200b}", "🎶🎶", "日本", "\u{202e}", "a\u{301}",
+    ] {
+        assert!(tokenizer.encode(text).unwrap().len() >= 2, "{text:?}");
+    }
+}
+
+#[test]
+fn spans_say_which_bytes_and_which_word() {
+    let tokenizer = builtin();
+    let text = "Zürich, unbelievability 日本";
+    let spans = tokenizer.spans(text).unwrap();
+    assert_eq!(spans.len(), tokenizer.count(text).unwrap());
+    let pieces: Vec<_> = spans.iter().map(|span| &text[span.bytes.clone()]).collect();
+    assert_eq!(pieces.concat(), text.replace(' ', ""));
+    assert!(
+        pieces.starts_with(&["Zürich", ","]) && pieces.ends_with(&["日", "本"]),
+        "{pieces:?}"
+    );
+    let words: Vec<_> = spans.iter().map(|span| span.word.unwrap()).collect();
+    assert!(words.is_sorted() && words.last() == Some(&4), "{words:?}");
+}
+
+/// The words and signs of texts that take every path: plain and not, in and out of the vocabulary, added tokens, kinds of whitespace.
+fn pieces() -> impl Strategy<Value = String> {
+    let fixed = prop::sample::select(vec![
+        "the",
+        "Wing",
+        "unbelievability",
+        "don't",
+        "e.g.",
+        "3.14",
+        "##ing",
+        "#",
+        "a##b",
+        "[SEP]",
+        "[CLS]x",
+        "[MASK]",
+        "[",
+        "]",
+        "[UNK]",
+        "Zürich",
+        "naïve",
+        "“quoted”",
+        "…",
+        "—",
+        "日本",
+        "コーヒー",
+        "Straße",
+        "\u{130}",
+        "a\u{301}",
+        "\u{301}",
+        "🎶",
+        "\u{a0}",
+        "\u{2028}",
+        "\u{200b}",
+        "\u{ad}",
+        "\0",
+        "\u{b}",
+        "\u{c}",
+        "\u{7f}",
+        "\u{fffd}",
+        "\u{1c}",
+        "\u{85}",
+    ]);
+    let space = prop::sample::select(vec![" ", "  ", "\n", "\t", "\r\n", ""]);
+    prop_oneof![
+        4 => fixed.prop_map(str::to_owned),
+        3 => space.prop_map(str::to_owned),
+        2 => "[a-z]{1,12}",
+        1 => "[ -~]{1,12}",
+        1 => "[a-zA-Z0-9]{90,110}",
+        1 => any::<String>(),
+    ]
+}
+
+/// The built-in tokenizer with something else in its file.
+fn changed(change: impl FnOnce(&mut Value)) -> Tokenizer {
+    let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
+    let mut json = serde_json::from_slice(&files.tokenizer().unwrap()).unwrap();
+    change(&mut json);
+    Tokenizer::from_bytes(json.to_string().as_bytes(), files.source(), 256).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn plain_words_have_the_tokens_that_the_library_gives_them(
+        pieces in prop::collection::vec(pieces(), 0..24),
+        limit in 2_usize..40,
+    ) {
+        static TOKENIZERS: LazyLock<[Tokenizer; 2]> = LazyLock::new(|| {
+            [builtin(), changed(|json| json["normalizer"]["lowercase"] = false.into())]
+        });
+        static LIBRARY: LazyLock<[Tokenizer; 2]> = LazyLock::new(|| {
+            TOKENIZERS.clone().map(|mut tokenizer| {
+                assert!(tokenizer.words.take().is_some());
+                tokenizer
+            })
+        });
+        let text = pieces.concat();
+        for (own, library) in TOKENIZERS.iter().zip(&*LIBRARY) {
+            prop_assert_eq!(own.encode(&text).unwrap(), library.encode(&text).unwrap());
+            let within = |tokenizer: &Tokenizer| tokenizer.encode_within(&text, limit).unwrap();
+            prop_assert_eq!(within(own), within(library));
+            prop_assert_eq!(own.count(&text).unwrap(), library.count(&text).unwrap());
+            prop_assert_eq!(spans(own, &text), spans(library, &text));
+        }
+    }
+}
+
+/// The bytes of each token, and whether it is of the same word as the one before.
+fn spans(tokenizer: &Tokenizer, text: &str) -> Vec<(Range<usize>, bool)> {
+    let mut before = None;
+    let spans = tokenizer.spans(text).unwrap().into_iter();
+    let spans = spans.map(|span| (span.bytes, before.replace(span.word) == Some(span.word)));
+    spans.collect()
+}
+
+#[test]
+fn tokenizers_that_are_not_berts_are_left_to_the_library() {
+    let added = |content: &str, normalized: bool| {
+        json!({
+            "id": 40_000, "content": content, "normalized": normalized, "special": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        })
+    };
+    let has_words = |change: &dyn Fn(&mut Value)| changed(change).words.is_some();
+    let add = |token: Value| {
+        has_words(&|json| {
+            json["added_tokens"]
+                .as_array_mut()
+                .unwrap()
+                .push(token.clone())
+        })
+    };
+    assert!(has_words(&|_| ()));
+    assert!(add(added("<place>", false)));
+    assert!(!add(added("<a place>", false)));
+    assert!(!add(added("place", true)));
+    assert!(!has_words(&|json| json["normalizer"] = Value::Null));
+    let whitespace = json!({ "type": "Whitespace" });
+    assert!(!has_words(
+        &|json| json["pre_tokenizer"] = whitespace.clone()
+    ));
+    assert!(!has_words(
+        &|json| json["model"]["continuing_subword_prefix"] = "x".into()
+    ));
+}
