@@ -120,6 +120,14 @@ fn pieces() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn words_that_are_not_plain_cost_more() {
+    let tokenizer = builtin();
+    assert_eq!(tokenizer.cost(" two words "), 8);
+    assert!(tokenizer.cost("Zürich") > 10 * tokenizer.cost("Zurich"));
+    assert_eq!(tokenizer.cost(""), 0);
+}
+
 /// The built-in tokenizer with something else in its file.
 fn changed(change: impl FnOnce(&mut Value)) -> Tokenizer {
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();

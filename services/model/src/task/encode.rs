@@ -25,8 +25,10 @@ use crate::trace::CallTrace;
 
 /// Fewest texts that are worth a thread of their own.
 const TEXTS_PER_THREAD_MIN: usize = 4;
-/// A request of so many bytes is tokenized by the thread that read it, in a quarter of a millisecond at most.
-const REQUEST_BYTES_HERE_MAX: usize = 512;
+/// A request of so many bytes is looked into by the thread that read it,
+const REQUEST_BYTES_HERE_MAX: usize = 8192;
+/// and its texts are tokenized there if they cost no more, in a quarter of a millisecond at most.
+const TOKENIZER_COST_HERE_MAX: usize = 8192;
 /// So many values are written by the thread that got them.
 const VALUES_HERE_MAX: usize = 4096;
 
@@ -56,16 +58,12 @@ pub(crate) struct Encoding {
 impl Encode {
     pub(super) async fn run(
         &self,
-        mut request: ModelInferRequest,
+        request: ModelInferRequest,
         signature: Arc<Signature>,
         settings: Settings,
         reply: Reply,
     ) -> Result<(ModelInferResponse, Cost), Status> {
-        let encoding = self.encoding.clone();
-        let is_short = request.encoded_len() <= REQUEST_BYTES_HERE_MAX;
-        let prepare = move || encoding.prepare(&mut request, &signature);
-        let span = tracing::info_span!("tokenize");
-        let ((rows, form), input) = self.job(span, is_short, prepare).await?;
+        let ((rows, form), input) = self.rows(request, signature).await?;
         let count = rows.len();
         let (rows, ride) = self.batch(rows, &settings).await?;
         let encoding = self.encoding.clone();
@@ -86,6 +84,27 @@ impl Encode {
             ride: Some(ride),
         };
         Ok((response, cost))
+    }
+
+    /// The encoder's rows, the form in which the request came, and how long they took.
+    async fn rows(
+        &self,
+        mut request: ModelInferRequest,
+        signature: Arc<Signature>,
+    ) -> Result<((Vec<TokenIds>, Form), Duration), Status> {
+        let encoding = self.encoding.clone();
+        let span = tracing::info_span!("tokenize");
+        if request.encoded_len() > REQUEST_BYTES_HERE_MAX {
+            let prepare = move || {
+                let (inputs, form) = Inputs::take(&mut request, &signature, &encoding.limits)?;
+                Ok((encoding.tokenize(&inputs)?, form))
+            };
+            return self.job(span, false, prepare).await;
+        }
+        let (inputs, form) = Inputs::take(&mut request, &signature, &encoding.limits)?;
+        let is_short = encoding.cost(&inputs) <= TOKENIZER_COST_HERE_MAX;
+        let tokenize = move || Ok((encoding.tokenize(&inputs)?, form));
+        self.job(span, is_short, tokenize).await
     }
 
     /// A job's result and how long it took, with its wait for a thread unless it `is_short` and needs none.
@@ -147,14 +166,15 @@ impl Encode {
 }
 
 impl Encoding {
-    /// The token ids of the encoder's rows, and the form in which the request came.
-    fn prepare(
-        &self,
-        request: &mut ModelInferRequest,
-        signature: &Signature,
-    ) -> Result<(Vec<TokenIds>, Form), Status> {
-        let (inputs, form) = Inputs::take(request, signature, &self.limits)?;
-        let texts = self.head.texts(&inputs);
+    /// What it costs to tokenize a call's texts.
+    fn cost(&self, inputs: &Inputs) -> usize {
+        let texts = self.head.texts(inputs).into_iter();
+        texts.map(|text| self.tokenizer.cost(text)).sum()
+    }
+
+    /// The token ids of the encoder's rows.
+    fn tokenize(&self, inputs: &Inputs) -> Result<Vec<TokenIds>, Status> {
+        let texts = self.head.texts(inputs);
         let encode = |(row, text): (usize, &&str)| {
             let ids = self.tokenizer.encode_within(text, self.max_tokens);
             ids.map_err(|e| invalid_argument(self.head.field(row), e.to_string()).build())
@@ -178,6 +198,6 @@ impl Encoding {
                 .with("limit", limit.to_string())
                 .into());
         }
-        Ok((rows, form))
+        Ok(rows)
     }
 }
