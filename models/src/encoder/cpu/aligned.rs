@@ -10,6 +10,14 @@ pub(super) struct Aligned<T> {
     len: usize,
 }
 
+impl<T: Copy + Default> From<&[T]> for Aligned<T> {
+    fn from(values: &[T]) -> Self {
+        let mut aligned = Self::zeros(values.len());
+        aligned.as_mut_slice().copy_from_slice(values);
+        aligned
+    }
+}
+
 impl<T: Copy + Default> Aligned<T> {
     /// So many zeros.
     pub(super) fn zeros(len: usize) -> Self {

@@ -2,6 +2,7 @@
 
 use super::blocks::{Columns, Matrix};
 use super::int8;
+use super::kept::Keep;
 use super::linear::Linear;
 use super::place::{End, Start};
 use super::workers::Workers;
@@ -29,6 +30,14 @@ impl Dense {
         match precision {
             Precision::Int8 => Self::Int8(int8::Linear::pack(weight, bias, inputs, outputs)),
             _ => Self::F32(Linear::pack(weight, bias, outputs)),
+        }
+    }
+
+    /// The weights, to be moved.
+    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+        match self {
+            Self::F32(linear) => linear.kept(),
+            Self::Int8(linear) => linear.kept(),
         }
     }
 

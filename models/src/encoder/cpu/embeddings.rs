@@ -3,8 +3,10 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::aligned::Aligned;
 use super::blocks::Columns;
 use super::halves;
+use super::kept::{Keep, Kept};
 use super::norm::Norm;
 use crate::config::BertConfig;
 use crate::encoder::weights::{self, Weights};
@@ -22,22 +24,29 @@ pub(super) struct Embeddings {
 /// The word table, `[V, H]`, in the fewest bits that hold it exactly.
 #[derive(Debug)]
 enum Words {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
+    F32(Kept<f32>),
+    F16(Kept<f16>),
 }
 
 impl Words {
     fn keep(values: Vec<f32>) -> Self {
         let bits: Option<Vec<f16>> = values.iter().map(|x| halves::exactly(*x)).collect();
-        bits.map_or(Self::F32(values), Self::F16)
+        match bits {
+            Some(bits) => Self::F16(Aligned::from(&*bits).into()),
+            None => Self::F32(Aligned::from(&*values).into()),
+        }
     }
 
     /// The vector of a word.
     fn copy(&self, id: u32, vector: &mut [f32]) {
         let start = id as usize * vector.len();
         match self {
-            Self::F32(values) => vector.copy_from_slice(&values[start..][..vector.len()]),
-            Self::F16(values) => values[start..][..vector.len()].convert_to_f32_slice(vector),
+            Self::F32(values) => {
+                vector.copy_from_slice(&values.as_slice()[start..][..vector.len()])
+            }
+            Self::F16(values) => {
+                values.as_slice()[start..][..vector.len()].convert_to_f32_slice(vector)
+            }
         }
     }
 }
@@ -50,6 +59,14 @@ impl Embeddings {
             positions: weights.positions(config)?,
             norm: Norm::load(weights, config, weights::EMBEDDINGS_NORM)?,
         })
+    }
+
+    /// The word table, to be moved.
+    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+        match &mut self.words {
+            Words::F32(values) => values,
+            Words::F16(values) => values,
+        }
     }
 
     /// Rows of ids to `x`, `[T, H]` in blocks.

@@ -3,6 +3,7 @@
 use super::attention::Attention;
 use super::blocks::{Columns, Matrix};
 use super::dense::Dense;
+use super::kept::Keep;
 use super::norm::Norm;
 use super::place::{End, Start};
 use super::workers::Workers;
@@ -60,6 +61,18 @@ impl Layer {
             norm: Norm::load(weights, config, &format!("{name}.output.LayerNorm"))?,
             head_size: config.head_size(),
         })
+    }
+
+    /// The weights, in the order in which they are read, to be moved.
+    pub(super) fn kept(&mut self) -> [&mut dyn Keep; 4] {
+        let Self {
+            query_key_value,
+            output,
+            up,
+            down,
+            ..
+        } = self;
+        [query_key_value, output, up, down].map(Dense::kept)
     }
 
     /// In place in the workspace's `x`. `rows` are the tokens of each row.

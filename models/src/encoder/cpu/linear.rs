@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::aligned::Aligned;
 use super::blocks::{Columns, Matrix};
 use super::halves::Widening;
+use super::kept::Keep;
 use super::panels::{Panels, Stored};
 use super::place::{End, Place, Start};
 use super::simd::dispatch;
@@ -60,6 +61,11 @@ impl Linear {
             panels: Panels::keep(packed),
             bias: packed_bias,
         }
+    }
+
+    /// The weights, to be moved.
+    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+        self.panels.kept()
     }
 
     /// How the results are cut into blocks.

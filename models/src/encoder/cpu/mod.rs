@@ -20,6 +20,7 @@ mod dense;
 mod embeddings;
 mod halves;
 mod int8;
+mod kept;
 mod layer;
 mod linear;
 mod norm;
@@ -71,14 +72,18 @@ impl CpuEncoder {
             count: hidden,
             width,
         };
+        let mut embeddings = Embeddings::load(weights, config)?;
+        let mut layers = (0..config.num_hidden_layers)
+            .into_par_iter()
+            .map(|index| Layer::load(weights, config, columns, index, precision))
+            .collect::<Result<Vec<_>, _>>()?;
+        let of_layers = layers.iter_mut().flat_map(Layer::kept);
+        kept::together(of_layers.chain([embeddings.kept()]).collect());
         Ok(Self {
             columns,
             square: 1.0 / (2 * hidden + inner) as f64,
-            embeddings: Embeddings::load(weights, config)?,
-            layers: (0..config.num_hidden_layers)
-                .into_par_iter()
-                .map(|index| Layer::load(weights, config, columns, index, precision))
-                .collect::<Result<_, _>>()?,
+            embeddings,
+            layers,
             workspaces: Workspaces::new(columns),
         })
     }

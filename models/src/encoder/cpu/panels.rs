@@ -4,14 +4,15 @@ use pulp::bytemuck;
 
 use super::aligned::Aligned;
 use super::halves;
+use super::kept::{Keep, Kept};
 
 /// Weights in panels.
 #[derive(Debug)]
 pub(super) enum Panels {
-    F32(Aligned<f32>),
+    F32(Kept<f32>),
     /// The bits of 16-bit values. Models are often published in these; half the memory is half of what has to be read for a few
     /// tokens.
-    F16(Aligned<u16>),
+    F16(Kept<u16>),
 }
 
 /// Some of them.
@@ -24,16 +25,24 @@ pub(super) enum Stored<'a> {
 impl Panels {
     pub(super) fn keep(values: Aligned<f32>) -> Self {
         if !halves::quick() {
-            return Self::F32(values);
+            return Self::F32(values.into());
         }
         let mut kept = Aligned::zeros(values.as_slice().len());
         for (kept, value) in kept.as_mut_slice().iter_mut().zip(values.as_slice()) {
             match halves::exactly(*value) {
                 Some(half) => *kept = half.to_bits(),
-                None => return Self::F32(values),
+                None => return Self::F32(values.into()),
             }
         }
-        Self::F16(kept)
+        Self::F16(kept.into())
+    }
+
+    /// To be moved.
+    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+        match self {
+            Self::F32(values) => values,
+            Self::F16(bits) => bits,
+        }
     }
 
     #[inline(always)]
@@ -81,9 +90,7 @@ impl Panels {
                 bits.iter().map(value).collect()
             }
         };
-        let mut aligned = Aligned::zeros(values.len());
-        aligned.as_mut_slice().copy_from_slice(&values);
-        Self::F32(aligned)
+        Self::F32(Aligned::from(&*values).into())
     }
 }
 

@@ -9,6 +9,7 @@ use super::groups::{Groups, STEP};
 use super::left::{Group, Left};
 use crate::encoder::cpu::aligned::Aligned;
 use crate::encoder::cpu::blocks::Columns;
+use crate::encoder::cpu::kept::{Keep, Kept};
 use crate::encoder::cpu::place::{End, Place, Start};
 use crate::encoder::cpu::simd::multiply_add;
 use crate::encoder::cpu::tile::{Ahead, tiles, with_tokens};
@@ -35,7 +36,7 @@ pub(in crate::encoder::cpu) struct Linear {
     outputs: Columns,
     /// For each block of outputs panels of [`VECTORS`] vectors of columns, the last of a block filled up with zeros:
     /// `[panels, groups, len / STEP + TAIL, VECTORS * lanes]`, [`STEP`] bytes to a lane.
-    panels: Aligned<i32>,
+    panels: Kept<i32>,
     /// The bias in the same panels.
     bias: Aligned<f32>,
 }
@@ -93,9 +94,14 @@ impl Linear {
             kernel,
             groups,
             outputs,
-            panels,
+            panels: panels.into(),
             bias: biases,
         }
+    }
+
+    /// The weights, to be moved.
+    pub(in crate::encoder::cpu) fn kept(&mut self) -> &mut dyn Keep {
+        &mut self.panels
     }
 
     /// How the results are cut into blocks.
