@@ -22,6 +22,7 @@ use tower::{Service, ServiceExt};
 use tracing::Span;
 
 use super::ending::Ending;
+use super::gather::Gathering;
 use super::{BoxError, Protocol, ServeOptions, until};
 use crate::body::{OnEnd, watch};
 use crate::limits::is_exempt;
@@ -79,14 +80,15 @@ impl Connection {
             }
         });
         let builder = builder(options, self.ends.kill.clone());
-        let mut connection = pin!(
-            builder.serve_connection(TokioIo::new(self.stream), TowerToHyperService::new(service))
-        );
-        let ended = match until(&self.ends.stop, connection.as_mut()).await {
+        let socket = Gathering::new(self.stream);
+        let outgoing = socket.outgoing();
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
+        let ended = match until(&self.ends.stop, outgoing.send(connection.as_mut())).await {
             Some(ended) => Some(ended),
             None => {
                 connection.as_mut().graceful_shutdown();
-                until(&self.ends.kill, connection).await
+                until(&self.ends.kill, outgoing.send(connection)).await
             }
         };
         if let Some(Err(error)) = ended {

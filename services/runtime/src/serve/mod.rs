@@ -5,6 +5,7 @@
 
 mod connection;
 mod ending;
+mod gather;
 
 use std::convert::Infallible;
 use std::future::Future;

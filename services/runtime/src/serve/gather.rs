@@ -1,0 +1,234 @@
+//! Writes gathered into one.
+//!
+//! h2 hands a frame of 256 bytes and more to the socket by itself, so that an answer of that size would take two system calls and two
+//! packets: one with headers and message, one with trailers, which come after a caller was woken for nothing. Here what is written
+//! while a connection is polled waits until that ends.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Writes of more bytes go on at once: to copy them would take longer than another system call.
+const GATHERED_MAX: usize = 4096;
+/// Most bytes that wait.
+const WAITING_MAX: usize = 16 * 1024;
+
+/// A socket that gathers what is written. It says that this is flushed, which is true once [`Outgoing::send`] is done; shutting down
+/// waits for that.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    read: OwnedReadHalf,
+    outgoing: Outgoing,
+}
+
+/// What was written to a socket and not sent. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing(Arc<Mutex<Waiting>>);
+
+#[derive(Debug)]
+struct Waiting {
+    write: OwnedWriteHalf,
+    bytes: BytesMut,
+}
+
+impl Gathering {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let (read, write) = stream.into_split();
+        let bytes = BytesMut::new();
+        let outgoing = Outgoing(Arc::new(Mutex::new(Waiting { write, bytes })));
+        Self { read, outgoing }
+    }
+
+    pub(super) fn outgoing(&self) -> Outgoing {
+        self.outgoing.clone()
+    }
+}
+
+impl Outgoing {
+    /// Drives the connection that writes to this socket, and sends what it has written each time it was polled.
+    pub(super) async fn send<E: From<io::Error>>(
+        &self,
+        mut connection: Pin<&mut impl Future<Output = Result<(), E>>>,
+    ) -> Result<(), E> {
+        poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => match self.lock().poll_send(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            },
+        })
+        .await
+    }
+
+    /// Held for the time of a system call, by the connection's task alone.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Ready when nothing waits any more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.bytes.is_empty() {
+            let sent = ready!(Pin::new(&mut self.write).poll_write(cx, &self.bytes))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.bytes.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if bytes > GATHERED_MAX {
+            ready!(self.poll_send(cx))?;
+            return Pin::new(&mut self.write).poll_write_vectored(cx, parts);
+        }
+        if self.bytes.len() + bytes > WAITING_MAX {
+            ready!(self.poll_send(cx))?;
+        }
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        Poll::Ready(Ok(bytes))
+    }
+}
+
+impl AsyncRead for Gathering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.read).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Gathering {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.outgoing.lock().poll_write(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.outgoing.lock().poll_write(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut waiting = self.outgoing.lock();
+        ready!(waiting.poll_send(cx))?;
+        Pin::new(&mut waiting.write).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn connected() -> (Gathering, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (Gathering::new(accepted.unwrap().0), client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn small_writes_wait_until_the_poll_ends_and_leave_in_one() {
+        let (mut socket, mut client) = connected().await;
+        let outgoing = socket.outgoing();
+        let mut bytes = [0; 64];
+        let mut connection = Box::pin(async {
+            for part in ["headers ", "message ", "trailers"] {
+                socket.write_all(part.as_bytes()).await?;
+                socket.flush().await?;
+                assert_eq!(
+                    client.try_read(&mut bytes).unwrap_err().kind(),
+                    io::ErrorKind::WouldBlock
+                );
+            }
+            tokio::task::yield_now().await;
+            client.readable().await?;
+            let read = client.read(&mut bytes).await?;
+            assert_eq!(&bytes[..read], b"headers message trailers");
+            io::Result::Ok(())
+        });
+        outgoing.send(connection.as_mut()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn bytes_keep_their_order_also_when_the_client_is_slow() {
+        let (mut socket, mut client) = connected().await;
+        let outgoing = socket.outgoing();
+        let sizes = [1, 300, 4000, 4096, 4097, 9000, 100_000, 7];
+        let parts: Vec<Vec<u8>> = (0..400_usize)
+            .map(|at| {
+                (0..sizes[at % sizes.len()])
+                    .map(|byte| (at * 31 + byte) as u8)
+                    .collect()
+            })
+            .collect();
+        let expected = parts.concat();
+        let mut connection = Box::pin(async {
+            for part in &parts {
+                socket.write_all(part).await?;
+                socket.flush().await?;
+            }
+            socket.shutdown().await
+        });
+        let read = async {
+            let mut all = Vec::new();
+            while client.read_buf(&mut all).await.unwrap() > 0 {
+                tokio::task::yield_now().await;
+            }
+            all
+        };
+        let (sent, read) = tokio::join!(outgoing.send(connection.as_mut()), read);
+        sent.unwrap();
+        assert!(read == expected);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_gone_ends_the_connection() {
+        let (mut socket, client) = connected().await;
+        let outgoing = socket.outgoing();
+        drop(client);
+        let mut connection = Box::pin(async {
+            loop {
+                socket.write_all(b"is anybody there?").await?;
+                tokio::task::yield_now().await;
+            }
+        });
+        let ended: io::Result<()> = outgoing.send(connection.as_mut()).await;
+        assert!(ended.is_err());
+    }
+}
