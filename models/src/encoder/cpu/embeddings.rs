@@ -30,10 +30,11 @@ enum Words {
 
 impl Words {
     fn keep(values: Vec<f32>) -> Self {
-        let bits: Option<Vec<f16>> = values.iter().map(|x| halves::exactly(*x)).collect();
-        match bits {
-            Some(bits) => Self::F16(Aligned::from(&*bits).into()),
-            None => Self::F32(Aligned::from(&*values).into()),
+        let mut halves = Aligned::zeros(values.len());
+        if halves::exactly(&values, halves.as_mut_slice()) {
+            Self::F16(halves.into())
+        } else {
+            Self::F32(Aligned::from(&*values).into())
         }
     }
 

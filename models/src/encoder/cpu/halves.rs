@@ -1,16 +1,24 @@
 //! Values of 16 bits, IEEE, which become f32 when they are used.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use pulp::{Simd, WithSimd, bytemuck};
 
 use super::simd::dispatch;
 use super::tile::Right;
 
-/// A value that 16 bits hold exactly; `None` where it takes more, or is not finite.
-pub(super) fn exactly(value: f32) -> Option<f16> {
-    let half = f16::from_f32(value);
-    let same = half.to_f32().to_bits() == value.to_bits();
-    (half.is_finite() && same).then_some(half)
+/// Writes values in 16 bits, if these hold all of them exactly; not where one takes more, or is not finite.
+pub(super) fn exactly(values: &[f32], halves: &mut [f16]) -> bool {
+    const AT_ONCE: usize = 1024;
+    let mut again = [0.0; AT_ONCE];
+    let parts = values.chunks(AT_ONCE).zip(halves.chunks_mut(AT_ONCE));
+    parts.into_iter().all(|(values, halves)| {
+        let again = &mut again[..values.len()];
+        halves.convert_from_f32_slice(values);
+        halves.convert_to_f32_slice(again);
+        let mut both = values.iter().zip(again);
+        both.all(|(value, again)| value.is_finite() && value.to_bits() == again.to_bits())
+    })
 }
 
 /// Whether this processor makes a vector of them f32 in one step; where that takes several, more time is lost than there is to win
@@ -82,8 +90,9 @@ mod tests {
     #[test]
     fn what_16_bits_hold_is_told_from_what_they_do_not() {
         for held in [0.0, -0.0, 1.0, -1.5, 65504.0, 2.0_f32.powi(-24)] {
-            let half = exactly(held).unwrap();
-            assert_eq!(half.to_f32().to_bits(), held.to_bits(), "{held}");
+            let mut half = [f16::NAN];
+            assert!(exactly(&[held], &mut half), "{held}");
+            assert_eq!(half[0].to_f32().to_bits(), held.to_bits(), "{held}");
         }
         let more = [
             0.1,
@@ -94,7 +103,13 @@ mod tests {
             f32::NAN,
         ];
         for more in more {
-            assert_eq!(exactly(more), None, "{more}");
+            let mut values = vec![0.5; 3000];
+            assert!(exactly(&values, &mut [f16::NAN; 3000]));
+            for at in [0, 1023, 1024, 2999] {
+                values[at] = more;
+                assert!(!exactly(&values, &mut [f16::NAN; 3000]), "{more}");
+                values[at] = 0.5;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
 //! * Matrices lie in blocks of columns (`blocks`), weights in panels that are read from front to back (`linear`), in 16 bits where
-//!   these hold them (`panels`, `halves`).
+//!   these hold them (`panels`, `halves`), all together in large pages (`kept`).
 //! * Products are made of tiles whose sums stay in registers (`tile`), and begin and end in the steps beside them: bias, residual,
 //!   GELU (`place`, `activation`).
 //! * Attention looks at a few queries at a time; no matrix of scores is ever whole (`attention`).

@@ -27,14 +27,13 @@ impl Panels {
         if !halves::quick() {
             return Self::F32(values.into());
         }
-        let mut kept = Aligned::zeros(values.as_slice().len());
-        for (kept, value) in kept.as_mut_slice().iter_mut().zip(values.as_slice()) {
-            match halves::exactly(*value) {
-                Some(half) => *kept = half.to_bits(),
-                None => return Self::F32(values.into()),
-            }
+        let mut bits = Aligned::zeros(values.as_slice().len());
+        let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
+        if halves::exactly(values.as_slice(), halves) {
+            Self::F16(bits.into())
+        } else {
+            Self::F32(values.into())
         }
-        Self::F16(kept.into())
     }
 
     /// To be moved.
