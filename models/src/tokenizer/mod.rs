@@ -87,7 +87,8 @@ pub struct TokenSpan {
 /// ([`crate::ModelConfig::max_tokens`]).
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    library: tokenizers::Tokenizer,
+    /// Knows all of Unicode.
+    full: tokenizers::Tokenizer,
     /// For plain words, where the tokenizer is BERT's.
     words: Option<Wordpiece>,
     prefix: Vec<u32>,
@@ -128,7 +129,7 @@ impl Tokenizer {
         }
         Ok(Self {
             words: Wordpiece::of(&library),
-            library,
+            full: library,
             prefix,
             suffix,
             max_tokens,
@@ -242,7 +243,7 @@ impl Tokenizer {
     }
 
     fn append_by_library(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        let encoding = self.library.encode_fast(text, false);
+        let encoding = self.full.encode_fast(text, false);
         ids.extend(encoding.map_err(TokenizerError::new)?.get_ids());
         Ok(())
     }
@@ -255,7 +256,7 @@ impl Tokenizer {
         number: u32,
         spans: &mut Vec<TokenSpan>,
     ) -> Result<(), TokenizerError> {
-        let encoding = self.library.encode(part, false);
+        let encoding = self.full.encode(part, false);
         let encoding = encoding.map_err(TokenizerError::new)?;
         let words = encoding.get_word_ids();
         let found = encoding.get_offsets().iter().zip(words);
