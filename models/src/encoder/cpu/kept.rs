@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::MmapMut;
 use pulp::bytemuck::{AnyBitPattern, NoUninit, cast_slice};
 
 use super::aligned::Aligned;
@@ -17,7 +17,7 @@ use super::prefetch::LINE;
 pub(super) enum Kept<T> {
     Alone(Aligned<T>),
     /// In memory with others, as a range of its bytes.
-    Together(Arc<Mmap>, Range<usize>),
+    Together(Arc<MmapMut>, Range<usize>),
 }
 
 impl<T: Copy + Default + NoUninit + AnyBitPattern> Kept<T> {
@@ -39,8 +39,11 @@ impl<T> From<Aligned<T>> for Kept<T> {
 pub(super) trait Keep {
     fn bytes(&self) -> &[u8];
 
-    /// Their bytes lie there, too.
-    fn lie(&mut self, memory: &Arc<Mmap>, bytes: Range<usize>);
+    /// Gives their own memory back. They are nothing until they lie somewhere else.
+    fn leave(&mut self);
+
+    /// Their bytes lie there.
+    fn lie(&mut self, memory: &Arc<MmapMut>, bytes: Range<usize>);
 }
 
 impl<T: Copy + Default + NoUninit + AnyBitPattern> Keep for Kept<T> {
@@ -48,12 +51,17 @@ impl<T: Copy + Default + NoUninit + AnyBitPattern> Keep for Kept<T> {
         cast_slice(self.as_slice())
     }
 
-    fn lie(&mut self, memory: &Arc<Mmap>, bytes: Range<usize>) {
+    fn leave(&mut self) {
+        *self = Self::Alone(Aligned::default());
+    }
+
+    fn lie(&mut self, memory: &Arc<MmapMut>, bytes: Range<usize>) {
         *self = Self::Together(memory.clone(), bytes);
     }
 }
 
-/// Moves values together. They stay where they are if the system does not give the memory.
+/// Moves values together, one after the other, so that no more than one of them is there twice. They stay where they are if the
+/// system does not give the memory.
 pub(super) fn together(mut values: Vec<&mut dyn Keep>) {
     let mut end = 0;
     let places: Vec<Range<usize>> = values
@@ -71,12 +79,11 @@ pub(super) fn together(mut values: Vec<&mut dyn Keep>) {
     if let Err(error) = memory.advise(memmap2::Advice::HugePage) {
         tracing::debug!(%error, "weights lie in ordinary pages");
     }
-    for (values, place) in values.iter().zip(&places) {
+    for (values, place) in values.iter_mut().zip(&places) {
         memory[place.clone()].copy_from_slice(values.bytes());
+        values.leave();
     }
-    let Ok(memory) = memory.make_read_only().map(Arc::new) else {
-        return;
-    };
+    let memory = Arc::new(memory);
     for (values, place) in values.iter_mut().zip(places) {
         values.lie(&memory, place);
     }

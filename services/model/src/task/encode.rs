@@ -1,7 +1,7 @@
 //! Texts to vectors, through the batcher.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use motet_batcher::{Batcher, Call, Ride, Stats};
 use motet_models::{RowEmbedding, RowOutput, TokenIds, Tokenizer};
@@ -101,10 +101,13 @@ impl Encode {
             };
             return self.job(span, false, prepare).await;
         }
+        let started = Instant::now();
         let (inputs, form) = Inputs::take(&mut request, &signature, &encoding.limits)?;
         let is_short = encoding.cost(&inputs) <= TOKENIZER_COST_HERE_MAX;
+        let read = started.elapsed();
         let tokenize = move || Ok((encoding.tokenize(&inputs)?, form));
-        self.job(span, is_short, tokenize).await
+        let (rows, tokenized) = self.job(span, is_short, tokenize).await?;
+        Ok((rows, read + tokenized))
     }
 
     /// A job's result and how long it took, with its wait for a thread unless it `is_short` and needs none.

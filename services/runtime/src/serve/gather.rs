@@ -58,7 +58,11 @@ impl Outgoing {
         mut connection: Pin<&mut impl Future<Output = Result<(), E>>>,
     ) -> Result<(), E> {
         poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Ready(ended) => {
+                // One that ends by an error may not have shut down: its last words go as far as the socket takes them.
+                let _ = self.lock().poll_send(cx);
+                Poll::Ready(ended)
+            }
             Poll::Pending => match self.lock().poll_send(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -215,6 +219,21 @@ mod tests {
         let (sent, read) = tokio::join!(outgoing.send(connection.as_mut()), read);
         sent.unwrap();
         assert!(read == expected);
+    }
+
+    #[tokio::test]
+    async fn last_words_are_sent_also_when_the_connection_ends_by_an_error() {
+        let (mut socket, mut client) = connected().await;
+        let outgoing = socket.outgoing();
+        let mut connection = Box::pin(async {
+            socket.write_all(b"go away").await?;
+            Err(io::Error::other("no HTTP"))
+        });
+        let ended: io::Result<()> = outgoing.send(connection.as_mut()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "no HTTP");
+        let mut bytes = [0; 7];
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"go away");
     }
 
     #[tokio::test]
