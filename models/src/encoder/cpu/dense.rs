@@ -34,10 +34,10 @@ impl Dense {
     }
 
     /// The weights, to be moved.
-    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         match self {
             Self::F32(linear) => linear.kept(),
-            Self::Int8(linear) => linear.kept(),
+            Self::Int8(linear) => Some(linear.kept()),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Embeddings {
 /// The word table, `[V, H]`, in the fewest bits that hold it exactly.
 #[derive(Debug)]
 enum Words {
-    F32(Kept<f32>),
+    F32(Vec<f32>),
     F16(Kept<f16>),
 }
 
@@ -34,7 +34,7 @@ impl Words {
         if halves::exactly(&values, halves.as_mut_slice()) {
             Self::F16(halves.into())
         } else {
-            Self::F32(Aligned::from(&*values).into())
+            Self::F32(values)
         }
     }
 
@@ -42,9 +42,7 @@ impl Words {
     fn copy(&self, id: u32, vector: &mut [f32]) {
         let start = id as usize * vector.len();
         match self {
-            Self::F32(values) => {
-                vector.copy_from_slice(&values.as_slice()[start..][..vector.len()])
-            }
+            Self::F32(values) => vector.copy_from_slice(&values[start..][..vector.len()]),
             Self::F16(values) => {
                 values.as_slice()[start..][..vector.len()].convert_to_f32_slice(vector)
             }
@@ -63,10 +61,10 @@ impl Embeddings {
     }
 
     /// The word table, to be moved.
-    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         match &mut self.words {
-            Words::F32(values) => values,
-            Words::F16(values) => values,
+            Words::F32(_) => None,
+            Words::F16(values) => Some(values),
         }
     }
 

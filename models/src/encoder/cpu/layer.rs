@@ -64,7 +64,7 @@ impl Layer {
     }
 
     /// The weights, in the order in which they are read, to be moved.
-    pub(super) fn kept(&mut self) -> [&mut dyn Keep; 4] {
+    pub(super) fn kept(&mut self) -> impl Iterator<Item = &mut dyn Keep> {
         let Self {
             query_key_value,
             output,
@@ -72,7 +72,8 @@ impl Layer {
             down,
             ..
         } = self;
-        [query_key_value, output, up, down].map(Dense::kept)
+        let all = [query_key_value, output, up, down];
+        all.into_iter().filter_map(Dense::kept)
     }
 
     /// In place in the workspace's `x`. `rows` are the tokens of each row.

@@ -64,7 +64,7 @@ impl Linear {
     }
 
     /// The weights, to be moved.
-    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         self.panels.kept()
     }
 

@@ -78,7 +78,7 @@ impl CpuEncoder {
             .map(|index| Layer::load(weights, config, columns, index, precision))
             .collect::<Result<Vec<_>, _>>()?;
         let of_layers = layers.iter_mut().flat_map(Layer::kept);
-        kept::together(of_layers.chain([embeddings.kept()]).collect());
+        kept::together(of_layers.chain(embeddings.kept()).collect());
         Ok(Self {
             columns,
             square: 1.0 / (2 * hidden + inner) as f64,

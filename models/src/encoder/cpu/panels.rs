@@ -9,7 +9,7 @@ use super::kept::{Keep, Kept};
 /// Weights in panels.
 #[derive(Debug)]
 pub(super) enum Panels {
-    F32(Kept<f32>),
+    F32(Aligned<f32>),
     /// The bits of 16-bit values. Models are often published in these; half the memory is half of what has to be read for a few
     /// tokens.
     F16(Kept<u16>),
@@ -25,22 +25,22 @@ pub(super) enum Stored<'a> {
 impl Panels {
     pub(super) fn keep(values: Aligned<f32>) -> Self {
         if !halves::quick() {
-            return Self::F32(values.into());
+            return Self::F32(values);
         }
         let mut bits = Aligned::zeros(values.as_slice().len());
         let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
         if halves::exactly(values.as_slice(), halves) {
             Self::F16(bits.into())
         } else {
-            Self::F32(values.into())
+            Self::F32(values)
         }
     }
 
-    /// To be moved.
-    pub(super) fn kept(&mut self) -> &mut dyn Keep {
+    /// To be moved; not those of 32 bits, whose former place the allocator would keep.
+    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         match self {
-            Self::F32(values) => values,
-            Self::F16(bits) => bits,
+            Self::F32(_) => None,
+            Self::F16(bits) => Some(bits),
         }
     }
 
@@ -89,7 +89,7 @@ impl Panels {
                 bits.iter().map(value).collect()
             }
         };
-        Self::F32(Aligned::from(&*values).into())
+        Self::F32(Aligned::from(&*values))
     }
 }
 
