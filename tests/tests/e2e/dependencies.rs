@@ -6,24 +6,30 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace, each with those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
+    ("motet-config", &[]),
     ("motet-proto", &[]),
     ("motet-models", &[]),
     ("motet-batcher", &[]),
-    ("motet-runtime", &["motet-proto"]),
+    ("motet-runtime", &["motet-proto", "motet-config"]),
     (
         "motet-service",
         &[
+            "motet-config",
             "motet-proto",
             "motet-models",
             "motet-batcher",
             "motet-runtime",
         ],
     ),
-    ("motet-gateway", &["motet-proto", "motet-runtime"]),
+    (
+        "motet-gateway",
+        &["motet-config", "motet-proto", "motet-runtime"],
+    ),
     (
         "motet",
         &[
+            "motet-config",
             "motet-gateway",
             "motet-service",
             "motet-proto",
@@ -32,12 +38,19 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ),
     (
         "motet-tests",
-        &["motet", "motet-gateway", "motet-proto", "motet-runtime"],
+        &[
+            "motet",
+            "motet-config",
+            "motet-gateway",
+            "motet-proto",
+            "motet-runtime",
+        ],
     ),
 ];
 
 /// What a crate and everything below it must never need, as a part of a package's name.
-const NEVER: [(&str, &[&str]); 5] = [
+const NEVER: [(&str, &[&str]); 6] = [
+    ("motet-config", &["candle", "tonic", "prost", "tokio"]),
     ("motet-gateway", &["candle", "tokenizers", "safetensors"]),
     ("motet-runtime", &["candle", "tokenizers", "safetensors"]),
     ("motet-proto", &["candle", "tokenizers"]),

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::node::Entry;
-use super::reader::MapReader;
-use super::source::Span;
-use super::values::{DURATION_MAX, boolean, count, duration, number, word};
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Span,
+    values::{DURATION_MAX, boolean, count, duration, number, word},
+};
 
 /// How rows of different callers are put together. The keys are those of the file.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::{Diagnostic, Diagnostics};
 use super::endpoint::Endpoint;
 use super::model::ModelSpec;
 use super::names::NameRule;
-use super::node::{Entry, Value};
-use super::reader::{MapReader, shown};
-use super::source::Spanned;
-use super::values::text;
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, shown, values::text,
+};
 
 /// The most endpoints of one configuration.
 pub const ENDPOINTS_MAX: usize = 1000;

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use super::diagnostics::{Diagnostic, Diagnostics, nearest};
 use super::endpoints::{self, EndpointSpec};
 use super::model::{self, ModelSpec};
-use super::node::{Map, Node, Value};
-use super::reader::MapReader;
 use super::server::{self, ServerSpec};
-use super::source::{FileId, Sources, Span};
-use super::values::list;
-use super::yaml;
+use motet_config::{
+    Diagnostic, Diagnostics, FileId, Map, MapReader, Node, Sources, Span, Value, nearest, parse,
+    values::list,
+};
 
 /// The most pipelines of one configuration.
 pub const PIPELINES_MAX: usize = 1000;
@@ -63,7 +61,7 @@ impl Config {
         sources: &mut Sources,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let root = yaml::parse(sources, file, diagnostics)?;
+        let root = parse(sources, file, diagnostics)?;
         if is_pipeline(&root) {
             return Some(Self {
                 server: ServerSpec::default(),
@@ -168,7 +166,7 @@ fn pipeline(
             let path = sources.file(config).folder().join(path);
             match sources.read(&path) {
                 Ok(file) => {
-                    let root = yaml::parse(sources, file, diagnostics)?;
+                    let root = parse(sources, file, diagnostics)?;
                     if !is_pipeline(&root) {
                         diagnostics.push(
                             Diagnostic::error(item.span, "the file does not hold a pipeline").also(

@@ -1,13 +1,12 @@
 //! `models:`: each model once, by name: what it does, where its weights are, or where it runs.
 
 use super::batcher::{self, BatcherSpec};
-use super::diagnostics::{Diagnostic, Diagnostics};
 use super::endpoint::Endpoint;
 use super::names::NameRule;
-use super::node::{Entry, Value};
-use super::reader::{MapReader, shown};
-use super::source::Spanned;
-use super::values::{boolean, count, text, word};
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, list_of, shown,
+    values::{boolean, count, text, word},
+};
 
 /// One model. What a key may say beyond its form (whether a folder exists, whether a device is
 /// there) is for the model service to check, at the place that each value keeps.
@@ -217,10 +216,7 @@ fn complete(entry: &Entry, task: Option<Spanned<Task>>, diagnostics: &mut Diagno
                     key.key.span,
                     format!("model `{name}` has `{}` but no `task`", key.key.value),
                 )
-                .help(format!(
-                    "add `task:` with one of {}",
-                    super::list_of(&words)
-                )),
+                .help(format!("add `task:` with one of {}", list_of(&words))),
             );
         } else if !has("endpoint") {
             diagnostics.push(

@@ -2,9 +2,7 @@
 
 use motet_proto::oip::split_version;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::reader::shown;
-use super::source::Spanned;
+use motet_config::{Diagnostic, Diagnostics, Spanned, shown};
 
 /// The most characters of a name.
 pub const NAME_CHARS_MAX: usize = 63;

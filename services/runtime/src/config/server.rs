@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::node::Entry;
-use super::reader::{MapReader, shown};
-use super::values::{count, duration, size, text};
 use crate::limits::READ_TIMEOUT;
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, shown,
+    values::{count, duration, size, text},
+};
 
 /// Where a process listens and what it takes on at once.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -338,21 +338,3 @@ fn pipelines_come_from_files_beside_the_configuration() {
         assert!(report.contains(part), "{part}\n{report}");
     }
 }
-
-#[test]
-fn sizes_read() {
-    for (text, bytes) in [
-        ("64MiB", Some(64 << 20)),
-        ("1 gib", Some(1 << 30)),
-        ("5", Some(5)),
-        ("5B", Some(5)),
-        ("2kB", Some(2000)),
-        ("99999999999GiB", None),
-        ("MiB", None),
-        ("-1B", None),
-        ("1.5MiB", None),
-        ("", None),
-    ] {
-        assert_eq!(values::parse_size(text), bytes, "{text}");
-    }
-}

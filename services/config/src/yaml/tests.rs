@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Colour;
+use crate::Colour;
 
 fn read(text: &str) -> (Sources, Option<Node>, Diagnostics) {
     let mut sources = Sources::new();

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Diagnostics, list_of, nearest};
-use super::node::{Entry, Node, Value};
-use super::reader::shown;
-use super::source::Spanned;
+use crate::diagnostics::{Diagnostic, Diagnostics, list_of, nearest};
+use crate::node::{Entry, Node, Value};
+use crate::reader::shown;
+use crate::source::Spanned;
 
 /// The longest duration that any key takes.
 pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -284,4 +284,27 @@ pub fn list<'n>(entry: &'n Entry, diagnostics: &mut Diagnostics) -> Option<&'n [
     }
     diagnostics.push(wrong(entry, "a list"));
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read() {
+        for (text, bytes) in [
+            ("64MiB", Some(64 << 20)),
+            ("1 gib", Some(1 << 30)),
+            ("5", Some(5)),
+            ("5B", Some(5)),
+            ("2kB", Some(2000)),
+            ("99999999999GiB", None),
+            ("MiB", None),
+            ("-1B", None),
+            ("1.5MiB", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
+    }
 }

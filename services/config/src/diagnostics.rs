@@ -1,6 +1,6 @@
 //! What is wrong with a text: gathered, all of it, before anything is started.
 
-use super::source::{Span, Spanned};
+use crate::source::{Span, Spanned};
 
 /// The most diagnostics that are kept; what is beyond is only counted.
 pub const DIAGNOSTICS_MAX: usize = 200;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::diagnostics::{Diagnostic, Diagnostics, Severity};
-use super::source::{SourceFile, Sources, Span, Spanned};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
+use crate::source::{SourceFile, Sources, Span, Spanned};
 
 /// Whether a report has terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Text that is not YAML: where, and what was probably meant.
 
-use super::diagnostics::Diagnostic;
-use super::source::{FileId, Span};
+use crate::diagnostics::Diagnostic;
+use crate::source::{FileId, Span};
 
 /// The report of a parser that stopped at byte `at` because of `info`.
-pub(super) fn error(info: &str, file: FileId, text: &str, at: usize) -> Diagnostic {
+pub(crate) fn diagnostic(info: &str, file: FileId, text: &str, at: usize) -> Diagnostic {
     let start = visible(text, at);
     let width = text
         .get(start..)

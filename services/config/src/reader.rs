@@ -1,8 +1,8 @@
 //! Walks a map whose keys are known: what is missing or unknown is reported.
 
-use super::diagnostics::{Diagnostic, Diagnostics, nearest};
-use super::node::{Entry, Map, Node, Value};
-use super::source::Span;
+use crate::diagnostics::{Diagnostic, Diagnostics, nearest};
+use crate::node::{Entry, Map, Node, Value};
+use crate::source::Span;
 
 /// Reads the entries of one map. [`MapReader::finish`] then reports the keys that nobody asked
 /// for.

@@ -1,9 +1,9 @@
 //! YAML 1.2 core schema: what a text without quotes means.
 
-use super::node::Value;
+use crate::node::Value;
 
 /// Reads a plain scalar.
-pub(super) fn plain(text: &str) -> Value {
+pub(crate) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),

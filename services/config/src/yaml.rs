@@ -5,12 +5,12 @@ use std::collections::HashSet;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::node::{Entry, Map, Node, Value};
-use super::reader::shown;
-use super::scalar;
-use super::source::{FileId, Sources, Span, Spanned};
-use super::syntax;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::node::{Entry, Map, Node, Value};
+use crate::reader::shown;
+use crate::scalar;
+use crate::source::{FileId, Sources, Span, Spanned};
+use crate::yaml_error;
 
 /// The most maps and lists inside each other.
 pub const DEPTH_MAX: usize = 64;
@@ -24,7 +24,7 @@ pub const NODES_MAX: usize = 100_000;
 /// such as a duplicate key are reported and the rest is still read, so that one run finds all.
 pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Node> {
     let text = sources.file(file).text();
-    let places = Places::new(file, text);
+    let spans = SpanMap::new(file, text);
     let mut builder = Builder {
         diagnostics,
         stack: Vec::new(),
@@ -37,13 +37,13 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                let at = places.byte(error.marker());
-                let diagnostic = syntax::error(error.info(), file, text, at);
+                let at = spans.byte(error.marker());
+                let diagnostic = yaml_error::diagnostic(error.info(), file, text, at);
                 builder.diagnostics.push(diagnostic);
                 return None;
             }
         };
-        let span = places.span(span);
+        let span = spans.span(span);
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;
             if documents > 1 {
@@ -70,14 +70,14 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
 }
 
 /// Turns the parser's positions, which count characters, into byte spans.
-struct Places<'t> {
+struct SpanMap<'t> {
     file: FileId,
     text: &'t str,
     /// The byte of each character; `None` where all are ASCII and the two agree.
     bytes: Option<Vec<usize>>,
 }
 
-impl<'t> Places<'t> {
+impl<'t> SpanMap<'t> {
     fn new(file: FileId, text: &'t str) -> Self {
         let bytes = (!text.is_ascii()).then(|| text.char_indices().map(|(i, _)| i).collect());
         Self { file, text, bytes }

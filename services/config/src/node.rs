@@ -1,6 +1,6 @@
 //! YAML as a tree in which every key and value knows where it was written.
 
-use super::source::{Span, Spanned};
+use crate::source::{Span, Spanned};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
