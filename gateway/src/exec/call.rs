@@ -8,7 +8,7 @@ use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferRespon
 use motet_proto::oip::{self, cost};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use crate::check::{Argument, Length, Node, Produced, Setting};
@@ -44,7 +44,7 @@ pub(super) fn request(
             fit_argument(argument, value).map_err(|why| {
                 Status::from(
                     status::invalid_argument(&argument.port, why)
-                        .reason("BAD_TENSOR")
+                        .reason(Reason::BadTensor)
                         .node(&node.name),
                 )
             })?,
@@ -108,7 +108,7 @@ fn parameter(setting: &Setting, value: &Scalar) -> InferParameter {
 pub(super) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
     let bad = |why: String| -> Status {
         status::internal(format!("node {} got a wrong answer: {why}", node.name))
-            .reason("BAD_ANSWER")
+            .reason(Reason::BadAnswer)
             .node(&node.name)
             .into()
     };

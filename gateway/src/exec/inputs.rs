@@ -4,8 +4,8 @@ use std::ops::{Bound, RangeBounds};
 
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
-use motet_runtime::status;
-use tonic::{Code, Status};
+use motet_runtime::status::{self, Reason};
+use tonic::Status;
 
 use super::lengths::Lengths;
 use super::literal::out_of_range;
@@ -61,10 +61,7 @@ pub fn refuse(pipeline: &str, mistakes: &[Mistake]) -> Status {
     });
     let builder = status::invalid_arguments(fields).pipeline(pipeline);
     if only_sizes {
-        builder
-            .code(Code::ResourceExhausted)
-            .reason("OVER_LIMIT")
-            .into()
+        builder.reason(Reason::OverLimit).into()
     } else {
         builder.into()
     }
@@ -208,6 +205,8 @@ fn items(shape: &[usize]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
     use crate::check::ValueType;
 

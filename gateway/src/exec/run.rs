@@ -3,7 +3,7 @@
 use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use motet_proto::tensor::Tensor;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tonic::{Code, Status};
 
 use super::condition;
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
                             "node {} gave a tensor `{}` that {mismatch}",
                             node.name, produced.name
                         ))
-                        .reason("BAD_ANSWER"),
+                        .reason(Reason::BadAnswer),
                     )
                 })?;
         }

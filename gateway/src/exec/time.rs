@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use motet_proto::tensor::Tensor;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -14,9 +14,6 @@ use super::run::{Frame, Run};
 use crate::budget::Budget;
 use crate::demand::Demand;
 use crate::policy::reserve::{Forecast, Size, Time};
-
-/// The `ErrorInfo` reason of what was refused because it cannot be in time.
-const TOO_LITTLE_TIME: &str = "TOO_LITTLE_TIME";
 
 /// What is expected of one request.
 #[derive(Debug)]
@@ -78,7 +75,7 @@ impl<'a> Run<'a> {
             shown(left),
             shown(least)
         ))
-        .reason(TOO_LITTLE_TIME)
+        .reason(Reason::TooLittleTime)
         .pipeline(pipeline)
         .into())
     }
@@ -139,7 +136,7 @@ fn too_little(left: Duration, least: Duration) -> Status {
         shown(left),
         shown(least)
     ))
-    .reason(TOO_LITTLE_TIME)
+    .reason(Reason::TooLittleTime)
     .into()
 }
 

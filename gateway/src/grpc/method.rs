@@ -3,7 +3,7 @@
 use bytes::Buf;
 use http::uri::PathAndQuery;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
@@ -84,7 +84,7 @@ impl Method {
 
 fn too_much(what: &str) -> Status {
     status::resource_exhausted(format!("the answer is a stream of {what}"), None)
-        .reason("OVER_LIMIT")
+        .reason(Reason::OverLimit)
         .into()
 }
 
@@ -158,7 +158,7 @@ impl Decoder for AnswerDecoder {
                 "the answer is no {}: {error}",
                 self.0.full_name()
             ))
-            .reason("BAD_ANSWER")
+            .reason(Reason::BadAnswer)
             .into()),
         }
     }

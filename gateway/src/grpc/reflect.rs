@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::stream;
 use http::uri::PathAndQuery;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::status::{self, Reason, StatusBuilder};
 use prost::Message;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
@@ -214,12 +215,13 @@ where
             .into_inner();
         let answer = answers.message().await?.and_then(|a| a.message_response);
         match answer {
-            Some(MessageResponse::ErrorResponse(error)) => Err(Status::new(
-                Code::from_i32(error.error_code),
+            Some(MessageResponse::ErrorResponse(error)) => Err(StatusBuilder::new(
+                Reason::from_code(Code::from_i32(error.error_code)),
                 error.error_message,
-            )),
+            )
+            .into()),
             Some(answer) => Ok(answer),
-            None => Err(Status::internal("reflection gave no answer")),
+            None => Err(status::internal("reflection gave no answer").into()),
         }
     }
 }

@@ -7,7 +7,7 @@ use motet_proto::v1::{
     DescribeRequest, DescribeResponse, ExplainRequest, ExplainResponse, ExplainedNode, ListRequest,
     ListResponse, LoadRequest, LoadResponse, PipelineSummary, Port, UnloadRequest, UnloadResponse,
 };
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tonic::{Request, Response, Status};
 
 use super::gateway::{Gateway, GatewayError};
@@ -166,12 +166,10 @@ impl Pipelines for PipelinesService {
 
 fn refusal(error: GatewayError) -> Status {
     match error {
-        GatewayError::Name(why) => {
-            status::StatusBuilder::new(tonic::Code::AlreadyExists, "NAME_TAKEN", why).into()
-        }
+        GatewayError::Name(why) => status::StatusBuilder::new(Reason::NameTaken, why).into(),
         GatewayError::Called(why) => status::failed_precondition(why).into(),
         error => status::invalid_argument("yaml", error.to_string())
-            .reason("BAD_PIPELINE")
+            .reason(Reason::BadPipeline)
             .into(),
     }
 }

@@ -11,7 +11,7 @@ use motet_proto::inference::{InferStatistics, ModelStatistics, StatisticDuration
 use motet_proto::oip::find_version;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::{CallMetrics, Metrics};
-use motet_runtime::status;
+use motet_runtime::status::{self, Resource};
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
@@ -233,7 +233,7 @@ impl Registry {
         if versions.is_empty() {
             return Err(self.unknown_model(name));
         }
-        let error = Status::from(status::not_found("version", version).model(name));
+        let error = Status::from(status::not_found(Resource::Version, version).model(name));
         let versions = versions.join(", ");
         Err(status::reworded(
             &error,
@@ -264,7 +264,7 @@ impl Registry {
     pub fn unknown_pipeline(&self, name: &str) -> Status {
         let pipelines = self.pipelines.load();
         let known: Vec<&str> = pipelines.keys().map(String::as_str).collect();
-        not_found("pipeline", name, &known)
+        not_found(Resource::Pipeline, name, &known)
     }
 
     /// NOT_FOUND, with the pipelines and models that there are.
@@ -275,11 +275,11 @@ impl Registry {
             .chain(self.models.keys())
             .map(String::as_str)
             .collect();
-        not_found("model", name, &known)
+        not_found(Resource::Model, name, &known)
     }
 }
 
-fn not_found(kind: &'static str, name: &str, known: &[&str]) -> Status {
+fn not_found(kind: Resource, name: &str, known: &[&str]) -> Status {
     let known = if known.is_empty() {
         "none".to_owned()
     } else {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use motet_proto::inference::ModelInferResponse;
 use motet_proto::oip::cost;
 use motet_runtime::metrics::CircuitMetrics;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -20,9 +20,6 @@ const RETRIES: Rates = Rates {
     per_call: 0.2,
     per_second: 1.0,
 };
-
-/// The `ErrorInfo` reason of a call that was held back.
-const CIRCUIT_OPEN: &str = "CIRCUIT_OPEN";
 
 /// What all callers of one model or endpoint share.
 #[derive(Debug)]
@@ -91,7 +88,7 @@ impl Guard {
                      called again for {} ms",
                     left.as_millis()
                 ))
-                .reason(CIRCUIT_OPEN)
+                .reason(Reason::CircuitOpen)
                 .with(kind, name)
                 .retry_after(left)
                 .into())
@@ -102,7 +99,7 @@ impl Guard {
 
 /// Whether a call failed because its circuit was open.
 pub(super) fn is_circuit_open(error: &Status) -> bool {
-    error.code() == Code::Unavailable && status::read(error).reason == CIRCUIT_OPEN
+    error.code() == Code::Unavailable && Reason::of(error) == Some(Reason::CircuitOpen)
 }
 
 /// A call that was let through. Dropped without an end, it tells the circuit nothing.

@@ -10,7 +10,7 @@ use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::ModelMetrics;
-use motet_runtime::status::{annotate, unavailable};
+use motet_runtime::status::{Reason, annotate, unavailable};
 use tonic::{Code, Status};
 use tracing::Instrument;
 
@@ -126,7 +126,7 @@ impl Model {
     ) -> Result<(ModelInferResponse, Cost), Status> {
         let Some(_pass) = self.0.gate.enter() else {
             let message = format!("model {} is shutting down", self.name());
-            return Err(unavailable(message).reason("DRAINING").into());
+            return Err(unavailable(message).reason(Reason::Draining).into());
         };
         let signature = &self.0.signature;
         let settings = Settings::read(&request.parameters, signature, deadline)?;

@@ -2,7 +2,8 @@
 
 use motet_batcher::{Refused, RowError};
 use motet_runtime::status::{
-    StatusBuilder, deadline_exceeded, internal, invalid_argument, resource_exhausted, unavailable,
+    Reason, StatusBuilder, deadline_exceeded, internal, invalid_argument, resource_exhausted,
+    unavailable,
 };
 use std::time::Duration;
 
@@ -17,16 +18,16 @@ pub(crate) fn refused(refused: &Refused) -> StatusBuilder {
     match refused {
         Refused::QueueFull { limit, retry_after } => {
             resource_exhausted(message, Some(*retry_after))
-                .reason("QUEUE_FULL")
+                .reason(Reason::QueueFull)
                 .with("max_queue_size", limit.to_string())
         }
         Refused::WouldBeLate { retry_after, .. } => {
-            resource_exhausted(message, Some(*retry_after)).reason("WOULD_BE_LATE")
+            resource_exhausted(message, Some(*retry_after)).reason(Reason::WouldBeLate)
         }
         Refused::TooLarge { .. } => invalid_argument("inputs", message),
         Refused::DeadlineExceeded => deadline_exceeded(message),
-        Refused::Draining => unavailable(message).reason("DRAINING"),
-        Refused::ExecutorDied { .. } => unavailable(message).reason("MODEL_DIED"),
+        Refused::Draining => unavailable(message).reason(Reason::Draining),
+        Refused::ExecutorDied { .. } => unavailable(message).reason(Reason::ModelDied),
     }
 }
 
@@ -35,9 +36,11 @@ pub(crate) fn row(field: &str, error: &RowError) -> StatusBuilder {
     let message = format!("{field}: {error}");
     match error {
         RowError::Invalid(description) => invalid_argument(field, description),
-        RowError::Failed(_) => internal(message).reason("MODEL_FAILED"),
-        RowError::OutOfMemory { .. } => resource_exhausted(message, None).reason("OUT_OF_MEMORY"),
-        RowError::Crashed(_) => unavailable(message).reason("MODEL_CRASHED"),
+        RowError::Failed(_) => internal(message).reason(Reason::ModelFailed),
+        RowError::OutOfMemory { .. } => {
+            resource_exhausted(message, None).reason(Reason::OutOfMemory)
+        }
+        RowError::Crashed(_) => unavailable(message).reason(Reason::ModelCrashed),
     }
     .with("row", field)
 }

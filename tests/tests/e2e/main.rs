@@ -17,6 +17,7 @@ mod policies;
 mod processes;
 mod rag;
 mod reflection;
+mod statuses;
 mod traces;
 mod versions;
 

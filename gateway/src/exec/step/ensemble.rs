@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{FuturesUnordered, StreamExt};
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use super::{Inside, StepEnd};
@@ -55,7 +55,11 @@ pub(super) async fn run<'a>(
     }
     let result = decide(ensemble, &ends, &mut facts).map(|parts| {
         let combined = combine(&ensemble.combine, &parts);
-        combined.map_err(|e| status::internal(e.to_string()).reason("OP_FAILED").into())
+        combined.map_err(|e| {
+            status::internal(e.to_string())
+                .reason(Reason::OpFailed)
+                .into()
+        })
     });
     StepEnd {
         result: result.and_then(|combined| combined),

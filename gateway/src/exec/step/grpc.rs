@@ -1,7 +1,7 @@
 //! A node that calls a method of a gRPC server.
 
 use motet_proto::tensor::Tensor;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use prost_reflect::DynamicMessage;
 use tonic::Status;
 use tracing::{Instrument, info_span};
@@ -60,7 +60,7 @@ fn request(
 ) -> Result<DynamicMessage, Status> {
     let wrong = |port: &str, why: String| -> Status {
         status::invalid_argument(port, why)
-            .reason("BAD_TENSOR")
+            .reason(Reason::BadTensor)
             .node(&node.name)
             .into()
     };
@@ -94,7 +94,7 @@ fn outputs(
                     "node {} got a wrong answer: `{}`: {error}",
                     node.name, produced.name
                 ))
-                .reason("BAD_ANSWER")
+                .reason(Reason::BadAnswer)
                 .node(&node.name),
             )
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use motet_proto::tensor::Tensor;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use super::{Inside, StepEnd};
@@ -54,7 +54,7 @@ async fn items<'a>(
             ),
             None,
         )
-        .reason("OVER_LIMIT")
+        .reason(Reason::OverLimit)
         .into());
     }
     let graph = graphs

@@ -1,7 +1,7 @@
 //! A node that runs inside the gateway.
 
 use motet_proto::tensor::Tensor;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tracing::info_span;
 
 use super::{Ready, Started, StepEnd};
@@ -52,12 +52,12 @@ fn end(node: &Node, result: Result<Vec<Tensor>, OpError>) -> StepEnd {
         });
     let status = match (&error, of_request) {
         (OpError::TooLarge, _) => {
-            status::resource_exhausted(error.to_string(), None).reason("OVER_LIMIT")
+            status::resource_exhausted(error.to_string(), None).reason(Reason::OverLimit)
         }
         (OpError::Index { .. } | OpError::Width { .. }, Some(port)) => {
             status::invalid_argument(port, error.to_string())
         }
-        _ => status::internal(error.to_string()).reason("OP_FAILED"),
+        _ => status::internal(error.to_string()).reason(Reason::OpFailed),
     };
     StepEnd::failed(status.node(&node.name))
 }

@@ -16,7 +16,7 @@ use motet_proto::oip::model_config;
 use motet_proto::signature::PROPERTY;
 use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status;
+use motet_runtime::status::{self, Resource};
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -55,7 +55,7 @@ impl OipGateway {
         if version.is_empty() || version == own {
             return Ok(Some(served));
         }
-        let status = Status::from(status::not_found("version", version).pipeline(name));
+        let status = Status::from(status::not_found(Resource::Version, version).pipeline(name));
         Err(status::reworded(
             &status,
             format!("pipeline {name} has version {own} and not {version}"),

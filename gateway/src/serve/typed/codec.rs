@@ -1,6 +1,7 @@
 //! tonic's codec over messages whose type is known at run time.
 
 use bytes::{Buf, Bytes};
+use motet_runtime::status;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost::{DecodeError, Message};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -48,7 +49,7 @@ impl Encoder for DynamicEncoder {
     ) -> Result<(), Status> {
         message
             .encode(buffer)
-            .map_err(|e| Status::internal(e.to_string()))
+            .map_err(|e| status::internal(e.to_string()).into())
     }
 }
 
@@ -68,15 +69,14 @@ impl Decoder for DynamicDecoder {
     }
 }
 
-/// The same code and text as tonic's own codec, which the error layer turns into INVALID_ARGUMENT
-/// naming the field.
+/// INVALID_ARGUMENT that names the field.
 fn malformed(message: &MessageDescriptor, bytes: Bytes, error: &DecodeError) -> Status {
     let text = error.to_string();
     let named = faulty_field(message, bytes).and_then(|field| {
         let (prefix, what) = text.split_once(": ")?;
         Some(format!("{prefix}: {}.{field}: {what}", message.name()))
     });
-    Status::internal(named.unwrap_or(text))
+    status::malformed_message(&named.unwrap_or(text)).into()
 }
 
 /// The first field that cannot be decoded. prost-reflect does not say which it was, so each is

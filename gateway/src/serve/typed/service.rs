@@ -64,10 +64,10 @@ impl Service<http::Request<Body>> for TypedPipelines {
         let unary = match method {
             RUN => true,
             RUN_STREAM => false,
-            _ => return refuse(Status::unimplemented("")),
+            _ => return refuse(status::unknown_method(request.uri().path()).into()),
         };
         let Some(served) = self.registry.by_service(service) else {
-            return refuse(self.unknown(service));
+            return refuse(self.unknown(service, request.uri().path()));
         };
         let codec = DynamicCodec::new(served.api.request.clone());
         let mut grpc = Grpc::new(codec)
@@ -88,12 +88,12 @@ fn refuse(status: Status) -> BoxFuture<'static, Result<http::Response<Body>, Inf
 }
 
 impl TypedPipelines {
-    fn unknown(&self, service: &str) -> Status {
+    fn unknown(&self, service: &str, path: &str) -> Status {
         let Some(name) = service
             .strip_prefix(PACKAGE)
             .and_then(|rest| rest.strip_prefix('.'))
         else {
-            return Status::unimplemented("");
+            return status::unknown_method(path).into();
         };
         self.registry.unknown_pipeline(name)
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::CacheMetrics;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -146,7 +146,7 @@ async fn fetch(
             leader.fail();
             let model = upstream.backend().model();
             let error = status::internal(format!("model {model} gave a wrong answer: {why}"));
-            return Err(error.reason("BAD_ANSWER").model(model).into());
+            return Err(error.reason(Reason::BadAnswer).model(model).into());
         }
     };
     leader.land(&response.model_version, &rows, &cached.metrics);

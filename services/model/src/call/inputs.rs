@@ -7,7 +7,7 @@ use motet_proto::oip::{Form, take_inputs};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::types::Dim;
 use motet_proto::{ElementType, Tensor};
-use motet_runtime::status::{invalid_argument, invalid_arguments, resource_exhausted};
+use motet_runtime::status::{Reason, invalid_argument, invalid_arguments, resource_exhausted};
 use tonic::Status;
 
 use super::there_is;
@@ -140,7 +140,7 @@ fn check_limits(name: &str, tensor: &Tensor, limits: &Limits) -> Result<(), Stat
             limits.rows
         );
         return Err(resource_exhausted(message, None)
-            .reason("TOO_MANY_ROWS")
+            .reason(Reason::TooManyRows)
             .field(name, format!("{rows} rows"))
             .with("limit", limits.rows.to_string())
             .into());
@@ -156,7 +156,7 @@ fn check_limits(name: &str, tensor: &Tensor, limits: &Limits) -> Result<(), Stat
             limits.text_bytes
         );
         return Err(resource_exhausted(message, None)
-            .reason("TEXT_TOO_LONG")
+            .reason(Reason::TextTooLong)
             .field(field, format!("{bytes} bytes"))
             .with("limit", limits.text_bytes.to_string())
             .into());

@@ -12,9 +12,9 @@ use motet_proto::oip::find_version;
 use motet_runtime::config::list_of;
 use motet_runtime::health::Health;
 use motet_runtime::reflection::{self, ReflectionError};
-use motet_runtime::status::StatusBuilder;
+use motet_runtime::status::{Reason, StatusBuilder};
+use tonic::Status;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 
 pub use local::LocalService;
 
@@ -88,14 +88,14 @@ impl ModelServer {
                 "there is no model {name:?} here; there are {}",
                 list_of(&names)
             );
-            let error = StatusBuilder::new(Code::NotFound, "MODEL_NOT_FOUND", message);
+            let error = StatusBuilder::new(Reason::ModelNotFound, message);
             return Err(error.model(name).into());
         }
         let message = format!(
             "model {name} has no version {version:?}; it has {}",
             versions.join(", ")
         );
-        let error = StatusBuilder::new(Code::NotFound, "VERSION_NOT_FOUND", message);
+        let error = StatusBuilder::new(Reason::VersionNotFound, message);
         Err(error.model(name).with("version", version).into())
     }
 

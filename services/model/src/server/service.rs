@@ -4,8 +4,8 @@ use futures::stream::BoxStream;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use motet_proto::inference::*;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status::{StatusBuilder, failed_precondition};
-use tonic::{Code, Request, Response, Status, Streaming};
+use motet_runtime::status::{Reason, StatusBuilder, failed_precondition};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{ModelServer, describe, stream};
 use crate::Model;
@@ -104,7 +104,7 @@ impl GrpcInferenceService for ModelServer {
         let request = request.into_inner();
         if !request.repository_name.is_empty() {
             let message = "there is one repository, without a name: leave repository_name empty";
-            let error = StatusBuilder::new(Code::Unimplemented, "REPOSITORY_NAME", message);
+            let error = StatusBuilder::new(Reason::RepositoryName, message);
             return Err(error.field("repository_name", message).into());
         }
         let models = self.models().iter();
@@ -132,6 +132,6 @@ impl GrpcInferenceService for ModelServer {
 fn models_are_fixed(model: &str) -> Status {
     let message =
         "models are those of the configuration file: change it and start the process anew";
-    let error = failed_precondition(message).reason("MODELS_ARE_FIXED");
+    let error = failed_precondition(message).reason(Reason::ModelsAreFixed);
     error.model(model).into()
 }

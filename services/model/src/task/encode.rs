@@ -9,7 +9,7 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Form;
 use motet_proto::signature::Signature;
 use motet_runtime::metrics::Watch;
-use motet_runtime::status::{internal, invalid_argument, resource_exhausted};
+use motet_runtime::status::{Reason, internal, invalid_argument, resource_exhausted};
 use prost::Message;
 use rayon::prelude::*;
 use tonic::Status;
@@ -197,7 +197,7 @@ impl Encoding {
                 "the texts have {tokens} tokens; a call takes at most {limit}, send several calls"
             );
             return Err(resource_exhausted(message, None)
-                .reason("TOO_MANY_TOKENS")
+                .reason(Reason::TooManyTokens)
                 .with("limit", limit.to_string())
                 .into());
         }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::status::{Resource, not_found};
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::WatchStream;
@@ -137,7 +138,7 @@ impl health_server::Health for HealthService {
         let name = request.into_inner().service;
         match self.board.borrow().status(&name) {
             Some(status) => Ok(Response::new(response(status))),
-            None => Err(crate::status::not_found("service", name).into()),
+            None => Err(not_found(Resource::Service, name).into()),
         }
     }
 

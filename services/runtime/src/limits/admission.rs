@@ -19,6 +19,7 @@ use tracing::Span;
 use super::{arrival, is_exempt};
 use crate::body::{OnEnd, watch};
 use crate::metrics::ServerMetrics;
+use crate::status::{Reason, resource_exhausted};
 
 /// When a refused caller is told to come back.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -66,14 +67,14 @@ impl Admission {
     }
 
     fn refusal(&self) -> Status {
-        crate::status::resource_exhausted(
+        resource_exhausted(
             format!(
                 "the server is at its limit of {} concurrent requests",
                 self.max
             ),
             Some(RETRY_AFTER),
         )
-        .reason("TOO_MANY_REQUESTS")
+        .reason(Reason::TooManyRequests)
         .with("max_concurrent_requests", self.max.to_string())
         .into()
     }

@@ -12,6 +12,8 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::status::{Reason, deadline_exceeded};
+
 /// Whether the caller of this method may go on sending for as long as it likes.
 pub(super) fn is_stream(path: &str) -> bool {
     path.ends_with("Stream") || path.ends_with("/ModelStreamInfer")
@@ -57,7 +59,7 @@ impl HttpBody for Arriving {
             return Poll::Pending;
         }
         let late = format!("the request's message did not come within {:?}", self.limit);
-        let late = crate::status::deadline_exceeded(late).reason("REQUEST_TOO_SLOW");
+        let late = deadline_exceeded(late).reason(Reason::RequestTooSlow);
         Poll::Ready(Some(Err(late.into())))
     }
 

@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::status::message_too_large;
+use crate::status::{malformed_message, message_too_large, unknown_method};
 
 /// Gives tonic's own decoding errors the codes and details that motet promises.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,76 +157,19 @@ fn promised(status: &Status, path: &str) -> Option<Status> {
             Some(message_too_large(what, limit).into())
         }
         Code::Internal => {
-            let what = message.strip_prefix("failed to decode Protobuf message: ")?;
-            let (field, description) = field_path(what);
-            let builder = crate::status::invalid_argument(
-                field,
-                format!("the bytes are not a valid message: {description}"),
-            );
-            Some(builder.reason("MALFORMED_MESSAGE").into())
+            message.strip_prefix("failed to decode Protobuf message: ")?;
+            Some(malformed_message(message).into())
         }
-        Code::Unimplemented if message.is_empty() && !path.is_empty() => Some(
-            crate::status::StatusBuilder::new(
-                Code::Unimplemented,
-                "UNKNOWN_METHOD",
-                format!("this server has no method {path}; reflection lists those it has"),
-            )
-            .into(),
-        ),
+        Code::Unimplemented if message.is_empty() && !path.is_empty() => {
+            Some(unknown_method(path).into())
+        }
         _ => None,
     }
-}
-
-/// Splits prost's `Inner.b: Outer.a: what is wrong` into the path `a.b` and the description. prost names the innermost
-/// field first.
-fn field_path(text: &str) -> (String, &str) {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    while let Some((head, tail)) = rest.split_once(": ") {
-        match head.split_once('.') {
-            Some((message, field)) if is_name(message) && is_name(field) => fields.push(field),
-            _ => break,
-        }
-        rest = tail;
-    }
-    fields.reverse();
-    let path = if fields.is_empty() {
-        "request".to_owned()
-    } else {
-        fields.join(".")
-    };
-    (path, rest)
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_found_in_prost_messages() {
-        for (text, expected) in [
-            ("invalid varint", ("request", "invalid varint")),
-            (
-                "HealthCheckRequest.service: invalid string value: data is not UTF-8 encoded",
-                ("service", "invalid string value: data is not UTF-8 encoded"),
-            ),
-            (
-                "InferTensor.name: ModelInferRequest.inputs: invalid wire type: Varint (expected LengthDelimited)",
-                (
-                    "inputs.name",
-                    "invalid wire type: Varint (expected LengthDelimited)",
-                ),
-            ),
-            ("", ("request", "")),
-        ] {
-            let (path, rest) = field_path(text);
-            assert_eq!((path.as_str(), rest), expected, "{text}");
-        }
-    }
 
     #[test]
     fn errors_of_handlers_stay_as_they_are() {

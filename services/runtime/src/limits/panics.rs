@@ -13,6 +13,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::status::{Reason, internal};
+
 /// Answers INTERNAL where a handler, or the stream it returned, panics. The panic's own text goes to the log, not to
 /// the caller.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,8 +64,8 @@ fn report(panic: Box<dyn Any + Send>) -> Status {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic without text");
     tracing::error!(panic = text, "a request handler panicked");
-    crate::status::internal("the server failed on this request (a bug); see its log")
-        .reason("PANIC")
+    internal("the server failed on this request (a bug); see its log")
+        .reason(Reason::Panic)
         .into()
 }
 

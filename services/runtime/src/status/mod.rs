@@ -7,9 +7,11 @@
 //! An error travels in HTTP/2 headers, and clients refuse header lists of more than a few KiB: texts and lists are cut
 //! to the limits below, so that a bad request with a thousand mistakes still arrives as an error that can be read.
 
+mod page;
 mod read;
+mod reason;
+mod transport;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -19,8 +21,11 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 use tonic_types::pb::bad_request::FieldViolation;
 
+pub use page::page;
 pub(crate) use read::from_headers;
 pub use read::{Details, annotate, read, reworded, to_message};
+pub use reason::{Fault, Reason, Retry};
+pub use transport::{malformed_message, unknown_method};
 
 /// The `ErrorInfo` domain of every error that motet makes.
 pub const DOMAIN: &str = "motet";
@@ -39,8 +44,7 @@ const TYPE_RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 #[derive(Clone, Debug)]
 #[must_use = "an error that is not returned is lost"]
 pub struct StatusBuilder {
-    code: Code,
-    reason: Cow<'static, str>,
+    reason: Reason,
     message: String,
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
@@ -48,15 +52,10 @@ pub struct StatusBuilder {
 }
 
 impl StatusBuilder {
-    /// An error of this code; `reason` is a constant in UPPER_SNAKE_CASE that tells this cause from others.
-    pub fn new(
-        code: Code,
-        reason: impl Into<Cow<'static, str>>,
-        message: impl Into<String>,
-    ) -> Self {
+    /// An error with this reason, which decides the gRPC code.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
-            code,
-            reason: reason.into(),
+            reason,
             message: message.into(),
             violations: Vec::new(),
             retry_after: None,
@@ -64,15 +63,9 @@ impl StatusBuilder {
         }
     }
 
-    /// Replaces the code.
-    pub fn code(mut self, code: Code) -> Self {
-        self.code = code;
-        self
-    }
-
-    /// Replaces the reason.
-    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
-        self.reason = reason.into();
+    /// Replaces the reason, and with it the code.
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = reason;
         self
     }
 
@@ -120,7 +113,7 @@ impl StatusBuilder {
         let mut details = vec![any(
             TYPE_ERROR_INFO,
             &pb::ErrorInfo {
-                reason: self.reason.into_owned(),
+                reason: self.reason.name().to_owned(),
                 domain: DOMAIN.to_owned(),
                 metadata: self.metadata,
             },
@@ -149,7 +142,7 @@ impl StatusBuilder {
                 },
             ));
         }
-        assemble(self.code, message, details)
+        assemble(self.reason.code(), message, details)
     }
 }
 
@@ -163,7 +156,7 @@ impl From<StatusBuilder> for Status {
 pub fn invalid_argument(field: impl Into<String>, description: impl Into<String>) -> StatusBuilder {
     let (field, description) = (field.into(), description.into());
     let message = format!("{field}: {description}");
-    StatusBuilder::new(Code::InvalidArgument, "INVALID_ARGUMENT", message).field(field, description)
+    StatusBuilder::new(Reason::InvalidArgument, message).field(field, description)
 }
 
 /// The caller made these mistakes, as pairs of field and description. The message lists them.
@@ -172,7 +165,7 @@ where
     F: Into<String>,
     D: Into<String>,
 {
-    let empty = StatusBuilder::new(Code::InvalidArgument, "INVALID_ARGUMENT", "");
+    let empty = StatusBuilder::new(Reason::InvalidArgument, "");
     let mut builder = mistakes
         .into_iter()
         .fold(empty, |builder, (field, description)| {
@@ -192,7 +185,7 @@ pub fn resource_exhausted(
     message: impl Into<String>,
     retry_after: Option<Duration>,
 ) -> StatusBuilder {
-    let mut builder = StatusBuilder::new(Code::ResourceExhausted, "RESOURCE_EXHAUSTED", message);
+    let mut builder = StatusBuilder::new(Reason::ResourceExhausted, message);
     builder.retry_after = retry_after;
     builder
 }
@@ -200,39 +193,70 @@ pub fn resource_exhausted(
 /// A message is larger than the server takes, or than it gives.
 pub fn message_too_large(message: impl Into<String>, limit: impl Into<String>) -> StatusBuilder {
     resource_exhausted(message, None)
-        .reason("MESSAGE_TOO_LARGE")
+        .reason(Reason::MessageTooLarge)
         .with("max_message_bytes", limit)
 }
 
 /// The answer is late, or would be.
 pub fn deadline_exceeded(message: impl Into<String>) -> StatusBuilder {
-    StatusBuilder::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+    StatusBuilder::new(Reason::DeadlineExceeded, message)
 }
 
-/// There is no such thing here: `kind` is what it is (`pipeline`, `model`), `name` how it was called.
-pub fn not_found(kind: &'static str, name: impl Into<String>) -> StatusBuilder {
+/// A kind of thing that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// A model.
+    Model,
+    /// A pipeline.
+    Pipeline,
+    /// A name that health knows.
+    Service,
+    /// A version of a model or pipeline.
+    Version,
+}
+
+impl Resource {
+    /// The word for it, which is also its metadata key.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Pipeline => "pipeline",
+            Self::Service => "service",
+            Self::Version => "version",
+        }
+    }
+
+    const fn not_found(self) -> Reason {
+        match self {
+            Self::Model => Reason::ModelNotFound,
+            Self::Pipeline => Reason::PipelineNotFound,
+            Self::Service => Reason::ServiceNotFound,
+            Self::Version => Reason::VersionNotFound,
+        }
+    }
+}
+
+/// There is no `resource` of this name here.
+pub fn not_found(resource: Resource, name: impl Into<String>) -> StatusBuilder {
     let name = cut(name.into(), DESCRIPTION_BYTES_MAX);
-    StatusBuilder::new(
-        Code::NotFound,
-        format!("{}_NOT_FOUND", kind.to_ascii_uppercase()),
-        format!("there is no {kind} {name:?} here"),
-    )
-    .with(kind, name)
+    let kind = resource.name();
+    let message = format!("there is no {kind} {name:?} here");
+    StatusBuilder::new(resource.not_found(), message).with(kind, name)
 }
 
 /// Something that this call needs does not answer.
 pub fn unavailable(message: impl Into<String>) -> StatusBuilder {
-    StatusBuilder::new(Code::Unavailable, "UNAVAILABLE", message)
+    StatusBuilder::new(Reason::Unavailable, message)
 }
 
 /// The request is fine, but the server is not in a state to serve it (a model that is not loaded).
 pub fn failed_precondition(message: impl Into<String>) -> StatusBuilder {
-    StatusBuilder::new(Code::FailedPrecondition, "FAILED_PRECONDITION", message)
+    StatusBuilder::new(Reason::FailedPrecondition, message)
 }
 
 /// The server failed by its own fault.
 pub fn internal(message: impl Into<String>) -> StatusBuilder {
-    StatusBuilder::new(Code::Internal, "INTERNAL", message)
+    StatusBuilder::new(Reason::Internal, message)
 }
 
 /// The name of a code as the gRPC documents write it, `DEADLINE_EXCEEDED`.

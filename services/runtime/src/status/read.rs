@@ -10,8 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 
 use super::{
-    DESCRIPTION_BYTES_MAX, DOMAIN, TYPE_BAD_REQUEST, TYPE_ERROR_INFO, TYPE_RETRY_INFO, code_name,
-    cut,
+    DESCRIPTION_BYTES_MAX, DOMAIN, Reason, TYPE_BAD_REQUEST, TYPE_ERROR_INFO, TYPE_RETRY_INFO, cut,
 };
 
 /// What the `google.rpc` details of a status say; empty where a status has none.
@@ -74,7 +73,7 @@ pub fn annotate<'a>(
     let mut info = found
         .and_then(|at| pb::ErrorInfo::decode(details[at].value.as_slice()).ok())
         .unwrap_or_else(|| pb::ErrorInfo {
-            reason: code_name(status.code()).to_owned(),
+            reason: Reason::from_code(status.code()).name().to_owned(),
             domain: DOMAIN.to_owned(),
             metadata: HashMap::new(),
         });

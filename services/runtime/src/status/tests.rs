@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn what_is_built_is_read_back() {
     let status = resource_exhausted("the queue is full", Some(Duration::from_millis(250)))
-        .reason("QUEUE_FULL")
+        .reason(Reason::QueueFull)
         .model("minilm")
         .with("max_queue_size", "1024")
         .build();
@@ -25,7 +25,7 @@ fn what_is_built_is_read_back() {
     let fields: Vec<_> = read(&status).violations.into_iter().map(|v| v.0).collect();
     assert_eq!(fields, ["top_n", "query"]);
 
-    let status = not_found("pipeline", "ragg").build();
+    let status = not_found(Resource::Pipeline, "ragg").build();
     assert_eq!(read(&status).reason, "PIPELINE_NOT_FOUND");
     assert_eq!(read(&status).metadata["pipeline"], "ragg");
     assert_eq!(read(&Status::internal("bare")), Details::default());
@@ -94,4 +94,44 @@ fn errors_stay_small_enough_for_headers() {
         .map(|(k, v)| k.as_str().len() + v.len() + 32)
         .sum();
     assert!(size < 8 << 10, "{size} bytes");
+}
+
+#[test]
+fn every_reason_is_its_own_and_reads_back() {
+    let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert!(names.is_sorted() && names.windows(2).all(|two| two[0] != two[1]));
+    for reason in Reason::ALL.iter().copied() {
+        let status = StatusBuilder::new(reason, "x").build();
+        assert_eq!(status.code(), reason.code());
+        assert_eq!(read(&status).reason, reason.name());
+        assert_eq!(Reason::of(&status), Some(reason));
+        for sentence in [reason.meaning(), reason.fix()] {
+            assert!(sentence.ends_with('.'), "{sentence}");
+        }
+    }
+    for code in (0..=16)
+        .map(Code::from_i32)
+        .filter(|code| *code != Code::Ok)
+    {
+        let reason = Reason::from_code(code);
+        assert_eq!((reason.code(), reason.name()), (code, code_name(code)));
+    }
+    let of_another = pb::ErrorInfo {
+        reason: Reason::QueueFull.name().to_owned(),
+        domain: "example.com".to_owned(),
+        ..pb::ErrorInfo::default()
+    };
+    let details = vec![any(TYPE_ERROR_INFO, &of_another)];
+    let status = assemble(Code::ResourceExhausted, String::new(), details);
+    assert_eq!(Reason::of(&status), None);
+}
+
+#[test]
+fn the_page_is_generated_from_the_reasons() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, page()).expect("the page can be written");
+    }
+    let held = std::fs::read_to_string(path).expect("the page is there");
+    assert_eq!(held, page(), "regenerate it with UPDATE_DOCS=1");
 }
