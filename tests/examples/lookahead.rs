@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use motet_tests::connection::Connection;
+use motet_tests::http::Metrics;
 use motet_tests::load::{closed_loop, percentile, words};
-use motet_tests::page::Metrics;
 use motet_tests::program::{Process, Program};
 use motet_tests::reflected::Service;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use serde_json::json;
 
 /// One turn of one server.
@@ -49,9 +49,9 @@ struct Side {
 }
 
 impl Side {
-    async fn start(program: &str, name: &'static str, lookahead: bool, scratch: &Scratch) -> Self {
+    async fn start(program: &str, name: &'static str, lookahead: bool, folder: &TempDir) -> Self {
         let config = CONFIG.replace("LOOKAHEAD", &lookahead.to_string());
-        let file = scratch.file(&format!("{lookahead}.yaml"), config);
+        let file = folder.file(&format!("{lookahead}.yaml"), config);
         let mut process = Program::new(program)
             .args(["-f".as_ref(), file.as_os_str()])
             .on_free_ports()
@@ -99,10 +99,10 @@ async fn main() {
         [program, rounds] => (program, rounds.parse().expect("a number")),
         _ => panic!("usage: lookahead PROGRAM [ROUNDS]"),
     };
-    let scratch = Scratch::new();
+    let folder = TempDir::new();
     let mut sides = [
-        Side::start(program, "announced", true, &scratch).await,
-        Side::start(program, "not", false, &scratch).await,
+        Side::start(program, "announced", true, &folder).await,
+        Side::start(program, "not", false, &folder).await,
     ];
     println!(
         "{:>8} {:>10} {:>11} {:>9} {:>9} {:>21}",

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use motet_tests::connection::Connection;
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::reflected::Service;
 use motet_tests::tensors::{floats, raw, texts};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ const SIZE: usize = 384;
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (folder, connection) = match &arguments[..] {
-        [folder] => (folder, local::connect().await),
+        [folder] => (folder, in_process::connect().await),
         [folder, address] => {
             let address = address.parse().expect("HOST:PORT");
             (folder, Connection::open(address).await)

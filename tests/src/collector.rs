@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use crate::local::ANY_PORT;
+use crate::in_process::ANY_PORT;
 use crate::program::Program;
 use crate::wait::soon;
 

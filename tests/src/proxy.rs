@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::connection::Connection;
-use crate::local::ANY_PORT;
+use crate::in_process::ANY_PORT;
 use crate::wait::soon;
 
 /// What is held back.

@@ -7,7 +7,7 @@
 //! a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is measured in
 //! turns in one run, the best of several times each.
 
-mod led;
+mod motet;
 mod onnx;
 mod peak;
 mod stock;
@@ -58,7 +58,7 @@ fn main() -> Result<(), Error> {
             "{name} weights loaded and packed in {:.0?}",
             before.elapsed()
         );
-        engines.push((name, Box::new(led::Led::start(encoder, threads))));
+        engines.push((name, Box::new(motet::Motet::start(encoder, threads))));
     }
     engines.push(("stock Candle", Box::new(stock::Bert::load(files.config())?)));
     match &arguments[..] {

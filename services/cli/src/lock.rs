@@ -1,19 +1,23 @@
-//! The lock file: what the models and endpoints of a configuration take and give, as they last said,
-//! so that pipelines can be checked where nobody answers.
+//! The lock file: signatures of the models and endpoints of a configuration as they were last
+//! seen, so that pipelines can be checked while servers are down.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use motet_gateway::check::SignatureError;
+use motet_gateway::grpc::{NoService, descriptors};
 use motet_proto::signature::Signature;
 use serde_json::{Value, json};
 
-/// The form of the file.
+use crate::signatures::Signatures;
+
+/// The version of the file format.
 const VERSION: u64 = 1;
 /// The most bytes of a lock file.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// What is locked.
+/// The contents of a lock file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lock {
     /// Signatures by model.
@@ -23,15 +27,97 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Where the lock file of a configuration is: beside it, `motet.lock` for `motet.yaml`.
+    /// The path of a configuration's lock file: beside it, `motet.lock` for `motet.yaml`.
     pub fn path(configuration: &Path) -> PathBuf {
         configuration.with_extension("lock")
     }
 
-    /// Reads a lock file; `None` where there is none.
+    /// Locks every signature.
     ///
     /// # Errors
-    /// When it cannot be read, or is not one that this version understands.
+    /// When a signature is missing.
+    pub fn of(signatures: &Signatures) -> anyhow::Result<Self> {
+        let mut lock = Self::default();
+        for (model, signature) in signatures.iter() {
+            match signature {
+                Ok(signature) => lock.models.insert(model.to_owned(), signature.clone()),
+                Err(why) => bail!("model {model} cannot be locked: {why}"),
+            };
+        }
+        for (endpoint, service, answer) in signatures.services.asked() {
+            match answer {
+                Ok(known) => lock
+                    .services
+                    .entry(endpoint.to_string())
+                    .or_default()
+                    .insert(service.to_owned(), descriptors::to_json(known)),
+                Err(why) => bail!("service {service} of {endpoint} cannot be locked: {why}"),
+            };
+        }
+        Ok(lock)
+    }
+
+    /// Fills in the signatures that no server stated, and warns on standard error of those that
+    /// differ from the lock. `path` is the lock file's, for messages.
+    ///
+    /// # Errors
+    /// When the descriptors of a service cannot be used.
+    pub fn fill(self, signatures: &mut Signatures, path: &Path) -> anyhow::Result<()> {
+        let changed = |what: String| {
+            eprintln!(
+                "warning: {what} differs from {}; update it with `motet check --lock`",
+                path.display()
+            );
+        };
+        for (model, locked) in self.models {
+            let known = signatures.iter().find(|(name, _)| *name == model);
+            match known.map(|(_, signature)| signature) {
+                Some(Err(SignatureError::Unavailable { .. })) => {
+                    signatures.insert(&model, Ok(locked));
+                }
+                Some(Ok(now)) if *now != locked => {
+                    changed(format!("the signature of model `{model}`"));
+                }
+                Some(_) | None => {}
+            }
+        }
+        let asked: Vec<_> = signatures
+            .services
+            .asked()
+            .map(|(endpoint, service, answer)| {
+                (endpoint.clone(), service.to_owned(), answer.clone())
+            })
+            .collect();
+        for (endpoint, service, answer) in asked {
+            let of_endpoint = self.services.get(&endpoint.to_string());
+            let Some(locked) = of_endpoint.and_then(|services| services.get(&service)) else {
+                continue;
+            };
+            match answer {
+                Err(NoService::Unavailable { .. }) => {
+                    let known = descriptors::from_json(&service, locked.clone());
+                    let known = known.map_err(|why| {
+                        anyhow!(
+                            "{}, service {service} of {endpoint}: {why}: \
+                             write it again with `motet check --lock`",
+                            path.display()
+                        )
+                    })?;
+                    signatures.services.insert(endpoint, service, Ok(known));
+                }
+                Ok(now) if descriptors::to_json(&now) != *locked => {
+                    changed(format!("service `{service}` of `{endpoint}`"));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a lock file; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its format is of another version.
     pub fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         let size = match std::fs::metadata(path) {
             Ok(file) => file.len(),
@@ -48,25 +134,25 @@ impl Lock {
         }
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
-        let written_anew = || {
+        let outdated = || {
             format!(
-                "{} is no lock file of this version: write it anew with `motet check --lock`",
+                "{} is not a lock file of this version: write it again with `motet check --lock`",
                 path.display()
             )
         };
-        let mut value: Value = serde_json::from_str(&text).with_context(written_anew)?;
+        let mut value: Value = serde_json::from_str(&text).with_context(outdated)?;
         if value["version"] != VERSION {
-            bail!(written_anew());
+            bail!(outdated());
         }
-        let models = serde_json::from_value(value["models"].take()).with_context(written_anew)?;
+        let models = serde_json::from_value(value["models"].take()).with_context(outdated)?;
         let services = match value["services"].take() {
             Value::Null => BTreeMap::new(),
-            services => serde_json::from_value(services).with_context(written_anew)?,
+            services => serde_json::from_value(services).with_context(outdated)?,
         };
         Ok(Some(Self { models, services }))
     }
 
-    /// Writes a lock file, the same for the same signatures.
+    /// Writes a lock file. Equal signatures make equal files.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -88,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_lock_file_is_read_back() {
         let folder = std::env::temp_dir().join(format!("motet-lock-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = Lock::path(&folder.join("motet.yaml"));

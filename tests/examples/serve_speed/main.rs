@@ -21,7 +21,7 @@ use motet_tests::connection::Connection;
 use motet_tests::load::{closed_loop, percentile, words};
 use motet_tests::program::Program;
 use motet_tests::reflected::Service;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{raw, texts};
 use serde_json::json;
 
@@ -63,10 +63,10 @@ async fn main() {
     let seconds = seconds.parse().expect("a number");
     let precision: Precision = dtype.parse().expect("a type");
     let time = Duration::from_secs(seconds);
-    let scratch = Scratch::new();
+    let folder = TempDir::new();
     let config = CONFIG.replace("DTYPE", dtype);
     let config = config.replace("EXECUTORS", executors);
-    let file = scratch.file("motet.yaml", config);
+    let file = folder.file("motet.yaml", config);
     let mut motet = Program::new(program)
         .args(["-f".as_ref(), file.as_os_str()])
         .on_free_ports()

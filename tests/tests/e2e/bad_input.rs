@@ -7,7 +7,7 @@ use motet_proto::inference::{InferTensorContents, ModelInferRequest};
 use motet_proto::oip::parameter;
 use motet_proto::v1::LoadRequest;
 use motet_runtime::status;
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::tensors::{raw, texts, typed};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -81,7 +81,7 @@ fn number_field(number: u8, value: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn fine_though_it_looks_odd() {
-    let service = rag(&local::connect().await).await;
+    let service = rag(&in_process::connect().await).await;
     let long = "Sediment settles where the current slows. ".repeat(834);
     assert!(long.split_whitespace().count() > 5000);
     let control: String = (0..32)
@@ -123,7 +123,7 @@ async fn fine_though_it_looks_odd() {
 
 #[tokio::test]
 async fn typed_requests_that_are_wrong() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let query = bytes_field(1, b"tides");
     let document = bytes_field(2, b"the moon");
     let message = |fields: &[&[u8]]| Bytes::from(fields.concat());
@@ -153,7 +153,7 @@ async fn typed_requests_that_are_wrong() {
 
 #[tokio::test]
 async fn bytes_that_are_no_message() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let query = bytes_field(1, b"tides");
     // The message is refused before the pipeline sees it.
     let malformed = |says, fields| Expected {
@@ -189,7 +189,7 @@ async fn bytes_that_are_no_message() {
 
 #[tokio::test]
 async fn what_is_not_there() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let error = connection
         .raw("motet.pipeline.Rga/Run", Bytes::new())
         .await
@@ -245,7 +245,7 @@ async fn what_is_not_there() {
 
 #[tokio::test]
 async fn tensors_that_are_wrong() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let of_rag = |extra: &[(&str, Tensor)]| {
         let tensors = [("query", texts(&["q"])), ("documents", texts(&["d"]))];
         raw("rag", &[&tensors, extra].concat())
@@ -351,7 +351,7 @@ async fn tensors_that_are_wrong() {
 
 #[tokio::test]
 async fn limits_are_named() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let yaml = "pipeline: small_things\n\
                 inputs:\n  query: { type: string, max_bytes: 8 }\n  documents: { type: 'string[N]', max_items: 3, max_bytes: 5 }\n\
                 nodes:\n  r: { model: reranker, in: { query: $query, text: $documents } }\n\

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::repository;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use serde_json::{Value, json};
 
 /// The program that `variable` names, or `name` from the path; `None`, with a line that says why, when it does not start.
@@ -45,7 +45,7 @@ fn python(script: &str, modules: &str, more: &[&str]) {
         return;
     };
     let script = repository().join("tests/clients").join(script);
-    let address = local::shared().grpc.to_string();
+    let address = in_process::shared().grpc.to_string();
     let mut args = vec![script.to_str().unwrap(), &address];
     args.extend(more);
     assert_eq!(run(&python, &args).trim(), "ok");
@@ -58,7 +58,7 @@ fn grpcio_with_reflection() {
 
 #[test]
 fn grpcio_with_stubs_from_the_printed_files() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let out = folder.path().to_str().unwrap().to_owned();
     run(
         Path::new(env!("CARGO_BIN_EXE_motet-e2e")),
@@ -96,7 +96,7 @@ fn buf_curl() {
     let Some(buf) = find("MOTET_BUF", "buf", &["--version"]) else {
         return;
     };
-    let base = format!("http://{}", local::shared().grpc);
+    let base = format!("http://{}", in_process::shared().grpc);
     let curl = ["curl", "--protocol", "grpc", "--http2-prior-knowledge"];
     let listed = run(&buf, &[&curl[..], &["--list-services", &base]].concat());
     assert!(
@@ -113,7 +113,7 @@ fn grpcurl() {
     let Some(grpcurl) = find("MOTET_GRPCURL", "grpcurl", &["-version"]) else {
         return;
     };
-    let address = local::shared().grpc.to_string();
+    let address = in_process::shared().grpc.to_string();
     let listed = run(&grpcurl, &["-plaintext", &address, "list"]);
     assert!(
         listed.lines().any(|l| l == "motet.pipeline.Rag"),
@@ -152,7 +152,7 @@ fn perf_analyzer() {
         }
         Err(error) => return println!("skipped: {}: {error}", program.display()),
     }
-    let address = local::shared().grpc.to_string();
+    let address = in_process::shared().grpc.to_string();
     for more in [&[][..], &["--streaming", "--async"]] {
         let mut args = vec!["-m", "minilm", "-u", &address, "-i", "grpc"];
         args.extend(["--shape", "text:1", "--string-data", "hello world"]);

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use motet_tests::program::Ended;
-use motet_tests::scratch::Scratch;
-use motet_tests::{local, repository};
+use motet_tests::temp_dir::TempDir;
+use motet_tests::{in_process, repository};
 use tokio::net::TcpListener;
 
 use crate::motet;
@@ -65,10 +65,10 @@ pipelines:
 
 #[tokio::test]
 async fn every_mistake_of_a_file_at_once_and_nothing_is_started() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     folder.file("wrong.yaml", WRONG);
     // A taken port: who tried to listen would fail with another error.
-    let taken = TcpListener::bind(local::ANY_PORT)
+    let taken = TcpListener::bind(in_process::ANY_PORT)
         .await
         .expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
@@ -123,7 +123,7 @@ async fn every_mistake_of_a_file_at_once_and_nothing_is_started() {
 
 #[tokio::test]
 async fn a_mistake_in_a_pipelines_own_file_is_shown_there() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     folder.file(
         "motet.yaml",
         "models:\n  minilm: { task: embed, source: \"builtin:all-minilm-l6-v2\" }\n\
@@ -154,8 +154,8 @@ async fn a_mistake_in_a_pipelines_own_file_is_shown_there() {
 
 #[tokio::test]
 async fn what_is_in_the_way_is_said_in_one_line() {
-    let folder = Scratch::new();
-    let taken = TcpListener::bind(local::ANY_PORT)
+    let folder = TempDir::new();
+    let taken = TcpListener::bind(in_process::ANY_PORT)
         .await
         .expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
@@ -225,7 +225,7 @@ async fn flags_win_over_variables_and_variables_over_the_file() {
     let mut listeners = Vec::new();
     for _ in 0..3 {
         listeners.push(
-            TcpListener::bind(local::ANY_PORT)
+            TcpListener::bind(in_process::ANY_PORT)
                 .await
                 .expect("a free port"),
         );
@@ -234,7 +234,7 @@ async fn flags_win_over_variables_and_variables_over_the_file() {
         .iter()
         .map(|l| l.local_addr().expect("bound").to_string());
     let taken: Vec<String> = taken.collect();
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let server = format!("server: {{ grpc: \"{}\", http: off }}\n", taken[0]);
     folder.file("motet.yaml", server);
     let used = async |variable: bool, flag: bool| {
@@ -275,7 +275,7 @@ async fn wrong_usage_is_answered_with_the_usage() {
 
 #[tokio::test]
 async fn the_built_in_configuration_is_a_file_to_begin_with() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let printed = fine(motet(["config"]).run().await);
     let file = folder.file("my.yaml", &printed);
     assert_eq!(
@@ -339,8 +339,8 @@ async fn every_command_explains_itself() {
 
 #[tokio::test]
 async fn call_prints_for_people_and_for_programs() {
-    let address = local::shared().grpc.to_string();
-    let folder = Scratch::new();
+    let address = in_process::shared().grpc.to_string();
+    let folder = TempDir::new();
     let (question, passage) = QUESTIONS[1];
     let query = format!("query={question}");
     let documents = serde_json::to_string(&PASSAGES).expect("JSON");
@@ -412,7 +412,7 @@ async fn call_prints_for_people_and_for_programs() {
     );
     let unknown = motet(["call", "rga", "-a", &address]).run().await;
     one_line(&unknown, FAILED, &["no pipeline `rga`", &address]);
-    let nobody = TcpListener::bind(local::ANY_PORT)
+    let nobody = TcpListener::bind(in_process::ANY_PORT)
         .await
         .expect("a free port");
     let closed = nobody.local_addr().expect("bound").to_string();

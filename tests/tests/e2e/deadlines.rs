@@ -6,8 +6,8 @@ use std::time::Duration;
 use motet_runtime::deadline::parse_timeout;
 use motet_runtime::status;
 use motet_tests::connection::Connection;
-use motet_tests::local;
-use motet_tests::page::Metrics;
+use motet_tests::http::Metrics;
+use motet_tests::in_process;
 use motet_tests::program::{Process, Ready};
 use motet_tests::proxy::Proxy;
 use motet_tests::tensors::{raw, texts};
@@ -39,7 +39,7 @@ fn within<T>(message: T, timeout: &str) -> Request<T> {
 
 #[tokio::test]
 async fn a_late_answer_is_deadline_exceeded_and_frees_its_calls() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
     let request = json!({"query": "tides", "documents": PASSAGES});
@@ -101,7 +101,7 @@ async fn a_late_answer_is_deadline_exceeded_and_frees_its_calls() {
 
 #[tokio::test]
 async fn a_deadline_that_has_passed_or_cannot_be_read_is_refused_at_once() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let rag = rag(&connection).await;
     for (timeout, code) in [
         ("0m", Code::DeadlineExceeded),
@@ -123,7 +123,7 @@ async fn a_deadline_that_has_passed_or_cannot_be_read_is_refused_at_once() {
 /// What is left goes on to every model: the client's time, capped by the pipeline's, less what has passed.
 #[tokio::test]
 async fn what_is_left_is_passed_on() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
     let request = json!({"query": "tides", "documents": PASSAGES});
@@ -238,7 +238,7 @@ async fn a_client_that_goes_away_frees_its_rows() {
 /// The same across processes: the gateway's own calls go when its client does.
 #[tokio::test]
 async fn a_client_that_goes_away_is_gone_for_the_services_too() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
     let request = json!({"query": "tides", "documents": PASSAGES});

@@ -1,8 +1,8 @@
 //! How processes end: nothing that was accepted is lost.
 
 use motet_tests::connection::Connection;
-use motet_tests::local;
-use motet_tests::page::{Metrics, get};
+use motet_tests::http::{Metrics, get};
+use motet_tests::in_process;
 use motet_tests::program::{Process, Ready};
 use motet_tests::proxy::Proxy;
 use motet_tests::tensors::{raw, texts};
@@ -42,7 +42,7 @@ async fn held(proxy: &Proxy, at: &Ready) -> JoinHandle<Result<Value, Status>> {
 
 #[tokio::test]
 async fn what_is_in_flight_finishes_before_the_process_ends() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     for signal in ["TERM", "INT"] {
         let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
         let connection = Connection::open(at.grpc).await;
@@ -96,7 +96,7 @@ async fn what_is_in_flight_finishes_before_the_process_ends() {
 
 #[tokio::test]
 async fn the_grace_period_ends_what_does_not_finish() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let (gateway, at) = gateway(&proxy, &["--grace", "0s"]).await;
     let call = held(&proxy, &at).await;
     gateway.signal("TERM");
@@ -143,7 +143,7 @@ async fn a_model_service_answers_its_queue_before_it_ends() {
 
 #[tokio::test]
 async fn a_signal_while_loading_ends_the_process_too() {
-    let nobody = std::net::TcpListener::bind(local::ANY_PORT).expect("a free port");
+    let nobody = std::net::TcpListener::bind(in_process::ANY_PORT).expect("a free port");
     let at = nobody.local_addr().expect("bound");
     drop(nobody);
     for signal in ["TERM", "INT"] {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use motet::process::{Role, Running};
 use motet_tests::connection::Connection;
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::reflected::Service;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -26,7 +26,7 @@ fn examples() -> &'static Running {
                 .expect("a runtime");
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/motet.yaml");
             (
-                runtime.block_on(local::start(Role::Up, Some(file))),
+                runtime.block_on(in_process::start(Role::Up, Some(file))),
                 runtime,
             )
         });

@@ -1,6 +1,6 @@
 //! `grpc.health.v1`, as load balancers ask it.
 
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::reflected::Service;
 use serde_json::json;
 use tonic::Code;
@@ -15,7 +15,7 @@ fn request(service: &str) -> HealthCheckRequest {
 
 #[tokio::test]
 async fn the_server_its_models_and_its_pipelines_are_serving() {
-    let mut client = local::connect().await.health();
+    let mut client = in_process::connect().await.health();
     for name in [
         "",
         "rag",
@@ -44,7 +44,7 @@ async fn the_server_its_models_and_its_pipelines_are_serving() {
 
 #[tokio::test]
 async fn all_names_are_listed() {
-    let health = Service::learn(&local::connect().await, "grpc.health.v1.Health").await;
+    let health = Service::learn(&in_process::connect().await, "grpc.health.v1.Health").await;
     let list = health
         .expect("known")
         .call("List", json!({}))

@@ -1,9 +1,9 @@
 //! The HTTP port: what a person, an orchestrator and Prometheus see.
 
-use motet_tests::page::{Metrics, get};
+use motet_tests::http::{Metrics, get};
 use motet_tests::tensors::{raw, texts};
 use motet_tests::wait::until;
-use motet_tests::{local, repository};
+use motet_tests::{in_process, repository};
 use serde_json::json;
 
 use crate::motet;
@@ -14,7 +14,7 @@ const MEMORY_BYTES_MAX: u64 = 400_000_000;
 
 #[tokio::test]
 async fn a_ready_process_says_so() {
-    let http = local::shared().http;
+    let http = in_process::shared().http;
     let page = async |path| get(http, path).await.expect("it answers");
     assert_eq!(page("/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(page("/readyz").await, (200, "ready\n".to_owned()));
@@ -125,7 +125,7 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
 async fn every_metric_is_documented() {
     let page = repository().join("services/runtime/docs/metrics.md");
     let page = std::fs::read_to_string(page).expect("the page of metrics");
-    let (_, text) = get(local::shared().http, "/metrics")
+    let (_, text) = get(in_process::shared().http, "/metrics")
         .await
         .expect("it answers");
     let names: Vec<&str> = text

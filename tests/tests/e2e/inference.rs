@@ -3,7 +3,7 @@
 use motet_proto::Tensor;
 use motet_proto::inference::*;
 use motet_proto::oip;
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::tensors::{floats, max_difference, output, raw, texts, typed};
 use motet_tests::{connection::Connection, repository};
 
@@ -23,7 +23,7 @@ async fn infer(connection: &Connection, request: ModelInferRequest) -> ModelInfe
 
 #[tokio::test]
 async fn a_pipeline_is_a_model() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let (question, passage) = QUESTIONS[0];
     let mut request = raw(
         "rag",
@@ -67,7 +67,7 @@ async fn a_pipeline_is_a_model() {
 
 #[tokio::test]
 async fn only_the_outputs_asked_for_are_sent() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let mut request = raw(
         "rag",
         &[("query", texts(&["x"])), ("documents", texts(&["a", "b"]))],
@@ -84,7 +84,7 @@ async fn only_the_outputs_asked_for_are_sent() {
 
 #[tokio::test]
 async fn a_model_answers_by_its_own_name() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let from_raw = infer(&connection, raw("minilm", &[("text", texts(&PASSAGES))])).await;
     let from_typed = infer(&connection, typed("minilm", &[("text", &PASSAGES[..])])).await;
     assert_eq!(
@@ -133,7 +133,7 @@ async fn embeddings_through_a_port_are_those_of_sentence_transformers() {
     let mut service = motet(["serve", "--model", "minilm"])
         .on_free_ports()
         .start();
-    let gateway = local::connect().await;
+    let gateway = in_process::connect().await;
     let direct = service.connect().await;
     let embed = async |connection, texts: &[&str]| {
         let answer = infer(connection, raw("minilm", &[("text", self::texts(texts))])).await;
@@ -160,7 +160,7 @@ async fn embeddings_through_a_port_are_those_of_sentence_transformers() {
 #[tokio::test]
 async fn answers_say_what_they_cost() {
     let answer = infer(
-        &local::connect().await,
+        &in_process::connect().await,
         raw("minilm", &[("text", texts(&["a", "b"]))]),
     )
     .await;
@@ -177,7 +177,7 @@ async fn answers_say_what_they_cost() {
 
 #[tokio::test]
 async fn metadata_and_configuration_describe_the_tensors() {
-    let mut client = local::connect().await.inference();
+    let mut client = in_process::connect().await.inference();
     #[rustfmt::skip]
     let cases = [
         ("rag", "motet_pipeline",
@@ -286,7 +286,7 @@ async fn metadata_and_configuration_describe_the_tensors() {
 
 #[tokio::test]
 async fn the_index_lists_pipelines_and_models() {
-    let mut client = local::connect().await.inference();
+    let mut client = in_process::connect().await.inference();
     let index = client
         .repository_index(RepositoryIndexRequest::default())
         .await;
@@ -343,7 +343,7 @@ async fn statistics_count_what_was_answered() {
 
 #[tokio::test]
 async fn a_pipelines_statistics_count_both_surfaces() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let count = async || {
         let request = ModelStatisticsRequest {
             name: "rag".to_owned(),
@@ -371,7 +371,7 @@ async fn a_pipelines_statistics_count_both_surfaces() {
 
 #[tokio::test]
 async fn a_stream_of_the_protocol_answers_each_request() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let mut good = raw("minilm", &[("text", texts(&["a"]))]);
     good.id = "good".to_owned();
     let mut bad = raw("nothing", &[("text", texts(&["a"]))]);
@@ -399,7 +399,7 @@ async fn a_stream_of_the_protocol_answers_each_request() {
 
 #[tokio::test]
 async fn models_are_not_loaded_by_the_protocol() {
-    let mut client = local::connect().await.inference();
+    let mut client = in_process::connect().await.inference();
     let request = RepositoryModelLoadRequest {
         model_name: "minilm".to_owned(),
         ..Default::default()

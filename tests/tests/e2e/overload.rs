@@ -2,10 +2,10 @@
 
 use motet_runtime::status;
 use motet_tests::connection::Connection;
-use motet_tests::local;
-use motet_tests::page::Metrics;
+use motet_tests::http::Metrics;
+use motet_tests::in_process;
 use motet_tests::proxy::Proxy;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use motet_tests::wait::soon;
 use serde_json::json;
 use tonic::Code;
@@ -16,11 +16,11 @@ use crate::rag::{PASSAGES, check_results, rag};
 
 #[tokio::test]
 async fn requests_beyond_the_limit_are_refused_at_once_and_told_when_to_come_back() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let built_in = motet(["config"]).run().await.stdout;
     let limited = "server:\n  max_concurrent_requests: 2\n";
     let file = folder.file("motet.yaml", built_in.replacen("server:\n", limited, 1));
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway", "-f"])
         .args([&file])

@@ -5,7 +5,7 @@ use motet_runtime::status;
 use motet_tests::connection::Connection;
 use motet_tests::reflected::{Service, Version, services};
 use motet_tests::tensors::{raw, texts};
-use motet_tests::{local, wait::soon};
+use motet_tests::{in_process, wait::soon};
 use serde_json::json;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -19,7 +19,7 @@ fn load(yaml: &str) -> LoadRequest {
 
 #[tokio::test]
 async fn pipelines_are_listed_described_and_explained() {
-    let mut client = local::connect().await.pipelines();
+    let mut client = in_process::connect().await.pipelines();
     let list = client
         .list(ListRequest {})
         .await
@@ -132,7 +132,7 @@ async fn health(connection: &Connection, name: &str) -> Result<ServingStatus, Co
 async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
     const SERVICE: &str = "motet.pipeline.ComesAndGoes";
     const NAME: &str = "comes_and_goes";
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let mut client = connection.pipelines();
     assert!(Service::learn(&connection, SERVICE).await.is_err());
     assert_eq!(health(&connection, NAME).await, Err(Code::NotFound));
@@ -233,7 +233,7 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
 #[tokio::test]
 async fn a_wrong_file_changes_nothing_and_names_every_mistake() {
     const NAME: &str = "stays_right";
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let mut client = connection.pipelines();
     client
         .load(load(&embed(NAME, "vector")))
@@ -308,7 +308,7 @@ async fn a_called_pipeline_is_replaced_under_its_callers() {
         "pipeline: {OUTER}\ninputs: {{ text: string }}\nnodes:\n  \
          i: {{ pipeline: {INNER}, in: {{ text: $text }} }}\noutputs: {{ said: $i.said }}\n"
     );
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let mut client = connection.pipelines();
     let error = client
         .load(load(&outer))

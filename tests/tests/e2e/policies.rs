@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use motet_runtime::status;
 use motet_tests::connection::Connection;
-use motet_tests::local;
-use motet_tests::page::Metrics;
+use motet_tests::http::Metrics;
+use motet_tests::in_process;
 use motet_tests::proxy::{Fate, Proxy};
 use motet_tests::reflected::Service;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use motet_tests::wait::until;
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
@@ -19,12 +19,12 @@ use crate::processes::serve;
 struct Gateway {
     running: motet::process::Running,
     called: Service,
-    _folder: Scratch,
+    _folder: TempDir,
 }
 
 impl Gateway {
     async fn start(model_at: SocketAddr, policies: &str) -> Self {
-        let folder = Scratch::new();
+        let folder = TempDir::new();
         let file = folder.file(
             "motet.yaml",
             format!(
@@ -34,7 +34,7 @@ impl Gateway {
                  outputs: {{ vector: $v.embedding }}\n"
             ),
         );
-        let running = local::start(motet::process::Role::Gateway, Some(file)).await;
+        let running = in_process::start(motet::process::Role::Gateway, Some(file)).await;
         let connection = Connection::open(running.grpc).await;
         let called = Service::learn(&connection, "motet.pipeline.Called").await;
         Self {
@@ -73,7 +73,7 @@ const NODE: [(&str, &str); 2] = [("pipeline", "called"), ("node", "v")];
 
 #[tokio::test]
 async fn retries_stop_at_their_budget() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "retry: { max: 1, backoff: 1ms }").await;
     // A first call fails, its retry does not: the circuit stays closed.
     let mut answered = 0;
@@ -99,7 +99,7 @@ async fn retries_stop_at_their_budget() {
 
 #[tokio::test]
 async fn the_loser_of_a_hedge_is_cancelled() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "hedge: { after: 20ms }").await;
     proxy.destine([Fate::Hold]);
     let node = gateway.ask("tides").await.expect("the second call answers");
@@ -116,7 +116,7 @@ async fn the_loser_of_a_hedge_is_cancelled() {
 
 #[tokio::test]
 async fn a_killed_service_opens_its_circuit_and_closes_it_when_it_is_back() {
-    let (service, at) = serve(&["minilm"], local::ANY_PORT).await;
+    let (service, at) = serve(&["minilm"], in_process::ANY_PORT).await;
     let gateway = Gateway::start(at, "deadline: 5s").await;
     gateway.ask("tides").await.expect("an answer");
     service.kill().await;
@@ -148,7 +148,7 @@ async fn a_killed_service_opens_its_circuit_and_closes_it_when_it_is_back() {
 
 #[tokio::test]
 async fn what_was_answered_is_not_asked_again_even_where_nobody_answers() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "cache: { ttl: 1h }").await;
     let node = gateway.ask("tides").await.expect("an answer");
     assert_eq!(
@@ -172,7 +172,7 @@ async fn what_was_answered_is_not_asked_again_even_where_nobody_answers() {
 
 #[tokio::test]
 async fn what_cannot_be_in_time_is_refused_at_once() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "deadline: 100%").await;
     let long = "the moon pulls the sea towards it ".repeat(60);
     let texts = [&*long; 16];

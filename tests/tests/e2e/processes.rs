@@ -4,14 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 
 use motet_runtime::status;
 use motet_tests::connection::Connection;
-use motet_tests::page::get;
+use motet_tests::http::get;
 use motet_tests::program::Process;
 use motet_tests::proxy::Proxy;
 use motet_tests::reflected::Service;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{floats, max_difference, raw, texts};
 use motet_tests::wait::{soon, until};
-use motet_tests::{local, repository};
+use motet_tests::{in_process, repository};
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
 
@@ -35,7 +35,7 @@ pub(crate) async fn serve(models: &[&str], port: SocketAddr) -> (Process, Socket
 
 /// A port that was free a moment ago.
 fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind(local::ANY_PORT).expect("a free port");
+    let listener = TcpListener::bind(in_process::ANY_PORT).expect("a free port");
     listener.local_addr().expect("bound")
 }
 
@@ -67,8 +67,8 @@ fn scores(answer: &Value) -> Vec<f32> {
 #[tokio::test]
 async fn services_apart_answer_alike_die_and_come_back() {
     let ((encoder, encoder_at), (_reranker, reranker_at)) = tokio::join!(
-        serve(&["chunker", "minilm"], local::ANY_PORT),
-        serve(&["reranker"], local::ANY_PORT),
+        serve(&["chunker", "minilm"], in_process::ANY_PORT),
+        serve(&["reranker"], in_process::ANY_PORT),
     );
     let mut gateway = motet(["gateway"])
         .args(endpoint("chunker", encoder_at))
@@ -77,7 +77,10 @@ async fn services_apart_answer_alike_die_and_come_back() {
         .on_free_ports()
         .start();
     let connection = gateway.connect().await;
-    let (apart, together) = (rag(&connection).await, rag(&local::connect().await).await);
+    let (apart, together) = (
+        rag(&connection).await,
+        rag(&in_process::connect().await).await,
+    );
     for (question, _) in QUESTIONS {
         let (here, degraded) = ask(&apart, question).await.expect("an answer");
         let (there, _) = ask(&together, question).await.expect("an answer");
@@ -159,7 +162,7 @@ async fn services_apart_answer_alike_die_and_come_back() {
 /// A service that dies in the middle of a call is as unavailable as one that was never there.
 #[tokio::test]
 async fn a_connection_that_breaks_is_unavailable() {
-    let proxy = Proxy::start(local::connect().await).await;
+    let proxy = Proxy::start(in_process::connect().await).await;
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
         .args(endpoints.as_flattened())
@@ -190,11 +193,11 @@ async fn a_connection_that_breaks_is_unavailable() {
 #[tokio::test]
 async fn a_dead_reranker_degrades_the_answer() {
     let ((_models, models_at), (reranker, reranker_at)) = tokio::join!(
-        serve(&["chunker", "minilm"], local::ANY_PORT),
-        serve(&["reranker"], local::ANY_PORT),
+        serve(&["chunker", "minilm"], in_process::ANY_PORT),
+        serve(&["reranker"], in_process::ANY_PORT),
     );
     // The endpoints in the file this time.
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let built_in = std::fs::read_to_string(repository().join("services/cli/src/builtin.yaml"));
     let (_, pipelines) = built_in
         .as_deref()

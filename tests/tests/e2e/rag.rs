@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use motet_tests::connection::Connection;
-use motet_tests::local;
+use motet_tests::in_process;
 use motet_tests::reflected::Service;
 use motet_tests::wait::soon;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ pub(crate) fn check_results(answer: &Value, documents: &[&str], top_n: usize) {
 
 #[tokio::test]
 async fn the_passage_that_answers_comes_first() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     for (question, passage) in QUESTIONS {
         let answer = rag.call(
             "Run",
@@ -77,7 +77,7 @@ async fn the_passage_that_answers_comes_first() {
 
 #[tokio::test]
 async fn five_results_unless_the_request_says_otherwise() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     for (top_n, expected) in [(None, 5), (Some(1), 1), (Some(6), 6), (Some(100), 6)] {
         let mut request = json!({"query": "tides", "documents": PASSAGES});
         if let Some(top_n) = top_n {
@@ -92,7 +92,7 @@ async fn five_results_unless_the_request_says_otherwise() {
 async fn a_long_document_gives_its_best_passage() {
     let filler = "The committee met again in spring and adjourned without a decision. ".repeat(60);
     let long = format!("{filler}{} {filler}", PASSAGES[3]);
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     let request = json!({"query": QUESTIONS[2].0, "documents": [PASSAGES[0], long], "top_n": 1});
     let answer = rag.answer("Run", request).await;
     let best = &answer["results"][0];
@@ -108,7 +108,7 @@ async fn a_long_document_gives_its_best_passage() {
 
 #[tokio::test]
 async fn a_receipt_comes_when_it_is_asked_for() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     let message = rag.message(
         "Run",
         &json!({"query": "tides", "documents": PASSAGES, "top_n": 2}),
@@ -167,7 +167,7 @@ async fn a_receipt_comes_when_it_is_asked_for() {
 
 #[tokio::test]
 async fn many_requests_of_one_stream_are_answered_and_matched_by_id() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     let request = |id: usize| {
         let question = QUESTIONS[id % QUESTIONS.len()].0;
         json!({"request_id": id.to_string(), "query": question, "documents": PASSAGES, "top_n": 1})
@@ -196,7 +196,7 @@ async fn many_requests_of_one_stream_are_answered_and_matched_by_id() {
 
 #[tokio::test]
 async fn a_request_that_fails_does_not_end_its_stream() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     let (sender, requests) = mpsc::unbounded_channel();
     let requests = Request::new(UnboundedReceiverStream::new(requests));
     let mut answers = rag.stream("RunStream", requests).await.expect("a stream");
@@ -239,7 +239,7 @@ async fn a_request_that_fails_does_not_end_its_stream() {
 
 #[tokio::test]
 async fn a_stream_answers_each_request_as_it_finishes() {
-    let rag = rag(&local::connect().await).await;
+    let rag = rag(&in_process::connect().await).await;
     let (sender, requests) = mpsc::unbounded_channel();
     let requests = Request::new(UnboundedReceiverStream::new(requests));
     let mut answers = rag.stream("RunStream", requests).await.expect("a stream");

@@ -2,7 +2,7 @@
 
 use motet_proto::v1::DescribeRequest;
 use motet_tests::reflected::{Version, ask, pool, services};
-use motet_tests::{local, scratch::Scratch};
+use motet_tests::{in_process, temp_dir::TempDir};
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
@@ -15,7 +15,7 @@ const VERSIONS: [Version; 2] = [Version::V1, Version::V1Alpha];
 
 #[tokio::test]
 async fn every_service_is_listed_and_described() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     for version in VERSIONS {
         let services = services(&connection, version).await;
         for expected in [
@@ -40,7 +40,7 @@ async fn every_service_is_listed_and_described() {
 
 #[tokio::test]
 async fn methods_and_messages_are_symbols_too() {
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     for version in VERSIONS {
         for symbol in [
             "motet.pipeline.Rag.Run",
@@ -66,7 +66,7 @@ async fn methods_and_messages_are_symbols_too() {
 /// What a code generator makes of `motet proto` is what reflection says.
 #[tokio::test]
 async fn the_printed_proto_file_says_what_reflection_says() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let out = folder.path().to_str().expect("UTF-8");
     let written = motet(["proto", "rag", "--out", out]).run().await;
     assert_eq!(written.code, Some(0), "{}", written.stderr);
@@ -83,7 +83,7 @@ async fn the_printed_proto_file_says_what_reflection_says() {
     let on_disk = std::fs::read_to_string(folder.path().join(file)).expect("it was written");
     assert_eq!(printed.stdout, on_disk);
 
-    let connection = local::connect().await;
+    let connection = in_process::connect().await;
     let served = pool(&connection, Version::V1, &[RAG]).await.expect("known");
     let file_of = |pool: &DescriptorPool| {
         let service = pool.get_service_by_name(RAG).expect("the service");

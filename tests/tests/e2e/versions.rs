@@ -6,9 +6,9 @@ use std::path::Path;
 
 use motet_proto::inference::*;
 use motet_tests::connection::Connection;
-use motet_tests::page::Metrics;
+use motet_tests::http::Metrics;
 use motet_tests::reflected::Service;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{floats, max_difference, output, raw, texts};
 use motet_tests::wait::until;
 use serde_json::json;
@@ -120,9 +120,9 @@ async fn pipeline(address: SocketAddr) -> Connection {
 
 #[tokio::test]
 async fn versions_of_a_model_run_side_by_side() {
-    let scratch = Scratch::new();
-    let models = scratch.file("models.yaml", MODELS);
-    let all = scratch.file("all.yaml", format!("{MODELS}{PIPELINE}"));
+    let folder = TempDir::new();
+    let models = folder.file("models.yaml", MODELS);
+    let all = folder.file("all.yaml", format!("{MODELS}{PIPELINE}"));
 
     let start = |role: &str, file: &Path, more: &[String]| {
         let program = motet([role]).args([OsStr::new("-f"), file.as_os_str()]);

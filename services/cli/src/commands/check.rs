@@ -2,11 +2,13 @@
 
 use motet_gateway::ops;
 
+use super::runtime;
 use crate::args::CheckArgs;
-use crate::known;
-use crate::load::{Configuration, Mistakes};
+use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
+use crate::placement::Placement;
+use crate::signatures;
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if args.ops {
@@ -26,8 +28,11 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if let Some(models_of) = &models_of {
         needs.extend(models_of.needs());
     }
-    let known_to = models_of.as_mut().unwrap_or(&mut configuration);
-    let mut signatures = known::ask(known_to, needs)?;
+    let mut signatures = {
+        let known_to = models_of.as_mut().unwrap_or(&mut configuration);
+        let placement = Placement::of_file(known_to);
+        runtime()?.block_on(signatures::discover(known_to, &placement, needs))?
+    };
     // The built-in configuration needs no lock: its models are in the program.
     let locked = match &models_of {
         Some(_) => args.models.as_deref(),
@@ -35,21 +40,18 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     };
     if let Some(path) = locked.map(Lock::path) {
         if args.lock {
-            known::lock(&signatures, &path)?;
+            Lock::of(&signatures)?.write(&path)?;
             eprintln!("wrote {}", path.display());
-        } else {
-            known::unlock(&mut signatures, &path)?;
+        } else if let Some(lock) = Lock::read(&path)? {
+            lock.fill(&mut signatures, &path)?;
         }
     }
     if let Some(models_of) = &models_of {
         models_of.ok()?;
     }
     configuration.check(&signatures, true);
-    let report = configuration.render();
-    if configuration.diagnostics.has_errors() {
-        return Err(Mistakes(report).into());
-    }
-    eprint!("{report}");
+    configuration.ok()?;
+    eprint!("{}", configuration.render());
     output::print(&format!("{}: ok\n", file.display()))
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::args::FileArgs;
-use crate::load::BUILTIN;
+use crate::configuration::BUILTIN;
 use crate::output;
 
 pub(super) fn run(args: &FileArgs) -> anyhow::Result<()> {

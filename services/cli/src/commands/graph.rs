@@ -5,11 +5,13 @@ use motet_gateway::check::CheckedPipeline;
 use motet_gateway::serve::dot;
 use motet_runtime::config::list_of;
 
+use super::runtime;
 use crate::args::{FileArgs, PipelineArgs};
-use crate::known;
-use crate::load::Configuration;
+use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
+use crate::placement::Placement;
+use crate::signatures;
 
 pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<()> {
     output::print(&dot(&checked(&args.pipeline, &args.file)?))
@@ -18,10 +20,13 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<()> {
 /// A pipeline of a configuration, checked against what its models and endpoints say now or said.
 pub(super) fn checked(pipeline: &str, file: &FileArgs) -> anyhow::Result<CheckedPipeline> {
     let mut configuration = Configuration::read(file.file.as_deref())?;
-    let needs = configuration.needs();
-    let mut signatures = known::ask(&mut configuration, needs)?;
-    if let Some(file) = &file.file {
-        known::unlock(&mut signatures, &Lock::path(file))?;
+    let (placement, needs) = (Placement::of_file(&configuration), configuration.needs());
+    let discovery = signatures::discover(&mut configuration, &placement, needs);
+    let mut signatures = runtime()?.block_on(discovery)?;
+    if let Some(path) = file.file.as_deref().map(Lock::path)
+        && let Some(lock) = Lock::read(&path)?
+    {
+        lock.fill(&mut signatures, &path)?;
     }
     let pipelines = configuration.check(&signatures, false);
     configuration.ok()?;

@@ -10,22 +10,22 @@ mod serve;
 use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
-use crate::load::Mistakes;
+use crate::configuration::ConfigurationErrors;
 use crate::output;
 use crate::process::{Options, Role};
 
 /// Exit code when the configuration has mistakes, as for wrong usage.
-const EXIT_MISTAKES: u8 = 2;
+const EXIT_CONFIGURATION: u8 = 2;
 
 /// Runs the command. Errors go to standard error; the exit code is 2 for mistakes in a
 /// configuration and 1 for anything else.
 pub fn run(cli: Cli) -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Mistakes>() {
-            Some(mistakes) => {
-                eprint!("{mistakes}");
-                ExitCode::from(EXIT_MISTAKES)
+        Err(error) => match error.downcast_ref::<ConfigurationErrors>() {
+            Some(report) => {
+                eprint!("{report}");
+                ExitCode::from(EXIT_CONFIGURATION)
             }
             None => {
                 eprintln!("error: {error:#}");

@@ -5,8 +5,8 @@ use motet_runtime::status;
 use tokio_stream::StreamExt;
 use tonic::Code;
 
-use crate::guinea::Event;
 use crate::harness::start;
+use crate::test_service::Event;
 
 // The clock stops (and then jumps from timer to timer) only once the handler runs: a stopped clock does not wait for
 // bytes on their way through a socket.
@@ -105,7 +105,7 @@ async fn the_client_side_says_deadline_exceeded_through_tonics_channel_too() {
     let mut request = tonic::Request::new("hang".to_owned());
     deadline.write(request.metadata_mut());
     let codec = tonic_prost::ProstCodec::<String, String>::default();
-    let path = http::uri::PathAndQuery::from_static(crate::guinea::UNARY);
+    let path = http::uri::PathAndQuery::from_static(crate::test_service::UNARY);
     let call = tokio::spawn(async move { deadline.run(grpc.unary(request, path, codec)).await });
     assert_eq!(server.next_event().await, Event::Began);
     tokio::time::pause();

@@ -1,4 +1,4 @@
-//! A server with the guinea pig behind all layers, and clients for it.
+//! A server with the test service behind all layers, and clients for it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::Service;
 
-use crate::guinea::{Event, Guinea, STREAM, UNARY};
+use crate::test_service::{Event, STREAM, TestService, UNARY};
 
 /// How long a message may take to come.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) release: watch::Sender<bool>,
-    pub(crate) guinea: Guinea,
+    pub(crate) service: TestService,
     pub(crate) routes: LiveRoutes,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -55,26 +55,26 @@ pub(crate) async fn start() -> TestServer {
 pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> TestServer {
     let (told, events) = mpsc::unbounded_channel();
     let (release, released) = watch::channel(false);
-    let guinea = Guinea {
+    let service = TestService {
         greeting: "hello",
         events: told,
         release: released,
     };
     let health = Health::new();
     let metrics = Metrics::new("test").expect("no environment is needed");
-    let routes = LiveRoutes::new(Routes::new(guinea.clone()).add_service(health.server()));
+    let routes = LiveRoutes::new(Routes::new(service.clone()).add_service(health.server()));
     let admission = Admission::new(max_requests).reading_within(READ_TIMEOUT);
-    let service = stack(routes.clone(), admission.clone(), &metrics);
+    let stack = stack(routes.clone(), admission.clone(), &metrics);
     let shutdown = CancellationToken::new();
     let server = Server::bind(loopback(), options)
         .await
         .expect("a free port");
     TestServer {
         addr: server.local_addr(),
-        task: server.spawn(service, shutdown.clone()),
+        task: server.spawn(stack, shutdown.clone()),
         events,
         release,
-        guinea,
+        service,
         routes,
         health,
         metrics,
@@ -89,7 +89,7 @@ pub(crate) fn loopback() -> SocketAddr {
 
 impl TestServer {
     pub(crate) async fn next_event(&mut self) -> Event {
-        self.events.recv().await.expect("the guinea pig lives")
+        self.events.recv().await.expect("the test service lives")
     }
 
     pub(crate) async fn client(&self) -> Client {

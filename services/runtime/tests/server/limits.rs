@@ -12,8 +12,8 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::guinea::{Event, MESSAGE_MAX, UNARY};
 use crate::harness::{READ_TIMEOUT, start, start_with};
+use crate::test_service::{Event, MESSAGE_MAX, UNARY};
 
 fn assert_too_large(error: &Status, found: &str) {
     assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
@@ -107,7 +107,7 @@ async fn the_field_of_a_generated_message_is_named() {
 async fn unknown_methods_are_named() {
     let server = start().await;
     let client = server.client().await;
-    for path in ["/test.Guinea/Nothing", "/no.Such/Method"] {
+    for path in ["/test.TestService/Nothing", "/no.Such/Method"] {
         let request = tonic::Request::new(String::new());
         let error = client.unary(path, request).await.expect_err(path);
         assert_eq!(error.code(), Code::Unimplemented);

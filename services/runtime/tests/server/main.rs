@@ -1,7 +1,6 @@
 //! Real servers on free loopback ports, called by real gRPC clients.
 
 mod deadlines;
-mod guinea;
 mod harness;
 mod health;
 mod http;
@@ -9,3 +8,4 @@ mod limits;
 mod reflection;
 mod serve;
 mod telemetry;
+mod test_service;

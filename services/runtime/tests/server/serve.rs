@@ -9,8 +9,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use tonic::Code;
 use tonic::service::Routes;
 
-use crate::guinea::{Event, Guinea};
 use crate::harness::{Client, start, start_with};
+use crate::test_service::{Event, TestService};
 
 #[tokio::test]
 async fn a_busy_port_is_one_clear_error() {
@@ -121,9 +121,9 @@ async fn routes_are_swapped_while_serving() {
         async move { client.say("wait").await }
     });
     assert_eq!(server.next_event().await, Event::Began);
-    let newer = Guinea {
+    let newer = TestService {
         greeting: "good day",
-        ..server.guinea.clone()
+        ..server.service.clone()
     };
     server.routes.set(Routes::new(newer));
     assert_eq!(client.say("x").await.expect("answers"), "good day x");

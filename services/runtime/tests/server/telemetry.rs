@@ -104,7 +104,7 @@ fn json_line(stderr: &str) -> serde_json::Value {
 #[ignore = "run by the other tests here"]
 async fn child() {
     let options = Options {
-        service_name: "guinea".to_owned(),
+        service_name: "test-service".to_owned(),
         log_format: LogFormat::Json,
     };
     let telemetry = telemetry::init(&options).expect("telemetry begins");
@@ -119,7 +119,7 @@ async fn child() {
     client.say("panic").await.expect_err("it panics");
     server.shutdown.cancel();
     server.task.await.expect("ran");
-    let metrics = Metrics::from_env("guinea").expect("metrics begin");
+    let metrics = Metrics::from_env("test-service").expect("metrics begin");
     metrics.model("minilm").expired(3);
     let shutdown = tokio::task::spawn_blocking(move || metrics.shutdown());
     shutdown.await.expect("ran");
@@ -158,7 +158,7 @@ async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
         }
     }
     assert!(
-        services.iter().all(|name| name.contains("guinea")),
+        services.iter().all(|name| name.contains("test-service")),
         "{services:?}"
     );
     assert_eq!(spans.len(), 2, "{spans:?}");
@@ -167,7 +167,7 @@ async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
         .find(|span| hex(&span.trace_id) == TRACE_ID)
         .expect("the trace");
     assert_eq!(hex(&traced.parent_span_id), PARENT_ID);
-    assert_eq!(traced.name, "test.Guinea/Unary");
+    assert_eq!(traced.name, "test.TestService/Unary");
     let attributes: Vec<_> = traced.attributes.iter().map(|a| a.key.as_str()).collect();
     for key in [
         "rpc.system",
@@ -194,7 +194,7 @@ async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
         "motet.queue.expired",
         "minilm",
         "motet.build.info",
-        "guinea",
+        "test-service",
     ] {
         assert!(sent.contains(expected), "{expected} in {sent}");
     }

@@ -2,8 +2,8 @@
 
 use motet_runtime::deadline::parse_timeout;
 use motet_runtime::status;
-use motet_tests::foreign::{Foreign, Reflection};
-use motet_tests::local::ANY_PORT;
+use motet_tests::in_process::ANY_PORT;
+use motet_tests::other_server::{OtherServer, Reflection};
 use serde_json::json;
 use tonic::{Code, Request};
 
@@ -17,7 +17,7 @@ async fn a_method_is_called_with_fields_and_answers_in_outputs() {
                 out: { text: text, x: boxes.x, score: boxes.score, lang: \"lang?\", mode: used.mode } }";
     let outputs = "{ text: $seen.text, boxes: { x: $seen.x, score: $seen.score }, lang: $seen.lang, mode: $seen.mode }";
     for reflection in [Reflection::V1, Reflection::V1Alpha, Reflection::No] {
-        let server = Foreign::start(ANY_PORT, &ocr(), reflection, letters).await;
+        let server = OtherServer::start(ANY_PORT, &ocr(), reflection, letters).await;
         let endpoint = match reflection {
             Reflection::No => format!(
                 "{{ url: \"grpc://{}\", descriptor: ./ocr.binpb }}",

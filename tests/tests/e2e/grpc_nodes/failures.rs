@@ -1,7 +1,7 @@
 //! Servers that fail, are late or away, and clients that go away.
 
 use motet_runtime::status;
-use motet_tests::foreign::{Call, Reply};
+use motet_tests::other_server::{Call, Reply};
 use motet_tests::wait::until;
 use serde_json::json;
 use tonic::{Code, Request, Status};

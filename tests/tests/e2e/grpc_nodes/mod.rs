@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 
 use motet::process::{Role, Running};
 use motet_tests::connection::Connection;
-use motet_tests::foreign::{Call, Foreign, Reflection, Reply, compile};
-use motet_tests::local::{self, ANY_PORT};
+use motet_tests::in_process::{self, ANY_PORT};
+use motet_tests::other_server::{Call, OtherServer, Reflection, Reply, compile};
 use motet_tests::reflected::Service;
 use motet_tests::repository;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use serde_json::json;
@@ -95,15 +95,15 @@ fn one_node(endpoint: &str, node: &str, outputs: &str) -> String {
 struct Gateway {
     running: Running,
     connection: Connection,
-    _folder: Scratch,
+    _folder: TempDir,
 }
 
 impl Gateway {
     async fn start(configuration: &str) -> Self {
-        let folder = Scratch::new();
+        let folder = TempDir::new();
         folder.file("ocr.binpb", ocr().encode_to_vec());
         let file = folder.file("motet.yaml", configuration);
-        let running = local::start(Role::Gateway, Some(file)).await;
+        let running = in_process::start(Role::Gateway, Some(file)).await;
         let connection = Connection::open(running.grpc).await;
         Self {
             running,
@@ -113,7 +113,7 @@ impl Gateway {
     }
 
     /// The pipeline `read` over a node at `server`.
-    async fn over(server: &Foreign, node: &str, outputs: &str) -> (Self, Service) {
+    async fn over(server: &OtherServer, node: &str, outputs: &str) -> (Self, Service) {
         let endpoint = format!("grpc://{}", server.address);
         let gateway = Self::start(&one_node(&endpoint, node, outputs)).await;
         let read = gateway.pipeline("Read").await;
@@ -126,8 +126,8 @@ impl Gateway {
     }
 }
 
-async fn server(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Foreign {
-    Foreign::start(ANY_PORT, &ocr(), Reflection::V1, answer).await
+async fn server(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> OtherServer {
+    OtherServer::start(ANY_PORT, &ocr(), Reflection::V1, answer).await
 }
 
 const READ: &str =

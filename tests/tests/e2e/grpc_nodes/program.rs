@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use motet_proto::v1::LoadRequest;
-use motet_tests::foreign::{Foreign, Reflection};
-use motet_tests::local;
+use motet_tests::in_process;
+use motet_tests::other_server::{OtherServer, Reflection};
 use motet_tests::reflected::Service;
 use motet_tests::repository;
-use motet_tests::scratch::Scratch;
+use motet_tests::temp_dir::TempDir;
 use serde_json::json;
 use tonic::{Code, Request};
 
@@ -49,7 +49,7 @@ async fn a_pipeline_that_is_loaded_later_calls_endpoints_that_have_a_name() {
 /// The program itself: what it says, what it locks, and that it waits.
 #[tokio::test]
 async fn the_program_checks_locks_and_waits() {
-    let folder = Scratch::new();
+    let folder = TempDir::new();
     let write = |address: SocketAddr, output: &str| {
         let outputs = format!("{{ text: $seen.{output} }}");
         let endpoint = format!("grpc://{address}");
@@ -111,7 +111,7 @@ async fn the_program_checks_locks_and_waits() {
         .on_free_ports()
         .start();
     process.says("waiting: endpoint ocr at").await;
-    let late = Foreign::start(away, &ocr(), Reflection::V1, letters).await;
+    let late = OtherServer::start(away, &ocr(), Reflection::V1, letters).await;
     let connection = process.connect().await;
     let read = Service::learn(&connection, "motet.pipeline.Read").await;
     let read = read.expect("the pipeline");
@@ -134,7 +134,7 @@ async fn the_program_checks_locks_and_waits() {
 /// Another gateway's pipeline is a method like any other.
 #[tokio::test]
 async fn a_gateway_calls_the_pipeline_of_another() {
-    let behind: SocketAddr = local::shared().grpc;
+    let behind: SocketAddr = in_process::shared().grpc;
     let mut process = motet(["gateway", "-f"])
         .args([repository().join("deploy/examples/front/motet.yaml")])
         .args(["--endpoint", &format!("rag=grpc://{behind}")])

@@ -1,5 +1,5 @@
-//! motet's encoder on a thread that leads others, as an executor does. The threads of the other engines are started elsewhere and so
-//! do not inherit the processor that it may be bound to.
+//! motet's own encoder, on a thread that leads a thread team as an executor does. The other engines
+//! start their threads elsewhere, so that these do not inherit the leader's processor affinity.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use motet_models::{RowInput, RowOutput, TextEncoder, Threads};
 
 use crate::{Engine, Error, best};
 
-pub(crate) struct Led {
+pub(crate) struct Motet {
     batches: Sender<(Vec<Vec<u32>>, Duration)>,
     times: Receiver<Result<f64, String>>,
 }
 
-impl Led {
-    /// On so many threads.
+impl Motet {
+    /// Starts the leader of a team of `count` threads.
     pub(crate) fn start(encoder: TextEncoder, count: usize) -> Self {
         let (batches, asked) = channel::<(Vec<Vec<u32>>, Duration)>();
         let (answer, times) = channel();
@@ -37,7 +37,7 @@ impl Led {
     }
 }
 
-impl Engine for Led {
+impl Engine for Motet {
     fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error> {
         self.batches.send((rows.to_vec(), time))?;
         Ok(self.times.recv()??)

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder of its own, gone when this is dropped.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct TempDir(PathBuf);
 
-impl Default for Scratch {
+impl Default for TempDir {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Scratch {
+impl TempDir {
     /// A new, empty folder.
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -39,7 +39,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
         // A folder that stays behind harms no test.
         let _ = std::fs::remove_dir_all(&self.0);

@@ -62,7 +62,7 @@ pub enum Reply {
 
 /// The server. It ends with the test's runtime.
 #[derive(Debug)]
-pub struct Foreign {
+pub struct OtherServer {
     /// Where it listens.
     pub address: SocketAddr,
     calls: watch::Receiver<Vec<Call>>,
@@ -71,7 +71,7 @@ pub struct Foreign {
 
 type Answer = dyn Fn(&Call) -> Reply + Send + Sync;
 
-impl Foreign {
+impl OtherServer {
     /// The services of these files on `address`.
     ///
     /// # Panics

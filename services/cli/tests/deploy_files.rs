@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use clap::Parser;
+use motet::args::{Cli, Command, HttpAddress};
+use motet::configuration::Configuration;
 use motet_runtime::config::{self, Diagnostics, Node, Sources};
-
-use crate::args::{Cli, Command, HttpAddress};
-use crate::load::Configuration;
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

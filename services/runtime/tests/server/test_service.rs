@@ -18,8 +18,8 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::Service;
 
-pub(crate) const UNARY: &str = "/test.Guinea/Unary";
-pub(crate) const STREAM: &str = "/test.Guinea/Stream";
+pub(crate) const UNARY: &str = "/test.TestService/Unary";
+pub(crate) const STREAM: &str = "/test.TestService/Stream";
 /// Longest request in bytes.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
@@ -31,7 +31,7 @@ pub(crate) enum Event {
 }
 
 #[derive(Clone)]
-pub(crate) struct Guinea {
+pub(crate) struct TestService {
     pub(crate) greeting: &'static str,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     /// `wait` answers once this is true.
@@ -49,7 +49,7 @@ impl Drop for TellDrop {
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>;
 
-impl UnaryService<String> for Guinea {
+impl UnaryService<String> for TestService {
     type Response = String;
     type Future = BoxFuture<Result<tonic::Response<String>, Status>>;
 
@@ -87,7 +87,7 @@ impl UnaryService<String> for Guinea {
     }
 }
 
-impl StreamingService<String> for Guinea {
+impl StreamingService<String> for TestService {
     type Response = String;
     type ResponseStream = Answers;
     type Future = BoxFuture<Result<tonic::Response<Answers>, Status>>;
@@ -113,11 +113,11 @@ impl StreamingService<String> for Guinea {
     }
 }
 
-impl NamedService for Guinea {
-    const NAME: &'static str = "test.Guinea";
+impl NamedService for TestService {
+    const NAME: &'static str = "test.TestService";
 }
 
-impl Service<Request<Body>> for Guinea {
+impl Service<Request<Body>> for TestService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Result<Response<Body>, Infallible>>;

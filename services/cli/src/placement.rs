@@ -1,0 +1,161 @@
+//! Placement: which models run in this process, and where the others and the endpoints are.
+
+use anyhow::{Context, bail};
+use motet_gateway::backend::Backend;
+use motet_gateway::grpc::Endpoints;
+use motet_runtime::config::{Endpoint, ModelSpec, list_of, nearest};
+
+use crate::configuration::Configuration;
+use crate::process::{Options, Role};
+
+/// Which models run in this process, and where the others and the endpoints are.
+#[derive(Debug, Default)]
+pub struct Placement {
+    local: Vec<String>,
+    remote: Vec<(String, Endpoint)>,
+    endpoints: Vec<(String, Endpoint)>,
+}
+
+impl Placement {
+    /// The placement that the file states, for commands that serve nothing. A model that is
+    /// placed nowhere is left out.
+    pub fn of_file(configuration: &Configuration) -> Self {
+        let mut placement = Self::with_endpoints(configuration, &[]);
+        for model in &configuration.config.models {
+            let name = model.name.value.clone();
+            match &model.endpoint {
+                _ if model.is_local() => placement.local.push(name),
+                Some(endpoint) => placement.remote.push((name, endpoint.value.clone())),
+                None => {}
+            }
+        }
+        placement
+    }
+
+    /// The placement for a process, decided by its role, the flags and the file, in this order.
+    ///
+    /// # Errors
+    /// When a flag names an unknown model or endpoint, or a model that is needed is placed nowhere.
+    pub(crate) fn for_process(
+        configuration: &Configuration,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        check_flags(configuration, options)?;
+        let mut placement = Self::with_endpoints(configuration, &options.endpoints);
+        let mut unplaced = Vec::new();
+        for model in &configuration.config.models {
+            let name = &model.name.value;
+            let flag = flagged(&options.endpoints, name);
+            let endpoint = flag.or(model.endpoint.as_ref().map(|e| &e.value));
+            match &options.role {
+                Role::Serve(wanted) if wanted.is_empty() && !model.is_local() => {}
+                Role::Serve(wanted) if wanted.is_empty() || wanted.contains(name) => {
+                    if !model.is_local() {
+                        bail!(
+                            "model `{name}` has no `task` and `source`: it cannot be served here"
+                        );
+                    }
+                    placement.local.push(name.clone());
+                }
+                Role::Serve(_) => {}
+                Role::Up if flag.is_none() && model.is_local() => {
+                    placement.local.push(name.clone());
+                }
+                Role::Up | Role::Gateway => match endpoint {
+                    Some(endpoint) => placement.remote.push((name.clone(), endpoint.clone())),
+                    None => unplaced.push(name.as_str()),
+                },
+            }
+        }
+        if let Some(first) = unplaced.first() {
+            bail!(
+                "no endpoint is known for {}: add `endpoint: grpc://host:port` in the \
+                 configuration or pass --endpoint {first}=grpc://host:port (or use `motet up`, \
+                 which runs models itself)",
+                list_of(&unplaced)
+            );
+        }
+        if placement.local.is_empty() && matches!(options.role, Role::Serve(_)) {
+            bail!("the configuration has no model that can be served here");
+        }
+        Ok(placement)
+    }
+
+    fn with_endpoints(configuration: &Configuration, flags: &[(String, Endpoint)]) -> Self {
+        let endpoints = configuration.config.endpoints.iter().filter_map(|spec| {
+            let name = &spec.name.value;
+            let address = flagged(flags, name).or(spec.url.as_ref().map(|e| &e.value))?;
+            Some((name.clone(), address.clone()))
+        });
+        Self {
+            endpoints: endpoints.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// `true` if the model runs in this process.
+    pub fn is_local(&self, model: &ModelSpec) -> bool {
+        self.local.contains(&model.name.value)
+    }
+
+    /// Returns a backend for each model in another process. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When an endpoint is not a valid address.
+    pub fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
+        self.remote
+            .iter()
+            .map(|(model, endpoint)| {
+                Backend::remote(model, endpoint, message_bytes_max)
+                    .with_context(|| format!("model {model}: {endpoint} cannot be used"))
+            })
+            .collect()
+    }
+
+    /// Returns the gRPC servers whose methods nodes call.
+    pub fn endpoints(&self, message_bytes_max: usize) -> Endpoints {
+        Endpoints::new(self.endpoints.iter().cloned(), message_bytes_max)
+    }
+}
+
+/// Returns the address that `--endpoint` gives for `name`.
+fn flagged<'f>(flags: &'f [(String, Endpoint)], name: &str) -> Option<&'f Endpoint> {
+    flags.iter().find(|(n, _)| n == name).map(|(_, e)| e)
+}
+
+/// Refuses flags that name a model or endpoint which the configuration does not have.
+fn check_flags(configuration: &Configuration, options: &Options) -> anyhow::Result<()> {
+    let models = configuration.config.models.iter();
+    let models: Vec<&str> = models.map(|m| m.name.value.as_str()).collect();
+    if let Role::Serve(wanted) = &options.role {
+        check_names(wanted.iter().map(String::as_str), &models, "model")?;
+    }
+    let endpoints = configuration.config.endpoints.iter();
+    let endpoints: Vec<&str> = endpoints.map(|e| e.name.value.as_str()).collect();
+    let kind = match endpoints.as_slice() {
+        [] => "model",
+        _ => "model or endpoint",
+    };
+    let known = [models, endpoints].concat();
+    check_names(
+        options.endpoints.iter().map(|(n, _)| n.as_str()),
+        &known,
+        kind,
+    )
+}
+
+/// Refuses the first of the `given` names that is not `known`.
+fn check_names<'n>(
+    given: impl IntoIterator<Item = &'n str>,
+    known: &[&str],
+    kind: &str,
+) -> anyhow::Result<()> {
+    let Some(unknown) = given.into_iter().find(|name| !known.contains(name)) else {
+        return Ok(());
+    };
+    let hint = match nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("there are: {}", list_of(known)),
+    };
+    bail!("the configuration has no {kind} `{unknown}`; {hint}");
+}

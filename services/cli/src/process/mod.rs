@@ -1,0 +1,123 @@
+//! A process: a gateway, model services, or both.
+//!
+//! * `startup`: the phases from a configuration to a process that is ready.
+//! * [`Running`]: a ready process, until it is drained.
+
+mod startup;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use motet_runtime::config::Endpoint;
+use motet_runtime::health::Health;
+use motet_runtime::metrics::Metrics;
+use motet_runtime::serve::Drained;
+use motet_service::ModelServer;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::ListenArgs;
+
+pub use startup::start;
+
+/// Which parts of a configuration a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// The gateway, and every model that is not placed elsewhere.
+    Up,
+    /// The gateway alone.
+    Gateway,
+    /// Model services alone: these models, or all if there are none.
+    Serve(Vec<String>),
+}
+
+impl Role {
+    /// The name of the process in traces and metrics.
+    pub const fn service_name(&self) -> &'static str {
+        match self {
+            Self::Up => "motet",
+            Self::Gateway => "motet-gateway",
+            Self::Serve(_) => "motet-models",
+        }
+    }
+
+    /// `true` if the process serves pipelines.
+    const fn has_gateway(&self) -> bool {
+        !matches!(self, Self::Serve(_))
+    }
+}
+
+/// Options of a process.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What it runs.
+    pub role: Role,
+    /// The configuration file; the built-in configuration if there is none.
+    pub file: Option<PathBuf>,
+    /// Addresses that take precedence over the file's.
+    pub listen: ListenArgs,
+    /// Addresses of models and endpoints that take precedence over the file's.
+    pub endpoints: Vec<(String, Endpoint)>,
+    /// How long to wait for models and endpoints in other processes.
+    pub wait: Duration,
+}
+
+/// A process that is ready. It ends without draining if it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// The address of the gRPC port.
+    pub grpc: SocketAddr,
+    /// The address of the HTTP port, if there is one.
+    pub http: Option<SocketAddr>,
+    health: Health,
+    shutdown: CancellationToken,
+    grpc_server: JoinHandle<Drained>,
+    http_server: Option<JoinHandle<Drained>>,
+    /// Shuts down the HTTP port, which answers until everything else has ended.
+    http_shutdown: CancellationToken,
+    models: Option<ModelServer>,
+    metrics: Metrics,
+}
+
+impl Running {
+    /// The line on standard output that tells scripts that the process is ready, and where.
+    pub fn ready_line(&self) -> String {
+        let http = self
+            .http
+            .map_or_else(|| "off".to_owned(), |a| a.to_string());
+        format!("ready grpc={} http={http}", self.grpc)
+    }
+
+    /// Drains the process: health becomes NOT_SERVING, requests in flight finish within the grace
+    /// period, the models' queues are emptied, and the ports close. Returns the number of requests
+    /// that were dropped.
+    pub async fn stop(mut self) -> usize {
+        motet_runtime::shutdown::drain(&self.health, &self.shutdown, Duration::ZERO).await;
+        let dropped = match (&mut self.grpc_server).await {
+            Ok(drained) => drained.dropped,
+            Err(error) => {
+                tracing::error!(%error, "the gRPC port ended in a panic");
+                0
+            }
+        };
+        if let Some(models) = self.models.take() {
+            models.drain().await;
+        }
+        self.http_shutdown.cancel();
+        if let Some(server) = self.http_server.take() {
+            // A panic in one of its requests was logged where it happened.
+            let _ = server.await;
+        }
+        let metrics = self.metrics.clone();
+        let _ = tokio::task::spawn_blocking(move || metrics.shutdown()).await;
+        dropped
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.http_shutdown.cancel();
+    }
+}

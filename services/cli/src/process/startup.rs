@@ -1,0 +1,280 @@
+//! Startup of a process, in phases: read, place, bind, connect, check, load, serve.
+//!
+//! What is likely to fail comes first and fails fast: the configuration is checked, then the ports
+//! are bound, and only then are weights read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::bail;
+use motet_gateway::backend::Backend;
+use motet_gateway::check::CheckedPipeline;
+use motet_gateway::grpc::Endpoints;
+use motet_gateway::serve::{Gateway, GatewayParts};
+use motet_runtime::config::ServerSpec;
+use motet_runtime::health::{Health, OVERALL};
+use motet_runtime::http::HttpState;
+use motet_runtime::layers;
+use motet_runtime::limits::Admission;
+use motet_runtime::metrics::Metrics;
+use motet_runtime::routes::LiveRoutes;
+use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
+use motet_service::{Blueprint, Loader, ModelServer};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Options, Running};
+use crate::args::{HttpAddress, ListenArgs};
+use crate::configuration::{Configuration, ConfigurationErrors};
+use crate::placement::Placement;
+use crate::remote_startup;
+use crate::signatures::{self, Signatures};
+
+/// Starts a process. It is ready when this returns: every model is loaded and warm. Needs a tokio
+/// runtime.
+///
+/// # Errors
+/// [`ConfigurationErrors`], or anything else that prevents the start, in one line.
+pub async fn start(options: Options) -> anyhow::Result<Running> {
+    let mut startup = Startup::read(options)?;
+    let (placement, resolved) = startup.place().await?;
+    let ports = startup.bind().await?;
+    let remote = startup.connect(&placement, &ports.health).await?;
+    let pipelines = startup.check()?;
+    let models = load(resolved, &ports).await?;
+    startup.serve(ports, models, remote, pipelines)
+}
+
+/// A process that is being started.
+struct Startup {
+    options: Options,
+    configuration: Configuration,
+    /// The file's settings of the server, with the flags'.
+    server: ServerSpec,
+    signatures: Signatures,
+}
+
+/// Bound ports and what they show. Liveness, readiness and metrics are served from here on.
+struct Ports {
+    grpc: Server,
+    http: Option<(SocketAddr, JoinHandle<Drained>)>,
+    http_shutdown: CancellationToken,
+    health: Health,
+    metrics: Metrics,
+}
+
+/// Clients of servers in other processes.
+struct Remote {
+    models: Vec<Backend>,
+    endpoints: Endpoints,
+}
+
+impl Startup {
+    /// Reads the configuration.
+    fn read(options: Options) -> anyhow::Result<Self> {
+        let configuration = Configuration::read(options.file.as_deref())?;
+        if configuration.config.lone_pipeline {
+            bail!(
+                "{} is one pipeline and not a configuration: name it under `pipelines` in a \
+                 configuration file, beside the models that it calls",
+                options.file.unwrap_or_default().display()
+            );
+        }
+        Ok(Self {
+            server: server_spec(&configuration.config.server, &options.listen),
+            signatures: Signatures::new(&configuration.config.models),
+            configuration,
+            options,
+        })
+    }
+
+    /// Decides where each model runs, and resolves those of this process against their files.
+    async fn place(&mut self) -> anyhow::Result<(Placement, Vec<Blueprint>)> {
+        if self.configuration.diagnostics.has_errors() {
+            return Err(self.all_errors().await?.into());
+        }
+        let placement = Placement::for_process(&self.configuration, &self.options)?;
+        let resolved = self.configuration.resolve_models(|m| placement.is_local(m));
+        let signatures = Signatures::new(&self.configuration.config.models).with_models(&resolved);
+        self.signatures = match self.options.role.has_gateway() {
+            true => signatures.with_services(self.configuration.schemas()),
+            false => signatures,
+        };
+        if self.configuration.diagnostics.has_errors() {
+            return Err(self.all_errors().await?.into());
+        }
+        Ok((placement, resolved))
+    }
+
+    /// Nothing will start: finds every other error that can be found now, so that one run shows
+    /// them all. Servers in other processes are asked once.
+    async fn all_errors(&mut self) -> anyhow::Result<ConfigurationErrors> {
+        let configuration = &mut self.configuration;
+        let placement = match self.options.role.has_gateway() {
+            true => Placement::for_process(configuration, &self.options).ok(),
+            false => None,
+        };
+        let placement = placement.unwrap_or_else(|| Placement::of_file(configuration));
+        let needs = configuration.needs();
+        let signatures = signatures::discover(configuration, &placement, needs).await?;
+        configuration.check(&signatures, true);
+        Ok(configuration.errors())
+    }
+
+    /// Binds the ports. Liveness and readiness are answered while models load.
+    async fn bind(&self) -> anyhow::Result<Ports> {
+        let health = Health::new();
+        let metrics = Metrics::from_env(self.options.role.service_name())?;
+        let http_shutdown = CancellationToken::new();
+        let options = |protocol| serve_options(&self.server, protocol);
+        let grpc = Server::bind(self.server.grpc, options(Protocol::Grpc)).await?;
+        let http = match self.server.http {
+            Some(address) => Some(Server::bind(address, options(Protocol::Http)).await?),
+            None => None,
+        };
+        let http = http.map(|server| {
+            let state = HttpState {
+                health: health.clone(),
+                metrics: metrics.clone(),
+            };
+            let router = motet_runtime::http::router(state);
+            let address = server.local_addr();
+            (address, server.spawn(router, http_shutdown.clone()))
+        });
+        Ok(Ports {
+            grpc,
+            http,
+            http_shutdown,
+            health,
+            metrics,
+        })
+    }
+
+    /// Connects to the servers in other processes, and waits until each has stated what its models
+    /// and services take and give.
+    async fn connect(&mut self, placement: &Placement, health: &Health) -> anyhow::Result<Remote> {
+        let message_bytes_max = self.server.max_message_bytes;
+        let remote = Remote {
+            models: placement.connect(message_bytes_max)?,
+            endpoints: placement.endpoints(message_bytes_max),
+        };
+        if !self.options.role.has_gateway() {
+            return Ok(remote);
+        }
+        let deadline = Instant::now() + self.options.wait;
+        for backend in &remote.models {
+            let signature = remote_startup::signature(backend, deadline).await?;
+            self.signatures.insert(backend.model(), Ok(signature));
+            health.set(backend.model(), true);
+        }
+        let needs = self.configuration.needs();
+        for (endpoint, service) in self.signatures.services.to_ask(needs) {
+            if let Some(remote) = remote.endpoints.get(&endpoint) {
+                let answer = remote_startup::service(&remote, &service, deadline).await;
+                self.signatures.services.insert(endpoint, service, answer);
+            }
+        }
+        Ok(remote)
+    }
+
+    /// Checks the pipelines against the signatures.
+    fn check(&mut self) -> anyhow::Result<Vec<CheckedPipeline>> {
+        let pipelines = match self.options.role.has_gateway() {
+            true => self.configuration.check(&self.signatures, false),
+            false => Vec::new(),
+        };
+        self.configuration.ok()?;
+        for warning in self.configuration.diagnostics.sorted() {
+            tracing::warn!("{}", warning.message);
+        }
+        Ok(pipelines)
+    }
+
+    /// Serves the models and pipelines.
+    fn serve(
+        self,
+        ports: Ports,
+        models: ModelServer,
+        remote: Remote,
+        pipelines: Vec<CheckedPipeline>,
+    ) -> anyhow::Result<Running> {
+        let Ports {
+            grpc,
+            http,
+            http_shutdown,
+            health,
+            metrics,
+        } = ports;
+        let message_bytes_max = self.server.max_message_bytes;
+        let routes = if self.options.role.has_gateway() {
+            let local = models.local(message_bytes_max);
+            let local = models.models().iter().map(|m| {
+                Backend::local(m.name(), local.clone(), message_bytes_max)
+                    .with_method(models.clone())
+            });
+            let gateway = Gateway::new(GatewayParts {
+                models: local.chain(remote.models).collect(),
+                signatures: Arc::new(self.signatures),
+                endpoints: Arc::new(remote.endpoints),
+                pipelines,
+                message_bytes_max,
+                metrics: metrics.clone(),
+                health: health.clone(),
+            })?;
+            gateway.routes()
+        } else {
+            LiveRoutes::new(models.routes(&health, message_bytes_max)?)
+        };
+        let admission = Admission::new(self.server.max_concurrent_requests)
+            .reading_within(self.server.read_timeout);
+        let stack = layers::stack(routes, admission, &metrics);
+        let shutdown = CancellationToken::new();
+        let address = grpc.local_addr();
+        let grpc_server = grpc.spawn(stack, shutdown.clone());
+        health.set(OVERALL, true);
+        let (http, http_server) = http.unzip();
+        Ok(Running {
+            grpc: address,
+            http,
+            health,
+            shutdown,
+            grpc_server,
+            http_server,
+            http_shutdown,
+            models: Some(models),
+            metrics,
+        })
+    }
+}
+
+/// Reads the weights of the models of this process, and warms them up.
+async fn load(resolved: Vec<Blueprint>, ports: &Ports) -> anyhow::Result<ModelServer> {
+    let loader = Loader::new(ports.metrics.clone(), ports.health.clone())?;
+    Ok(ModelServer::new(loader.load_all(resolved).await?))
+}
+
+fn server_spec(file: &ServerSpec, flags: &ListenArgs) -> ServerSpec {
+    let mut spec = file.clone();
+    if let Some(grpc) = flags.grpc {
+        spec.grpc = grpc;
+    }
+    match flags.http {
+        Some(HttpAddress::Off) => spec.http = None,
+        Some(HttpAddress::At(address)) => spec.http = Some(address),
+        None => {}
+    }
+    if let Some(grace) = flags.grace {
+        spec.grace = grace;
+    }
+    spec
+}
+
+fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
+    ServeOptions {
+        protocol,
+        max_concurrent_streams: server.max_concurrent_streams,
+        grace: server.grace,
+        ..ServeOptions::default()
+    }
+}

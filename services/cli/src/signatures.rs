@@ -1,0 +1,145 @@
+//! Signatures of the models and services of a configuration: what each takes and gives, from
+//! files and from the servers that answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_gateway::check::{SignatureError, SignatureSource};
+use motet_gateway::grpc::{NoService, Schemas};
+use motet_gateway::spec::EndpointRef;
+use motet_proto::signature::Signature;
+use motet_runtime::config::ModelSpec;
+use motet_service::Blueprint;
+use prost_reflect::ServiceDescriptor;
+use tokio::task::JoinSet;
+
+use crate::configuration::Configuration;
+use crate::placement::Placement;
+
+/// How long one server may take to answer. A server that does not is a warning.
+const REMOTE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The signatures of models and services, or why one is missing.
+#[derive(Debug, Default, Clone)]
+pub struct Signatures {
+    models: BTreeMap<String, Result<Arc<Signature>, SignatureError>>,
+    /// Schemas of services at endpoints.
+    pub services: Schemas,
+}
+
+impl Signatures {
+    /// Signatures of the models of a configuration, none of which is known yet.
+    ///
+    /// A model that stays so has errors of its own, which are reported where they are: the check
+    /// of pipelines is silent about it.
+    pub fn new(models: &[ModelSpec]) -> Self {
+        Self {
+            models: models
+                .iter()
+                .map(|m| (m.name.value.clone(), Err(SignatureError::Mistaken)))
+                .collect(),
+            services: Schemas::default(),
+        }
+    }
+
+    /// The signatures with schemas of services at endpoints.
+    #[must_use]
+    pub fn with_services(mut self, services: Schemas) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// The signatures with those of resolved models.
+    #[must_use]
+    pub fn with_models(mut self, resolved: &[Blueprint]) -> Self {
+        for model in resolved {
+            self.insert(model.name(), Ok(model.signature().clone()));
+        }
+        self
+    }
+
+    /// Adds the signature of a model, or the reason why its server does not state one.
+    pub fn insert(&mut self, model: &str, signature: Result<Signature, String>) {
+        let signature = signature
+            .map(Arc::new)
+            .map_err(|reason| SignatureError::Unavailable { reason });
+        self.models.insert(model.to_owned(), signature);
+    }
+
+    /// Iterates over the models, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Signature, &SignatureError>)> {
+        self.models
+            .iter()
+            .map(|(model, known)| (model.as_str(), known.as_ref().map(|s| &**s)))
+    }
+}
+
+impl SignatureSource for Signatures {
+    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
+        match self.models.get(name) {
+            Some(known) => known.clone(),
+            None => Err(SignatureError::Unknown {
+                known: self.models.keys().cloned().collect(),
+            }),
+        }
+    }
+
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        self.services.service(endpoint, service)
+    }
+}
+
+/// Discovers signatures without starting or waiting for anything: models placed in this process
+/// are resolved against their files, and every server is asked once, all at the same time.
+/// `needs` are the services that pipelines call.
+///
+/// Errors in files are added to the configuration's diagnostics. A server that cannot be reached
+/// is stated so in the signatures. Needs a tokio runtime.
+///
+/// # Errors
+/// When an endpoint is not a valid address.
+pub async fn discover(
+    configuration: &mut Configuration,
+    placement: &Placement,
+    needs: BTreeSet<(EndpointRef, String)>,
+) -> anyhow::Result<Signatures> {
+    let resolved = configuration.resolve_models(|m| placement.is_local(m));
+    let mut signatures = Signatures::new(&configuration.config.models)
+        .with_models(&resolved)
+        .with_services(configuration.schemas());
+    let message_bytes_max = configuration.config.server.max_message_bytes;
+
+    let mut models = JoinSet::new();
+    for backend in placement.connect(message_bytes_max)? {
+        models.spawn(async move {
+            let answer = backend.signature(REMOTE_TIMEOUT).await;
+            (backend, answer)
+        });
+    }
+    let endpoints = placement.endpoints(message_bytes_max);
+    let mut services = JoinSet::new();
+    for (endpoint, service) in signatures.services.to_ask(needs) {
+        if let Some(remote) = endpoints.get(&endpoint) {
+            services.spawn(async move {
+                let answer = remote.describe(&service, REMOTE_TIMEOUT).await;
+                (endpoint, service, answer.map_err(NoService::from))
+            });
+        }
+    }
+    for (backend, answer) in models.join_all().await {
+        let signature = answer.map(|(signature, _)| signature);
+        signatures.insert(
+            backend.model(),
+            signature.map_err(|e| e.message().to_owned()),
+        );
+    }
+    for (endpoint, service, answer) in services.join_all().await {
+        signatures.services.insert(endpoint, service, answer);
+    }
+    Ok(signatures)
+}
