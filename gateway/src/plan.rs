@@ -10,7 +10,7 @@ use crate::budget::Budget;
 use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
 use crate::demand::Demand;
 use crate::grpc::{Method, Remote};
-use crate::ops::OpKind;
+use crate::ops::BoundOp;
 use crate::sequels::Sequels;
 use crate::shadows::Shadows;
 use crate::spec::EndpointRef;
@@ -52,7 +52,7 @@ pub enum Step {
     /// A call of a method of another server.
     Grpc(Box<Calls<Method>>),
     /// An op in this process.
-    Op(OpKind),
+    Op(BoundOp),
     /// Another pipeline.
     Pipeline(Arc<Plan>),
     /// What stands inside the node, in the order of [`NodeKind::bodies`].
@@ -226,7 +226,7 @@ impl Binder<'_> {
             bodies.into_iter().map(|b| self.body(b)).collect()
         };
         Ok(match &node.kind {
-            NodeKind::Op(kind) => Step::Op(*kind),
+            NodeKind::Op(op) => Step::Op(*op),
             NodeKind::Model(model) => {
                 let backend = self.bind.model(model);
                 let backend = backend.ok_or_else(|| unbound("model", model))?;

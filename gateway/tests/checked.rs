@@ -99,13 +99,13 @@ fn the_builtin_pipeline_is_a_plan() {
              start?: i32[chunks.M], end?: i32[chunks.M], tokens?: i32[chunks.M] after []",
             "q minilm(text=^$query) -> embedding: ^float[384] after []",
             "d minilm(text=$chunks.text) -> embedding: float[chunks.M,384] after [0]",
-            "near TopKNearest(query=$q.embedding, keys=$d.embedding) -> index: i32[near.K], \
+            "near topk[0](query=$q.embedding, keys=$d.embedding) -> index: i32[near.K], \
              score: float[near.K] after [1, 2]",
-            "cand Gather(text=$chunks.text, source=$chunks.source, index=$near.index) -> \
+            "cand gather[0](text=$chunks.text, source=$chunks.source, index=$near.index) -> \
              text: string[near.K], source: i32[near.K] after [0, 3]",
             "rank reranker(query=$query, text=$cand.text) -> score: float[near.K] after [4]",
-            "best TopKScore(score=$rank.score) -> index: i32[best.K], score: float[best.K] after [5]",
-            "shown Gather(text=$cand.text, source=$cand.source, index=$best.index) -> \
+            "best topk[1](score=$rank.score) -> index: i32[best.K], score: float[best.K] after [5]",
+            "shown gather[0](text=$cand.text, source=$cand.source, index=$best.index) -> \
              text: string[best.K], source: i32[best.K] after [4, 6]",
         ]
     );
@@ -210,14 +210,14 @@ outputs: { a: $late.score, b: $l.label, c: $n.index, d: $j.out, e: $l.label }
         nodes(&checked),
         [
             "r reranker(query=$text, text=string(\"a\",\"b\")) -> score: float[2] after []",
-            "late Select(score=$r.score) -> score: float[2] after [0]",
+            "late select[0](score=$r.score) -> score: float[2] after [0]",
             "e minilm(text=!$raw) -> embedding: float[N,f.D_out_1] after []",
             "l vectors(vector=^$v) -> label: ^string after []",
             "f foreign(INPUT__0=^$text) -> OUTPUT__0?: ^bytes, dense/out: ^float[f.D_out_1] after []",
-            "n TopKNearest(query=$f.dense/out, keys=$e.embedding) -> index: i32[n.K], \
+            "n topk[0](query=$f.dense/out, keys=$e.embedding) -> index: i32[n.K], \
              score?: float[n.K] after [2, 4]",
-            "raw2 Select(x=$list) -> x: string[L] after []",
-            "j ConcatLists(a=$list, b=$raw2.x) -> out: string[j.N] after [6]",
+            "raw2 select[0](x=$list) -> x: string[L] after []",
+            "j concat[0](a=$list, b=$raw2.x) -> out: string[j.N] after [6]",
         ]
     );
     assert_eq!(

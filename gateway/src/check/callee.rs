@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use motet_proto::signature::{Parameter, Signature};
-use motet_proto::types::{ElementType, TensorType};
+use motet_proto::types::TensorType;
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checked::ValueType;
 use super::kind::GrpcCall;
 use super::signatures::SignatureError;
 use super::state::Checker;
-use crate::ops::signature::{FormError, Given, OpPort, resolve};
-use crate::ops::{OPS, OpKind};
-use crate::spec::{KindSpec, NodeSpec, Scalar, Value};
+use crate::ops::ports::{Arguments, OpPort};
+use crate::ops::{BoundOp, registry};
+use crate::spec::{KindSpec, NodeSpec};
 
 /// What a node calls.
 pub(super) struct Callee {
@@ -31,7 +31,7 @@ pub(super) struct Callee {
 pub(super) enum Called {
     Model(String),
     Grpc(Box<GrpcCall>),
-    Op(OpKind),
+    Op(BoundOp),
     /// A pipeline, with the names of its inputs.
     Pipeline(String, Vec<String>),
 }
@@ -63,7 +63,7 @@ impl Callee {
 
 impl Checker<'_> {
     /// What a node calls; `None` when that cannot be told, which is then reported.
-    pub(super) fn callee(&mut self, node: &NodeSpec, given: &[Given<'_>]) -> Option<Callee> {
+    pub(super) fn callee(&mut self, node: &NodeSpec, arguments: &Arguments<'_>) -> Option<Callee> {
         let kind = node.kind.as_ref()?;
         match &kind.value {
             KindSpec::Model(name) => {
@@ -71,7 +71,7 @@ impl Checker<'_> {
                 Some(of_model(name, kind.span, &signature))
             }
             KindSpec::Grpc(grpc) => self.grpc(node, grpc, kind.span),
-            KindSpec::Op(name) => self.op(name, kind.span, node, given),
+            KindSpec::Op(name) => self.op(name, kind.span, node, arguments),
             KindSpec::Pipeline(name) => self.pipeline(name, kind.span),
             // What holds other nodes calls nothing itself.
             _ => None,
@@ -170,33 +170,26 @@ impl Checker<'_> {
         name: &str,
         span: Span,
         node: &NodeSpec,
-        given: &[Given<'_>],
+        arguments: &Arguments<'_>,
     ) -> Option<Callee> {
-        let to = setting_word(node, "to").and_then(|word| {
-            let mut all = ElementType::ALL.into_iter();
-            all.find(|element| element.name() == word)
-        });
-        let signature = match resolve(name, given, to) {
+        let Some(op) = registry::find(name) else {
+            let message = format!("no op is named `{name}`");
+            self.diagnostics
+                .push(Diagnostic::error(span, message).suggest(name, registry::names()));
+            return None;
+        };
+        let signature = match op.signature(arguments) {
             Ok(signature) => signature,
             Err(error) => {
-                let at = |port: &str| {
-                    let argument = node.inputs.iter().find(|a| a.name.value == port);
-                    argument.map_or(span, |a| a.value.span)
-                };
-                let diagnostic = match &error {
-                    FormError::Unknown(name) => Diagnostic::error(span, error.to_string())
-                        .suggest(name, OPS.iter().map(|op| op.name)),
-                    FormError::ConcatMixed { scalar } => {
-                        Diagnostic::error(at(scalar), error.to_string())
-                            .help("write all inputs as lists, or all as strings")
-                    }
-                    FormError::ConcatScalar { name, .. } => {
-                        Diagnostic::error(at(name), error.to_string())
-                    }
-                    FormError::NoColumn(_) | FormError::NoInput(_) => {
-                        Diagnostic::error(node.inputs_span, error.to_string())
-                    }
-                };
+                let argument = error
+                    .input
+                    .as_ref()
+                    .and_then(|input| node.inputs.iter().find(|a| a.name.value == *input));
+                let at = argument.map_or(node.inputs_span, |a| a.value.span);
+                let mut diagnostic = Diagnostic::error(at, error.message);
+                if let Some(help) = error.help {
+                    diagnostic = diagnostic.help(help);
+                }
                 self.diagnostics.push(diagnostic);
                 return None;
             }
@@ -204,7 +197,7 @@ impl Checker<'_> {
         Some(Callee {
             name: format!("op `{name}`"),
             span,
-            kind: Called::Op(signature.kind),
+            kind: Called::Op(BoundOp::new(op, signature.form)),
             inputs: signature.inputs.into_iter().map(CalleePort::from).collect(),
             outputs: signature
                 .outputs
@@ -213,21 +206,6 @@ impl Checker<'_> {
                 .collect(),
             parameters: signature.parameters,
         })
-    }
-}
-
-/// A setting that is written out as one text.
-fn setting_word<'n>(node: &'n NodeSpec, name: &str) -> Option<&'n str> {
-    let setting = node.settings.iter().find(|s| s.name.value == name)?;
-    let Value::Literal(literal) = &setting.value.value else {
-        return None;
-    };
-    match literal.values.as_slice() {
-        [value] => match &value.value {
-            Scalar::String(word) => Some(word),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

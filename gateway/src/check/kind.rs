@@ -7,7 +7,8 @@ use prost_reflect::MessageDescriptor;
 
 use super::checked::{Node, Source};
 use crate::grpc::FieldPath;
-use crate::ops::OpKind;
+use crate::ops::BoundOp;
+pub use crate::ops::combine::Combine;
 use crate::spec::{Comparison, EndpointRef, ItemError, Scalar};
 
 /// What a node runs.
@@ -18,7 +19,7 @@ pub enum NodeKind {
     /// A method of a gRPC server.
     Grpc(Box<GrpcCall>),
     /// A step inside the gateway.
-    Op(OpKind),
+    Op(BoundOp),
     /// Another pipeline.
     Pipeline(PipelineCall),
     /// The first arm that does not fail.
@@ -129,25 +130,6 @@ pub struct Ensemble {
     pub quorum: usize,
     /// How long arms are waited for.
     pub deadline: Option<Duration>,
-}
-
-/// How the results of arms become one.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Combine {
-    /// The mean with these weights, one for each arm; those of arms that failed do not count.
-    Mean(Vec<f64>),
-    /// The largest.
-    Max,
-    /// The value that most arms gave; among equals that of the earliest arm.
-    Vote,
-    /// Reciprocal rank fusion: the score of an index is the sum over the arms of 1 / (k + rank),
-    /// ranks counted from 1.
-    Rrf {
-        /// The constant added to each rank.
-        k: i64,
-    },
-    /// Lists one after the other, in the order of the arms.
-    Concat,
 }
 
 /// `map`. The first `over` arguments are lists; the body sees an element of each.

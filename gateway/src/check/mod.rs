@@ -38,7 +38,6 @@ mod rowwise;
 mod settings;
 mod signatures;
 mod state;
-mod template;
 mod usage;
 
 use std::collections::HashMap;

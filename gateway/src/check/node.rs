@@ -3,13 +3,15 @@
 use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
 
 use super::callee::{Called, Callee};
+use super::checked::{Setting, SettingValue};
 use super::condition::present;
 use super::kind::PipelineCall;
 use super::literal::natural;
 use super::state::{Checker, Flow, KindDraft, NodeDraft};
-use crate::ops::OpKind;
-use crate::ops::signature::Given;
-use crate::spec::{KindSpec, Named, NodeSpec, Value};
+use crate::ops::BoundOp;
+use crate::ops::op::CompileContext;
+use crate::ops::ports::{ArgumentType, Arguments};
+use crate::spec::{KindSpec, Named, NodeSpec, Scalar, Value};
 
 impl<'a> Checker<'a> {
     pub(super) fn check_node(&mut self, index: usize) {
@@ -57,30 +59,15 @@ impl<'a> Checker<'a> {
     fn call(&mut self, node: &NodeSpec) -> Option<NodeDraft> {
         // Values first: the ports of an op follow from them.
         let flows: Vec<Option<Flow>> = node.inputs.iter().map(|a| self.argument_flow(a)).collect();
-        let given: Vec<Given<'_>> = node
-            .inputs
-            .iter()
-            .zip(&flows)
-            .map(|(argument, flow)| Given {
-                name: &argument.name.value,
-                ty: match (&argument.value.value, flow) {
-                    (Value::Literal(literal), _) => {
-                        natural(literal).map(|e| (e, usize::from(literal.list)))
-                    }
-                    (_, Some(flow)) => Some((flow.ty.element, flow.ty.dims.len())),
-                    (_, None) => None,
-                },
-            })
-            .collect();
-        let callee = self.callee(node, &given)?;
-        drop(given);
+        let arguments = op_arguments(node, &flows);
+        let callee = self.callee(node, &arguments)?;
         // The fields that a method's node names are looked up with the method.
         if !matches!(callee.kind, Called::Grpc(_)) {
             self.unknown_and_missing(node, &callee);
         }
         let mut settings = self.settings(node, &callee);
-        if callee.kind == Called::Op(OpKind::Template) {
-            self.template(node, &callee, &mut settings);
+        if let Called::Op(op) = callee.kind {
+            self.compile_setting(op, node, &arguments, &mut settings);
         }
         let (arguments, outputs) = self.ports(node, &callee, flows);
         let policies = self.policies(node, &callee);
@@ -105,6 +92,46 @@ impl<'a> Checker<'a> {
             policies,
             on_error: None,
         })
+    }
+
+    /// Checks and compiles the setting that an op reads when the pipeline is checked.
+    fn compile_setting(
+        &mut self,
+        op: BoundOp,
+        node: &NodeSpec,
+        arguments: &Arguments<'_>,
+        settings: &mut [Setting],
+    ) {
+        let Some((name, why)) = op.op().compiled_parameter() else {
+            return;
+        };
+        let written = node.settings.iter().find(|s| s.name.value == name);
+        let setting = settings.iter_mut().find(|s| s.name == name);
+        let (Some(written), Some(setting)) = (written, setting) else {
+            return;
+        };
+        let span = written.value.span;
+        let SettingValue::Literal(Scalar::String(text)) = &setting.value else {
+            self.incomplete = true;
+            let message = format!("`{name}` must be written out");
+            self.diagnostics
+                .push(Diagnostic::error(span, message).help(why));
+            return;
+        };
+        let span_of = |name: &str| {
+            let argument = node.inputs.iter().find(|a| a.name.value == name);
+            argument.map(|a| a.name.span)
+        };
+        let mut context = CompileContext {
+            arguments,
+            span,
+            span_of: &span_of,
+            report: &mut |diagnostic| self.diagnostics.push(diagnostic),
+        };
+        match op.op().compile(text, &mut context) {
+            Some(compiled) => setting.value = SettingValue::Literal(Scalar::String(compiled)),
+            None => self.incomplete = true,
+        }
     }
 
     /// The value of an argument that is a reference.
@@ -174,5 +201,34 @@ impl<'a> Checker<'a> {
                 .also(callee.span, format!("{} takes it", callee.name)),
             );
         }
+    }
+}
+
+/// The arguments and settings of a node, as an op sees them.
+fn op_arguments<'n>(node: &'n NodeSpec, flows: &[Option<Flow>]) -> Arguments<'n> {
+    let input = |(argument, flow): (&'n Named<Spanned<Value>>, &Option<Flow>)| ArgumentType {
+        name: &argument.name.value,
+        ty: match (&argument.value.value, flow) {
+            (Value::Literal(literal), _) => {
+                natural(literal).map(|e| (e, usize::from(literal.list)))
+            }
+            (_, Some(flow)) => Some((flow.ty.element, flow.ty.dims.len())),
+            (_, None) => None,
+        },
+        literal: matches!(argument.value.value, Value::Literal(_)),
+    };
+    let setting = |setting: &'n Named<Spanned<Value>>| {
+        let value = match &setting.value.value {
+            Value::Literal(literal) => match literal.values.as_slice() {
+                [value] if !literal.list => Some(&value.value),
+                _ => None,
+            },
+            Value::Reference(_) | Value::Broken => None,
+        };
+        (setting.name.value.as_str(), value)
+    };
+    Arguments {
+        inputs: node.inputs.iter().zip(flows).map(input).collect(),
+        settings: node.settings.iter().map(setting).collect(),
     }
 }

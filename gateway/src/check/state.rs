@@ -10,7 +10,7 @@ use super::checked::{Input, Literal, Policies, Setting};
 use super::dims::{DimId, DimTable};
 use super::kind::{Combine, Condition, GrpcCall, PipelineCall};
 use super::signatures::SignatureSource;
-use crate::ops::OpKind;
+use crate::ops::BoundOp;
 use crate::spec::{ItemError, NodeSpec, PipelineSpec};
 
 /// One check of one pipeline.
@@ -124,7 +124,7 @@ pub(super) struct NodeDraft {
 pub(super) enum KindDraft {
     Model(String),
     Grpc(Box<GrpcCall>),
-    Op(OpKind),
+    Op(BoundOp),
     Pipeline(PipelineCall),
     Fallback(Vec<BodyDraft>),
     Switch(Vec<(Option<Condition<DraftSource>>, BodyDraft)>),

@@ -1,34 +1,73 @@
-//! Results of several arms made one.
+//! The results of several arms made one, for an `ensemble`.
 
 use motet_proto::tensor::{Element, Tensor, TensorError};
 use motet_proto::types::ElementType;
 
-use super::OpError;
-use super::rank::fuse;
-use crate::check::Combine;
+use super::cancel::Cancel;
+use super::error::{OpError, OpErrorKind};
+use super::scoring::fuse;
+use super::work;
+
+/// How the results of arms become one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Combine {
+    /// The mean with these weights, one for each arm; those of arms that failed do not count.
+    Mean(Vec<f64>),
+    /// The largest of each element; NaN is less than any number.
+    Max,
+    /// The value that most arms gave; among equals that of the earliest arm.
+    Vote,
+    /// Reciprocal rank fusion: the score of an index is the sum over the arms of 1 / (k + rank),
+    /// ranks counted from 1.
+    Rrf {
+        /// The constant added to each rank.
+        k: i64,
+    },
+    /// Lists one after the other, in the order of the arms.
+    Concat,
+}
 
 /// The results of one arm; `None` for those that nothing reads.
 pub type Results = Vec<Option<Tensor>>;
+
+/// Upper estimate of the elementary operations of [`combine`], each about a nanosecond.
+pub fn work(how: &Combine, arms: &[Option<Results>]) -> u64 {
+    let tensors = || arms.iter().flatten().flatten().flatten();
+    let elements: usize = tensors().map(Tensor::len).sum();
+    let bytes: usize = tensors().map(|t| t.data().len()).sum();
+    let each = match how {
+        Combine::Mean(_) | Combine::Max => work::CONVERT,
+        // Each element of an arm is compared with those of all arms.
+        Combine::Vote => work::RANK.saturating_mul(arms.len() as u64),
+        Combine::Rrf { .. } => work::HASH,
+        Combine::Concat => 0,
+    };
+    each.saturating_mul(elements as u64)
+        .saturating_add(work::elements(bytes))
+}
 
 /// Combines the results of arms, in the arms' order, `None` for those that did not answer: output
 /// by output, or for `rrf` the ranked list of each arm into indices and scores.
 ///
 /// # Errors
 /// When the arms' shapes differ.
-pub fn combine(how: &Combine, arms: &[Option<Results>]) -> Result<Results, OpError> {
+pub fn combine(
+    how: &Combine,
+    arms: &[Option<Results>],
+    cancel: &Cancel,
+) -> Result<Results, OpError> {
     if let Combine::Rrf { k } = how {
         let lists: Vec<&Tensor> = arms
             .iter()
             .flatten()
             .filter_map(|results| results.first()?.as_ref())
             .collect();
-        let (index, score) = fuse(&lists, *k, None)?;
+        let [index, score] = fuse(&lists, *k, None, &mut cancel.meter())?;
         return Ok(vec![Some(index), Some(score)]);
     }
     let width = arms.iter().flatten().map(Vec::len).next().unwrap_or(0);
     (0..width)
         .map(|output| {
-            // With the index of each arm, for its weight.
             let parts: Vec<(usize, &Tensor)> = arms
                 .iter()
                 .enumerate()
@@ -37,19 +76,20 @@ pub fn combine(how: &Combine, arms: &[Option<Results>]) -> Result<Results, OpErr
             if parts.is_empty() {
                 return Ok(None);
             }
-            one(how, &parts).map(Some)
+            combine_output(how, &parts).map(Some)
         })
         .collect()
 }
 
-fn one(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, OpError> {
+/// One output of the arms, each with the arm's index.
+fn combine_output(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, OpError> {
     let tensors: Vec<&Tensor> = parts.iter().map(|(_, t)| *t).collect();
     if matches!(how, Combine::Concat) {
         return Ok(Tensor::concat(&tensors)?);
     }
     let shape = tensors[0].shape();
     if let Some(other) = tensors.iter().find(|t| t.shape() != shape) {
-        return Err(OpError::Tensor(TensorError::Reshape {
+        return Err(OpError::from(TensorError::Reshape {
             from: other.shape().to_vec(),
             to: shape.to_vec(),
         }));
@@ -64,7 +104,7 @@ fn one(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, OpError> {
         }
         Combine::Max => max(&tensors),
         Combine::Vote => vote(&tensors),
-        Combine::Concat | Combine::Rrf { .. } => Err(OpError::Tensor(TensorError::NotList)),
+        Combine::Concat | Combine::Rrf { .. } => Err(OpErrorKind::Argument.into()),
     }
 }
 
@@ -83,7 +123,7 @@ fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
             let mut sums = vec![0.0f64; parts[0].len()];
             for (i, part) in parts.iter().enumerate() {
                 let weight = weight(i);
-                // A weight of 0 hides what is not a number.
+                // A weight of 0 hides a NaN.
                 if weight > 0.0 {
                     for (sum, value) in sums.iter_mut().zip(part.values::<$rust>()?.iter()) {
                         *sum += weight * f64::from(*value);
@@ -100,7 +140,7 @@ fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
     }
 }
 
-/// The largest of each element; what is not a number is less than any.
+/// The largest of each element; NaN is less than any number.
 fn max(parts: &[&Tensor]) -> Result<Tensor, OpError> {
     fn largest<T: Element + PartialOrd>(parts: &[&Tensor]) -> Result<Tensor, OpError> {
         let mut best = parts[0].values::<T>()?.into_owned();
@@ -237,13 +277,14 @@ mod tests {
                 .into_iter()
                 .map(|arm| arm.map(|t| vec![Some(t), None]))
                 .collect();
-            let combined = combine(&how, &arms).unwrap();
+            let combined = combine(&how, &arms, &Cancel::default()).unwrap();
             assert_eq!(combined, [expected, None], "{how:?} {arms:?}");
         }
         assert!(
             combine(
                 &Combine::Max,
-                &[Some(vec![floats(&[1.0])]), Some(vec![floats(&[])])]
+                &[Some(vec![floats(&[1.0])]), Some(vec![floats(&[])])],
+                &Cancel::default()
             )
             .is_err()
         );

@@ -1,70 +1,123 @@
-//! Why an op cannot answer.
+//! Why an op cannot answer, and which of its arguments is at fault.
 
 use motet_proto::tensor::TensorError;
 use motet_proto::types::ElementType;
 
-/// The most bytes that an op gives: those of the largest message that can be configured. A short
-/// index over a long text, or a text joined with itself again and again, would else grow past any
-/// memory.
+/// The most bytes of an op's result: those of the largest message that can be configured. A short
+/// index over a long text, or a text joined with itself again and again, would otherwise outgrow
+/// any memory.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
 
-/// Why an op cannot answer.
+/// What an op takes: one of its inputs or settings, by index of its [`Signature`].
+///
+/// [`Signature`]: super::ports::Signature
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgumentId {
+    /// The input of this index.
+    Input(usize),
+    /// The parameter of this index.
+    Setting(usize),
+}
+
+/// The failure of an op, and the arguments that caused it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum OpError {
+#[error("{kind}")]
+pub struct OpError {
+    /// What is wrong.
+    pub kind: OpErrorKind,
+    /// The arguments whose content is at fault, the likeliest first. Empty where the fault is in
+    /// no argument: a bug, or a limit.
+    pub arguments: Vec<ArgumentId>,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpErrorKind {
     /// A tensor is not what the op takes.
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// An index points outside the columns.
     #[error("index {index} at {at} is out of range: there are {rows} rows")]
     Index {
-        /// Where in the index.
+        /// The position in the list of indices.
         at: usize,
-        /// What it says.
+        /// The index.
         index: i32,
-        /// Rows there are.
+        /// The number of rows.
         rows: usize,
     },
     /// Vectors of different widths.
     #[error("the query has {query} dimensions and the keys have {keys}")]
     Width {
-        /// Of the query.
+        /// Dimensions of the query.
         query: usize,
-        /// Of each key.
+        /// Dimensions of each key.
         keys: usize,
     },
-    /// The result would be larger than an op may give.
+    /// The result is larger than [`OUTPUT_BYTES_MAX`].
     #[error("the result would have more than {OUTPUT_BYTES_MAX} bytes, which is the limit")]
-    TooLarge,
-    /// A text that is no value of the type that it is cast to.
+    OutputTooLarge,
+    /// A text is not a value of the type that it is cast to.
     #[error("element {at} cannot be read as {to}")]
-    Cast {
-        /// Which element.
+    Unreadable {
+        /// The index of the element.
         at: usize,
         /// The type.
         to: ElementType,
     },
-    /// Another number of labels than of scores.
+    /// The number of labels is not the number of scores in a row.
     #[error("there are {labels} labels for {scores} scores")]
     Labels {
-        /// Labels.
+        /// The number of labels.
         labels: usize,
-        /// Scores of a row.
+        /// The number of scores in a row.
         scores: usize,
     },
-    /// The best of nothing.
-    #[error("a row without scores has no best")]
-    Nothing,
-    /// A parameter is missing or of another type: the check lets none of these through.
-    #[error("parameter {0} is not what the op takes")]
-    Parameter(usize),
+    /// A row without elements has neither a best nor a smallest one.
+    #[error("a row without elements has no {0}")]
+    EmptyRow(&'static str),
+    /// An argument is missing or of another type, which the check of a pipeline rules out.
+    #[error("an argument of the op is missing or of the wrong type")]
+    Argument,
+    /// The request ended while the op ran.
+    #[error("the request has ended")]
+    Cancelled,
 }
 
-/// Refuses a result of these parts when it is too large, before it is made.
-pub(super) fn within_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
+impl OpErrorKind {
+    /// The error with the arguments that caused it, the likeliest first.
+    pub fn caused_by(self, arguments: impl Into<Vec<ArgumentId>>) -> OpError {
+        OpError {
+            kind: self,
+            arguments: arguments.into(),
+        }
+    }
+
+    /// The error, caused by the content of one input.
+    pub fn in_input(self, input: usize) -> OpError {
+        self.caused_by([ArgumentId::Input(input)])
+    }
+}
+
+impl From<OpErrorKind> for OpError {
+    /// A failure that no argument is at fault for.
+    fn from(kind: OpErrorKind) -> Self {
+        kind.caused_by([])
+    }
+}
+
+impl From<TensorError> for OpError {
+    fn from(error: TensorError) -> Self {
+        OpErrorKind::from(error).into()
+    }
+}
+
+/// Refuses a result made of parts of these sizes when it is too large, before it is made.
+pub(super) fn within_output_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
     bytes
         .try_fold(0usize, |all, n| {
             all.checked_add(n).filter(|all| *all <= OUTPUT_BYTES_MAX)
         })
         .map(drop)
-        .ok_or(OpError::TooLarge)
+        .ok_or_else(|| OpErrorKind::OutputTooLarge.into())
 }

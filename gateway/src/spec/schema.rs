@@ -10,7 +10,7 @@ use motet_runtime::config::ENDPOINTS_MAX;
 
 use super::kinds::MESSAGES_MAX;
 use super::{ARMS_MAX, INPUTS_MAX, NODES_MAX, OUTPUTS_MAX};
-use crate::ops::OPS;
+use crate::ops::registry;
 
 /// The schema of a configuration file, or of a file with one pipeline.
 pub fn schema() -> Value {
@@ -107,7 +107,7 @@ pub fn schema() -> Value {
 }
 
 fn node() -> Value {
-    let ops: Vec<&str> = OPS.iter().map(|op| op.name).collect();
+    let ops: Vec<&str> = registry::names().collect();
     let body = || json!({ "$ref": "#/$defs/body" });
     let arms = |least: usize| json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX });
     let kinds = json!({

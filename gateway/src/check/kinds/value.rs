@@ -7,7 +7,7 @@ use super::draft;
 use crate::check::bodies::Around;
 use crate::check::literal::natural;
 use crate::check::state::{ArgumentDraft, Checker, Flow, KindDraft, NodeDraft, OutputPort};
-use crate::ops::OpKind;
+use crate::ops::{BoundOp, registry};
 use crate::spec::{LiteralSpec, NodeSpec, Value, ValueSpec};
 
 impl Checker<'_> {
@@ -47,7 +47,7 @@ impl Checker<'_> {
             })
             .collect();
         let _ = node;
-        let kind = KindDraft::Op(OpKind::Select);
+        let kind = KindDraft::Op(BoundOp::new(registry::identity(), 0));
         Some(NodeDraft {
             arguments,
             ..draft(kind, Around::default(), outputs)

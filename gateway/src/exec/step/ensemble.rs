@@ -12,6 +12,7 @@ use super::{Inside, StepEnd};
 use crate::check::Ensemble;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
+use crate::ops::Cancel;
 use crate::ops::combine::combine;
 use crate::plan::Graph;
 
@@ -54,7 +55,7 @@ pub(super) async fn run<'a>(
         let _ = tokio::time::timeout_at(deadline.instant(), gather).await;
     }
     let result = decide(ensemble, &ends, &mut facts).map(|parts| {
-        let combined = combine(&ensemble.combine, &parts);
+        let combined = combine(&ensemble.combine, &parts, &Cancel::default());
         combined.map_err(|e| {
             status::internal(e.to_string())
                 .reason(Reason::OpFailed)

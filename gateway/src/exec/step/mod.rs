@@ -20,7 +20,6 @@ use super::context::Context;
 use super::lengths::Lengths;
 use super::record::{BodyRecord, Facts};
 use crate::check::{Body, Node, NodeKind};
-use crate::ops::OpKind;
 use crate::plan::{Graph, Step};
 use crate::spec::Scalar;
 
@@ -80,12 +79,6 @@ pub(super) fn start<'a>(
     settings: Vec<Scalar>,
     lengths: &Lengths,
 ) -> Started<'a> {
-    let ready = |arguments| Ready {
-        node,
-        arguments,
-        settings,
-        lengths,
-    };
     let later = |inside| {
         let deadline = context.node_deadline(node);
         let limited = node.policies.deadline.is_some();
@@ -100,16 +93,20 @@ pub(super) fn start<'a>(
         }))
     };
     match step {
-        Step::Op(OpKind::Default) => Started::Now(op::default(arguments)),
         Step::Model(upstream) => match present(arguments) {
-            Ok(arguments) => model::start(context, upstream, ready(arguments)),
+            Ok(arguments) => {
+                let ready = Ready {
+                    node,
+                    arguments,
+                    settings,
+                    lengths,
+                };
+                model::start(context, upstream, ready)
+            }
             Err(error) => Started::Now(StepEnd::failed(error)),
         },
         Step::Grpc(calls) => grpc::start(context, calls, node, arguments),
-        Step::Op(kind) => match present(arguments) {
-            Ok(arguments) => op::start(*kind, ready(arguments)),
-            Err(error) => Started::Now(StepEnd::failed(error)),
-        },
+        Step::Op(op) => op::start(*op, node, arguments, settings),
         Step::Pipeline(plan) => pipeline::start(context, node, plan, arguments),
         Step::Bodies(_) | Step::Split(..) => later(Inside {
             node,

@@ -4,27 +4,45 @@ use motet_proto::tensor::Tensor;
 use motet_runtime::status::{self, Reason};
 use tracing::info_span;
 
-use super::{Ready, Started, StepEnd};
+use super::{Started, StepEnd};
 use crate::check::{Node, Source};
-use crate::ops::{self, OpError, OpKind};
+use crate::ops::{ArgumentId, BoundOp, Cancel, OpError, OpErrorKind, Outputs, WORK_MAX};
+use crate::spec::Scalar;
 
-/// Runs an op; one that is much work on a thread of its own.
-pub(super) fn start<'a>(kind: OpKind, ready: Ready<'a, '_>) -> Started<'a> {
-    let Ready {
-        node,
-        arguments,
-        settings,
-        ..
-    } = ready;
-    let span = info_span!("node", node = %node.name, op = ?kind);
-    if !ops::is_heavy(kind, &arguments) {
-        let result = span.in_scope(|| ops::run(kind, &arguments, &settings));
+/// Operations beyond which an op leaves the async runtime for a blocking thread: about a quarter
+/// of a millisecond.
+const INLINE_WORK_MAX: u64 = 1 << 18;
+
+/// Runs an op; one that is much work on a thread of its own, where it stops when it is dropped.
+pub(super) fn start<'a>(
+    op: BoundOp,
+    node: &'a Node,
+    arguments: Vec<Option<Tensor>>,
+    settings: Vec<Scalar>,
+) -> Started<'a> {
+    let work = op.work(&arguments, &settings);
+    if work > WORK_MAX {
+        let error = status::resource_exhausted(
+            format!(
+                "{} would take {work} operations: the limit is {WORK_MAX}",
+                op.name()
+            ),
+            None,
+        );
+        let error = error.reason(Reason::OverLimit).node(&node.name);
+        return Started::Now(StepEnd::failed(error));
+    }
+    let span = info_span!("node", node = %node.name, op = op.name());
+    if work <= INLINE_WORK_MAX {
+        let result = span.in_scope(|| op.run(&arguments, &settings, &Cancel::default()));
         return Started::Now(end(node, result));
     }
+    let (cancel, guard) = Cancel::on_drop();
     let task = tokio::task::spawn_blocking(move || {
-        span.in_scope(|| ops::run(kind, &arguments, &settings))
+        span.in_scope(|| op.run(&arguments, &settings, &cancel))
     });
     Started::Later(Box::pin(async move {
+        let _guard = guard;
         match task.await {
             Ok(result) => end(node, result),
             Err(_) => StepEnd::failed(status::internal(format!("node {} panicked", node.name))),
@@ -32,32 +50,28 @@ pub(super) fn start<'a>(kind: OpKind, ready: Ready<'a, '_>) -> Started<'a> {
     }))
 }
 
-/// The first of two values that is there.
-pub(super) fn default(arguments: Vec<Option<Tensor>>) -> StepEnd {
-    StepEnd::done(vec![arguments.into_iter().flatten().next()])
+fn end(node: &Node, result: Result<Outputs, OpError>) -> StepEnd {
+    match result {
+        Ok(outputs) => StepEnd::done(outputs),
+        Err(error) => StepEnd::failed(into_status(node, &error)),
+    }
 }
 
-fn end(node: &Node, result: Result<Vec<Tensor>, OpError>) -> StepEnd {
-    let error = match result {
-        Ok(outputs) => return StepEnd::done(outputs.into_iter().map(Some).collect()),
-        Err(error) => error,
-    };
-    // Values that come straight from the request are the caller's to mend.
-    let of_request = node
-        .inputs
-        .iter()
-        .find_map(|argument| match argument.source {
-            Source::Input(_) => Some(argument.port.as_str()),
-            _ => None,
-        });
-    let status = match (&error, of_request) {
-        (OpError::TooLarge, _) => {
+fn into_status(node: &Node, error: &OpError) -> tonic::Status {
+    // A value that comes straight from the request is the caller's to mend.
+    let of_caller = error.arguments.iter().find_map(|argument| match argument {
+        ArgumentId::Input(input) => {
+            let argument = node.inputs.get(*input)?;
+            matches!(argument.source, Source::Input(_)).then_some(argument.port.as_str())
+        }
+        ArgumentId::Setting(_) => None,
+    });
+    let status = match (&error.kind, of_caller) {
+        (OpErrorKind::OutputTooLarge, _) => {
             status::resource_exhausted(error.to_string(), None).reason(Reason::OverLimit)
         }
-        (OpError::Index { .. } | OpError::Width { .. }, Some(port)) => {
-            status::invalid_argument(port, error.to_string())
-        }
+        (_, Some(port)) => status::invalid_argument(port, error.to_string()),
         _ => status::internal(error.to_string()).reason(Reason::OpFailed),
     };
-    StepEnd::failed(status.node(&node.name))
+    status.node(&node.name).into()
 }

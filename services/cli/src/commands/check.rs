@@ -12,7 +12,7 @@ use crate::signatures;
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if args.ops {
-        output::print(&ops_page())?;
+        output::print(&ops::docs::text())?;
     }
     let Some(file) = &args.file else {
         return Ok(());
@@ -53,16 +53,4 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     configuration.ok()?;
     eprint!("{}", configuration.render());
     output::print(&format!("{}: ok\n", file.display()))
-}
-
-/// The ops, with what they take and give.
-fn ops_page() -> String {
-    let mut page = String::new();
-    for op in ops::OPS {
-        page.push_str(&format!("{}: {}\n", op.name, op.about));
-        for form in op.forms {
-            page.push_str(&format!("    {}\n        {}\n", form.signature, form.about));
-        }
-    }
-    page
 }

@@ -1,24 +1,24 @@
-//! `cast`: values as another element type.
+//! Values converted to another element type.
 
 use motet_proto::tensor::{Element, Tensor};
 use motet_proto::types::ElementType;
 
-use super::OpError;
+use super::error::OpErrorKind;
 
-/// Values between two element types.
+/// Elements on the way from one type to another.
 enum Values {
     Ints(Vec<i128>),
     Floats(Vec<f64>),
     Texts(Vec<String>),
 }
 
-/// The elements of a tensor as another type. Numbers are cut to what the type holds, and to whole
-/// ones where it holds no others; what is not a number becomes 0 there. A truth value is 1 or 0,
-/// and any number but 0 is true. A text is read as a number, and a number written as a text.
+/// The elements of a tensor as another type. A number outside the range of the type becomes its
+/// nearest end, integers lose the fraction, and NaN becomes 0 there. A truth value is 1 or 0, and
+/// every number but 0 is true. A text is parsed, and a number is written as a text.
 ///
 /// # Errors
-/// When a text is no number, or bytes are not UTF-8.
-pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpError> {
+/// When a text is not a value of the type, or bytes are not UTF-8.
+pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpErrorKind> {
     if tensor.element() == to {
         return Ok(tensor.clone());
     }
@@ -73,12 +73,13 @@ fn texts_to<T>(
     texts: &[String],
     to: ElementType,
     read: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, OpError> {
-    let one = |(at, text): (usize, &String)| read(text.trim()).ok_or(OpError::Cast { at, to });
+) -> Result<Vec<T>, OpErrorKind> {
+    let one =
+        |(at, text): (usize, &String)| read(text.trim()).ok_or(OpErrorKind::Unreadable { at, to });
     texts.iter().enumerate().map(one).collect()
 }
 
-fn read(tensor: &Tensor) -> Result<Values, OpError> {
+fn read(tensor: &Tensor) -> Result<Values, OpErrorKind> {
     macro_rules! each {
         ($rust:ty, $variant:ident, $wide:ty) => {
             Values::$variant(
@@ -112,7 +113,7 @@ fn read(tensor: &Tensor) -> Result<Values, OpError> {
     })
 }
 
-fn write_floats(shape: Vec<usize>, to: ElementType, v: Vec<f64>) -> Result<Tensor, OpError> {
+fn write_floats(shape: Vec<usize>, to: ElementType, v: Vec<f64>) -> Result<Tensor, OpErrorKind> {
     Ok(match to {
         ElementType::F16 => {
             Tensor::from_values(shape, v.into_iter().map(half::f16::from_f64).collect())
@@ -125,25 +126,25 @@ fn write_floats(shape: Vec<usize>, to: ElementType, v: Vec<f64>) -> Result<Tenso
     }?)
 }
 
-fn write_ints(shape: Vec<usize>, to: ElementType, v: &[i128]) -> Result<Tensor, OpError> {
-    fn cut<T: Element + TryFrom<i128>>(
+fn write_ints(shape: Vec<usize>, to: ElementType, v: &[i128]) -> Result<Tensor, OpErrorKind> {
+    fn saturating<T: Element + TryFrom<i128>>(
         shape: Vec<usize>,
         v: &[i128],
         min: T,
         max: T,
-    ) -> Result<Tensor, OpError> {
+    ) -> Result<Tensor, OpErrorKind> {
         let one = |n: &i128| T::try_from(*n).unwrap_or(if *n < 0 { min } else { max });
         Ok(Tensor::from_values(shape, v.iter().map(one).collect())?)
     }
     match to {
-        ElementType::I8 => cut(shape, v, i8::MIN, i8::MAX),
-        ElementType::I16 => cut(shape, v, i16::MIN, i16::MAX),
-        ElementType::I32 => cut(shape, v, i32::MIN, i32::MAX),
-        ElementType::U8 => cut(shape, v, u8::MIN, u8::MAX),
-        ElementType::U16 => cut(shape, v, u16::MIN, u16::MAX),
-        ElementType::U32 => cut(shape, v, u32::MIN, u32::MAX),
-        ElementType::U64 => cut(shape, v, u64::MIN, u64::MAX),
-        _ => cut(shape, v, i64::MIN, i64::MAX),
+        ElementType::I8 => saturating(shape, v, i8::MIN, i8::MAX),
+        ElementType::I16 => saturating(shape, v, i16::MIN, i16::MAX),
+        ElementType::I32 => saturating(shape, v, i32::MIN, i32::MAX),
+        ElementType::U8 => saturating(shape, v, u8::MIN, u8::MAX),
+        ElementType::U16 => saturating(shape, v, u16::MIN, u16::MAX),
+        ElementType::U32 => saturating(shape, v, u32::MIN, u32::MAX),
+        ElementType::U64 => saturating(shape, v, u64::MIN, u64::MAX),
+        _ => saturating(shape, v, i64::MIN, i64::MAX),
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_change_their_type() {
+    fn values_are_converted() {
         let text = |t: &str| Tensor::scalar_string(t);
         for (from, to, expected) in [
             (
@@ -196,7 +197,7 @@ mod tests {
         }
         assert_eq!(
             cast(&Tensor::strings(["1", "x"]), ElementType::I64),
-            Err(OpError::Cast {
+            Err(OpErrorKind::Unreadable {
                 at: 1,
                 to: ElementType::I64
             })

@@ -1,0 +1,191 @@
+//! The documentation of ops, generated from the registry: what `motet check --ops` prints, and the
+//! page `docs/ops.md`.
+
+use std::fmt::Write as _;
+
+use motet_proto::signature::Parameter;
+use motet_proto::types::{ElementType, TensorType};
+
+use super::op::Op;
+use super::ports::{ArgumentType, Arguments, FormError, Signature};
+use super::registry::OPS;
+
+/// The documentation of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpDocs {
+    /// The name in a pipeline file.
+    pub name: &'static str,
+    /// Other names of the op, each with its use, in a sentence.
+    pub aliases: &'static [(&'static str, &'static str)],
+    /// What the op does, in a sentence.
+    pub summary: &'static str,
+    /// The forms of its arguments; the arguments of a node choose one.
+    pub forms: &'static [Form],
+}
+
+/// One form of an op. Its parameters are those of the op's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// The inputs as a reader sees them: `query: float[D], keys: float[N,D]`.
+    pub inputs: &'static str,
+    /// The outputs.
+    pub outputs: &'static str,
+    /// What is particular to the form, in whole sentences.
+    pub about: &'static str,
+    /// Names and types of the inputs of an example.
+    pub example: &'static [(&'static str, &'static str)],
+    /// Names and values of the settings of the example, as a file writes them.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// The longest line of a paragraph of [`markdown`].
+const COLUMNS: usize = 100;
+
+/// All ops and their aliases as plain text, for a terminal.
+pub fn text() -> String {
+    let mut page = String::new();
+    for op in OPS {
+        let docs = op.docs();
+        let _ = writeln!(page, "{}: {}", docs.name, docs.summary);
+        for form in docs.forms {
+            let line = parts(*op, form).join(" ");
+            let _ = writeln!(page, "    {line}\n        {}", form.about);
+        }
+        for (alias, about) in docs.aliases {
+            let _ = writeln!(page, "{alias}: The same as `{}`. {about}", docs.name);
+        }
+    }
+    page
+}
+
+/// All ops and their aliases as a page of Markdown.
+pub fn markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for op in OPS {
+        let docs = op.docs();
+        let _ = writeln!(page, "\n## `{}`\n", docs.name);
+        page.push_str(&paragraph(docs.summary));
+        for (alias, about) in docs.aliases {
+            let _ = writeln!(page, "\n`{alias}` is another name of it. {about}");
+        }
+        for form in docs.forms {
+            let signature = parts(*op, form).join("\n");
+            let node = form.node(docs.name);
+            let _ = writeln!(page, "\n```text\n{signature}\n```\n");
+            page.push_str(&paragraph(form.about));
+            let _ = writeln!(page, "\n```yaml\n{node}\n```");
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Ops
+
+Steps that run inside the gateway: `{ op: topk, in: { score: $rank.score }, with: { k: 5 } }`. This
+page is generated from the ops themselves; `motet check --ops` prints it as text.
+
+The inputs of a node choose the form of its op. A capital letter is a length, and one letter is one
+length wherever a form names it; `T` is any element type. A parameter without a default (`= ...`) is
+required. The example below each form is a node of a pipeline.
+";
+
+/// A text as lines of at most [`COLUMNS`] columns.
+fn paragraph(text: &str) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        let separator = match column {
+            0 => "",
+            n if n + 1 + width > COLUMNS => "\n",
+            _ => " ",
+        };
+        lines.push_str(separator);
+        lines.push_str(word);
+        column = match separator {
+            " " => column + 1 + width,
+            _ => width,
+        };
+    }
+    lines.push('\n');
+    lines
+}
+
+impl Form {
+    /// The example as a node of a pipeline file, each of whose inputs is a pipeline input of the
+    /// same name.
+    pub fn node(&self, op: &str) -> String {
+        let list = |pairs: &[(&str, &str)], sign: &str| {
+            let items: Vec<String> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}: {sign}{value}"))
+                .collect();
+            items.join(", ")
+        };
+        let inputs: Vec<(&str, &str)> = self.example.iter().map(|(n, _)| (*n, *n)).collect();
+        let mut node = format!("{{ op: {op}, in: {{ {} }}", list(&inputs, "$"));
+        if !self.settings.is_empty() {
+            let _ = write!(node, ", with: {{ {} }}", list(self.settings, ""));
+        }
+        node.push_str(" }");
+        node
+    }
+
+    /// The signature of the op for the example.
+    ///
+    /// # Errors
+    /// When the example is not one of the op.
+    pub fn signature(&self, op: &dyn Op) -> Result<Signature, FormError> {
+        let types = self.example.iter().map(|(_, ty)| ty.parse().ok());
+        let types: Vec<Option<TensorType>> = types.collect();
+        let inputs = self.example.iter().zip(&types);
+        let inputs = inputs.map(|((name, _), ty)| ArgumentType {
+            name,
+            ty: ty.as_ref().map(|ty| (ty.element, ty.rank())),
+            literal: false,
+        });
+        op.signature(&Arguments {
+            inputs: inputs.collect(),
+            settings: self
+                .settings
+                .iter()
+                .map(|(name, _)| (*name, None))
+                .collect(),
+        })
+    }
+}
+
+/// The form's inputs, parameters (where it has some) and outputs.
+fn parts(op: &dyn Op, form: &Form) -> Vec<String> {
+    let signature = form.signature(op);
+    let parameters = signature.map_or_else(|_| Vec::new(), |signature| signature.parameters);
+    let parameters: Vec<String> = parameters.iter().map(show_parameter).collect();
+    let mut parts = vec![format!("in {{ {} }}", form.inputs)];
+    if !parameters.is_empty() {
+        parts.push(format!("with {{ {} }}", parameters.join(", ")));
+    }
+    parts.push(format!("-> {{ {} }}", form.outputs));
+    parts
+}
+
+fn show_parameter(parameter: &Parameter) -> String {
+    let kind = if parameter.one_of.is_empty() {
+        parameter.ty.to_string()
+    } else {
+        parameter.one_of.join(" | ")
+    };
+    let range = match (parameter.min, parameter.max) {
+        (Some(min), Some(max)) => format!(" ({min} to {max})"),
+        _ => String::new(),
+    };
+    let default = parameter.default.as_ref().map_or(String::new(), |default| {
+        match (default.as_str(), parameter.ty.element) {
+            (Some(word), ElementType::String) if !parameter.one_of.is_empty() => {
+                format!(" = {word}")
+            }
+            _ => format!(" = {default}"),
+        }
+    });
+    format!("{}: {kind}{range}{default}", parameter.name)
+}
