@@ -40,10 +40,10 @@ impl Scalar {
     /// What kind of value this is, with its article, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Bool(_) => "a truth value",
-            Self::Int(_) => "a whole number",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
             Self::Float(_) => "a number",
-            Self::String(_) => "a text",
+            Self::String(_) => "a string",
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn literal(
         diagnostics.push(Diagnostic::error(
             node.span,
             format!(
-                "{what} must be a number, a text, a truth value or a list of them, not {}",
+                "{what} must be a number, a string, a boolean or a list of them, not {}",
                 node.kind()
             ),
         ));
@@ -114,7 +114,7 @@ pub(super) fn literal(
             diagnostics.push(Diagnostic::error(
                 item.span,
                 format!(
-                    "a list holds numbers, texts or truth values, not {}",
+                    "a list holds numbers, strings or booleans, not {}",
                     item.kind()
                 ),
             ));

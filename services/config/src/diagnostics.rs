@@ -1,11 +1,15 @@
-//! What is wrong with a text: gathered, all of it, before anything is started.
+//! Mistakes in configuration files: all of them are collected before anything is started.
 
+use crate::names::{list_of, nearest};
 use crate::source::{Span, Spanned};
 
-/// The most diagnostics that are kept; what is beyond is only counted.
+/// Most diagnostics that are kept; further ones are only counted.
 pub const DIAGNOSTICS_MAX: usize = 200;
 
-/// How bad a [`Diagnostic`] is.
+/// Most names that a help line lists when none is near.
+const LISTED_NAMES_MAX: usize = 20;
+
+/// Severity of a [`Diagnostic`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be used.
@@ -14,38 +18,38 @@ pub enum Severity {
     Warning,
 }
 
-/// One mistake, where it is, and what to do about it.
+/// One mistake, its position, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// What is wrong, in one line.
+    /// The mistake, in one line.
     pub message: String,
-    /// Where; `None` for what has no place in a file.
+    /// Position; `None` when the mistake is not in a file's text.
     pub span: Option<Span>,
     /// A few words beside the caret.
     pub label: Option<String>,
-    /// Other places that matter, each with a few words.
+    /// Related positions, each with a few words.
     pub secondary: Vec<Spanned<String>>,
     /// Facts that explain the mistake.
     pub notes: Vec<String>,
-    /// What to do.
+    /// Ways to mend it.
     pub help: Vec<String>,
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// Creates an error at `span`.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, Some(span), message.into())
     }
 
-    /// A warning at a place.
+    /// Creates a warning at `span`.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, Some(span), message.into())
     }
 
-    /// An error that is not at a place in a file.
-    pub fn error_without_place(message: impl Into<String>) -> Self {
+    /// Creates an error that has no position in a file.
+    pub fn error_without_span(message: impl Into<String>) -> Self {
         Self::new(Severity::Error, None, message.into())
     }
 
@@ -61,14 +65,14 @@ impl Diagnostic {
         }
     }
 
-    /// Words beside the caret.
+    /// Sets the words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Another place that matters. A place equal to the main one is left out.
+    /// Adds a related position, unless it is the main one.
     #[must_use]
     pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
         if self.span != Some(span) {
@@ -77,22 +81,22 @@ impl Diagnostic {
         self
     }
 
-    /// A fact that explains.
+    /// Adds a fact that explains the mistake.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
-    /// What to do.
+    /// Adds a way to mend the mistake.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// "did you mean `x`?" where one of `candidates` is near `name`; else the list of them, when
-    /// it is short; else nothing.
+    /// Adds "did you mean `x`?" when one of `candidates` is near `name`, else their list when it
+    /// has at most 20 names.
     #[must_use]
     pub fn suggest<'c>(self, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Self {
         let candidates: Vec<&str> = candidates.into_iter().collect();
@@ -102,7 +106,7 @@ impl Diagnostic {
         match candidates.as_slice() {
             [] => self,
             [only] => self.help(format!("there is only `{only}`")),
-            several if several.len() <= SUGGESTED_LIST_MAX => {
+            several if several.len() <= LISTED_NAMES_MAX => {
                 self.help(format!("there are {}", list_of(several)))
             }
             _ => self,
@@ -110,100 +114,65 @@ impl Diagnostic {
     }
 }
 
-/// How many names a help line lists when none is near.
-const SUGGESTED_LIST_MAX: usize = 20;
-
-/// `` `a`, `b` and `c` ``.
-pub fn list_of<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<String> = names.iter().map(|n| format!("`{}`", n.as_ref())).collect();
-    match quoted.split_last() {
-        None => "none".to_owned(),
-        Some((only, [])) => only.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-    }
-}
-
-/// The candidate that `name` is most likely a slip of, if any is near enough.
-pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    // A name that nobody would type is not worth a quadratic comparison.
-    if name.len() > 64 {
-        return None;
-    }
-    let folded = name.to_lowercase();
-    candidates
-        .into_iter()
-        .filter(|c| *c != name)
-        .map(|c| {
-            let distance = strsim::damerau_levenshtein(&folded, &c.to_lowercase());
-            (distance, c)
-        })
-        .filter(|(distance, c)| {
-            let longest = folded.chars().count().max(c.chars().count());
-            *distance <= (longest / 3).max(1) && *distance < longest
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
-}
-
-/// Gathers diagnostics.
+/// The diagnostics of a run, each once.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
-    list: Vec<Diagnostic>,
-    left_out: usize,
+    kept: Vec<Diagnostic>,
+    omitted: usize,
     errors: usize,
     warnings: usize,
 }
 
 impl Diagnostics {
-    /// None yet.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one; an exact repetition counts once.
+    /// Adds a diagnostic; an exact repetition of a kept one is ignored.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.contains(&diagnostic) {
+        if self.kept.contains(&diagnostic) {
             return;
         }
         match diagnostic.severity {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
         }
-        if self.list.len() < DIAGNOSTICS_MAX {
-            self.list.push(diagnostic);
+        if self.kept.len() < DIAGNOSTICS_MAX {
+            self.kept.push(diagnostic);
         } else {
-            self.left_out += 1;
+            self.omitted += 1;
         }
     }
 
-    /// How many errors there are.
+    /// Number of errors.
     pub const fn errors(&self) -> usize {
         self.errors
     }
 
-    /// How many warnings there are.
+    /// Number of warnings.
     pub const fn warnings(&self) -> usize {
         self.warnings
     }
 
-    /// Whether there is any error.
+    /// `true` if there is at least one error.
     pub const fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
-    /// Whether there is nothing at all.
+    /// `true` if there are neither errors nor warnings.
     pub const fn is_empty(&self) -> bool {
         self.errors == 0 && self.warnings == 0
     }
 
-    /// How many were counted but not kept.
-    pub const fn left_out(&self) -> usize {
-        self.left_out
+    /// Number of diagnostics that were counted but not kept.
+    pub const fn omitted(&self) -> usize {
+        self.omitted
     }
 
-    /// All that were kept, by file and position; those without a place first.
+    /// Returns the kept diagnostics by file and position, those without a position first.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        let mut sorted: Vec<&Diagnostic> = self.kept.iter().collect();
         sorted.sort_by_key(|d| d.span.map(|s| (s.file, s.start, s.end)));
         sorted
     }
@@ -214,39 +183,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_find_their_name() {
-        let names = ["embedding", "text", "score", "index", "k"];
-        for (slip, expected) in [
-            ("embeding", Some("embedding")),
-            ("Embedding", Some("embedding")),
-            ("txet", Some("text")),
-            ("scores", Some("score")),
-            ("embedding", None),
-            ("zzz", None),
-            ("x", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(slip, names), expected, "{slip}");
-        }
-        assert_eq!(nearest(&"x".repeat(100), names), None);
-    }
-
-    #[test]
-    fn lists_read_as_sentences() {
-        assert_eq!(list_of::<&str>(&[]), "none");
-        assert_eq!(list_of(&["a"]), "`a`");
-        assert_eq!(list_of(&["a", "b", "c"]), "`a`, `b` and `c`");
-    }
-
-    #[test]
-    fn counts_go_on_past_the_limit() {
+    fn diagnostics_past_the_limit_are_counted() {
         let mut all = Diagnostics::new();
         for i in 0..DIAGNOSTICS_MAX + 5 {
-            all.push(Diagnostic::error_without_place(format!("{i}")));
+            all.push(Diagnostic::error_without_span(format!("{i}")));
         }
-        all.push(Diagnostic::error_without_place("0"));
+        all.push(Diagnostic::error_without_span("0"));
         assert_eq!(all.errors(), DIAGNOSTICS_MAX + 5);
-        assert_eq!(all.left_out(), 5);
+        assert_eq!(all.omitted(), 5);
         assert_eq!(all.sorted().len(), DIAGNOSTICS_MAX);
     }
 }

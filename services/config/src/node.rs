@@ -1,36 +1,36 @@
-//! YAML as a tree in which every key and value knows where it was written.
+//! YAML as a tree in which every key and value has its span.
 
 use crate::source::{Span, Spanned};
 
-/// A value and its place.
+/// A value and its span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// Where it was written.
+    /// Position of the value.
     pub span: Span,
 }
 
-/// A value of YAML's core schema. A quoted text is always a string.
+/// A value of YAML's core schema. A quoted scalar is always a string.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number that fits 64 bits with sign.
+    /// An integer that fits 64 bits with sign.
     Int(i64),
     /// Any other number.
     Float(f64),
-    /// Text.
+    /// A string.
     String(String),
     /// A list.
     List(Vec<Node>),
-    /// Keys and values, in the file's order.
+    /// A map.
     Map(Map),
 }
 
-/// Keys and values, in the file's order; no key occurs twice.
+/// Keys and values in the order of the file; no key occurs twice.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Map {
     /// The entries.
@@ -47,20 +47,20 @@ pub struct Entry {
 }
 
 impl Node {
-    /// What kind of value this is, with its article, for messages.
+    /// Returns the kind of value with its article, for messages: `a list`.
     pub const fn kind(&self) -> &'static str {
         match self.value {
-            Value::Null => "nothing",
-            Value::Bool(_) => "a truth value",
-            Value::Int(_) => "a whole number",
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Int(_) => "an integer",
             Value::Float(_) => "a number",
-            Value::String(_) => "a text",
+            Value::String(_) => "a string",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         }
     }
 
-    /// The text, if this is one.
+    /// Returns the string, if this is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::String(s) => Some(s),
@@ -68,7 +68,7 @@ impl Node {
         }
     }
 
-    /// The map, if this is one.
+    /// Returns the map, if this is one.
     pub const fn as_map(&self) -> Option<&Map> {
         match &self.value {
             Value::Map(map) => Some(map),
@@ -76,7 +76,7 @@ impl Node {
         }
     }
 
-    /// The list, if this is one.
+    /// Returns the list, if this is one.
     pub fn as_list(&self) -> Option<&[Node]> {
         match &self.value {
             Value::List(list) => Some(list),
@@ -84,14 +84,14 @@ impl Node {
         }
     }
 
-    /// Whether there is nothing.
+    /// `true` if this is `null` or nothing was written.
     pub const fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 }
 
 impl Map {
-    /// The entry of `key`.
+    /// Returns the entry of `key`.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|e| e.key.value == key)
     }

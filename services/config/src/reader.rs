@@ -1,11 +1,12 @@
-//! Walks a map whose keys are known: what is missing or unknown is reported.
+//! Reading of a map whose keys are known: missing and unknown ones are reported.
 
-use crate::diagnostics::{Diagnostic, Diagnostics, nearest};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::names::{nearest, truncated};
 use crate::node::{Entry, Map, Node, Value};
 use crate::source::Span;
 
-/// Reads the entries of one map. [`MapReader::finish`] then reports the keys that nobody asked
-/// for.
+/// Reads the entries of one map, then reports the keys that were not asked for:
+/// [`MapReader::finish`].
 pub struct MapReader<'n> {
     what: String,
     at: Span,
@@ -15,9 +16,10 @@ pub struct MapReader<'n> {
 }
 
 impl<'n> MapReader<'n> {
-    /// A reader of `node`, or a report that it is not a map. `what` is what the map is, with its
-    /// article, for messages ("a node"); `at` is where its missing keys are reported: the key
-    /// that the map belongs to, or the map's own name.
+    /// Creates a reader of `node`; a node that is not a map is reported.
+    ///
+    /// `what` names the map in messages, with its article ("a node"). Missing keys are reported
+    /// at `at`: the key whose value the map is, or the map's own name.
     pub fn new(
         node: &'n Node,
         what: impl Into<String>,
@@ -26,12 +28,10 @@ impl<'n> MapReader<'n> {
     ) -> Option<Self> {
         let what = what.into();
         let Value::Map(map) = &node.value else {
+            let kind = node.kind();
             diagnostics.push(Diagnostic::error(
                 node.span,
-                format!(
-                    "{what} must be a map of keys and values, not {}",
-                    node.kind()
-                ),
+                format!("{what} must be a map of keys and values, not {kind}"),
             ));
             return None;
         };
@@ -44,19 +44,19 @@ impl<'n> MapReader<'n> {
         })
     }
 
-    /// Where missing keys are reported.
+    /// Position at which missing keys are reported.
     pub const fn at(&self) -> Span {
         self.at
     }
 
-    /// The entry of a key that may be missing.
+    /// Returns the entry of an optional key.
     pub fn get(&mut self, key: &'static str) -> Option<&'n Entry> {
         self.known.push(key);
         self.map.get(key)
     }
 
-    /// The entry of a key that must be there. That it is missing is reported by
-    /// [`MapReader::finish`], unless another key is a slip of it.
+    /// Returns the entry of a required key. [`MapReader::finish`] reports it as missing, unless
+    /// another key is a misspelling of it.
     pub fn required(&mut self, key: &'static str, help: &str) -> Option<&'n Entry> {
         let entry = self.get(key);
         if entry.is_none() {
@@ -70,16 +70,16 @@ impl<'n> MapReader<'n> {
         entry
     }
 
-    /// Whether some key looks like a slip of `key`.
-    pub fn has_slip_of(&self, key: &str) -> bool {
+    /// `true` if some key that was not asked for looks like a misspelling of `key`.
+    pub fn has_misspelling_of(&self, key: &str) -> bool {
         let mut keys = self.map.entries.iter().map(|e| e.key.value.as_str());
         keys.any(|found| !self.known.contains(&found) && nearest(found, [key]).is_some())
     }
 
-    /// Reports every key that was not asked for, and those that are missing.
+    /// Reports every key that was not asked for, and every required one that is missing.
     pub fn finish(mut self, diagnostics: &mut Diagnostics) {
         for (key, diagnostic) in std::mem::take(&mut self.missing) {
-            if !self.has_slip_of(key) {
+            if !self.has_misspelling_of(key) {
                 diagnostics.push(diagnostic);
             }
         }
@@ -88,23 +88,10 @@ impl<'n> MapReader<'n> {
             if self.known.contains(&key) {
                 continue;
             }
+            let message = format!("unknown key `{}` in {}", truncated(key), self.what);
             diagnostics.push(
-                Diagnostic::error(
-                    entry.key.span,
-                    format!("unknown key `{}` in {}", shown(key), self.what),
-                )
-                .suggest(key, self.known.iter().copied()),
+                Diagnostic::error(entry.key.span, message).suggest(key, self.known.iter().copied()),
             );
         }
     }
-}
-
-/// A name for a message: cut when it is longer than anybody reads.
-pub fn shown(name: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 80;
-    let mut shown: String = name.chars().take(SHOWN_CHARS_MAX).collect();
-    if shown.len() < name.len() {
-        shown.push_str("...");
-    }
-    shown
 }

@@ -1,4 +1,4 @@
-//! Diagnostics as people read them: file, line, column, the line itself, a caret, the fix.
+//! Rendering of diagnostics: file, line, column, the line itself, a caret, help.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
 use crate::source::{SourceFile, Sources, Span, Spanned};
 
-/// Whether a report has terminal colours.
+/// Use of terminal colours in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     /// ANSI escapes, for a terminal.
@@ -17,8 +17,7 @@ pub enum Colour {
 }
 
 impl Diagnostics {
-    /// The whole report: every diagnostic, then one line with the counts. Empty when there is
-    /// nothing to report.
+    /// Renders every diagnostic, then one line with the counts. Empty when there is none.
     pub fn render(&self, sources: &Sources, colour: Colour) -> String {
         if self.is_empty() {
             return String::new();
@@ -32,15 +31,15 @@ impl Diagnostics {
             report.push_str(&renderer.render(&[group(diagnostic, sources)]));
             report.push_str("\n\n");
         }
-        if self.left_out() > 0 {
-            report.push_str(&format!("... and {} more\n", self.left_out()));
+        if self.omitted() > 0 {
+            report.push_str(&format!("... and {} more\n", self.omitted()));
         }
         report.push_str(&self.summary());
         report.push('\n');
         report
     }
 
-    /// The counts, such as `3 errors, 1 warning`.
+    /// Returns the counts: `3 errors, 1 warning`.
     pub fn summary(&self) -> String {
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         match (self.errors(), self.warnings()) {
@@ -80,13 +79,15 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     group
 }
 
+/// A span to underline, with its label.
 type Mark<'a> = (AnnotationKind, Span, Option<&'a str>);
 
 fn context(other: &Spanned<String>) -> Mark<'_> {
     (AnnotationKind::Context, other.span, Some(&other.value))
 }
 
-/// The lines that hold the marks: no more, since the work grows with the text that is given.
+/// Returns the lines that hold the marks, and no more: the renderer's work grows with the text
+/// that it is given.
 fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
     let text = file.text();
     let spans: Vec<Range<usize>> = marks.iter().map(|m| first_line(file, m.1)).collect();
@@ -105,7 +106,7 @@ fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> Snippet<'a, Annotati
         .annotations(annotations)
 }
 
-/// The span, cut at the end of its first line: a caret under ten lines of YAML helps nobody.
+/// Returns the part of the span in its first line: ten underlined lines would hide the mistake.
 fn first_line(file: &SourceFile, span: Span) -> Range<usize> {
     let text = file.text();
     let start = floor(text, span.start);
@@ -115,7 +116,7 @@ fn first_line(file: &SourceFile, span: Span) -> Range<usize> {
     start..start + line.len()
 }
 
-/// The nearest character boundary at or before `byte`.
+/// Returns the nearest character boundary at or before `byte`.
 fn floor(text: &str, byte: usize) -> usize {
     let mut byte = byte.min(text.len());
     while !text.is_char_boundary(byte) {
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_points_and_helps() {
+    fn a_report_shows_position_label_and_help() {
         let mut sources = Sources::new();
         let file = sources.add("a.yaml", "", "é: x\nkey: value\nmore: y\n");
         let mut all = Diagnostics::new();
@@ -141,7 +142,7 @@ mod tests {
                 .suggest("value", ["valve", "x"]),
         );
         all.push(Diagnostic::warning(at(4, 5), "odd").note("because"));
-        all.push(Diagnostic::error_without_place("nowhere"));
+        all.push(Diagnostic::error_without_span("nowhere"));
         assert_eq!(
             all.render(&sources, Colour::Never),
             "\
@@ -172,7 +173,7 @@ error: no such `value`
     }
 
     #[test]
-    fn no_span_breaks_the_report() {
+    fn a_span_outside_the_text_is_rendered() {
         let mut sources = Sources::new();
         for text in ["", "\n", "é", "a: 日本\r\n", "\t\u{7}x\u{200d}"] {
             let file = sources.add("a.yaml", "", text);

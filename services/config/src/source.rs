@@ -1,13 +1,13 @@
-//! Texts that a person wrote, and places in them.
+//! Configuration texts and positions in them.
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The most bytes that one configuration or pipeline file may have.
+/// Largest configuration or pipeline file, in bytes.
 pub const FILE_BYTES_MAX: usize = 4 << 20;
 
-/// Which file of a [`Sources`] a [`Span`] is in.
+/// Identifies a file of a [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(usize);
 
@@ -16,39 +16,39 @@ pub struct FileId(usize);
 pub struct Span {
     /// The file.
     pub file: FileId,
-    /// The first byte.
+    /// First byte.
     pub start: usize,
-    /// The byte after the last.
+    /// Byte after the last.
     pub end: usize,
 }
 
-/// A value and where it was written.
+/// A value with the position where it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it was written.
+    /// Position of the value.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// A value written at `span`.
+    /// Creates a value written at `span`.
     pub const fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }
 
-    /// The same place with another value.
+    /// Converts the value and keeps the span.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned::new(f(self.value), self.span)
     }
 
-    /// The same place with the value borrowed.
+    /// Borrows the value and keeps the span.
     pub fn as_ref(&self) -> Spanned<&T> {
         Spanned::new(&self.value, self.span)
     }
 }
 
-/// One file.
+/// A file that was read.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
     name: String,
@@ -58,12 +58,12 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// The name that messages use: the path as the user gave it.
+    /// Name in messages: the path as the user gave it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The folder that relative paths in the file start from.
+    /// Folder that relative paths in the file start from.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -73,7 +73,7 @@ impl SourceFile {
         &self.text
     }
 
-    /// Line and column of a byte, both counted from 1, columns in characters.
+    /// Returns line and column of a byte offset, both counted from 1, columns in characters.
     pub fn position(&self, byte: usize) -> (usize, usize) {
         let byte = byte.min(self.text.len());
         let line = self
@@ -86,20 +86,20 @@ impl SourceFile {
     }
 }
 
-/// Every file that was read, in the order of reading. Spans point into it.
+/// The files that were read, in the order of reading. Every [`Span`] points into one.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     files: Vec<SourceFile>,
 }
 
 impl Sources {
-    /// No file yet.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a text that is already in memory. `name` is what messages call it, `folder` is where
-    /// relative paths in it start from.
+    /// Adds a text that is in memory. Messages call it `name`; relative paths in it start from
+    /// `folder`.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -125,7 +125,7 @@ impl Sources {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, is larger than [`FILE_BYTES_MAX`], or is not UTF-8.
+    /// When the file cannot be read, is larger than [`FILE_BYTES_MAX`], or is not UTF-8.
     pub fn read(&mut self, path: &Path) -> Result<FileId, ReadError> {
         let name = path.display().to_string();
         let fail = |reason| ReadError {
@@ -146,7 +146,7 @@ impl Sources {
         if metadata.len() > FILE_BYTES_MAX as u64 {
             return Err(fail(too_large(metadata.len())));
         }
-        // Pipes and devices tell no size, and may have no end.
+        // Pipes and devices report no size, and may have no end.
         let mut bytes = Vec::new();
         let file = fs::File::open(path).map_err(io)?;
         file.take(FILE_BYTES_MAX as u64 + 1)
@@ -167,7 +167,7 @@ impl Sources {
         Ok(self.add(name, folder, text))
     }
 
-    /// The file of `id`.
+    /// Returns the file of `id`.
     ///
     /// # Panics
     /// When `id` came from another [`Sources`].
@@ -175,7 +175,7 @@ impl Sources {
         &self.files[id.0]
     }
 
-    /// The text of a place.
+    /// Returns the text of a span.
     pub fn snippet(&self, span: Span) -> &str {
         self.file(span.file)
             .text
@@ -183,7 +183,7 @@ impl Sources {
             .unwrap_or("")
     }
 
-    /// A span of the whole file.
+    /// Returns the span of a whole file.
     pub fn whole(&self, file: FileId) -> Span {
         Span {
             file,
@@ -197,13 +197,13 @@ fn too_large(bytes: u64) -> String {
     format!("it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}")
 }
 
-/// Why a file could not be read.
+/// A file that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read `{path}`: {reason}")]
 pub struct ReadError {
     /// The path as given.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_count_characters() {
+    fn a_column_is_counted_in_characters() {
         let mut sources = Sources::new();
         let id = sources.add("x.yaml", "", "\u{feff}a: é\r\nbb: 日本\n");
         let file = sources.file(id);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_files_say_why() {
+    fn an_unreadable_file_is_refused_with_the_reason() {
         let mut sources = Sources::new();
         let folder = std::env::temp_dir();
         let missing = folder.join("motet-no-such-file.yaml");

@@ -1,45 +1,46 @@
-//! Single values with their rules: each reader reports what is wrong and what is right.
+//! Readers of single values. Each reports a value that breaks its rule, and then returns `None`.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::diagnostics::{Diagnostic, Diagnostics, list_of, nearest};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::names::{list_of, nearest, truncated};
 use crate::node::{Entry, Node, Value};
-use crate::reader::shown;
 use crate::source::Spanned;
 
-/// The longest duration that any key takes.
+/// Longest duration of any key.
 pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Returns the error of a value that is of another kind.
 fn wrong(entry: &Entry, expected: &str) -> Diagnostic {
     Diagnostic::error(
         entry.node.span,
         format!(
             "`{}` must be {expected}, not {}",
-            shown(&entry.key.value),
+            truncated(&entry.key.value),
             entry.node.kind()
         ),
     )
 }
 
-/// A text.
-pub fn text(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
+/// Reads a string.
+pub fn string(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
     if let Value::String(text) = &entry.node.value {
         return Some(Spanned::new(text.clone(), entry.node.span));
     }
-    let mut diagnostic = wrong(entry, "a text");
+    let mut diagnostic = wrong(entry, "a string");
     if matches!(
         entry.node.value,
         Value::Int(_) | Value::Float(_) | Value::Bool(_)
     ) {
-        diagnostic = diagnostic.help("put it in quotes to make it a text");
+        diagnostic = diagnostic.help("put it in quotes to make it a string");
     }
     diagnostics.push(diagnostic);
     None
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub fn boolean(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<bool>> {
     if let Value::Bool(value) = entry.node.value {
         return Some(Spanned::new(value, entry.node.span));
@@ -48,6 +49,7 @@ pub fn boolean(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<b
     None
 }
 
+/// Returns the error of a value outside its range.
 fn range_error<T: Display>(
     entry: &Entry,
     value: impl Display,
@@ -57,14 +59,14 @@ fn range_error<T: Display>(
         entry.node.span,
         format!(
             "`{}` is {value}, but must be between {} and {}",
-            shown(&entry.key.value),
+            truncated(&entry.key.value),
             range.start(),
             range.end()
         ),
     )
 }
 
-/// A whole number within a range, both ends included.
+/// Reads an integer within `range`, both ends included.
 pub fn int(
     entry: &Entry,
     range: RangeInclusive<i64>,
@@ -77,13 +79,13 @@ pub fn int(
             None
         }
         _ => {
-            diagnostics.push(wrong(entry, "a whole number"));
+            diagnostics.push(wrong(entry, "an integer"));
             None
         }
     }
 }
 
-/// A whole number of things: [`int`] for counts that fit in memory.
+/// Reads a count within `range`, both ends included.
 pub fn count(
     entry: &Entry,
     range: RangeInclusive<usize>,
@@ -98,7 +100,7 @@ pub fn count(
     Some(value.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
 }
 
-/// A number within a range, both ends included.
+/// Reads a number within `range`, both ends included.
 pub fn number(
     entry: &Entry,
     range: RangeInclusive<f64>,
@@ -120,7 +122,7 @@ pub fn number(
     None
 }
 
-/// A duration such as `200ms`, within a range, both ends included.
+/// Reads a duration such as `200ms` within `range`, both ends included.
 pub fn duration(
     entry: &Entry,
     range: RangeInclusive<Duration>,
@@ -135,7 +137,7 @@ pub fn duration(
         diagnostics.push(
             Diagnostic::error(
                 entry.node.span,
-                format!("`{}` must be a duration", shown(&entry.key.value)),
+                format!("`{}` must be a duration", truncated(&entry.key.value)),
             )
             .help(HELP),
         );
@@ -152,13 +154,14 @@ pub fn duration(
         entry.node.span,
         format!(
             "`{}` is {}, but must be between {min} and {max}",
-            shown(&entry.key.value),
+            truncated(&entry.key.value),
             humantime::format_duration(value),
         ),
     ));
     None
 }
 
+/// Units of a size with their bytes.
 const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
     ("kB", 1_000),
@@ -169,7 +172,8 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
 ];
 
-/// A number of bytes such as `64MiB`, within a range, both ends included. A bare number is bytes.
+/// Reads a number of bytes such as `64MiB` within `range`, both ends included. A number without
+/// a unit is bytes.
 pub fn size(
     entry: &Entry,
     range: RangeInclusive<usize>,
@@ -184,7 +188,10 @@ pub fn size(
         diagnostics.push(
             Diagnostic::error(
                 entry.node.span,
-                format!("`{}` must be a number of bytes", shown(&entry.key.value)),
+                format!(
+                    "`{}` must be a number of bytes",
+                    truncated(&entry.key.value)
+                ),
             )
             .help("write a number and a unit, such as `512KiB`, `64MiB` or `1GB`"),
         );
@@ -203,7 +210,7 @@ pub fn size(
     }
 }
 
-/// `64MiB` as bytes.
+/// Returns the bytes of a size such as `64MiB` or `4096`; units are case-insensitive.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text
@@ -217,7 +224,8 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(*factor)
 }
 
-/// A share such as `40%`, as a number from 0 to 1. The range is in percent, both ends included.
+/// Reads a percentage such as `40%` as a fraction from 0 to 1. `range` is in percent, both ends
+/// included.
 pub fn percent(
     entry: &Entry,
     range: RangeInclusive<f64>,
@@ -229,7 +237,8 @@ pub fn percent(
         .and_then(|text| text.trim_end().strip_suffix('%'))
         .and_then(|number| number.trim_end().parse::<f64>().ok());
     let Some(percent) = percent else {
-        diagnostics.push(wrong(entry, "a share").help("write a number of percent, such as `10%`"));
+        diagnostics
+            .push(wrong(entry, "a percentage").help("write a number and `%`, such as `10%`"));
         return None;
     };
     if range.contains(&percent) {
@@ -239,7 +248,7 @@ pub fn percent(
         entry.node.span,
         format!(
             "`{}` is {percent}%, but must be between {}% and {}%",
-            shown(&entry.key.value),
+            truncated(&entry.key.value),
             range.start(),
             range.end()
         ),
@@ -247,7 +256,7 @@ pub fn percent(
     None
 }
 
-/// One of a few words.
+/// Reads one of `words`, each with its value.
 pub fn word<T: Copy>(
     entry: &Entry,
     words: &[(&str, T)],
@@ -265,9 +274,9 @@ pub fn word<T: Copy>(
         entry.node.span,
         format!(
             "`{}` must be one of {}, not `{}`",
-            shown(&entry.key.value),
+            truncated(&entry.key.value),
             list_of(&names),
-            shown(text)
+            truncated(text)
         ),
     );
     if let Some(near) = nearest(text, names) {
@@ -277,7 +286,20 @@ pub fn word<T: Copy>(
     None
 }
 
-/// The items of a list.
+/// Reads a string that has more than white space in it.
+pub fn non_empty(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
+    let text = string(entry, diagnostics)?;
+    if text.value.trim().is_empty() {
+        diagnostics.push(Diagnostic::error(
+            text.span,
+            format!("`{}` is empty", truncated(&entry.key.value)),
+        ));
+        return None;
+    }
+    Some(text)
+}
+
+/// Returns the items of a list.
 pub fn list<'n>(entry: &'n Entry, diagnostics: &mut Diagnostics) -> Option<&'n [Node]> {
     if let Value::List(items) = &entry.node.value {
         return Some(items);
@@ -291,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read() {
+    fn a_size_has_an_integer_and_a_unit() {
         for (text, bytes) in [
             ("64MiB", Some(64 << 20)),
             ("1 gib", Some(1 << 30)),

@@ -41,7 +41,7 @@ pub(super) fn kind(
                 .help("keep one, and give the other a node of its own"),
         ),
         [entry] => return read(entry, map, name, diagnostics),
-        [] if !KINDS.iter().any(|key| map.has_slip_of(key)) => diagnostics.push(
+        [] if !KINDS.iter().any(|key| map.has_misspelling_of(key)) => diagnostics.push(
             Diagnostic::error(name.span, format!("{what} does not say what it runs"))
                 .help("add `model: NAME` for a model of the configuration, or `op: NAME` for a step inside the gateway"),
         ),

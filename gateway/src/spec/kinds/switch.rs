@@ -40,7 +40,10 @@ pub(super) fn switch(
                 Some(step)
             }
             None => {
-                if when.is_none() && !map.has_slip_of("when") && !map.has_slip_of("default") {
+                if when.is_none()
+                    && !map.has_misspelling_of("when")
+                    && !map.has_misspelling_of("default")
+                {
                     diagnostics.push(
                         Diagnostic::error(arm_name.span, format!("{what} has no condition"))
                             .help("write `{ when: \"score > 0.5\", do: { ... } }`, or `{ default: { ... } }` for the last"),

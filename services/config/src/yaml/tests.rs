@@ -1,5 +1,6 @@
 use super::*;
-use crate::Colour;
+use crate::node::Value;
+use crate::render::Colour;
 
 fn read(text: &str) -> (Sources, Option<Node>, Diagnostics) {
     let mut sources = Sources::new();
@@ -9,7 +10,7 @@ fn read(text: &str) -> (Sources, Option<Node>, Diagnostics) {
     (sources, node, diagnostics)
 }
 
-/// Every key and every scalar, with the text that its span covers.
+/// Collects every key and every string with the text of its span.
 fn covered(sources: &Sources, node: &Node, out: &mut Vec<(String, String)>) {
     match &node.value {
         Value::Map(map) => {
@@ -28,7 +29,7 @@ fn covered(sources: &Sources, node: &Node, out: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn spans_cover_what_was_written() {
+fn a_span_covers_what_was_written() {
     let text = "\
 # Kommentar: größer, 日本語
 pipeline: räg
@@ -73,7 +74,7 @@ nodes:
 }
 
 #[test]
-fn maps_and_lists_end_with_their_last_child() {
+fn a_map_or_list_ends_with_its_last_child() {
     let (sources, node, _) =
         read("a:\n  b: 1\n  c: [1, 2]\n\n\n# end\nd: { e: 1 }\nf:\n- 1\n- x\n\ng:\nh: 1\n");
     let root = node.unwrap();
@@ -81,13 +82,13 @@ fn maps_and_lists_end_with_their_last_child() {
     let text = |key: &str| sources.snippet(map.get(key).unwrap().node.span);
     assert_eq!(text("a"), "b: 1\n  c: [1, 2]");
     assert_eq!(text("d"), "{ e: 1 }");
-    // The parser says where a list begins only after its first dash when the list is not indented.
+    // The parser reports the start of a list that is not indented only after its first dash.
     assert_eq!(text("f"), "1\n- x");
     assert_eq!(text("g"), "g");
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_name() {
+fn unsupported_yaml_is_refused_by_name() {
     for (text, expected) in [
         ("", "`t.yaml` is empty"),
         ("# only this\n", "`t.yaml` is empty"),
@@ -99,8 +100,8 @@ fn what_is_not_supported_is_refused_by_name() {
         ("a: {<<: 1}\n", "merge keys"),
         ("a: !!str 1\n", "tags such as"),
         ("a: !x [1]\n", "tags such as"),
-        ("{a: 1}: 2\n", "a key must be a text, not a map"),
-        ("? [a]\n: 2\n", "a key must be a text, not a list"),
+        ("{a: 1}: 2\n", "a key must be a string, not a map"),
+        ("? [a]\n: 2\n", "a key must be a string, not a list"),
         ("a: [1, 2\n", "this is not YAML"),
         ("a: \"x\n", "this is not YAML"),
         ("a: b: c\n", "this is not YAML"),
@@ -119,14 +120,14 @@ fn what_is_not_supported_is_refused_by_name() {
 }
 
 #[test]
-fn mistakes_do_not_hide_each_other() {
+fn a_mistake_does_not_hide_another() {
     let (_, node, diagnostics) = read("a: 1\na: 2\nb: &x 1\nc: *x\nd: ok\n");
     assert_eq!(diagnostics.errors(), 3);
     assert!(node.unwrap().as_map().unwrap().get("d").is_some());
 }
 
 #[test]
-fn large_files_are_read_in_linear_time() {
+fn a_large_file_is_read_in_linear_time() {
     // Quadratic work on any of these would take minutes.
     let many = |piece: &dyn Fn(usize) -> String| -> String { (0..30_000).map(piece).collect() };
     for (text, errors) in [

@@ -6,7 +6,8 @@ use super::endpoint::Endpoint;
 use super::model::ModelSpec;
 use super::names::NameRule;
 use motet_config::{
-    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, shown, values::text,
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, truncated,
+    values::{non_empty, string},
 };
 
 /// The most endpoints of one configuration.
@@ -70,7 +71,7 @@ pub(super) fn read_all(
                     name.span,
                     format!(
                         "a model and an endpoint are both named `{}`",
-                        shown(&name.value)
+                        truncated(&name.value)
                     ),
                 )
                 .also(model.name.span, "the model")
@@ -93,7 +94,7 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
         spec.url = url(entry, diagnostics);
         return spec;
     }
-    let what = format!("endpoint `{}`", shown(&entry.key.value));
+    let what = format!("endpoint `{}`", truncated(&entry.key.value));
     let Some(mut map) = MapReader::new(&entry.node, what, entry.key.span, diagnostics) else {
         return spec;
     };
@@ -101,11 +102,7 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
         .required("url", "for example `url: grpc://host:port`")
         .and_then(|e| url(e, diagnostics));
     spec.descriptor = map.get("descriptor").and_then(|e| {
-        let path = text(e, diagnostics)?;
-        if path.value.trim().is_empty() {
-            diagnostics.push(Diagnostic::error(path.span, "`descriptor` is empty"));
-            return None;
-        }
+        let path = non_empty(e, diagnostics)?;
         Some(path.map(|path| folder.join(path)))
     });
     map.finish(diagnostics);
@@ -113,11 +110,11 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
 }
 
 fn url(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Endpoint>> {
-    let text = text(entry, diagnostics)?;
+    let text = string(entry, diagnostics)?;
     match Endpoint::parse(&text.value) {
         Ok(url) => Some(Spanned::new(url, text.span)),
         Err(error) => {
-            let name = shown(&entry.key.value);
+            let name = truncated(&entry.key.value);
             diagnostics.push(Diagnostic::error(text.span, format!("`{name}` {error}")));
             None
         }

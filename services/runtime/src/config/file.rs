@@ -38,7 +38,7 @@ impl Config {
         match sources.read(path) {
             Ok(file) => Self::from_file(file, sources, diagnostics),
             Err(error) => {
-                diagnostics.push(Diagnostic::error_without_place(error.to_string()));
+                diagnostics.push(Diagnostic::error_without_span(error.to_string()));
                 None
             }
         }

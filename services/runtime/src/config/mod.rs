@@ -26,4 +26,9 @@ pub use server::{
 };
 
 // Call sites move to `motet_config` one room at a time.
-pub use motet_config::*;
+pub use motet_config::{truncated as shown, *};
+
+/// Readers of single values.
+pub mod values {
+    pub use motet_config::values::{string as text, *};
+}

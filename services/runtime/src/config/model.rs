@@ -4,8 +4,8 @@ use super::batcher::{self, BatcherSpec};
 use super::endpoint::Endpoint;
 use super::names::NameRule;
 use motet_config::{
-    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, list_of, shown,
-    values::{boolean, count, text, word},
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, list_of, truncated,
+    values::{boolean, count, non_empty, string, word},
 };
 
 /// One model. What a key may say beyond its form (whether a folder exists, whether a device is
@@ -160,16 +160,16 @@ pub(super) fn read_all(entry: &Entry, diagnostics: &mut Diagnostics) -> Vec<Mode
 
 fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<ModelSpec> {
     NameRule::Model.check("a model", &entry.key, diagnostics);
-    let what = format!("model `{}`", shown(&entry.key.value));
+    let what = format!("model `{}`", truncated(&entry.key.value));
     let mut map = MapReader::new(&entry.node, &*what, entry.key.span, diagnostics)?;
     let task_entry = map.get("task");
     let task = task_entry.and_then(|e| task(e, diagnostics));
     let spec = ModelSpec {
         name: entry.key.clone(),
         task,
-        source: map.get("source").and_then(|e| filled(e, diagnostics)),
+        source: map.get("source").and_then(|e| non_empty(e, diagnostics)),
         tokenizer: map.get("tokenizer").and_then(|e| {
-            let text = filled(e, diagnostics)?;
+            let text = non_empty(e, diagnostics)?;
             Some(text.map(|t| {
                 if t.contains(':') {
                     TokenizerSpec::Source(t)
@@ -179,8 +179,8 @@ fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<ModelSpec> {
             }))
         }),
         endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
-        device: map.get("device").and_then(|e| filled(e, diagnostics)),
-        dtype: map.get("dtype").and_then(|e| filled(e, diagnostics)),
+        device: map.get("device").and_then(|e| non_empty(e, diagnostics)),
+        dtype: map.get("dtype").and_then(|e| non_empty(e, diagnostics)),
         threads: map
             .get("threads")
             .and_then(|e| count(e, 1..=THREADS_MAX, diagnostics)),
@@ -203,7 +203,7 @@ fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<ModelSpec> {
 
 /// Whether the keys of a model belong together.
 fn complete(entry: &Entry, task: Option<Spanned<Task>>, diagnostics: &mut Diagnostics) {
-    let name = shown(&entry.key.value);
+    let name = truncated(&entry.key.value);
     let Some(map) = entry.node.as_map() else {
         return;
     };
@@ -284,7 +284,7 @@ fn tokenizers(models: &[ModelSpec], names: &[&str], diagnostics: &mut Diagnostic
                     tokenizer.span,
                     format!(
                         "model `{}` has no `source` to take a tokenizer from",
-                        shown(name)
+                        truncated(name)
                     ),
                 )
                 .also(other.name.span, "declared here"),
@@ -293,7 +293,7 @@ fn tokenizers(models: &[ModelSpec], names: &[&str], diagnostics: &mut Diagnostic
             None => diagnostics.push(
                 Diagnostic::error(
                     tokenizer.span,
-                    format!("no model is named `{}`", shown(name)),
+                    format!("no model is named `{}`", truncated(name)),
                 )
                 .suggest(
                     name,
@@ -302,18 +302,6 @@ fn tokenizers(models: &[ModelSpec], names: &[&str], diagnostics: &mut Diagnostic
             ),
         }
     }
-}
-
-fn filled(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
-    let text = text(entry, diagnostics)?;
-    if text.value.trim().is_empty() {
-        diagnostics.push(Diagnostic::error(
-            text.span,
-            format!("`{}` is empty", entry.key.value),
-        ));
-        return None;
-    }
-    Some(text)
 }
 
 fn task(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Task>> {
@@ -328,7 +316,7 @@ fn task(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Task>> {
 }
 
 fn endpoint(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Endpoint>> {
-    let text = text(entry, diagnostics)?;
+    let text = string(entry, diagnostics)?;
     match Endpoint::parse(&text.value) {
         Ok(endpoint) => Some(Spanned::new(endpoint, text.span)),
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use motet_proto::oip::split_version;
 
-use motet_config::{Diagnostic, Diagnostics, Spanned, shown};
+use motet_config::{Diagnostic, Diagnostics, Spanned, truncated};
 
 /// The most characters of a name.
 pub const NAME_CHARS_MAX: usize = 63;
@@ -57,7 +57,7 @@ impl NameRule {
         if !fits {
             let mut diagnostic = Diagnostic::error(
                 name.span,
-                format!("`{}` cannot be the name of {what}", shown(&name.value)),
+                format!("`{}` cannot be the name of {what}", truncated(&name.value)),
             )
             .note(self.text());
             let better = self.repair(&name.value);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::limits::READ_TIMEOUT;
 use motet_config::{
-    Diagnostic, Diagnostics, Entry, MapReader, shown,
-    values::{count, duration, size, text},
+    Diagnostic, Diagnostics, Entry, MapReader, truncated,
+    values::{count, duration, size, string},
 };
 
 /// Where a process listens and what it takes on at once.
@@ -118,7 +118,7 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> ServerSpec {
 }
 
 fn address(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
-    let text = text(entry, diagnostics)?;
+    let text = string(entry, diagnostics)?;
     match parse_address(&text.value) {
         Some(address) => Some(address),
         None => {
@@ -128,7 +128,7 @@ fn address(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
                     format!(
                         "`{}` must be an IP address and a port, not `{}`",
                         entry.key.value,
-                        shown(&text.value)
+                        truncated(&text.value)
                     ),
                 )
                 .help("write `127.0.0.1:50051` for this machine only, `0.0.0.0:50051` for every network, port 0 for a free one"),

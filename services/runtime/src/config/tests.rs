@@ -115,11 +115,11 @@ fn every_mistake_is_said() {
                 "`B` cannot be the name of an endpoint",
                 "endpoint `c` needs the key `url`",
                 "`url` asks for TLS",
-                "`descriptor` must be a text, not a whole number",
+                "`descriptor` must be a string, not an integer",
                 "`descriptor` is empty",
                 "unknown key `descripto` in endpoint `e`",
                 "a model and an endpoint are both named `m`",
-                "endpoint `n` must be a map of keys and values, not a whole number",
+                "endpoint `n` must be a map of keys and values, not an integer",
             ],
         ),
         (
@@ -140,7 +140,7 @@ fn every_mistake_is_said() {
             "server: { grpc: here, http: 80 }\n",
             &[
                 "`grpc` must be an IP address and a port, not `here`",
-                "`http` must be a text, not a whole number",
+                "`http` must be a string, not an integer",
             ],
         ),
         (
@@ -150,7 +150,7 @@ fn every_mistake_is_said() {
         (
             "server: { grace: 5 }\n",
             &[
-                "`grace` must be a duration, not a whole number",
+                "`grace` must be a duration, not an integer",
                 "such as `200ms`",
             ],
         ),
@@ -176,7 +176,7 @@ fn every_mistake_is_said() {
         ),
         (
             "server: { max_concurrent_requests: many }\n",
-            &["must be a whole number, not a text"],
+            &["must be an integer, not a string"],
         ),
         (
             "models: [a]\n",
@@ -280,7 +280,7 @@ fn every_mistake_is_said() {
         ),
         (
             "pipelines: a\n",
-            &["`pipelines` must be a list, not a text"],
+            &["`pipelines` must be a list, not a string"],
         ),
         (
             "pipelines: [5]\n",

@@ -1,9 +1,9 @@
-//! YAML 1.2 core schema: what a text without quotes means.
+//! Values of plain scalars by the core schema of YAML 1.2.
 
 use crate::node::Value;
 
-/// Reads a plain scalar.
-pub(crate) fn plain(text: &str) -> Value {
+/// Returns the value of a scalar without quotes.
+pub(super) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
@@ -14,6 +14,7 @@ pub(crate) fn plain(text: &str) -> Value {
     number(text).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
+/// Returns the number that `text` is, if it is one.
 fn number(text: &str) -> Option<Value> {
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_scalars_read_as_the_core_schema_says() {
+    fn a_plain_scalar_has_the_value_of_the_core_schema() {
         for (text, expected) in [
             ("", Value::Null),
             ("~", Value::Null),

@@ -1,18 +1,18 @@
-//! Text that is not YAML: where, and what was probably meant.
+//! Diagnostics of a text that is not YAML: the position, and what was probably meant.
 
 use crate::diagnostics::Diagnostic;
 use crate::source::{FileId, Span};
 
-/// The report of a parser that stopped at byte `at` because of `info`.
-pub(crate) fn diagnostic(info: &str, file: FileId, text: &str, at: usize) -> Diagnostic {
-    let start = visible(text, at);
+/// Returns the diagnostic of a parser that stopped at byte `at` with the message `info`.
+pub(super) fn diagnostic(info: &str, file: FileId, text: &str, at: usize) -> Diagnostic {
+    let start = last_visible(text, at);
     let width = text
         .get(start..)
         .and_then(|rest| rest.chars().next())
         .map_or(0, char::len_utf8);
-    let place = |start, end| Span { file, start, end };
+    let span = |start, end| Span { file, start, end };
     let mut diagnostic = Diagnostic::error(
-        place(start, start + width),
+        span(start, start + width),
         format!("this is not YAML: {info}"),
     );
     let line_start = text
@@ -32,14 +32,14 @@ pub(crate) fn diagnostic(info: &str, file: FileId, text: &str, at: usize) -> Dia
     } else if let Some(open) = open_bracket(text, start)
         && open < line_start
     {
-        diagnostic = diagnostic.also(place(open, open + 1), "this is not closed");
+        diagnostic = diagnostic.also(span(open, open + 1), "this is not closed");
     }
     diagnostic
 }
 
-/// Parsers stop at the end of a line or of the text: the caret belongs on what they could not
-/// take, the last visible character.
-fn visible(text: &str, at: usize) -> usize {
+/// Returns the last visible character at or before `at`: a parser stops at the end of a line or
+/// of the text, and the caret belongs under what it could not read.
+fn last_visible(text: &str, at: usize) -> usize {
     let rest = text.get(at..).unwrap_or("");
     if !rest.trim_start_matches([' ', '\r']).starts_with('\n') && !rest.is_empty() {
         return at;
@@ -52,7 +52,8 @@ fn visible(text: &str, at: usize) -> usize {
         .map_or(0, |(i, _)| i)
 }
 
-/// A word directly followed by brackets, as in `{ type: string[N] }`, which YAML reads as a list.
+/// Returns a word directly followed by brackets, as in `{ type: string[N] }`, which YAML reads as
+/// a list.
 fn bracketed_type(line: &str) -> Option<&str> {
     line.contains('{').then_some(())?;
     let open = line.find('[')?;
@@ -66,7 +67,7 @@ fn bracketed_type(line: &str) -> Option<&str> {
     (word < open && !quoted).then(|| &line[word..close])
 }
 
-/// The last bracket before `end` that is not closed, leaving out quoted texts and comments.
+/// Returns the last bracket before `end` that is not closed, outside of quotes and comments.
 fn open_bracket(text: &str, end: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut quote = None;
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bracket_that_is_open_is_found() {
+    fn the_last_open_bracket_is_found() {
         for (text, expected) in [
             ("a: {\nb", Some(3)),
             ("a: { b: [ }", Some(3)),
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_need_quotes_are_found() {
+    fn a_type_that_needs_quotes_is_found() {
         for (line, expected) in [
             ("a: { type: string[N], b: 1 }", Some("string[N]")),
             ("a: { type: \"string[N]\" }", None),
