@@ -21,7 +21,6 @@ mod policy;
 mod queue;
 mod row;
 mod scheduler;
-pub mod simulator;
 mod stats;
 mod time;
 mod window;

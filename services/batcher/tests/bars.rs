@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use motet_batcher::simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines, requests};
-use motet_batcher::simulator::{
-    ClosedLoop, Machine, Policies, Report, Request, Run, Simulation, Summary, Traffic,
-};
 use motet_batcher::{Options, Policy, Priority, Time};
+use motet_batcher_simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines, requests};
+use motet_batcher_simulator::{
+    ClosedLoop, Machine, PolicyKind, Recording, Report, Request, Scenario, Summary, Traffic,
+};
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
-const ADAPTIVE: Policies = Policies::Motet(Policy::Adaptive);
-const GREEDY: Policies = Policies::Motet(Policy::Greedy);
+const ADAPTIVE: PolicyKind = PolicyKind::Motet(Policy::Adaptive);
+const GREEDY: PolicyKind = PolicyKind::Motet(Policy::Greedy);
 
-fn play(traffic: &Traffic, machine: &Machine, policy: Policies, seed: u64) -> Run {
-    let simulation = Simulation {
+fn play(traffic: &Traffic, machine: &Machine, policy: PolicyKind, seed: u64) -> Recording {
+    let simulation = Scenario {
         traffic: traffic.clone(),
         machine: machine.clone(),
         executors: 1,
@@ -25,7 +25,7 @@ fn play(traffic: &Traffic, machine: &Machine, policy: Policies, seed: u64) -> Ru
     simulation.run()
 }
 
-fn report(traffic: &Traffic, machine: &Machine, policy: Policies, seed: u64) -> Report {
+fn report(traffic: &Traffic, machine: &Machine, policy: PolicyKind, seed: u64) -> Report {
     play(traffic, machine, policy, seed).report(None)
 }
 
@@ -143,7 +143,7 @@ fn open_loop_is_near_the_best_window_in_hindsight() {
                         .map(|share| Duration::from_secs_f64(share * machine.a));
                     let best = windows
                         .map(|window| {
-                            let fixed = Policies::Motet(Policy::Fixed(window));
+                            let fixed = PolicyKind::Motet(Policy::Fixed(window));
                             report(&traffic, &machine, fixed, seed).all.mean_ms
                         })
                         .into_iter()
@@ -241,8 +241,8 @@ fn overload(
         ..Options::default()
     };
     let traffic = Traffic::Open(all);
-    [ADAPTIVE, Policies::BentoMl].map(|policy| {
-        let simulation = Simulation {
+    [ADAPTIVE, PolicyKind::BentoMl].map(|policy| {
+        let simulation = Scenario {
             traffic: traffic.clone(),
             machine: machine.clone(),
             executors: 1,
@@ -387,7 +387,7 @@ fn another_speed_is_followed() {
                 let greedy = play(&traffic, &machine, GREEDY, seed);
                 let ends = [Time::ZERO, third(1.0), third(2.0), Time::NEVER];
                 [0, 1, 2].map(|n| {
-                    let p99 = |run: &Run| run.between(ends[n], ends[n + 1]).p99_ms;
+                    let p99 = |run: &Recording| run.between(ends[n], ends[n + 1]).p99_ms;
                     p99(&adaptive) / p99(&greedy)
                 })
             });
@@ -427,7 +427,7 @@ fn bulk_gets_its_share_and_no_more() {
                         bulk_share,
                         ..options()
                     };
-                    let simulation = Simulation {
+                    let simulation = Scenario {
                         traffic: Traffic::Open(all.clone()),
                         machine: machine.clone(),
                         executors: 1,
@@ -443,9 +443,9 @@ fn bulk_gets_its_share_and_no_more() {
                 let done = shared
                     .requests
                     .iter()
-                    .zip(&shared.fates)
-                    .filter(|(request, fate)| {
-                        request.priority == Priority::Bulk && matches!(fate, motet_batcher::simulator::Fate::Answered(time) if *time <= last)
+                    .zip(&shared.outcomes)
+                    .filter(|(request, outcome)| {
+                        request.priority == Priority::Bulk && matches!(outcome, motet_batcher_simulator::RequestOutcome::Answered(time) if *time <= last)
                     })
                     .count() as f64;
                 bars.at_least(
@@ -455,7 +455,7 @@ fn bulk_gets_its_share_and_no_more() {
                     &what,
                 );
                 if load < 1.0 {
-                    let p99 = |run: &Run| {
+                    let p99 = |run: &Recording| {
                         run.report(None)
                             .by_priority
                             .map_or(f64::NAN, |(interactive, _)| interactive.p99_ms)

@@ -6,11 +6,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace, each with those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("motet-config", &[]),
     ("motet-proto", &[]),
     ("motet-models", &[]),
     ("motet-batcher", &[]),
+    ("motet-batcher-simulator", &["motet-batcher"]),
     ("motet-runtime", &["motet-proto", "motet-config"]),
     (
         "motet-service",
@@ -49,12 +50,13 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// What a crate and everything below it must never need, as a part of a package's name.
-const NEVER: [(&str, &[&str]); 6] = [
+const NEVER: [(&str, &[&str]); 7] = [
     ("motet-config", &["candle", "tonic", "prost", "tokio"]),
     ("motet-gateway", &["candle", "tokenizers", "safetensors"]),
     ("motet-runtime", &["candle", "tokenizers", "safetensors"]),
     ("motet-proto", &["candle", "tokenizers"]),
     ("motet-batcher", &["candle", "tonic", "prost"]),
+    ("motet-batcher-simulator", &["candle", "tonic", "prost"]),
     ("motet-models", &["tonic", "prost", "tokio", "hyper"]),
 ];
 

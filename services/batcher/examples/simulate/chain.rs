@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use motet_batcher::simulator::{Machine, Random};
 use motet_batcher::{
     Arrival, Batch, BatchId, CallId, Decision, Lookahead, Options, Outcome, Policy, Priority,
     Scheduler, Sequel, Time,
 };
+use motet_batcher_simulator::{Machine, Random};
 
 /// Tokens of the first row, and of those that follow.
 const FIRST: [u32; 1] = [16];

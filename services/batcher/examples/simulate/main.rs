@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use motet_batcher::simulator::{
-    ClosedLoop, Machine, Policies, Report, Simulation, Traffic, parse_trace,
-};
 use motet_batcher::{Layout, Options, Policy, Time};
+use motet_batcher_simulator::{
+    ClosedLoop, Machine, PolicyKind, Report, Scenario, Traffic, parse_trace,
+};
 
 /// Simulates a batcher: a trace or closed-loop callers, a machine of known cost, a policy.
 #[derive(Parser)]
@@ -39,7 +39,7 @@ struct Arguments {
     executors: usize,
     /// adaptive, greedy, fixed:WINDOW_MS, bentoml, kserve, mlserver, triton, aimd or tei.
     #[arg(long, default_value = "adaptive")]
-    policy: Policies,
+    policy: PolicyKind,
     /// Most rows in a batch.
     #[arg(long, default_value_t = 32)]
     max_batch_size: usize,
@@ -120,7 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         (None, Some(text)) => Traffic::Closed(closed_loop(text).context("--closed-loop")?),
         (None, None) => bail!("give --trace or --closed-loop"),
     };
-    let simulation = Simulation {
+    let simulation = Scenario {
         traffic,
         machine: machine(&arguments.cost).context("--cost")?,
         executors: arguments.executors,

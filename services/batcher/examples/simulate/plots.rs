@@ -1,8 +1,8 @@
 //! The plots that the suite writes.
 
-use motet_batcher::simulator::scenarios::{Arrivals, Lengths, machines, requests};
-use motet_batcher::simulator::{Policies, Request, Traffic};
 use motet_batcher::{Policy, Time};
+use motet_batcher_simulator::scenarios::{Arrivals, Lengths, machines, requests};
+use motet_batcher_simulator::{PolicyKind, Request, Traffic};
 
 use crate::plot::{Axis, Plot};
 use crate::suite::{SEED, open, play, policies};
@@ -71,10 +71,10 @@ pub(crate) fn burst() -> Plot {
     let run = play(
         &Traffic::Open(all),
         machine,
-        Policies::Motet(Policy::Adaptive),
+        PolicyKind::Motet(Policy::Adaptive),
     );
     let step = 0.1;
-    let mean = |value: &dyn Fn(&motet_batcher::simulator::RanBatch) -> f64| {
+    let mean = |value: &dyn Fn(&motet_batcher_simulator::RecordedBatch) -> f64| {
         let bins = (0..60).filter_map(|bin| {
             let from = f64::from(bin) * step;
             let (from_time, to_time) = (Time::from_seconds(from), Time::from_seconds(from + step));

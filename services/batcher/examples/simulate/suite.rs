@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use motet_batcher::simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines, requests};
-use motet_batcher::simulator::{ClosedLoop, Machine, Policies, Run, Simulation, Traffic};
 use motet_batcher::{Options, Policy};
+use motet_batcher_simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines, requests};
+use motet_batcher_simulator::{ClosedLoop, Machine, PolicyKind, Recording, Scenario, Traffic};
 
 use crate::chain::Chain;
 use crate::plots;
@@ -15,31 +15,31 @@ use crate::plots;
 pub(crate) const SEED: u64 = 1;
 const OBJECTIVE: Duration = Duration::from_millis(200);
 
-pub(crate) fn policies() -> Vec<Policies> {
-    let fixed = Policies::Motet(Policy::Fixed(Duration::from_millis(5)));
+pub(crate) fn policies() -> Vec<PolicyKind> {
+    let fixed = PolicyKind::Motet(Policy::Fixed(Duration::from_millis(5)));
     vec![
-        Policies::Motet(Policy::Adaptive),
-        Policies::Motet(Policy::Greedy),
+        PolicyKind::Motet(Policy::Adaptive),
+        PolicyKind::Motet(Policy::Greedy),
         fixed,
-        Policies::BentoMl,
-        Policies::KServe,
-        Policies::MlServer,
-        Policies::Triton,
-        Policies::Aimd,
-        Policies::Tei,
+        PolicyKind::BentoMl,
+        PolicyKind::KServe,
+        PolicyKind::MlServer,
+        PolicyKind::Triton,
+        PolicyKind::Aimd,
+        PolicyKind::Tei,
     ]
 }
 
-pub(crate) fn play(traffic: &Traffic, machine: &Machine, policy: Policies) -> Run {
+pub(crate) fn play(traffic: &Traffic, machine: &Machine, policy: PolicyKind) -> Recording {
     // Windows of the peers that need one: 5 ms, as the fixed window of ours; our own rule finds its window below its usual cap.
-    let ours = matches!(policy, Policies::Motet(_));
+    let ours = matches!(policy, PolicyKind::Motet(_));
     let max_queue_delay = Duration::from_millis(if ours { 20 } else { 5 });
     let options = Options {
         max_queue_delay,
         max_queue_size: 100_000,
         ..Options::default()
     };
-    Simulation {
+    Scenario {
         traffic: traffic.clone(),
         machine: machine.clone(),
         executors: 1,
@@ -205,7 +205,7 @@ fn table(
     text: &mut String,
     title: &str,
     scenarios: impl Fn(&mut Vec<(String, Traffic, Machine)>),
-    cell: impl Fn(&Run) -> String,
+    cell: impl Fn(&Recording) -> String,
 ) {
     let overload = title.starts_with("Overload");
     let mut rows = Vec::new();
@@ -231,7 +231,7 @@ fn table(
                     ..Options::default()
                 };
                 cell(
-                    &Simulation {
+                    &Scenario {
                         traffic: traffic.clone(),
                         machine: machine.clone(),
                         executors: 1,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use motet_batcher::simulator::Random;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Call, Executor, Lookahead, NoObserver, Options, Priority,
     RowError, Stats,
 };
+use motet_batcher_simulator::Random;
 use motet_models::{
     DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads,
     Tokenizer,

@@ -1,6 +1,6 @@
 //! What is asked of the batchers: kinds of traffic, and texts.
 
-use motet_batcher::simulator::Random;
+use motet_batcher_simulator::Random;
 use motet_models::Tokenizer;
 
 use crate::{Failure, Ids};

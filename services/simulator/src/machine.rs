@@ -1,28 +1,31 @@
-//! What a batch really takes, which the batcher has to find out.
+//! The true time of a batch, which the batcher has to learn.
 
 use std::time::Duration;
 
-use super::Random;
-use crate::{Measurement, Time};
+use motet_batcher::{Measurement, Time};
 
-/// Tokens of the batch that a slot of noise is as long as.
+use crate::random::Random;
+
+/// Noise is constant within a slot of time as long as a batch of this many tokens.
 const SLOT_TOKENS: u64 = 2048;
 
-/// An executor whose batches take `a + b * tokens`, times noise, times a factor that may change during the run.
+/// An executor whose batches take `a + b * tokens` seconds, times noise, times a factor that may
+/// change during the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
-    /// Seconds of a batch whatever its size.
+    /// Fixed seconds of a batch.
     pub a: f64,
     /// Seconds per token.
     pub b: f64,
     /// Standard deviation of the logarithm of the noise.
     pub noise: f64,
-    /// From each time on, everything takes this many times as long; in order of time.
+    /// Changes of speed, in order of time: from each time on, batches take this many times as long
+    /// as at first.
     pub shifts: Vec<(Time, f64)>,
 }
 
 impl Machine {
-    /// A machine of constant speed: `a` in milliseconds, `b` in microseconds per token.
+    /// Creates a machine of constant speed: `a` in milliseconds, `b` in microseconds per token.
     pub fn new(a_ms: f64, b_us: f64, noise: f64) -> Self {
         Machine {
             a: a_ms * 1e-3,
@@ -32,25 +35,28 @@ impl Machine {
         }
     }
 
-    /// Expected seconds of a batch of `tokens` tokens before any shift.
+    /// Expected seconds of a batch of `tokens` tokens at the first speed.
     pub fn seconds(&self, tokens: u64) -> f64 {
         self.a + self.b * tokens as f64
     }
 
-    /// Rows per second with full batches of rows of mean length `tokens`.
+    /// Rows per second in full batches of rows of `tokens` tokens in the mean.
     pub fn saturation(&self, max_batch_size: usize, max_batch_tokens: u64, tokens: f64) -> f64 {
         let rows = (max_batch_size as f64).min(max_batch_tokens as f64 / tokens);
         rows / (self.a + self.b * tokens * rows)
     }
 
-    /// The noise of a batch that starts now. It is the same within a slot about as long as a full batch: a machine has slow and fast moments, and policies that are
-    /// compared meet the same ones (common random numbers) although their batches begin at different times.
+    /// Returns the noise of a batch that starts now.
+    ///
+    /// It is the same within a slot about as long as a full batch: a machine has slow and fast
+    /// moments, and policies that are compared meet the same ones (common random numbers) although
+    /// their batches begin at different times.
     pub fn noise_at(&self, now: Time, seed: u64) -> Random {
         let slot = (now.seconds_since(Time::ZERO) / self.seconds(SLOT_TOKENS)) as u64;
         Random::new(seed.wrapping_mul(1_000_003) ^ (slot + 1))
     }
 
-    /// What a batch that starts now takes.
+    /// Returns the time that a batch of `tokens` tokens takes if it starts now.
     pub fn run(&self, now: Time, tokens: u64, random: &mut Random) -> Duration {
         let factor = self
             .shifts
@@ -61,7 +67,7 @@ impl Machine {
         Duration::from_secs_f64(self.seconds(tokens) * factor * random.log_normal(self.noise))
     }
 
-    /// A warm-up grid as the driver measures it.
+    /// Measures a grid of batches, as a model service does before it serves.
     pub fn warm_up(&self, random: &mut Random) -> Vec<Measurement> {
         let shapes = [(1, 16), (8, 128), (1, 128), (8, 1024), (1, 512), (4, 2048)];
         shapes

@@ -1,40 +1,42 @@
-//! What comes in: a trace of requests, or callers that answer each completion with their next request.
+//! Requests that arrive: those of a trace, or of callers that answer each completion with their
+//! next request.
 
 use std::time::Duration;
 
-use super::Random;
-use crate::{Priority, Time};
+use motet_batcher::{Priority, Time};
+
+use crate::random::Random;
 
 /// One request of one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Request {
-    /// When it comes.
+    /// Time of its arrival.
     pub arrival: Time,
-    /// Its length.
+    /// Its length in tokens.
     pub tokens: u32,
-    /// How long after its arrival it is worthless.
+    /// Time after its arrival by which it must be answered.
     pub deadline: Option<Duration>,
-    /// How urgent it is.
+    /// Its priority.
     pub priority: Priority,
 }
 
 /// Callers that wait for each answer, think, and ask again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClosedLoop {
-    /// How many.
+    /// Number of callers.
     pub callers: usize,
     /// Mean seconds between an answer and the next request (exponential).
     pub think: f64,
-    /// Requests of all callers together, after which the run ends.
+    /// Number of requests of all callers together, after which the run ends.
     pub requests: usize,
-    /// Mean tokens of a request (uniform between half and one and a half of it).
+    /// Mean tokens of a request (uniform between half and one and a half times the mean).
     pub tokens: f64,
-    /// How long after its arrival a request is worthless.
+    /// Time after its arrival by which a request must be answered.
     pub deadline: Option<Duration>,
 }
 
 impl ClosedLoop {
-    /// The next request of a caller that starts thinking at `from`.
+    /// Returns the next request of a caller that starts thinking at `from`.
     pub(crate) fn next(&self, from: Time, random: &mut Random) -> Request {
         let tokens = (self.tokens * (0.5 + random.uniform())).round().max(1.0) as u32;
         let arrival = from.plus_seconds(random.exponential(self.think));
@@ -50,30 +52,38 @@ impl ClosedLoop {
 /// Traffic of either kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
-    /// Requests at given times, in order.
+    /// Requests at given times, in order of arrival.
     Open(Vec<Request>),
-    /// Requests that depend on answers.
+    /// Requests of closed-loop callers.
     Closed(ClosedLoop),
 }
 
-/// What is wrong in a trace.
+/// A mistake in a trace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct TraceError {
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong and what would be right.
+    /// The mistake, and what would be right.
     pub problem: String,
 }
 
-/// Reads a trace: comma-separated columns `arrival_ms,tokens,deadline_ms,priority`, found by their names in the first line. The last two may be missing or empty: no
-/// deadline, interactive.
+/// Reads a trace: comma-separated columns `arrival_ms,tokens,deadline_ms,priority`, found by their
+/// names in the first line. The last two may be missing or empty: no deadline, interactive.
 ///
-/// A deadline counts from its request's arrival. Only where every deadline is at or after its own arrival, and some request arrives after the
-/// smallest deadline, can they be meant as points in time, and are taken so.
+/// A deadline counts from its request's arrival, unless all of them can only be meant as points in
+/// time: every deadline is at or after its own arrival, and some request arrives after the smallest
+/// deadline.
 ///
 /// # Errors
 /// The first line that cannot be read.
+///
+/// ```
+/// let trace = "arrival_ms,tokens,deadline_ms,priority\n0,64,200,interactive\n3.5,128,,bulk\n";
+/// let requests = motet_batcher_simulator::parse_trace(trace)?;
+/// assert_eq!(requests[1].tokens, 128);
+/// # Ok::<(), motet_batcher_simulator::TraceError>(())
+/// ```
 pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
     let mut lines = text
         .lines()
@@ -93,7 +103,13 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
     let names: Vec<&str> = header.split(',').map(str::trim).collect();
     let column = |name: &str| names.iter().position(|found| *found == name);
     let required = |name: &str| {
-        column(name).ok_or_else(|| wrong(first, format!("column {name} is missing; the columns are arrival_ms,tokens,deadline_ms,priority")))
+        column(name).ok_or_else(|| {
+            let problem = format!(
+                "column {name} is missing; the columns are \
+                 arrival_ms,tokens,deadline_ms,priority"
+            );
+            wrong(first, problem)
+        })
     };
     let (arrival, tokens, deadline, priority) = (
         required("arrival_ms")?,
@@ -180,7 +196,7 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
 mod tests {
     use super::*;
 
-    /// Arrival and deadline in milliseconds, length, urgency.
+    /// Arrival in milliseconds, tokens, deadline in milliseconds, priority.
     type Parts = (u64, u32, Option<u64>, Priority);
 
     fn check(text: &str, expected: Result<&[Parts], &str>) {
@@ -202,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn traces() {
+    fn a_trace_is_read_or_its_first_mistake_is_named() {
         use Priority::{Bulk, Interactive};
         check(
             "arrival_ms,tokens,deadline_ms,priority\n5,10,200,bulk\n1,20,,\n\n900,30,50,interactive\n",

@@ -1,30 +1,32 @@
-//! What a run amounts to.
+//! Latency and throughput of a run.
 
 use std::time::Duration;
 
-use super::{Fate, Run};
-use crate::{Priority, Time};
+use motet_batcher::{Priority, Time};
 
-/// Numbers about some of the requests of a run.
+use crate::simulation::{Recording, RequestOutcome};
+use crate::traffic::Request;
+
+/// Numbers about some of the requests of a run. Latencies are those of answered requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Answered, in time or not.
+    /// Requests answered, in time or not.
     pub completed: usize,
-    /// Refused at once.
+    /// Requests refused at once.
     pub refused: usize,
-    /// Given up in the queue.
+    /// Requests given up in the queue.
     pub expired: usize,
-    /// Answered a second.
+    /// Requests answered per second.
     pub throughput_per_s: f64,
-    /// Answered within the deadline a second.
+    /// Requests answered within their deadline per second.
     pub goodput_per_s: f64,
-    /// Mean latency of those answered.
+    /// Mean latency.
     pub mean_ms: f64,
-    /// Median.
+    /// Median latency.
     pub p50_ms: f64,
-    /// 90th percentile.
+    /// 90th percentile of latency.
     pub p90_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile of latency.
     pub p99_ms: f64,
 }
 
@@ -39,14 +41,15 @@ pub struct Report {
     pub batch_rows_mean: f64,
     /// Mean tokens of a batch.
     pub batch_tokens_mean: f64,
-    /// Mean over batches of the time that an executor was free with requests queued.
+    /// Mean over batches of the time for which an executor was free with requests queued.
     pub deliberate_wait_ms_mean: f64,
     /// Seconds from the first arrival to the last answer.
     pub seconds: f64,
 }
 
-impl Run {
-    /// The numbers of the whole run; requests without a deadline of their own have `default_deadline`.
+impl Recording {
+    /// Returns the numbers of the whole run; requests without a deadline of their own have
+    /// `default_deadline`.
     pub fn report(&self, default_deadline: Option<Duration>) -> Report {
         let first = self
             .requests
@@ -55,10 +58,10 @@ impl Run {
             .min()
             .unwrap_or_default();
         let last = self
-            .fates
+            .outcomes
             .iter()
-            .filter_map(|fate| {
-                if let Fate::Answered(time) = fate {
+            .filter_map(|outcome| {
+                if let RequestOutcome::Answered(time) = outcome {
                     Some(*time)
                 } else {
                     None
@@ -104,7 +107,7 @@ impl Run {
         }
     }
 
-    /// The numbers of the requests that arrive in a span of time.
+    /// Returns the numbers of the requests that arrive from `from` until `to`.
     pub fn between(&self, from: Time, to: Time) -> Summary {
         self.summary(None, to.seconds_since(from).max(1e-9), |request| {
             (from..to).contains(&request.arrival)
@@ -115,18 +118,18 @@ impl Run {
         &self,
         default_deadline: Option<Duration>,
         seconds: f64,
-        wanted: impl Fn(&super::Request) -> bool,
+        wanted: impl Fn(&Request) -> bool,
     ) -> Summary {
         let mut summary = Summary::default();
         let (mut latencies, mut in_time) = (Vec::new(), 0);
-        for (request, fate) in self
+        for (request, outcome) in self
             .requests
             .iter()
-            .zip(&self.fates)
+            .zip(&self.outcomes)
             .filter(|(request, _)| wanted(request))
         {
-            match fate {
-                Fate::Answered(time) => {
+            match outcome {
+                RequestOutcome::Answered(time) => {
                     let latency = time.since(request.arrival);
                     in_time += usize::from(
                         request
@@ -136,16 +139,16 @@ impl Run {
                     );
                     latencies.push(latency.as_secs_f64() * 1e3);
                 }
-                Fate::Refused => summary.refused += 1,
-                Fate::Expired => summary.expired += 1,
-                Fate::Unknown => {}
+                RequestOutcome::Refused => summary.refused += 1,
+                RequestOutcome::Expired => summary.expired += 1,
+                RequestOutcome::Unknown => {}
             }
         }
         latencies.sort_by(f64::total_cmp);
         let quantile = |q: f64| {
-            let place = (q * latencies.len() as f64).ceil() as usize;
+            let rank = (q * latencies.len() as f64).ceil() as usize;
             latencies
-                .get(place.saturating_sub(1))
+                .get(rank.saturating_sub(1))
                 .copied()
                 .unwrap_or_default()
         };
@@ -168,7 +171,8 @@ impl Summary {
             ..
         } = self;
         format!(
-            "\"completed\": {completed}, \"refused\": {refused}, \"expired\": {expired}, \"throughput_per_s\": {:.4}, \"goodput_per_s\": {:.4}, \
+            "\"completed\": {completed}, \"refused\": {refused}, \"expired\": {expired}, \
+             \"throughput_per_s\": {:.4}, \"goodput_per_s\": {:.4}, \
              \"mean_ms\": {:.5}, \"p50_ms\": {:.5}, \"p90_ms\": {:.5}, \"p99_ms\": {:.5}",
             self.throughput_per_s,
             self.goodput_per_s,
@@ -181,7 +185,7 @@ impl Summary {
 }
 
 impl Report {
-    /// One JSON object.
+    /// Returns the report as one JSON object.
     pub fn json(&self, policy: &str) -> String {
         let priorities = self.by_priority.as_ref().map(|(interactive, bulk)| {
             format!(
@@ -191,7 +195,8 @@ impl Report {
             )
         });
         format!(
-            "{{\"policy\": \"{policy}\", {}, \"batch_rows_mean\": {:.4}, \"batch_tokens_mean\": {:.3}, \"deliberate_wait_ms_mean\": {:.5}{}}}",
+            "{{\"policy\": \"{policy}\", {}, \"batch_rows_mean\": {:.4}, \
+             \"batch_tokens_mean\": {:.3}, \"deliberate_wait_ms_mean\": {:.5}{}}}",
             self.all.fields(),
             self.batch_rows_mean,
             self.batch_tokens_mean,

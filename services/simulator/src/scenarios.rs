@@ -1,12 +1,15 @@
 //! Machines and traffic that the batcher is judged on.
 
-use super::{Machine, Random, Request};
-use crate::{Priority, Time};
+use motet_batcher::{Priority, Time};
 
-/// Relative noise of every machine here.
+use crate::machine::Machine;
+use crate::random::Random;
+use crate::traffic::Request;
+
+/// Relative noise of every machine.
 const NOISE: f64 = 0.05;
 
-/// A machine with a name.
+/// Returns the machines, with their names.
 pub fn machines() -> [(&'static str, Machine); 4] {
     [
         ("cpu encoder", Machine::new(3.0, 160.0, NOISE)),
@@ -16,22 +19,24 @@ pub fn machines() -> [(&'static str, Machine); 4] {
     ]
 }
 
-/// How requests come.
+/// How requests arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Arrivals {
-    /// Independent of each other.
+    /// Independently of each other.
     Poisson,
-    /// Poisson whose rate alternates between a fifth and, for a fifth of the time, four times the mean (MMPP).
+    /// Poisson whose rate alternates between a fifth of the mean and, for a fifth of the time, four
+    /// times the mean (Markov-modulated, MMPP).
     Bursty,
     /// Poisson for 200 ms, nothing for 300 ms.
     OnOff,
-    /// Eight at a time, spread over about a third of a millisecond, as a gateway fans one request out.
+    /// Eight at a time, spread over about a third of a millisecond, as when a gateway fans one
+    /// request out.
     FanOut,
-    /// From a tenth of the mean to nearly twice it.
+    /// Poisson whose rate grows from a tenth of the mean to nearly twice the mean.
     Ramp,
 }
 
-/// Every kind.
+/// Every kind of arrivals, with its name.
 pub const ARRIVALS: [(&str, Arrivals); 5] = [
     ("poisson", Arrivals::Poisson),
     ("bursty", Arrivals::Bursty),
@@ -45,12 +50,12 @@ pub const ARRIVALS: [(&str, Arrivals); 5] = [
 pub enum Lengths {
     /// Uniform between half and one and a half of the mean.
     Even,
-    /// Log-normal with a standard deviation of the logarithm of 1, at most 512.
+    /// Log-normal, at most 512; the logarithm has a standard deviation of 1.
     HeavyTailed,
 }
 
 impl Lengths {
-    /// A length of about `mean` tokens.
+    /// Returns a length of `mean` tokens in the mean.
     pub fn draw(self, mean: f64, random: &mut Random) -> u32 {
         let tokens = match self {
             Lengths::Even => mean * (0.5 + random.uniform()),
@@ -60,7 +65,7 @@ impl Lengths {
     }
 }
 
-/// Requests of 64 tokens in the mean at `rate` a second for `seconds`.
+/// Returns requests of 64 tokens in the mean that arrive at `rate` per second for `seconds`.
 pub fn requests(
     arrivals: Arrivals,
     lengths: Lengths,

@@ -1,4 +1,12 @@
-//! The batching policies of other servers, each in the form that its sources or paper give; first in, first out, without admission control unless said otherwise.
+//! The batching policies of other servers, each as its sources or paper give it. All are first in,
+//! first out without admission control unless said otherwise.
+//!
+//! * `aimd`: Clipper
+//! * `bentoml`: BentoML
+//! * `kserve`: the agent of KServe
+//! * `mlserver`: MLServer
+//! * `tei`: Text Embeddings Inference
+//! * `triton`: Triton Inference Server
 
 mod aimd;
 mod bentoml;
@@ -17,24 +25,26 @@ pub(crate) use mlserver::MlServer;
 pub(crate) use tei::Tei;
 pub(crate) use triton::Triton;
 
-use super::{Next, Request, Started};
-use crate::{Layout, Options, Time};
+use motet_batcher::{Layout, Options, Time};
 
-/// A request that waits.
+use crate::policy::{Action, SimulatedBatch};
+use crate::traffic::Request;
+
+/// A request in the queue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedRequest {
     pub(crate) number: usize,
     pub(crate) tokens: u32,
     pub(crate) since: Time,
 }
 
-/// What all of them have: a queue, caps, and batches in flight.
+/// State that all of them have: a queue, limits of a batch, and the batches in flight.
 #[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) queue: VecDeque<Waiting>,
+pub(crate) struct Fifo {
+    pub(crate) queue: VecDeque<QueuedRequest>,
     pub(crate) max_batch_size: usize,
     pub(crate) max_batch_tokens: u64,
-    /// The window of those that have one.
+    /// The window of the policies that have one.
     pub(crate) delay: Duration,
     pub(crate) max_latency: Option<Duration>,
     pub(crate) executors: usize,
@@ -43,9 +53,9 @@ pub(crate) struct Common {
     next_batch: u64,
 }
 
-impl Common {
+impl Fifo {
     pub(crate) fn new(options: &Options, executors: usize) -> Self {
-        Common {
+        Fifo {
             queue: VecDeque::new(),
             max_batch_size: options.max_batch_size,
             max_batch_tokens: options.max_batch_tokens,
@@ -59,7 +69,7 @@ impl Common {
     }
 
     pub(crate) fn push(&mut self, now: Time, number: usize, request: &Request) {
-        self.queue.push_back(Waiting {
+        self.queue.push_back(QueuedRequest {
             number,
             tokens: request.tokens,
             since: now,
@@ -74,7 +84,7 @@ impl Common {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// How long the oldest and the newest have waited.
+    /// Returns the time that the oldest and the newest request have waited.
     pub(crate) fn waits(&self, now: Time) -> Option<(Duration, Duration)> {
         Some((
             now.since(self.queue.front()?.since),
@@ -82,8 +92,8 @@ impl Common {
         ))
     }
 
-    /// Starts the oldest, at most `rows` of them and within the token cap.
-    pub(crate) fn start(&mut self, rows: usize) -> Next {
+    /// Starts a batch of the oldest requests, at most `rows` of them and within the token limit.
+    pub(crate) fn start(&mut self, rows: usize) -> Action {
         let (mut requests, mut sum, mut longest) = (Vec::new(), 0, 0);
         while let Some(waiting) = self.queue.front() {
             let (sum_with, longest_with) =
@@ -101,12 +111,12 @@ impl Common {
             self.queue.pop_front();
         }
         if requests.is_empty() {
-            return Next::Idle;
+            return Action::Idle;
         }
         self.in_flight += 1;
         self.next_batch += 1;
         let tokens = self.layout.tokens(requests.len(), sum, longest);
-        Next::Run(Started {
+        Action::Run(SimulatedBatch {
             batch: self.next_batch,
             requests,
             tokens,
