@@ -167,3 +167,42 @@ fn nesting_and_size_are_bounded() {
             .contains("more than 100000 values")
     );
 }
+
+#[test]
+fn a_key_may_look_like_any_value() {
+    let (_, node, diagnostics) = read("null: 1\n1: 2\n0x1: 3\ntrue: 4\n\"\": 5\n~: 6\n");
+    assert!(diagnostics.is_empty());
+    let node = node.unwrap();
+    let entries = &node.as_map().unwrap().entries;
+    let keys: Vec<&str> = entries.iter().map(|e| e.key.value.as_str()).collect();
+    assert_eq!(keys, ["null", "1", "0x1", "true", "", "~"]);
+}
+
+#[test]
+fn a_missing_value_is_null_wherever_it_stands() {
+    for text in [
+        "a:\n",
+        "a: ~\n",
+        "a: null\n",
+        "{ a: }\n",
+        "{ a }\n",
+        "? a\n",
+    ] {
+        let (_, node, diagnostics) = read(text);
+        assert!(diagnostics.is_empty(), "{text}");
+        assert!(
+            node.unwrap()
+                .as_map()
+                .unwrap()
+                .get("a")
+                .unwrap()
+                .node
+                .is_null()
+        );
+    }
+    let (_, node, diagnostics) = read("-\n- ~\n- \"\"\n");
+    assert!(diagnostics.is_empty());
+    let node = node.unwrap();
+    let items: Vec<bool> = node.as_list().unwrap().iter().map(Node::is_null).collect();
+    assert_eq!(items, [true, true, false]);
+}
