@@ -13,12 +13,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use motet_gateway::backend::Backend;
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use motet_gateway::exec::{self, Terms, Wanted};
+use motet_gateway::model::Backend;
 use motet_gateway::plan::Plan;
 use motet_gateway::serve::{Gateway, GatewayParts};
-use motet_gateway::spec;
+use motet_gateway::syntax;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{self, Form};
@@ -127,7 +127,7 @@ fn checked(yaml: &str) -> Result<CheckedPipeline, AnyError> {
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("overhead", "", yaml);
     motet_runtime::config::parse(&sources, file, &mut diagnostics)
-        .and_then(|root| spec::parse(&root, &mut diagnostics))
+        .and_then(|root| syntax::parse(&root, &mut diagnostics))
         .and_then(|spec| check::check(&spec, &Signatures, &mut diagnostics))
         .ok_or_else(|| diagnostics.render(&sources, Colour::Never).into())
 }

@@ -1,20 +1,37 @@
 //! Pipelines: parse, check, plan, execute and serve graphs of model calls.
+//!
+//! The rooms, from the ground up. A room imports only from rooms that stand on a lower floor;
+//! `tests/rooms.rs` checks it.
+//!
+//! | floor | room | what it holds |
+//! |---|---|---|
+//! | 0 | [`scalar`] | a single value of no element type yet |
+//! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies, settings |
+//! | 0 | [`protobuf`] | messages whose type is known at run time, and tensors in them |
+//! | 1 | [`call`] | one call under policies, generic over what is called |
+//! | 1 | [`syntax`] | a pipeline file as written |
+//! | 2 | [`grpc`] | methods of gRPC servers outside |
+//! | 2 | [`ops`] | steps that run inside the gateway |
+//! | 3 | [`check`] | a pipeline's meaning: every mistake of a file, or a checked pipeline |
+//! | 3 | [`schema`] | the JSON schema of pipeline files |
+//! | 4 | [`model`] | models as nodes call them: client, cache, backend |
+//! | 5 | [`plan`] | a checked pipeline bound to what it calls, with what is learnt of its nodes |
+//! | 6 | [`exec`] | one request on its way through a plan |
+//! | 7 | [`serve`] | the gRPC surfaces, and loading pipelines |
 
-pub mod backend;
-pub mod budget;
+pub mod call;
 pub mod check;
-pub mod demand;
 pub mod exec;
 pub mod grpc;
+pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod policy;
-pub mod sequels;
+pub mod protobuf;
+pub mod scalar;
+pub mod schema;
 pub mod serve;
-pub mod shadows;
-pub mod spec;
-mod transport;
-pub mod upstream;
+pub mod syntax;
 
 #[cfg(test)]
 mod testing;

@@ -18,11 +18,11 @@ use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::backend::Backend;
 use crate::check::{self, SignatureError, SignatureSource};
 use crate::exec::{Outcome, Terms, Wanted, bind_inputs, refuse, run};
+use crate::model::Backend;
 use crate::plan::Plan;
-use crate::spec;
+use crate::syntax;
 
 /// What a fake model does with a request.
 type Behaviour = Arc<
@@ -168,7 +168,7 @@ pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) 
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("test", "", yaml);
     let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
-        .and_then(|root| spec::parse(&root, &mut diagnostics))
+        .and_then(|root| syntax::parse(&root, &mut diagnostics))
         .and_then(|spec| check::check(&spec, &OneSignature, &mut diagnostics));
     let Some(checked) = checked.filter(|_| !diagnostics.has_errors()) else {
         panic!("{}", diagnostics.render(&sources, Colour::Never));

@@ -3,9 +3,10 @@
 mod common;
 
 use motet_gateway::check::{
-    CheckedPipeline, Length, NodeKind, OutputKind, Scalar, SettingValue, Source, ValueType,
+    CheckedPipeline, Length, NodeKind, OutputKind, SettingValue, Source, ValueType,
 };
-use motet_gateway::policy::terms::Limit;
+use motet_gateway::policy::settings::Limit;
+use motet_gateway::scalar::Scalar;
 use std::time::Duration;
 
 const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");

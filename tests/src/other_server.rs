@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::HeaderMap;
-use motet_gateway::serve::typed::DynamicCodec;
+use motet_gateway::protobuf::DynamicCodec;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use prost_types::FileDescriptorSet;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::uri::PathAndQuery;
-use motet_gateway::serve::typed::DynamicCodec;
+use motet_gateway::protobuf::DynamicCodec;
 use motet_runtime::status;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use motet_runtime::config::Diagnostic;
 
-use super::state::{
+use super::checker::{
     ArgumentDraft, BodyDraft, Capture, Checker, DraftSource, Flow, ResultDraft, Scope,
 };
 use super::usage::Usage;
-use crate::spec::{BodySpec, NodeSpec};
+use crate::syntax::{BodySpec, NodeSpec};
 
 /// What the bodies of one node share: what they take from around the node.
 #[derive(Default)]

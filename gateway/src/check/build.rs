@@ -7,13 +7,13 @@ use super::checked::{
     Argument, CheckedPipeline, Column, Deadline, Input, Length, Node, OnError, Output, OutputKind,
     Produced, Source, Substitute, Symbol, SymbolId, ValueType,
 };
-use super::dims::{DimId, DimTable};
-use super::flow::checks_utf8;
-use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
-use super::state::{
+use super::checker::{
     BodyDraft, Checker, DraftSource, Flow, FlowType, KindDraft, NodeDraft, OutputDraft, ResultDraft,
 };
+use super::dims::{DimId, DimTable};
+use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
 use super::usage::Usage;
+use super::value::checks_utf8;
 
 impl Checker<'_> {
     /// The checked pipeline; `None` when anything is not known.

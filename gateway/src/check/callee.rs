@@ -7,12 +7,12 @@ use motet_proto::types::TensorType;
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checked::ValueType;
+use super::checker::Checker;
 use super::kind::GrpcCall;
 use super::signatures::SignatureError;
-use super::state::Checker;
 use crate::ops::ports::{Arguments, OpPort};
 use crate::ops::{BoundOp, registry};
-use crate::spec::{KindSpec, NodeSpec};
+use crate::syntax::{KindSpec, NodeSpec};
 
 /// What a node calls.
 pub(super) struct Callee {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use motet_proto::types::{Dim, ElementType, TensorType};
 
 use super::kind::{Condition, NodeKind};
-use crate::policy::terms::{Hedge, Limit, Retry};
-use crate::spec::Scalar;
+use crate::policy::settings::Policies;
+use crate::scalar::Scalar;
 
 /// A pipeline whose references, types, lengths and limits all hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,45 +140,6 @@ pub struct Node {
     pub when: Option<Condition<Source>>,
     /// The nodes whose results the arguments and `when` need: ascending, each once.
     pub dependencies: Vec<usize>,
-}
-
-/// How long a node may take, and how often its call is made.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Policies {
-    /// How long the node may take.
-    pub deadline: Option<Limit>,
-    /// Whether a call that failed is made again.
-    pub retry: Option<Retry>,
-    /// Whether a call that is slow is made a second time.
-    pub hedge: Option<Hedge>,
-    /// Whether answers are kept, row by row.
-    pub cache: Option<Cache>,
-    /// How urgent the node's calls are, in place of what the request says.
-    pub priority: Option<i64>,
-}
-
-/// How a node keeps answers of its model, which answers each row for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cache {
-    /// How old an answer may be.
-    pub ttl: Duration,
-    /// The most memory that rows of the model's answers take.
-    pub max_bytes: usize,
-    /// The inputs that have one element for each row. All rows share the others.
-    pub row_inputs: Vec<String>,
-    /// The model's outputs: all have one element for each row.
-    pub outputs: Vec<CachedOutput>,
-}
-
-/// An output whose rows are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CachedOutput {
-    /// The name of the port.
-    pub name: String,
-    /// The type of its elements.
-    pub element: ElementType,
-    /// The shape of one row.
-    pub inner: Vec<usize>,
 }
 
 /// One argument of a node.

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Span, Spanned};
 
+use super::checker::{Checker, DraftSource};
 use super::kind::{Condition, Operand};
-use super::state::{Checker, DraftSource};
-use crate::spec::{Comparison, Expression, Reference, Scalar};
+use crate::scalar::Scalar;
+use crate::syntax::{Comparison, Expression, Reference};
 
 /// What can be compared with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +223,7 @@ impl Checker<'_> {
         }
     }
 
-    fn reference(&mut self, reference: &Reference, span: Span) -> Option<super::state::Flow> {
+    fn reference(&mut self, reference: &Reference, span: Span) -> Option<super::checker::Flow> {
         let flow = self.flow(&Spanned::new(reference.clone(), span));
         self.incomplete |= flow.is_none();
         flow

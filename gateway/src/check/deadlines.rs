@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use motet_runtime::config::{Diagnostic, list_of};
 
+use super::checker::Checker;
 use super::references;
-use super::state::Checker;
-use crate::policy::terms::Limit;
-use crate::spec::{KindSpec, NodeSpec};
+use crate::policy::settings::Limit;
+use crate::syntax::{KindSpec, NodeSpec};
 
 /// Nodes that run one after the other.
 #[derive(Clone, Default)]

@@ -5,9 +5,10 @@ use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
 use prost_reflect::MessageDescriptor;
 
 use super::callee::CalleePort;
-use super::state::Checker;
-use crate::grpc::{FieldPath, PathError};
-use crate::spec::{GrpcSpec, Named, NodeSpec, Scalar, Value, part_span};
+use super::checker::Checker;
+use crate::protobuf::{FieldPath, PathError};
+use crate::scalar::Scalar;
+use crate::syntax::{GrpcSpec, Named, NodeSpec, Value, part_span};
 
 /// A field that a node names, and where.
 pub(super) struct Field {

@@ -2,9 +2,9 @@
 
 use motet_runtime::config::{Diagnostic, Span};
 
+use super::checker::Checker;
 use super::references;
-use super::state::Checker;
-use crate::spec::{Case, KindSpec, NodeSpec, Reference, Value};
+use crate::syntax::{Case, KindSpec, NodeSpec, Reference, Value};
 
 /// What a reference leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

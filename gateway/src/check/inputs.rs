@@ -6,10 +6,11 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::checked::{Input, Literal, ValueType};
+use super::checker::{Checker, FlowType, InputDraft};
 use super::dims::{DimId, Origin};
 use super::literal::{fit, greater, scalar};
-use super::state::{Checker, FlowType, InputDraft};
-use crate::spec::{InputSpec, Scalar};
+use crate::scalar::Scalar;
+use crate::syntax::InputSpec;
 
 /// The most elements of an input that does not say.
 pub const MAX_ITEMS_DEFAULT: usize = 1 << 20;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use prost_reflect::MessageDescriptor;
 
 use super::checked::{Node, Source};
-use crate::grpc::FieldPath;
 use crate::ops::BoundOp;
-pub use crate::ops::combine::Combine;
-use crate::spec::{Comparison, EndpointRef, ItemError, Scalar};
+use crate::ops::combine::Combine;
+use crate::protobuf::FieldPath;
+use crate::scalar::Scalar;
+use crate::syntax::{Comparison, EndpointRef, ItemError};
 
 /// What a node runs.
 #[derive(Debug, Clone, PartialEq)]

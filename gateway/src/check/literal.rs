@@ -4,7 +4,8 @@ use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Diagnostics, Spanned};
 
 use super::checked::Literal;
-use crate::spec::{LiteralSpec, Scalar};
+use crate::scalar::Scalar;
+use crate::syntax::LiteralSpec;
 
 /// The element type that a literal has by itself; `None` for an empty list.
 pub(super) fn natural(literal: &LiteralSpec) -> Option<ElementType> {

@@ -4,11 +4,11 @@ use motet_runtime::config::{Diagnostic, Span, shown};
 use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 
 use super::callee::{Called, Callee, CalleePort};
+use super::checker::Checker;
 use super::fields::{input_ports, output_ports};
 use super::kind::{GrpcCall, GrpcOutput};
-use super::state::Checker;
 use crate::grpc::NoService;
-use crate::spec::{EndpointRef, GrpcSpec, NodeSpec, part_span};
+use crate::syntax::{EndpointRef, GrpcSpec, NodeSpec, part_span};
 
 /// The most messages of an answer that is a stream, where the file does not say.
 pub const MESSAGES_DEFAULT: usize = 1024;

@@ -5,22 +5,22 @@
 //! out is a [`CheckedPipeline`]: plain data for a planner and an executor, with indices in place
 //! of names. Nothing here calls a model or keeps a clock.
 //!
-//! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `flow`
+//! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `value`
 //! (its values), `callee` and `method` with `fields` (what it calls), `node` and `ports` (arguments and results), `settings`,
 //! `policy`, `on_error`; then
 //! `outputs`, `usage` and `build`. What stands inside a node (`kinds`, `bodies`) goes through the same steps, as a
 //! scope that sees what is around it.
 
-mod all;
 mod bodies;
 mod build;
+mod cache;
 mod callee;
 mod checked;
+mod checker;
 mod condition;
 mod deadlines;
 mod dims;
 mod fields;
-mod flow;
 mod graph;
 mod inputs;
 mod kind;
@@ -31,37 +31,35 @@ mod names;
 mod node;
 mod on_error;
 mod outputs;
+mod pipelines;
 mod policy;
 mod ports;
 mod references;
-mod rowwise;
 mod settings;
 mod signatures;
-mod state;
 mod usage;
+mod value;
 
 use std::collections::HashMap;
 
 use motet_runtime::config::Diagnostics;
 
-pub use crate::spec::Scalar;
-pub use all::check_all;
 pub use checked::{
-    Argument, Cache, CachedOutput, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node,
-    OnError, Output, OutputKind, Policies, Produced, Setting, SettingValue, Source, Substitute,
-    Symbol, SymbolId, ValueType,
+    Argument, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node, OnError, Output,
+    OutputKind, Produced, Setting, SettingValue, Source, Substitute, Symbol, SymbolId, ValueType,
 };
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use kind::{
-    Body, Combine, Condition, Ensemble, GrpcCall, GrpcOutput, Map, NodeKind, Operand, PipelineCall,
-    Split, SwitchArm,
+    Body, Condition, Ensemble, GrpcCall, GrpcOutput, Map, NodeKind, Operand, PipelineCall, Split,
+    SwitchArm,
 };
 pub use method::MESSAGES_DEFAULT;
 pub use names::{check_names, service_name, shared_symbol};
+pub use pipelines::check_all;
 pub use signatures::{SignatureError, SignatureSource};
 
-use crate::spec::PipelineSpec;
-use state::Checker;
+use crate::syntax::PipelineSpec;
+use checker::Checker;
 
 /// Checks a pipeline. A model whose signature cannot be had is an error.
 ///
@@ -94,7 +92,7 @@ fn run(
         dims: dims::DimTable::default(),
         inputs: Vec::with_capacity(spec.inputs.len()),
         input_names,
-        scopes: vec![state::Scope::new(&spec.nodes)],
+        scopes: vec![checker::Scope::new(&spec.nodes)],
         outputs: Vec::with_capacity(spec.outputs.len()),
         expected: HashMap::new(),
         incomplete: false,

@@ -3,7 +3,7 @@
 use motet_proto::oip::split_version;
 use motet_runtime::config::{Diagnostic, Diagnostics, Spanned};
 
-use crate::spec::{OutputValue, PipelineSpec};
+use crate::syntax::{OutputValue, PipelineSpec};
 
 /// The name of the gRPC service of a pipeline, without its package: `my_rag` is `MyRag`.
 pub fn service_name(pipeline: &str) -> String {

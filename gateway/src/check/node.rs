@@ -4,14 +4,15 @@ use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
 
 use super::callee::{Called, Callee};
 use super::checked::{Setting, SettingValue};
+use super::checker::{Checker, Flow, KindDraft, NodeDraft};
 use super::condition::present;
 use super::kind::PipelineCall;
 use super::literal::natural;
-use super::state::{Checker, Flow, KindDraft, NodeDraft};
 use crate::ops::BoundOp;
 use crate::ops::op::CompileContext;
 use crate::ops::ports::{ArgumentType, Arguments};
-use crate::spec::{KindSpec, Named, NodeSpec, Scalar, Value};
+use crate::scalar::Scalar;
+use crate::syntax::{KindSpec, Named, NodeSpec, Value};
 
 impl<'a> Checker<'a> {
     pub(super) fn check_node(&mut self, index: usize) {

@@ -3,10 +3,10 @@
 use motet_proto::types::ElementType;
 use motet_runtime::config::{Diagnostic, Spanned, shown};
 
+use super::checker::{Checker, DraftSource, Flow, OnErrorDraft, OutputPort};
 use super::dims::DimId;
-use super::flow::flows_into;
-use super::state::{Checker, DraftSource, Flow, OnErrorDraft, OutputPort};
-use crate::spec::{Named, NodeSpec, OnErrorSpec, Value};
+use super::value::flows_into;
+use crate::syntax::{Named, NodeSpec, OnErrorSpec, Value};
 
 impl Checker<'_> {
     pub(super) fn on_error(

@@ -2,9 +2,9 @@
 
 use motet_runtime::config::{Diagnostic, Spanned};
 
+use super::checker::{Checker, Flow, OutputDraft};
 use super::dims::DimId;
-use super::state::{Checker, Flow, OutputDraft};
-use crate::spec::{Named, OutputSpec, OutputValue, Reference};
+use crate::syntax::{Named, OutputSpec, OutputValue, Reference};
 
 impl<'a> Checker<'a> {
     /// The references of the outputs.

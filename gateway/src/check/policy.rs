@@ -3,10 +3,9 @@
 use motet_runtime::config::{Diagnostic, Span};
 
 use super::callee::{Called, Callee};
-use super::checked::Policies;
-use super::state::Checker;
-use crate::policy::terms::{HedgeAfter, Limit};
-use crate::spec::NodeSpec;
+use super::checker::Checker;
+use crate::policy::settings::{HedgeAfter, Limit, Policies};
+use crate::syntax::NodeSpec;
 
 impl Checker<'_> {
     /// Warns of a deadline that can never pass.

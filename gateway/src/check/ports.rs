@@ -7,10 +7,10 @@ use motet_proto::types::{Dim, TensorType};
 use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::callee::{Callee, CalleePort};
+use super::checker::{ArgumentDraft, Checker, Flow, FlowType, OutputPort};
 use super::dims::{DimId, Origin};
-use super::flow::flows_into;
-use super::state::{ArgumentDraft, Checker, Flow, FlowType, OutputPort};
-use crate::spec::{Named, NodeSpec, Value};
+use super::value::flows_into;
+use crate::syntax::{Named, NodeSpec, Value};
 
 /// The symbols of a callee, bound to the dimensions of this call.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use motet_runtime::config::Span;
 
-use crate::spec::{Case, KindSpec, NodeSpec, Reference, Value};
+use crate::syntax::{Case, KindSpec, NodeSpec, Reference, Value};
 
 /// A reference where it is written.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +66,7 @@ fn of_value<'a>(value: &'a Value, span: Span, found: &mut Vec<Written<'a>>) {
     }
 }
 
-fn of_condition<'a>(condition: &'a crate::spec::Expression, found: &mut Vec<Written<'a>>) {
+fn of_condition<'a>(condition: &'a crate::syntax::Expression, found: &mut Vec<Written<'a>>) {
     let mut references = Vec::new();
     condition.references(&mut references);
     found.extend(references.into_iter().map(|reference| Written {

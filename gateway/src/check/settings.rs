@@ -6,12 +6,13 @@ use motet_runtime::config::{Diagnostic, Span, Spanned, list_of, nearest, shown};
 
 use super::callee::{Called, Callee};
 use super::checked::{Setting, SettingValue};
-use super::flow::one_of;
+use super::checker::Checker;
+use super::checker::DraftSource;
 use super::graph::Target;
 use super::literal::{greater, scalar};
-use super::state::Checker;
-use super::state::DraftSource;
-use crate::spec::{LiteralSpec, NodeSpec, Reference, Scalar, Value};
+use super::value::one_of;
+use crate::scalar::Scalar;
+use crate::syntax::{LiteralSpec, NodeSpec, Reference, Value};
 
 impl Checker<'_> {
     /// The settings of a node: for a model those that are given, for an op all, in the order of

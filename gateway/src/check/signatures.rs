@@ -7,7 +7,7 @@ use prost_reflect::ServiceDescriptor;
 
 use super::CheckedPipeline;
 use crate::grpc::NoService;
-use crate::spec::EndpointRef;
+use crate::syntax::EndpointRef;
 
 /// Knows the models of a configuration, and the pipelines that others may call.
 pub trait SignatureSource {

@@ -2,8 +2,8 @@
 
 use motet_runtime::config::{Diagnostic, nearest};
 
-use super::state::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
-use crate::spec::NodeSpec;
+use super::checker::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
+use crate::syntax::NodeSpec;
 
 /// Which nodes run and which of their outputs are read, by index of their scope.
 pub(super) struct Usage {

@@ -33,7 +33,7 @@ pub(super) async fn run<'a>(
         graph,
         is_inside: true,
     };
-    let mut run = Run::new(context, frame, &graph.demand, arguments, lengths);
+    let mut run = Run::new(context, frame, &graph.topology.liveness, arguments, lengths);
     let result = run.drive().await.map(|()| {
         let results = body.results.iter();
         results

@@ -12,7 +12,7 @@ use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use crate::check::{Argument, Length, Node, Produced, Setting};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
 /// reads them), and what it cost.

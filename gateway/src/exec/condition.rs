@@ -6,7 +6,8 @@ use motet_proto::tensor::Tensor;
 
 use super::literal::scalar;
 use crate::check::{Condition, Operand, Source};
-use crate::spec::{Comparison, Scalar};
+use crate::scalar::Scalar;
+use crate::syntax::Comparison;
 
 /// Whether a condition holds. A comparison with an absent value does not.
 pub(super) fn holds(

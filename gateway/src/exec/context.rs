@@ -6,7 +6,7 @@ use motet_runtime::deadline::Deadline;
 use tokio::time::{Duration, Instant};
 
 use super::Terms;
-use super::lookahead::Lookahead;
+use super::batching_hints::Lookahead;
 use crate::check::Node;
 use crate::plan::Plan;
 

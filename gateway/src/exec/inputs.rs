@@ -11,7 +11,7 @@ use super::lengths::Lengths;
 use super::literal::out_of_range;
 use crate::check::Input;
 use crate::plan::Plan;
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// The inputs of one request, one tensor for each input of the pipeline.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
 use crate::check::{Input, Literal};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 impl Input {
     /// The tensor that stands in when a request leaves the input out.

@@ -4,6 +4,7 @@
 //! the deadline passed) drops every call in flight, and with it the rows that wait in a batcher.
 //! What stands inside a node runs in the same way, as a part of that node's future.
 
+mod batching_hints;
 mod body;
 mod call;
 mod compare;
@@ -12,7 +13,6 @@ mod context;
 mod inputs;
 mod lengths;
 mod literal;
-mod lookahead;
 mod progress;
 mod record;
 mod run;
@@ -34,13 +34,10 @@ pub use inputs::{Fault, Inputs, Mistake, bind_inputs, refuse};
 pub use record::{BodyRecord, Facts, NodeRecord, critical_path};
 
 use crate::check::Column;
-use crate::demand::Demand;
+use crate::plan::Liveness;
 use crate::plan::Plan;
 use context::Context;
 use run::{Frame, Run};
-
-/// The parameter that says how urgent a request is: 1 highest, 0 default.
-pub const PRIORITY: &str = "priority";
 
 /// What a request came to.
 #[derive(Debug)]
@@ -106,11 +103,11 @@ pub async fn run(
         Wanted::Columns(_) => {
             let wanted = columns.iter().enumerate().filter(|(i, _)| wanted.has(*i));
             let sources = wanted.map(|(_, column)| &column.source);
-            Some(Demand::of(frame.nodes, sources))
+            Some(Liveness::of(frame.nodes, sources))
         }
     };
-    let demand = partial.as_ref().unwrap_or(&plan.graph.demand);
-    let mut run = Run::new(context, frame, demand, inputs.tensors, inputs.lengths);
+    let liveness = partial.as_ref().unwrap_or(&plan.graph.topology.liveness);
+    let mut run = Run::new(context, frame, liveness, inputs.tensors, inputs.lengths);
     run.in_time()?;
     match tokio::time::timeout_at(terms.deadline.instant(), run.drive()).await {
         Ok(result) => result?,

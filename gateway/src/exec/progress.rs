@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 use tonic::Status;
 
 use crate::check::Node;
-use crate::demand::Demand;
-use crate::plan::Graph;
+use crate::plan::{Liveness, Topology};
 
 /// What a node has come to.
 #[derive(Debug, Clone)]
@@ -37,7 +36,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
     nodes: &'a [Node],
-    graph: &'a Graph,
+    topology: &'a Topology,
     states: Vec<State>,
     /// For each node, how many still wait for it.
     users: Vec<u32>,
@@ -51,15 +50,15 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing has run, and what `demand` says is needed.
-    pub(super) fn new(nodes: &'a [Node], graph: &'a Graph, demand: &Demand) -> Self {
+    /// Nothing has run, and what `liveness` says is needed.
+    pub(super) fn new(nodes: &'a [Node], topology: &'a Topology, liveness: &Liveness) -> Self {
         let mut progress = Self {
             nodes,
-            graph,
+            topology,
             states: vec![State::Unneeded; nodes.len()],
-            users: demand.users.clone(),
-            wanted: demand.wanted.clone(),
-            left: demand.wanted_count,
+            users: liveness.users.clone(),
+            wanted: liveness.wanted.clone(),
+            left: liveness.wanted_count,
             ready: VecDeque::new(),
             substitutable: VecDeque::new(),
             cancelled: Vec::new(),
@@ -140,14 +139,14 @@ impl<'a> Progress<'a> {
         ));
         self.states[index] = State::Done;
         self.left -= usize::from(self.wanted[index]);
-        let graph = self.graph;
-        for &dependent in &graph.dependents[index] {
+        let topology = self.topology;
+        for &dependent in &topology.dependents[index] {
             if let State::Waiting(missing) = &mut self.states[dependent] {
                 *missing -= 1;
                 self.start_if_ready(dependent);
             }
         }
-        for &failed in &graph.stands_for[index] {
+        for &failed in &topology.substitutes_for[index] {
             if let State::Failed(_, missing) = &mut self.states[failed] {
                 *missing -= 1;
                 if *missing == 0 {
@@ -218,14 +217,14 @@ impl<'a> Progress<'a> {
         if self.wanted[index] {
             return Err(error);
         }
-        let graph = self.graph;
-        for &other in &graph.stands_for[index] {
+        let topology = self.topology;
+        for &other in &topology.substitutes_for[index] {
             if let State::Failed(own, _) = &self.states[other] {
                 let own = (**own).clone();
                 failed.push((other, own));
             }
         }
-        for &dependent in &graph.dependents[index] {
+        for &dependent in &topology.dependents[index] {
             if matches!(self.states[dependent], State::Waiting(_)) {
                 failed.push((dependent, error.clone()));
             }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::call::Tally;
 use crate::plan::Plan;
-use crate::upstream::Tally;
 
 /// What happened to one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use super::record::NodeRecord;
 use super::step::{self, Started, StepEnd};
 use super::time::Schedule;
 use crate::check::{Node, SettingValue, Source, Substitute};
-use crate::demand::Demand;
 use crate::plan::Graph;
-use crate::spec::Scalar;
+use crate::plan::Liveness;
+use crate::scalar::Scalar;
 
 /// A node on its way, by index.
 type Running<'a> = FuturesUnordered<Abortable<BoxFuture<'a, (usize, StepEnd)>>>;
@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         context: Context<'a>,
         frame: Frame<'a>,
-        demand: &Demand,
+        liveness: &Liveness,
         inputs: Vec<Option<Tensor>>,
         lengths: Lengths,
     ) -> Self {
@@ -59,11 +59,11 @@ impl<'a> Run<'a> {
         Self {
             context,
             frame,
-            schedule: Schedule::new(frame, demand, &inputs),
+            schedule: Schedule::new(frame, liveness, &inputs),
             inputs,
             lengths,
             results: vec![Vec::new(); nodes],
-            progress: Progress::new(frame.nodes, frame.graph, demand),
+            progress: Progress::new(frame.nodes, &frame.graph.topology, liveness),
             records: Vec::with_capacity(nodes),
             record_at: vec![None; nodes],
             aborts: vec![None; nodes],
@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.frame.graph.metrics[index].record(code, total);
         self.learn(index, code, total);
-        self.learn_sequel(index);
+        self.learn_follow_up(index);
         match result {
             Ok(outputs) => {
                 self.results[index] = outputs;

@@ -11,9 +11,9 @@ use tonic::{Code, Status};
 use super::Terms;
 use super::context::Context;
 use super::run::{Frame, Run};
-use crate::budget::Budget;
-use crate::demand::Demand;
-use crate::policy::reserve::{Forecast, Size, Time};
+use crate::plan::Liveness;
+use crate::plan::NodeLatencies;
+use crate::plan::forecast::{Forecast, Size, Time};
 
 /// What is expected of one request.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// For a request with these inputs.
-    pub(super) fn new(frame: Frame<'_>, demand: &Demand, inputs: &[Option<Tensor>]) -> Self {
+    pub(super) fn new(frame: Frame<'_>, liveness: &Liveness, inputs: &[Option<Tensor>]) -> Self {
         let bytes = inputs.iter().flatten().map(|input| input.data().len());
         let size = Size::of(bytes.sum());
         let graph = frame.graph;
-        let forecast = if std::ptr::eq(demand, &graph.demand) {
-            graph.budget.forecast(graph, size)
+        let forecast = if std::ptr::eq(liveness, &graph.topology.liveness) {
+            graph.latencies.forecast(&graph.topology, size)
         } else {
-            let forecast = graph.budget.forecast_of(graph, demand, size);
+            let forecast = graph.latencies.forecast_of(&graph.topology, liveness, size);
             Arc::new(forecast)
         };
         Self {
@@ -49,8 +49,8 @@ impl Schedule {
     }
 
     /// Whether a request that cannot be in time goes on all the same.
-    fn goes_on(&mut self, budget: &Budget) -> bool {
-        self.tried = self.tried || !budget.refuses();
+    fn goes_on(&mut self, latencies: &NodeLatencies) -> bool {
+        self.tried = self.tried || !latencies.refuses();
         self.tried
     }
 }
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
         let Some(least) = self.schedule.forecast.too_little(left) else {
             return Ok(());
         };
-        if self.schedule.goes_on(&self.frame.graph.budget) {
+        if self.schedule.goes_on(&self.frame.graph.latencies) {
             return Ok(());
         }
         let pipeline = &plan.pipeline.name;
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         let until = context.terms.deadline;
         let deadline = match self.schedule.forecast.time(index, now, until) {
             Time::Until(deadline) => deadline,
-            Time::TooLittle(_) if self.schedule.goes_on(&self.frame.graph.budget) => until,
+            Time::TooLittle(_) if self.schedule.goes_on(&self.frame.graph.latencies) => until,
             Time::TooLittle(least) => return Err(too_little(until.remaining(now), least)),
         };
         let own = self.frame.nodes[index].policies.priority;
@@ -108,10 +108,10 @@ impl<'a> Run<'a> {
 
     /// A node ended so after so long.
     pub(super) fn learn(&self, node: usize, code: Code, took: Duration) {
-        let budget = &self.frame.graph.budget;
+        let latencies = &self.frame.graph.latencies;
         match code {
-            Code::Ok => budget.done(node, self.schedule.size, took),
-            Code::DeadlineExceeded => budget.late(node, self.schedule.size, took),
+            Code::Ok => latencies.done(node, self.schedule.size, took),
+            Code::DeadlineExceeded => latencies.late(node, self.schedule.size, took),
             _ => {}
         }
     }

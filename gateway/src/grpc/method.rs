@@ -10,9 +10,9 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Request, Status};
 
 use super::Remote;
-use crate::serve::typed::DynamicEncoder;
-use crate::transport::outgoing;
-use crate::upstream::{Guard, Target};
+use crate::call::transport::outgoing;
+use crate::call::{Guard, Target};
+use crate::protobuf::DynamicEncoder;
 
 /// A method of a server, and what its answer may come to.
 #[derive(Debug, Clone)]

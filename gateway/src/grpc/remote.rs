@@ -7,10 +7,10 @@ use motet_runtime::config::Endpoint;
 use motet_runtime::status;
 use tonic::Status;
 
+use crate::call::Guard;
+use crate::call::transport::{self, Transport, connection_failure};
 use crate::policy::breaker::BreakerOptions;
-use crate::spec::EndpointRef;
-use crate::transport::{self, Transport, connection_failure};
-use crate::upstream::Guard;
+use crate::syntax::EndpointRef;
 
 /// A gRPC server and the way to it. Cheap to clone.
 #[derive(Clone)]

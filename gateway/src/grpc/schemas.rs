@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use motet_runtime::config::{Diagnostic, Diagnostics, EndpointSpec};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
-use super::descriptors;
 use super::reflect::ReflectError;
-use crate::spec::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
+use crate::protobuf::descriptors;
+use crate::syntax::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
 
 /// What is known of the services at endpoints.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@ use super::cancel::Cancel;
 use super::docs::OpDocs;
 use super::error::{ArgumentId, OpError, OpErrorKind};
 use super::ports::{Arguments, FormError, Signature};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// The most work of one op: more is refused before it starts. About half a minute of one core.
 pub const WORK_MAX: u64 = 1 << 36;

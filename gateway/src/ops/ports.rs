@@ -7,7 +7,7 @@
 use motet_proto::signature::Parameter;
 use motet_proto::types::{Dim, ElementType, TensorType};
 
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// The most that a parameter takes that says how many results an op gives (`k`, `top`).
 pub const K_MAX: i64 = 65_536;

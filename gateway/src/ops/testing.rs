@@ -5,7 +5,7 @@ use motet_proto::tensor::Tensor;
 use super::cancel::Cancel;
 use super::error::OpError;
 use super::op::{BoundOp, Op};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// Runs an op whose inputs and outputs are all present.
 pub(super) fn run(

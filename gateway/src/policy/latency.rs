@@ -48,7 +48,7 @@ impl LatencyWindow {
 }
 
 /// The element of rank ⌈share · n⌉, at least the first. Reorders `of`.
-pub(super) fn nearest_rank(of: &mut [Duration], share: f64) -> Option<Duration> {
+pub(crate) fn nearest_rank(of: &mut [Duration], share: f64) -> Option<Duration> {
     let last = of.len().checked_sub(1)?;
     #[allow(
         clippy::cast_possible_truncation,

@@ -13,17 +13,17 @@ use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-use super::callers::callers;
-use super::learnt::Learnt;
-use super::reach::{Known, Places};
+use super::load::Learnt;
+use super::load::catalog::{Known, Places};
+use super::load::dependents::callers;
 use super::registry::{Registry, Served};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
-use crate::backend::Backend;
 use crate::check::{self, CheckedPipeline, SignatureSource};
 use crate::grpc::Endpoints;
+use crate::model::Backend;
 use crate::plan::{Plan, Unbound};
-use crate::spec;
+use crate::syntax;
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -190,7 +190,7 @@ impl Gateway {
         let mut diagnostics = Diagnostics::new();
         let file = sources.add("pipeline", "", yaml);
         let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
-            .and_then(|root| spec::parse(&root, &mut diagnostics))
+            .and_then(|root| syntax::parse(&root, &mut diagnostics))
             .and_then(|spec| {
                 let signatures = Known {
                     models: &*self.0.signatures,

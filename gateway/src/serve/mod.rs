@@ -3,19 +3,17 @@
 
 pub mod typed;
 
-mod callers;
 mod gateway;
-mod learnt;
+mod load;
 mod oip;
+mod output_selection;
 mod pipelines;
-mod reach;
 mod receipt;
 mod registry;
 mod signature;
-mod wanted;
 
 pub use gateway::{Gateway, GatewayError, GatewayParts};
-pub use learnt::Learnt;
+pub use load::Learnt;
 pub use pipelines::dot;
 pub use registry::{Registry, Served};
 pub use signature::signature;

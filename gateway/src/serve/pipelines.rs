@@ -80,7 +80,11 @@ impl Pipelines for PipelinesService {
         let pipeline = &served.plan.pipeline;
         let inputs = pipeline.inputs.iter().map(|input| Port {
             default: input.default.as_ref().map_or_else(String::new, |d| {
-                let values: Vec<_> = d.values.iter().map(crate::spec::Scalar::to_json).collect();
+                let values: Vec<_> = d
+                    .values
+                    .iter()
+                    .map(crate::scalar::Scalar::to_json)
+                    .collect();
                 match (d.list, values.as_slice()) {
                     (false, [value]) => value.to_string(),
                     _ => serde_json::Value::from(values).to_string(),

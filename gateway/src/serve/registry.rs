@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 use super::typed::{DescriptorError, TypedApi};
-use crate::backend::Backend;
+use crate::model::Backend;
 use crate::plan::Plan;
 
 /// A pipeline in service. Requests that began on it finish on it, whatever is loaded meanwhile.

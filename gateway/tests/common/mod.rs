@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use motet_gateway::grpc::NoService;
-use motet_gateway::spec::{self, EndpointRef};
+use motet_gateway::syntax::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
 use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
@@ -125,7 +125,7 @@ pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String)
     let mut checked: Vec<CheckedPipeline> = Vec::new();
     if let Some(config) = &config {
         for node in &config.pipelines {
-            specs.extend(spec::parse(node, &mut diagnostics));
+            specs.extend(syntax::parse(node, &mut diagnostics));
         }
         checked = check::check_all(&specs, &Models, offline, &mut diagnostics);
         let models = config.models.iter().map(|m| &m.name);

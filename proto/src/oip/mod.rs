@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 pub use describe::model_config;
 pub use error::{MessageError, Problem};
-pub use parameters::{integer_parameter, parameter};
+pub use parameters::{PRIORITY, TIMEOUT, integer_parameter, parameter};
 pub use version::{VERSION, find_version, split_version};
 
 use contents::{from_contents, to_contents};

@@ -6,6 +6,13 @@ use super::error::MessageError;
 use crate::inference::InferParameter;
 use crate::inference::infer_parameter::ParameterChoice;
 
+/// Name of the request parameter that says how urgent the request is (`int64`): 1 is the highest, 0
+/// the default, larger numbers are less urgent.
+pub const PRIORITY: &str = "priority";
+/// Name of the request parameter that limits how long the request may take (`int64`, microseconds);
+/// 0 is no limit.
+pub const TIMEOUT: &str = "timeout";
+
 /// A request or response parameter.
 pub fn parameter(choice: impl Into<ParameterChoice>) -> InferParameter {
     InferParameter {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, needs};
-use motet_gateway::spec::{self, EndpointRef, PipelineSpec};
+use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_runtime::config::{Colour, Config, Diagnostics, ModelSpec, Sources};
 use motet_service::Blueprint;
 
@@ -54,7 +54,7 @@ impl Configuration {
         let pipelines: Vec<PipelineSpec> = config
             .pipelines
             .iter()
-            .filter_map(|node| spec::parse(node, &mut diagnostics))
+            .filter_map(|node| syntax::parse(node, &mut diagnostics))
             .collect();
         let models = config.models.iter().map(|m| &m.name);
         check::check_names(&pipelines, models, &mut diagnostics);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use motet_gateway::check::SignatureError;
-use motet_gateway::grpc::{NoService, descriptors};
+use motet_gateway::grpc::NoService;
+use motet_gateway::protobuf::descriptors;
 use motet_proto::signature::Signature;
 use serde_json::{Value, json};
 

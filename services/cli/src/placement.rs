@@ -1,8 +1,8 @@
 //! Placement: which models run in this process, and where the others and the endpoints are.
 
 use anyhow::{Context, bail};
-use motet_gateway::backend::Backend;
 use motet_gateway::grpc::Endpoints;
+use motet_gateway::model::Backend;
 use motet_runtime::config::{Endpoint, ModelSpec, list_of, nearest};
 
 use crate::configuration::Configuration;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use motet_gateway::backend::Backend;
 use motet_gateway::grpc::reflect::ReflectError;
 use motet_gateway::grpc::{NoService, Remote};
+use motet_gateway::model::Backend;
 use motet_proto::signature::Signature;
 use prost_reflect::ServiceDescriptor;
 use tokio::time::Instant;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use motet_gateway::check::{SignatureError, SignatureSource};
 use motet_gateway::grpc::{NoService, Schemas};
-use motet_gateway::spec::EndpointRef;
+use motet_gateway::syntax::EndpointRef;
 use motet_proto::signature::Signature;
 use motet_runtime::config::ModelSpec;
 use motet_service::Blueprint;

@@ -6,10 +6,10 @@ use motet_runtime::config::Diagnostic;
 use super::draft;
 use super::join::alike;
 use crate::check::bodies::Around;
+use crate::check::checker::{BodyDraft, Checker, FlowType, KindDraft, NodeDraft, OutputPort};
 use crate::check::dims::Origin;
-use crate::check::kind::Combine;
-use crate::check::state::{BodyDraft, Checker, FlowType, KindDraft, NodeDraft, OutputPort};
-use crate::spec::{CombineSpec, EnsembleSpec, NodeSpec};
+use crate::ops::combine::Combine;
+use crate::syntax::{CombineSpec, EnsembleSpec, NodeSpec};
 
 /// The port that ranked lists are in.
 const RANKED: &str = "index";

@@ -2,9 +2,9 @@
 
 use motet_runtime::config::Diagnostic;
 
+use crate::check::checker::{BodyDraft, Checker, FlowType, KindDraft, OutputPort};
 use crate::check::dims::{DimId, Origin};
-use crate::check::state::{BodyDraft, Checker, FlowType, KindDraft, OutputPort};
-use crate::spec::NodeSpec;
+use crate::syntax::NodeSpec;
 
 impl Checker<'_> {
     /// The outputs of a node that gives what one of its arms gives: those that all arms have,

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 
 use super::draft;
 use crate::check::bodies::Around;
-use crate::check::dims::{DimId, Origin};
-use crate::check::state::{
+use crate::check::checker::{
     BodyDraft, Capture, Checker, FlowType, KindDraft, NodeDraft, OutputPort, ResultDraft,
 };
-use crate::spec::{ItemError, MapSpec, NodeSpec};
+use crate::check::dims::{DimId, Origin};
+use crate::syntax::{ItemError, MapSpec, NodeSpec};
 
 /// A result that makes no list, and why.
 type Ragged = (String, String);

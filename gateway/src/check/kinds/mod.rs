@@ -10,9 +10,9 @@ mod value;
 use std::collections::HashSet;
 
 use super::bodies::Around;
-use super::checked::Policies;
-use super::state::{BodyDraft, Checker, KindDraft, NodeDraft, OutputPort};
-use crate::spec::{BodySpec, KindSpec, NodeSpec};
+use super::checker::{BodyDraft, Checker, KindDraft, NodeDraft, OutputPort};
+use crate::policy::settings::Policies;
+use crate::syntax::{BodySpec, KindSpec, NodeSpec};
 
 impl<'a> Checker<'a> {
     /// A node that holds others; `None` when what it gives is not known, which was reported.

@@ -6,8 +6,8 @@ use motet_runtime::config::Diagnostic;
 
 use super::draft;
 use crate::check::bodies::Around;
-use crate::check::state::{BodyDraft, Checker, DraftSource, KindDraft, NodeDraft};
-use crate::spec::{BodySpec, NodeSpec, SplitSpec};
+use crate::check::checker::{BodyDraft, Checker, DraftSource, KindDraft, NodeDraft};
+use crate::syntax::{BodySpec, NodeSpec, SplitSpec};
 
 impl<'a> Checker<'a> {
     pub(super) fn split(&mut self, node: &'a NodeSpec, split: &'a SplitSpec) -> Option<NodeDraft> {

@@ -6,9 +6,9 @@ use motet_runtime::config::Spanned;
 
 use super::draft;
 use crate::check::bodies::Around;
+use crate::check::checker::{Checker, KindDraft, NodeDraft};
 use crate::check::condition::present;
-use crate::check::state::{Checker, KindDraft, NodeDraft};
-use crate::spec::{Case, CaseSpec, Expression, NodeSpec};
+use crate::syntax::{Case, CaseSpec, Expression, NodeSpec};
 
 impl<'a> Checker<'a> {
     pub(super) fn switch(
@@ -59,7 +59,7 @@ impl<'a> Checker<'a> {
         when: &Spanned<Expression>,
         around: &mut Around<'a>,
         known: &HashSet<String>,
-    ) -> Option<crate::check::Condition<crate::check::state::DraftSource>> {
+    ) -> Option<crate::check::Condition<crate::check::checker::DraftSource>> {
         let (_, condition) = self.within(&[], around, known, |checker| checker.condition(when));
         condition
     }

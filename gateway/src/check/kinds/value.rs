@@ -5,10 +5,12 @@ use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::draft;
 use crate::check::bodies::Around;
+use crate::check::checker::{ArgumentDraft, Checker, Flow, KindDraft, NodeDraft, OutputPort};
+
 use crate::check::literal::natural;
-use crate::check::state::{ArgumentDraft, Checker, Flow, KindDraft, NodeDraft, OutputPort};
+
 use crate::ops::{BoundOp, registry};
-use crate::spec::{LiteralSpec, NodeSpec, Value, ValueSpec};
+use crate::syntax::{LiteralSpec, NodeSpec, Value, ValueSpec};
 
 impl Checker<'_> {
     pub(super) fn value(&mut self, node: &NodeSpec, values: &[ValueSpec]) -> Option<NodeDraft> {

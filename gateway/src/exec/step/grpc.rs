@@ -7,12 +7,13 @@ use tonic::Status;
 use tracing::{Instrument, info_span};
 
 use super::{Started, StepEnd};
+use crate::call::{Calls, Tally};
 use crate::check::{GrpcCall, Node, NodeKind};
 use crate::exec::call::fit_argument;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
-use crate::grpc::{self, Method};
-use crate::upstream::{Calls, Tally};
+use crate::grpc::Method;
+use crate::protobuf;
 
 /// Starts a call. An argument that is absent is a field that is not set; a list of none is sent as
 /// it is.
@@ -72,7 +73,7 @@ fn request(
         fields.push((argument, path, value));
     }
     let values = fields.iter().map(|(_, path, value)| (*path, value));
-    grpc::write(&call.request, values)
+    protobuf::write(&call.request, values)
         .map_err(|(at, error)| wrong(&fields[at].0.port, error.to_string()))
 }
 
@@ -88,7 +89,7 @@ fn outputs(
         if !produced.used {
             return Ok(None);
         }
-        grpc::read(&output.path, messages, streaming, output.optional).map_err(|error| {
+        protobuf::read(&output.path, messages, streaming, output.optional).map_err(|error| {
             Status::from(
                 status::internal(format!(
                     "node {} got a wrong answer: `{}`: {error}",

@@ -13,7 +13,7 @@ use crate::exec::body;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
 use crate::plan::Graph;
-use crate::spec::ItemError;
+use crate::syntax::ItemError;
 
 /// The most elements whose nodes are in a receipt.
 const RECORDED_ITEMS_MAX: usize = 100;

@@ -21,7 +21,7 @@ use super::lengths::Lengths;
 use super::record::{BodyRecord, Facts};
 use crate::check::{Body, Node, NodeKind};
 use crate::plan::{Graph, Step};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// A node whose arguments are there.
 pub(super) struct Ready<'a, 'r> {

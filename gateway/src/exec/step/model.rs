@@ -5,13 +5,14 @@ use motet_proto::tensor::Tensor;
 use tracing::{Instrument, info_span};
 
 use super::{Ready, Started, StepEnd};
+use crate::call::Tally;
 use crate::check::Node;
-use crate::exec::PRIORITY;
 use crate::exec::call::{self, Answer};
 use crate::exec::context::Context;
 use crate::exec::lengths::Lengths;
 use crate::exec::record::Facts;
-use crate::upstream::{Tally, Upstream};
+use crate::model::Upstream;
+use motet_proto::oip::PRIORITY;
 
 /// Starts a call. A list of none is answered on the spot.
 pub(super) fn start<'a>(
@@ -34,7 +35,7 @@ pub(super) fn start<'a>(
         let priority = oip::parameter(priority);
         request.parameters.insert(PRIORITY.to_owned(), priority);
     }
-    if upstream.backend().guard().is_motet() {
+    if upstream.backend().is_motet() {
         context.lookahead.write(&mut request);
     }
     let deadline = context.node_deadline(node);

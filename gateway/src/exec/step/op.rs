@@ -7,7 +7,7 @@ use tracing::info_span;
 use super::{Started, StepEnd};
 use crate::check::{Node, Source};
 use crate::ops::{ArgumentId, BoundOp, Cancel, OpError, OpErrorKind, Outputs, WORK_MAX};
-use crate::spec::Scalar;
+use crate::scalar::Scalar;
 
 /// Operations beyond which an op leaves the async runtime for a blocking thread: about a quarter
 /// of a millisecond.

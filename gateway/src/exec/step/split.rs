@@ -13,7 +13,7 @@ use crate::exec::compare::same;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
 use crate::plan::Graph;
-use crate::shadows::{Shadows, pick};
+use crate::plan::split_state::{SplitState, pick};
 
 /// Runs one arm. A shadow runs beside it, as a task of its own, since nobody waits for it: it has
 /// until the request's deadline, and there are only so many at a time.
@@ -21,7 +21,7 @@ pub(super) async fn run<'a>(
     context: Context<'a>,
     split: &'a Split,
     graphs: &'a [Arc<Graph>],
-    shadows: &'a Shadows,
+    shadows: &'a SplitState,
     inside: &Inside<'a>,
 ) -> StepEnd {
     let key = split
@@ -71,7 +71,7 @@ fn spawn<'a>(
     context: Context<'a>,
     (body, graph): (&Arc<Body>, &Arc<Graph>),
     metrics: &ShadowMetrics,
-    shadows: &'a Shadows,
+    shadows: &'a SplitState,
     inside: &Inside<'a>,
 ) -> Option<Answered> {
     let metrics = metrics.clone();

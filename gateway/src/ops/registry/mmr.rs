@@ -109,7 +109,7 @@ mod tests {
     use crate::ops::error::OpErrorKind;
     use crate::ops::op::{BoundOp, WORK_MAX};
     use crate::ops::testing::floats;
-    use crate::spec::Scalar;
+    use crate::scalar::Scalar;
 
     #[test]
     fn a_key_like_one_picked_before_comes_later() {

@@ -57,7 +57,7 @@ impl Op for Threshold {
 mod tests {
     use super::OP;
     use crate::ops::testing::{floats, ints, run, values};
-    use crate::spec::Scalar;
+    use crate::scalar::Scalar;
 
     #[test]
     fn scores_that_are_high_enough_are_kept() {

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::ops::error::{ArgumentId, OpErrorKind};
     use crate::ops::testing::{floats, ints, run, text, values};
-    use crate::spec::Scalar;
+    use crate::scalar::Scalar;
 
     fn nearest(query: &[f32], keys: &Tensor, k: i64, metric: &str) -> (Vec<i32>, Vec<f32>) {
         let query = floats(&[query.len()], query);

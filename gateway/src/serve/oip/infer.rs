@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Named};
+use motet_proto::oip::{self, Named, PRIORITY, TIMEOUT};
 use motet_proto::signature::Signature;
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
@@ -34,14 +34,13 @@ pub(super) fn with_timeout_parameter(
 
 /// Parameters of a request to a pipeline. Triton's clients add some of their own, which ask for
 /// nothing here.
-const PARAMETERS: [&str; 2] = [exec::PRIORITY, TIMEOUT];
+const PARAMETERS: [&str; 2] = [PRIORITY, TIMEOUT];
 const IGNORED_PARAMETERS: [&str; 4] = [
     "binary_data_output",
     "sequence_end",
     "sequence_id",
     "sequence_start",
 ];
-const TIMEOUT: &str = "timeout";
 
 fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<Mistake>> {
     let mistakes: Vec<Mistake> = request
@@ -67,9 +66,9 @@ fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<Mistake>> {
 
 /// The request's `priority` parameter.
 fn priority(request: &ModelInferRequest) -> Result<Option<i64>, Status> {
-    match oip::integer_parameter(&request.parameters, exec::PRIORITY).map_err(bad_message)? {
+    match oip::integer_parameter(&request.parameters, PRIORITY).map_err(bad_message)? {
         Some(value) if value < 0 => {
-            Err(status::invalid_argument(exec::PRIORITY, "must not be negative").into())
+            Err(status::invalid_argument(PRIORITY, "must not be negative").into())
         }
         priority => Ok(priority),
     }

@@ -7,7 +7,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use super::names::REQUEST_ID;
 use crate::check::{CheckedPipeline, Input, Length, OutputKind};
 use crate::exec::Mistake;
-use crate::grpc::elements::{elements, from_elements};
+use crate::protobuf::elements::{elements, from_elements};
 
 /// Takes the inputs out of a request, in the pipeline's order: `None` where one is left out. A
 /// list cannot be told from one left out, so an empty list stands for the default where there is

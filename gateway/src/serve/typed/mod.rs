@@ -1,13 +1,11 @@
 //! Every pipeline as a gRPC service of its own, with messages made from its inputs and outputs.
 
-mod codec;
 mod convert;
 mod descriptor;
 mod names;
 mod proto_file;
 mod service;
 
-pub use codec::{DynamicCodec, DynamicEncoder};
 pub use descriptor::{DescriptorError, TypedApi, file_name};
 pub use names::{PACKAGE, service_name};
 pub use proto_file::proto_file;

@@ -16,13 +16,13 @@ use tonic::server::{Grpc, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
-use super::codec::DynamicCodec;
 use super::convert;
 use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
 use crate::exec::{self, Outcome, Terms, Wanted};
+use crate::protobuf::DynamicCodec;
+use crate::serve::output_selection::wanted;
 use crate::serve::receipt;
 use crate::serve::registry::{Registry, Served};
-use crate::serve::wanted::wanted;
 
 /// Requests that ask for a receipt carry this metadata, with any value but `0`.
 const RECEIPT_METADATA: &str = "motet-receipt";

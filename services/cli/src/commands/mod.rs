@@ -60,7 +60,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }),
         Command::Check(args) => check::run(&args),
         Command::Schema => {
-            let schema = motet_gateway::spec::schema();
+            let schema = motet_gateway::schema::json_schema();
             output::print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
         }
         Command::Config(args) => config::run(&args),

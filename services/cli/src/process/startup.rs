@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::bail;
-use motet_gateway::backend::Backend;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::grpc::Endpoints;
+use motet_gateway::model::Backend;
 use motet_gateway::serve::{Gateway, GatewayParts};
 use motet_runtime::config::ServerSpec;
 use motet_runtime::health::{Health, OVERALL};

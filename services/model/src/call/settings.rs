@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use motet_batcher::{Lookahead, Priority, Sequel};
 use motet_proto::inference::InferParameter;
-use motet_proto::oip::integer_parameter;
 use motet_proto::oip::lookahead::{REQUEST, SEQUEL_ROWS, SEQUEL_US};
+use motet_proto::oip::{PRIORITY, TIMEOUT, integer_parameter};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::invalid_arguments;
@@ -14,10 +14,6 @@ use tonic::Status;
 
 use super::there_is;
 
-/// 1 is the highest, 0 the default; what is below the highest is bulk.
-const PRIORITY: &str = "priority";
-/// Microseconds; 0 is none.
-const TIMEOUT: &str = "timeout";
 /// Triton's clients ask for a last, empty answer of a stream with it. Here each request has one answer.
 pub(crate) const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 

@@ -1,0 +1,144 @@
+//! Makes a second call beside one that is slow, and takes the first answer. The others are
+//! dropped, which cancels them down to their rows in the batcher's queue.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::future::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use motet_runtime::deadline::Deadline;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::limits::lock;
+use super::{Calls, Tally, Target};
+use crate::policy::bucket::{Rates, TokenBucket};
+use crate::policy::latency::LatencyWindow;
+use crate::policy::settings::{Hedge, HedgeAfter};
+
+/// Latest calls whose percentile is taken.
+const CALLS_KEPT: usize = 256;
+/// Calls that are known before a percentile of them means anything.
+const CALLS_MIN: usize = 20;
+/// Hedges that may come in a burst.
+const BURST: f64 = 10.0;
+
+/// The hedges of one node: what is asked for, and what was learnt.
+#[derive(Debug)]
+pub(super) struct Hedging {
+    terms: Hedge,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    latencies: LatencyWindow,
+    budget: TokenBucket,
+}
+
+impl Hedging {
+    pub(super) fn new(terms: Hedge, now: Instant) -> Self {
+        let rates = Rates {
+            capacity: BURST,
+            per_call: terms.budget,
+            per_second: 0.0,
+        };
+        Self {
+            terms,
+            state: Mutex::new(State {
+                latencies: LatencyWindow::new(CALLS_KEPT),
+                budget: TokenBucket::new(rates, now),
+            }),
+        }
+    }
+
+    /// A call is made; after how long it counts as slow, where that is known.
+    fn called(&self, now: Instant) -> Option<Duration> {
+        let mut state = lock(&self.state);
+        state.budget.called(now);
+        match self.terms.after {
+            HedgeAfter::Duration(after) => Some(after),
+            HedgeAfter::Percentile(_) if state.latencies.len() < CALLS_MIN => None,
+            HedgeAfter::Percentile(share) => state.latencies.percentile(share),
+        }
+    }
+
+    fn take(&self, now: Instant) -> bool {
+        lock(&self.state).budget.take(now)
+    }
+
+    fn answered(&self, took: Duration) {
+        lock(&self.state).latencies.record(took);
+    }
+}
+
+/// A call and those beside it.
+pub(super) async fn call<T: Target>(
+    node: &Calls<T>,
+    hedging: &Hedging,
+    message: T::Message,
+    deadline: Deadline,
+    tally: &mut Tally,
+) -> Result<T::Answer, Status> {
+    let started = Instant::now();
+    let after = hedging.called(started);
+    let call = |nth: u32, message| {
+        let call = node.call(message, deadline);
+        call.map(move |result| (nth, result))
+    };
+    let mut calls = FuturesUnordered::new();
+    calls.push(call(0, message.clone()));
+    let mut left = after.map_or(0, |_| hedging.terms.max);
+    let after = after.unwrap_or_default();
+    let mut slow_at = started + after;
+    let mut first_error = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some((nth, result)) = calls.next() => match result {
+                Ok(answer) => {
+                    hedging.answered(started.elapsed());
+                    if nth > 0 {
+                        tally.hedge_won = true;
+                        node.repeats.hedge_won();
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let error = first_error.take().unwrap_or(error);
+                    // Another call of the same may still do better, where the error was not
+                    // the request's own doing.
+                    if calls.is_empty() || !may_pass(&error) {
+                        return Err(error);
+                    }
+                    first_error = Some(error);
+                }
+            },
+            () = tokio::time::sleep_until(slow_at), if left > 0 => {
+                let now = Instant::now();
+                if hedging.take(now) {
+                    node.repeats.hedged();
+                    tally.hedges += 1;
+                    left -= 1;
+                    slow_at = now + after;
+                    calls.push(call(tally.hedges, message.clone()));
+                } else {
+                    node.repeats.hedge_refused();
+                    left = 0;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the same call may end in another way elsewhere or later.
+fn may_pass(error: &Status) -> bool {
+    matches!(
+        error.code(),
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unknown
+    )
+}

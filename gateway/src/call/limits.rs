@@ -1,0 +1,143 @@
+//! What all callers of one model or endpoint share: its circuit breaker, and the budget for retries.
+
+use std::sync::{Mutex, PoisonError};
+
+use motet_runtime::metrics::CircuitMetrics;
+use motet_runtime::status::{self, Reason};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::Target;
+use crate::policy::breaker::{Breaker, BreakerOptions, Change, Ending, Permit};
+use crate::policy::bucket::{Rates, TokenBucket};
+
+/// Retries of all callers of a model: a fifth of their calls, and some for those with few.
+const RETRIES: Rates = Rates {
+    capacity: 10.0,
+    per_call: 0.2,
+    per_second: 1.0,
+};
+
+/// What all callers of one model or endpoint share.
+#[derive(Debug)]
+pub struct Guard {
+    breaker: Mutex<Breaker>,
+    retries: Mutex<TokenBucket>,
+}
+
+impl Guard {
+    /// A closed circuit and a full budget.
+    pub fn new(options: BreakerOptions) -> Self {
+        Self {
+            breaker: Mutex::new(Breaker::new(options)),
+            retries: Mutex::new(TokenBucket::new(RETRIES, Instant::now())),
+        }
+    }
+
+    /// A call is made for the first time.
+    pub(super) fn called(&self, now: Instant) {
+        lock(&self.retries).called(now);
+    }
+
+    /// Takes from the budget for one retry, if there is enough.
+    pub(super) fn take_retry(&self, now: Instant) -> bool {
+        lock(&self.retries).take(now)
+    }
+
+    /// Lets one call through.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while the circuit is open.
+    pub(super) fn enter<'a, T: Target>(
+        &'a self,
+        target: &'a T,
+        metrics: &'a CircuitMetrics,
+    ) -> Result<Pass<'a, T>, Status> {
+        let permit = lock(&self.breaker).permit(Instant::now());
+        match permit {
+            Ok(permit) => Ok(Pass {
+                guard: self,
+                target,
+                metrics,
+                permit: Some(permit),
+            }),
+            Err(left) => {
+                metrics.refused();
+                let (kind, name, place) = (target.kind(), target.label(), target.place());
+                Err(status::unavailable(format!(
+                    "{kind} {name} at {place} was not reached several times in a row, and is not \
+                     called again for {} ms",
+                    left.as_millis()
+                ))
+                .reason(Reason::CircuitOpen)
+                .with(kind, name)
+                .retry_after(left)
+                .into())
+            }
+        }
+    }
+}
+
+/// Whether a call failed because its circuit was open.
+pub(super) fn is_circuit_open(error: &Status) -> bool {
+    error.code() == Code::Unavailable && Reason::of(error) == Some(Reason::CircuitOpen)
+}
+
+/// A call that was let through. Dropped without an end, it tells the circuit nothing.
+pub(super) struct Pass<'a, T: Target> {
+    guard: &'a Guard,
+    target: &'a T,
+    metrics: &'a CircuitMetrics,
+    permit: Option<Permit>,
+}
+
+impl<T: Target> Pass<'_, T> {
+    /// The call is over.
+    pub(super) fn end(mut self, error: Option<&Status>) {
+        self.give_back(match error.map(Status::code) {
+            Some(Code::Unavailable) => Ending::Failed,
+            // How long a caller waits says nothing about the model.
+            Some(Code::DeadlineExceeded | Code::Cancelled) => Ending::Dropped,
+            _ => Ending::Answered,
+        });
+    }
+
+    fn give_back(&mut self, ending: Ending) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        let now = Instant::now();
+        let change = lock(&self.guard.breaker).ended(permit, ending, now, fastrand::f64());
+        let (kind, name, place) = (self.target.kind(), self.target.label(), self.target.place());
+        match change {
+            Some(Change::Opened(pause)) => {
+                self.metrics.opened();
+                tracing::warn!(
+                    name,
+                    place,
+                    ?pause,
+                    "a {kind} is not reached: its circuit is open"
+                );
+            }
+            Some(Change::Closed) => {
+                self.metrics.closed();
+                tracing::info!(
+                    name,
+                    place,
+                    "a {kind} is reached again: its circuit is closed"
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+impl<T: Target> Drop for Pass<'_, T> {
+    fn drop(&mut self) {
+        self.give_back(Ending::Dropped);
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

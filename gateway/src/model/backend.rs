@@ -1,0 +1,355 @@
+//! A model that the gateway calls, wherever it runs.
+//!
+//! The transport under the client is a channel to another process or the service of this one:
+//! the same client code, the same messages and the same headers either way. Inference in this
+//! process, which is what happens most, can leave out the wire form too (`in_process`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use motet_proto::inference::{
+    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelReadyRequest, ModelStatistics, ModelStatisticsRequest,
+};
+use motet_proto::oip::{VERSION, cost, split_version};
+use motet_proto::signature::Signature;
+use motet_runtime::deadline::Deadline;
+use motet_runtime::{config, status};
+use tonic::body::Body;
+use tonic::{Request, Status};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+use super::cache::Segment;
+use super::in_process::Direct;
+use crate::call::transport::{
+    self, BoxError, Transport, TransportError, connection_failure, outgoing,
+};
+use crate::call::{Guard, Target};
+use crate::policy::breaker::BreakerOptions;
+
+/// A model and the way to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Backend {
+    /// Its name in the configuration.
+    model: Arc<str>,
+    /// Name and version on the wire; an empty version is the service's choice.
+    name: Arc<str>,
+    version: Arc<str>,
+    place: Arc<str>,
+    client: GrpcInferenceServiceClient<Transport>,
+    direct: Option<Direct>,
+    message_bytes_max: usize,
+    guard: Arc<Guard>,
+    is_motet: Arc<AtomicBool>,
+    rows: Arc<Segment>,
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backend({} at {})", self.model, self.place)
+    }
+}
+
+impl Backend {
+    /// A model of a service in this process.
+    pub fn local<S>(model: &str, service: S, message_bytes_max: usize) -> Self
+    where
+        S: tower::Service<http::Request<Body>, Response = http::Response<Body>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let transport = BoxCloneSyncService::new(service.map_err(TransportError::new));
+        Self::new(model, "this process", transport, message_bytes_max)
+    }
+
+    /// Inferences go to this method with the message itself instead of its wire form: large tensors
+    /// are not copied. The limit of a message's size holds as before.
+    #[must_use]
+    pub fn with_method<M>(mut self, infer: M) -> Self
+    where
+        M: tower::Service<
+                Request<ModelInferRequest>,
+                Response = tonic::Response<ModelInferResponse>,
+                Error = Status,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+        M::Future: Send,
+    {
+        self.direct = Some(Direct::new(infer, self.message_bytes_max));
+        self
+    }
+
+    /// A model of a service in another process. The connection is made at the first call, and
+    /// again whenever it is lost. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the endpoint makes no URI.
+    pub fn remote(
+        model: &str,
+        endpoint: &config::Endpoint,
+        message_bytes_max: usize,
+    ) -> Result<Self, tonic::transport::Error> {
+        let transport = transport::connect(endpoint)?;
+        Ok(Self::new(
+            model,
+            &endpoint.to_string(),
+            transport,
+            message_bytes_max,
+        ))
+    }
+
+    fn new(model: &str, place: &str, transport: Transport, message_bytes_max: usize) -> Self {
+        let client = GrpcInferenceServiceClient::new(transport)
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(message_bytes_max);
+        let (name, version) = split_version(model);
+        Self {
+            model: model.into(),
+            name: name.into(),
+            version: version.unwrap_or_default().into(),
+            place: place.into(),
+            client,
+            direct: None,
+            message_bytes_max,
+            guard: Arc::new(Guard::new(BreakerOptions::default())),
+            is_motet: Arc::default(),
+            rows: Arc::default(),
+        }
+    }
+
+    /// The model's name in the configuration, with its version where it has one there.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Its name on the wire, where the version is a field of its own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version, as far as the configuration says.
+    pub fn version(&self) -> &str {
+        if self.version.is_empty() {
+            VERSION
+        } else {
+            &self.version
+        }
+    }
+
+    /// The same model, in this version where the configuration leaves it open.
+    #[must_use]
+    pub fn at_version(&self, version: &str) -> Self {
+        let mut other = self.clone();
+        if self.version.is_empty() {
+            other.version = version.into();
+        }
+        other
+    }
+
+    /// Where it runs, for people: an endpoint or `this process`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What all who call the model share.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Returns whether the model's service is a motet one, as its answers tell: others need not
+    /// know motet's own parameters.
+    pub fn is_motet(&self) -> bool {
+        self.is_motet.load(Ordering::Relaxed)
+    }
+
+    /// Learns from an answer whether the service is a motet one.
+    fn answered(&self, response: &ModelInferResponse) {
+        let is_motet = response.parameters.contains_key(cost::QUEUE_US);
+        if is_motet != self.is_motet() {
+            self.is_motet.store(is_motet, Ordering::Relaxed);
+        }
+    }
+
+    /// The rows of the model's answers that are kept for all who cache its calls.
+    pub fn rows(&self) -> &Arc<Segment> {
+        &self.rows
+    }
+
+    /// One inference. The model's name is filled in, and its version where the configuration says one; what is left until `deadline` and the
+    /// current trace go along.
+    ///
+    /// # Errors
+    /// The service's own status, naming the model; DEADLINE_EXCEEDED when late; UNAVAILABLE when
+    /// the service cannot be reached.
+    pub async fn infer(
+        &self,
+        mut message: ModelInferRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<ModelInferResponse, Status> {
+        message.model_name = self.name.to_string();
+        if !self.version.is_empty() {
+            message.model_version = self.version.to_string();
+        }
+        let call: BoxFuture<'_, _> = match &self.direct {
+            Some(direct) => Box::pin(direct.infer(message, deadline)),
+            None => {
+                let mut client = self.client.clone();
+                let request = outgoing(message, deadline);
+                Box::pin(async move { client.model_infer(request).await })
+            }
+        };
+        let answer = match deadline {
+            Some(deadline) => deadline.run(call).await,
+            None => call.await,
+        };
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Whether the model is ready.
+    pub async fn ready(&self, within: Duration) -> bool {
+        let request = outgoing(
+            ModelReadyRequest {
+                name: self.name.to_string(),
+                version: self.version.to_string(),
+            },
+            Some(Deadline::within(within)),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_ready(request).await };
+        Deadline::within(within)
+            .run(call)
+            .await
+            .is_ok_and(|answer| answer.into_inner().ready)
+    }
+
+    /// What the model takes and gives, and the versions it has.
+    ///
+    /// # Errors
+    /// The service's own status, or FAILED_PRECONDITION when its metadata makes no signature.
+    pub async fn signature(&self, within: Duration) -> Result<(Signature, Vec<String>), Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelMetadataRequest {
+                name: self.name.to_string(),
+                version: self.version.to_string(),
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_metadata(request).await };
+        let metadata = deadline
+            .run(call)
+            .await
+            .map_err(|e| self.blame(&e))?
+            .into_inner();
+        let signature = Signature::from_metadata(&metadata).map_err(|e| {
+            Status::from(
+                status::failed_precondition(format!("model {}: {e}", self.model))
+                    .model(&*self.model),
+            )
+        })?;
+        Ok((signature, metadata.versions))
+    }
+
+    /// Triton's model configuration, as the service states it.
+    ///
+    /// # Errors
+    /// The service's own status.
+    pub async fn config(&self, within: Duration) -> Result<ModelConfigResponse, Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelConfigRequest {
+                name: self.name.to_string(),
+                version: self.version.to_string(),
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_config(request).await };
+        deadline
+            .run(call)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Counts and durations since the service started.
+    ///
+    /// # Errors
+    /// The service's own status.
+    pub async fn statistics(&self, within: Duration) -> Result<Vec<ModelStatistics>, Status> {
+        let deadline = Deadline::within(within);
+        let request = outgoing(
+            ModelStatisticsRequest {
+                name: self.name.to_string(),
+                version: self.version.to_string(),
+            },
+            Some(deadline),
+        );
+        let mut client = self.client.clone();
+        let call = async move { client.model_statistics(request).await };
+        deadline
+            .run(call)
+            .await
+            .map(|r| r.into_inner().model_stats)
+            .map_err(|e| self.blame(&e))
+    }
+
+    /// Names the model in an error. A connection that cannot be made or breaks reads as what it
+    /// means.
+    fn blame(&self, error: &Status) -> Status {
+        if let Some(what) = connection_failure(error) {
+            return status::unavailable(format!("model {} at {} {what}", self.model, self.place))
+                .model(&*self.model)
+                .into();
+        }
+        // A service names its model itself; another OIP server may not.
+        if status::read(error).metadata.contains_key("model") {
+            return status::annotate(error, []);
+        }
+        status::annotate(error, [("model", &*self.model)])
+    }
+}
+
+impl Target for Backend {
+    type Message = ModelInferRequest;
+    type Answer = ModelInferResponse;
+
+    fn kind(&self) -> &'static str {
+        "model"
+    }
+
+    fn label(&self) -> &str {
+        &self.model
+    }
+
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    async fn send(
+        &self,
+        message: ModelInferRequest,
+        deadline: Deadline,
+    ) -> Result<ModelInferResponse, Status> {
+        let answer = self.infer(message, Some(deadline)).await?;
+        self.answered(&answer);
+        Ok(answer)
+    }
+}

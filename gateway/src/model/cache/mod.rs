@@ -1,0 +1,186 @@
+//! Answers kept row by row: only rows that nobody knows are sent, as one call.
+//!
+//! A row is known when it is kept and young enough, or when another call has it on its way. A
+//! request whose rows are all known calls nobody.
+
+mod lru;
+mod rows;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_runtime::deadline::Deadline;
+use motet_runtime::metrics::CacheMetrics;
+use motet_runtime::status::{self, Reason};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::Upstream;
+use crate::call::Tally;
+use crate::check::Node;
+use crate::policy::settings::Cache;
+use rows::{Row, Shape, Split};
+pub use shared::Segment;
+use shared::{Claim, Landing, Leader, Ticket};
+
+/// The cache of one node: a claim on what all nodes of a model share.
+#[derive(Debug)]
+pub(super) struct Cached {
+    shape: Shape,
+    ttl: Duration,
+    claim: Claim,
+    metrics: CacheMetrics,
+}
+
+impl Cached {
+    pub(super) fn new(
+        cache: &Cache,
+        node: &Node,
+        segment: &Arc<Segment>,
+        metrics: CacheMetrics,
+    ) -> Self {
+        let used = |name: &str| node.outputs.iter().any(|o| o.used && o.name == name);
+        Self {
+            shape: Shape::new(cache, used),
+            ttl: cache.ttl,
+            claim: segment.claim(cache.max_bytes, &metrics),
+            metrics,
+        }
+    }
+}
+
+/// An inference of which only the rows that are not known are sent.
+pub(super) async fn infer(
+    upstream: &Upstream,
+    cached: &Cached,
+    message: ModelInferRequest,
+    deadline: Deadline,
+    tally: &mut Tally,
+) -> Result<ModelInferResponse, Status> {
+    let split = Split::new(&cached.shape, message)?;
+    let mut found: Vec<Option<Arc<Row>>> = vec![None; split.len()];
+    let mut parameters = HashMap::new();
+    let (mut hits, mut joined) = (0, 0);
+    // After another's call has failed, rows are fetched without waiting for anybody.
+    let mut join = true;
+    loop {
+        let unknown = (0..split.len()).filter(|row| found[*row].is_none());
+        let segment = cached.claim.segment();
+        let sorted = segment.sort(split.keys(), unknown, cached.ttl, join, Instant::now());
+        hits += sorted.hits.len();
+        for (row, value) in sorted.hits {
+            found[row] = Some(value);
+        }
+        let own = fetch(upstream, cached, &split, sorted.leader, deadline, tally);
+        let others = async {
+            let waited = deadline.run(async { Ok(wait(sorted.waits).await) }).await;
+            waited.map_err(|e| status::annotate(&e, [("model", upstream.backend().model())]))
+        };
+        let (own, others) = futures::try_join!(own, others)?;
+        if let Some(own) = own {
+            if own.asked.len() == split.len() {
+                cached.metrics.rows(0, 0, split.len());
+                return Ok(own.response);
+            }
+            parameters = own.response.parameters;
+            for (row, value) in own.asked.into_iter().zip(own.rows) {
+                found[row] = Some(value);
+            }
+        }
+        joined += others.rows.len();
+        for (row, value) in others.rows {
+            found[row] = Some(value);
+        }
+        join &= !others.failed;
+        if let Some(rows) = found.iter().cloned().collect::<Option<Vec<_>>>() {
+            cached
+                .metrics
+                .rows(hits, joined, split.len() - hits - joined);
+            tally.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
+            tally.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
+            return cached.shape.answer(&rows, parameters);
+        }
+    }
+}
+
+/// What an own call brought.
+struct Fetched {
+    /// The rows asked for, by their place in the request.
+    asked: Vec<usize>,
+    /// What they came to.
+    rows: Vec<Arc<Row>>,
+    response: ModelInferResponse,
+}
+
+/// Makes the one call for the rows that nobody knows, and tells those who wait for them.
+async fn fetch(
+    upstream: &Upstream,
+    cached: &Cached,
+    split: &Split,
+    leader: Option<Leader>,
+    deadline: Deadline,
+    tally: &mut Tally,
+) -> Result<Option<Fetched>, Status> {
+    let Some(leader) = leader else {
+        return Ok(None);
+    };
+    let asked = leader.asked().to_vec();
+    let message = split.message(&asked)?;
+    let response = match upstream.calls.make(message, deadline, tally).await {
+        Ok(response) => response,
+        // That this caller ran out of time is nothing to those who wait: one of them calls.
+        Err(error) if matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) => {
+            return Err(error);
+        }
+        Err(error) => {
+            leader.fail();
+            return Err(error);
+        }
+    };
+    let rows = match cached.shape.rows(&response, asked.len()) {
+        Ok(rows) => rows,
+        Err(why) => {
+            leader.fail();
+            let model = upstream.backend().model();
+            let error = status::internal(format!("model {model} gave a wrong answer: {why}"));
+            return Err(error.reason(Reason::BadAnswer).model(model).into());
+        }
+    };
+    leader.land(&response.model_version, &rows, &cached.metrics);
+    Ok(Some(Fetched {
+        asked,
+        rows,
+        response,
+    }))
+}
+
+/// What calls of others brought.
+#[derive(Default)]
+struct Waited {
+    rows: Vec<(usize, Arc<Row>)>,
+    /// Whether one of them failed: waiting for another could go on like that.
+    failed: bool,
+}
+
+/// Waits for rows that others have on their way. Those of a call that was given up stay unknown.
+async fn wait(tickets: Vec<(usize, Ticket)>) -> Waited {
+    let mut waited = Waited::default();
+    for (row, mut ticket) in tickets {
+        match ticket.landing().await {
+            Some(Landing::Landed(rows)) => {
+                waited
+                    .rows
+                    .extend(rows.get(ticket.at).map(|r| (row, r.clone())));
+            }
+            Some(Landing::Failed) => waited.failed = true,
+            None => {}
+        }
+    }
+    waited
+}

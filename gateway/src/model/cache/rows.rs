@@ -1,0 +1,252 @@
+//! Messages taken apart into rows, and rows put together to messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::{self, Form, PRIORITY, TIMEOUT, lookahead};
+use motet_proto::tensor::Tensor;
+use motet_proto::types::ElementType;
+use motet_runtime::status;
+use prost::Message;
+use tonic::Status;
+
+use crate::policy::settings::{Cache, CachedOutput};
+
+/// Parameters that say how a call is scheduled, not what it comes to.
+const OF_THE_CALL: [&str; 5] = [
+    PRIORITY,
+    TIMEOUT,
+    lookahead::REQUEST,
+    lookahead::SEQUEL_ROWS,
+    lookahead::SEQUEL_US,
+];
+
+/// The content of one row of an answer: raw, one for each output of a [`Shape`].
+pub(super) type Row = Box<[Box<[u8]>]>;
+
+/// Which inputs of a model are one for each row, and which outputs are kept.
+#[derive(Debug)]
+pub(super) struct Shape {
+    row_inputs: Vec<String>,
+    outputs: Vec<CachedOutput>,
+}
+
+impl Shape {
+    /// What the check found, of the outputs that are used.
+    pub(super) fn new(cache: &Cache, used: impl Fn(&str) -> bool) -> Self {
+        Self {
+            row_inputs: cache.row_inputs.clone(),
+            outputs: cache
+                .outputs
+                .iter()
+                .filter(|o| used(&o.name))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// The rows of an answer to `count` of them.
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub(super) fn rows(
+        &self,
+        response: &ModelInferResponse,
+        count: usize,
+    ) -> Result<Vec<Arc<Row>>, String> {
+        let tensors = oip::take_outputs(&mut response.clone()).map_err(|e| e.to_string())?;
+        let mut columns = Vec::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            let name = &output.name;
+            let Some((_, tensor)) = tensors.iter().find(|(n, _)| n == name) else {
+                return Err(format!("tensor `{name}` is missing"));
+            };
+            let wanted = on_the_wire(output.element);
+            if on_the_wire(tensor.element()) != wanted {
+                let found = tensor.element();
+                return Err(format!(
+                    "tensor `{name}`: elements are {found}, not {wanted}"
+                ));
+            }
+            if tensor.shape().split_first() != Some((&count, &output.inner[..])) {
+                let found = tensor.shape();
+                return Err(format!(
+                    "tensor `{name}` has the shape {found:?}, though {count} rows of {:?} were asked for",
+                    output.inner
+                ));
+            }
+            columns.push(tensor.raw_rows().map_err(|e| e.to_string())?);
+        }
+        // Copied: a slice would keep the whole answer in memory.
+        let row = |at: usize| columns.iter().map(|column| Box::from(column[at])).collect();
+        Ok((0..count).map(|at| Arc::new(row(at))).collect())
+    }
+
+    /// An answer of these rows.
+    ///
+    /// # Errors
+    /// When rows do not make a tensor, which those that [`Shape::rows`] gave do.
+    pub(super) fn answer(
+        &self,
+        rows: &[Arc<Row>],
+        parameters: HashMap<String, InferParameter>,
+    ) -> Result<ModelInferResponse, Status> {
+        let mut response = ModelInferResponse {
+            parameters,
+            ..Default::default()
+        };
+        for (at, output) in self.outputs.iter().enumerate() {
+            let bytes = rows.iter().map(|row| row[at].len()).sum();
+            let mut data = BytesMut::with_capacity(bytes);
+            rows.iter().for_each(|row| data.extend_from_slice(&row[at]));
+            let mut shape = vec![rows.len()];
+            shape.extend_from_slice(&output.inner);
+            let tensor = tensor(on_the_wire(output.element), shape, data.freeze())?;
+            oip::put_outputs(&mut response, [(output.name.as_str(), &tensor)], Form::Raw);
+        }
+        Ok(response)
+    }
+}
+
+/// Text is only bytes on the wire.
+fn on_the_wire(element: ElementType) -> ElementType {
+    match element {
+        ElementType::String => ElementType::Bytes,
+        other => other,
+    }
+}
+
+fn tensor(element: ElementType, shape: Vec<usize>, data: Bytes) -> Result<Tensor, Status> {
+    Tensor::from_raw(element, shape, data).map_err(|e| status::internal(e.to_string()).into())
+}
+
+/// A request as rows, each with all that its answer hangs on as its key.
+#[derive(Debug)]
+pub(super) struct Split {
+    /// The request without its tensors.
+    rest: ModelInferRequest,
+    /// Whether each is one for each row, and its name.
+    tensors: Vec<(bool, String, Tensor)>,
+    keys: Vec<Arc<[u8]>>,
+}
+
+impl Split {
+    /// Takes a request apart.
+    ///
+    /// # Errors
+    /// When its rows cannot be told, as those of a request that was made for a node can.
+    pub(super) fn new(shape: &Shape, mut message: ModelInferRequest) -> Result<Self, Status> {
+        let unreadable = |why: String| Status::from(status::internal(why));
+        let (tensors, _) = oip::take_inputs(&mut message).map_err(|e| unreadable(e.to_string()))?;
+        let tensors: Vec<_> = tensors
+            .into_iter()
+            .map(|(name, tensor)| (shape.row_inputs.contains(&name), name, tensor))
+            .collect();
+        let columns = tensors
+            .iter()
+            .filter(|(by_row, ..)| *by_row)
+            .map(|(_, _, tensor)| tensor.raw_rows())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| unreadable(e.to_string()))?;
+        let count = columns.first().map_or(0, Vec::len);
+        if columns.iter().any(|column| column.len() != count) {
+            return Err(unreadable(
+                "inputs have different numbers of rows".to_owned(),
+            ));
+        }
+        let shared = shared_key(&message, shape, &tensors);
+        let keys = (0..count)
+            .map(|at| {
+                let mut key = shared.clone();
+                columns.iter().for_each(|c| put(&mut key, c[at]));
+                key.into()
+            })
+            .collect();
+        Ok(Self {
+            rest: message,
+            tensors,
+            keys,
+        })
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key of each row.
+    pub(super) fn keys(&self) -> &[Arc<[u8]>] {
+        &self.keys
+    }
+
+    /// The request for some of the rows.
+    ///
+    /// # Errors
+    /// When there is no such row.
+    pub(super) fn message(&self, rows: &[usize]) -> Result<ModelInferRequest, Status> {
+        let mut message = self.rest.clone();
+        for (by_row, name, tensor) in &self.tensors {
+            let picked = match by_row {
+                true if rows.len() < self.len() => tensor
+                    .gather(rows)
+                    .map_err(|e| Status::from(status::internal(e.to_string())))?,
+                _ => tensor.clone(),
+            };
+            oip::put_inputs(&mut message, [(name.as_str(), &picked)]);
+        }
+        Ok(message)
+    }
+}
+
+/// What the answer of every row hangs on: parameters, the outputs that are kept, the form of the
+/// inputs, and the inputs that all rows share.
+fn shared_key(
+    message: &ModelInferRequest,
+    shape: &Shape,
+    tensors: &[(bool, String, Tensor)],
+) -> Vec<u8> {
+    let mut key = Vec::new();
+    let mut parameters: Vec<_> = message
+        .parameters
+        .iter()
+        .filter(|(name, _)| !OF_THE_CALL.contains(&name.as_str()))
+        .collect();
+    parameters.sort_by_key(|(name, _)| *name);
+    put_count(&mut key, parameters.len());
+    for (name, value) in parameters {
+        put(&mut key, name.as_bytes());
+        put(&mut key, &value.encode_to_vec());
+    }
+    put_count(&mut key, shape.outputs.len());
+    for output in &shape.outputs {
+        put(&mut key, output.name.as_bytes());
+    }
+    put_count(&mut key, tensors.len());
+    for (by_row, name, tensor) in tensors {
+        put(&mut key, name.as_bytes());
+        put(&mut key, tensor.element().oip_name().as_bytes());
+        let dims = if *by_row {
+            &tensor.shape()[1..]
+        } else {
+            tensor.shape()
+        };
+        put_count(&mut key, dims.len());
+        dims.iter().for_each(|dim| put_count(&mut key, *dim));
+        if !by_row {
+            put(&mut key, tensor.data());
+        }
+    }
+    key
+}
+
+/// Appends a part with its length, so that no two lists of parts read the same.
+fn put(key: &mut Vec<u8>, part: &[u8]) {
+    put_count(key, part.len());
+    key.extend_from_slice(part);
+}
+
+fn put_count(key: &mut Vec<u8>, count: usize) {
+    key.extend_from_slice(&(count as u64).to_le_bytes());
+}

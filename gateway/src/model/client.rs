@@ -1,0 +1,53 @@
+//! A model as one node calls it: under the node's policies, and through its cache.
+
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_runtime::deadline::Deadline;
+use motet_runtime::metrics::Metrics;
+use tonic::Status;
+
+use super::Backend;
+use super::cache::{self, Cached};
+use crate::call::{Calls, Tally};
+use crate::check::Node;
+
+/// A model as one node calls it.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(super) calls: Calls<Backend>,
+    cached: Option<Cached>,
+}
+
+impl Upstream {
+    /// The model behind `backend`, as `node` of `pipeline` calls it.
+    pub fn new(backend: Backend, pipeline: &str, node: &Node, metrics: &Metrics) -> Self {
+        let cached = node.policies.cache.as_ref().map(|cache| {
+            let metrics = metrics.cache(backend.model());
+            Cached::new(cache, node, backend.rows(), metrics)
+        });
+        Self {
+            calls: Calls::new(backend, pipeline, &node.name, &node.policies, metrics),
+            cached,
+        }
+    }
+
+    /// The model, wherever it is.
+    pub fn backend(&self) -> &Backend {
+        self.calls.target()
+    }
+
+    /// One inference under the node's policies. Never goes on past the deadline.
+    ///
+    /// # Errors
+    /// As [`Backend::infer`]; UNAVAILABLE while the model's circuit is open.
+    pub async fn infer(
+        &self,
+        message: ModelInferRequest,
+        deadline: Deadline,
+        tally: &mut Tally,
+    ) -> Result<ModelInferResponse, Status> {
+        match &self.cached {
+            Some(cached) => cache::infer(self, cached, message, deadline, tally).await,
+            None => self.calls.make(message, deadline, tally).await,
+        }
+    }
+}

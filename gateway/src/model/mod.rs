@@ -1,0 +1,15 @@
+//! Models as nodes call them, wherever they run.
+//!
+//! * [`client`](Upstream): a model as one node calls it.
+//! * [`cache`]: answers kept row by row, in front of the call.
+//! * [`backend`](Backend): a model and the way to it, shared by all nodes that call it.
+//! * `in_process`: inference without the wire form, for a model of this process.
+
+pub mod cache;
+
+mod backend;
+mod client;
+mod in_process;
+
+pub use backend::Backend;
+pub use client::Upstream;

@@ -1,0 +1,133 @@
+//! A checked pipeline bound to what it calls, with what is learnt of its nodes over requests.
+//!
+//! * `bind`: makes a [`Plan`] of a checked pipeline.
+//! * [`topology`]: which nodes wait for which.
+//! * [`liveness`]: which nodes some results need.
+//! * [`node_latencies`]: how long nodes take.
+//! * [`forecast`]: how long the rest of a graph is expected to take.
+//! * [`follow_ups`]: calls of one request that reach the same model one after the other.
+//! * [`split_state`]: the random numbers and the running shadows of a `split`.
+
+pub mod follow_ups;
+pub mod forecast;
+pub mod liveness;
+pub mod node_latencies;
+pub mod split_state;
+pub mod topology;
+
+mod bind;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_runtime::metrics::CallMetrics;
+
+use crate::call::Calls;
+use crate::check::CheckedPipeline;
+use crate::grpc::Method;
+use crate::model::{Backend, Upstream};
+use crate::ops::BoundOp;
+
+pub use bind::{Bind, Unbound};
+pub use follow_ups::FollowUps;
+pub use liveness::Liveness;
+pub use node_latencies::NodeLatencies;
+pub use split_state::SplitState;
+pub use topology::Topology;
+
+/// What the executor runs. Immutable; requests share it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The pipeline as checked.
+    pub pipeline: Arc<CheckedPipeline>,
+    /// Its nodes, bound.
+    pub graph: Graph,
+}
+
+/// Nodes that can refer to each other, bound: those of the pipeline, or those inside a node.
+#[derive(Debug)]
+pub struct Graph {
+    /// What each node runs, by index.
+    pub steps: Vec<Step>,
+    /// Which nodes wait for which, and which of them the results need.
+    pub topology: Topology,
+    /// What counts and times each node, by index.
+    pub metrics: Vec<CallMetrics>,
+    /// What was learnt of how long nodes take.
+    pub latencies: NodeLatencies,
+    /// What was learnt of calls that reach the same model.
+    pub follow_ups: FollowUps,
+}
+
+/// What a node runs.
+#[derive(Debug)]
+pub enum Step {
+    /// A call of a model.
+    Model(Box<Upstream>),
+    /// A call of a method of another server.
+    Grpc(Box<Calls<Method>>),
+    /// An op in this process.
+    Op(BoundOp),
+    /// Another pipeline.
+    Pipeline(Arc<Plan>),
+    /// What stands inside the node, in the order of [`NodeKind::bodies`].
+    Bodies(Vec<Arc<Graph>>),
+    /// The same for a `split`, with what it remembers.
+    Split(Vec<Arc<Graph>>, SplitState),
+}
+
+impl Plan {
+    /// The backends of the nodes that call a model, in the nodes' order; one inside a node, or of
+    /// a pipeline that a node calls, comes where that node does.
+    pub fn backends(&self) -> Vec<&Backend> {
+        let mut found = Vec::new();
+        self.graph.backends(&mut found);
+        found
+    }
+
+    /// The pipelines that nodes call.
+    pub fn pipelines(&self) -> Vec<&Arc<Self>> {
+        let mut found = Vec::new();
+        self.graph.pipelines(&mut found);
+        found
+    }
+
+    /// How long a request may take when the client leaves `asked`: the pipeline's default where
+    /// it does not say, and never more than the pipeline's maximum.
+    pub fn timeout(&self, asked: Option<Duration>) -> Duration {
+        let limits = self.pipeline.deadline;
+        asked.unwrap_or(limits.default).min(limits.max)
+    }
+
+    /// How many columns each output has.
+    pub fn widths(&self) -> impl Iterator<Item = usize> {
+        self.pipeline.outputs.iter().map(|o| o.columns().len())
+    }
+}
+
+impl Graph {
+    fn backends<'g>(&'g self, found: &mut Vec<&'g Backend>) {
+        for step in &self.steps {
+            match step {
+                Step::Model(upstream) => found.push(upstream.backend()),
+                Step::Op(_) | Step::Grpc(_) => {}
+                Step::Pipeline(plan) => plan.graph.backends(found),
+                Step::Bodies(bodies) | Step::Split(bodies, _) => {
+                    bodies.iter().for_each(|b| b.backends(found));
+                }
+            }
+        }
+    }
+
+    fn pipelines<'g>(&'g self, found: &mut Vec<&'g Arc<Plan>>) {
+        for step in &self.steps {
+            match step {
+                Step::Pipeline(plan) => found.push(plan),
+                Step::Bodies(bodies) | Step::Split(bodies, _) => {
+                    bodies.iter().for_each(|b| b.pipelines(found));
+                }
+                Step::Model(_) | Step::Grpc(_) | Step::Op(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The JSON schema of a pipeline file, for editors: completion and the first mistakes while one
+//! types. What a schema cannot say (references, types, lengths) is for `motet check`.
+
+mod configuration;
+mod policies;
+
+use serde_json::{Value, json};
+
+use motet_runtime::config::ENDPOINTS_MAX;
+
+use crate::ops::registry;
+use crate::syntax::{ARMS_MAX, INPUTS_MAX, MESSAGES_MAX, NODES_MAX, OUTPUTS_MAX};
+
+/// The schema of a configuration file, or of a file with one pipeline.
+pub fn json_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "motet",
+        "anyOf": [{ "$ref": "#/$defs/pipeline" }, { "$ref": "#/$defs/configuration" }],
+        "$defs": {
+            "configuration": {
+                "type": "object",
+                "properties": {
+                    "server": configuration::server(),
+                    "models": configuration::models(),
+                    "endpoints": {
+                        "type": ["object", "null"],
+                        "additionalProperties": {
+                            "anyOf": [url(), object_with(&["url"], json!({
+                                "url": url(),
+                                "descriptor": { "type": "string", "description": "the path of a FileDescriptorSet" },
+                            }))],
+                        },
+                        "maxProperties": ENDPOINTS_MAX,
+                    },
+                    "pipelines": {
+                        "type": "array",
+                        "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }] },
+                    },
+                },
+                "additionalProperties": false,
+                "anyOf": [
+                    { "required": ["models"] },
+                    { "required": ["endpoints"] },
+                    { "required": ["pipelines"] },
+                    { "required": ["server"] },
+                ],
+            },
+            "pipeline": {
+                "type": "object",
+                "required": ["pipeline", "outputs"],
+                "properties": {
+                    "pipeline": { "$ref": "#/$defs/name" },
+                    "version": { "type": "integer", "minimum": 1 },
+                    "description": { "type": "string" },
+                    "deadline": object(json!({ "default": duration(), "max": duration() })),
+                    "inputs": map_of("input", INPUTS_MAX),
+                    "nodes": map_of("node", NODES_MAX),
+                    "outputs": map_of("output", OUTPUTS_MAX),
+                },
+                "additionalProperties": false,
+            },
+            "name": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$" },
+            "reference": { "type": "string", "pattern": "^\\$[A-Za-z0-9_-]+(\\.[A-Za-z0-9_./:-]+)?$" },
+            "output": {
+                "anyOf": [
+                    { "$ref": "#/$defs/reference" },
+                    {
+                        "type": "object",
+                        "additionalProperties": { "$ref": "#/$defs/reference" },
+                        "minProperties": 1,
+                    },
+                ],
+            },
+            "type": {
+                "type": "string",
+                "description": "string, bytes, bool, int, float, i8 to u64, f16, bf16, f64, with dimensions such as [N,384]",
+            },
+            "literal": {
+                "anyOf": [
+                    { "type": ["string", "number", "boolean"] },
+                    { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
+                ],
+            },
+            "values": { "type": ["object", "null"], "additionalProperties": { "$ref": "#/$defs/literal" } },
+            "input": {
+                "anyOf": [{ "$ref": "#/$defs/type" }, object_with(&["type"], json!({
+                    "type": { "$ref": "#/$defs/type" },
+                    "default": { "$ref": "#/$defs/literal" },
+                    "optional": { "type": "boolean" },
+                    "min": { "type": "number" },
+                    "max": { "type": "number" },
+                    "max_items": { "type": "integer", "minimum": 1 },
+                    "max_bytes": { "type": ["integer", "string"] },
+                }))],
+            },
+            "condition": { "type": ["string", "boolean"] },
+            "node": node(),
+            "graph": object_with(&["outputs"], json!({
+                "nodes": map_of("node", NODES_MAX),
+                "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+            })),
+            "body": { "anyOf": [{ "$ref": "#/$defs/node" }, { "$ref": "#/$defs/graph" }] },
+        },
+    })
+}
+
+fn node() -> Value {
+    let ops: Vec<&str> = registry::names().collect();
+    let body = || json!({ "$ref": "#/$defs/body" });
+    let arms = |least: usize| json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX });
+    let kinds = json!({
+        "model": { "type": "string" },
+        "grpc": { "type": "string", "pattern": "^/?[A-Za-z0-9_.]+/[A-Za-z0-9_]+$" },
+        "op": { "enum": ops },
+        "pipeline": { "type": "string" },
+        "value": { "type": "object", "minProperties": 1 },
+        "fallback": arms(2),
+        "switch": {
+            "type": "array",
+            "minItems": 1,
+            "items": object(json!({
+                "when": { "$ref": "#/$defs/condition" },
+                "do": body(),
+                "default": body(),
+            })),
+        },
+        "split": object_with(&["arms"], json!({
+            "sticky": { "$ref": "#/$defs/reference" },
+            "arms": {
+                "type": "array",
+                "minItems": 1,
+                "items": object_with(&["weight", "do"], json!({ "weight": { "type": "number", "minimum": 0 }, "do": body() })),
+            },
+            "shadow": {
+                "type": "array",
+                "items": object_with(&["percent", "do"], json!({
+                    "percent": { "type": "number", "minimum": 0, "maximum": 100 },
+                    "do": body(),
+                })),
+            },
+        })),
+        "ensemble": object_with(&["of", "combine"], json!({
+            "of": arms(2),
+            "combine": {
+                "anyOf": [
+                    { "enum": ["mean", "max", "vote", "rrf", "concat"] },
+                    object_with(&["weighted_mean"], json!({
+                        "weighted_mean": { "type": "array", "items": { "type": "number" } },
+                    })),
+                    object_with(&["rrf"], json!({ "rrf": object(json!({ "k": { "type": "integer", "minimum": 1 } })) })),
+                ],
+            },
+            "quorum": { "type": "integer", "minimum": 1 },
+            "deadline": duration(),
+        })),
+        "map": object_with(&["over"], json!({
+            "over": { "$ref": "#/$defs/output" },
+            "as": { "$ref": "#/$defs/name" },
+            "max_items": { "type": "integer", "minimum": 1 },
+            "concurrency": { "type": "integer", "minimum": 1 },
+            "on_item_error": { "enum": ["fail", "drop", "null"] },
+            "do": body(),
+            "nodes": map_of("node", NODES_MAX),
+            "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+        })),
+    });
+    let one_of: Vec<Value> = kinds
+        .as_object()
+        .into_iter()
+        .flat_map(|kinds| kinds.keys())
+        .map(|kind| json!({ "required": [kind] }))
+        .collect();
+    let mut properties = json!({
+        "in": { "$ref": "#/$defs/values" },
+        "endpoint": { "type": "string", "description": "for `grpc`: one of `endpoints`, or grpc://host:port" },
+        "out": {
+            "type": "object",
+            "description": "for `grpc`: outputs by name, each with a path of fields of the answer",
+            "additionalProperties": { "type": "string" },
+            "maxProperties": OUTPUTS_MAX,
+        },
+        "max_items": { "type": "integer", "minimum": 1, "maximum": MESSAGES_MAX, "description": "for `grpc`: the most messages of an answer that is a stream" },
+        "with": { "$ref": "#/$defs/values" },
+        "when": { "$ref": "#/$defs/condition" },
+        "deadline": duration(),
+        "priority": { "type": ["integer", "string"] },
+        "retry": policies::retry(),
+        "hedge": policies::hedge(),
+        "cache": policies::cache(),
+        "on_error": object_with(&["use"], json!({
+            "use": { "$ref": "#/$defs/values" },
+            "mark": { "enum": ["degraded"] },
+        })),
+    });
+    if let (Some(properties), Value::Object(kinds)) = (properties.as_object_mut(), kinds) {
+        properties.extend(kinds);
+    }
+    json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "oneOf": one_of,
+    })
+}
+
+fn object(properties: Value) -> Value {
+    object_with(&[], properties)
+}
+
+fn object_with(required: &[&str], properties: Value) -> Value {
+    json!({
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn map_of(what: &str, most: usize) -> Value {
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": { "$ref": "#/$defs/name" },
+        "additionalProperties": { "$ref": format!("#/$defs/{what}") },
+        "maxProperties": most,
+    })
+}
+
+fn url() -> Value {
+    json!({ "type": "string", "pattern": "^grpc://" })
+}
+
+fn size() -> Value {
+    json!({ "type": ["integer", "string"], "description": "bytes, or such as 64 MiB" })
+}
+
+fn share() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9.]+ *%$", "description": "such as 10%" })
+}
+
+fn duration() -> Value {
+    json!({ "type": "string", "description": "such as 200ms, 2s or 1m; for a node also a share such as 40%" })
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+
+    use super::*;
+    use crate::syntax::KINDS;
+
+    /// What the readers of a file do not know is not in the schema.
+    #[test]
+    fn every_key_is_one_that_is_read() {
+        let schema = json_schema();
+        let definitions = &schema["$defs"];
+        let configuration = &definitions["configuration"]["properties"];
+        let model = &configuration["models"]["additionalProperties"];
+        let node = &definitions["node"]["properties"];
+        let pipeline = |node: &str| {
+            format!(
+                "pipelines: [ {{ pipeline: p, nodes: {{ n: {{ model: m, {node} }} }}, outputs: {{}} }} ]"
+            )
+        };
+        let check = |keys: &Value, file: &dyn Fn(&str) -> String| {
+            let keys = keys["properties"].as_object().unwrap();
+            assert!(!keys.is_empty());
+            for key in keys.keys() {
+                let text = file(&format!("{{ {key}: x }}"));
+                let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+                let config = Config::from_text("t", &text, &mut sources, &mut diagnostics);
+                for pipeline in config.iter().flat_map(|config| &config.pipelines) {
+                    crate::syntax::parse(pipeline, &mut diagnostics);
+                }
+                let report = diagnostics.render(&sources, Colour::Never);
+                assert!(!report.contains("unknown key"), "{text}\n{report}");
+            }
+        };
+        check(&configuration["server"], &|map| format!("server: {map}"));
+        check(model, &|map| format!("models: {{ m: {map} }}"));
+        check(&model["properties"]["batcher"], &|map| {
+            format!("models: {{ m: {{ batcher: {map} }} }}")
+        });
+        for policy in ["retry", "hedge", "cache"] {
+            check(&node[policy], &|map| pipeline(&format!("{policy}: {map}")));
+        }
+    }
+
+    #[test]
+    fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {
+        let schema = json_schema();
+        let properties = &schema["$defs"]["node"]["properties"];
+        for kind in KINDS {
+            assert!(properties.get(kind).is_some(), "{kind}");
+        }
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(map) => {
+                    if let Some(Value::String(reference)) = map.get("$ref") {
+                        found.push(reference.clone());
+                    }
+                    map.values().for_each(|v| references(v, found));
+                }
+                Value::Array(items) => items.iter().for_each(|v| references(v, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        references(&schema, &mut found);
+        for reference in found {
+            let name = reference.strip_prefix("#/$defs/").unwrap();
+            assert!(schema["$defs"].get(name).is_some(), "{reference}");
+        }
+    }
+}

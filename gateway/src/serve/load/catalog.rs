@@ -1,0 +1,66 @@
+//! What a pipeline of a gateway may call: its models, endpoints and other pipelines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use motet_proto::signature::Signature;
+use prost_reflect::ServiceDescriptor;
+
+use super::Learnt;
+use crate::check::{CheckedPipeline, SignatureError, SignatureSource};
+use crate::grpc::{Endpoints, NoService, Remote};
+use crate::model::Backend;
+use crate::plan::{Bind, Plan};
+use crate::serve::registry::{Registry, Served};
+use crate::syntax::EndpointRef;
+
+/// Where the plans of a gateway find what they call.
+pub(in crate::serve) struct Places<'a> {
+    pub(in crate::serve) registry: &'a Registry,
+    pub(in crate::serve) endpoints: &'a Endpoints,
+    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<Served>>,
+}
+
+impl Bind for Places<'_> {
+    fn model(&self, name: &str) -> Option<Backend> {
+        self.registry.models().get(name).cloned()
+    }
+
+    fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {
+        Some(self.pipelines.get(name)?.plan.clone())
+    }
+
+    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
+        self.endpoints.get(endpoint)
+    }
+}
+
+/// What a pipeline that is loaded now may call.
+pub(in crate::serve) struct Known<'a> {
+    pub(in crate::serve) models: &'a dyn SignatureSource,
+    pub(in crate::serve) learnt: &'a Learnt,
+    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<Served>>,
+}
+
+impl SignatureSource for Known<'_> {
+    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
+        self.models.model(name)
+    }
+
+    fn service(
+        &self,
+        endpoint: &EndpointRef,
+        service: &str,
+    ) -> Result<ServiceDescriptor, NoService> {
+        self.learnt.service(self.models, endpoint, service)
+    }
+
+    fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
+        match self.pipelines.get(name) {
+            Some(served) => Ok(served.plan.pipeline.clone()),
+            None => Err(SignatureError::Unknown {
+                known: self.pipelines.keys().cloned().collect(),
+            }),
+        }
+    }
+}

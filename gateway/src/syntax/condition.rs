@@ -1,0 +1,133 @@
+//! Conditions: `caption != null`, `score > 0.5 and lang == "de"`, `length(texts) > 3`.
+//!
+//! From loose to tight: `or`, `and`, `not`, comparisons. `||`, `&&` and `!` are the same words.
+
+mod reader;
+
+use motet_runtime::config::{Diagnostic, Diagnostics, Entry, Node, Spanned, Value as Yaml};
+
+use super::reference::Reference;
+use crate::scalar::Scalar;
+use reader::Reader;
+
+/// The most bytes of a condition.
+pub const CONDITION_BYTES_MAX: usize = 4096;
+/// The deepest nesting of parentheses and negations in a condition.
+const DEPTH_MAX: usize = 64;
+
+/// A condition as written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expression {
+    /// A number, a text or a truth value.
+    Literal(Scalar),
+    /// `null`: what an optional value is when it is not there.
+    Null,
+    /// `name` or `node.port`, with or without `$`.
+    Reference(Reference),
+    /// `length(name)`: how many rows a list has.
+    Length(Spanned<Reference>),
+    /// `not a`.
+    Not(Box<Spanned<Expression>>),
+    /// `a and b`.
+    And(Box<[Spanned<Expression>; 2]>),
+    /// `a or b`.
+    Or(Box<[Spanned<Expression>; 2]>),
+    /// `a == b` and the like.
+    Compare(Comparison, Box<[Spanned<Expression>; 2]>),
+}
+
+/// How two values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`.
+    Equal,
+    /// `!=`.
+    Unequal,
+    /// `<`.
+    Less,
+    /// `<=`.
+    LessOrEqual,
+    /// `>`.
+    Greater,
+    /// `>=`.
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    const ALL: [(&'static str, Self); 6] = [
+        ("==", Self::Equal),
+        ("!=", Self::Unequal),
+        ("<=", Self::LessOrEqual),
+        (">=", Self::GreaterOrEqual),
+        ("<", Self::Less),
+        (">", Self::Greater),
+    ];
+}
+
+impl Expression {
+    /// Every reference in it.
+    pub fn references<'e>(&'e self, found: &mut Vec<&'e Reference>) {
+        match self {
+            Self::Literal(_) | Self::Null => {}
+            Self::Reference(reference) => found.push(reference),
+            Self::Length(reference) => found.push(&reference.value),
+            Self::Not(inner) => inner.value.references(found),
+            Self::And(sides) | Self::Or(sides) | Self::Compare(_, sides) => {
+                for side in sides.iter() {
+                    side.value.references(found);
+                }
+            }
+        }
+    }
+}
+
+/// Reads a condition; `None` where it cannot be, which was reported.
+pub(super) fn condition(
+    entry: &Entry,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<Expression>> {
+    let node = &entry.node;
+    match &node.value {
+        Yaml::Bool(b) => Some(Spanned::new(
+            Expression::Literal(Scalar::Bool(*b)),
+            node.span,
+        )),
+        Yaml::String(text) => read(node, text, diagnostics),
+        _ => {
+            diagnostics.push(
+                Diagnostic::error(
+                    node.span,
+                    format!(
+                        "`{}` must be a condition, not {}",
+                        entry.key.value,
+                        node.kind()
+                    ),
+                )
+                .help("write for example `when: \"score > 0.5\"` or `when: \"caption != null\"`"),
+            );
+            None
+        }
+    }
+}
+
+fn read(node: &Node, text: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<Expression>> {
+    let span = node.span;
+    if text.len() > CONDITION_BYTES_MAX {
+        diagnostics.push(Diagnostic::error(
+            span,
+            format!(
+                "a condition of {} bytes is longer than the limit of {CONDITION_BYTES_MAX}",
+                text.len()
+            ),
+        ));
+        return None;
+    }
+    let result = Reader::new(text, span).whole();
+    match result {
+        Ok(expression) => Some(expression),
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            None
+        }
+    }
+}

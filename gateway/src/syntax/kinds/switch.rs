@@ -1,0 +1,69 @@
+//! `switch`: the first arm whose condition holds.
+
+use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader};
+
+use super::{Name, arms, body};
+use crate::syntax::condition::condition;
+use crate::syntax::{Case, CaseSpec};
+
+pub(super) fn switch(
+    entry: &Entry,
+    name: Name<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<CaseSpec>> {
+    let items = arms(entry, 1, diagnostics)?;
+    let mut cases = Vec::with_capacity(items.len());
+    for (item, i) in items.iter().zip(1..) {
+        let arm_name = name.arm(i, item.span);
+        let what = format!("arm {i} of `switch`");
+        let Some(mut map) = MapReader::new(item, &*what, arm_name.span, diagnostics) else {
+            continue;
+        };
+        let (when, otherwise) = (map.get("when"), map.get("default"));
+        let step = match otherwise {
+            Some(step) => {
+                if let Some(when) = when {
+                    diagnostics.push(
+                        Diagnostic::error(
+                            when.key.span,
+                            format!("{what} has a condition and is the default"),
+                        )
+                        .also(step.key.span, "`default`"),
+                    );
+                }
+                if i < items.len() {
+                    diagnostics.push(
+                        Diagnostic::error(step.key.span, "no arm after `default` can ever run")
+                            .help("put `default` last"),
+                    );
+                }
+                Some(step)
+            }
+            None => {
+                if when.is_none()
+                    && !map.has_misspelling_of("when")
+                    && !map.has_misspelling_of("default")
+                {
+                    diagnostics.push(
+                        Diagnostic::error(arm_name.span, format!("{what} has no condition"))
+                            .help("write `{ when: \"score > 0.5\", do: { ... } }`, or `{ default: { ... } }` for the last"),
+                    );
+                }
+                map.required(
+                    "do",
+                    "it is what the arm runs, such as `{ model: NAME, in: { ... } }`",
+                )
+            }
+        };
+        let when = match (otherwise, when) {
+            (Some(_), _) => Case::Default,
+            (None, None) => Case::Broken,
+            (None, Some(when)) => condition(when, diagnostics).map_or(Case::Broken, Case::When),
+        };
+        if let Some(body) = step.and_then(|step| body(&step.node, arm_name, diagnostics)) {
+            cases.push(CaseSpec { when, body });
+        }
+        map.finish(diagnostics);
+    }
+    (cases.len() == items.len()).then_some(cases)
+}
