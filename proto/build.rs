@@ -1,4 +1,4 @@
-//! Compiles the .proto files with protox, so that no protoc is needed.
+//! Compiles the .proto files with protox: no protoc needed.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(descriptors, files.encode_to_vec())?;
     tonic_prost_build::configure()
-        // Tensors are slices of the received buffer, never copies.
+        // `Bytes` fields are slices of the received buffer, never copies.
         .bytes(".inference")
         .bytes(".motet.v1")
         .compile_fds(files)?;

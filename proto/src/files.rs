@@ -1,4 +1,4 @@
-//! The .proto files themselves, for code generators: path and text of each.
+//! The .proto files as path and text, for code generators.
 
 macro_rules! file {
     ($path:literal) => {
@@ -12,7 +12,7 @@ pub const INFERENCE: (&str, &str) = file!("inference/inference.proto");
 /// `motet.v1.Pipelines`.
 pub const PIPELINES: (&str, &str) = file!("motet/v1/pipelines.proto");
 
-/// The files that the .proto file of a pipeline imports (beside those that come with protobuf).
+/// The files that the .proto file of a pipeline imports, except those that protobuf itself has.
 pub const IMPORTS: [(&str, &str); 3] = [
     file!("google/rpc/status.proto"),
     file!("motet/v1/receipt.proto"),

@@ -1,9 +1,9 @@
-//! What a model, an op or a pipeline takes and gives: named tensor ports and parameters.
+//! Signatures: named input and output tensors and parameters of a model, an op or a pipeline.
 //!
-//! A model service states its signature in `ModelMetadataResponse.properties` under
-//! [`PROPERTY`], as JSON, because the protocol's own shapes only know -1: symbols, scalars and
-//! text would be lost. [`Signature::from_metadata`] reads it back, or makes the best of the
-//! metadata of a server that does not know motet.
+//! A model service of motet sends its signature as JSON in `ModelMetadataResponse.properties`
+//! under [`PROPERTY`]: the shapes of the protocol have only -1 for symbols, and neither scalars
+//! nor strings. [`Signature::from_metadata`] reads it, or infers one from the metadata of a server
+//! that does not know motet.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,17 +11,17 @@ use crate::inference::ModelMetadataResponse;
 use crate::inference::model_metadata_response::TensorMetadata;
 use crate::types::{Dim, ElementType, TensorType};
 
-/// The key of the signature in `ModelMetadataResponse.properties`.
+/// Key of the signature in `ModelMetadataResponse.properties`.
 pub const PROPERTY: &str = "motet.signature";
 
-/// Inputs, outputs and parameters, each in its stated order.
+/// Inputs, outputs and parameters, each in declaration order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Signature {
-    /// Tensors taken.
+    /// Input tensors.
     pub inputs: Vec<Port>,
-    /// Tensors given.
+    /// Output tensors.
     pub outputs: Vec<Port>,
-    /// Settings that a call may carry beside its tensors.
+    /// Settings of a call beside its tensors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
 }
@@ -44,22 +44,22 @@ pub struct Parameter {
     /// `bool`, `int`, `float` or `string`.
     #[serde(rename = "type")]
     pub ty: TensorType,
-    /// What holds when a call does not say.
+    /// Value in a call that does not set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
-    /// The smallest number allowed.
+    /// Smallest allowed number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<i64>,
-    /// The largest number allowed.
+    /// Largest allowed number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i64>,
-    /// The words allowed, for a `string`.
+    /// Allowed values of a `string`; any value if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
 }
 
 impl Port {
-    /// A port of this name and type.
+    /// Creates a port.
     pub fn new(name: impl Into<String>, ty: TensorType) -> Self {
         Self {
             name: name.into(),
@@ -69,7 +69,7 @@ impl Port {
 }
 
 impl Parameter {
-    /// An integer parameter with its default and range, both ends included.
+    /// Creates an integer parameter with its default and range, both ends included.
     pub fn int(name: &str, default: i64, min: i64, max: i64) -> Self {
         Self {
             name: name.to_owned(),
@@ -83,43 +83,43 @@ impl Parameter {
 }
 
 impl Signature {
-    /// The input port `name`.
+    /// Returns the input `name`.
     pub fn input(&self, name: &str) -> Option<&Port> {
         self.inputs.iter().find(|p| p.name == name)
     }
 
-    /// The output port `name`.
+    /// Returns the output `name`.
     pub fn output(&self, name: &str) -> Option<&Port> {
         self.outputs.iter().find(|p| p.name == name)
     }
 
-    /// The parameter `name`.
+    /// Returns the parameter `name`.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
     }
 
-    /// The value for `properties` under [`PROPERTY`].
+    /// Returns the value of [`PROPERTY`].
     pub fn to_property(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The protocol's own statement of the inputs.
+    /// Returns the inputs in the metadata of the protocol.
     pub fn oip_inputs(&self) -> Vec<TensorMetadata> {
         self.inputs.iter().map(Port::to_metadata).collect()
     }
 
-    /// The protocol's own statement of the outputs.
+    /// Returns the outputs in the metadata of the protocol.
     pub fn oip_outputs(&self) -> Vec<TensorMetadata> {
         self.outputs.iter().map(Port::to_metadata).collect()
     }
 
-    /// Reads the signature of any Open Inference Protocol server.
+    /// Reads the signature of a model of any server of the Open Inference Protocol.
     ///
-    /// Without motet's property, a leading -1 is taken to be the batch (one symbol `N` for
-    /// all ports), every other -1 is a symbol of its own, and `BYTES` is `bytes`.
+    /// Without [`PROPERTY`], a leading -1 is the batch (the symbol `N` for all ports), each other
+    /// -1 is a symbol of its own, and `BYTES` is `bytes`.
     ///
     /// # Errors
-    /// A datatype that the protocol does not have.
+    /// When a datatype is not one of the protocol, or the property cannot be read.
     pub fn from_metadata(metadata: &ModelMetadataResponse) -> Result<Self, SignatureError> {
         if let Some(text) = metadata.properties.get(PROPERTY) {
             return serde_json::from_str(text).map_err(|e| SignatureError::Property(e.to_string()));
@@ -164,7 +164,7 @@ impl Port {
     }
 }
 
-/// A tensor name made fit to begin a symbol.
+/// Returns the beginning of a symbol that is named after a tensor.
 fn symbol_part(name: &str) -> String {
     let tail: String = name
         .chars()
@@ -173,18 +173,18 @@ fn symbol_part(name: &str) -> String {
     format!("D_{tail}")
 }
 
-/// Why a model's metadata is no signature.
+/// Metadata of a model that has no readable signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A datatype outside the protocol.
+    /// Datatype that the protocol does not have.
     #[error("tensor `{tensor}` has the unknown datatype `{datatype}`")]
     Datatype {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// What was stated.
+        /// The datatype.
         datatype: String,
     },
-    /// The property is there but cannot be read.
+    /// Property that cannot be read.
     #[error("property `{PROPERTY}` cannot be read: {0}")]
     Property(String),
 }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_survives_the_metadata() {
+    fn a_signature_is_read_back_from_metadata() {
         let mut m = metadata(&embed());
         assert_eq!(m.inputs[0].shape, [-1]);
         assert_eq!(m.outputs[0].datatype, "FP32");
@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn foreign_metadata_keeps_the_batch_symbol() {
+    fn metadata_without_a_signature_has_the_batch_symbol() {
         let foreign = Signature::from_metadata(&metadata(&embed())).unwrap();
         assert_eq!(foreign.inputs[0].ty.to_string(), "bytes[N]");
         assert_eq!(foreign.outputs[0].ty.to_string(), "float[N,384]");
     }
 
     #[test]
-    fn wrong_metadata_is_an_error() {
+    fn unreadable_metadata_is_refused() {
         let mut m = metadata(&embed());
         m.inputs[0].datatype = "TEXT".to_owned();
         assert!(Signature::from_metadata(&m).is_err());

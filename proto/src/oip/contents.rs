@@ -1,11 +1,11 @@
-//! The typed lists of `contents`.
+//! The typed lists of `contents` as tensors.
 
 use super::error::Problem;
 use crate::inference::InferTensorContents;
 use crate::tensor::{Element, Tensor, element_count};
 use crate::types::ElementType;
 
-/// Narrower integers travel in the 32-bit lists.
+/// Creates a tensor of narrow integers from a list of 32-bit ones.
 fn narrow<W: Copy + std::fmt::Display, T: Element + TryFrom<W>>(
     shape: Vec<usize>,
     values: Vec<W>,
@@ -17,10 +17,10 @@ fn narrow<W: Copy + std::fmt::Display, T: Element + TryFrom<W>>(
     Ok(Tensor::from_values(shape, values)?)
 }
 
-/// The tensor of a typed list.
+/// Creates a tensor from the typed list of its element type.
 ///
 /// # Errors
-/// When another list is filled, or not as many elements as the shape asks for.
+/// When another list is filled, or the list does not have the elements of the shape.
 pub(super) fn from_contents(
     element: ElementType,
     shape: Vec<usize>,
@@ -72,7 +72,7 @@ pub(super) fn from_contents(
     })
 }
 
-/// The list of `contents` that holds elements of this type.
+/// Returns the list of `contents` for an element type; `None` if there is none.
 const fn list_of(element: ElementType) -> Option<&'static str> {
     Some(match element {
         ElementType::Bool => "bool_contents",
@@ -87,7 +87,7 @@ const fn list_of(element: ElementType) -> Option<&'static str> {
     })
 }
 
-/// The typed list of a tensor; `None` when its type has none.
+/// Returns the typed list of a tensor; `None` if its element type has none.
 pub(super) fn to_contents(t: &Tensor) -> Option<InferTensorContents> {
     fn widen<T: Element, W: From<T>>(t: &Tensor) -> Option<Vec<W>> {
         Some(t.values::<T>().ok()?.iter().map(|v| W::from(*v)).collect())

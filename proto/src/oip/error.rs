@@ -1,33 +1,33 @@
-//! What can be wrong with a message.
+//! Errors of messages.
 
 use crate::tensor::TensorError;
 use crate::types::ElementType;
 
-/// Why a message's tensors or parameters cannot be read.
+/// A message whose tensors or parameters cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// One tensor is wrong.
+    /// A tensor that cannot be read.
     #[error("tensor `{name}`: {problem}")]
     Tensor {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: Problem,
     },
-    /// Raw contents for some tensors but not for others.
+    /// Raw contents for some of the tensors only.
     #[error("{raw} raw contents do not go with {tensors} tensors: give one for each, or none")]
     RawCount {
-        /// Raw contents given.
+        /// Number of raw contents.
         raw: usize,
-        /// Tensors given.
+        /// Number of tensors.
         tensors: usize,
     },
-    /// One parameter is wrong.
+    /// A parameter of the wrong type.
     #[error("parameter `{name}` must be {wanted}")]
     Parameter {
-        /// Its name.
+        /// Name of the parameter.
         name: String,
-        /// What it must be.
+        /// The type that it must have, with its article.
         wanted: &'static str,
     },
 }
@@ -40,7 +40,7 @@ impl MessageError {
         }
     }
 
-    /// The tensor or parameter at fault.
+    /// Returns the tensor, parameter or field at fault.
     pub fn field(&self) -> &str {
         match self {
             Self::Tensor { name, .. } | Self::Parameter { name, .. } => name,
@@ -49,48 +49,48 @@ impl MessageError {
     }
 }
 
-/// What is wrong with one tensor of a message.
+/// A problem of one tensor of a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Not a datatype of the protocol.
+    /// Datatype that the protocol does not have.
     #[error("unknown datatype `{0}`")]
     Datatype(String),
-    /// A length below zero.
+    /// Shape with a negative length.
     #[error("shape {0:?} has a negative length")]
     Shape(Vec<i64>),
-    /// Given twice.
+    /// Tensor that is given twice.
     #[error("given twice")]
     Twice,
-    /// Elements both raw and in lists.
+    /// Elements in raw and in typed form.
     #[error("has both contents and raw contents")]
     Both,
-    /// The type has no list.
+    /// Typed form of an element type that has no list.
     #[error("{} elements must be raw", .0.oip_name())]
     OnlyRaw(ElementType),
     /// Elements in the list of another type.
     #[error("{} elements belong in {wanted}, not in {found}", element.oip_name())]
     WrongList {
-        /// The list that is filled.
+        /// List that is filled.
         found: &'static str,
-        /// The list that should be.
+        /// List of the element type.
         wanted: &'static str,
         /// The element type.
         element: ElementType,
     },
-    /// More or fewer elements than the shape asks for.
+    /// More or fewer elements than the shape has.
     #[error("{found} elements do not fill shape {shape:?} of {count}")]
     Count {
-        /// Elements given.
+        /// Elements in the list.
         found: usize,
-        /// Elements that the shape asks for.
+        /// Elements of the shape.
         count: usize,
         /// The shape.
         shape: Vec<usize>,
     },
-    /// A number that does not fit the element type.
+    /// Number outside the range of the element type.
     #[error("{0} does not fit {oip}", oip = .1.oip_name())]
     Range(String, ElementType),
-    /// The buffer is wrong.
+    /// Buffer that does not fit.
     #[error(transparent)]
     Content(#[from] TensorError),
 }

@@ -1,19 +1,27 @@
-//! Tensors in and out of Open Inference Protocol messages.
+//! Tensors from and to messages of the Open Inference Protocol.
 //!
-//! A request may carry its elements raw or in typed lists; both become a [`Tensor`], raw ones
-//! without a copy. An answer is given in the form of the question ([`Form`]), so that a client
-//! that writes JSON also reads JSON.
+//! A request has its elements raw or in typed lists; both become a [`Tensor`], raw ones without a
+//! copy. A response has the form of its request ([`Form`]), so that a client that writes JSON also
+//! reads JSON.
+//!
+//! * `contents`: the typed lists; `parameters`: parameters of requests and responses.
+//! * [`cost`]: names of the parameters with which a model reports what a call cost.
+//! * [`lookahead`]: names of the parameters with which a caller announces further rows.
+//! * `version`: versions of models; `model_config`: Triton's model configuration.
+//! * `error`: [`MessageError`].
 
 mod contents;
-mod describe;
+pub mod cost;
 mod error;
+pub mod lookahead;
+mod model_config;
 mod parameters;
 mod version;
 
 use bytes::Bytes;
 
-pub use describe::model_config;
 pub use error::{MessageError, Problem};
+pub use model_config::model_config;
 pub use parameters::{PRIORITY, TIMEOUT, integer_parameter, parameter};
 pub use version::{VERSION, find_version, split_version};
 
@@ -25,60 +33,23 @@ use crate::inference::{InferTensorContents, ModelInferRequest, ModelInferRespons
 use crate::tensor::Tensor;
 use crate::types::ElementType;
 
-/// Names of the parameters with which a motet model service says what an answer cost. A call that
-/// was split over several batches is told by the one that finished it, so that queue and compute
-/// are parts of the time that the caller waited.
-pub mod cost {
-    /// Time in the batcher's queue, in microseconds (`int64`).
-    pub const QUEUE_US: &str = "motet.queue_us";
-    /// Time of the forward pass, in microseconds (`int64`).
-    pub const COMPUTE_US: &str = "motet.compute_us";
-    /// Rows of the largest batch that the call's rows rode in (`int64`).
-    pub const BATCH_ROWS: &str = "motet.batch_rows";
-    /// Tokens of the largest batch that the call's rows rode in (`int64`).
-    pub const BATCH_TOKENS: &str = "motet.batch_tokens";
-    /// Longest time that a free executor waited for company, on purpose, before a batch that the call's rows rode in, in
-    /// microseconds (`int64`); 0 where none waited. There where a batcher ran.
-    pub const WINDOW_US: &str = "motet.window_us";
-    /// Why the batch that finished the call started when it did (`string`). There where a batcher ran.
-    ///
-    /// * `ready`: an executor was free, and waiting would not have paid;
-    /// * `size`: the batch was full, or as long as pays where all in it wait for its end;
-    /// * `window`: the wait for company was over;
-    /// * `deadline`: waiting longer would have made a row late;
-    /// * `drain`: the model was shutting down;
-    /// * `retry`: it was a part of a batch that failed.
-    pub const WINDOW_CAUSE: &str = "motet.window_cause";
-}
-
-/// Names of the parameters with which a caller tells a motet model service what it knows of the request that a call is part of, so
-/// that rows which arrive one after the other can run together. All are `int64`, and none is needed.
-pub mod lookahead {
-    /// A number that the calls of one request have in common, 0 or more.
-    pub const REQUEST: &str = "motet.request";
-    /// Rows of the same request that will come to the same model soon, about.
-    pub const SEQUEL_ROWS: &str = "motet.sequel_rows";
-    /// Within what time they will most probably have come, in microseconds. Without it, [`SEQUEL_ROWS`] says nothing.
-    pub const SEQUEL_US: &str = "motet.sequel_us";
-}
-
-/// How a message carries the elements of its tensors.
+/// Form of the elements in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// In `raw_input_contents` and `raw_output_contents`.
+    /// `raw_input_contents` and `raw_output_contents`.
     #[default]
     Raw,
-    /// In the typed lists of `contents`.
+    /// The typed lists of `contents`.
     Typed,
 }
 
-/// A tensor with its name in the message.
+/// A tensor and its name.
 pub type Named = (String, Tensor);
 
-/// Takes the tensors out of a request.
+/// Takes the tensors out of a request, and returns the form that they had.
 ///
 /// # Errors
-/// With the name of the tensor that is wrong.
+/// The first tensor that cannot be read.
 pub fn take_inputs(request: &mut ModelInferRequest) -> Result<(Vec<Named>, Form), MessageError> {
     let parts = std::mem::take(&mut request.inputs)
         .into_iter()
@@ -90,7 +61,7 @@ pub fn take_inputs(request: &mut ModelInferRequest) -> Result<(Vec<Named>, Form)
 /// Takes the tensors out of a response.
 ///
 /// # Errors
-/// With the name of the tensor that is wrong.
+/// The first tensor that cannot be read.
 pub fn take_outputs(response: &mut ModelInferResponse) -> Result<Vec<Named>, MessageError> {
     let parts = std::mem::take(&mut response.outputs)
         .into_iter()
@@ -99,7 +70,7 @@ pub fn take_outputs(response: &mut ModelInferResponse) -> Result<Vec<Named>, Mes
     take(parts, std::mem::take(&mut response.raw_output_contents)).map(|(tensors, _)| tensors)
 }
 
-/// Puts raw input tensors into a request.
+/// Adds input tensors to a request, in raw form.
 pub fn put_inputs<'a>(
     request: &mut ModelInferRequest,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
@@ -115,8 +86,8 @@ pub fn put_inputs<'a>(
     }
 }
 
-/// Puts output tensors into a response. FP16 and BF16 have no typed list, so a response that
-/// holds one is raw as a whole.
+/// Adds output tensors to a response. FP16 and BF16 have no typed list: a response with one of them
+/// is raw as a whole.
 pub fn put_outputs<'a>(
     response: &mut ModelInferResponse,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
@@ -143,7 +114,7 @@ pub fn put_outputs<'a>(
     }
 }
 
-/// The shape on the wire: a scalar is `[1]`.
+/// Returns the shape in a message: a scalar is `[1]`.
 fn wire_shape(tensor: &Tensor) -> Vec<i64> {
     if tensor.shape().is_empty() {
         return vec![1];
@@ -151,6 +122,7 @@ fn wire_shape(tensor: &Tensor) -> Vec<i64> {
     tensor.shape().iter().map(|d| *d as i64).collect()
 }
 
+/// Name, datatype, shape and typed lists of a tensor.
 type Part = (String, String, Vec<i64>, Option<InferTensorContents>);
 
 fn take(parts: Vec<Part>, raw: Vec<Bytes>) -> Result<(Vec<Named>, Form), MessageError> {

@@ -1,4 +1,4 @@
-//! Parameters of requests and answers.
+//! Parameters of requests and responses.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,15 @@ use super::error::MessageError;
 use crate::inference::InferParameter;
 use crate::inference::infer_parameter::ParameterChoice;
 
-/// Name of the request parameter that says how urgent the request is (`int64`): 1 is the highest, 0
-/// the default, larger numbers are less urgent.
+/// Name of the request parameter for the urgency of the request (`int64`): 0 is the default and as
+/// urgent as 1; larger numbers are less urgent.
 pub const PRIORITY: &str = "priority";
-/// Name of the request parameter that limits how long the request may take (`int64`, microseconds);
-/// 0 is no limit.
+
+/// Name of the request parameter for the longest time that the request may take (`int64`,
+/// microseconds); 0 is no limit.
 pub const TIMEOUT: &str = "timeout";
 
-/// A request or response parameter.
+/// Creates a parameter.
 pub fn parameter(choice: impl Into<ParameterChoice>) -> InferParameter {
     InferParameter {
         parameter_choice: Some(choice.into()),
@@ -50,17 +51,18 @@ impl From<&str> for ParameterChoice {
     }
 }
 
-/// A parameter that must be a whole number, whichever way the client wrote it.
+/// Returns an integer parameter, which clients write as `int64`, `uint64` or string; `None` if it is
+/// not set.
 ///
 /// # Errors
-/// When it is there and is none.
+/// When it is set and not an integer that fits 64 bits with sign.
 pub fn integer_parameter(
     parameters: &HashMap<String, InferParameter>,
     name: &str,
 ) -> Result<Option<i64>, MessageError> {
     let wrong = || MessageError::Parameter {
         name: name.to_owned(),
-        wanted: "a whole number",
+        wanted: "an integer",
     };
     let Some(parameter) = parameters.get(name) else {
         return Ok(None);

@@ -47,7 +47,7 @@ fn every_type_survives_both_forms() {
 }
 
 #[test]
-fn half_floats_are_always_raw() {
+fn half_precision_floats_are_always_raw() {
     let t = Tensor::from_values(vec![1], vec![half::f16::ONE]).unwrap();
     let mut response = ModelInferResponse::default();
     put_outputs(&mut response, [("x", &t)], Form::Typed);
@@ -73,7 +73,7 @@ fn a_scalar_is_a_list_of_one() {
 }
 
 #[test]
-fn wrong_messages_name_the_tensor() {
+fn an_unreadable_message_is_refused_with_its_tensor() {
     let contents = |c| {
         let mut t = input("x", "INT8", &[1]);
         t.contents = Some(c);
@@ -144,7 +144,7 @@ fn wrong_messages_name_the_tensor() {
 }
 
 #[test]
-fn integers_come_in_several_clothes() {
+fn an_integer_is_read_from_every_form_of_parameter() {
     let parameters = HashMap::from([
         ("a".to_owned(), parameter(3i64)),
         ("b".to_owned(), parameter(3u64)),
@@ -157,6 +157,6 @@ fn integers_come_in_several_clothes() {
     assert_eq!(integer_parameter(&parameters, "none"), Ok(None));
     assert_eq!(
         integer_parameter(&parameters, "d").unwrap_err().to_string(),
-        "parameter `d` must be a whole number"
+        "parameter `d` must be an integer"
     );
 }

@@ -1,26 +1,26 @@
-//! Versions of models. A configuration names a model `classifier`, or `classifier@4` where there are several; on the wire name and
-//! version are fields of their own.
+//! Versions of models. A configuration names a model `classifier`, or `classifier@4` where it has
+//! several versions; in messages, name and version are separate fields.
 
 use std::cmp::Ordering;
 
-/// The version of a model whose name does not say one.
+/// Version of a model whose name has none.
 pub const VERSION: &str = "1";
 
-/// Between name and version.
-const MARK: char = '@';
+/// Separator of name and version.
+const SEPARATOR: char = '@';
 
-/// Name and version of a model in a configuration; `None` where it does not say a version.
+/// Splits the name of a model in a configuration into name and version, if it has one.
 pub fn split_version(model: &str) -> (&str, Option<&str>) {
-    match model.split_once(MARK) {
+    match model.split_once(SEPARATOR) {
         Some((name, version)) => (name, Some(version)),
         None => (model, None),
     }
 }
 
-/// The model that a request means by a name and a version (empty: none asked for), among those of a configuration.
+/// Finds the model of a configuration that a request means by a name and a version.
 ///
-/// Without a version it is the model whose configured name this is, whole, or the newest of its versions: the greatest number, or the
-/// last in order of text where versions are not numbers.
+/// An empty version means the model with exactly this configured name, else the newest version of
+/// `name`: the greatest number, or the last in lexical order where versions are not numbers.
 pub fn find_version<'m>(
     models: impl IntoIterator<Item = &'m str>,
     name: &str,
@@ -41,6 +41,7 @@ pub fn find_version<'m>(
     newest.map(|(model, _)| model)
 }
 
+/// Orders two versions from old to new.
 fn by_age(a: &str, b: &str) -> Ordering {
     match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(a), Ok(b)) => a.cmp(&b),
@@ -65,7 +66,7 @@ mod tests {
             ("judge@9", "", Some("judge@9")),
             ("judge@9", "9", None),
             ("eye", "", Some("eye@b")),
-            ("nobody", "", None),
+            ("missing", "", None),
             ("", "", None),
         ] {
             assert_eq!(
@@ -74,7 +75,7 @@ mod tests {
                 "{name} {version}"
             );
         }
-        // A name of its own comes before versions.
+        // A model without a version wins over versions of the same name.
         assert_eq!(find_version(["a@7", "a"], "a", ""), Some("a"));
         assert_eq!(split_version("judge@9"), ("judge", Some("9")));
         assert_eq!(split_version("minilm"), ("minilm", None));

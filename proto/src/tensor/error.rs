@@ -1,14 +1,14 @@
-//! What can be wrong with a tensor.
+//! Errors of tensors.
 
 use crate::types::{ElementType, MAX_RANK};
 
-/// Why bytes and a shape make no tensor, or a tensor is not what is asked for.
+/// A buffer that does not fit its type and shape, or an operation that does not fit a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
-    /// The buffer is too short or too long.
+    /// Buffer that is too short or too long.
     #[error("{found} bytes do not make {element}{shape:?}: expected {expected}")]
     Length {
-        /// Bytes given.
+        /// Bytes in the buffer.
         found: usize,
         /// Bytes needed.
         expected: usize,
@@ -17,70 +17,70 @@ pub enum TensorError {
         /// The shape.
         shape: Vec<usize>,
     },
-    /// A byte of a `bool` tensor is neither 0 nor 1.
+    /// Byte of a `bool` tensor that is neither 0 nor 1.
     #[error("element {at} is {found}, which is not a bool")]
     Bool {
-        /// The element.
+        /// Index of the element.
         at: usize,
         /// Its byte.
         found: u8,
     },
-    /// The lengths inside a `BYTES` buffer do not add up.
-    #[error("the BYTES buffer breaks off in element {at} of {count}")]
+    /// `BYTES` buffer that ends inside an element.
+    #[error("the BYTES buffer ends inside element {at} of {count}")]
     Truncated {
-        /// The element.
+        /// Index of the element.
         at: usize,
-        /// Elements that the shape asks for.
+        /// Elements of the shape.
         count: usize,
     },
-    /// A `BYTES` buffer goes on behind its last element.
-    #[error("the BYTES buffer has {extra} bytes behind its {count} elements")]
+    /// `BYTES` buffer that continues after its last element.
+    #[error("the BYTES buffer has {extra} bytes after its {count} elements")]
     Trailing {
-        /// Bytes too many.
+        /// Bytes after the last element.
         extra: usize,
-        /// Elements that the shape asks for.
+        /// Elements of the shape.
         count: usize,
     },
-    /// A text is not UTF-8.
+    /// String that is not UTF-8.
     #[error("element {at} is not valid UTF-8")]
     Utf8 {
-        /// The element.
+        /// Index of the element.
         at: usize,
     },
     /// Elements of another type.
     #[error("elements are {found}, not {wanted}")]
     Element {
-        /// What they are.
+        /// Type of the elements.
         found: ElementType,
-        /// What was asked for.
+        /// Type that was asked for.
         wanted: ElementType,
     },
-    /// Not exactly one element.
+    /// Tensor that does not have exactly one element.
     #[error("a tensor of shape {0:?} is not a scalar")]
     NotScalar(Vec<usize>),
-    /// A scalar where a list is needed.
+    /// Scalar where a list is needed.
     #[error("a scalar has no rows")]
     NotList,
-    /// An index behind the last row.
+    /// Index after the last row.
     #[error("index {index} is out of range: there are {rows} rows")]
     Index {
         /// The index.
         index: usize,
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
     },
-    /// Shapes that do not go together.
+    /// Shapes that do not fit each other.
     #[error("shape {from:?} does not fit shape {to:?}")]
     Reshape {
-        /// The shape there is.
+        /// Shape of the tensor.
         from: Vec<usize>,
-        /// The shape wanted.
+        /// Shape that was asked for.
         to: Vec<usize>,
     },
     /// More dimensions than [`MAX_RANK`].
     #[error("{0} dimensions are more than the limit of {MAX_RANK}")]
     Rank(usize),
-    /// More elements than memory has addresses.
+    /// More elements than an address space holds.
     #[error("the shape has too many elements")]
     TooLarge,
 }

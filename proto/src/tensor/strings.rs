@@ -1,13 +1,14 @@
-//! The raw form of `BYTES`: each element is its length (four bytes, little-endian) and itself.
+//! The raw form of `BYTES`: each element is its length (four bytes, little-endian), then its bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::TensorError;
 use crate::types::ElementType;
 
+/// Bytes of an element's length.
 pub(super) const PREFIX: usize = 4;
 
-/// Checks that `data` holds exactly `count` elements, each UTF-8 when `element` is a string.
+/// Checks that `data` holds exactly `count` elements, each UTF-8 if `element` is a string.
 pub(super) fn validate(data: &[u8], count: usize, element: ElementType) -> Result<(), TensorError> {
     let mut rest = data;
     for at in 0..count {
@@ -27,13 +28,13 @@ pub(super) fn validate(data: &[u8], count: usize, element: ElementType) -> Resul
     }
 }
 
-/// The first element and what follows it.
+/// Returns the first element and the rest.
 fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (prefix, rest) = data.split_first_chunk::<PREFIX>()?;
     rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)
 }
 
-/// How many bytes the first `count` elements of a checked buffer take, lengths included.
+/// Returns the bytes of the first `count` elements of a checked buffer, lengths included.
 pub(super) fn raw_length(data: &[u8], count: usize) -> usize {
     let mut rest = data;
     for _ in 0..count {
@@ -55,17 +56,17 @@ impl<'a> Strings<'a> {
         Self { data, count }
     }
 
-    /// The number of elements.
+    /// Number of elements.
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is no element.
+    /// `true` if there is no element.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The elements, in order.
+    /// Returns the elements, in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = self.data;
         std::iter::from_fn(move || {
@@ -75,8 +76,8 @@ impl<'a> Strings<'a> {
         })
     }
 
-    /// The elements as texts, in order. An element of a `bytes` tensor that is not UTF-8 reads as
-    /// the empty text; those of a `string` tensor were checked when it was made.
+    /// Returns the elements as strings, in order. An element of a `bytes` tensor that is not UTF-8
+    /// is an empty string here; those of a `string` tensor were checked when it was created.
     pub fn texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.iter().map(|s| std::str::from_utf8(s).unwrap_or(""))
     }
@@ -90,7 +91,7 @@ pub struct StringsBuilder {
 }
 
 impl StringsBuilder {
-    /// Room for `count` elements of `bytes` bytes in all.
+    /// Creates a builder with capacity for `count` elements of `bytes` bytes in all.
     pub fn with_capacity(count: usize, bytes: usize) -> Self {
         Self {
             data: BytesMut::with_capacity(count * PREFIX + bytes),
@@ -98,7 +99,7 @@ impl StringsBuilder {
         }
     }
 
-    /// Appends one element (of less than 4 GiB, as the format has it).
+    /// Appends an element, which must be shorter than 4 GiB: the format has four bytes for a length.
     pub fn push(&mut self, element: &[u8]) {
         debug_assert!(u32::try_from(element.len()).is_ok());
         self.data.reserve(PREFIX + element.len());
@@ -107,17 +108,17 @@ impl StringsBuilder {
         self.count += 1;
     }
 
-    /// Elements so far.
+    /// Number of elements so far.
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is no element yet.
+    /// `true` if there is no element yet.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The buffer.
+    /// Returns the buffer.
     pub fn finish(self) -> Bytes {
         self.data.freeze()
     }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::*;
 
 fn raw(element: ElementType, shape: &[usize], data: &[u8]) -> Result<Tensor, TensorError> {
@@ -5,7 +7,7 @@ fn raw(element: ElementType, shape: &[usize], data: &[u8]) -> Result<Tensor, Ten
 }
 
 #[test]
-fn wrong_buffers_are_refused() {
+fn a_buffer_that_does_not_fit_is_refused() {
     for (element, shape, data, error) in [
         (
             ElementType::F32,
@@ -23,19 +25,19 @@ fn wrong_buffers_are_refused() {
             ElementType::Bytes,
             &[1],
             &[5, 0, 0, 0, 1],
-            "the BYTES buffer breaks off in element 0 of 1",
+            "the BYTES buffer ends inside element 0 of 1",
         ),
         (
             ElementType::Bytes,
             &[2],
             &[0, 0, 0, 0, 1],
-            "the BYTES buffer breaks off in element 1 of 2",
+            "the BYTES buffer ends inside element 1 of 2",
         ),
         (
             ElementType::Bytes,
             &[0],
             &[1],
-            "the BYTES buffer has 1 bytes behind its 0 elements",
+            "the BYTES buffer has 1 bytes after its 0 elements",
         ),
         (
             ElementType::String,
@@ -61,7 +63,7 @@ fn wrong_buffers_are_refused() {
 }
 
 #[test]
-fn numbers_are_viewed_in_place_or_copied_by_alignment() {
+fn numbers_are_borrowed_where_aligned_and_copied_elsewhere() {
     let buffer = Bytes::from_owner([1.5f32.to_le_bytes(), 2.5f32.to_le_bytes()].concat());
     let t = Tensor::from_raw(ElementType::F32, vec![2], buffer.clone()).unwrap();
     assert_eq!(*t.values::<f32>().unwrap(), [1.5, 2.5]);
@@ -92,7 +94,7 @@ fn a_vector_is_taken_over_without_a_copy() {
 }
 
 #[test]
-fn texts_round_trip() {
+fn strings_round_trip() {
     let texts = ["", "plain", "naïve ☃", "日本語", "\0"];
     let t = Tensor::strings(texts);
     assert_eq!(t.shape(), [5]);
@@ -105,7 +107,7 @@ fn texts_round_trip() {
 }
 
 #[test]
-fn bytes_become_text_only_when_they_are() {
+fn bytes_become_strings_only_if_they_are_utf8() {
     let good = Tensor::byte_strings([b"ok"]);
     assert_eq!(
         good.into_text(ElementType::String).unwrap().element(),
@@ -158,7 +160,7 @@ fn empty_tensors_have_the_type_asked_for() {
 }
 
 #[test]
-fn rows_come_apart_and_together_again() {
+fn rows_are_split_and_stacked_again() {
     let text = |s: &str| Tensor::scalar_string(s);
     for (tensor, rows) in [
         (

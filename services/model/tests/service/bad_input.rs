@@ -148,7 +148,7 @@ fn tensors() {
     );
     let mut cut = one("minilm", texts(&["abc"]));
     cut.raw_input_contents = vec![vec![3, 0, 0, 0, b'a'].into()];
-    bad(cut.clone(), &["text"], "breaks off in element 0");
+    bad(cut.clone(), &["text"], "ends inside element 0");
     cut.raw_input_contents.push(Vec::new().into());
     bad(
         cut,
@@ -231,7 +231,7 @@ fn parameters() {
     bad(
         words,
         &["max_tokens", "overlap"],
-        "`max_tokens` must be a whole number",
+        "`max_tokens` must be an integer",
     );
     let mut not_here = one("minilm", texts(&["a"]));
     not_here.parameters = [("max_tokens".to_owned(), parameter(64i64))].into();

@@ -1,11 +1,11 @@
-//! Triton's configuration of a model, as its clients ask for it.
+//! Triton's model configuration, which its clients ask for.
 
 use crate::inference::{DataType, ModelConfig, ModelInput, ModelOutput, ModelTransactionPolicy};
 use crate::signature::{Port, Signature};
 use crate::types::ElementType;
 
-/// The configuration of a model with this signature, run by `platform`. `max_batch_size` is 0: rows are batched inside, across
-/// callers.
+/// Returns the configuration of a model that `platform` runs. `max_batch_size` is 0, since a request
+/// is not a batch: rows are batched inside the server, across callers.
 pub fn model_config(name: &str, platform: &str, signature: &Signature) -> ModelConfig {
     let input = |port: &Port| ModelInput {
         name: port.name.clone(),
@@ -28,7 +28,7 @@ pub fn model_config(name: &str, platform: &str, signature: &Signature) -> ModelC
     }
 }
 
-/// Triton's name of an element type.
+/// Returns Triton's name of an element type.
 fn data_type(element: ElementType) -> DataType {
     match element {
         ElementType::String | ElementType::Bytes => DataType::TypeString,

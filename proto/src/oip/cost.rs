@@ -1,0 +1,31 @@
+//! Names of the response parameters with which a model service of motet reports what a call cost.
+//!
+//! Where the rows of a call were in several batches, times are those of the batch that finished
+//! it, so that queue and compute time are parts of the time that the caller waited.
+
+/// Time in the queue of the batcher, in microseconds (`int64`).
+pub const QUEUE_US: &str = "motet.queue_us";
+
+/// Time of the forward pass, in microseconds (`int64`).
+pub const COMPUTE_US: &str = "motet.compute_us";
+
+/// Rows of the largest batch with rows of the call (`int64`).
+pub const BATCH_ROWS: &str = "motet.batch_rows";
+
+/// Tokens of the largest batch with rows of the call (`int64`).
+pub const BATCH_TOKENS: &str = "motet.batch_tokens";
+
+/// Longest deliberate wait of a free executor before a batch with rows of the call, in
+/// microseconds (`int64`); 0 if there was none. Only from models with a batcher.
+pub const WINDOW_US: &str = "motet.window_us";
+
+/// Reason why the batch that finished the call started when it did (`string`). Only from models
+/// with a batcher.
+///
+/// * `ready`: an executor was free, and waiting would not have paid;
+/// * `size`: the batch was full, or as long as pays where all its rows wait for its end;
+/// * `window`: the wait was over;
+/// * `deadline`: a longer wait would have made a row late;
+/// * `drain`: the model was shutting down;
+/// * `retry`: it was a part of a batch that failed.
+pub const WINDOW_CAUSE: &str = "motet.window_cause";
