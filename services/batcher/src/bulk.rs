@@ -1,20 +1,25 @@
-//! Bulk rows: in what room they ride, and how they get their share.
+//! Bulk rows: the capacity that they use, and their guaranteed share.
 //!
-//! Their share is first of all a share of the seats in interactive batches, which costs no pass of its own. Where they cannot sit there (too long, too late for a
-//! neighbour), credit for executor time builds up until it pays for a batch of their own.
+//! Their share is first of all a share of the rows of interactive batches, which costs no pass of
+//! its own. Where they do not fit there (too long, or too late for another row), credit for executor
+//! time builds up until it pays for a batch of their own.
 
-use crate::CostModel;
-use crate::formation::{Caps, Draft};
+use crate::cost::CostModel;
+use crate::formation::Draft;
+use crate::options::Caps;
 use crate::queue::Lane;
-use crate::{Row, Time};
+use crate::row::Row;
+use crate::time::Time;
 
-/// Interactive batches may get longer by this share for the bulk rows that ride in them.
-const RIDE_MAX: f64 = 0.25;
-/// A batch of bulk rows alone lasts no longer than this many times the fixed cost, so that interactive rows never wait long for it ...
+/// Share by which the bulk rows in an interactive batch may lengthen it.
+const EXTENSION_MAX: f64 = 0.25;
+/// Longest batch of bulk rows alone, in fixed costs of a batch, so that interactive rows never wait
+/// long for it ...
 const QUANTUM_FIXED: f64 = 4.0;
-/// ... or this many seconds, if that is longer.
+/// ... or in seconds, if that is longer.
 const QUANTUM_SECONDS: f64 = 4e-3;
-/// Credit is kept for this many quanta, or batches' worth of share, at most, so that a long quiet time does not buy a long rule.
+/// Most credit that is kept, in quanta or in shares of a batch, so that a long quiet time does not
+/// buy a long run of bulk batches.
 const CREDIT_MAX: f64 = 2.0;
 
 /// Executor time that bulk rows may claim.
@@ -24,7 +29,8 @@ pub(crate) struct BulkCredit {
 }
 
 impl BulkCredit {
-    /// A batch of mixed rows starts while bulk rows are queued: earns `share` of what it takes, pays for what they take in it.
+    /// Accounts for a batch of `seconds` that starts while bulk rows are queued: they earn `share` of
+    /// it and pay for `bulk_seconds`, their part of it.
     pub(crate) fn account(
         &mut self,
         cost: &CostModel,
@@ -36,29 +42,29 @@ impl BulkCredit {
         self.seconds = (self.seconds + share * seconds - bulk_seconds).clamp(-most, most);
     }
 
-    /// Whether bulk rows may go first now, with a batch of that many seconds.
+    /// `true` if the credit pays for a bulk batch of `seconds`.
     pub(crate) fn covers(&self, seconds: f64) -> bool {
         self.seconds >= seconds && seconds > 0.0
     }
 }
 
-/// Rows that an interactive batch may have while bulk rows wait: some seats are theirs.
+/// Returns the most interactive rows of a batch while bulk rows wait: a share is reserved for these.
 pub(crate) fn interactive_rows(caps: &Caps, share: f64) -> usize {
-    let seats = (share * caps.rows as f64).ceil() as usize;
-    caps.rows.saturating_sub(seats).max(1)
+    let reserved = (share * caps.rows as f64).ceil() as usize;
+    caps.rows.saturating_sub(reserved).max(1)
 }
 
 /// Longest batch of bulk rows alone, in seconds.
 fn quantum(cost: &CostModel) -> f64 {
-    (QUANTUM_FIXED * cost.a()).max(QUANTUM_SECONDS)
+    (QUANTUM_FIXED * cost.fixed_seconds()).max(QUANTUM_SECONDS)
 }
 
-/// A batch of bulk rows alone: most urgent first, no longer than a quantum.
+/// Forms a batch of bulk rows alone: the most urgent, no longer than a quantum.
 pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     let longest = quantum(cost);
     let mut draft = Draft::default();
     for row in lane.iter() {
-        let fits = draft.has_room(row, caps)
+        let fits = draft.accepts(row, caps)
             && cost.predict(draft.tokens_with(row, caps.layout)) <= longest;
         if !fits && !draft.rows.is_empty() {
             break;
@@ -68,23 +74,21 @@ pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     draft
 }
 
-/// Fills the room that an interactive batch leaves: rows no longer than its longest, in little extra time, making nobody late.
-pub(crate) fn ride(draft: &mut Draft, lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) {
+/// Adds bulk rows to an interactive batch: rows no longer than its longest, in little extra time,
+/// making no row late.
+pub(crate) fn fill(draft: &mut Draft, lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) {
     let (longest, most) = (
         draft.longest,
-        (1.0 + RIDE_MAX) * cost.predict(draft.tokens(caps.layout)),
+        (1.0 + EXTENSION_MAX) * cost.predict(draft.tokens(caps.layout)),
     );
     let deadline = draft.rows.iter().filter_map(|row| row.deadline).min();
     let fits = |draft: &Draft, row: &Row| {
         let tokens = draft.tokens_with(row, caps.layout);
         let in_time =
             deadline.is_none_or(|deadline| now.plus_seconds(cost.predict_safe(tokens)) <= deadline);
-        draft.has_room(row, caps)
-            && row.tokens <= longest
-            && cost.predict(tokens) <= most
-            && in_time
+        draft.accepts(row, caps) && row.tokens <= longest && cost.predict(tokens) <= most && in_time
     };
-    // The most urgent ones only: a lane of many long rows is not searched for short ones.
+    // Only the most urgent: a lane of many long rows is not searched for short ones.
     for row in lane.iter().take(caps.rows) {
         if draft.rows.len() >= caps.rows {
             return;

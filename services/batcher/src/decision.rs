@@ -1,54 +1,56 @@
-//! What the scheduler answers.
+//! Answers of the scheduler: batches, waits, and what happens to rows.
 
 use std::time::Duration;
 
-use crate::{BatchId, Row, Time};
+use crate::refusal::Refusal;
+use crate::row::{BatchId, Row};
+use crate::time::Time;
 
-/// What a free executor shall do.
+/// The next step of a free executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// Run this now.
+    /// Run this batch now.
     Run(Batch),
-    /// Wait for company, and ask again at this time or at the next event.
+    /// Wait for further rows: ask again at this time, or at the next event.
     WaitUntil(Time),
-    /// Nothing to do until the next event.
+    /// Nothing to do: ask again at the next event.
     Idle,
 }
 
 /// Rows that run together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Its identity, for [`Scheduler::complete`](crate::Scheduler::complete).
+    /// Identity of the batch, for [`Scheduler::complete`](crate::Scheduler::complete).
     pub id: BatchId,
     /// Its rows; never empty.
     pub rows: Vec<Row>,
     /// Tokens that it computes, padding included where the executor pads.
     pub tokens: u64,
-    /// Why it started when it did.
+    /// Reason for which it started when it did.
     pub cause: Cause,
-    /// How long an executor deliberately waited before it.
-    pub waited: Duration,
-    /// The window that was chosen when that wait began; `None` where there was no wait.
+    /// Time for which an executor deliberately waited before it.
+    pub deliberate_wait: Duration,
+    /// The window that was chosen when that wait began; `None` if there was no wait.
     pub window: Option<Window>,
 }
 
-/// A deliberate wait, as it was meant and as it came.
+/// A deliberate wait, as planned and as it turned out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// How long it was to last at most.
+    /// Planned length.
     pub chosen: Duration,
-    /// Rows expected to come meanwhile.
+    /// Rows expected to arrive during the wait.
     pub expected_rows: f64,
-    /// Rows that came.
+    /// Rows that arrived.
     pub actual_rows: usize,
 }
 
-/// Why a batch started when it did.
+/// The reason for which a batch started when it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// An executor was free and waiting would not have paid.
     Ready,
-    /// It was full, or as long as pays where everybody in it waits for its end.
+    /// It was full, or as large as pays where all its callers wait for its end.
     Size,
     /// The window chosen for it was over.
     Window,
@@ -87,54 +89,23 @@ pub enum Outcome {
     Crashed,
 }
 
-/// What becomes of the rows of a batch that ended.
+/// What the driver does with the rows of a batch that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They are answered with what the executor returned.
+    /// Answer them with the executor's outputs.
     Answer,
-    /// They run again, in two halves.
+    /// Keep them: they run again, in two halves.
     Retry,
-    /// They are answered with the batch's error.
+    /// Answer them with the batch's error.
     Fail,
 }
 
-/// Why a call was not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The queue has `limit` rows at most.
-    QueueFull {
-        /// The limit, in rows.
-        limit: usize,
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// It could not be answered before its deadline.
-    WouldBeLate {
-        /// When it would be answered, from now.
-        predicted: Duration,
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// A row is longer than the model allows.
-    TooLarge {
-        /// Tokens of the row.
-        tokens: u32,
-        /// The limit.
-        limit: u32,
-    },
-    /// Its deadline has passed already.
-    DeadlineExceeded,
-    /// The batcher is shutting down.
-    Draining,
-    /// No executor is left.
-    ExecutorDied,
-}
-
 /// A row that left the queue without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// The row.
     pub row: Row,
-    /// Why: its deadline came, or what is left until then is too short ([`Refusal::WouldBeLate`]).
+    /// [`Refusal::DeadlineExceeded`] if its deadline came, [`Refusal::WouldBeLate`] if the time that
+    /// is left is too short.
     pub refusal: Refusal,
 }

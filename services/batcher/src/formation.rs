@@ -1,35 +1,31 @@
-//! Which of the queued rows run together.
+//! Selects the queued rows that run together.
 
-use crate::CostModel;
+use crate::cost::CostModel;
+use crate::options::{Caps, Layout};
 use crate::queue::Lane;
-use crate::{Layout, Row, Time};
+use crate::row::Row;
+use crate::time::Time;
 
-/// A padding executor chooses among this many batches' worth of the most urgent rows.
+/// The batch of a padding executor is chosen among the most urgent rows, this many batches of them.
 const PADDED_CHOICE: usize = 4;
 
-/// The caps that hold for the next batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caps {
-    pub(crate) rows: usize,
-    pub(crate) tokens: u64,
-    pub(crate) layout: Layout,
-}
-
-/// A batch being put together.
+/// A batch that is being formed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) rows: Vec<Row>,
+    /// Sum of the rows' tokens.
     pub(crate) sum: u64,
+    /// Tokens of the longest row.
     pub(crate) longest: u32,
 }
 
 impl Draft {
-    /// Tokens that the draft computes.
+    /// Returns the tokens that the draft computes.
     pub(crate) fn tokens(&self, layout: Layout) -> u64 {
         layout.tokens(self.rows.len(), self.sum, self.longest)
     }
 
-    /// Tokens that it would compute with one more row.
+    /// Returns the tokens that the draft would compute with one more row.
     pub(crate) fn tokens_with(&self, row: &Row, layout: Layout) -> u64 {
         layout.tokens(
             self.rows.len() + 1,
@@ -38,8 +34,8 @@ impl Draft {
         )
     }
 
-    /// Whether one more row keeps the caps. The first row always does: it runs alone.
-    pub(crate) fn has_room(&self, row: &Row, caps: &Caps) -> bool {
+    /// `true` if one more row keeps the caps. The first row always does: it runs alone.
+    pub(crate) fn accepts(&self, row: &Row, caps: &Caps) -> bool {
         self.rows.is_empty()
             || (self.rows.len() < caps.rows && self.tokens_with(row, caps.layout) <= caps.tokens)
     }
@@ -59,7 +55,7 @@ impl FromIterator<Row> for Draft {
     }
 }
 
-/// The next batch of a lane. The most urgent row is always in it; empty only if the lane is.
+/// Forms the next batch of a lane. The most urgent row is always in it; empty only if the lane is.
 pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     match caps.layout {
         Layout::Packed => prefix(lane.iter(), caps),
@@ -69,17 +65,17 @@ pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
                 .take(PADDED_CHOICE * caps.rows)
                 .copied()
                 .collect();
-            similar(urgent, caps, cost)
+            group_by_length(urgent, caps, cost)
         }
     }
 }
 
-/// Most urgent first up to the caps. Stops at the first row that does not fit: looking further would fill a batch a little better and let long rows be
-/// passed over for ever.
+/// Takes the most urgent rows up to the caps. It stops at the first row that does not fit: looking
+/// further would fill a batch a little better and let long rows be passed over for ever.
 fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
     let mut draft = Draft::default();
     for row in rows {
-        if !draft.has_room(row, caps) {
+        if !draft.accepts(row, caps) {
             break;
         }
         draft.push(*row);
@@ -87,21 +83,23 @@ fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
     draft
 }
 
-/// Cuts the rows, sorted by length, into contiguous groups of least total cost (dynamic programme over the end of the last group), and takes the group of
-/// the most urgent row, which comes first.
-fn similar(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
+/// Cuts the rows, sorted by length, into contiguous groups of least total cost, and takes the group
+/// of the most urgent row, which is the first of `rows`.
+///
+/// The cut is a dynamic programme over the end of the last group.
+fn group_by_length(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
     let Some(most_urgent) = rows.first().map(|row| row.id) else {
         return Draft::default();
     };
     rows.sort_by_key(|row| (row.tokens, row.due, row.id));
-    // Least cost of the first `end` rows, and where their last group starts.
+    // Least cost of the first `end` rows in seconds, and the start of their last group.
     let mut best: Vec<(f64, usize)> = vec![(0.0, 0)];
     for end in 1..=rows.len() {
         let longest = rows[end - 1].tokens;
         let group_cost = |start: usize| {
             let size = end - start;
             let tokens = caps.layout.tokens(size, 0, longest);
-            // Until the cost is known, padding alone decides, and a batch counts as much as a row.
+            // Until the cost is known, padding alone decides, and a batch costs as much as a row.
             let seconds = if cost.is_known() {
                 cost.predict(tokens)
             } else {
@@ -125,7 +123,7 @@ fn similar(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
     Draft::default()
 }
 
-/// The most urgent rows of a draft, up to so many tokens; at least one.
+/// Cuts a draft to its most urgent rows, at most `tokens` tokens but at least one row.
 pub(crate) fn shorten(draft: Draft, tokens: u64, caps: &Caps) -> Draft {
     if draft.tokens(caps.layout) <= tokens {
         return draft;
@@ -136,12 +134,14 @@ pub(crate) fn shorten(draft: Draft, tokens: u64, caps: &Caps) -> Draft {
 /// A draft without the rows that its own duration would make late.
 pub(crate) struct Fitted {
     pub(crate) draft: Draft,
-    /// Rows that cannot be answered in time any more.
+    /// Rows that can no longer be answered in time.
     pub(crate) hopeless: Vec<Row>,
 }
 
-/// Makes a draft end in time for everybody in it. With more rows queued than a batch holds, members that would be late make room (the caller forms again);
-/// otherwise the batch gets shorter, since a shorter one ends earlier.
+/// Makes a draft end by the deadline of each of its rows, by the safe estimate of its duration.
+///
+/// With more rows queued than the batch holds, rows that would be late leave it, and the caller
+/// forms another one; otherwise the batch gets shorter, since a shorter one ends earlier.
 pub(crate) fn fit(
     draft: Draft,
     more_queued: bool,
@@ -195,9 +195,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{CallId, Measurement, Priority, RowId};
+    use crate::cost::Measurement;
+    use crate::row::{CallId, Priority, RowId};
 
-    /// 1 ms a batch and 10 µs a token, and a safe estimate 1.2 times that.
+    /// 1 ms per batch and 10 µs per token; the safe estimate is 1.2 times that.
     fn cost() -> CostModel {
         let mut cost = CostModel::default();
         let run = |tokens| Measurement {
@@ -245,7 +246,7 @@ mod tests {
                 layout: Layout::Padded,
             };
             assert_eq!(
-                ids(&similar(rows(&lengths), &caps, &cost()).rows),
+                ids(&group_by_length(rows(&lengths), &caps, &cost()).rows),
                 expected,
                 "{tokens:?}"
             );
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_ends_in_time_for_its_members() {
+    fn a_batch_ends_by_the_deadlines_of_its_rows() {
         let caps = Caps {
             rows: 4,
             tokens: 8192,
@@ -280,7 +281,7 @@ mod tests {
                 "{given:?}, more {more}"
             );
         };
-        // Each row of 100 tokens adds 1.2 ms to 1.2 ms.
+        // A batch takes 1.2 ms, and 1.2 ms more for each row of 100 tokens.
         check(&[(100, None), (100, None)], false, &[0, 1], &[]);
         check(
             &[(100, Some(9)), (100, Some(9)), (100, Some(9))],

@@ -1,40 +1,65 @@
-//! Groups rows from different callers into one forward pass, and decides at every moment an executor is free whether to run now or to wait a
-//! little for company.
+//! Groups rows of different callers into one forward pass, and decides whenever an executor is free
+//! whether to run now or to wait a little for further rows.
 //!
-//! [`Scheduler`] is the batcher without its clock, threads and channels: events in, decisions out, the same each time. [`Batcher`] runs it: a thread for
-//! each executor and a future for each call.
+//! [`Scheduler`] is the batcher without its clock, threads and channels: events in, decisions out,
+//! the same each time. [`Batcher`] runs it: a thread for each executor and a future for each call.
+//!
+//! The modules, each of which uses only those above it (`tests/module_order.rs`):
+//!
+//! * `time`: points in time
+//! * `row`: rows and their identities
+//! * `arrival`: calls that ask to be admitted
+//! * `announcements`: rows that callers have announced
+//! * `options`: options, their defaults and their checks
+//! * `cost`: the learnt time of a batch
+//! * `refusal`: reasons for which a call gets no answer
+//! * `decision`: answers of the scheduler
+//! * `stats`: totals and current state
+//! * `utilization`: recent rates and load
+//! * `forecast`: the number of arrivals to expect
+//! * `memory`: a limit on tokens, learnt from running out of memory
+//! * `learnt`: all of what is learnt
+//! * `queue`: rows that wait
+//! * `retry_queue`: halves of failed batches
+//! * `admission`: when a new call would be answered
+//! * `formation`: the rows that run together
+//! * `bulk`: the share of bulk rows
+//! * `policy`: rules for a free executor
+//! * `scheduler`: the core
+//! * `driver`: threads, futures and the lock
 
 mod admission;
-mod bisection;
+mod announcements;
+mod arrival;
 mod bulk;
 mod cost;
 mod decision;
 mod driver;
 mod forecast;
 mod formation;
-mod length;
-mod load;
-mod lookahead;
+mod learnt;
 mod memory;
 mod options;
 mod policy;
 mod queue;
+mod refusal;
+mod retry_queue;
 mod row;
 mod scheduler;
 mod stats;
 mod time;
-mod window;
+mod utilization;
 
+pub use arrival::{Arrival, ExpectedRows, Lookahead, Ticket};
 pub use cost::{CostModel, Measurement};
-pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Refusal, Verdict, Window};
+pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Verdict, Window};
 pub use driver::{
-    BatchError, BatchRan, Batcher, BuildError, Call, CallReply, Event, Executor, NoObserver,
-    Observer, Refused, Ride, RowError, SpawnError,
+    BatchError, BatchRan, Batcher, BuildError, Call, CallReply, CallTiming, Event, Executor,
+    NoObserver, Observer, RowError, SpawnError,
 };
-pub use lookahead::{Lookahead, Sequel};
-pub use options::{Layout, OptionProblem, Options};
-pub use policy::Policy;
-pub use row::{Arrival, BatchId, CallId, Priority, Row, RowId, Ticket};
+pub use options::{Layout, OptionProblem, Options, Policy};
+pub use refusal::Refusal;
+pub use row::{BatchId, CallId, Priority, Row, RowId};
 pub use scheduler::Scheduler;
 pub use stats::{BatchTotals, RefusedRows, Stats};
 pub use time::Time;

@@ -1,31 +1,47 @@
-//! What a user can set, under the names that users of other batchers know.
+//! Options of a batcher, under the names that users of other batchers know.
 
 use std::time::Duration;
 
-use crate::Policy;
-
-/// Options of one batcher. `Options::default()` is a sound start for a text encoder.
+/// Options of one batcher. The defaults suit a text encoder.
+///
+/// ```
+/// use motet_batcher::Options;
+///
+/// let options = Options {
+///     max_queue_size: 0,
+///     ..Options::default()
+/// };
+/// let problems = options.validate().unwrap_err();
+/// assert_eq!(problems[0].to_string(), "max_queue_size: must be at least 1");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Most rows in one batch. Default 32.
     pub max_batch_size: usize,
-    /// Most tokens in one batch; with [`Layout::Padded`], padding counts. A longer row runs alone. Default 8192.
+    /// Most tokens in one batch; with [`Layout::Padded`], padding counts. A longer row runs alone.
+    /// Default 8192.
     pub max_batch_tokens: u64,
-    /// Most tokens in one row, the model's own limit; a call with a longer row is refused. Default `None`: no limit.
+    /// Most tokens in one row, the model's own limit; a call with a longer row is refused.
+    /// Default `None`: no limit.
     pub max_row_tokens: Option<u32>,
-    /// The latency objective: the deadline of calls that bring none, counted from their arrival. Default `None`: such calls have no deadline.
+    /// The latency objective: the deadline of calls that have none of their own, counted from their
+    /// arrival. Default `None`: such calls have no deadline.
     pub max_latency: Option<Duration>,
-    /// Longest deliberate wait for company: a cap, never a target. Zero never waits. Default 20 ms.
+    /// Longest time that a free executor deliberately waits for further rows: a limit, never a
+    /// target. Zero never waits. Default 20 ms.
     pub max_queue_delay: Duration,
-    /// Most rows in the queue. A call that would pass it is refused, unless nothing is queued. Default 1024.
+    /// Most rows in the queue. A call that would exceed it is refused, unless the queue is empty.
+    /// Default 1024.
     pub max_queue_size: usize,
-    /// Share of the executors' time that bulk rows get while interactive rows would take all of it, 0 to 0.5. Default 0.1.
+    /// Share of the executors' time that bulk rows get while interactive rows would take all of it,
+    /// 0 to 0.5. Default 0.1.
     pub bulk_share: f64,
-    /// Whether it counts what calls say of the request that they are part of ([`Lookahead`](crate::Lookahead)). Default true.
+    /// Use what callers know of the request that a call is part of
+    /// ([`Lookahead`](crate::Lookahead)). Default `true`.
     pub lookahead: bool,
-    /// When a free executor waits for company. Default [`Policy::Adaptive`].
+    /// Rule that decides when a free executor waits. Default [`Policy::Adaptive`].
     pub policy: Policy,
-    /// How the executor lays rows of different length out. Default [`Layout::Packed`].
+    /// Layout of rows of different length in the executor. Default [`Layout::Packed`].
     pub layout: Layout,
 }
 
@@ -46,18 +62,32 @@ impl Default for Options {
     }
 }
 
-/// How an executor lays rows of different length out, which decides what a batch costs.
+/// The rule that decides whether a free executor with queued rows runs now or waits for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Wait only where recent arrivals and the measured cost say that it lowers the total delay.
+    #[default]
+    Adaptive,
+    /// Never wait: run the queued rows at once.
+    Greedy,
+    /// Wait until the oldest row has been queued for this time, or the batch is full.
+    Fixed(Duration),
+}
+
+/// Layout of rows of different length in an executor; it decides the cost of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
     /// Rows follow each other without padding: a batch costs the sum of its tokens.
     #[default]
     Packed,
-    /// Rows are padded to the longest: a batch costs rows x longest, so rows of similar length are put together.
+    /// Rows are padded to the longest: a batch costs rows x longest, so rows of similar length are
+    /// batched together.
     Padded,
 }
 
 impl Layout {
-    /// Tokens that a batch of `rows` rows computes, given the sum of their tokens and the longest of them.
+    /// Returns the tokens that a batch of `rows` rows computes, given the sum of their tokens and the
+    /// length of the longest.
     pub fn tokens(self, rows: usize, sum: u64, longest: u32) -> u64 {
         match self {
             Layout::Packed => sum,
@@ -66,13 +96,23 @@ impl Layout {
     }
 }
 
-/// One option that cannot be used as it is, and why.
+/// Limits of the next batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Most rows.
+    pub(crate) rows: usize,
+    /// Most tokens, padding included where the executor pads.
+    pub(crate) tokens: u64,
+    pub(crate) layout: Layout,
+}
+
+/// A mistake in one option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {reason}")]
 pub struct OptionProblem {
     /// Name of the option, as a user writes it.
     pub option: &'static str,
-    /// What is wrong and what to do.
+    /// The mistake, and its fix.
     pub reason: String,
 }
 
@@ -80,7 +120,7 @@ impl Options {
     /// Checks every option and every pair that can contradict each other.
     ///
     /// # Errors
-    /// All problems at once, in the order of the fields.
+    /// All problems, in the order of the fields.
     pub fn validate(&self) -> Result<(), Vec<OptionProblem>> {
         let mut problems = Vec::new();
         let mut check = |sound: bool, option, reason: String| {
@@ -113,7 +153,8 @@ impl Options {
                 self.max_queue_delay <= max_latency,
                 "max_queue_delay",
                 format!(
-                    "{:?} is above max_latency ({max_latency:?}): waiting alone would make every call late; lower it",
+                    "{:?} is above max_latency ({max_latency:?}): waiting alone would make every \
+                     call late; lower it",
                     self.max_queue_delay
                 ),
             );
@@ -127,7 +168,7 @@ impl Options {
             self.max_queue_size >= self.max_batch_size,
             "max_queue_size",
             format!(
-                "{} is below max_batch_size ({}): no full batch could ever form; raise it",
+                "{} is below max_batch_size ({}): no full batch could form; raise it",
                 self.max_queue_size, self.max_batch_size
             ),
         );
@@ -141,7 +182,8 @@ impl Options {
                 window <= self.max_queue_delay,
                 "policy",
                 format!(
-                    "the fixed window {window:?} is above max_queue_delay ({:?}): raise that, or shorten the window",
+                    "the fixed window {window:?} is above max_queue_delay ({:?}): raise \
+                     max_queue_delay, or shorten the window",
                     self.max_queue_delay
                 ),
             );
@@ -172,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_named() {
+    fn every_mistake_is_reported_with_its_option() {
         check(|_| {}, &[]);
         check(|o| o.max_batch_size = 0, &["max_batch_size"]);
         check(|o| o.max_batch_tokens = 0, &["max_batch_tokens"]);

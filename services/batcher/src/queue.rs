@@ -3,8 +3,8 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::admission::Work;
-use crate::{CallId, Priority, Row, RowId, Time};
+use crate::row::{CallId, Priority, Row, RowId, Work};
+use crate::time::Time;
 
 /// Position of a row in its lane: earlier due first, then earlier admitted.
 type Key = (Time, RowId);
@@ -14,25 +14,27 @@ type Key = (Time, RowId);
 pub(crate) struct Lane {
     rows: BTreeMap<Key, Row>,
     tokens: u64,
-    /// Rows of each party.
-    parties: HashMap<Party, usize>,
+    /// Number of rows of each requester.
+    requesters: HashMap<Requester, usize>,
 }
 
-/// Who waits: a request, whose calls are all needed before any is of use, or a call of which no more is known.
+/// The owner of a row: a request, all of whose calls are needed before any is of use, or a call
+/// whose request is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Party {
+enum Requester {
     Request(u64),
     Call(CallId),
 }
 
-impl Party {
+impl Requester {
     fn of(row: &Row) -> Self {
-        row.request.map_or(Party::Call(row.call), Party::Request)
+        row.request
+            .map_or(Requester::Call(row.call), Requester::Request)
     }
 }
 
 impl Lane {
-    /// Rows in the lane.
+    /// Number of rows in the lane.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -41,17 +43,23 @@ impl Lane {
         self.rows.is_empty()
     }
 
-    /// Rows, most urgent first.
+    /// Returns the rows, most urgent first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
     }
 
-    /// Work that falls due by `due`. Most newcomers fall due last, so it is counted from the back.
-    pub(crate) fn work_until(&self, due: Time) -> Work {
-        let mut work = Work {
+    /// All work in the lane.
+    pub(crate) fn work(&self) -> Work {
+        Work {
             rows: self.rows.len(),
             tokens: self.tokens,
-        };
+        }
+    }
+
+    /// Returns the work that falls due by `due`. It counts from the back, since most calls that
+    /// arrive fall due last.
+    pub(crate) fn work_until(&self, due: Time) -> Work {
+        let mut work = self.work();
         for row in self.rows.values().rev().take_while(|row| row.due > due) {
             work.rows -= 1;
             work.tokens -= u64::from(row.tokens);
@@ -59,31 +67,31 @@ impl Lane {
         work
     }
 
-    /// Tokens of its rows.
+    /// Sum of the rows' tokens.
     pub(crate) fn tokens(&self) -> u64 {
         self.tokens
     }
 
-    /// Whether rows of this request are in the lane.
+    /// `true` if the lane has rows of this request.
     pub(crate) fn has_request(&self, request: u64) -> bool {
-        self.parties.contains_key(&Party::Request(request))
+        self.requesters.contains_key(&Requester::Request(request))
     }
 
-    /// Requests, and calls of their own, that have rows in the lane.
-    pub(crate) fn parties(&self) -> usize {
-        self.parties.len()
+    /// Number of requests, and of calls without a request, that have rows in the lane.
+    pub(crate) fn requesters(&self) -> usize {
+        self.requesters.len()
     }
 
     fn insert(&mut self, row: Row) {
         self.tokens += u64::from(row.tokens);
-        *self.parties.entry(Party::of(&row)).or_default() += 1;
+        *self.requesters.entry(Requester::of(&row)).or_default() += 1;
         self.rows.insert((row.due, row.id), row);
     }
 
     fn remove(&mut self, key: Key) -> Option<Row> {
         let row = self.rows.remove(&key)?;
         self.tokens -= u64::from(row.tokens);
-        if let Entry::Occupied(mut rows) = self.parties.entry(Party::of(&row)) {
+        if let Entry::Occupied(mut rows) = self.requesters.entry(Requester::of(&row)) {
             *rows.get_mut() -= 1;
             if *rows.get() == 0 {
                 rows.remove();
@@ -93,22 +101,22 @@ impl Lane {
     }
 }
 
-/// Two lanes, and where each row is.
+/// The lanes of both priorities, and indices to find rows by identity and by deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     interactive: Lane,
     bulk: Lane,
-    places: HashMap<RowId, (Priority, Time)>,
-    deadlines: BTreeSet<(Time, RowId)>,
+    by_id: HashMap<RowId, (Priority, Time)>,
+    by_deadline: BTreeSet<(Time, RowId)>,
 }
 
 impl Queue {
-    /// Rows of both lanes.
+    /// Number of rows in both lanes.
     pub(crate) fn len(&self) -> usize {
         self.interactive.len() + self.bulk.len()
     }
 
-    /// Tokens of both lanes.
+    /// Sum of the tokens of both lanes.
     pub(crate) fn tokens(&self) -> u64 {
         self.interactive.tokens + self.bulk.tokens
     }
@@ -130,35 +138,31 @@ impl Queue {
 
     /// Adds a row.
     pub(crate) fn insert(&mut self, row: Row) {
-        self.places.insert(row.id, (row.priority, row.due));
-        self.deadlines
+        self.by_id.insert(row.id, (row.priority, row.due));
+        self.by_deadline
             .extend(row.deadline.map(|deadline| (deadline, row.id)));
         self.lane_mut(row.priority).insert(row);
     }
 
-    /// Takes a row out, if it is here.
+    /// Takes a row out; `None` if it is not in the queue.
     pub(crate) fn remove(&mut self, id: RowId) -> Option<Row> {
-        let (priority, due) = self.places.remove(&id)?;
+        let (priority, due) = self.by_id.remove(&id)?;
         let row = self.lane_mut(priority).remove((due, id))?;
         if let Some(deadline) = row.deadline {
-            self.deadlines.remove(&(deadline, id));
+            self.by_deadline.remove(&(deadline, id));
         }
         Some(row)
     }
 
-    /// Takes out the rows whose deadline has come, wherever they stand: later parts of a long call fall due after their deadline.
+    /// Takes out the rows whose deadline has come, wherever they are in the order: later parts of a
+    /// long call fall due after their deadline.
     pub(crate) fn take_expired(&mut self, now: Time) -> Vec<Row> {
         let mut expired = Vec::new();
-        while let Some(&(deadline, id)) = self.deadlines.first()
+        while let Some(&(deadline, id)) = self.by_deadline.first()
             && deadline <= now
         {
             expired.extend(self.remove(id));
         }
         expired
     }
-}
-
-/// Whether nobody waits for this row any more.
-pub(crate) fn is_expired(row: &Row, now: Time) -> bool {
-    row.deadline.is_some_and(|deadline| deadline <= now)
 }

@@ -1,8 +1,10 @@
-//! Rows and calls as the scheduler knows them: sizes and times, never contents.
+//! Rows as the scheduler knows them: sizes and times, never contents.
 
-use crate::{Lookahead, Time};
+use std::ops::AddAssign;
 
-/// Identity of a row; later rows have larger ones.
+use crate::time::Time;
+
+/// Identity of a row. Rows admitted later have larger ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
 
@@ -14,62 +16,71 @@ pub struct CallId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
 
-/// How urgent a call is.
+/// Urgency of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// Somebody waits for it.
+    /// A caller waits for the answer.
     #[default]
     Interactive,
-    /// Takes what interactive rows leave, and its guaranteed share.
+    /// Background work: takes the capacity that interactive rows leave, and a guaranteed share.
     Bulk,
-}
-
-/// A call that asks to be admitted.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// Tokens of each row, in the call's order; not empty.
-    pub tokens: &'a [u32],
-    /// When the whole call must be answered; `None` takes the default of [`Options::max_latency`](crate::Options::max_latency).
-    pub deadline: Option<Time>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// What is known of the request that it is part of.
-    pub lookahead: Lookahead,
-}
-
-/// What an admitted call is known by: its rows are `first`, `first + 1`, and so on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    /// The call.
-    pub call: CallId,
-    /// Its first row.
-    pub first: RowId,
-    /// How many rows it has.
-    pub rows: usize,
-    /// Its deadline, the default applied.
-    pub deadline: Option<Time>,
 }
 
 /// One row in the queue or in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its identity.
+    /// Identity of the row.
     pub id: RowId,
-    /// The call it belongs to.
+    /// The call that the row belongs to.
     pub call: CallId,
-    /// Its place in the call, from 0.
+    /// Position in the call, from 0.
     pub index: usize,
-    /// Its length.
+    /// Length in tokens.
     pub tokens: u32,
-    /// When its call was admitted.
+    /// Time at which the call was admitted.
     pub arrived: Time,
-    /// When its call must be answered.
+    /// Time by which the call must be answered.
     pub deadline: Option<Time>,
-    /// What the queue is sorted by: the deadline, or the arrival plus some patience where there is none; later for the later
-    /// parts of a call that is larger than a batch.
+    /// Sort key of the queue: the deadline, or the arrival plus some patience where there is none;
+    /// later for the later parts of a call that is larger than a batch.
     pub due: Time,
-    /// How urgent it is.
+    /// Urgency of the call.
     pub priority: Priority,
-    /// The request that its call is part of, where the caller said so.
+    /// The request that the call is part of, where the caller named it.
     pub request: Option<u64>,
+}
+
+impl Row {
+    /// `true` if the row's deadline has come.
+    pub(crate) fn is_expired(&self, now: Time) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// An amount of work: a number of rows and the sum of their tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    pub(crate) rows: usize,
+    pub(crate) tokens: u64,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Work) {
+        self.rows += other.rows;
+        self.tokens += other.tokens;
+    }
+}
+
+impl FromIterator<u32> for Work {
+    /// Sums rows of the given lengths in tokens.
+    fn from_iter<I: IntoIterator<Item = u32>>(lengths: I) -> Self {
+        let mut work = Work::default();
+        for tokens in lengths {
+            work += Work {
+                rows: 1,
+                tokens: tokens.into(),
+            };
+        }
+        work
+    }
 }

@@ -1,9 +1,11 @@
-//! What the scheduler has done so far, in numbers.
+//! Totals and current state of a scheduler, in numbers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Refusal, Row, Time};
+use crate::refusal::Refusal;
+use crate::row::Row;
+use crate::time::Time;
 
 /// Running totals and current state of one scheduler.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,13 +14,13 @@ pub struct Stats {
     pub calls_admitted: u64,
     /// Rows admitted.
     pub rows_admitted: u64,
-    /// Rows that an executor answered, well or with an error of their own.
+    /// Rows that an executor answered, with an output or with an error of their own.
     pub rows_answered: u64,
     /// Rows that failed because their run failed.
     pub rows_failed: u64,
-    /// Rows that left because their deadline came, or could no longer be met.
+    /// Rows given up because their deadline came, or could no longer be met.
     pub rows_expired: u64,
-    /// Rows whose caller went away.
+    /// Rows whose caller cancelled.
     pub rows_cancelled: u64,
     /// Rows refused, by reason.
     pub rows_refused: RefusedRows,
@@ -30,13 +32,14 @@ pub struct Stats {
     pub bisections: u64,
     /// Batches that ran out of memory and were halved.
     pub memory_splits: u64,
-    /// Sum over answered rows of the time from admission to the start of the run that answered them.
+    /// Sum over answered rows of the time from admission to the start of the run that answered
+    /// them.
     pub queue_time: Duration,
     /// Sum over batches of their run time.
     pub compute_time: Duration,
-    /// Sum over batches of the time an executor deliberately waited for company.
+    /// Sum over batches of the time for which an executor deliberately waited before them.
     pub deliberate_wait: Duration,
-    /// Batches that ran well, by rows.
+    /// Batches that ran well, by number of rows.
     pub batches_by_rows: BTreeMap<usize, BatchTotals>,
     /// Rows waiting now.
     pub rows_queued: usize,
@@ -46,24 +49,24 @@ pub struct Stats {
     pub rows_running: usize,
     /// Batches running now.
     pub batches_running: usize,
-    /// Executors alive: none means that every call is refused.
+    /// Executors alive; with none, every call is refused.
     pub executors: usize,
-    /// Whether the batcher is shutting down.
+    /// `true` while the batcher is shutting down.
     pub draining: bool,
-    /// Learnt seconds of a batch whatever its size.
-    pub cost_a_seconds: f64,
+    /// Learnt fixed seconds of a batch, whatever its size.
+    pub cost_fixed_seconds: f64,
     /// Learnt seconds per token.
-    pub cost_b_seconds: f64,
+    pub cost_token_seconds: f64,
     /// Usual relative error of a predicted batch time.
     pub cost_error: f64,
-    /// Interactive rows that arrive a second, lately.
+    /// Recent interactive rows per second.
     pub rows_per_second: f64,
-    /// Learnt cap on the tokens of a batch, where memory ran out.
+    /// Learnt limit on the tokens of a batch; `None` unless memory ran out.
     pub memory_cap_tokens: Option<u64>,
 }
 
 impl Stats {
-    /// A batch that started with `size` rows answered those that were left of it.
+    /// Counts a batch that started with `size` rows and answered `rows`, those not cancelled since.
     pub(crate) fn answered(
         &mut self,
         rows: &[Row],
@@ -102,7 +105,7 @@ impl RefusedRows {
             Refusal::QueueFull { .. } => &mut self.queue_full,
             Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => &mut self.would_be_late,
             Refusal::TooLarge { .. } => &mut self.too_large,
-            Refusal::Draining | Refusal::ExecutorDied => &mut self.unavailable,
+            Refusal::Draining | Refusal::ExecutorDied { .. } => &mut self.unavailable,
         } += rows as u64;
     }
 }
@@ -110,8 +113,8 @@ impl RefusedRows {
 /// Batches of one size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchTotals {
-    /// How many ran.
+    /// Number of batches that ran.
     pub batches: u64,
-    /// How long they ran, together.
+    /// Sum of their run times.
     pub compute_time: Duration,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A moment, in nanoseconds since an origin of the caller's choice.
 ///
-/// The scheduler never reads a clock: the driver counts from the moment it was started, the simulator from zero.
+/// The scheduler never reads a clock: the driver counts from its own start, the simulator from zero.
 /// Arithmetic saturates, so no input can overflow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
@@ -15,12 +15,12 @@ impl Time {
     /// A moment that never comes.
     pub const NEVER: Time = Time(u64::MAX);
 
-    /// The moment `nanos` nanoseconds after the origin.
+    /// Returns the moment `nanos` nanoseconds after the origin.
     pub const fn from_nanos(nanos: u64) -> Self {
         Time(nanos)
     }
 
-    /// The moment `seconds` after the origin; negative or not a number is the origin.
+    /// Returns the moment `seconds` after the origin; the origin if `seconds` is negative or NaN.
     pub fn from_seconds(seconds: f64) -> Self {
         Time((seconds * 1e9).round() as u64)
     }
@@ -35,12 +35,12 @@ impl Time {
         self.0 as f64 * 1e-9
     }
 
-    /// How long after `earlier` this is; zero if it is before.
+    /// Time from `earlier` to this moment; zero if this moment is before `earlier`.
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Seconds from `earlier` to this; negative if it is before.
+    /// Seconds from `earlier` to this moment; negative if this moment is before `earlier`.
     pub fn seconds_since(self, earlier: Time) -> f64 {
         if self.0 >= earlier.0 {
             (self.0 - earlier.0) as f64 * 1e-9
@@ -49,15 +49,13 @@ impl Time {
         }
     }
 
-    /// This moment plus `duration`.
+    /// Returns this moment plus `duration`.
     pub fn after(self, duration: Duration) -> Time {
-        Time(
-            self.0
-                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_add(nanos))
     }
 
-    /// This moment plus `seconds`, which may be negative.
+    /// Returns this moment plus `seconds`, which may be negative.
     pub fn plus_seconds(self, seconds: f64) -> Time {
         let nanos = (seconds.abs() * 1e9).round() as u64;
         Time(if seconds >= 0.0 {

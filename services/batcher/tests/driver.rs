@@ -1,4 +1,4 @@
-//! The running batcher: real threads, virtual time, no sleeps.
+//! The running batcher: real threads, no sleeps.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use motet_batcher::{
     BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, NoObserver,
-    Observer, Options, Policy, Priority, Refused, RowError, SpawnError,
+    Observer, Options, Policy, Priority, Refusal, RowError, SpawnError,
 };
 
-/// A row says what shall happen to it.
+/// A row that says how it ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Row {
     Double(u32),
@@ -21,7 +21,8 @@ enum Row {
     Huge,
 }
 
-/// Doubles numbers. Each run is announced and waits for permission, so a test decides what overlaps what.
+/// Doubles numbers. Each run is announced and waits for a permit, so a test decides which events
+/// overlap it.
 struct Gated {
     announce: mpsc::Sender<usize>,
     permit: Arc<Mutex<mpsc::Receiver<()>>>,
@@ -33,7 +34,7 @@ impl Executor for Gated {
 
     fn run(&mut self, rows: &[&Row]) -> Result<Vec<Result<u32, RowError>>, BatchError> {
         let _ = self.announce.send(rows.len());
-        // A test that has dropped its end lets everything run.
+        // A test that has dropped its end of the channel lets every run go on.
         let _ = self.permit.lock().expect("no test panics here").recv();
         if rows.contains(&&Row::Panic) {
             panic!("the model is confused");
@@ -52,7 +53,7 @@ impl Executor for Gated {
     }
 }
 
-/// A batcher of one gated executor and the test's ends of it.
+/// A batcher of one gated executor, and the test's ends of its channels.
 struct Bench {
     batcher: Batcher<Row, u32>,
     announced: mpsc::Receiver<usize>,
@@ -74,7 +75,7 @@ impl Observer for Events {
 }
 
 impl Bench {
-    /// `builds` is how often the executor can be built.
+    /// The executor can be built `builds` times.
     async fn new(options: Options, builds: usize) -> Self {
         let (announce, announced) = mpsc::channel();
         let (permits, permit) = mpsc::channel();
@@ -105,12 +106,12 @@ impl Bench {
         }
     }
 
-    fn submit(&self, rows: &[Row]) -> tokio::task::JoinHandle<Result<CallReply<u32>, Refused>> {
+    fn submit(&self, rows: &[Row]) -> tokio::task::JoinHandle<Result<CallReply<u32>, Refusal>> {
         let (batcher, call) = (self.batcher.clone(), call(rows));
         tokio::spawn(async move { batcher.submit(call).await })
     }
 
-    /// Waits until a run has begun; returns its rows.
+    /// Waits until a run has begun; returns the number of its rows.
     fn run_begins(&self) -> usize {
         self.announced.recv().expect("the executor lives")
     }
@@ -148,7 +149,7 @@ fn small_batches() -> Options {
     }
 }
 
-fn answers(reply: Result<CallReply<u32>, Refused>) -> Vec<Result<u32, RowError>> {
+fn answers(reply: Result<CallReply<u32>, Refusal>) -> Vec<Result<u32, RowError>> {
     reply.expect("it is answered").rows
 }
 
@@ -165,7 +166,11 @@ async fn callers_share_a_batch_and_get_their_own_rows() {
     bench.let_run();
     let first = first.await.expect("no panic").expect("it is answered");
     assert_eq!(
-        (first.rows, first.ride.batches, first.ride.batch_rows_max),
+        (
+            first.rows,
+            first.timing.batches,
+            first.timing.batch_rows_max
+        ),
         (vec![Ok(2)], 1, 1)
     );
     let second = second.await.expect("no panic").expect("it is answered");
@@ -174,7 +179,7 @@ async fn callers_share_a_batch_and_get_their_own_rows() {
         [Ok(4), Err(RowError::Invalid("not a number".to_owned()))]
     );
     assert_eq!(
-        (second.ride.batch_rows_max, second.ride.batch_tokens_max),
+        (second.timing.batch_rows_max, second.timing.batch_tokens_max),
         (3, 24)
     );
     assert_eq!(answers(third.await.expect("no panic")), [Ok(6)]);
@@ -194,7 +199,7 @@ async fn callers_share_a_batch_and_get_their_own_rows() {
 async fn a_long_call_is_answered_whole_and_lets_others_between() {
     let bench = Bench::new(
         Options {
-            // Full batches, however long the test takes over each.
+            // Full batches, however long the test takes for each.
             policy: Policy::Greedy,
             max_queue_size: 2000,
             max_batch_size: 10,
@@ -207,7 +212,7 @@ async fn a_long_call_is_answered_whole_and_lets_others_between() {
     let long = bench.submit(&numbers);
     assert_eq!(bench.run_begins(), 10);
     bench.let_run();
-    // Two batches later a single row comes; it must not wait for the other ninety-seven.
+    // A single row that comes two batches later must not wait for the other ninety-seven.
     assert_eq!(bench.run_begins(), 10);
     bench.let_run();
     assert_eq!(bench.run_begins(), 10);
@@ -221,7 +226,7 @@ async fn a_long_call_is_answered_whole_and_lets_others_between() {
     let mut batches_before = 0;
     let single = loop {
         bench.let_run();
-        // The answers of a batch are given before the next begins.
+        // The answers of a batch are sent before the next begins.
         bench.run_begins();
         if let Poll::Ready(answer) = ask() {
             break answer;
@@ -237,15 +242,15 @@ async fn a_long_call_is_answered_whole_and_lets_others_between() {
         (0..1000).map(|number| Ok(2 * number)).collect::<Vec<_>>()
     );
     assert!(
-        (100..=101).contains(&reply.ride.batches),
+        (100..=101).contains(&reply.timing.batches),
         "{:?}",
-        reply.ride
+        reply.timing
     );
     batcher.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_refuses_and_a_caller_that_leaves_makes_room() {
+async fn a_full_queue_refuses_until_a_caller_cancels() {
     let bench = Bench::new(small_batches(), 1).await;
     let running = bench.submit(&[Row::Double(0)]);
     assert_eq!(bench.run_begins(), 1);
@@ -253,18 +258,18 @@ async fn a_full_queue_refuses_and_a_caller_that_leaves_makes_room() {
     bench.queued(8).await;
     let refused = bench.batcher.submit(call(&[Row::Double(2)])).await;
     assert!(
-        matches!(refused, Err(Refused::QueueFull { limit: 8, .. })),
+        matches!(refused, Err(Refusal::QueueFull { limit: 8, .. })),
         "{refused:?}"
     );
     waiting.abort();
     bench.queued(0).await;
-    let welcome = bench.submit(&[Row::Double(3)]);
+    let admitted = bench.submit(&[Row::Double(3)]);
     bench.queued(1).await;
     let batcher = bench.batcher.clone();
     let events = bench.events.clone();
     bench.open();
     assert_eq!(answers(running.await.expect("no panic")), [Ok(0)]);
-    assert_eq!(answers(welcome.await.expect("no panic")), [Ok(6)]);
+    assert_eq!(answers(admitted.await.expect("no panic")), [Ok(6)]);
     let stats = batcher.stats();
     assert_eq!(
         (stats.rows_cancelled, stats.rows_refused.queue_full),
@@ -322,7 +327,7 @@ async fn a_panic_fails_its_batch_and_the_executor_is_rebuilt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_executor_that_cannot_be_rebuilt_refuses_everybody() {
+async fn an_executor_that_cannot_be_rebuilt_refuses_every_call() {
     let bench = Bench::new(small_batches(), 1).await;
     let doomed = bench.submit(&[Row::Panic]);
     assert_eq!(bench.run_begins(), 1);
@@ -333,8 +338,8 @@ async fn an_executor_that_cannot_be_rebuilt_refuses_everybody() {
         answers(doomed.await.expect("no panic"))[0],
         Err(RowError::Crashed(_))
     ));
-    let died = Refused::ExecutorDied {
-        reason: "no weights".to_owned(),
+    let died = Refusal::ExecutorDied {
+        reason: "no weights".into(),
     };
     assert_eq!(waiting.await.expect("no panic"), Err(died.clone()));
     assert_eq!(batcher.submit(call(&[Row::Double(1)])).await, Err(died));
@@ -343,7 +348,7 @@ async fn an_executor_that_cannot_be_rebuilt_refuses_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drain_answers_everything_admitted_and_refuses_the_rest() {
+async fn a_drain_answers_admitted_calls_and_refuses_others() {
     let bench = Bench::new(small_batches(), 1).await;
     let running = bench.submit(&[Row::Double(1)]);
     assert_eq!(bench.run_begins(), 1);
@@ -359,7 +364,7 @@ async fn drain_answers_everything_admitted_and_refuses_the_rest() {
     }
     assert_eq!(
         batcher.submit(call(&[Row::Double(9)])).await,
-        Err(Refused::Draining)
+        Err(Refusal::Draining)
     );
     assert!(!drained.is_finished());
     bench.open();
@@ -369,7 +374,7 @@ async fn drain_answers_everything_admitted_and_refuses_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_takes_its_rows_out_of_the_queue() {
+async fn an_expired_call_leaves_the_queue() {
     let bench = Bench::new(
         Options {
             max_latency: Some(Duration::from_millis(200)),
@@ -383,21 +388,21 @@ async fn a_deadline_takes_its_rows_out_of_the_queue() {
     assert_eq!(bench.run_begins(), 1);
     let mut late = call(&[Row::Double(2), Row::Double(3)]);
     late.deadline = Some(tokio::time::Instant::now().into_std() + Duration::from_millis(50));
-    // The clock is paused: it jumps to the next timer once every task waits.
+    // The paused clock jumps to the next timer once every task waits.
     assert_eq!(
         bench.batcher.submit(late.clone()).await,
-        Err(Refused::DeadlineExceeded)
+        Err(Refusal::DeadlineExceeded)
     );
     assert_eq!(bench.batcher.stats().rows_queued, 0);
     assert_eq!(
         bench.batcher.submit(late).await,
-        Err(Refused::DeadlineExceeded),
+        Err(Refusal::DeadlineExceeded),
         "a deadline that is over is refused"
     );
     let before = tokio::time::Instant::now();
     assert_eq!(
         bench.batcher.submit(call(&[Row::Double(4)])).await,
-        Err(Refused::DeadlineExceeded)
+        Err(Refusal::DeadlineExceeded)
     );
     assert_eq!(
         before.elapsed().as_millis() / 10,
@@ -412,13 +417,13 @@ async fn a_deadline_takes_its_rows_out_of_the_queue() {
     bench.open();
     assert_eq!(
         running.await.expect("no panic"),
-        Err(Refused::DeadlineExceeded),
+        Err(Refusal::DeadlineExceeded),
         "its run outlasted its deadline"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_start_says_why() {
+async fn a_batcher_that_cannot_start_says_why() {
     type Factory = fn() -> Result<Gated, BuildError>;
     let observer = Arc::new(NoObserver);
     let none: Vec<Factory> = Vec::new();
@@ -467,7 +472,7 @@ async fn what_cannot_start_says_why() {
     );
 }
 
-/// Takes a little time for each token and makes samples.
+/// An executor that takes a little time for each token and can be measured.
 struct Measured;
 
 impl Executor for Measured {
@@ -493,7 +498,7 @@ impl Executor for Measured {
 }
 
 #[tokio::test]
-async fn an_executor_that_makes_samples_is_measured_before_it_serves() {
+async fn an_executor_with_samples_is_measured_before_it_serves() {
     let factory = || Ok::<_, BuildError>(Measured);
     let batcher = Batcher::spawn(
         "measured",
@@ -504,6 +509,6 @@ async fn an_executor_that_makes_samples_is_measured_before_it_serves() {
     .await
     .expect("it starts");
     let stats = batcher.stats();
-    assert!(stats.cost_b_seconds > 0.0, "{stats:?}");
+    assert!(stats.cost_token_seconds > 0.0, "{stats:?}");
     assert_eq!(stats.batches_started, 0, "measuring is no traffic");
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Cause, Decision, Lookahead, Measurement, Options, Outcome, Priority, Scheduler,
-    Sequel, Time,
+    Arrival, Cause, Decision, ExpectedRows, Lookahead, Measurement, Options, Outcome, Priority,
+    Scheduler, Time,
 };
 
 const MS: u64 = 1_000_000;
 
-/// A scheduler that knows its machine: milliseconds of a batch, microseconds of a token.
+/// A scheduler whose cost is known: `a_ms` milliseconds per batch, `b_us` microseconds per token.
 fn scheduler(a_ms: f64, b_us: f64, options: Options) -> Scheduler {
     let mut scheduler = Scheduler::new(options, 1);
     let run = |tokens: u64| Measurement {
@@ -32,13 +32,13 @@ fn arrival(tokens: &[u32], lookahead: Lookahead) -> Arrival<'_> {
 
 /// One row of request 7, which eight more will follow within `ms`.
 fn first(ms: u64) -> Arrival<'static> {
-    let sequel = Sequel {
+    let expected = ExpectedRows {
         rows: 8,
         within: Duration::from_millis(ms),
     };
     let lookahead = Lookahead {
         request: Some(7),
-        sequel: Some(sequel),
+        expected: Some(expected),
     };
     arrival(&[16], lookahead)
 }
@@ -46,7 +46,7 @@ fn first(ms: u64) -> Arrival<'static> {
 fn second(request: u64) -> Arrival<'static> {
     let lookahead = Lookahead {
         request: Some(request),
-        sequel: None,
+        expected: None,
     };
     arrival(&[100; 8], lookahead)
 }
@@ -63,7 +63,7 @@ fn rows(decision: Decision) -> usize {
 }
 
 #[test]
-fn announced_rows_ride_along() {
+fn announced_rows_run_in_the_same_batch() {
     let mut scheduler = scheduler(3.0, 0.2, Options::default());
     scheduler.admit(at(10), first(1)).expect("admitted");
     assert_eq!(scheduler.poll(at(10)), Decision::WaitUntil(at(11)));
@@ -71,12 +71,12 @@ fn announced_rows_ride_along() {
     assert_eq!(
         rows(scheduler.poll(at(10))),
         9,
-        "and nobody else is awaited"
+        "no further row is waited for"
     );
 }
 
 #[test]
-fn rows_that_do_not_come_are_not_awaited_for_long() {
+fn announced_rows_that_do_not_come_end_the_wait() {
     let mut scheduler = scheduler(3.0, 0.2, Options::default());
     scheduler.admit(at(10), first(1)).expect("admitted");
     assert_eq!(scheduler.poll(at(10)), Decision::WaitUntil(at(11)));
@@ -85,7 +85,7 @@ fn rows_that_do_not_come_are_not_awaited_for_long() {
     };
     assert_eq!((batch.rows.len(), batch.cause), (1, Cause::Window));
     scheduler.complete(at(14), batch.id, Outcome::Done);
-    // Who announced goes away, and with it what it announced.
+    // A call that is cancelled takes its announcement with it.
     let ticket = scheduler.admit(at(20), first(1)).expect("admitted");
     scheduler
         .admit(at(20), arrival(&[16], Lookahead::default()))
@@ -96,7 +96,7 @@ fn rows_that_do_not_come_are_not_awaited_for_long() {
 }
 
 #[test]
-fn announcements_can_be_left_out_of_account() {
+fn announcements_are_ignored_without_lookahead() {
     let options = Options {
         lookahead: false,
         ..Options::default()
@@ -108,13 +108,14 @@ fn announcements_can_be_left_out_of_account() {
 
 #[test]
 fn calls_of_one_request_run_together() {
-    // Sixteen calls at once: short batches where each is somebody's, a whole one where one request needs them all.
+    // Sixteen calls at once: a short batch where each is a request, a whole one where one request
+    // needs them all.
     let check = |request: fn(u64) -> Option<u64>| {
         let mut scheduler = scheduler(3.0, 160.0, Options::default());
         for call in 0..16 {
             let lookahead = Lookahead {
                 request: request(call),
-                sequel: None,
+                expected: None,
             };
             let admitted = scheduler.admit(at(10), arrival(&[64], lookahead));
             admitted.expect("admitted");
@@ -127,7 +128,7 @@ fn calls_of_one_request_run_together() {
 }
 
 #[test]
-fn waiting_must_pay_and_keep_its_limits() {
+fn a_wait_must_pay_and_keeps_its_limits() {
     let check = |a_ms, b_us, ms, options: Options, expected| {
         let mut scheduler = scheduler(a_ms, b_us, options);
         scheduler.admit(at(10), first(ms)).expect("admitted");
@@ -142,9 +143,9 @@ fn waiting_must_pay_and_keep_its_limits() {
         ..Options::default()
     };
     check(3.0, 0.2, 2, Options::default(), Some(2000));
-    // Longer than a pass.
+    // The rows would come after the pass.
     check(3.0, 0.2, 4, Options::default(), None);
-    // A short pass is over before they come.
+    // A short pass ends before they come.
     check(0.4, 0.05, 1, Options::default(), None);
     check(3.0, 0.2, 2, delay(0), None);
     check(3.0, 0.2, 2, delay(500), Some(500));

@@ -1,11 +1,12 @@
-//! Whatever comes, in whatever order: every admitted row resolves exactly once, caps hold, and no row pays for another.
+//! Properties over any sequence of events: every admitted row is resolved exactly once, limits hold,
+//! and no row fails for another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, Decision, Layout, Lookahead, Options, Outcome, Policy, Priority, RowId,
-    Scheduler, Sequel, Ticket, Time, Verdict,
+    Arrival, Batch, Decision, ExpectedRows, Layout, Lookahead, Options, Outcome, Policy, Priority,
+    RowId, Scheduler, Ticket, Time, Verdict,
 };
 use proptest::prelude::*;
 
@@ -30,17 +31,28 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let sequel = (0_usize..40, 0_u64..30_000).prop_map(|(rows, micros)| Sequel {
+    let expected = (0_usize..40, 0_u64..30_000).prop_map(|(rows, micros)| ExpectedRows {
         rows,
         within: Duration::from_micros(micros),
     });
-    let lookahead = (prop::option::of(0_u64..5), prop::option::of(sequel))
-        .prop_map(|(request, sequel)| Lookahead { request, sequel });
+    let lookahead = (prop::option::of(0_u64..5), prop::option::of(expected))
+        .prop_map(|(request, expected)| Lookahead { request, expected });
     let priority = prop_oneof![3 => Just(Priority::Interactive), 1 => Just(Priority::Bulk)];
     prop_oneof![
-        4 => (prop::collection::vec(1_u32..200, 1..12), prop::option::of(0_u64..50), priority, lookahead)
-            .prop_map(|(tokens, deadline_ms, priority, lookahead)| Step::Admit { tokens, deadline_ms, priority, lookahead }),
-        3 => (any::<usize>(), prop::bool::weighted(0.1)).prop_map(|(which, out_of_memory)| Step::Complete { which, out_of_memory }),
+        4 => (
+            prop::collection::vec(1_u32..200, 1..12),
+            prop::option::of(0_u64..50),
+            priority,
+            lookahead,
+        )
+            .prop_map(|(tokens, deadline_ms, priority, lookahead)| Step::Admit {
+                tokens,
+                deadline_ms,
+                priority,
+                lookahead,
+            }),
+        3 => (any::<usize>(), prop::bool::weighted(0.1))
+            .prop_map(|(which, out_of_memory)| Step::Complete { which, out_of_memory }),
         1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
         3 => (0_u64..20_000).prop_map(|micros| Step::Pass { micros }),
     ]
@@ -78,7 +90,7 @@ fn options() -> impl Strategy<Value = (Options, usize)> {
         )
 }
 
-/// Plays steps against a scheduler and keeps the books.
+/// Plays steps against a scheduler and checks each of its answers.
 struct World {
     scheduler: Scheduler,
     options: Options,
@@ -88,7 +100,7 @@ struct World {
     waiting: BTreeSet<RowId>,
     running: Vec<Batch>,
     resolved: BTreeMap<RowId, &'static str>,
-    /// Since when a free executor has had rows to run.
+    /// Time since which a free executor has had rows to run.
     idle_since: Option<Time>,
 }
 
@@ -113,7 +125,7 @@ impl World {
         assert_eq!(before, None, "{id:?} resolved twice: now {how}");
     }
 
-    /// Rows whose id is a multiple of 7 fail every batch that they are in.
+    /// `true` for one row in seven, which fails every batch that it is in.
     fn is_poison(id: RowId) -> bool {
         id.0 % 7 == 3
     }
@@ -258,7 +270,7 @@ impl World {
             Step::Cancel { which } => self.cancel(which),
             Step::Pass { micros } => self.now = self.now.after(Duration::from_micros(micros)),
         }
-        // An executor whose wait is over asks again, so a long step is several short ones.
+        // An executor polls again when its wait is over, so a long step is several short ones.
         self.poll_all();
         assert!(
             self.scheduler.stats().rows_queued
@@ -277,7 +289,7 @@ impl World {
         assert!(self.scheduler.is_drained());
         assert!(self.waiting.is_empty());
         let rows: usize = self.tickets.iter().map(|ticket| ticket.rows).sum();
-        assert_eq!(self.resolved.len(), rows, "every admitted row resolves");
+        assert_eq!(self.resolved.len(), rows, "every admitted row is resolved");
     }
 }
 
@@ -285,7 +297,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_admitted_row_resolves_exactly_once((options, executors) in options(), steps in prop::collection::vec(step(), 0..120)) {
+    fn every_admitted_row_is_resolved_exactly_once(
+        (options, executors) in options(),
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
         let mut world = World::new(options, executors);
         for step in steps {
             world.play(step);
@@ -295,7 +310,7 @@ proptest! {
 }
 
 #[test]
-fn bisection_needs_few_runs() {
+fn a_bad_row_is_found_in_few_runs() {
     for rows in [2_usize, 3, 8, 32, 33, 64] {
         for bad in 0..rows {
             let options = Options {

@@ -1,4 +1,4 @@
-//! A long queue runs in short batches where time goes with tokens, and nobody is given up for that.
+//! A long queue runs in short batches where time grows with tokens, and no row is given up for that.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use motet_batcher::{
     Arrival, Decision, Lookahead, Measurement, Options, Policy, Priority, Scheduler, Time,
 };
 
-/// 3 ms a batch and 160 us a token, as for an encoder on a CPU.
+/// 3 ms per batch and 160 us per token, as for an encoder on a CPU.
 fn scheduler(policy: Policy) -> Scheduler {
     let options = Options {
         policy,
@@ -22,7 +22,8 @@ fn scheduler(policy: Policy) -> Scheduler {
     scheduler
 }
 
-/// Sixteen calls of a row of 64 tokens at once, the first with a deadline; rows of the first batch, and whether the first row is among them.
+/// Admits sixteen calls of a row of 64 tokens at once, the first with a deadline. Returns the number
+/// of rows of the first batch, and `true` if the first row is among them.
 fn first_batch(policy: Policy, deadline_ms: Option<u64>) -> (usize, bool) {
     let mut scheduler = scheduler(policy);
     let now = Time::from_nanos(1_000_000);
@@ -44,14 +45,14 @@ fn first_batch(policy: Policy, deadline_ms: Option<u64>) -> (usize, bool) {
 }
 
 #[test]
-fn a_queue_is_cut_where_that_pays() {
+fn a_long_queue_is_cut_where_that_pays() {
     assert_eq!(first_batch(Policy::Greedy, None), (16, true));
     let (rows, has_first) = first_batch(Policy::Adaptive, None);
     assert!((2..8).contains(&rows) && has_first, "{rows} rows");
 }
 
 #[test]
-fn a_row_that_is_in_time_alone_runs_alone() {
+fn a_row_that_is_in_time_only_alone_runs_alone() {
     // A row takes 13 ms and two take 23, with 1.2 times that as the safe estimate.
     for policy in [Policy::Greedy, Policy::Adaptive] {
         assert_eq!(first_batch(policy, Some(18)), (1, true), "{policy:?}");

@@ -1,4 +1,4 @@
-//! A batch's span leads to every call that it carries.
+//! The span of a batch follows from the span of every call in it.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tracing::{Instrument, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Batch spans and what they follow from, both by name.
+/// Names of batch spans and of the spans that they follow from.
 #[derive(Clone, Default)]
 struct Links(Arc<Mutex<Vec<(String, String)>>>);
 
@@ -43,7 +43,8 @@ impl Executor for Echo {
 #[tokio::test]
 async fn a_batch_follows_from_each_of_its_calls_once() {
     let links = Links::default();
-    // Executor threads have no subscriber of their own, so it is the process's; this file is a process of its own.
+    // Executor threads have no subscriber of their own, so it is the process's. This file is a
+    // process of its own.
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(links.clone()))
         .expect("it is the first");
     let factory = || Ok::<_, BuildError>(Echo);

@@ -57,7 +57,7 @@ impl Observer for ModelObserver {
                 let waits = batch.queue_times.iter();
                 waits.for_each(|wait| metrics.queue_wait(*wait));
             }
-            Event::Refused { reason, rows } => self.metrics.refused(reason.reason(), *rows),
+            Event::Refused { refusal, rows } => self.metrics.refused(refusal.reason(), *rows),
             Event::Expired { rows } => self.metrics.expired(*rows),
             Event::Cancelled { rows } => self.metrics.cancelled(*rows),
             Event::Bisected { .. } => self.metrics.bisected(),
@@ -80,8 +80,8 @@ pub(crate) fn watch(metrics: &ModelMetrics, batcher: &Batcher<EncodeRow, RowEmbe
             rows_queued: stats.rows_queued,
             executors: stats.executors,
             rows_per_second: stats.rows_per_second,
-            cost_batch_seconds: stats.cost_a_seconds,
-            cost_token_seconds: stats.cost_b_seconds,
+            cost_batch_seconds: stats.cost_fixed_seconds,
+            cost_token_seconds: stats.cost_token_seconds,
             cost_error: stats.cost_error,
         }
     })

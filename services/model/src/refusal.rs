@@ -1,6 +1,6 @@
 //! Failures of the parts as gRPC errors. The model's name is added where the call ends.
 
-use motet_batcher::{Refused, RowError};
+use motet_batcher::{Refusal, RowError};
 use motet_runtime::status::{
     Reason, StatusBuilder, deadline_exceeded, internal, invalid_argument, resource_exhausted,
     unavailable,
@@ -13,21 +13,21 @@ use crate::pool::{JOBS_MAX, PoolError};
 const POOL_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The batcher did not answer a call.
-pub(crate) fn refused(refused: &Refused) -> StatusBuilder {
+pub(crate) fn refused(refused: &Refusal) -> StatusBuilder {
     let message = refused.to_string();
     match refused {
-        Refused::QueueFull { limit, retry_after } => {
+        Refusal::QueueFull { limit, retry_after } => {
             resource_exhausted(message, Some(*retry_after))
                 .reason(Reason::QueueFull)
                 .with("max_queue_size", limit.to_string())
         }
-        Refused::WouldBeLate { retry_after, .. } => {
+        Refusal::WouldBeLate { retry_after, .. } => {
             resource_exhausted(message, Some(*retry_after)).reason(Reason::WouldBeLate)
         }
-        Refused::TooLarge { .. } => invalid_argument("inputs", message),
-        Refused::DeadlineExceeded => deadline_exceeded(message),
-        Refused::Draining => unavailable(message).reason(Reason::Draining),
-        Refused::ExecutorDied { .. } => unavailable(message).reason(Reason::ModelDied),
+        Refusal::TooLarge { .. } => invalid_argument("inputs", message),
+        Refusal::DeadlineExceeded => deadline_exceeded(message),
+        Refusal::Draining => unavailable(message).reason(Reason::Draining),
+        Refusal::ExecutorDied { .. } => unavailable(message).reason(Reason::ModelDied),
     }
 }
 

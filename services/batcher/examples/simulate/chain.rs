@@ -1,20 +1,23 @@
-//! Callers whose requests come here twice: a row, and a moment later eight more, as when a pipeline embeds a query while it splits documents.
+//! Requests that make two calls: a row, and a moment later eight more, as when a pipeline embeds a
+//! query while it splits documents.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, BatchId, CallId, Decision, Lookahead, Options, Outcome, Policy, Priority,
-    Scheduler, Sequel, Time,
+    Arrival, Batch, BatchId, CallId, Decision, ExpectedRows, Lookahead, Options, Outcome, Policy,
+    Priority, Scheduler, Time,
 };
 use motet_batcher_simulator::{Machine, Random};
 
 /// Tokens of the first row, and of those that follow.
 const FIRST: [u32; 1] = [16];
-const SEQUEL: [u32; 8] = [100; 8];
-/// An announcement allows this many times the usual time, and the real one varies by this share either way.
+const FURTHER: [u32; 8] = [100; 8];
+/// Ratio of the announced time to the usual time until the further rows come.
 const ALLOWANCE: f64 = 1.25;
+/// Share by which the real time varies, either way.
 const VARIATION: f64 = 0.2;
+/// Number of requests.
 const REQUESTS: usize = 4000;
 
 /// Closed-loop callers of such requests.
@@ -23,7 +26,7 @@ pub(crate) struct Chain {
     pub(crate) callers: usize,
     /// Mean seconds between an answer and the next request (exponential).
     pub(crate) think: f64,
-    /// Seconds from the first row to the others.
+    /// Mean seconds from the first row to the others.
     pub(crate) between: f64,
 }
 
@@ -49,7 +52,7 @@ struct World<'a> {
     latencies: Vec<f64>,
 }
 
-/// A caller's request: its number, its start, and the rows that are not answered.
+/// The request of a caller: its number, its start, and the number of rows without an answer.
 #[derive(Clone, Copy, Default)]
 struct Caller {
     request: u64,
@@ -58,7 +61,7 @@ struct Caller {
 }
 
 impl Chain {
-    /// Mean milliseconds of a request, both calls answered.
+    /// Returns the mean milliseconds of a request until both calls are answered.
     pub(crate) fn mean_ms(self, machine: &Machine, policy: Policy, announce: bool) -> f64 {
         let mut random = Random::new(1);
         let options = Options {
@@ -88,7 +91,7 @@ impl Chain {
         {
             world.handle(now, event);
         }
-        // The first ones teach.
+        // The scheduler learns from the first tenth.
         let counted = &world.latencies[REQUESTS / 10..];
         1e3 * counted.iter().sum::<f64>() / counted.len() as f64
     }
@@ -112,19 +115,19 @@ impl World<'_> {
                 self.callers[caller] = Caller {
                     request: self.requests,
                     began: now,
-                    missing: FIRST.len() + SEQUEL.len(),
+                    missing: FIRST.len() + FURTHER.len(),
                 };
                 let within = Duration::from_secs_f64(ALLOWANCE * self.chain.between);
-                let sequel = Sequel {
-                    rows: SEQUEL.len(),
+                let expected = ExpectedRows {
+                    rows: FURTHER.len(),
                     within,
                 };
-                self.call(now, caller, &FIRST, Some(sequel));
+                self.call(now, caller, &FIRST, Some(expected));
                 let vary = 1.0 + VARIATION * (2.0 * self.random.uniform() - 1.0);
                 let second = now.plus_seconds(vary * self.chain.between);
                 self.schedule(second, Event::Second(caller));
             }
-            Event::Second(caller) => self.call(now, caller, &SEQUEL, None),
+            Event::Second(caller) => self.call(now, caller, &FURTHER, None),
             Event::Done(id) => self.done(now, id),
             Event::Wake => {}
         }
@@ -141,15 +144,15 @@ impl World<'_> {
         }
     }
 
-    fn call(&mut self, now: Time, caller: usize, tokens: &[u32], sequel: Option<Sequel>) {
+    fn call(&mut self, now: Time, caller: usize, tokens: &[u32], expected: Option<ExpectedRows>) {
         let request = self.announce.then_some(self.callers[caller].request);
         let arrival = Arrival {
             tokens,
             deadline: None,
             priority: Priority::Interactive,
-            lookahead: Lookahead { request, sequel },
+            lookahead: Lookahead { request, expected },
         };
-        // Without deadlines, and with room for everybody, nothing is refused.
+        // Without deadlines, and with a queue for all rows, nothing is refused.
         if let Ok(ticket) = self.scheduler.admit(now, arrival) {
             self.caller_of.insert(ticket.call, caller);
         }

@@ -1,6 +1,7 @@
-//! A weighted least squares fit of a line, kept as sums, so that old points can be forgotten little by little (Plackett 1950; Ljung, *System Identification*, ch. 11).
+//! A weighted least squares fit of a line, kept as sums, so that old points can be forgotten
+//! gradually (Plackett 1950; Ljung, *System Identification*, ch. 11).
 
-/// Forgetting per batch: the last 50 batches decide.
+/// Factor of the weight of older points for each batch: about the last 50 batches decide.
 pub(super) const FORGETTING: f64 = 0.98;
 
 /// Sums of a weighted least squares fit of `y = a + b x`.
@@ -14,6 +15,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Adds a point.
     pub(super) fn add(&mut self, x: f64, y: f64, weight: f64) {
         self.w += weight;
         self.x += weight * x;
@@ -22,6 +24,7 @@ impl Sums {
         self.xy += weight * x * y;
     }
 
+    /// Lowers the weight of all points so far.
     pub(super) fn forget(&mut self) {
         for sum in [
             &mut self.w,
@@ -34,7 +37,8 @@ impl Sums {
         }
     }
 
-    /// As if every duration and prediction so far had been `ratio` times as long (weights are 1 / predicted^2).
+    /// Rescales as if every duration and prediction so far had been `ratio` times as long (weights are
+    /// 1 / predicted^2).
     pub(super) fn rescale(&mut self, ratio: f64) {
         for sum in [&mut self.w, &mut self.x, &mut self.xx] {
             *sum /= ratio * ratio;
@@ -44,7 +48,7 @@ impl Sums {
         }
     }
 
-    /// The best `a, b >= 0`.
+    /// Returns the best `a, b >= 0`; `None` if no finite line other than zero fits.
     pub(super) fn fit(&self) -> Option<(f64, f64)> {
         let determinant = self.w * self.xx - self.x * self.x;
         let (mut a, mut b) = if determinant > 1e-9 * self.w * self.xx {

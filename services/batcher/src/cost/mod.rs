@@ -1,8 +1,12 @@
-//! How long a batch takes: `t(tokens) = a + b * tokens`, learnt from every batch that ran.
+//! The time of a batch, `t(tokens) = a + b * tokens`, learnt from every batch that ran.
 //!
-//! Least squares with forgetting (Plackett 1950; Ljung, *System Identification*, ch. 11), on relative errors, so that short and long batches weigh
-//! alike. Live batches may all have one size, which says nothing about the slope; two pseudo-measurements far apart (anchors), taken
-//! from calibration and following the general drift, keep the fit determined. Single outliers are clipped; a lasting shift is followed within four batches.
+//! Least squares with forgetting (Plackett 1950; Ljung, *System Identification*, ch. 11), on relative
+//! errors, so that short and long batches weigh alike. Live batches may all have one size, which
+//! does not determine the slope; two pseudo-measurements far apart (anchors), taken from calibration
+//! and following the general drift, keep the fit determined. Single outliers are clipped; a lasting
+//! shift is followed within four batches.
+//!
+//! * `least_squares`: the weighted fit of a line
 
 mod least_squares;
 
@@ -12,54 +16,86 @@ use least_squares::{FORGETTING, Sums};
 
 /// Token counts of the two anchors.
 const ANCHOR_TOKENS: [f64; 2] = [16.0, 4096.0];
-/// Weight of a calibrated anchor against one batch.
+/// Weight of a calibrated anchor, relative to one batch.
 const ANCHOR_WEIGHT: f64 = 1.0;
-/// Weight of an anchor guessed from the first batch; it is forgotten, down to what keeps the fit determined.
+/// Weight of an anchor guessed from the first batch: at first, and the least that keeps the fit
+/// determined.
 const GUESS_WEIGHT: [f64; 2] = [0.1, 1e-4];
-/// How fast the anchors follow what is measured.
+/// Rate at which the anchors follow the measured batches.
 const DRIFT_RATE: f64 = 0.03;
-/// An error above this many times the usual one is an outlier.
+/// An error above this multiple of the usual one is an outlier.
 const OUTLIER: f64 = 4.0;
-/// The usual relative error is never taken to be smaller.
+/// Smallest usual relative error.
 const ERROR_MIN: f64 = 0.03;
-/// How fast the usual error is learnt.
+/// Rate at which the usual error is learnt.
 const ERROR_RATE: f64 = 0.05;
-/// Outliers of one sign in a row that are a shift.
+/// Number of consecutive outliers of one sign that make a shift.
 const SHIFT_AFTER: usize = 4;
-/// The safe estimate covers this quantile of the batches.
+/// Quantile of the batches that the safe estimate covers.
 const SAFE_QUANTILE: f64 = 0.95;
 /// Step of the running quantile (stochastic approximation, Robbins and Monro 1951).
 const SAFE_STEP: f64 = 0.05;
-/// The safe estimate is at most this many times the expected one.
+/// Ratio of the safe estimate to the expected one before anything was learnt.
+const SAFE_START: f64 = 1.2;
+/// Largest ratio of the safe estimate to the expected one.
 const SAFE_MAX: f64 = 3.0;
-/// Shortest duration believed, in seconds.
+/// Shortest duration that is believed, in seconds.
 const SECONDS_MIN: f64 = 1e-9;
 
-/// One timed run of an executor, from warm-up.
+/// One timed run of an executor before it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurement {
     /// Rows in the run.
     pub rows: usize,
-    /// Tokens the run computed: the sum of its rows, or rows x longest where the executor pads.
+    /// Tokens that the run computed: the sum of its rows, or rows x longest where the executor pads.
     pub tokens: u64,
-    /// How long it took.
+    /// Time that it took.
     pub duration: Duration,
 }
 
-/// The learnt cost of a batch. Until the first measurement it predicts zero, so that nothing is refused on a guess.
+/// The learnt cost of a batch. Until the first measurement it predicts zero, so that nothing is
+/// refused on a guess.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use motet_batcher::{CostModel, Measurement};
+///
+/// // 3 ms per batch and 10 µs per token.
+/// let run = |tokens| Measurement {
+///     rows: 1,
+///     tokens,
+///     duration: Duration::from_micros(3000 + 10 * tokens),
+/// };
+/// let mut cost = CostModel::default();
+/// cost.calibrate(&[run(16), run(4096)]);
+/// assert!((cost.predict(1000) - 0.013).abs() < 1e-6);
+/// ```
 #[derive(Clone, Debug)]
 pub struct CostModel {
+    /// Fixed seconds of a batch.
     a: f64,
+    /// Seconds per token.
     b: f64,
     sums: Sums,
-    /// The line through the anchors before drift, and their weight; `None` before the first measurement.
-    anchors: Option<(f64, f64, f64)>,
+    /// `None` before the first measurement.
+    anchors: Option<Anchors>,
+    /// Factor by which measured batches differ from the line through the anchors.
     drift: f64,
+    /// Usual relative error of a prediction.
     error: f64,
-    /// Ratios of the latest outliers, all of one sign.
+    /// Ratios of measured to predicted time of the latest outliers, all of one sign.
     outliers: Vec<f64>,
+    /// Ratio of the safe estimate to the expected one.
     safe: f64,
-    observed: u64,
+}
+
+/// The line through the anchors before drift, and the weight of each anchor.
+#[derive(Clone, Copy, Debug)]
+struct Anchors {
+    a: f64,
+    b: f64,
+    weight: f64,
 }
 
 impl Default for CostModel {
@@ -72,8 +108,7 @@ impl Default for CostModel {
             drift: 1.0,
             error: 0.1,
             outliers: Vec::new(),
-            safe: 1.2,
-            observed: 0,
+            safe: SAFE_START,
         }
     }
 }
@@ -94,21 +129,29 @@ impl CostModel {
             *self = CostModel {
                 a,
                 b,
-                anchors: Some((a, b, ANCHOR_WEIGHT)),
+                anchors: Some(Anchors {
+                    a,
+                    b,
+                    weight: ANCHOR_WEIGHT,
+                }),
                 ..CostModel::default()
             };
         }
     }
 
-    /// Learns from a batch that ran well.
+    /// Learns from a batch of `tokens` tokens that ran well.
     pub fn observe(&mut self, tokens: u64, duration: Duration) {
         let x = tokens as f64;
         let seconds = duration.as_secs_f64().max(SECONDS_MIN);
-        self.observed += 1;
         if self.anchors.is_none() {
-            // One batch cannot tell its fixed part from the rest: say half and half, and let the next ones decide.
+            // One batch does not tell its fixed part from the rest: assume half, and let the next
+            // batches decide.
             (self.a, self.b) = (0.5 * seconds, 0.5 * seconds / x.max(1.0));
-            self.anchors = Some((self.a, self.b, GUESS_WEIGHT[0]));
+            self.anchors = Some(Anchors {
+                a: self.a,
+                b: self.b,
+                weight: GUESS_WEIGHT[0],
+            });
         }
         let predicted = self.predict(tokens).max(SECONDS_MIN);
         let ratio = seconds / predicted;
@@ -134,7 +177,7 @@ impl CostModel {
         let clipped = error.clamp(-bound, bound).max(-0.9);
         self.error = (self.error + ERROR_RATE * (clipped.abs() - self.error)).max(ERROR_MIN);
         let believed = predicted * (1.0 + clipped);
-        if let Some((a, b, weight)) = &mut self.anchors {
+        if let Some(Anchors { a, b, weight }) = &mut self.anchors {
             let drift = believed / (*a + *b * x).max(SECONDS_MIN);
             if *weight < ANCHOR_WEIGHT {
                 *weight = (*weight * FORGETTING).max(GUESS_WEIGHT[1]);
@@ -148,7 +191,7 @@ impl CostModel {
 
     fn refit(&mut self) {
         let mut sums = self.sums;
-        if let Some((a, b, weight)) = self.anchors {
+        if let Some(Anchors { a, b, weight }) = self.anchors {
             for x in ANCHOR_TOKENS {
                 let y = ((a + b * x) * self.drift).max(SECONDS_MIN);
                 sums.add(x, y, weight / (y * y));
@@ -159,7 +202,7 @@ impl CostModel {
         }
     }
 
-    /// Everything got slower or faster at once: another clock speed, another neighbour.
+    /// Follows a lasting change of speed: another clock rate, or another process on the machine.
     fn shift(&mut self) {
         let logs: f64 = self.outliers.iter().map(|ratio| ratio.ln()).sum();
         let ratio = (logs / self.outliers.len() as f64).exp();
@@ -168,7 +211,7 @@ impl CostModel {
         self.b *= ratio;
         self.drift *= ratio;
         self.sums.rescale(ratio);
-        self.safe = 1.2;
+        self.safe = SAFE_START;
     }
 
     fn follow_quantile(&mut self, ratio: f64) {
@@ -185,22 +228,22 @@ impl CostModel {
         self.a + self.b * tokens as f64
     }
 
-    /// Seconds that 95 of 100 batches of `tokens` tokens stay within.
+    /// Seconds within which 95 of 100 batches of `tokens` tokens end.
     pub fn predict_safe(&self, tokens: u64) -> f64 {
         self.safe * self.predict(tokens)
     }
 
-    /// Seconds of a batch whatever its size.
-    pub fn a(&self) -> f64 {
+    /// Fixed seconds of a batch, whatever its size.
+    pub fn fixed_seconds(&self) -> f64 {
         self.a
     }
 
     /// Seconds per token.
-    pub fn b(&self) -> f64 {
+    pub fn seconds_per_token(&self) -> f64 {
         self.b
     }
 
-    /// Factor of the safe estimate over the expected one, 1 to 3.
+    /// Ratio of the safe estimate to the expected one, 1 to 3.
     pub fn safety(&self) -> f64 {
         self.safe
     }
@@ -210,7 +253,7 @@ impl CostModel {
         self.error
     }
 
-    /// Whether anything has been measured yet.
+    /// `true` once a batch has been measured.
     pub fn is_known(&self) -> bool {
         self.anchors.is_some()
     }
@@ -248,29 +291,29 @@ mod tests {
     }
 
     #[test]
-    fn knows_nothing_then_learns() {
+    fn an_unknown_cost_is_zero_and_then_learnt() {
         let mut cost = CostModel::default();
         assert_eq!(cost.predict(1000), 0.0);
         for n in 0..300 {
             let tokens = 100 + 37 * (n % 20);
             cost.observe(tokens, seconds(3e-3 + 160e-6 * tokens as f64));
         }
-        assert_near(cost.a(), 3e-3, 0.1);
-        assert_near(cost.b(), 160e-6, 0.02);
+        assert_near(cost.fixed_seconds(), 3e-3, 0.1);
+        assert_near(cost.seconds_per_token(), 160e-6, 0.02);
     }
 
     #[test]
-    fn calibration_holds_where_batches_have_one_size() {
+    fn calibration_holds_where_all_batches_have_one_size() {
         let mut cost = calibrated(3e-3, 0.2e-6);
         for _ in 0..1000 {
             cost.observe(64, seconds(3e-3 + 0.2e-6 * 64.0));
         }
-        assert_near(cost.a(), 3e-3, 0.01);
-        assert_near(cost.b(), 0.2e-6, 0.05);
+        assert_near(cost.fixed_seconds(), 3e-3, 0.01);
+        assert_near(cost.seconds_per_token(), 0.2e-6, 0.05);
     }
 
     #[test]
-    fn outliers_pass_and_shifts_are_followed() {
+    fn an_outlier_is_ignored_and_a_shift_is_followed() {
         let mut cost = calibrated(5e-3, 400e-6);
         for _ in 0..50 {
             cost.observe(256, seconds(5e-3 + 400e-6 * 256.0));
@@ -286,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn safe_estimate_covers_the_noise() {
+    fn the_safe_estimate_covers_the_noise() {
         let mut cost = calibrated(3e-3, 1e-6);
         let mut covered = 0;
         for n in 0..2000_u64 {
@@ -303,12 +346,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stays_finite_and_monotone(runs in prop::collection::vec((0_u64..u64::MAX, 0_u64..1 << 60), 0..200)) {
+        fn a_prediction_stays_finite_and_monotone(runs in prop::collection::vec((0_u64..u64::MAX, 0_u64..1 << 60), 0..200)) {
             let mut cost = CostModel::default();
             for (tokens, nanos) in runs {
                 cost.observe(tokens, Duration::from_nanos(nanos));
-                prop_assert!(cost.a().is_finite() && cost.a() >= 0.0, "a = {}", cost.a());
-                prop_assert!(cost.b().is_finite() && cost.b() >= 0.0, "b = {}", cost.b());
+                prop_assert!(cost.fixed_seconds().is_finite() && cost.fixed_seconds() >= 0.0, "a = {}", cost.fixed_seconds());
+                prop_assert!(cost.seconds_per_token().is_finite() && cost.seconds_per_token() >= 0.0, "b = {}", cost.seconds_per_token());
                 prop_assert!(cost.predict(1) <= cost.predict(1_000_000));
                 prop_assert!(cost.predict_safe(100) >= cost.predict(100));
             }

@@ -1,9 +1,10 @@
-//! Times an executor before it serves, so that the first callers are already served by a known cost.
+//! Times an executor before it serves, so that the first calls already have a known cost.
 
 use std::time::Instant;
 
-use super::Executor;
-use crate::{Measurement, Options};
+use super::executor::Executor;
+use crate::cost::Measurement;
+use crate::options::Options;
 
 /// Rows x tokens that are timed, where the limits allow: short and long, few and many.
 const GRID: [(usize, u32); 6] = [(1, 16), (8, 16), (1, 128), (8, 128), (1, 512), (4, 512)];

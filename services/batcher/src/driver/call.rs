@@ -1,4 +1,4 @@
-//! Calls as callers see them, and how answers to their rows come together.
+//! Calls as callers see them, and the collection of the answers to their rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,19 +6,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Refused, RowError};
-use crate::{Cause, Lookahead, Priority, Ticket, Time};
+use super::executor::RowError;
+use crate::arrival::{Lookahead, Ticket};
+use crate::decision::Cause;
+use crate::refusal::Refusal;
+use crate::row::Priority;
+use crate::time::Time;
 
 /// Rows that one caller wants answered together.
 #[derive(Clone, Debug)]
 pub struct Call<R> {
-    /// The rows, each with its length in tokens. None at all is answered at once.
+    /// The rows, each with its length in tokens. A call without rows is answered at once.
     pub rows: Vec<(R, u32)>,
-    /// When the whole call must be answered; `None` takes the default of [`Options::max_latency`](crate::Options::max_latency).
+    /// Time by which the whole call must be answered; `None` takes the default of
+    /// [`Options::max_latency`](crate::Options::max_latency).
     pub deadline: Option<Instant>,
-    /// How urgent it is.
+    /// Urgency of the call.
     pub priority: Priority,
-    /// What is known of the request that it is part of.
+    /// What the caller knows of the request that the call is part of.
     pub lookahead: Lookahead,
 }
 
@@ -27,20 +32,21 @@ pub struct Call<R> {
 pub struct CallReply<O> {
     /// One result for each row, in the call's order.
     pub rows: Vec<Result<O, RowError>>,
-    /// How it travelled.
-    pub ride: Ride,
+    /// Times and batches of the call.
+    pub timing: CallTiming,
 }
 
-/// How a call travelled through the batcher.
+/// Times of a call in the batcher, and the batches that ran its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ride {
-    /// From admission to the start of the run that answered its last row. With `compute_time` this is the whole time in the batcher.
+pub struct CallTiming {
+    /// Time from admission to the start of the run that answered its last row. With `compute_time`
+    /// this is the whole time in the batcher.
     pub queue_time: Duration,
     /// Length of the run that answered its last row.
     pub compute_time: Duration,
-    /// Runs that answered rows of it.
+    /// Number of runs that answered its rows.
     pub batches: usize,
-    /// Rows of the largest of these runs, other callers' included.
+    /// Rows of the largest of these runs, including those of other callers.
     pub batch_rows_max: usize,
     /// Mean rows of these runs.
     pub batch_rows_mean: f64,
@@ -48,15 +54,15 @@ pub struct Ride {
     pub batch_tokens_max: u64,
     /// Mean tokens of these runs.
     pub batch_tokens_mean: f64,
-    /// Longest time that an executor deliberately waited for company before one of these runs.
+    /// Longest deliberate wait of an executor before one of these runs.
     pub deliberate_wait: Duration,
-    /// Why the last of these runs started when it did.
+    /// Reason for which the last of these runs started when it did.
     pub cause: Option<Cause>,
 }
 
-/// One run, as a rider remembers it.
+/// One run of an executor, for the timing of its calls.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+pub(crate) struct FinishedRun {
     pub(crate) started: Time,
     pub(crate) compute_time: Duration,
     pub(crate) rows: usize,
@@ -65,21 +71,21 @@ pub(crate) struct Run {
     pub(crate) cause: Cause,
 }
 
-/// What comes of a call.
-pub(crate) type Answer<O> = Result<CallReply<O>, Refused>;
+/// The answer to a call, or the reason for which there is none.
+pub(crate) type Answer<O> = Result<CallReply<O>, Refusal>;
 
-/// An answer on its way to its caller.
+/// An answer and the channel to its caller.
 pub(crate) type Reply<O> = (oneshot::Sender<Answer<O>>, Answer<O>);
 
-/// A call that waits for answers to some of its rows.
+/// A call some of whose rows have no answer yet.
 pub(crate) struct Pending<R, O> {
     pub(crate) ticket: Ticket,
-    pub(crate) rows: Arc<[R]>,
-    pub(crate) span: Span,
+    rows: Arc<[R]>,
+    span: Span,
     arrived: Time,
     outputs: Vec<Option<Result<O, RowError>>>,
     missing: usize,
-    ride: Ride,
+    timing: CallTiming,
     reply: oneshot::Sender<Answer<O>>,
 }
 
@@ -99,7 +105,7 @@ impl<R, O> Pending<R, O> {
             arrived,
             outputs,
             missing,
-            ride: Ride::default(),
+            timing: CallTiming::default(),
             reply,
         }
     }
@@ -112,27 +118,28 @@ impl<R, O> Pending<R, O> {
         }
     }
 
-    /// Rows without an answer.
+    /// Number of rows without an answer.
     pub(crate) fn missing(&self) -> usize {
         self.missing
     }
 
-    /// Notes a run that answered rows of it.
-    pub(crate) fn ride(&mut self, run: &Run) {
-        let ride = &mut self.ride;
-        ride.batches += 1;
-        let share = 1.0 / ride.batches as f64;
-        ride.batch_rows_max = ride.batch_rows_max.max(run.rows);
-        ride.batch_rows_mean += share * (run.rows as f64 - ride.batch_rows_mean);
-        ride.batch_tokens_max = ride.batch_tokens_max.max(run.tokens);
-        ride.batch_tokens_mean += share * (run.tokens as f64 - ride.batch_tokens_mean);
-        ride.deliberate_wait = ride.deliberate_wait.max(run.deliberate_wait);
-        ride.queue_time = run.started.since(self.arrived);
-        ride.compute_time = run.compute_time;
-        ride.cause = Some(run.cause);
+    /// Records a run that answered rows of the call.
+    pub(crate) fn record_run(&mut self, run: &FinishedRun) {
+        let timing = &mut self.timing;
+        timing.batches += 1;
+        let share = 1.0 / timing.batches as f64;
+        timing.batch_rows_max = timing.batch_rows_max.max(run.rows);
+        timing.batch_rows_mean += share * (run.rows as f64 - timing.batch_rows_mean);
+        timing.batch_tokens_max = timing.batch_tokens_max.max(run.tokens);
+        timing.batch_tokens_mean += share * (run.tokens as f64 - timing.batch_tokens_mean);
+        timing.deliberate_wait = timing.deliberate_wait.max(run.deliberate_wait);
+        timing.queue_time = run.started.since(self.arrived);
+        timing.compute_time = run.compute_time;
+        timing.cause = Some(run.cause);
     }
 
-    /// The finished reply, and whom it goes to. Rows without an answer, of which there should be none, say so.
+    /// Returns the finished reply and its channel. A row without an answer, which would be a defect,
+    /// gets an error that says so.
     pub(crate) fn finish(self) -> Reply<O> {
         let unanswered = || {
             Err(RowError::Failed(
@@ -148,13 +155,28 @@ impl<R, O> Pending<R, O> {
             self.reply,
             Ok(CallReply {
                 rows,
-                ride: self.ride,
+                timing: self.timing,
             }),
         )
     }
 
-    /// The refusal of the whole call, and whom it goes to.
-    pub(crate) fn refuse(self, refused: Refused) -> Reply<O> {
-        (self.reply, Err(refused))
+    /// Returns the refusal of the whole call and its channel.
+    pub(crate) fn refuse(self, refusal: Refusal) -> Reply<O> {
+        (self.reply, Err(refusal))
+    }
+}
+
+/// A call that has rows in a batch, as its executor needs it.
+pub(crate) struct Caller<R> {
+    pub(crate) rows: Arc<[R]>,
+    pub(crate) span: Span,
+}
+
+impl<R> Caller<R> {
+    pub(crate) fn of<O>(pending: &Pending<R, O>) -> Self {
+        Caller {
+            rows: pending.rows.clone(),
+            span: pending.span.clone(),
+        }
     }
 }

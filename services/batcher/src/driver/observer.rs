@@ -1,17 +1,20 @@
-//! What happens in a batcher, told to whoever keeps metrics.
+//! Events of a batcher, for metrics.
 
 use std::time::Duration;
 
-use super::Refused;
-use crate::{Cause, Window};
+use crate::decision::{Cause, Window};
+use crate::refusal::Refusal;
 
-/// Is told every event. Called from executor threads and from callers' tasks, never under a lock; it should return quickly.
+/// Receives every event of a batcher.
+///
+/// It is called from executor threads and from callers' tasks, never under a lock. It should return
+/// quickly.
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened.
+    /// Receives an event.
     fn observe(&self, event: &Event);
 }
 
-/// Keeps nothing.
+/// An observer that ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -19,7 +22,7 @@ impl Observer for NoObserver {
     fn observe(&self, _event: &Event) {}
 }
 
-/// Something that happened in a batcher.
+/// An event of a batcher.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -27,69 +30,69 @@ pub enum Event {
     BatchRan(BatchRan),
     /// A call was refused at once.
     Refused {
-        /// Why.
-        reason: Refused,
-        /// Its rows.
+        /// The reason.
+        refusal: Refusal,
+        /// Rows of the call.
         rows: usize,
     },
-    /// A call's deadline came, or could no longer be met, before its answer.
+    /// A call was given up: its deadline came, or could no longer be met.
     Expired {
-        /// Its rows that had no answer yet.
+        /// Rows of the call without an answer.
         rows: usize,
     },
-    /// A caller went away before its answer.
+    /// A caller cancelled its call.
     Cancelled {
-        /// Its rows that had no answer yet.
+        /// Rows of the call without an answer.
         rows: usize,
     },
     /// A batch failed and was halved to find the row at fault.
     Bisected {
-        /// Its rows.
+        /// Rows of the batch.
         rows: usize,
     },
     /// A batch ran out of memory and was halved.
     MemorySplit {
-        /// Its rows.
+        /// Rows of the batch.
         rows: usize,
-        /// Its tokens.
+        /// Tokens of the batch.
         tokens: u64,
     },
     /// Rows failed because their run failed.
     RowsFailed {
-        /// How many.
+        /// Number of rows.
         rows: usize,
     },
     /// An executor panicked; it is being rebuilt.
     ExecutorCrashed {
-        /// Its place among the executors.
+        /// Number of the executor, from 0.
         executor: usize,
         /// The panic's message.
         message: String,
     },
     /// An executor could not be rebuilt and is gone.
     ExecutorDied {
-        /// Its place among the executors.
+        /// Number of the executor, from 0.
         executor: usize,
-        /// Why.
+        /// The error.
         message: String,
     },
 }
 
-/// A batch that ran.
+/// A batch that ran well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchRan {
-    /// Its rows.
+    /// Rows in it.
     pub rows: usize,
-    /// Its tokens, padding included where the executor pads.
+    /// Tokens that it computed, padding included where the executor pads.
     pub tokens: u64,
-    /// How long it ran.
+    /// Time that it ran.
     pub compute_time: Duration,
-    /// Why it started when it did.
+    /// Reason for which it started when it did.
     pub cause: Cause,
-    /// How long an executor deliberately waited before it.
+    /// Time for which an executor deliberately waited before it.
     pub deliberate_wait: Duration,
-    /// The window chosen when that wait began, and the company that came; `None` where there was no wait.
+    /// The window chosen when that wait began, and the rows that came; `None` if there was no wait.
     pub window: Option<Window>,
-    /// How long each of its rows had been queued when it started.
+    /// Time for which each of its rows had been queued when it started.
     pub queue_times: Vec<Duration>,
 }

@@ -1,7 +1,9 @@
-//! What callers and executor threads share: the scheduler and the calls in it, under one short lock.
+//! The state that callers and executor threads share: the scheduler and its calls, under one lock
+//! that is held briefly.
 //!
-//! An executor thread asks the scheduler itself when it is free, so a batch is bound at the last moment and no task switch lies between two
-//! batches. Replies and events leave after the lock is released.
+//! An executor thread polls the scheduler itself when it is free, so a batch is formed at the last
+//! moment, and there is no task switch between two batches. Replies and events leave after the lock
+//! is released.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -9,20 +11,25 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::call::{Answer, Pending};
+use super::call::{Answer, Call, Pending};
+use super::observer::{Event, Observer};
 use super::state::{Outbox, State};
 use super::sync::{Condvar, Mutex, MutexGuard};
-use super::{Call, Event, Observer, Refused};
-use crate::{Arrival, Measurement, Scheduler, Stats, Ticket, Time};
+use crate::arrival::{Arrival, Ticket};
+use crate::cost::Measurement;
+use crate::refusal::Refusal;
+use crate::scheduler::Scheduler;
+use crate::stats::Stats;
+use crate::time::Time;
 
 pub(crate) struct Shared<R, O> {
     pub(crate) name: Arc<str>,
     state: Mutex<State<R, O>>,
-    /// Executor threads wait here for rows, windows and the end.
+    /// Wakes executor threads for new rows, the end of a window, and the end of the batcher.
     pub(super) changed: Condvar,
     origin: Instant,
     pub(super) observer: Arc<dyn Observer>,
-    /// Executor threads that have not ended.
+    /// Number of executor threads that have not ended.
     pub(crate) threads: watch::Sender<usize>,
 }
 
@@ -38,7 +45,6 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             state: Mutex::new(State {
                 scheduler,
                 calls: HashMap::new(),
-                death: None,
             }),
             changed: Condvar::new(),
             origin: Instant::now(),
@@ -48,7 +54,8 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<R, O>> {
-        // A panic under the lock would be a defect of ours; state is consistent between the scheduler's calls, so going on beats failing all.
+        // Only a defect panics under the lock. The state is consistent between calls of the
+        // scheduler, so going on is better than failing every call.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +67,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         Time::ZERO.after(instant.saturating_duration_since(self.origin))
     }
 
-    /// The instant of a time, unless it is too far away to have one.
+    /// Returns the instant of a time; `None` if it is too far in the future for an instant.
     pub(crate) fn instant(&self, time: Time) -> Option<Instant> {
         self.origin.checked_add(time.since(Time::ZERO))
     }
@@ -69,7 +76,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     pub(crate) fn admit(
         &self,
         call: Call<R>,
-    ) -> Result<(Ticket, oneshot::Receiver<Answer<O>>), Refused> {
+    ) -> Result<(Ticket, oneshot::Receiver<Answer<O>>), Refusal> {
         let (rows, tokens): (Vec<R>, Vec<u32>) = call.rows.into_iter().unzip();
         let rows: Arc<[R]> = rows.into();
         let (reply, receiver) = oneshot::channel();
@@ -96,18 +103,17 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 Ok((ticket, receiver))
             }
             Err(refusal) => {
-                let refused = Refused::from_refusal(refusal, state.death.as_deref());
                 drop(state);
                 self.observer.observe(&Event::Refused {
-                    reason: refused.clone(),
+                    refusal: refusal.clone(),
                     rows: tokens.len(),
                 });
-                Err(refused)
+                Err(refusal)
             }
         }
     }
 
-    /// Forgets a call that nobody waits for: gone away, or expired.
+    /// Removes a call whose caller no longer waits: it cancelled, or its deadline came.
     pub(crate) fn forget(&self, ticket: &Ticket, expired: bool) {
         let mut state = self.lock();
         let Some(pending) = state.calls.remove(&ticket.call) else {
@@ -128,28 +134,23 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         });
     }
 
-    /// An executor panicked.
+    /// Reports that an executor panicked.
     pub(crate) fn crashed(&self, executor: usize, message: String) {
         tracing::error!(model = %self.name, executor, %message, "the model crashed; it is being rebuilt");
         self.observer
             .observe(&Event::ExecutorCrashed { executor, message });
     }
 
-    /// An executor is gone for good; the last one takes every call with it.
+    /// Retires an executor that cannot be rebuilt; without any, every call is refused.
     pub(crate) fn died(&self, executor: usize, message: String) {
         tracing::error!(model = %self.name, executor, %message, "the model could not be rebuilt");
         let mut outbox = Outbox::new();
         let mut state = self.lock();
-        state.scheduler.retire_executor();
+        state.scheduler.retire_executor(&message);
         if state.scheduler.executors() == 0 {
-            state.refuse_all(
-                &Refused::ExecutorDied {
-                    reason: message.clone(),
-                },
-                &mut outbox,
-            );
+            let reason = message.as_str().into();
+            state.refuse_all(&Refusal::ExecutorDied { reason }, &mut outbox);
             state.scheduler.clear();
-            state.death = Some(message.clone());
         }
         drop(state);
         outbox
@@ -158,7 +159,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         outbox.send(&*self.observer);
     }
 
-    /// An executor thread ends.
+    /// Takes note that an executor thread ends.
     pub(crate) fn ended(&self) {
         self.changed.notify_all();
         self.threads.send_modify(|threads| *threads -= 1);

@@ -1,19 +1,23 @@
-//! What the lock guards, and what leaves once it is released.
+//! The state under the driver's lock, and the replies and events that leave after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::call::{Pending, Reply, Run};
-use super::{Event, Observer, Refused, RowError};
-use crate::{CallId, Dropped, Row, Scheduler};
+use super::call::{Caller, FinishedRun, Pending, Reply};
+use super::executor::RowError;
+use super::observer::{Event, Observer};
+use crate::decision::Dropped;
+use crate::refusal::Refusal;
+use crate::row::{CallId, Row};
+use crate::scheduler::Scheduler;
 
+/// The state under the lock.
 pub(super) struct State<R, O> {
     pub(super) scheduler: Scheduler,
+    /// The calls without an answer.
     pub(super) calls: HashMap<CallId, Pending<R, O>>,
-    /// Why the last executor died.
-    pub(super) death: Option<String>,
 }
 
-/// What leaves once the lock is released.
+/// Replies and events that leave once the lock is released.
 pub(super) struct Outbox<O> {
     pub(super) replies: Vec<Reply<O>>,
     pub(super) events: Vec<Event>,
@@ -32,9 +36,9 @@ impl<O> Outbox<O> {
     }
 
     pub(super) fn send(self, observer: &dyn Observer) {
-        // Callers first: they wait.
+        // Replies first: callers wait for them.
         for (reply, result) in self.replies {
-            // One may have gone away meanwhile: then nobody wants it.
+            // The receiver is gone if the caller cancelled meanwhile.
             let _ = reply.send(result);
         }
         for event in &self.events {
@@ -44,43 +48,58 @@ impl<O> Outbox<O> {
 }
 
 impl<R, O> State<R, O> {
-    pub(super) fn refuse_all(&mut self, refused: &Refused, outbox: &mut Outbox<O>) {
+    /// Returns the calls that the rows belong to.
+    pub(super) fn callers(&self, rows: &[Row]) -> HashMap<CallId, Caller<R>> {
+        let mut callers = HashMap::new();
+        for row in rows {
+            if let Some(pending) = self.calls.get(&row.call) {
+                callers
+                    .entry(row.call)
+                    .or_insert_with(|| Caller::of(pending));
+            }
+        }
+        callers
+    }
+
+    /// Refuses every call.
+    pub(super) fn refuse_all(&mut self, refusal: &Refusal, outbox: &mut Outbox<O>) {
         for (_, pending) in self.calls.drain() {
             outbox.events.push(Event::RowsFailed {
                 rows: pending.missing(),
             });
-            outbox.replies.push(pending.refuse(refused.clone()));
+            outbox.replies.push(pending.refuse(refusal.clone()));
         }
     }
 
-    /// Answers the calls whose rows the scheduler gave up, whole: all rows of a call have one deadline.
-    pub(super) fn answer_dropped(&mut self, outbox: &mut Outbox<O>) {
+    /// Refuses the calls of the rows that the scheduler gave up, whole: all rows of a call have one
+    /// deadline.
+    pub(super) fn refuse_dropped(&mut self, outbox: &mut Outbox<O>) {
         for Dropped { row, refusal } in self.scheduler.take_dropped() {
             if let Some(pending) = self.calls.remove(&row.call) {
                 self.scheduler.expire(&pending.ticket);
                 outbox.events.push(Event::Expired {
                     rows: pending.missing(),
                 });
-                let refused = Refused::from_refusal(refusal, None);
-                outbox.replies.push(pending.refuse(refused));
+                outbox.replies.push(pending.refuse(refusal));
             }
         }
     }
 
+    /// Answers the rows of a run; a call whose last row is answered gets its reply.
     pub(super) fn answer(
         &mut self,
         rows: &[Row],
         outputs: impl Iterator<Item = Result<O, RowError>>,
-        run: &Run,
+        run: &FinishedRun,
         outbox: &mut Outbox<O>,
     ) {
-        let mut ridden: HashMap<CallId, ()> = HashMap::new();
+        let mut recorded = HashSet::new();
         for (row, output) in rows.iter().zip(outputs) {
             let Some(pending) = self.calls.get_mut(&row.call) else {
                 continue;
             };
-            if ridden.insert(row.call, ()).is_none() {
-                pending.ride(run);
+            if recorded.insert(row.call) {
+                pending.record_run(run);
             }
             pending.answer(row.index, output);
             if pending.missing() == 0

@@ -1,4 +1,5 @@
-//! The lock and the condition variable of the driver; in unit tests those of loom, which runs one interleaving after another (see `interleavings`).
+//! The mutex and the condition variable of the driver; in unit tests those of loom, which runs one
+//! interleaving after another (see `loom_tests`).
 
 #[cfg(not(test))]
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};

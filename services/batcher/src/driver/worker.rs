@@ -1,4 +1,4 @@
-//! The thread of one executor: build, measure, run, and rebuild after a panic.
+//! The thread of one executor: build, measure, run batches, and rebuild after a panic.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::calibration;
-use super::handover::{Ended, Work};
+use super::dispatch::{Assignment, RunResult};
+use super::error::BuildError;
+use super::executor::Executor;
 use super::shared::Shared;
-use super::{BuildError, Executor};
-use crate::Options;
+use crate::options::Options;
 
-/// Body of an executor thread. `ready` is told once the executor is built and measured, or why it could not be.
-pub(crate) fn work<E, F>(
+/// Body of an executor thread. `ready` receives the outcome of building and measuring the executor.
+pub(crate) fn run_thread<E, F>(
     shared: &Arc<Shared<E::Row, E::Output>>,
     number: usize,
     options: &Options,
@@ -25,7 +26,7 @@ pub(crate) fn work<E, F>(
     F: FnMut() -> Result<E, BuildError>,
 {
     let built = build(&mut factory).and_then(|mut executor| {
-        // Every executor is warmed up; one is enough to learn from.
+        // Measuring warms every executor up; one is enough to learn from.
         let measurements = guarded(|| calibration::measure(&mut executor, options))?;
         if number == 0 && !measurements.is_empty() {
             shared.calibrate(&measurements);
@@ -53,20 +54,21 @@ fn serve<E, F>(
     E: Executor,
     F: FnMut() -> Result<E, BuildError>,
 {
-    while let Some(work) = shared.next() {
+    while let Some(assignment) = shared.next_batch() {
         let started = Instant::now();
-        match run(&shared.name, number, &mut executor, &work) {
-            Ended::Panicked(message) => {
-                shared.finish(work, started, Ended::Panicked(message.clone()));
+        match run(&shared.name, number, &mut executor, &assignment) {
+            RunResult::Panicked(message) => {
+                shared.complete(assignment, started, RunResult::Panicked(message.clone()));
                 shared.crashed(number, message);
-                // What a panic left behind is not trusted; its memory is freed before the next one asks for as much.
+                // The state after a panic is not trusted. Its memory is freed before the next
+                // executor needs as much.
                 let _ = guarded(|| drop(executor));
                 match build(&mut factory) {
                     Ok(rebuilt) => executor = rebuilt,
                     Err(BuildError(message)) => return shared.died(number, message),
                 }
             }
-            ended => shared.finish(work, started, ended),
+            result => shared.complete(assignment, started, result),
         }
     }
     let _ = guarded(|| drop(executor));
@@ -76,9 +78,9 @@ fn run<E: Executor>(
     name: &str,
     number: usize,
     executor: &mut E,
-    work: &Work<E::Row>,
-) -> Ended<E::Output> {
-    let batch = &work.batch;
+    assignment: &Assignment<E::Row>,
+) -> RunResult<E::Output> {
+    let batch = &assignment.batch;
     let span = tracing::info_span!(
         parent: None,
         "batch",
@@ -87,17 +89,17 @@ fn run<E: Executor>(
         rows = batch.rows.len(),
         tokens = batch.tokens,
         cause = batch.cause.as_str(),
-        calls = work.callers.len(),
+        calls = assignment.callers.len(),
     );
     if !span.is_disabled() {
-        for caller in work.callers.values() {
+        for caller in assignment.callers.values() {
             span.follows_from(&caller.span);
         }
     }
-    let rows = work.rows();
+    let rows = assignment.rows();
     match span.in_scope(|| catch_unwind(AssertUnwindSafe(|| executor.run(&rows)))) {
-        Ok(returned) => Ended::Returned(returned),
-        Err(panic) => Ended::Panicked(message(&*panic)),
+        Ok(returned) => RunResult::Returned(returned),
+        Err(panic) => RunResult::Panicked(message(&*panic)),
     }
 }
 
@@ -105,13 +107,13 @@ fn build<E, F: FnMut() -> Result<E, BuildError>>(factory: &mut F) -> Result<E, B
     guarded(factory)?
 }
 
-/// Runs code of the model's; a panic of it is an error.
+/// Runs code of the executor; a panic becomes an error.
 fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, BuildError> {
     catch_unwind(AssertUnwindSafe(body))
         .map_err(|panic| BuildError(format!("panicked: {}", message(&*panic))))
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

@@ -1,23 +1,35 @@
-//! The batcher without its clock, threads and channels: events in, decisions out.
+//! The batcher without clock, threads and channels: events in, decisions out.
+//!
+//! * `admit`: calls are queued, or refused for a reason
+//! * `decide`: what a free executor does: run a batch, wait, or nothing
+//! * `dispatch`: batches start and end
+//! * `remove`: rows leave without an answer
+//! * `waits`: deliberate waits and the decision points that they are counted from
 
-mod entry;
-mod leave;
-mod pick;
-mod run;
+mod admit;
+mod decide;
+mod dispatch;
+mod remove;
+mod waits;
 
-use crate::bisection::Halves;
+use std::sync::Arc;
+
+use crate::announcements::Announcements;
 use crate::bulk::BulkCredit;
-use crate::forecast::{Class, Forecast};
-use crate::formation::Caps;
-use crate::load::{Rate, Utilisation};
-use crate::lookahead::Announced;
-use crate::memory::MemoryCap;
+use crate::cost::Measurement;
+use crate::decision::Dropped;
+use crate::forecast::DecisionPoint;
+use crate::learnt::Learnt;
+use crate::options::{Caps, Options};
+use crate::policy::{self, BatchingPolicy};
 use crate::queue::Queue;
-use crate::{BatchId, CostModel, Dropped, Measurement, Options, Row, Stats, Time, Window};
+use crate::retry_queue::RetryQueue;
+use crate::row::{BatchId, Priority, Row};
+use crate::stats::Stats;
+use crate::time::Time;
+use waits::Waits;
 
-const USUAL_RATE: f64 = 0.06;
-
-/// A batch that an executor is busy with.
+/// A batch on an executor.
 #[derive(Debug)]
 struct Running {
     id: BatchId,
@@ -25,138 +37,158 @@ struct Running {
     /// Expected end.
     end: Time,
     tokens: u64,
-    /// Rows at the start, some of which may have been cancelled since.
+    /// Rows at the start.
     size: usize,
+    /// The rows that have not been cancelled since.
     rows: Vec<Row>,
 }
 
-/// A deliberate wait that goes on.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    since: Time,
-    window: Window,
-    /// Rows that were there when it began.
-    rows: usize,
+/// Stages of a scheduler's life, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Nothing waits for further rows.
+    Hurrying,
+    /// Nothing waits for further rows, and nothing is admitted.
+    Draining,
 }
 
-/// Plain state and numbers; the same events give the same decisions.
+/// The identities that the next row, call and batch will have.
+#[derive(Clone, Copy, Debug, Default)]
+struct NextIds {
+    row: u64,
+    call: u64,
+    batch: u64,
+}
+
+/// A batcher as plain state: the same events give the same decisions.
+///
+/// The caller owns the clock and the executors. It reports every event with the current [`Time`] and
+/// polls whenever an executor is free.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use motet_batcher::{
+///     Arrival, Decision, Lookahead, Options, Outcome, Priority, Scheduler, Time, Verdict,
+/// };
+///
+/// let mut scheduler = Scheduler::new(Options::default(), 1);
+/// let now = Time::ZERO;
+/// let arrival = Arrival {
+///     tokens: &[12, 80, 31],
+///     deadline: Some(now.after(Duration::from_millis(200))),
+///     priority: Priority::Interactive,
+///     lookahead: Lookahead::default(),
+/// };
+/// let ticket = scheduler.admit(now, arrival).expect("an empty system admits");
+/// let Decision::Run(batch) = scheduler.poll(now) else {
+///     panic!("an executor is free, and nothing is known that would make it wait");
+/// };
+/// assert_eq!((batch.rows.len(), batch.tokens), (ticket.rows, 123));
+/// // The executor runs the batch.
+/// let now = now.after(Duration::from_millis(5));
+/// assert_eq!(scheduler.complete(now, batch.id, Outcome::Done), Verdict::Answer);
+/// assert_eq!(scheduler.poll(now), Decision::Idle);
+/// ```
 #[derive(Debug)]
 pub struct Scheduler {
     options: Options,
+    policy: Box<dyn BatchingPolicy>,
     executors: usize,
     queue: Queue,
-    halves: Halves,
+    retries: RetryQueue,
     running: Vec<Running>,
     dropped: Vec<Dropped>,
-    cost: CostModel,
-    forecast: Forecast,
-    /// Interactive calls that come, those of one request as one, and how busy the executors are.
-    calls_rate: Rate,
-    announced: Announced,
-    utilisation: Utilisation,
-    memory: MemoryCap,
+    learnt: Learnt,
+    announcements: Announcements,
     bulk_credit: BulkCredit,
-    /// The decision point from which a wait is counted.
-    point: Option<(Time, Class)>,
-    waiting: Option<Waiting>,
-    /// Tokens of a row and rows of a batch, lately.
-    usual_row_tokens: f64,
-    usual_batch_rows: f64,
-    /// Nothing waits for company any more; nothing is admitted any more.
-    hurrying: bool,
-    draining: bool,
+    waits: Waits,
+    stage: Stage,
+    /// The error of the last executor that died.
+    death: Arc<str>,
     stats: Stats,
-    next_row: u64,
-    next_call: u64,
-    next_batch: u64,
+    next: NextIds,
 }
 
 impl Scheduler {
-    /// A scheduler for `executors` executors. The options are taken to be valid ([`Options::validate`]).
+    /// Creates a scheduler for `executors` executors. The options must be valid
+    /// ([`Options::validate`]).
     pub fn new(options: Options, executors: usize) -> Self {
         Scheduler {
+            policy: policy::build(options.policy),
             options,
             executors,
             queue: Queue::default(),
-            halves: Halves::default(),
+            retries: RetryQueue::default(),
             running: Vec::new(),
             dropped: Vec::new(),
-            cost: CostModel::default(),
-            forecast: Forecast::default(),
-            calls_rate: Rate::default(),
-            announced: Announced::default(),
-            utilisation: Utilisation::default(),
-            memory: MemoryCap::default(),
+            learnt: Learnt::default(),
+            announcements: Announcements::default(),
             bulk_credit: BulkCredit::default(),
-            point: None,
-            waiting: None,
-            usual_row_tokens: 0.0,
-            usual_batch_rows: 0.0,
-            hurrying: false,
-            draining: false,
+            waits: Waits::default(),
+            stage: Stage::Serving,
+            death: "no executor is left".into(),
             stats: Stats::default(),
-            next_row: 0,
-            next_call: 0,
-            next_batch: 0,
+            next: NextIds::default(),
         }
     }
 
-    /// Teaches the cost model runs made before serving.
+    /// Sets the cost model from runs made before serving.
     pub fn calibrate(&mut self, measurements: &[Measurement]) {
-        self.cost.calibrate(measurements);
+        self.learnt.cost.calibrate(measurements);
     }
 
-    /// Rows that wait.
+    /// Number of rows that wait.
     pub fn queued(&self) -> usize {
-        self.queue.len() + self.halves.len()
+        self.queue.len() + self.retries.len()
     }
 
-    /// Executors that are alive.
+    /// Number of executors that are alive.
     pub fn executors(&self) -> usize {
         self.executors
     }
 
-    /// One executor is gone for good.
-    pub fn retire_executor(&mut self) {
+    /// Takes note that one executor is gone for good, and of the error of rebuilding it.
+    pub fn retire_executor(&mut self, error: &str) {
         self.executors = self.executors.saturating_sub(1);
+        self.death = error.into();
     }
 
-    /// From now on nothing waits for company.
+    /// Stops waiting for further rows.
     pub fn hurry(&mut self) {
-        self.hurrying = true;
+        self.stage = self.stage.max(Stage::Hurrying);
     }
 
-    /// From now on nothing is admitted and nothing waits for company.
+    /// Stops admitting calls and waiting for further rows.
     pub fn drain(&mut self) {
-        self.hurry();
-        self.draining = true;
+        self.stage = Stage::Draining;
     }
 
-    /// Whether [`Scheduler::drain`] was called and every row has left.
+    /// `true` once [`Scheduler::drain`] was called and every row has left.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.queued() == 0 && self.running.is_empty()
+        self.stage == Stage::Draining && self.queued() == 0 && self.running.is_empty()
     }
 
-    /// Accounts for the time until now; before a batch starts or ends.
-    fn account(&mut self, now: Time) {
+    /// Accounts for the time until now, before a batch starts or ends.
+    fn record_utilization(&mut self, now: Time) {
         let share = self.running.len() as f64 / self.executors.max(1) as f64;
-        self.utilisation.was(now, share);
+        self.learnt.utilization.record(now, share);
     }
 
-    fn free(&self) -> usize {
+    /// Opens a decision point from which a wait is counted.
+    fn open_point(&mut self, now: Time, point: DecisionPoint) {
+        let fixed = self.learnt.cost.fixed_seconds();
+        self.learnt.forecast.watch(now, point, fixed);
+        self.waits.open(now, point);
+    }
+
+    fn free_executors(&self) -> usize {
         self.executors.saturating_sub(self.running.len())
     }
 
-    /// Expected seconds until an executor is free.
-    fn next_free(&self, now: Time) -> f64 {
-        if self.free() > 0 {
-            0.0
-        } else {
-            self.next_free_of_running(now)
-        }
-    }
-
-    fn next_free_of_running(&self, now: Time) -> f64 {
+    /// Expected seconds until a batch ends; zero if none runs.
+    fn next_end(&self, now: Time) -> f64 {
         self.running
             .iter()
             .map(|running| running.end)
@@ -165,39 +197,37 @@ impl Scheduler {
     }
 
     fn caps(&self) -> Caps {
+        let tokens = self.options.max_batch_tokens;
         Caps {
             rows: self.options.max_batch_size,
-            tokens: self.memory.tokens(self.options.max_batch_tokens),
+            tokens: self.learnt.memory.tokens(tokens),
             layout: self.options.layout,
         }
     }
 
-    /// Totals and current state.
+    /// `true` if no row of this priority waits in the queue.
+    fn is_empty(&self, priority: Priority) -> bool {
+        self.queue.lane(priority).is_empty()
+    }
+
+    /// Returns totals and the current state.
     pub fn stats(&self) -> Stats {
+        let cost = &self.learnt.cost;
         let configured = self.options.max_batch_tokens;
-        let cap = self.memory.tokens(configured);
+        let cap = self.learnt.memory.tokens(configured);
         Stats {
             rows_queued: self.queued(),
-            tokens_queued: self.queue.tokens() + self.halves.tokens(),
+            tokens_queued: self.queue.tokens() + self.retries.work().tokens,
             rows_running: self.running.iter().map(|running| running.rows.len()).sum(),
             batches_running: self.running.len(),
             executors: self.executors,
-            draining: self.draining,
-            cost_a_seconds: self.cost.a(),
-            cost_b_seconds: self.cost.b(),
-            cost_error: self.cost.error(),
-            rows_per_second: self.forecast.rate(),
+            draining: self.stage == Stage::Draining,
+            cost_fixed_seconds: cost.fixed_seconds(),
+            cost_token_seconds: cost.seconds_per_token(),
+            cost_error: cost.error(),
+            rows_per_second: self.learnt.forecast.rate(),
             memory_cap_tokens: (cap < configured).then_some(cap),
             ..self.stats.clone()
         }
     }
-}
-
-/// Moves a running mean towards a sample; the first one sets it.
-fn learn(mean: &mut f64, sample: f64) {
-    *mean = if *mean == 0.0 {
-        sample
-    } else {
-        *mean + USUAL_RATE * (sample - *mean)
-    };
 }

@@ -64,7 +64,10 @@ async fn main() -> Result<(), Failure> {
     }
     for ((name, _), subject) in POLICIES.iter().zip(&subjects) {
         let stats = subject.stats();
-        let (a, b) = (1e3 * stats.cost_a_seconds, 1e6 * stats.cost_b_seconds);
+        let (a, b) = (
+            1e3 * stats.cost_fixed_seconds,
+            1e6 * stats.cost_token_seconds,
+        );
         eprintln!("{name}: a batch is taken to cost {a:.2} ms + {b:.1} us a token");
     }
     outcomes.iter_mut().flatten().for_each(Outcome::sort);

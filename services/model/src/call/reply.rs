@@ -79,12 +79,12 @@ pub(crate) fn put_cost(parameters: &mut HashMap<String, InferParameter>, spent: 
     };
     put(cost::QUEUE_US, micros(spent.queue));
     put(cost::COMPUTE_US, micros(spent.infer));
-    let Some(ride) = &spent.ride else { return };
-    put(cost::BATCH_ROWS, whole(ride.batch_rows_max as u128));
-    put(cost::BATCH_TOKENS, whole(ride.batch_tokens_max.into()));
+    let Some(timing) = &spent.timing else { return };
+    put(cost::BATCH_ROWS, whole(timing.batch_rows_max as u128));
+    put(cost::BATCH_TOKENS, whole(timing.batch_tokens_max.into()));
     // A call without rows rode in no batch.
-    if let Some(cause) = ride.cause {
-        put(cost::WINDOW_US, micros(ride.deliberate_wait));
+    if let Some(cause) = timing.cause {
+        put(cost::WINDOW_US, micros(timing.deliberate_wait));
         let cause = cause.as_str().to_owned();
         put(cost::WINDOW_CAUSE, ParameterChoice::StringParam(cause));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use motet_batcher::{Lookahead, Priority, Sequel};
+use motet_batcher::{ExpectedRows, Lookahead, Priority};
 use motet_proto::inference::InferParameter;
 use motet_proto::oip::lookahead::{REQUEST, SEQUEL_ROWS, SEQUEL_US};
 use motet_proto::oip::{PRIORITY, TIMEOUT, integer_parameter};
@@ -111,7 +111,7 @@ impl Settings {
         let sequel = self.sequel_rows.zip(self.sequel_within);
         Lookahead {
             request: self.request,
-            sequel: sequel.map(|(rows, within)| Sequel { rows, within }),
+            expected: sequel.map(|(rows, within)| ExpectedRows { rows, within }),
         }
     }
 

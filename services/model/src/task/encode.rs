@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use motet_batcher::{Batcher, Call, Ride, Stats};
+use motet_batcher::{Batcher, Call, CallTiming, Stats};
 use motet_models::{RowEmbedding, RowOutput, TokenIds, Tokenizer};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Form;
@@ -65,7 +65,7 @@ impl Encode {
     ) -> Result<(ModelInferResponse, Cost), Status> {
         let ((rows, form), input) = self.rows(request, signature).await?;
         let count = rows.len();
-        let (rows, ride) = self.batch(rows, &settings).await?;
+        let (rows, timing) = self.batch(rows, &settings).await?;
         let encoding = self.encoding.clone();
         let is_short = !encoding.head.keeps_tokens() && count * encoding.size <= VALUES_HERE_MAX;
         let assemble = move || {
@@ -76,12 +76,12 @@ impl Encode {
         let span = tracing::info_span!("assemble");
         let (response, output) = self.job(span, is_short, assemble).await?;
         let cost = Cost {
-            queue: ride.queue_time,
+            queue: timing.queue_time,
             input,
-            infer: ride.compute_time,
+            infer: timing.compute_time,
             output,
             rows: count,
-            ride: Some(ride),
+            timing: Some(timing),
         };
         Ok((response, cost))
     }
@@ -131,7 +131,7 @@ impl Encode {
         &self,
         rows: Vec<TokenIds>,
         settings: &Settings,
-    ) -> Result<(Vec<RowEmbedding>, Ride), Status> {
+    ) -> Result<(Vec<RowEmbedding>, CallTiming), Status> {
         let trace = CallTrace::queued();
         let row = |ids: TokenIds| {
             let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
@@ -152,7 +152,7 @@ impl Encode {
         let rows = answer.rows.into_iter().enumerate().map(|(row, result)| {
             result.map_err(|e| refusal::row(&self.encoding.head.field(row), &e).build())
         });
-        Ok((rows.collect::<Result<_, Status>>()?, answer.ride))
+        Ok((rows.collect::<Result<_, Status>>()?, answer.timing))
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -6,7 +6,7 @@ mod preprocess;
 
 use std::time::Duration;
 
-use motet_batcher::{Ride, Stats};
+use motet_batcher::{CallTiming, Stats};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::signature::Signature;
 use tonic::Status;
@@ -51,8 +51,8 @@ pub(crate) struct Cost {
     pub(crate) output: Duration,
     /// Rows of the call.
     pub(crate) rows: usize,
-    /// How it rode through the batcher, where there is one.
-    pub(crate) ride: Option<Ride>,
+    /// Its times in the batcher, where there is one.
+    pub(crate) timing: Option<CallTiming>,
 }
 
 /// What a model does with a call.

@@ -1,16 +1,17 @@
-//! How busy things are lately: exponentially decayed means over time, without bias at the start.
+//! Recent rates and utilization: exponentially decayed means over time, without bias at the start.
 
-use crate::Time;
+use crate::time::Time;
 
 /// Seconds over which a rate is averaged.
 const RATE_SECONDS: f64 = 1.0;
-/// Seconds over which utilisation is averaged: short, since what it decides costs most where load has just come.
-const UTILISATION_SECONDS: f64 = 0.3;
+/// Seconds over which utilization is averaged: short, since a wrong batch limit costs most just after
+/// load has come.
+const UTILIZATION_SECONDS: f64 = 0.3;
 
-/// Events a second.
+/// Events per second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {
-    /// What a constant one would have come to by now.
+    /// Sum of the weights of the time seen so far, 0 to 1; dividing by it removes the bias.
     weight: f64,
     count: f64,
     last: Option<Time>,
@@ -28,12 +29,13 @@ impl Rate {
         self.count += events;
     }
 
-    /// Events a second that can be relied on: the last one says nothing of more, and two close together at the start are no rate yet.
+    /// Returns a lower bound of the events per second: without the last event, which is no evidence
+    /// of another, and without correcting the bias, since two close together are no rate yet.
     pub(crate) fn at_least_per_second(&self) -> f64 {
         (self.count - 1.0).max(0.0) / RATE_SECONDS
     }
 
-    /// Events a second, lately.
+    /// Recent events per second.
     pub(crate) fn per_second(&self) -> f64 {
         if self.weight > 0.0 {
             self.count / (self.weight * RATE_SECONDS)
@@ -43,26 +45,26 @@ impl Rate {
     }
 }
 
-/// Share of the executors' time that is spent running batches.
+/// Share of the executors' time that batches take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Utilisation {
+pub(crate) struct Utilization {
     weight: f64,
     busy: f64,
     last: Option<Time>,
 }
 
-impl Utilisation {
-    /// From the last call of this until now, `share` of the executors were busy.
-    pub(crate) fn was(&mut self, now: Time, share: f64) {
+impl Utilization {
+    /// Accounts for the time since the last call, during which `share` of the executors were busy.
+    pub(crate) fn record(&mut self, now: Time, share: f64) {
         if let Some(last) = self.last {
-            let kept = (-now.seconds_since(last) / UTILISATION_SECONDS).exp();
+            let kept = (-now.seconds_since(last) / UTILIZATION_SECONDS).exp();
             self.busy = self.busy * kept + share * (1.0 - kept);
             self.weight = 1.0 - (1.0 - self.weight) * kept;
         }
         self.last = Some(now);
     }
 
-    /// The share, 0 to 1, lately.
+    /// Recent share, 0 to 1.
     pub(crate) fn share(&self) -> f64 {
         if self.weight > 0.0 {
             (self.busy / self.weight).clamp(0.0, 1.0)
@@ -77,15 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_follow_what_happens_lately() {
-        let (mut rate, mut busy) = (Rate::default(), Utilisation::default());
+    fn means_follow_recent_events() {
+        let (mut rate, mut busy) = (Rate::default(), Utilization::default());
         assert_eq!((rate.per_second(), busy.share()), (0.0, 0.0));
         rate.count(Time::from_seconds(0.0999), 1.0);
         assert_eq!(rate.at_least_per_second(), 0.0);
         for n in 1..=50 {
             let now = Time::from_seconds(f64::from(n) * 0.1);
             rate.count(now, 2.0);
-            busy.was(now, 0.25);
+            busy.record(now, 0.25);
             assert!((busy.share() - 0.25).abs() < 1e-9 || n == 1);
         }
         assert!(
@@ -93,7 +95,7 @@ mod tests {
             "{}",
             rate.per_second()
         );
-        busy.was(Time::from_seconds(15.0), 1.0);
+        busy.record(Time::from_seconds(15.0), 1.0);
         assert!(busy.share() > 0.99, "{}", busy.share());
     }
 }

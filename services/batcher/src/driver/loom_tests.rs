@@ -1,5 +1,6 @@
-//! Interleavings of callers and executor threads at the driver's lock, by loom. A wake-up that is lost, a call that is answered twice or never, or a thread
-//! that never ends fails here, whichever order brings it about.
+//! Interleavings of callers and executor threads at the driver's lock, by loom. A lost wake-up, a
+//! call that is answered twice or never, or a thread that never ends fails in the order that causes
+//! it.
 
 use std::sync::Arc;
 
@@ -7,20 +8,25 @@ use loom::thread::{JoinHandle, spawn};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::call::Answer;
-use super::handover::{Ended, Work};
+use super::call::{Answer, Call};
+use super::dispatch::{Assignment, RunResult};
+use super::executor::{BatchError, RowError};
+use super::observer::NoObserver;
 use super::shared::Shared;
-use super::{BatchError, Call, NoObserver, Refused, RowError};
-use crate::{Lookahead, Options, Policy, Priority, Scheduler, Ticket};
+use crate::arrival::{Lookahead, Ticket};
+use crate::options::{Options, Policy};
+use crate::refusal::Refusal;
+use crate::row::Priority;
+use crate::scheduler::Scheduler;
 
-/// Rows are numbers, and the answer to each is twice as much. 13 fails every batch that it is in.
+/// Rows are numbers, and the output of each is its double. 13 fails every batch that it is in.
 type Driver = Arc<Shared<u32, u32>>;
 type Receiver = oneshot::Receiver<Answer<u32>>;
 
 const BAD: u32 = 13;
 
-/// Preemptions in an interleaving, with one executor and with two: all of them would take hours, and few are enough to find nearly every defect (Musuvathi and
-/// Qadeer 2007).
+/// Most preemptions in an interleaving, with one executor and with two: all of them would take hours,
+/// and few are enough to find nearly every defect (Musuvathi and Qadeer 2007).
 const PREEMPTIONS_MAX: [usize; 2] = [4, 2];
 
 fn model(executors: usize, body: impl Fn() + Send + Sync + 'static) {
@@ -30,7 +36,7 @@ fn model(executors: usize, body: impl Fn() + Send + Sync + 'static) {
 }
 
 fn driver(executors: usize) -> Driver {
-    // Greedy and without deadlines: nothing depends on the time, which loom does not know.
+    // Greedy and without deadlines: nothing depends on the time, which loom does not model.
     let options = Options {
         policy: Policy::Greedy,
         max_batch_size: 2,
@@ -46,7 +52,7 @@ fn driver(executors: usize) -> Driver {
     ))
 }
 
-fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refused> {
+fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refusal> {
     driver.admit(Call {
         rows: rows.iter().map(|row| (*row, 1)).collect(),
         deadline: None,
@@ -55,7 +61,7 @@ fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refused> 
     })
 }
 
-fn caller(driver: &Driver, row: u32) -> JoinHandle<Result<(Ticket, Receiver), Refused>> {
+fn caller(driver: &Driver, row: u32) -> JoinHandle<Result<(Ticket, Receiver), Refusal>> {
     let driver = driver.clone();
     spawn(move || submit(&driver, &[row]))
 }
@@ -63,30 +69,30 @@ fn caller(driver: &Driver, row: u32) -> JoinHandle<Result<(Ticket, Receiver), Re
 fn executor(driver: &Driver) -> JoinHandle<()> {
     let driver = driver.clone();
     spawn(move || {
-        while let Some(work) = driver.next() {
-            let ended = run(&work);
-            driver.finish(work, Instant::now(), ended);
+        while let Some(assignment) = driver.next_batch() {
+            let result = run(&assignment);
+            driver.complete(assignment, Instant::now(), result);
         }
         driver.ended();
     })
 }
 
-fn run(work: &Work<u32>) -> Ended<u32> {
-    let rows = work.rows();
+fn run(assignment: &Assignment<u32>) -> RunResult<u32> {
+    let rows = assignment.rows();
     if rows.contains(&&BAD) {
-        return Ended::Returned(Err(BatchError::Failed("bad".to_owned())));
+        return RunResult::Returned(Err(BatchError::Failed("bad".to_owned())));
     }
-    Ended::Returned(Ok(rows.into_iter().map(|row| Ok(2 * row)).collect()))
+    RunResult::Returned(Ok(rows.into_iter().map(|row| Ok(2 * row)).collect()))
 }
 
-/// The one row's result, when it comes.
+/// Waits for the result of the one row.
 fn wait(receiver: Receiver) -> Result<u32, RowError> {
     let reply = loom::future::block_on(receiver).expect("answered");
     let rows = reply.expect("not refused").rows;
     rows.into_iter().next().expect("one row")
 }
 
-/// The one row's result; the call must have been answered by now.
+/// Returns the result of the one row; the call must have been answered.
 fn answered(receiver: &mut Receiver) -> Result<u32, RowError> {
     let reply = receiver.try_recv().expect("answered").expect("not refused");
     reply.rows.into_iter().next().expect("one row")
@@ -101,7 +107,8 @@ fn callers_are_answered_and_executors_end() {
             let other = caller(&driver, 5);
             let (_, first) = submit(&driver, &[4]).expect("admitted");
             let (_, second) = other.join().expect("no panic").expect("admitted");
-            // Before anything else rings: whoever sleeps through a call's arrival sleeps for ever here.
+            // Before any other notification: an executor that misses the arrival of a call sleeps for
+            // ever here.
             let (first, second) = (wait(first), wait(second));
             driver.drain();
             threads
@@ -114,7 +121,7 @@ fn callers_are_answered_and_executors_end() {
 }
 
 #[test]
-fn a_drain_in_between_refuses_or_answers() {
+fn a_call_during_a_drain_is_refused_or_answered() {
     model(1, || {
         let driver = driver(1);
         let thread = executor(&driver);
@@ -124,13 +131,13 @@ fn a_drain_in_between_refuses_or_answers() {
         thread.join().expect("no panic");
         match late {
             Ok((_, mut receiver)) => assert_eq!(answered(&mut receiver), Ok(12)),
-            Err(refused) => assert_eq!(refused, Refused::Draining),
+            Err(refusal) => assert_eq!(refusal, Refusal::Draining),
         }
     });
 }
 
 #[test]
-fn a_caller_that_leaves_takes_nobody_along() {
+fn a_caller_that_cancels_does_not_affect_others() {
     model(1, || {
         let driver = driver(1);
         let thread = executor(&driver);
@@ -165,7 +172,7 @@ fn halves_of_a_failed_batch_find_an_executor() {
 }
 
 #[test]
-fn the_last_executor_to_die_leaves_nobody_waiting() {
+fn the_last_executor_to_die_refuses_every_call() {
     model(1, || {
         let driver = driver(1);
         let late = caller(&driver, 2);
@@ -174,14 +181,14 @@ fn the_last_executor_to_die_leaves_nobody_waiting() {
         let refused = |receiver: &mut Receiver| receiver.try_recv().expect("answered");
         assert!(matches!(
             refused(&mut first),
-            Err(Refused::ExecutorDied { .. })
+            Err(Refusal::ExecutorDied { .. })
         ));
         match late.join().expect("no panic") {
             Ok((_, mut receiver)) => assert!(matches!(
                 refused(&mut receiver),
-                Err(Refused::ExecutorDied { .. })
+                Err(Refusal::ExecutorDied { .. })
             )),
-            Err(refused) => assert!(matches!(refused, Refused::ExecutorDied { .. })),
+            Err(refusal) => assert!(matches!(refusal, Refusal::ExecutorDied { .. })),
         }
     });
 }

@@ -1,0 +1,168 @@
+//! The way of a batch to an executor thread, and of its result back to the callers.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use tokio::time::Instant;
+
+use super::call::{Caller, FinishedRun};
+use super::executor::{BatchError, RowError};
+use super::observer::{BatchRan, Event};
+use super::shared::Shared;
+use super::state::Outbox;
+use crate::decision::{Batch, Decision, Outcome, Verdict};
+use crate::row::{CallId, Row};
+
+/// The result of a run: one result for each row, an error of the batch, or the message of a panic.
+pub(crate) enum RunResult<O> {
+    Returned(Result<Vec<Result<O, RowError>>, BatchError>),
+    Panicked(String),
+}
+
+impl<O> RunResult<O> {
+    /// Returns how the batch ended, with the outputs or the error of its rows.
+    fn outcome(self, rows: &[Row]) -> (Outcome, Result<Vec<Result<O, RowError>>, RowError>) {
+        match self {
+            RunResult::Returned(Ok(outputs)) if outputs.len() == rows.len() => {
+                (Outcome::Done, Ok(outputs))
+            }
+            RunResult::Returned(Ok(outputs)) => {
+                let (answers, rows) = (outputs.len(), rows.len());
+                let message = format!("the model gave {answers} answers for {rows} rows");
+                (Outcome::Failed, Err(RowError::Failed(message)))
+            }
+            RunResult::Returned(Err(BatchError::Failed(message))) => {
+                (Outcome::Failed, Err(RowError::Failed(message)))
+            }
+            RunResult::Returned(Err(BatchError::OutOfMemory)) => {
+                let tokens = rows.iter().map(|row| row.tokens).max().unwrap_or_default();
+                (Outcome::OutOfMemory, Err(RowError::OutOfMemory { tokens }))
+            }
+            RunResult::Panicked(message) => (Outcome::Crashed, Err(RowError::Crashed(message))),
+        }
+    }
+}
+
+/// A batch for an executor, with the rows of its calls.
+pub(crate) struct Assignment<R> {
+    pub(crate) batch: Batch,
+    pub(crate) callers: HashMap<CallId, Caller<R>>,
+}
+
+impl<R> Assignment<R> {
+    /// Returns the rows, in the batch's order.
+    pub(crate) fn rows(&self) -> Vec<&R> {
+        self.batch
+            .rows
+            .iter()
+            .filter_map(|row| self.callers.get(&row.call)?.rows.get(row.index))
+            .collect()
+    }
+}
+
+impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
+    /// Blocks an executor thread until it has a batch; `None` once everything is drained.
+    pub(crate) fn next_batch(&self) -> Option<Assignment<R>> {
+        let mut state = self.lock();
+        loop {
+            let now = self.now();
+            let decision = state.scheduler.poll(now);
+            let mut outbox = Outbox::new();
+            state.refuse_dropped(&mut outbox);
+            if let Decision::Run(batch) = decision {
+                let callers = state.callers(&batch.rows);
+                drop(state);
+                outbox.send(&*self.observer);
+                return Some(Assignment { batch, callers });
+            }
+            if !outbox.is_empty() {
+                drop(state);
+                outbox.send(&*self.observer);
+                state = self.lock();
+                continue;
+            }
+            if state.scheduler.is_drained() {
+                return None;
+            }
+            state = match decision {
+                Decision::WaitUntil(until) => {
+                    let wait = self.changed.wait_timeout(state, until.since(now));
+                    wait.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Decision::Idle | Decision::Run(_) => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Reports the end of a batch to the scheduler, and answers its callers.
+    pub(crate) fn complete(
+        &self,
+        assignment: Assignment<R>,
+        started: Instant,
+        result: RunResult<O>,
+    ) {
+        let batch = assignment.batch;
+        let (outcome, outputs) = result.outcome(&batch.rows);
+        let mut outbox = Outbox::new();
+        let mut state = self.lock();
+        let now = self.now();
+        let verdict = state.scheduler.complete(now, batch.id, outcome);
+        let started = self.time(started);
+        let run = FinishedRun {
+            started,
+            compute_time: now.since(started),
+            rows: batch.rows.len(),
+            tokens: batch.tokens,
+            deliberate_wait: batch.deliberate_wait,
+            cause: batch.cause,
+        };
+        match (verdict, outputs) {
+            (Verdict::Answer, Ok(outputs)) => {
+                state.answer(&batch.rows, outputs.into_iter(), &run, &mut outbox);
+            }
+            (Verdict::Answer | Verdict::Fail, outputs) => {
+                let error = outputs.err().unwrap_or_else(unknown_batch);
+                let errors = std::iter::repeat_with(|| Err(error.clone()));
+                state.answer(&batch.rows, errors, &run, &mut outbox);
+            }
+            (Verdict::Retry, _) => {}
+        }
+        drop(state);
+        // The halves of a failed batch may run on other executors, and the executor that finishes
+        // last lets the others end.
+        self.changed.notify_all();
+        outbox.events.push(event(batch, verdict, outcome, &run));
+        outbox.send(&*self.observer);
+    }
+}
+
+/// Returns the error of the rows of a batch that the scheduler does not know, which is a defect.
+fn unknown_batch() -> RowError {
+    RowError::Failed("the batch is unknown".to_owned())
+}
+
+/// Returns the event of a batch that ended.
+fn event(batch: Batch, verdict: Verdict, outcome: Outcome, run: &FinishedRun) -> Event {
+    let (rows, tokens) = (run.rows, run.tokens);
+    match verdict {
+        Verdict::Answer => Event::BatchRan(BatchRan {
+            rows,
+            tokens,
+            compute_time: run.compute_time,
+            cause: run.cause,
+            deliberate_wait: run.deliberate_wait,
+            window: batch.window,
+            queue_times: batch
+                .rows
+                .iter()
+                .map(|row| run.started.since(row.arrived))
+                .collect(),
+        }),
+        Verdict::Retry if outcome == Outcome::OutOfMemory => Event::MemorySplit { rows, tokens },
+        Verdict::Retry => Event::Bisected { rows },
+        Verdict::Fail => Event::RowsFailed { rows },
+    }
+}

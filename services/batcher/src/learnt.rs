@@ -1,0 +1,48 @@
+//! Everything that a scheduler has learnt from traffic and batches.
+
+use crate::cost::CostModel;
+use crate::forecast::Forecast;
+use crate::memory::MemoryCap;
+use crate::utilization::{Rate, Utilization};
+
+/// Weight of the latest sample in a running mean.
+const MEAN_RATE: f64 = 0.06;
+
+/// Learnt costs, arrivals and load.
+#[derive(Debug, Default)]
+pub(crate) struct Learnt {
+    /// Time of a batch.
+    pub(crate) cost: CostModel,
+    /// Arrivals after decision points.
+    pub(crate) forecast: Forecast,
+    /// Interactive calls per second; those of one request count once.
+    pub(crate) calls: Rate,
+    /// Share of the executors' time that batches take.
+    pub(crate) utilization: Utilization,
+    /// Limit on the tokens of a batch, where memory ran out.
+    pub(crate) memory: MemoryCap,
+    /// Tokens of a row.
+    pub(crate) row_tokens: Mean,
+    /// Rows of a batch.
+    pub(crate) batch_rows: Mean,
+}
+
+/// A running mean of recent samples; the first sample sets it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mean(f64);
+
+impl Mean {
+    /// Moves the mean towards a sample.
+    pub(crate) fn learn(&mut self, sample: f64) {
+        self.0 = if self.0 == 0.0 {
+            sample
+        } else {
+            self.0 + MEAN_RATE * (sample - self.0)
+        };
+    }
+
+    /// The mean; zero before the first sample.
+    pub(crate) fn value(self) -> f64 {
+        self.0
+    }
+}

@@ -1,0 +1,63 @@
+//! Reasons for which a call gets no answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The reason for which a call as a whole gets no answer. Its text is for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The queue is full. A retry may help.
+    #[error("the queue is full ({limit} rows); retry in {retry_after:?}")]
+    QueueFull {
+        /// [`Options::max_queue_size`](crate::Options::max_queue_size).
+        limit: usize,
+        /// Time after which a retry may help.
+        retry_after: Duration,
+    },
+    /// It could not be answered by its deadline: refused at once, or given up in the queue. A retry
+    /// or a longer deadline may help.
+    #[error(
+        "the answer would come in {predicted:?}, after the deadline; \
+         retry in {retry_after:?} or allow more time"
+    )]
+    WouldBeLate {
+        /// Time from the refusal until it would have been answered.
+        predicted: Duration,
+        /// Time after which a retry may help.
+        retry_after: Duration,
+    },
+    /// A row is longer than the model allows.
+    #[error("a row has {tokens} tokens, the model takes at most {limit}; send shorter rows")]
+    TooLarge {
+        /// Tokens of the row.
+        tokens: u32,
+        /// [`Options::max_row_tokens`](crate::Options::max_row_tokens).
+        limit: u32,
+    },
+    /// The deadline came before the answer.
+    #[error("the deadline came before the answer")]
+    DeadlineExceeded,
+    /// The batcher is shutting down.
+    #[error("the model is shutting down")]
+    Draining,
+    /// No executor is left: the last one crashed and could not be rebuilt.
+    #[error("the model is gone: {reason}")]
+    ExecutorDied {
+        /// The error of rebuilding it.
+        reason: Arc<str>,
+    },
+}
+
+impl Refusal {
+    /// Its name in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::QueueFull { .. } => "queue_full",
+            Refusal::WouldBeLate { .. } => "would_be_late",
+            Refusal::TooLarge { .. } => "too_large",
+            Refusal::DeadlineExceeded => "deadline_exceeded",
+            Refusal::Draining => "draining",
+            Refusal::ExecutorDied { .. } => "executor_died",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The decision of a free executor: run a batch now, wait for further rows, or nothing.
+
+use super::{Scheduler, Stage};
+use crate::bulk;
+use crate::decision::{Cause, Decision};
+use crate::formation::{self, Draft, Fitted};
+use crate::options::{Caps, Layout};
+use crate::policy::{Backlog, Wait, WaitInputs};
+use crate::row::{Priority, Row};
+use crate::time::Time;
+
+/// Most times that a batch is formed again because rows in it would be late.
+const FORM_TIMES_MAX: usize = 8;
+
+impl Scheduler {
+    /// Returns what a free executor does now; [`Decision::Idle`] if none is free.
+    ///
+    /// Rows whose deadline has come or can no longer be met are given up first; they are in
+    /// [`Scheduler::take_dropped`].
+    pub fn poll(&mut self, now: Time) -> Decision {
+        if self.free_executors() == 0 {
+            return Decision::Idle;
+        }
+        self.drop_expired(now);
+        if let Some(rows) = self.retries.pop() {
+            let draft = rows.into_iter().collect();
+            return Decision::Run(self.start(now, draft, Cause::Retry));
+        }
+        if let Some(draft) = self.form_bulk(now) {
+            return Decision::Run(self.dispatch(now, draft, Cause::Ready));
+        }
+        let draft = self.form(now, Priority::Interactive);
+        if draft.rows.is_empty() {
+            // If all interactive rows were given up, bulk rows are alone after all.
+            if let Some(draft) = self.form_bulk(now) {
+                return Decision::Run(self.dispatch(now, draft, Cause::Ready));
+            }
+            self.waits.abandon();
+            return Decision::Idle;
+        }
+        let caps = self.caps();
+        // Only after `form`: rows left queued by a shorter draft would look to it like a queue longer
+        // than a batch, and it would give up late rows instead of cutting the draft.
+        let mut draft = formation::shorten(draft, self.batch_tokens_max(), &caps);
+        let cause = match self.wait_or_run(now, &draft) {
+            Ok(wait) => {
+                self.waits.begin(now, wait, draft.rows.len());
+                return Decision::WaitUntil(wait.until);
+            }
+            Err(cause) => cause,
+        };
+        let bulk = self.queue.lane(Priority::Bulk);
+        bulk::fill(&mut draft, bulk, &caps, &self.learnt.cost, now);
+        Decision::Run(self.dispatch(now, draft, cause))
+    }
+
+    /// Forms a batch of bulk rows alone, if nothing else waits or their credit pays for it.
+    fn form_bulk(&mut self, now: Time) -> Option<Draft> {
+        if self.is_empty(Priority::Bulk) {
+            return None;
+        }
+        if !self.is_empty(Priority::Interactive) {
+            let draft = self.draft(Priority::Bulk);
+            let seconds = self.learnt.cost.predict(draft.tokens(self.options.layout));
+            if !self.bulk_credit.covers(seconds) {
+                return None;
+            }
+        }
+        Some(self.form(now, Priority::Bulk)).filter(|draft| !draft.rows.is_empty())
+    }
+
+    /// Forms the next batch of a lane so that no row in it is late. Rows that can no longer be
+    /// answered in time are given up.
+    fn form(&mut self, now: Time, priority: Priority) -> Draft {
+        let caps = self.caps();
+        for _ in 0..FORM_TIMES_MAX {
+            let draft = self.draft(priority);
+            let is_whole_lane = draft.rows.len() == self.queue.lane(priority).len();
+            let cost = &self.learnt.cost;
+            let seconds = cost.predict_safe(draft.tokens(caps.layout));
+            let Fitted {
+                draft,
+                mut hopeless,
+            } = formation::fit(draft, !is_whole_lane, &caps, cost, now);
+            if draft.rows.is_empty() && is_whole_lane {
+                let trial = take_freshest(&mut hopeless);
+                self.drop_hopeless(now, hopeless, seconds);
+                return trial.into_iter().collect();
+            }
+            let is_settled = hopeless.is_empty() || is_whole_lane;
+            self.drop_hopeless(now, hopeless, seconds);
+            if is_settled {
+                return draft;
+            }
+        }
+        self.draft(priority)
+    }
+
+    /// Returns the most urgent rows of a lane that make a batch.
+    fn draft(&self, priority: Priority) -> Draft {
+        let (lane, caps) = (self.queue.lane(priority), self.caps());
+        match priority {
+            Priority::Interactive => {
+                let rows = if self.is_empty(Priority::Bulk) {
+                    caps.rows
+                } else {
+                    bulk::interactive_rows(&caps, self.options.bulk_share)
+                };
+                formation::form(lane, &Caps { rows, ..caps }, &self.learnt.cost)
+            }
+            Priority::Bulk => bulk::form_alone(lane, &caps, &self.learnt.cost),
+        }
+    }
+
+    /// Returns the most tokens that pay in one batch of interactive rows.
+    fn batch_tokens_max(&self) -> u64 {
+        // The tokens of a backlog do not say how many a padding executor computes.
+        if self.options.layout == Layout::Padded {
+            return u64::MAX;
+        }
+        let lane = self.queue.lane(Priority::Interactive);
+        let backlog = Backlog {
+            tokens: lane.tokens(),
+            calls: lane.requesters(),
+            calls_per_second: self.learnt.calls.at_least_per_second(),
+            load: self.learnt.utilization.share(),
+            executors: self.executors,
+        };
+        self.policy.batch_tokens_max(&self.learnt, &backlog)
+    }
+
+    /// Returns the wait before this draft runs, or the cause for which it runs now.
+    fn wait_or_run(&self, now: Time, draft: &Draft) -> Result<Wait, Cause> {
+        let queued = self.queue.lane(Priority::Interactive).len();
+        if draft.rows.len() < queued || draft.rows.len() >= self.caps().rows {
+            return Err(Cause::Size);
+        }
+        if self.stage > Stage::Serving {
+            return Err(Cause::Drain);
+        }
+        let (opened, point) = self.waits.point().ok_or(Cause::Ready)?;
+        let tokens = draft.tokens(self.options.layout);
+        let inputs = WaitInputs {
+            now,
+            learnt: &self.learnt,
+            announcements: &self.announcements,
+            point,
+            elapsed: now.seconds_since(opened),
+            rows: &draft.rows,
+            tokens,
+            free_executors: self.free_executors(),
+            next_free: (self.executors > 1).then(|| self.next_end(now)),
+        };
+        let give_up = if self.waits.is_waiting() {
+            Cause::Window
+        } else {
+            Cause::Ready
+        };
+        let wait = self.policy.wait(&inputs).ok_or(give_up)?;
+        let longest = self.waits.since(opened).after(self.options.max_queue_delay);
+        let until = wait.until.min(longest);
+        let latest_start = self.latest_start(draft, tokens);
+        if until.min(latest_start) <= now {
+            return Err(if latest_start < until {
+                Cause::Deadline
+            } else {
+                give_up
+            });
+        }
+        Ok(Wait {
+            until: until.min(latest_start),
+            ..wait
+        })
+    }
+
+    /// Returns the latest time at which a run of the draft makes no row late.
+    fn latest_start(&self, draft: &Draft, tokens: u64) -> Time {
+        let seconds = self.learnt.cost.predict_safe(tokens);
+        let deadlines = draft.rows.iter().filter_map(|row| row.deadline);
+        deadlines
+            .min()
+            .map_or(Time::NEVER, |deadline| deadline.plus_seconds(-seconds))
+    }
+}
+
+/// Takes out the row with the most time left. It runs although it looks hopeless: the executor would
+/// idle otherwise, and the estimate may be wrong, which only a run can correct.
+fn take_freshest(hopeless: &mut Vec<Row>) -> Option<Row> {
+    let indices = 0..hopeless.len();
+    let freshest = indices.max_by_key(|&index| hopeless[index].due)?;
+    Some(hopeless.remove(freshest))
+}
