@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use motet_gateway::exec::{self, Terms, Wanted};
 use motet_gateway::model::Backend;
@@ -24,7 +25,6 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{self, Form};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
-use motet_runtime::config::{Colour, Diagnostics, Sources};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::health::Health;
 use motet_runtime::layers;
@@ -126,7 +126,7 @@ fn checked(yaml: &str) -> Result<CheckedPipeline, AnyError> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("overhead", "", yaml);
-    motet_runtime::config::parse(&sources, file, &mut diagnostics)
+    motet_config::parse(&sources, file, &mut diagnostics)
         .and_then(|root| syntax::parse(&root, &mut diagnostics))
         .and_then(|spec| check::check(&spec, &Signatures, &mut diagnostics))
         .ok_or_else(|| diagnostics.render(&sources, Colour::Never).into())

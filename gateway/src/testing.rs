@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
+use motet_config::{Colour, Diagnostics, Sources};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{self, Form};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
-use motet_runtime::config::{Colour, Diagnostics, Sources};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::Metrics;
 use tokio::time::Duration;
@@ -167,7 +167,7 @@ pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) 
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("test", "", yaml);
-    let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
+    let checked = motet_config::parse(&sources, file, &mut diagnostics)
         .and_then(|root| syntax::parse(&root, &mut diagnostics))
         .and_then(|spec| check::check(&spec, &OneSignature, &mut diagnostics));
     let Some(checked) = checked.filter(|_| !diagnostics.has_errors()) else {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use motet_runtime::config::Diagnostic;
+use motet_config::Diagnostic;
 
 use super::checker::{
     ArgumentDraft, BodyDraft, Capture, Checker, DraftSource, Flow, ResultDraft, Scope,

@@ -1,7 +1,7 @@
 //! Whether a model answers row by row, as caching its answers needs.
 
+use motet_config::{Diagnostic, Spanned};
 use motet_proto::types::{Dim, TensorType};
-use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::callee::{Callee, CalleePort};
 use super::checker::Checker;

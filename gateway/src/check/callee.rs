@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::TensorType;
-use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checked::ValueType;
 use super::checker::Checker;
@@ -86,7 +86,7 @@ impl Checker<'_> {
                     name.span,
                     format!(
                         "no model is named `{}`",
-                        motet_runtime::config::shown(name.value)
+                        motet_config::truncated(name.value)
                     ),
                 );
                 diagnostic = if known.is_empty() {
@@ -119,10 +119,7 @@ impl Checker<'_> {
                     SignatureError::Unknown { known } => {
                         let diagnostic = Diagnostic::error(
                             span,
-                            format!(
-                                "no pipeline is named `{}`",
-                                motet_runtime::config::shown(name)
-                            ),
+                            format!("no pipeline is named `{}`", motet_config::truncated(name)),
                         );
                         if known.is_empty() {
                             diagnostic.help("there are no other pipelines")

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use motet_config::{Diagnostics, Span};
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostics, Span};
 
 use super::checked::{Input, Literal, Setting};
 use super::dims::{DimId, DimTable};

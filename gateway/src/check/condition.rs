@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
+use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checker::{Checker, DraftSource};
 use super::kind::{Condition, Operand};

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use motet_runtime::config::{Diagnostic, list_of};
+use motet_config::{Diagnostic, list_of};
 
 use super::checker::Checker;
 use super::references;

@@ -1,6 +1,6 @@
 //! Lengths and which of them are one: union-find over dimensions, keeping where each fact is from.
 
-use motet_runtime::config::Span;
+use motet_config::Span;
 
 /// A dimension of some value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The fields of messages that a node names, as ports.
 
+use motet_config::{Diagnostic, Spanned, nearest, truncated};
 use motet_proto::types::{Dim, TensorType};
-use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
 use prost_reflect::MessageDescriptor;
 
 use super::callee::CalleePort;
@@ -149,7 +149,11 @@ impl Checker<'_> {
             let upper = word.to_uppercase();
             let diagnostic = Diagnostic::error(
                 value.span,
-                format!("`{}` is no value of `{}`", shown(word), argument.name.value),
+                format!(
+                    "`{}` is no value of `{}`",
+                    truncated(word),
+                    argument.name.value
+                ),
             )
             .note(path.about());
             // Enum values are written in upper case, mostly behind the name of the enum.

@@ -1,6 +1,6 @@
 //! References by name, and the order that follows from them.
 
-use motet_runtime::config::{Diagnostic, Span};
+use motet_config::{Diagnostic, Span};
 
 use super::checker::Checker;
 use super::references;
@@ -68,7 +68,7 @@ impl<'a> Checker<'a> {
                         name.span,
                         format!(
                             "no {what} is named `{}`",
-                            motet_runtime::config::shown(&name.value)
+                            motet_config::truncated(&name.value)
                         ),
                     )
                     .suggest(&name.value, inputs.filter(|_| port.is_none()).chain(nodes)),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use motet_config::{Diagnostic, Spanned};
 use motet_proto::types::{Dim, ElementType, TensorType};
-use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::checked::{Input, Literal, ValueType};
 use super::checker::{Checker, FlowType, InputDraft};

@@ -1,7 +1,7 @@
 //! Values written in a file as values of an element type.
 
+use motet_config::{Diagnostic, Diagnostics, Spanned};
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostic, Diagnostics, Spanned};
 
 use super::checked::Literal;
 use crate::scalar::Scalar;

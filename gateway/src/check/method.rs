@@ -1,6 +1,6 @@
 //! What a method of a gRPC server takes and gives.
 
-use motet_runtime::config::{Diagnostic, Span, shown};
+use motet_config::{Diagnostic, Span, truncated};
 use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 
 use super::callee::{Called, Callee, CalleePort};
@@ -81,7 +81,7 @@ impl Checker<'_> {
             NoService::Endpoint { known } => {
                 let diagnostic = Diagnostic::error(
                     endpoint.span,
-                    format!("no endpoint is named `{}`", shown(&name)),
+                    format!("no endpoint is named `{}`", truncated(&name)),
                 );
                 if known.is_empty() {
                     diagnostic.help("the configuration has no endpoints: add it under `endpoints:`, or write where it is: `grpc://host:port`")
@@ -91,7 +91,7 @@ impl Checker<'_> {
             }
             NoService::Service { known } => Diagnostic::error(
                 part(grpc, span, 0, grpc.service.len()),
-                format!("`{name}` has no service `{}`", shown(&grpc.service)),
+                format!("`{name}` has no service `{}`", truncated(&grpc.service)),
             )
             .suggest(&grpc.service, known.iter().map(String::as_str)),
             NoService::Unavailable { reason } => {
@@ -131,7 +131,11 @@ impl Checker<'_> {
             self.diagnostics.push(
                 Diagnostic::error(
                     at,
-                    format!("`{}` has no method `{}`", grpc.service, shown(&grpc.method)),
+                    format!(
+                        "`{}` has no method `{}`",
+                        grpc.service,
+                        truncated(&grpc.method)
+                    ),
                 )
                 .suggest(&grpc.method, known.iter().map(String::as_str)),
             );

@@ -42,7 +42,7 @@ mod value;
 
 use std::collections::HashMap;
 
-use motet_runtime::config::Diagnostics;
+use motet_config::Diagnostics;
 
 pub use checked::{
     Argument, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node, OnError, Output,

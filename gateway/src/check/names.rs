@@ -1,7 +1,7 @@
 //! Names that must not meet: within a pipeline, and among the pipelines of a configuration.
 
+use motet_config::{Diagnostic, Diagnostics, Spanned};
 use motet_proto::oip::split_version;
-use motet_runtime::config::{Diagnostic, Diagnostics, Spanned};
 
 use crate::syntax::{OutputValue, PipelineSpec};
 

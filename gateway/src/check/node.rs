@@ -1,6 +1,6 @@
 //! One node: what it calls, which arguments it gives, and which are missing.
 
-use motet_runtime::config::{Diagnostic, Spanned, nearest, shown};
+use motet_config::{Diagnostic, Spanned, nearest, truncated};
 
 use super::callee::{Called, Callee};
 use super::checked::{Setting, SettingValue};
@@ -164,7 +164,7 @@ impl<'a> Checker<'a> {
             self.incomplete = true;
             let mut diagnostic = Diagnostic::error(
                 argument.name.span,
-                format!("{} has no input `{}`", callee.name, shown(name)),
+                format!("{} has no input `{}`", callee.name, truncated(name)),
             );
             // A slip of a port that is still free is one mistake, not two. A parameter here is a common one.
             let near = nearest(name, free.iter().copied());

@@ -1,7 +1,7 @@
 //! `on_error`: values in place of a node's outputs.
 
+use motet_config::{Diagnostic, Spanned, truncated};
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostic, Spanned, shown};
 
 use super::checker::{Checker, DraftSource, Flow, OnErrorDraft, OutputPort};
 use super::dims::DimId;
@@ -23,7 +23,11 @@ impl Checker<'_> {
                 self.diagnostics.push(
                     Diagnostic::error(
                         substitute.name.span,
-                        format!("node `{}` has no output `{}`", node.name.value, shown(name)),
+                        format!(
+                            "node `{}` has no output `{}`",
+                            node.name.value,
+                            truncated(name)
+                        ),
                     )
                     .suggest(name, outputs.iter().map(|o| o.name.as_str())),
                 );

@@ -1,6 +1,6 @@
 //! Outputs: single values, and columns of one length.
 
-use motet_runtime::config::{Diagnostic, Spanned};
+use motet_config::{Diagnostic, Spanned};
 
 use super::checker::{Checker, Flow, OutputDraft};
 use super::dims::DimId;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use motet_config::{Diagnostic, Diagnostics, Span};
 use motet_proto::signature::Signature;
-use motet_runtime::config::{Diagnostic, Diagnostics, Span};
 use prost_reflect::ServiceDescriptor;
 
 use super::{CheckedPipeline, SignatureError, SignatureSource, run};

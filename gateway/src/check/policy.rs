@@ -1,6 +1,6 @@
 //! Policies of a node that cannot mean what they say.
 
-use motet_runtime::config::{Diagnostic, Span};
+use motet_config::{Diagnostic, Span};
 
 use super::callee::{Called, Callee};
 use super::checker::Checker;

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use motet_config::{Diagnostic, Spanned};
 use motet_proto::types::{Dim, TensorType};
-use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::callee::{Callee, CalleePort};
 use super::checker::{ArgumentDraft, Checker, Flow, FlowType, OutputPort};

@@ -1,6 +1,6 @@
 //! The references that a node makes, itself and inside.
 
-use motet_runtime::config::Span;
+use motet_config::Span;
 
 use crate::syntax::{Case, KindSpec, NodeSpec, Reference, Value};
 

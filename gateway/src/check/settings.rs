@@ -1,8 +1,8 @@
 //! `with`: settings against the parameters of what a node calls.
 
+use motet_config::{Diagnostic, Span, Spanned, list_of, nearest, truncated};
 use motet_proto::signature::Parameter;
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostic, Span, Spanned, list_of, nearest, shown};
 
 use super::callee::{Called, Callee};
 use super::checked::{Setting, SettingValue};
@@ -27,7 +27,7 @@ impl Checker<'_> {
             self.incomplete = true;
             let mut diagnostic = Diagnostic::error(
                 setting.name.span,
-                format!("{} has no parameter `{}`", callee.name, shown(name)),
+                format!("{} has no parameter `{}`", callee.name, truncated(name)),
             );
             diagnostic = if callee.inputs.iter().any(|p| p.name == *name) {
                 diagnostic.help(format!("`{name}` is an input: put it under `in:`"))
@@ -158,7 +158,7 @@ impl Checker<'_> {
                 format!(
                     "{what} must be one of {}, not `{}`",
                     list_of(&parameter.one_of),
-                    shown(word)
+                    truncated(word)
                 ),
             );
             if let Some(near) = nearest(word, parameter.one_of.iter().map(String::as_str)) {

@@ -1,6 +1,6 @@
 //! What the outputs need, and what nothing needs.
 
-use motet_runtime::config::{Diagnostic, nearest};
+use motet_config::{Diagnostic, nearest};
 
 use super::checker::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
 use crate::syntax::NodeSpec;

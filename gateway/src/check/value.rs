@@ -1,7 +1,7 @@
 //! Values that reach a port: what they are, and whether they fit.
 
+use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::ElementType;
-use motet_runtime::config::{Diagnostic, Span, Spanned};
 
 use super::checker::{Capture, Checker, DraftSource, Flow, FlowType};
 use super::dims::{Conflict, DimId, Origin};
@@ -87,7 +87,7 @@ impl Checker<'_> {
                         format!(
                             "node `{}` has no output `{}`",
                             target.value,
-                            motet_runtime::config::shown(&port.value)
+                            motet_config::truncated(&port.value)
                         ),
                     );
                     match draft.kind.without(&port.value) {

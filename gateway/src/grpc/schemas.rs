@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use motet_runtime::config::{Diagnostic, Diagnostics, EndpointSpec};
+use motet_config::{Diagnostic, Diagnostics};
+use motet_runtime::config::EndpointSpec;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 use super::reflect::ReflectError;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use motet_config::{Diagnostic, Span};
 use motet_proto::tensor::Tensor;
-use motet_runtime::config::{Diagnostic, Span};
 
 use super::cancel::Cancel;
 use super::docs::OpDocs;

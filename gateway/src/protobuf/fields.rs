@@ -61,7 +61,7 @@ impl FieldPath {
                     ..wrong(format!(
                         "`{}` has no field `{}`",
                         inside.full_name(),
-                        motet_runtime::config::shown(name)
+                        motet_config::truncated(name)
                     ))
                 });
             };

@@ -58,7 +58,7 @@ fn put(request: &mut DynamicMessage, path: &FieldPath, tensor: &Tensor) -> Resul
             let found = words
                 .get_value_by_name(word)
                 .ok_or_else(|| WriteError::Word {
-                    word: motet_runtime::config::shown(word),
+                    word: motet_config::truncated(word),
                     name: words.full_name().to_owned(),
                     known: words.values().map(|v| v.name().to_owned()).collect(),
                 })?;

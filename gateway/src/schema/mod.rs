@@ -244,7 +244,8 @@ fn duration() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+    use motet_config::{Colour, Diagnostics, Sources};
+    use motet_runtime::config::Config;
 
     use super::*;
     use crate::syntax::KINDS;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use motet_runtime::config::{Colour, Diagnostics, Sources};
+use motet_config::{Colour, Diagnostics, Sources};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::reflection::{self, ReflectionError};
@@ -189,7 +189,7 @@ impl Gateway {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
         let file = sources.add("pipeline", "", yaml);
-        let checked = motet_runtime::config::parse(&sources, file, &mut diagnostics)
+        let checked = motet_config::parse(&sources, file, &mut diagnostics)
             .and_then(|root| syntax::parse(&root, &mut diagnostics))
             .and_then(|spec| {
                 let signatures = Known {

@@ -4,7 +4,7 @@
 
 mod reader;
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Entry, Node, Spanned, Value as Yaml};
+use motet_config::{Diagnostic, Diagnostics, Entry, Node, Spanned, Value as Yaml};
 
 use super::reference::Reference;
 use crate::scalar::Scalar;

@@ -1,9 +1,10 @@
 //! `inputs:`: what a request carries.
 
-use motet_proto::types::{ElementType, TensorType, TypeError};
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, NameRule, Spanned, Value as Yaml, nearest, values,
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, nearest, values,
 };
+use motet_proto::types::{ElementType, TensorType, TypeError};
+use motet_runtime::config::NameRule;
 
 use super::InputSpec;
 use super::literal::{is_reference, literal, scalar};
@@ -113,7 +114,7 @@ pub(super) fn tensor_type(
     entry: &Entry,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<TensorType>> {
-    let text = values::text(entry, diagnostics)?;
+    let text = values::string(entry, diagnostics)?;
     match text.value.parse::<TensorType>() {
         Ok(ty) => Some(Spanned::new(ty, text.span)),
         Err(error) => {
@@ -125,10 +126,9 @@ pub(super) fn tensor_type(
                     Some((_, proper)) => diagnostic.help(format!("write `{proper}`")),
                     None => match nearest(name, names) {
                         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                        None => diagnostic.help(format!(
-                            "there are {}",
-                            motet_runtime::config::list_of(&names)
-                        )),
+                        None => {
+                            diagnostic.help(format!("there are {}", motet_config::list_of(&names)))
+                        }
                     },
                 };
             }

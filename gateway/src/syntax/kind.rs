@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use motet_config::Spanned;
 use motet_proto::types::TensorType;
-use motet_runtime::config::{Endpoint, Spanned};
+use motet_runtime::config::Endpoint;
 
 use super::{Expression, Named, NodeSpec, Reference, Value};
 

@@ -1,6 +1,6 @@
 //! Values written out in a pipeline file.
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Node, Spanned, Value as Yaml};
+use motet_config::{Diagnostic, Diagnostics, Node, Spanned, Value as Yaml};
 
 use crate::scalar::Scalar;
 

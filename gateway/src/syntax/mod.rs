@@ -16,8 +16,8 @@ mod reference;
 
 use std::time::Duration;
 
+use motet_config::{Span, Spanned};
 use motet_proto::types::TensorType;
-use motet_runtime::config::{Span, Spanned};
 
 use crate::policy::settings::{CacheTerms, Limit, Retry};
 use crate::scalar::Scalar;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
 
 use super::condition::condition;
 use super::kinds;
@@ -33,7 +33,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
         on_error: None,
         when: None,
     };
-    let what = format!("node `{}`", motet_runtime::config::shown(&name.value));
+    let what = format!("node `{}`", motet_config::truncated(&name.value));
     let Some(mut map) = MapReader::new(node, &*what, name.span, diagnostics) else {
         return spec;
     };
@@ -119,7 +119,7 @@ pub(super) fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> V
             None => Value::Broken,
         };
     }
-    let what = format!("`{}`", motet_runtime::config::shown(name));
+    let what = format!("`{}`", motet_config::truncated(name));
     match literal(node, &what, diagnostics) {
         Some(literal) => Value::Literal(literal),
         None => Value::Broken,

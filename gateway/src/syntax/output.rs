@@ -1,8 +1,7 @@
 //! `outputs:`: what a reply carries.
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, NameRule, Node, Spanned, Value as Yaml,
-};
+use motet_config::{Diagnostic, Diagnostics, Entry, Node, Spanned, Value as Yaml};
+use motet_runtime::config::NameRule;
 
 use super::literal::is_reference;
 use super::parse::{not_reserved, within};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, NameRule, Node, Span, Spanned, Value as Yaml, values,
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Node, Span, Spanned, Value as Yaml, values,
 };
+use motet_runtime::config::NameRule;
 
 use super::node::DEADLINES;
 use super::{
@@ -29,7 +30,7 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
     let mut map = MapReader::new(root, "a pipeline", at, diagnostics)?;
     let name = map
         .required("pipeline", "start with `pipeline: NAME`")
-        .and_then(|e| values::text(e, diagnostics));
+        .and_then(|e| values::string(e, diagnostics));
     if let Some(name) = &name {
         NameRule::Identifier.check("a pipeline", name, diagnostics);
     }
@@ -40,7 +41,7 @@ pub fn parse(root: &Node, diagnostics: &mut Diagnostics) -> Option<PipelineSpec>
         .map_or(1, |v| u32::try_from(v.value).unwrap_or(u32::MAX));
     let description = map
         .get("description")
-        .and_then(|e| values::text(e, diagnostics));
+        .and_then(|e| values::string(e, diagnostics));
     if let Some(text) = &description {
         within(
             "bytes in `description`",

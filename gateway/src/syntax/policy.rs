@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, Spanned, list_of, nearest, shown, values,
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Spanned, list_of, nearest, truncated, values,
 };
 use motet_runtime::status::code_name;
 use tonic::Code;
@@ -59,7 +59,7 @@ pub(super) fn retry(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Span
 
 /// How often at most; 0 is a policy that does nothing.
 fn most(entry: &Entry, most: u32, what: &str, diagnostics: &mut Diagnostics) -> Option<u32> {
-    if matches!(entry.node.value, motet_runtime::config::Value::Int(0)) {
+    if matches!(entry.node.value, motet_config::Value::Int(0)) {
         diagnostics.push(
             Diagnostic::error(
                 entry.node.span,
@@ -104,7 +104,7 @@ fn code(name: &str) -> Option<Code> {
     (0..=16).map(Code::from_i32).find(|c| code_name(*c) == name)
 }
 
-fn unknown_code(item: &motet_runtime::config::Node) -> Diagnostic {
+fn unknown_code(item: &motet_config::Node) -> Diagnostic {
     let offered = Retry::CODES.map(code_name);
     let Some(name) = item.as_str() else {
         return Diagnostic::error(item.span, format!("a code is a name, not {}", item.kind()))
@@ -112,7 +112,7 @@ fn unknown_code(item: &motet_runtime::config::Node) -> Diagnostic {
     };
     let diagnostic = Diagnostic::error(
         item.span,
-        format!("no gRPC code is named `{}`", shown(name)),
+        format!("no gRPC code is named `{}`", truncated(name)),
     );
     match nearest(name, (0..=16).map(|c| code_name(Code::from_i32(c)))) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
@@ -120,7 +120,7 @@ fn unknown_code(item: &motet_runtime::config::Node) -> Diagnostic {
     }
 }
 
-fn not_worth_it(code: Code, span: motet_runtime::config::Span) -> Diagnostic {
+fn not_worth_it(code: Code, span: motet_config::Span) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         span,
         format!("a retry after `{}` cannot help", code_name(code)),
@@ -230,9 +230,9 @@ pub(super) fn cache(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Span
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HedgeSpec {
     /// Where `hedge` is written.
-    pub span: motet_runtime::config::Span,
+    pub span: motet_config::Span,
     /// Where `after` is written; the key where it is not.
-    pub after_span: motet_runtime::config::Span,
+    pub after_span: motet_config::Span,
     /// What it says.
     pub hedge: Hedge,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Node, Span, Spanned, shown};
+use motet_config::{Diagnostic, Diagnostics, Node, Span, Spanned, truncated};
 
 /// Where a value comes from, by name: an input of the pipeline, or an output of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub struct Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${}", shown(&self.target.value))?;
+        write!(f, "${}", truncated(&self.target.value))?;
         if let Some(port) = &self.port {
-            write!(f, ".{}", shown(&port.value))?;
+            write!(f, ".{}", truncated(&port.value))?;
         }
         Ok(())
     }
@@ -29,9 +29,11 @@ pub(super) fn reference(node: &Node, diagnostics: &mut Diagnostics) -> Option<Sp
     let name = text.strip_prefix('$')?;
     let Some(reference) = reference_in(node.span, text, 1, name.len()) else {
         diagnostics.push(
-            Diagnostic::error(node.span, format!("`{}` is not a reference", shown(text))).help(
-                "write `$input` or `$node.output`; a text that starts with `$` is written `$$`",
-            ),
+            Diagnostic::error(
+                node.span,
+                format!("`{}` is not a reference", truncated(text)),
+            )
+            .help("write `$input` or `$node.output`; a text that starts with `$` is written `$$`"),
         );
         return None;
     };

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use motet_gateway::grpc::NoService;
 use motet_gateway::syntax::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
-use motet_runtime::config::{Colour, Config, Diagnostics, Sources};
+use motet_runtime::config::Config;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 /// Name, inputs, outputs.

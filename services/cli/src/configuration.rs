@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
 
+use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, needs};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
-use motet_runtime::config::{Colour, Config, Diagnostics, ModelSpec, Sources};
+use motet_runtime::config::{Config, ModelSpec};
 use motet_service::Blueprint;
 
 use crate::signatures::Signatures;

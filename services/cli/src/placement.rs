@@ -1,9 +1,10 @@
 //! Placement: which models run in this process, and where the others and the endpoints are.
 
 use anyhow::{Context, bail};
+use motet_config::{list_of, nearest};
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
-use motet_runtime::config::{Endpoint, ModelSpec, list_of, nearest};
+use motet_runtime::config::{Endpoint, ModelSpec};
 
 use crate::configuration::Configuration;
 use crate::process::{Options, Role};

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Parser;
 use motet::args::{Cli, Command, HttpAddress};
 use motet::configuration::Configuration;
-use motet_runtime::config::{self, Diagnostics, Node, Sources};
+use motet_config::{Diagnostics, Node, Sources};
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -48,7 +48,7 @@ fn the_compose_file_starts_every_model_and_reaches_each() {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("compose.yaml", "", text("compose.yaml"));
-    let root = config::parse(&sources, file, &mut diagnostics).unwrap();
+    let root = motet_config::parse(&sources, file, &mut diagnostics).unwrap();
     assert!(diagnostics.is_empty());
     let services = root.as_map().unwrap().get("services").unwrap();
     let mut served: Vec<(String, String)> = Vec::new();

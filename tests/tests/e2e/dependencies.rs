@@ -39,13 +39,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ),
     (
         "motet-tests",
-        &[
-            "motet",
-            "motet-config",
-            "motet-gateway",
-            "motet-proto",
-            "motet-runtime",
-        ],
+        &["motet", "motet-gateway", "motet-proto", "motet-runtime"],
     ),
 ];
 

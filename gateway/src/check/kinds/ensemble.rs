@@ -1,7 +1,7 @@
 //! `ensemble`: what can be combined, and of which type it is then.
 
+use motet_config::Diagnostic;
 use motet_proto::types::ElementType;
-use motet_runtime::config::Diagnostic;
 
 use super::draft;
 use super::join::alike;

@@ -1,6 +1,6 @@
 //! Arms of which one answers: what all of them give, in one type.
 
-use motet_runtime::config::Diagnostic;
+use motet_config::Diagnostic;
 
 use crate::check::checker::{BodyDraft, Checker, FlowType, KindDraft, OutputPort};
 use crate::check::dims::{DimId, Origin};

@@ -1,7 +1,7 @@
 //! `map`: elements inside, lists outside.
 
+use motet_config::Diagnostic;
 use motet_proto::types::ElementType;
-use motet_runtime::config::Diagnostic;
 use std::collections::HashSet;
 
 use super::draft;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use motet_runtime::config::Diagnostic;
+use motet_config::Diagnostic;
 
 use super::draft;
 use crate::check::bodies::Around;

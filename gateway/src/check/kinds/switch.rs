@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use motet_runtime::config::Spanned;
+use motet_config::Spanned;
 
 use super::draft;
 use crate::check::bodies::Around;

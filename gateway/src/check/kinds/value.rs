@@ -1,7 +1,7 @@
 //! `value`: what is written, as a node.
 
+use motet_config::{Diagnostic, Spanned};
 use motet_proto::types::{Dim, ElementType};
-use motet_runtime::config::{Diagnostic, Spanned};
 
 use super::draft;
 use crate::check::bodies::Around;

@@ -2,7 +2,7 @@
 
 use motet_proto::tensor::{StringsBuilder, Tensor};
 use motet_proto::types::{ElementType, TensorType};
-use motet_runtime::config::{Diagnostic, shown};
+use motet_config::{Diagnostic, truncated};
 
 use crate::ops::cancel::Cancel;
 use crate::ops::convert::cast;
@@ -103,7 +103,7 @@ impl Op for Template {
                         compiled = None;
                         let message = format!(
                             "the text has a placeholder `{{{}}}`, but `in` has no such value",
-                            shown(name)
+                            truncated(name)
                         );
                         (context.report)(
                             Diagnostic::error(context.span, message)

@@ -1,7 +1,7 @@
 //! What endpoints say of the services that a pipeline calls which is loaded while the gateway
 //! serves.
 
-use motet_runtime::config::{Diagnostics, Sources};
+use motet_config::{Diagnostics, Sources};
 use prost_reflect::ServiceDescriptor;
 use tokio::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ fn needs(yaml: &str) -> std::collections::BTreeSet<(EndpointRef, String)> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("pipeline", "", yaml);
-    let root = motet_runtime::config::parse(&sources, file, &mut diagnostics);
+    let root = motet_config::parse(&sources, file, &mut diagnostics);
     let spec = root.and_then(|root| syntax::parse(&root, &mut diagnostics));
     grpc::needs(spec.as_slice())
 }

@@ -1,6 +1,6 @@
 //! Reads a condition, sign by sign.
 
-use motet_runtime::config::{Diagnostic, Span, Spanned};
+use motet_config::{Diagnostic, Span, Spanned};
 
 use super::{Comparison, DEPTH_MAX, Expression};
 use crate::scalar::Scalar;
@@ -83,7 +83,7 @@ impl<'t> Reader<'t> {
         } else {
             format!(
                 "`{}` stands where {wanted} should be",
-                motet_runtime::config::shown(&rest[..length])
+                motet_config::truncated(&rest[..length])
             )
         };
         Box::new(Diagnostic::error(

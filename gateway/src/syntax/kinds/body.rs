@@ -1,8 +1,7 @@
 //! What stands inside a node: one step, or a graph with outputs of its own.
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, MapReader, NameRule, Node, Span, Spanned, Value as Yaml,
-};
+use motet_config::{Diagnostic, Diagnostics, MapReader, Node, Span, Spanned, Value as Yaml};
+use motet_runtime::config::NameRule;
 
 use super::{KINDS, named};
 use crate::syntax::output::only_reference;

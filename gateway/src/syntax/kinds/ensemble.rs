@@ -1,6 +1,6 @@
 //! `ensemble`: several arms at once, combined.
 
-use motet_runtime::config::{
+use motet_config::{
     Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, nearest, values,
 };
 
@@ -85,10 +85,7 @@ fn combine(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Combi
             let words = WORDS.map(|(w, _)| w);
             let diagnostic = Diagnostic::error(
                 span,
-                format!(
-                    "nothing combines by `{}`",
-                    motet_runtime::config::shown(word)
-                ),
+                format!("nothing combines by `{}`", motet_config::truncated(word)),
             );
             diagnostics.push(match nearest(word, words) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
@@ -144,7 +141,7 @@ fn combine(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Combi
 }
 
 fn weighted(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<CombineSpec> {
-    let number = |node: &motet_runtime::config::Node| match node.value {
+    let number = |node: &motet_config::Node| match node.value {
         Yaml::Float(x) => Some(x),
         #[allow(clippy::cast_precision_loss)]
         Yaml::Int(n) => Some(n as f64),

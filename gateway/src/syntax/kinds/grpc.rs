@@ -1,8 +1,7 @@
 //! `grpc`: a method of a gRPC server outside.
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Endpoint, Entry, MapReader, NameRule, Spanned, Value as Yaml, values,
-};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, values};
+use motet_runtime::config::{Endpoint, NameRule};
 
 use super::own_name;
 use crate::syntax::parse::within;
@@ -47,7 +46,7 @@ pub(super) fn grpc(
 
 /// `package.Service/Method`.
 fn method(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<(String, String)>> {
-    let text = values::text(entry, diagnostics)?;
+    let text = values::string(entry, diagnostics)?;
     let is_name = |name: &str| {
         let mut parts = name.split('.');
         parts.all(|part| {
@@ -66,10 +65,7 @@ fn method(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<(Strin
             diagnostics.push(
                 Diagnostic::error(
                     text.span,
-                    format!(
-                        "`{}` is not a method",
-                        motet_runtime::config::shown(&text.value)
-                    ),
+                    format!("`{}` is not a method", motet_config::truncated(&text.value)),
                 )
                 .help("write `grpc: package.Service/Method`, such as `ocr.v1.Ocr/Read`"),
             );
@@ -79,7 +75,7 @@ fn method(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<(Strin
 }
 
 fn endpoint(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<EndpointRef>> {
-    let text = values::text(entry, diagnostics)?;
+    let text = values::string(entry, diagnostics)?;
     if !text.value.contains("://") {
         let fits = NameRule::Endpoint.check("an endpoint", &text, diagnostics);
         return fits.then(|| text.map(EndpointRef::Name));
@@ -119,7 +115,7 @@ fn out(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Vec<Named<Spanned
     let mut outputs = Vec::with_capacity(count.min(OUTPUTS_MAX));
     for output in map.entries.iter().take(OUTPUTS_MAX) {
         own_name(&output.key, "an output", diagnostics);
-        let field = values::text(output, diagnostics)?;
+        let field = values::string(output, diagnostics)?;
         if field.value.starts_with('$') {
             diagnostics.push(
                 Diagnostic::error(

@@ -1,8 +1,6 @@
 //! `map`: a step or a graph for each element of a list.
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, values,
-};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, values};
 
 use super::{Name, body, own_name};
 use crate::syntax::output::only_reference;
@@ -69,7 +67,7 @@ fn columns(
     let Yaml::Map(lists) = &over.node.value else {
         let name = match element {
             Some(element) => {
-                let name = values::text(element, diagnostics)?;
+                let name = values::string(element, diagnostics)?;
                 own_name(&name, "an element", diagnostics);
                 name
             }

@@ -8,9 +8,10 @@ mod split;
 mod switch;
 mod value;
 
-use motet_runtime::config::{
-    Diagnostic, Diagnostics, Entry, MapReader, NameRule, Span, Spanned, Value as Yaml, values,
+use motet_config::{
+    Diagnostic, Diagnostics, Entry, MapReader, Span, Spanned, Value as Yaml, values,
 };
+use motet_runtime::config::NameRule;
 
 pub(super) use body::{Name, body};
 
@@ -82,7 +83,7 @@ fn called(
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<KindSpec>> {
     let what = &entry.key.value;
-    let text = values::text(entry, diagnostics)?;
+    let text = values::string(entry, diagnostics)?;
     if text.value.contains('@') && what != "model" {
         diagnostics.push(
             Diagnostic::error(
@@ -117,7 +118,7 @@ fn arms<'n>(
     entry: &'n Entry,
     least: usize,
     diagnostics: &mut Diagnostics,
-) -> Option<&'n [motet_runtime::config::Node]> {
+) -> Option<&'n [motet_config::Node]> {
     let Yaml::List(items) = &entry.node.value else {
         diagnostics.push(
             Diagnostic::error(

@@ -1,6 +1,6 @@
 //! `split`: weighted arms, and shadow arms that are only compared.
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader, values};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, values};
 
 use super::{Name, arms, body};
 use crate::syntax::output::only_reference;

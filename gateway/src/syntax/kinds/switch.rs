@@ -1,6 +1,6 @@
 //! `switch`: the first arm whose condition holds.
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Entry, MapReader};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader};
 
 use super::{Name, arms, body};
 use crate::syntax::condition::condition;

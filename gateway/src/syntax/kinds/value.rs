@@ -1,6 +1,7 @@
 //! `value`: written out, or taken from elsewhere.
 
-use motet_runtime::config::{Diagnostic, Diagnostics, Entry, NameRule, Spanned};
+use motet_config::{Diagnostic, Diagnostics, Entry, Spanned};
+use motet_runtime::config::NameRule;
 
 use crate::syntax::input::tensor_type;
 use crate::syntax::node::value as any_value;

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use anyhow::{Context, anyhow, bail};
-use motet_runtime::config::{list_of, nearest};
+use motet_config::{list_of, nearest};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 

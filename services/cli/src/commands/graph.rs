@@ -1,9 +1,9 @@
 //! `motet graph`: a pipeline as a picture.
 
 use anyhow::bail;
+use motet_config::list_of;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::serve::dot;
-use motet_runtime::config::list_of;
 
 use super::runtime;
 use crate::args::{FileArgs, PipelineArgs};
