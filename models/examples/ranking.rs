@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder,
-    Threads, TokenVectors, Tokenizer, maxsim,
+    ThreadTeam, TokenVectors, Tokenizer, maxsim,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -147,7 +147,7 @@ fn embed(
     encoder: &TextEncoder,
     texts: &[(usize, String)],
 ) -> Outcome<Vec<Embedded>> {
-    let threads = Threads::here()?;
+    let threads = ThreadTeam::current_or_default()?;
     let mut embedded = Vec::with_capacity(texts.len());
     for batch in texts.chunks(ROWS_PER_BATCH / 2) {
         let ids = batch

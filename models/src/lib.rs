@@ -12,7 +12,7 @@
 //! * [`threads`]: those that compute a batch on a CPU together.
 //! * [`late_interaction`]: scores a query against a text from their token vectors (MaxSim).
 //!
-//! Everything is synchronous and, but for [`Threads`], `Send + Sync`; when what is computed, and batching, belong to the callers.
+//! Everything is synchronous and, but for [`ThreadTeam`], `Send + Sync`; when what is computed, and batching, belong to the callers.
 
 pub mod config;
 pub mod device;
@@ -20,7 +20,7 @@ pub mod encoder;
 pub mod late_interaction;
 pub mod preprocess;
 pub mod source;
-pub mod threads;
+pub mod thread_team;
 pub mod tokenizer;
 
 mod error;
@@ -34,5 +34,5 @@ pub use error::LoadError;
 pub use late_interaction::{TokenVectors, maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
-pub use threads::{Threads, ThreadsError};
+pub use thread_team::{ThreadTeam, ThreadTeamError};
 pub use tokenizer::{TokenIds, TokenSpan, Tokenizer, TokenizerError};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use measure::{cosine, pairs, rank_correlation, worst_and_mean};
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads,
+    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam,
     Tokenizer,
 };
 
@@ -55,7 +55,9 @@ fn garbage() -> Vec<Vec<u32>> {
 
 fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], output: RowOutput) -> Vec<RowEmbedding> {
     let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-    let encoded = encoder.encode(&rows, &Threads::here().unwrap()).unwrap();
+    let encoded = encoder
+        .encode(&rows, &ThreadTeam::current_or_default().unwrap())
+        .unwrap();
     encoded.into_iter().map(Result::unwrap).collect()
 }
 
@@ -101,7 +103,7 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
     let on_three_threads = |row: &[Vec<u32>]| {
         std::thread::scope(|scope| {
             let pooled = || {
-                Threads::led_here(3).unwrap();
+                ThreadTeam::for_current_thread(3).unwrap();
                 pooled(&encoder, row)
             };
             scope.spawn(pooled).join().unwrap()

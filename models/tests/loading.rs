@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use motet_models::{
-    DeviceSpec, ModelFiles, Pooling, Precision, RowInput, RowOutput, Source, TextEncoder, Threads,
-    Tokenizer,
+    DeviceSpec, ModelFiles, Pooling, Precision, RowInput, RowOutput, Source, TextEncoder,
+    ThreadTeam, Tokenizer,
 };
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
@@ -149,7 +149,7 @@ fn embedding(encoder: &TextEncoder) -> Vec<f32> {
         output: RowOutput::POOLED,
     };
     encoder
-        .encode(&[row], &Threads::here().unwrap())
+        .encode(&[row], &ThreadTeam::current_or_default().unwrap())
         .unwrap()
         .remove(0)
         .unwrap()

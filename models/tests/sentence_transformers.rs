@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, Source, TextEncoder, Threads, TokenIds,
-    Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, Source, TextEncoder, ThreadTeam,
+    TokenIds, Tokenizer,
 };
 
 struct Expected {
@@ -54,7 +54,7 @@ fn embed(encoder: &TextEncoder, rows: &[&TokenIds]) -> Vec<Vec<f32>> {
         })
         .collect();
     encoder
-        .encode(&inputs, &Threads::here().unwrap())
+        .encode(&inputs, &ThreadTeam::current_or_default().unwrap())
         .unwrap()
         .into_iter()
         .map(|row| row.unwrap().pooled().unwrap())
@@ -140,7 +140,7 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
     let on_three_threads = |row| {
         std::thread::scope(|scope| {
             let embed = || {
-                Threads::led_here(3).unwrap();
+                ThreadTeam::for_current_thread(3).unwrap();
                 embed(&encoder, &[row])
             };
             scope.spawn(embed).join().unwrap()

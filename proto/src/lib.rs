@@ -6,8 +6,10 @@
 //! * [`signature`]: inputs, outputs and parameters of a model or pipeline.
 //! * [`oip`]: tensors from and to messages of the Open Inference Protocol.
 //! * [`files`]: the .proto files as text.
+//! * [`limits`]: limits that the gateway and the model service share.
 
 pub mod files;
+pub mod limits;
 pub mod oip;
 pub mod signature;
 pub mod tensor;

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use gemm::Parallelism;
-use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Threads};
+use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, ThreadTeam};
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
@@ -181,7 +181,7 @@ impl Rten {
 
 struct Motet {
     encoder: TextEncoder,
-    threads: Threads,
+    threads: ThreadTeam,
 }
 
 impl Motet {
@@ -189,7 +189,7 @@ impl Motet {
         let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
         Ok(Self {
             encoder: TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, Precision::F32)?,
-            threads: Threads::led_here(1)?,
+            threads: ThreadTeam::for_current_thread(1)?,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::thread;
 
-use motet_models::{Pooling, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads};
+use motet_models::{Pooling, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam};
 
 use crate::Error;
 
@@ -214,7 +214,7 @@ fn encode(encoder: &TextEncoder, rows: &[(Vec<u32>, RowOutput)]) -> Result<Vec<V
         })
         .collect();
     encoder
-        .encode(&inputs, &Threads::here()?)?
+        .encode(&inputs, &ThreadTeam::current_or_default()?)?
         .into_iter()
         .map(|row| match row? {
             RowEmbedding::Pooled(vector) => Ok(vector),

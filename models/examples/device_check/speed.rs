@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use motet_models::{RowInput, RowOutput, TextEncoder, Threads};
+use motet_models::{RowInput, RowOutput, TextEncoder, ThreadTeam};
 
 use crate::Error;
 
@@ -73,7 +73,7 @@ fn median(
     let ids = |length: &usize| (0..*length as u32).map(|at| 1000 + at * 37).collect();
     let rows: Vec<Vec<u32>> = lengths.iter().map(ids).collect();
     let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-    let threads = Threads::here()?;
+    let threads = ThreadTeam::current_or_default()?;
     for _ in 0..WARM_UP {
         encoder.encode(&rows, &threads)?;
     }

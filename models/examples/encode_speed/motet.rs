@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use motet_models::{RowInput, RowOutput, TextEncoder, Threads};
+use motet_models::{RowInput, RowOutput, TextEncoder, ThreadTeam};
 
 use crate::{Engine, Error, best};
 
@@ -19,7 +19,7 @@ impl Motet {
         let (batches, asked) = channel::<(Vec<Vec<u32>>, Duration)>();
         let (answer, times) = channel();
         std::thread::spawn(move || {
-            let threads = Threads::led_here(count);
+            let threads = ThreadTeam::for_current_thread(count);
             for (rows, time) in asked {
                 let seconds = match &threads {
                     Ok(threads) => best_seconds(&encoder, threads, &rows, time),
@@ -46,7 +46,7 @@ impl Engine for Motet {
 
 fn best_seconds(
     encoder: &TextEncoder,
-    threads: &Threads,
+    threads: &ThreadTeam,
     rows: &[Vec<u32>],
     time: Duration,
 ) -> Result<f64, Error> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use measure::{cosine, dot, order, pairs, rank_correlation, shared_top, worst_and_mean};
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput,
-    TextEncoder, Threads, TokenVectors, Tokenizer, maxsim_all,
+    TextEncoder, ThreadTeam, TokenVectors, Tokenizer, maxsim_all,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -132,7 +132,7 @@ fn collect(
 
 fn encode(encoder: &TextEncoder, ids: &[&[u32]]) -> Outcome<Encoded> {
     let (mut pooled, mut tokens) = (Vec::new(), Vec::new());
-    let threads = Threads::here()?;
+    let threads = ThreadTeam::current_or_default()?;
     for ids in ids.chunks(ROWS_PER_BATCH / 2) {
         let outputs = [RowOutput::POOLED, RowOutput::TOKENS].into_iter();
         let rows: Vec<_> = outputs

@@ -27,7 +27,7 @@ use crate::config::ModelConfig;
 use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
-use crate::threads::Threads;
+use crate::thread_team::ThreadTeam;
 use cpu::CpuEncoder;
 use device::DeviceEncoder;
 use weights::Weights;
@@ -137,7 +137,7 @@ impl TextEncoder {
     pub fn encode(
         &self,
         rows: &[RowInput<'_>],
-        threads: &Threads,
+        threads: &ThreadTeam,
     ) -> Result<Vec<Result<RowEmbedding, RowError>>, EncodeError> {
         let checks: Vec<Result<(), RowError>> =
             rows.iter().map(|row| self.check(row.ids)).collect();

@@ -16,8 +16,8 @@ fn encoder() -> TextEncoder {
     TextEncoder::load(&files, &device, Precision::F32).unwrap()
 }
 
-fn threads() -> Threads {
-    Threads::here().unwrap()
+fn threads() -> ThreadTeam {
+    ThreadTeam::current_or_default().unwrap()
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn batches_of_several_leaders_come_to_an_end() {
         vec![16; 4],
     ];
     let lead = &|leader: usize| {
-        let threads = Threads::led_here(2).unwrap();
+        let threads = ThreadTeam::for_current_thread(2).unwrap();
         let mut results = vec![Vec::new(); batches.len()];
         for at in 0..40 * batches.len() {
             let number = (at + leader) % batches.len();

@@ -10,7 +10,7 @@ use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, needs};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_runtime::config::{Config, ModelSpec};
-use motet_service::Blueprint;
+use motet_service::ResolvedModel;
 
 use crate::signatures::Signatures;
 
@@ -69,7 +69,7 @@ impl Configuration {
 
     /// Resolves the models that `wanted` selects against their files, without reading weights.
     /// Errors are added to `diagnostics`.
-    pub fn resolve_models(&mut self, wanted: impl Fn(&ModelSpec) -> bool) -> Vec<Blueprint> {
+    pub fn resolve_models(&mut self, wanted: impl Fn(&ModelSpec) -> bool) -> Vec<ResolvedModel> {
         let resolver = motet_service::Resolver::new(&self.config.models, &self.sources);
         let mut resolved = Vec::new();
         for spec in self.config.models.iter().filter(|m| wanted(m)) {

@@ -10,7 +10,7 @@ use motet_gateway::grpc::{NoService, Schemas};
 use motet_gateway::syntax::EndpointRef;
 use motet_proto::signature::Signature;
 use motet_runtime::config::ModelSpec;
-use motet_service::Blueprint;
+use motet_service::ResolvedModel;
 use prost_reflect::ServiceDescriptor;
 use tokio::task::JoinSet;
 
@@ -52,7 +52,7 @@ impl Signatures {
 
     /// The signatures with those of resolved models.
     #[must_use]
-    pub fn with_models(mut self, resolved: &[Blueprint]) -> Self {
+    pub fn with_models(mut self, resolved: &[ResolvedModel]) -> Self {
         for model in resolved {
             self.insert(model.name(), Ok(model.signature().clone()));
         }

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use motet_config::{Diagnostics, Sources};
 use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip::{cost, integer_parameter, put_inputs};
-use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Loader, ModelServer};
@@ -29,13 +30,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let config = Config::from_text("built-in", CONFIG, &mut sources, &mut diagnostics)
         .ok_or("the configuration cannot be read")?;
-    let blueprints = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
     println!("{:<24} {:>8.0?}", "checked", started.elapsed());
     let loader = Loader::new(Metrics::new("example")?, Health::new())?;
     let mut models = Vec::new();
-    for blueprint in blueprints {
-        let (name, started) = (blueprint.name().to_owned(), Instant::now());
-        models.push(loader.load(blueprint).await?);
+    for model in resolved {
+        let (name, started) = (model.name().to_owned(), Instant::now());
+        models.push(loader.load(model).await?);
         println!(
             "{:<24} {:>8.0?}",
             format!("{name} ready"),

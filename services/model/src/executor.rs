@@ -1,27 +1,81 @@
-//! The forward pass, as the batcher runs it.
+//! The forward pass, as the batcher's threads run it.
 
 use std::sync::Arc;
 
 use motet_batcher::{BatchError, Executor, RowError};
-use motet_models::{EncodeError, RowEmbedding, RowInput, RowOutput, TextEncoder, TokenIds};
+use motet_models::{
+    EncodeError, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam, ThreadTeamError,
+    TokenIds,
+};
 
-use crate::cores::Place;
+use crate::core_permits::CoreSemaphore;
 use crate::trace::CallTrace;
 
 /// A row of a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodeRow {
     pub(crate) ids: TokenIds,
-    pub(crate) output: RowOutput,
     pub(crate) trace: Arc<CallTrace>,
 }
 
-/// Owns an encoder on a thread of the batcher.
+/// Runs an encoder on a thread of the batcher, to which it belongs.
 #[derive(Debug)]
 pub(crate) struct EncoderExecutor {
-    pub(crate) model: Arc<str>,
-    pub(crate) encoder: Arc<TextEncoder>,
-    pub(crate) place: Place,
+    model: Arc<str>,
+    encoder: Arc<TextEncoder>,
+    /// The same for every row of the model.
+    output: RowOutput,
+    team: ThreadTeam,
+    /// `None` where a device computes: the thread then only submits work to it.
+    cores: Option<CoreSemaphore>,
+}
+
+impl EncoderExecutor {
+    /// Makes an executor that belongs to the calling thread. On a CPU this thread and `threads - 1`
+    /// helpers compute; other devices are used by this thread alone, since their drivers keep state
+    /// for each thread.
+    ///
+    /// # Errors
+    /// When the system cannot start the helpers.
+    pub(crate) fn new(
+        model: Arc<str>,
+        encoder: Arc<TextEncoder>,
+        output: RowOutput,
+        threads: usize,
+        cores: &CoreSemaphore,
+    ) -> Result<Self, ThreadTeamError> {
+        let is_cpu = encoder.device().is_cpu();
+        Ok(Self {
+            model,
+            encoder,
+            output,
+            team: ThreadTeam::for_current_thread(if is_cpu { threads } else { 1 })?,
+            cores: is_cpu.then(|| cores.clone()),
+        })
+    }
+
+    pub(crate) fn encoder(&self) -> &TextEncoder {
+        &self.encoder
+    }
+
+    /// A row of these token ids.
+    pub(crate) fn input<'i>(&self, ids: &'i [u32]) -> RowInput<'i> {
+        let output = self.output;
+        RowInput { ids, output }
+    }
+
+    /// Encodes a batch once the cores are free.
+    ///
+    /// # Errors
+    /// A failure of the device, which loses the whole batch.
+    pub(crate) fn encode(
+        &self,
+        rows: &[RowInput<'_>],
+    ) -> Result<Vec<Result<RowEmbedding, motet_models::RowError>>, EncodeError> {
+        let cores = self.cores.as_ref();
+        let _permit = cores.map(|cores| cores.acquire(self.team.count()));
+        self.encoder.encode(rows, &self.team)
+    }
 }
 
 impl Executor for EncoderExecutor {
@@ -32,25 +86,24 @@ impl Executor for EncoderExecutor {
         &mut self,
         rows: &[&EncodeRow],
     ) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
-        let _computing = CallTrace::started(rows.iter().map(|row| &row.trace));
+        let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
         let inputs: Vec<_> = rows
             .iter()
-            .map(|row| RowInput {
-                ids: row.ids.as_slice(),
-                output: row.output,
-            })
+            .map(|row| self.input(row.ids.as_slice()))
             .collect();
         let forward =
             tracing::info_span!("forward", model = %self.model, rows = rows.len(), tokens);
-        let encoded = forward.in_scope(|| self.place.encode(&self.encoder, &inputs));
-        let rows = encoded.map_err(|error| batch_error(&error))?;
+        let encoded = forward.in_scope(|| self.encode(&inputs));
+        let results = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
-        Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
+        let results = results.into_iter().map(|row| row.map_err(invalid));
+        Ok(results.collect())
     }
 }
 
-/// A device's lack of memory is known by its words alone: the drivers' errors have no common type.
+/// A device that is out of memory is recognised by its message: the errors of the drivers have no
+/// type in common, and those of CUDA and Metal exist only in binaries built for them.
 fn batch_error(error: &EncodeError) -> BatchError {
     let text = error.to_string();
     let words = text.to_lowercase().replace('_', " ");

@@ -1,29 +1,84 @@
-//! Models of a configuration behind batchers, each served over the Open Inference Protocol.
+//! The model service: models of a configuration, each behind its own batcher, served over the
+//! Open Inference Protocol.
 //!
-//! The path of a request is the order of the modules:
+//! The modules in the order in which a request passes them. Each uses only those below it, which a
+//! test holds (`tests/directions.rs`):
 //!
-//! * `server`: the gRPC service for a set of models ([`ModelServer`]).
-//! * [`Model`]: one model; it counts and times its calls.
-//! * `call`: what a request says (parameters, tensors, wanted outputs), checked against the signature; and its answer.
-//! * `task`: texts to tokens, tokens to the batcher, vectors to tensors ([`Limits`] bound what a call may ask for).
-//! * `pool`: the threads for everything that is neither waiting nor the forward pass.
-//! * `executor`: the forward pass, asked for by the batcher's threads; `cores`: where and when it is computed.
+//! * `server`: [`ModelServer`], the gRPC service for a set of models, and [`LocalService`] for
+//!   callers in the same process.
+//! * `loader`: [`Loader`], from a [`ResolvedModel`] to a running [`Model`].
+//! * `model`: [`Model`], which admits, times and counts calls.
+//! * `resolve`: [`Resolver`] and [`check`], a model of the configuration against the model's own
+//!   files, without reading weights.
+//! * `task`: the table of tasks, and what a model of each does with a call.
+//! * `request`: parameters and tensors of a request against the signature, and its response.
+//! * `observer`: the batcher's events as metrics and health; `warm_up`: first runs of an encoder.
+//! * `executor`: the forward pass on a thread of the batcher.
+//! * `statistics`: the protocol's totals of a model; `status_of`: failures as gRPC statuses.
 //!
-//! Before any of it, `blueprint` checks a model of the configuration against the model's files without touching weights
-//! ([`Resolver`], [`Blueprint`]), and `load` makes a running [`Model`] of it ([`Loader`]).
+//! The ground, which uses none of the above:
+//!
+//! * `limits`: [`Limits`] of a call; `call_cost`: where the time of a call went.
+//! * `cpu_pool`: threads for tokenizing and other work that must not run on the async runtime.
+//! * `core_permits`: the processor's cores, which batches acquire before they compute.
+//! * `in_flight`: calls in flight, which a drain waits for; `trace`: the spans of a call.
+//!
+//! # Example
+//!
+//! One model from a configuration to an answer, without a port:
+//!
+//! ```
+//! # #[cfg(feature = "builtin")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use motet_config::{Diagnostics, Sources};
+//! use motet_proto::Tensor;
+//! use motet_proto::inference::ModelInferRequest;
+//! use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+//! use motet_proto::oip::{put_inputs, take_outputs};
+//! use motet_runtime::config::Config;
+//! use motet_runtime::health::Health;
+//! use motet_runtime::metrics::Metrics;
+//! use motet_service::{Loader, ModelServer, check};
+//!
+//! let yaml = r#"models: { minilm: { task: embed, source: "builtin:all-minilm-l6-v2" } }"#;
+//! let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+//! let config = Config::from_text("example.yaml", yaml, &mut sources, &mut diagnostics)
+//!     .ok_or("not a configuration")?;
+//! let resolved = check(&config.models, &sources, &mut diagnostics);
+//! assert!(!diagnostics.has_errors());
+//!
+//! let loader = Loader::new(Metrics::new("example")?, Health::new())?;
+//! let server = ModelServer::new(loader.load_all(resolved).await?);
+//!
+//! let mut request = ModelInferRequest { model_name: "minilm".to_owned(), ..Default::default() };
+//! put_inputs(&mut request, [("text", &Tensor::strings(["How do vaccines work?"]))]);
+//! let mut client = GrpcInferenceServiceClient::new(server.local(4 << 20));
+//! let mut response = client.model_infer(request).await?.into_inner();
+//! let outputs = take_outputs(&mut response)?;
+//! assert_eq!(outputs[0].0, "embedding");
+//! assert_eq!(outputs[0].1.shape(), [1, 384]);
+//! server.drain().await;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "builtin"))]
+//! # fn main() {}
+//! ```
 
-mod blueprint;
-mod call;
-mod cores;
+mod call_cost;
+mod core_permits;
+mod cpu_pool;
 mod executor;
-mod gate;
-mod load;
+mod in_flight;
+mod limits;
+mod loader;
 mod model;
 mod observer;
-mod pool;
-mod refusal;
+mod request;
+mod resolve;
 mod server;
 mod statistics;
+mod status_of;
 mod task;
 mod trace;
 mod warm_up;
@@ -31,8 +86,9 @@ mod warm_up;
 #[cfg(test)]
 mod tests;
 
-pub use blueprint::{Blueprint, Problem, Resolver, check};
-pub use load::{LoadError, Loader};
+pub use limits::Limits;
+pub use loader::{LoadError, Loader};
 pub use model::Model;
+pub use resolve::{Problem, ResolvedModel, Resolver, check};
 pub use server::{LocalService, ModelServer};
-pub use task::Limits;
+pub use task::{TASKS, TaskKind};

@@ -1,4 +1,4 @@
-//! One model: it answers calls, counts and times them.
+//! A running model: admits calls, times and counts them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,11 @@ use motet_runtime::status::{Reason, annotate, unavailable};
 use tonic::{Code, Status};
 use tracing::Instrument;
 
-use crate::call::{Reply, Settings, put_cost};
-use crate::gate::Gate;
+use crate::call_cost::CallCost;
+use crate::in_flight::InFlight;
+use crate::request::{Parameters, ResponseBuilder, write_cost};
 use crate::statistics::Statistics;
-use crate::task::{Cost, Task};
+use crate::task::Runner;
 
 /// A loaded model. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,93 +28,96 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     name: String,
     signature: Arc<Signature>,
-    task: Task,
+    runner: Runner,
     metrics: ModelMetrics,
     health: Health,
     statistics: Statistics,
-    gate: Gate,
+    in_flight: InFlight,
 }
 
 impl Model {
     pub(crate) fn new(
         name: String,
         signature: Signature,
-        task: Task,
+        runner: Runner,
         metrics: ModelMetrics,
         health: Health,
     ) -> Self {
         Self(Arc::new(Inner {
             name,
             signature: Arc::new(signature),
-            task,
+            runner,
             metrics,
             health,
             statistics: Statistics::default(),
-            gate: Gate::default(),
+            in_flight: InFlight::default(),
         }))
     }
 
-    /// Its name in the configuration, with its version where it has one there.
+    /// The model's name in the configuration, with its version where it has one there.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Its name on the wire, where the version is a field of its own.
+    /// The model's name on the wire, where the version is a field of its own.
     pub fn base_name(&self) -> &str {
         split_version(&self.0.name).0
     }
 
-    /// Its version.
+    /// The model's version, 1 where the configuration gives none.
     pub fn version(&self) -> &str {
         split_version(&self.0.name).1.unwrap_or(VERSION)
     }
 
-    /// What it takes and gives.
+    /// Ports and parameters of the model.
     pub fn signature(&self) -> &Signature {
         &self.0.signature
     }
 
-    /// Whether it answers calls: it is not draining, and its executors are alive.
+    /// `true` if the model answers calls: it is not draining, and has an executor that is alive.
     pub fn is_ready(&self) -> bool {
-        self.0.gate.is_open() && self.0.task.is_alive()
+        self.0.in_flight.is_open() && self.0.runner.is_alive()
     }
 
-    /// Totals and current state of its batcher; nothing for a model without one (`preprocess`).
-    pub fn batches(&self) -> Option<Stats> {
-        self.0.task.batches()
+    /// Totals and current state of the model's batcher; `None` without one (`preprocess`).
+    pub fn batcher_stats(&self) -> Option<Stats> {
+        self.0.runner.batcher_stats()
     }
 
-    /// Refuses new calls, answers those that were let in, and ends the model's threads.
+    /// Refuses new calls, answers those in flight, and ends the model's threads.
     pub async fn drain(&self) {
         self.0.health.set(self.name(), false);
-        // Who is inside may wait for company, which will not come.
-        self.0.task.hurry();
-        self.0.gate.close().await;
-        self.0.task.drain().await;
+        // Rows in the queue may wait for others, which will not come any more.
+        self.0.runner.hurry();
+        self.0.in_flight.close().await;
+        self.0.runner.drain().await;
     }
 
     pub(crate) fn statistics(&self) -> ModelStatistics {
-        let batches = self.batches();
+        let batches = self.batcher_stats();
         let name = (self.base_name(), self.version());
         self.0.statistics.read(name, batches.as_ref())
     }
 
-    /// Answers a call, counts it and times it. Dropping the future takes it out of every queue.
+    /// Answers a call, and counts and times it. Dropping the future takes it out of every queue.
+    ///
+    /// # Errors
+    /// The status of the call, with the model's name in its details.
     pub(crate) async fn infer(
         &self,
         request: ModelInferRequest,
         deadline: Option<Deadline>,
     ) -> Result<ModelInferResponse, Status> {
-        let mut record = Record::begin(self);
+        let mut record = CallRecord::start(self);
         let span = tracing::info_span!("infer", model = self.name());
         let answer = self.answer(request, deadline).instrument(span).await;
         match answer {
             Ok((response, cost)) => {
-                record.end(Code::Ok, Some(cost));
+                record.finish(Code::Ok, Some(cost));
                 Ok(response)
             }
             Err(status) => {
-                record.end(status.code(), None);
+                record.finish(status.code(), None);
                 Err(annotate(&status, [("model", self.name())]))
             }
         }
@@ -123,45 +127,48 @@ impl Model {
         &self,
         mut request: ModelInferRequest,
         deadline: Option<Deadline>,
-    ) -> Result<(ModelInferResponse, Cost), Status> {
-        let Some(_pass) = self.0.gate.enter() else {
+    ) -> Result<(ModelInferResponse, CallCost), Status> {
+        let Some(_guard) = self.0.in_flight.admit() else {
             let message = format!("model {} is shutting down", self.name());
             return Err(unavailable(message).reason(Reason::Draining).into());
         };
         let signature = &self.0.signature;
-        let settings = Settings::read(&request.parameters, signature, deadline)?;
-        let deadline = settings.deadline;
+        let parameters = Parameters::read(&request.parameters, signature, deadline)?;
+        let deadline = parameters.deadline;
         let name = (self.base_name(), self.version());
-        let reply = Reply::open(name, &mut request, signature)?;
-        let run = self.0.task.run(request, signature, settings, reply);
+        let response = ResponseBuilder::new(name, &mut request, signature)?;
+        let infer = self
+            .0
+            .runner
+            .infer(request, signature, parameters, response);
         let (mut response, cost) = match deadline {
-            Some(deadline) => deadline.run(run).await?,
-            None => run.await?,
+            Some(deadline) => deadline.run(infer).await?,
+            None => infer.await?,
         };
-        put_cost(&mut response.parameters, &cost);
+        write_cost(&mut response.parameters, &cost);
         Ok((response, cost))
     }
 }
 
-/// Counts and times one call, also one whose caller goes away.
-struct Record<'m> {
+/// Counts and times one call; dropped before it has finished, it counts as cancelled.
+struct CallRecord<'m> {
     model: &'m Inner,
     started: Instant,
-    ended: bool,
+    finished: bool,
 }
 
-impl<'m> Record<'m> {
-    fn begin(model: &'m Model) -> Self {
+impl<'m> CallRecord<'m> {
+    fn start(model: &'m Model) -> Self {
         Self {
             model: &model.0,
             started: Instant::now(),
-            ended: false,
+            finished: false,
         }
     }
 
-    fn end(&mut self, code: Code, cost: Option<Cost>) {
+    fn finish(&mut self, code: Code, cost: Option<CallCost>) {
         let elapsed: Duration = self.started.elapsed();
-        self.ended = true;
+        self.finished = true;
         self.model.metrics.request(code, elapsed);
         match cost {
             Some(cost) => self.model.statistics.succeeded(elapsed, &cost),
@@ -170,10 +177,10 @@ impl<'m> Record<'m> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(Code::Cancelled, None);
+        if !self.finished {
+            self.finish(Code::Cancelled, None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a model's batcher does, as metrics and health.
+//! The events and gauges of a model's batcher, as metrics and health.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,17 +9,19 @@ use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
 
 use crate::executor::EncodeRow;
 
-/// Tells the metrics and the health of one model what its batcher does.
+/// Counts the events of one model's batcher, and marks the model as not serving once its last
+/// executor has died.
 #[derive(Debug)]
 pub(crate) struct ModelObserver {
     model: String,
     metrics: ModelMetrics,
     health: Health,
+    /// Executors that are alive.
     executors: AtomicUsize,
 }
 
 impl ModelObserver {
-    /// For a batcher of `executors` executors.
+    /// An observer for a batcher of `executors` executors.
     pub(crate) fn new(
         model: &str,
         metrics: ModelMetrics,
@@ -34,7 +36,6 @@ impl ModelObserver {
         }
     }
 
-    /// Without the last one, the model answers nothing.
     fn executor_died(&self) {
         if self.executors.fetch_sub(1, Ordering::Relaxed) <= 1 {
             self.health.set(&self.model, false);
@@ -65,14 +66,18 @@ impl Observer for ModelObserver {
             Event::RowsFailed { rows } => self.metrics.rows_failed(*rows),
             Event::ExecutorCrashed { .. } => self.metrics.executor_crashed(),
             Event::ExecutorDied { .. } => self.executor_died(),
-            // The batcher may learn to tell more than there are metrics for.
+            // Events without a metric.
             _ => {}
         }
     }
 }
 
-/// Puts what a batcher knows of itself into the metrics.
-pub(crate) fn watch(metrics: &ModelMetrics, batcher: &Batcher<EncodeRow, RowEmbedding>) -> Watch {
+/// Registers the gauges of a batcher, such as its queue's length. Dropping the returned handle
+/// removes them.
+pub(crate) fn register_gauges(
+    metrics: &ModelMetrics,
+    batcher: &Batcher<EncodeRow, RowEmbedding>,
+) -> Watch {
     let batcher = batcher.clone();
     metrics.watch(move || {
         let stats = batcher.stats();

@@ -1,4 +1,4 @@
-//! What a model has done so far, as the protocol's statistics.
+//! The totals of a model, for the protocol's statistics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,9 +8,9 @@ use motet_proto::inference::{
     InferBatchStatistics, InferStatistics, ModelStatistics, StatisticDuration,
 };
 
-use crate::task::Cost;
+use crate::call_cost::CallCost;
 
-/// How often something happened and how long it took in all.
+/// A count of events and their total duration.
 #[derive(Debug, Default)]
 struct Total {
     count: AtomicU64,
@@ -31,7 +31,7 @@ impl Total {
     }
 }
 
-/// Running totals of one model.
+/// The running totals of one model.
 #[derive(Debug, Default)]
 pub(crate) struct Statistics {
     success: Total,
@@ -45,8 +45,8 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// A request was answered.
-    pub(crate) fn succeeded(&self, elapsed: Duration, cost: &Cost) {
+    /// Counts a request that was answered.
+    pub(crate) fn succeeded(&self, elapsed: Duration, cost: &CallCost) {
         self.success.add(elapsed);
         self.queue.add(cost.queue);
         self.compute_input.add(cost.input);
@@ -58,12 +58,13 @@ impl Statistics {
         self.last_inference_ms.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// A request failed, or its caller went away.
+    /// Counts a request that failed or whose caller went away.
     pub(crate) fn failed(&self, elapsed: Duration) {
         self.fail.add(elapsed);
     }
 
-    /// The protocol's form; `batches` is the batcher's own count, for a model that has one.
+    /// Returns the protocol's message. `batches` are the totals of the model's batcher, if it has
+    /// one; without one every request is an execution.
     pub(crate) fn read(
         &self,
         (name, version): (&str, &str),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{ModelFiles, RowEmbedding, RowOutput, Tokenizer};
+use motet_models::{ModelFiles, RowEmbedding, Tokenizer};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -18,14 +18,15 @@ use motet_runtime::status;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
-use crate::Model;
-use crate::blueprint::Head;
+use crate::cpu_pool::CpuPool;
 use crate::executor::EncodeRow;
-use crate::observer::{ModelObserver, watch};
-use crate::pool::Pool;
-use crate::task::{Encode, Encoding, Limits, Task};
+use crate::limits::Limits;
+use crate::model::Model;
+use crate::observer::{ModelObserver, register_gauges};
+use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TextCodec};
 
-/// Gives each row its number of tokens; a "poison" fails the whole run. Each run is announced and waits for a permit.
+/// Gives each row its number of tokens; a "poison" fails the whole run. Each run is announced and
+/// waits for a permit.
 struct Held {
     announce: mpsc::Sender<usize>,
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
@@ -88,30 +89,32 @@ impl Bench {
         let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
         let batcher = batcher.unwrap();
-        let encode = Encode {
-            _watch: watch(&metrics.model("m"), &batcher),
-            encoding: Encoding {
-                head: Head::Embed,
+        let Some(Engine::Encoder(task)) = TaskKind::find("embed").map(|kind| kind.engine) else {
+            panic!("embed has an encoder")
+        };
+        let encoder = BatchedEncoder {
+            _gauges: register_gauges(&metrics.model("m"), &batcher),
+            codec: TextCodec {
+                task,
                 tokenizer,
-                output: RowOutput::POOLED,
                 max_tokens: 256,
-                size: 1,
+                vector_size: 1,
                 limits: Limits::default(),
             },
             batcher: batcher.clone(),
-            pool: Pool::new().unwrap(),
+            pool: CpuPool::new().unwrap(),
         };
         let signature = Signature {
             inputs: vec![Port::new("text", "string[N]".parse().unwrap())],
             outputs: vec![Port::new("embedding", "float[N,1]".parse().unwrap())],
             parameters: Vec::new(),
         };
-        let task = Task::Encode(encode);
+        let runner = Runner::Encoder(encoder);
         health.set("m", true);
         let model = Model::new(
             "m".to_owned(),
             signature,
-            task,
+            runner,
             metrics.model("m"),
             health.clone(),
         );
@@ -152,7 +155,8 @@ impl Bench {
         self.permits.send(()).unwrap();
     }
 
-    /// The metrics once everything is counted, which is after callers are answered: the model is drained.
+    /// The metrics once everything is counted, which is after callers are answered: the model is
+    /// drained.
     async fn counted(&self) -> String {
         self.model.drain().await;
         self.metrics.render().unwrap()
@@ -173,7 +177,7 @@ impl Bench {
     }
 
     fn queued(&self) -> usize {
-        self.model.batches().unwrap().rows_queued
+        self.model.batcher_stats().unwrap().rows_queued
     }
 
     /// Waits until so many rows are queued.
@@ -356,7 +360,8 @@ fn patient() -> Options {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_in_time_for_a_deadline() {
     let bench = Bench::new(patient(), 1).await;
-    // A batch takes 10 s as far as the batcher knows: with 2 s to spare for its error, it must begin half a second from now.
+    // A batch takes 10 s as far as the batcher knows: with 2 s to spare for its error, it must
+    // begin half a second from now.
     bench.batcher.calibrate(&[Measurement {
         rows: 1,
         tokens: 3,
@@ -436,7 +441,8 @@ async fn a_batch_that_fails_runs_again_in_halves() {
     let failed = error(poison.await);
     assert_eq!(failed.code(), Code::Internal);
     assert_eq!(status::read(&failed).reason, "MODEL_FAILED");
-    // The four rows as one fail, then the half and the row with the poison: the other half and the other row are answered.
+    // The four rows as one fail, then the half and the row with the poison: the other half and the
+    // other row are answered.
     let starts = bench.starts().await;
     assert_eq!(starts, [("ready".to_owned(), 1), ("retry".to_owned(), 2)]);
     let page = bench.metrics.render().unwrap();

@@ -1,7 +1,8 @@
-//! The spans of a call's way through the batcher: `queue` until its first batch starts, `compute` for each batch that carries it.
+//! The spans of a call in the batcher: `queue` until its first batch starts, and `compute` for each
+//! batch that has rows of it.
 //!
-//! A batch carries many calls, so it has a trace of its own that links to each of them; in a call's own trace, `compute` stands for
-//! the batch and links to it.
+//! A batch has rows of many calls, so it is a trace of its own that links to each of them. In the
+//! trace of a call, `compute` represents the batch and links to it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +17,8 @@ pub(crate) struct CallTrace {
 }
 
 impl CallTrace {
-    /// Begins to queue, within the current span.
-    pub(crate) fn queued() -> Arc<Self> {
+    /// Opens `queue` as a child of the current span.
+    pub(crate) fn queue() -> Arc<Self> {
         let call = Span::current();
         let queue = (!call.is_disabled()).then(|| tracing::info_span!(parent: &call, "queue"));
         Arc::new(Self {
@@ -26,8 +27,9 @@ impl CallTrace {
         })
     }
 
-    /// The calls of these rows start to be computed within the current span (the batch's); dropping what this returns ends it.
-    pub(crate) fn started<'a>(rows: impl Iterator<Item = &'a Arc<Self>>) -> Vec<Span> {
+    /// Ends `queue` and opens `compute` for the calls of these rows, once each. The current span is
+    /// the batch's; dropping the returned spans ends `compute`.
+    pub(crate) fn compute<'a>(rows: impl Iterator<Item = &'a Arc<Self>>) -> Vec<Span> {
         let batch = Span::current();
         let mut seen = HashSet::new();
         rows.filter(|trace| !trace.call.is_disabled() && seen.insert(Arc::as_ptr(trace)))

@@ -1,91 +1,84 @@
-//! Runs an encoder before it serves: memory is allocated, caches are warm, and the batcher knows what a batch costs.
+//! The first runs of an encoder, before it serves: memory is allocated, caches are warm, and the
+//! time of a batch is measured.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use motet_batcher::Measurement;
-use motet_models::{EncodeError, RowInput, RowOutput, TextEncoder};
+use motet_models::{EncodeError, TextEncoder};
 
-use crate::cores::Place;
+use crate::executor::EncoderExecutor;
 
-/// Rows x tokens that are timed, as far as limits and time allow: short and long, few and many.
+/// Rows and tokens of each row that are timed, as far as the limits allow: short and long rows, few
+/// and many.
 const SHAPES: [(usize, usize); 6] = [(1, 16), (8, 16), (1, 128), (8, 64), (8, 128), (4, 256)];
-/// Times that each shape is run.
+/// Runs of each shape.
 const REPEATS: usize = 2;
-/// A run that would end later than this after the first began is left out: nobody waits for a better guess.
+/// Runs that are expected to end later than this after the first are left out: a better estimate is
+/// not worth a slower start.
 const TIME_MAX: Duration = Duration::from_millis(500);
 
-/// What is known about the encoders in use. Models that share one encoder share what was measured.
+/// The times of one encoder's batches; empty until the first executor has measured them.
+pub(crate) type Measurements = Arc<OnceLock<Vec<Measurement>>>;
+
+/// The measurements of all encoders in use. Models that share an encoder share them.
 #[derive(Debug, Default)]
-pub(crate) struct WarmUps(Mutex<Vec<(Weak<TextEncoder>, Known)>>);
+pub(crate) struct MeasurementCache(Mutex<Vec<(Weak<TextEncoder>, Measurements)>>);
 
-/// What was measured of one encoder, once it was.
-pub(crate) type Known = Arc<OnceLock<Vec<Measurement>>>;
-
-impl WarmUps {
-    /// What is known about this encoder; empty when it is new here.
-    pub(crate) fn of(&self, encoder: &Arc<TextEncoder>) -> Known {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(encoder, _)| encoder.strong_count() > 0);
-        let known = all
+impl MeasurementCache {
+    /// Returns the measurements of an encoder, empty ones if it is new.
+    pub(crate) fn of(&self, encoder: &Arc<TextEncoder>) -> Measurements {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(encoder, _)| encoder.strong_count() > 0);
+        let entry = entries
             .iter()
             .find(|(other, _)| Weak::as_ptr(other) == Arc::as_ptr(encoder));
-        match known {
-            Some((_, known)) => known.clone(),
+        match entry {
+            Some((_, measurements)) => measurements.clone(),
             None => {
-                let known = Known::default();
-                all.push((Arc::downgrade(encoder), known.clone()));
-                known
+                let measurements = Measurements::default();
+                entries.push((Arc::downgrade(encoder), measurements.clone()));
+                measurements
             }
         }
     }
 }
 
-/// Warms an encoder up on the thread that will run it. Whoever comes first measures it; the others, who wait meanwhile, only run it.
+/// Warms an executor up on its own thread. The first executor of an encoder measures it; the others
+/// wait for that and run only the smallest shape. No row is longer than `tokens_max`.
 ///
 /// # Errors
-/// When the device fails on the first, smallest run.
+/// When the device fails on the smallest shape.
 pub(crate) fn warm_up(
-    encoder: &TextEncoder,
-    place: &Place,
-    output: RowOutput,
+    executor: &EncoderExecutor,
     tokens_max: usize,
-    known: &OnceLock<Vec<Measurement>>,
+    measurements: &OnceLock<Vec<Measurement>>,
 ) -> Result<(), EncodeError> {
-    run(
-        encoder,
-        place,
-        output,
-        SHAPES[0].0,
-        SHAPES[0].1.min(tokens_max),
-    )?;
-    known.get_or_init(|| measure(encoder, place, output, tokens_max));
+    let (rows, tokens) = SHAPES[0];
+    run(executor, rows, tokens.min(tokens_max))?;
+    measurements.get_or_init(|| measure(executor, tokens_max));
     Ok(())
 }
 
-fn measure(
-    encoder: &TextEncoder,
-    place: &Place,
-    output: RowOutput,
-    tokens_max: usize,
-) -> Vec<Measurement> {
+fn measure(executor: &EncoderExecutor, tokens_max: usize) -> Vec<Measurement> {
     let began = Instant::now();
     let mut per_token = Duration::ZERO;
     let mut measurements = Vec::new();
     let shapes = SHAPES.map(|(rows, tokens)| (rows, tokens.min(tokens_max)));
     for (rows, tokens) in shapes.into_iter().flat_map(|shape| [shape; REPEATS]) {
-        let all = (rows * tokens) as u32;
-        if began.elapsed() + per_token * all > TIME_MAX && !measurements.is_empty() {
+        let total = (rows * tokens) as u32;
+        if began.elapsed() + per_token * total > TIME_MAX && !measurements.is_empty() {
             break;
         }
         let started = Instant::now();
-        // A shape that fails says nothing about its cost; if it matters, a caller's batch will fail and be reported.
-        if run(encoder, place, output, rows, tokens).is_ok() {
+        // A shape that fails is left out: if it matters, the batch of a caller will fail and be
+        // reported.
+        if run(executor, rows, tokens).is_ok() {
             let duration = started.elapsed();
-            per_token = duration / all;
+            per_token = duration / total;
             measurements.push(Measurement {
                 rows,
-                tokens: all.into(),
+                tokens: total.into(),
                 duration,
             });
         }
@@ -93,17 +86,12 @@ fn measure(
     measurements
 }
 
-fn run(
-    encoder: &TextEncoder,
-    place: &Place,
-    output: RowOutput,
-    rows: usize,
-    tokens: usize,
-) -> Result<(), EncodeError> {
-    let config = encoder.config();
+/// Runs a batch of made-up rows of this many tokens each.
+fn run(executor: &EncoderExecutor, rows: usize, tokens: usize) -> Result<(), EncodeError> {
+    let config = executor.encoder().config();
     let tokens = tokens.clamp(1, config.max_tokens);
     let ids = (0..tokens).map(|at| ((7 * at + 3) % config.encoder.vocab_size) as u32);
     let ids: Vec<u32> = ids.collect();
-    place.encode(encoder, &vec![RowInput { ids: &ids, output }; rows])?;
+    executor.encode(&vec![executor.input(&ids); rows])?;
     Ok(())
 }

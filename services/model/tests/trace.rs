@@ -1,13 +1,15 @@
-//! The spans of a call: what a trace shows of its way through a model. A process has one subscriber, so this is a test binary of its own.
+//! The spans of a call: what a trace shows of its way through a model. A process has one
+//! subscriber, so this is a test binary of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use motet_config::{Diagnostics, Sources};
 use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip::put_inputs;
-use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Loader, ModelServer};
@@ -77,9 +79,9 @@ async fn a_trace_shows_queue_batch_and_forward_pass() {
         .unwrap();
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let config = Config::from_text("t", CONFIG, &mut sources, &mut diagnostics).unwrap();
-    let blueprints = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
     let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
-    let server = ModelServer::new(loader.load_all(blueprints).await.unwrap());
+    let server = ModelServer::new(loader.load_all(resolved).await.unwrap());
     *keeper.0.lock().unwrap() = Kept::default();
 
     let mut request = ModelInferRequest {

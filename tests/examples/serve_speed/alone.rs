@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, Threads, Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, ThreadTeam, Tokenizer,
 };
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferResponse, ServerLiveRequest};
@@ -129,7 +129,7 @@ impl Encoder {
         let (texts, asked) = channel();
         let (answer, times) = channel();
         std::thread::spawn(move || {
-            let threads = Threads::here().expect("threads");
+            let threads = ThreadTeam::current_or_default().expect("threads");
             for text in asked {
                 let text: &String = &all[text];
                 let started = Instant::now();

@@ -19,7 +19,7 @@ use motet_runtime::limits::Admission;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
-use motet_service::{Blueprint, Loader, ModelServer};
+use motet_service::{Loader, ModelServer, ResolvedModel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ impl Startup {
     }
 
     /// Decides where each model runs, and resolves those of this process against their files.
-    async fn place(&mut self) -> anyhow::Result<(Placement, Vec<Blueprint>)> {
+    async fn place(&mut self) -> anyhow::Result<(Placement, Vec<ResolvedModel>)> {
         if self.configuration.diagnostics.has_errors() {
             return Err(self.all_errors().await?.into());
         }
@@ -249,7 +249,7 @@ impl Startup {
 }
 
 /// Reads the weights of the models of this process, and warms them up.
-async fn load(resolved: Vec<Blueprint>, ports: &Ports) -> anyhow::Result<ModelServer> {
+async fn load(resolved: Vec<ResolvedModel>, ports: &Ports) -> anyhow::Result<ModelServer> {
     let loader = Loader::new(ports.metrics.clone(), ports.health.clone())?;
     Ok(ModelServer::new(loader.load_all(resolved).await?))
 }

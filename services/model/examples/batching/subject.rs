@@ -9,7 +9,7 @@ use motet_batcher::{
 };
 use motet_batcher_simulator::Random;
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, Threads,
+    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam,
     Tokenizer,
 };
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use crate::{Failure, Ids, POLICIES};
 /// Owns nothing but its share of the encoder.
 struct Encoder {
     encoder: Arc<TextEncoder>,
-    threads: Threads,
+    threads: ThreadTeam,
     ids: Ids,
 }
 
@@ -163,7 +163,8 @@ pub(crate) async fn subjects() -> Result<Vec<Subject>, Failure> {
         let (encoder, ids) = (encoder.clone(), texts[0].clone());
         let factory = move || {
             let (encoder, ids) = (encoder.clone(), ids.clone());
-            let threads = Threads::here().map_err(|error| BuildError(error.to_string()))?;
+            let threads =
+                ThreadTeam::current_or_default().map_err(|error| BuildError(error.to_string()))?;
             Ok(Encoder {
                 encoder,
                 threads,

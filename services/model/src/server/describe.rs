@@ -1,4 +1,4 @@
-//! What the server and its models are, in the protocol's messages.
+//! The server and its models, in the protocol's messages.
 
 use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::{ModelConfig, ModelMetadataResponse, ServerMetadataResponse};
@@ -7,11 +7,11 @@ use motet_proto::signature::PROPERTY;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use crate::Model;
+use crate::model::Model;
 
-/// What runs the models.
+/// The field `platform` of every model.
 const PLATFORM: &str = "candle";
-/// Triton's names for the additions that are there.
+/// Triton's names of the extensions that this server has.
 const EXTENSIONS: [&str; 5] = [
     "model_configuration",
     "model_repository",
@@ -20,7 +20,7 @@ const EXTENSIONS: [&str; 5] = [
     "statistics",
 ];
 
-/// The protocol's own file, without motet's services: these are the gateway's.
+/// The descriptors of the protocol alone: motet's own services are the gateway's.
 pub(super) fn descriptor_set() -> Vec<u8> {
     let all = FileDescriptorSet::decode(motet_proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
     let is_protocol = |file: &prost_types::FileDescriptorProto| file.package() == "inference";
@@ -36,7 +36,7 @@ pub(super) fn server() -> ServerMetadataResponse {
     }
 }
 
-/// What a model of these versions takes and gives.
+/// The metadata of a model that exists in these versions.
 pub(super) fn metadata(model: &Model, versions: Vec<String>) -> ModelMetadataResponse {
     let signature = model.signature();
     ModelMetadataResponse {

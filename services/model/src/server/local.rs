@@ -12,15 +12,17 @@ use tower::{Layer, Service};
 
 use super::ModelServer;
 
-/// The gRPC service under the layers that read a request's headers: the same as behind a port, but for what only a port needs
-/// (admission was the outer server's; its panics and errors are handled there, too).
+/// The gRPC service under the layers that read the headers of a request: deadline and trace. The
+/// other layers of a port (admission, panics, errors) are those of the server that the caller runs
+/// in.
 pub type LocalService = TraceService<DeadlineService<GrpcInferenceServiceServer<ModelServer>>>;
 
 pub(super) fn wrap(service: GrpcInferenceServiceServer<ModelServer>) -> LocalService {
     TraceLayer.layer(DeadlineLayer.layer(service))
 }
 
-/// Inference with the message itself, for callers that need no wire form of it. The deadline is an extension of the request.
+/// Inference for callers in the same process, without encoding the message. The deadline is an
+/// extension of the request.
 impl Service<Request<ModelInferRequest>> for ModelServer {
     type Response = Response<ModelInferResponse>;
     type Error = Status;

@@ -1,4 +1,8 @@
 //! The gRPC service for a set of models.
+//!
+//! * `service`: the protocol's methods; `stream`: `ModelStreamInfer`, many requests on one stream.
+//! * `describe`: the server and its models in the protocol's messages.
+//! * `local`: [`LocalService`], the service for callers in the same process.
 
 mod describe;
 mod local;
@@ -7,9 +11,9 @@ mod stream;
 
 use std::sync::Arc;
 
+use motet_config::list_of;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use motet_proto::oip::find_version;
-use motet_runtime::config::list_of;
 use motet_runtime::health::Health;
 use motet_runtime::reflection::{self, ReflectionError};
 use motet_runtime::status::{Reason, StatusBuilder};
@@ -18,43 +22,47 @@ use tonic::service::Routes;
 
 pub use local::LocalService;
 
-use crate::Model;
+use crate::model::Model;
 
-/// The Open Inference Protocol over some models. Cheap to clone; clones share the models.
+/// Serves models over the Open Inference Protocol. Cheap to clone; clones share the models.
+///
+/// The documentation of the crate has an example.
 #[derive(Clone, Debug)]
 pub struct ModelServer {
     models: Arc<[Model]>,
 }
 
 impl ModelServer {
-    /// Serves these models, each under its name.
+    /// A server of these models, each under its name.
     pub fn new(models: Vec<Model>) -> Self {
         Self {
             models: models.into(),
         }
     }
 
-    /// The models, in the order given.
+    /// The models, in the order in which they were given.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// The gRPC service; no message may be larger than `message_bytes_max`, in or out.
+    /// Returns the gRPC service. A message larger than `message_bytes_max` is refused, in or out.
     pub fn service(&self, message_bytes_max: usize) -> GrpcInferenceServiceServer<Self> {
         GrpcInferenceServiceServer::new(self.clone())
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max)
     }
 
-    /// The service for callers in this process: as over a port, deadline and trace come from the request's headers.
+    /// Returns the service for callers in this process. As over a port, deadline and trace come
+    /// from the headers of a request.
     pub fn local(&self, message_bytes_max: usize) -> LocalService {
         local::wrap(self.service(message_bytes_max))
     }
 
-    /// Everything that a process with these models alone serves: the protocol, health, and reflection over both.
+    /// Returns all services of a process with these models alone: the protocol, health, and
+    /// reflection over both.
     ///
     /// # Errors
-    /// When reflection cannot be built, which would be a defect.
+    /// If reflection cannot be built, which would be a defect.
     pub fn routes(
         &self,
         health: &Health,
@@ -68,19 +76,20 @@ impl ModelServer {
         reflection::add(routes, &described)
     }
 
-    /// Refuses new calls, answers those that were let in, and ends the models' threads.
+    /// Refuses new calls, answers those in flight, and ends the models' threads.
     pub async fn drain(&self) {
         futures::future::join_all(self.models.iter().map(Model::drain)).await;
     }
 
-    /// The model of a request.
+    /// Returns the model of a request; without a version, the newest.
+    ///
+    /// # Errors
+    /// NOT_FOUND with the models or versions that exist.
     fn find(&self, name: &str, version: &str) -> Result<&Model, Status> {
-        let names = || self.models.iter().map(Model::name);
-        if let Some(found) = find_version(names(), name, version)
-            && let Some(model) = self.models.iter().find(|model| model.name() == found)
-        {
+        if let Some(model) = self.get(name, version) {
             return Ok(model);
         }
+        let names = || self.models.iter().map(Model::name);
         let versions = self.versions(name);
         if versions.is_empty() {
             let names: Vec<&str> = names().collect();
@@ -99,7 +108,14 @@ impl ModelServer {
         Err(error.model(name).with("version", version).into())
     }
 
-    /// The versions of the models of this name.
+    /// Returns the model of this name and version, if there is one; without a version, the newest.
+    fn get(&self, name: &str, version: &str) -> Option<&Model> {
+        let names = self.models.iter().map(Model::name);
+        let found = find_version(names, name, version)?;
+        self.models.iter().find(|model| model.name() == found)
+    }
+
+    /// Returns the versions of the models of this name.
     fn versions(&self, name: &str) -> Vec<String> {
         let models = self.models.iter().filter(|m| m.base_name() == name);
         models.map(|model| model.version().to_owned()).collect()

@@ -8,9 +8,9 @@ use motet_runtime::status::{Reason, StatusBuilder, failed_precondition};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ModelServer, describe, stream};
-use crate::Model;
+use crate::model::Model;
 
-type Answer<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 impl ModelServer {
     pub(super) async fn infer(
@@ -25,32 +25,34 @@ impl ModelServer {
 
 #[tonic::async_trait]
 impl GrpcInferenceService for ModelServer {
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Reply<ServerLiveResponse> {
         Ok(Response::new(ServerLiveResponse { live: true }))
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Reply<ServerReadyResponse> {
         let ready = self.models().iter().all(Model::is_ready);
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Reply<ModelReadyResponse> {
         let request = request.into_inner();
-        let ready = self.find(&request.name, &request.version)?.is_ready();
+        // As Triton answers it: a model or version that does not exist is not ready.
+        let model = self.get(&request.name, &request.version);
+        let ready = model.is_some_and(Model::is_ready);
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(
         &self,
         _: Request<ServerMetadataRequest>,
-    ) -> Answer<ServerMetadataResponse> {
+    ) -> Reply<ServerMetadataResponse> {
         Ok(Response::new(describe::server()))
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
-    ) -> Answer<ModelMetadataResponse> {
+    ) -> Reply<ModelMetadataResponse> {
         let request = request.into_inner();
         let model = self.find(&request.name, &request.version)?;
         let versions = self.versions(model.base_name());
@@ -60,14 +62,14 @@ impl GrpcInferenceService for ModelServer {
     async fn model_config(
         &self,
         request: Request<ModelConfigRequest>,
-    ) -> Answer<ModelConfigResponse> {
+    ) -> Reply<ModelConfigResponse> {
         let request = request.into_inner();
         let config = describe::config(self.find(&request.name, &request.version)?);
         let config = Some(config);
         Ok(Response::new(ModelConfigResponse { config }))
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Reply<ModelInferResponse> {
         let deadline = Deadline::of(request.extensions());
         let response = self.infer(request.into_inner(), deadline).await?;
         Ok(Response::new(response))
@@ -78,16 +80,16 @@ impl GrpcInferenceService for ModelServer {
     async fn model_stream_infer(
         &self,
         request: Request<Streaming<ModelInferRequest>>,
-    ) -> Answer<Self::ModelStreamInferStream> {
+    ) -> Reply<Self::ModelStreamInferStream> {
         let deadline = Deadline::of(request.extensions());
-        let answers = stream::answers(self.clone(), request.into_inner(), deadline);
-        Ok(Response::new(answers))
+        let responses = stream::responses(self.clone(), request.into_inner(), deadline);
+        Ok(Response::new(responses))
     }
 
     async fn model_statistics(
         &self,
         request: Request<ModelStatisticsRequest>,
-    ) -> Answer<ModelStatisticsResponse> {
+    ) -> Reply<ModelStatisticsResponse> {
         let request = request.into_inner();
         let model_stats = if request.name.is_empty() {
             self.models().iter().map(Model::statistics).collect()
@@ -100,7 +102,7 @@ impl GrpcInferenceService for ModelServer {
     async fn repository_index(
         &self,
         request: Request<RepositoryIndexRequest>,
-    ) -> Answer<RepositoryIndexResponse> {
+    ) -> Reply<RepositoryIndexResponse> {
         let request = request.into_inner();
         if !request.repository_name.is_empty() {
             let message = "there is one repository, without a name: leave repository_name empty";
@@ -117,21 +119,21 @@ impl GrpcInferenceService for ModelServer {
     async fn repository_model_load(
         &self,
         request: Request<RepositoryModelLoadRequest>,
-    ) -> Answer<RepositoryModelLoadResponse> {
+    ) -> Reply<RepositoryModelLoadResponse> {
         Err(models_are_fixed(&request.into_inner().model_name))
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
-    ) -> Answer<RepositoryModelUnloadResponse> {
+    ) -> Reply<RepositoryModelUnloadResponse> {
         Err(models_are_fixed(&request.into_inner().model_name))
     }
 }
 
 fn models_are_fixed(model: &str) -> Status {
     let message =
-        "models are those of the configuration file: change it and start the process anew";
+        "the models are those of the configuration file: change it and restart the process";
     let error = failed_precondition(message).reason(Reason::ModelsAreFixed);
     error.model(model).into()
 }

@@ -1,8 +1,7 @@
-//! Triton's stream: many requests, each answered as it finishes.
+//! Triton's `ModelStreamInfer`: many requests, each answered as it finishes.
 
 use futures::Stream;
 use futures::stream::BoxStream;
-use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use motet_proto::oip::parameter;
 use motet_runtime::answers;
@@ -11,39 +10,38 @@ use motet_runtime::status::code_name;
 use tonic::Status;
 
 use super::ModelServer;
-use crate::call::EMPTY_FINAL_RESPONSE;
+use crate::request::wants_final_response;
 
-/// Tells Triton's clients that a request has no more answers.
+/// The parameter that marks the last response to a request.
 const FINAL_RESPONSE: &str = "triton_final_response";
 
-/// Answers in the order in which they finish. A request that fails is answered with its error and the stream goes on. Dropping it drops
-/// every request it works on.
-pub(super) fn answers(
+/// Returns the responses in the order in which they finish. A request that fails is answered with
+/// its error, and the stream goes on. Dropping the stream drops all its requests in flight.
+pub(super) fn responses(
     server: ModelServer,
     requests: impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static,
     deadline: Option<Deadline>,
 ) -> BoxStream<'static, Result<ModelStreamInferResponse, Status>> {
     answers::answers(requests, move |request| {
         let server = server.clone();
-        async move { answer(&server, request, deadline).await }
+        async move { respond(&server, request, deadline).await }
     })
 }
 
-async fn answer(
+async fn respond(
     server: &ModelServer,
     request: ModelInferRequest,
     deadline: Option<Deadline>,
 ) -> ModelStreamInferResponse {
     let (id, model_name) = (request.id.clone(), request.model_name.clone());
-    let wants_final = request.parameters.get(EMPTY_FINAL_RESPONSE);
-    let wants_final = wants_final.and_then(|parameter| parameter.parameter_choice.as_ref());
-    let wants_final = matches!(wants_final, Some(ParameterChoice::BoolParam(true)));
+    let wants_final = wants_final_response(&request.parameters);
     let mut message = match server.infer(request, deadline).await {
         Ok(response) => ModelStreamInferResponse {
             error_message: String::new(),
             infer_response: Some(response),
         },
-        // The stream has one status for all its requests, so the code goes into the message; the id says whose error it is.
+        // The stream has one status for all its requests, so the code goes into the message, and
+        // the id names the request.
         Err(status) => ModelStreamInferResponse {
             error_message: format!("{}: {}", code_name(status.code()), status.message()),
             infer_response: Some(ModelInferResponse {

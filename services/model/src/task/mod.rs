@@ -1,107 +1,60 @@
-//! What models do: texts in, tensors out.
+//! Tasks of models: the table of them, and what a model of each does with a call.
+//!
+//! A task is one file with its row of the table. Those with an encoder implement [`EncoderTask`]
+//! and share everything else:
+//!
+//! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
+//! * `embed`, `embed_tokens`, `rerank`: the tasks with an encoder.
+//! * `encoder_task`: [`EncoderTask`], what differs between these.
+//! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
+//! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
+//! * `runner`: [`Runner`], a running model of either kind.
+//! * `ports`: names of ports and parameters, and how a signature is written.
 
-mod encode;
-mod head;
-mod preprocess;
+mod batched_encoder;
+mod embed;
+mod embed_tokens;
+mod encoder_task;
+mod ports;
+mod rerank;
+mod runner;
+mod split;
+mod text_codec;
 
-use std::time::Duration;
+pub(crate) use batched_encoder::BatchedEncoder;
+pub(crate) use encoder_task::{EncoderTask, OutputSettings};
+pub(crate) use runner::Runner;
+pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
+pub(crate) use text_codec::TextCodec;
 
-use motet_batcher::{CallTiming, Stats};
-use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::signature::Signature;
-use tonic::Status;
-
-pub(crate) use encode::{Encode, Encoding};
-pub(crate) use preprocess::Preprocess;
-
-use crate::call::{Reply, Settings};
-
-/// What one call may ask for, beside what fits in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most rows of an input. Default 16,384.
-    pub rows: usize,
-    /// Most bytes of one text. Default 1 MiB.
-    pub text_bytes: usize,
-    /// Most tokens of a call that needs the vectors of all of them (`embed_tokens`, `rerank`): these are held in memory
-    /// until the answer is made. Default 65,536.
-    pub token_vectors: usize,
+/// A task that a model of the configuration can have.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskKind {
+    /// The word in the configuration, such as `embed`.
+    pub name: &'static str,
+    /// The keys of `models` that mean something for the task, `task` and `endpoint` apart.
+    pub keys: &'static [&'static str],
+    /// What the task does, in one line.
+    pub about: &'static str,
+    /// What runs it.
+    pub(crate) engine: Engine,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            rows: 16_384,
-            text_bytes: 1 << 20,
-            token_vectors: 65_536,
-        }
-    }
+/// What runs a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Engine {
+    /// A tokenizer and the CPU pool.
+    Splitter,
+    /// An encoder behind a batcher.
+    Encoder(&'static dyn EncoderTask),
 }
 
-/// Where a call's time went.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cost {
-    /// Waiting for an executor, or for a thread where there is no batcher.
-    pub(crate) queue: Duration,
-    /// Reading and tokenizing.
-    pub(crate) input: Duration,
-    /// The run of the model.
-    pub(crate) infer: Duration,
-    /// Making the answer.
-    pub(crate) output: Duration,
-    /// Rows of the call.
-    pub(crate) rows: usize,
-    /// Its times in the batcher, where there is one.
-    pub(crate) timing: Option<CallTiming>,
-}
+/// Every task, in the order of the documentation.
+pub const TASKS: &[TaskKind] = &[split::KIND, embed::KIND, embed_tokens::KIND, rerank::KIND];
 
-/// What a model does with a call.
-#[derive(Debug)]
-pub(crate) enum Task {
-    Preprocess(Preprocess),
-    Encode(Encode),
-}
-
-impl Task {
-    /// Answers a call. Dropping the future takes it out of every queue.
-    pub(crate) async fn run(
-        &self,
-        request: ModelInferRequest,
-        signature: &std::sync::Arc<Signature>,
-        settings: Settings,
-        reply: Reply,
-    ) -> Result<(ModelInferResponse, Cost), Status> {
-        let signature = signature.clone();
-        match self {
-            Self::Preprocess(task) => task.run(request, signature, settings, reply).await,
-            Self::Encode(task) => task.run(request, signature, settings, reply).await,
-        }
-    }
-
-    /// The batcher's totals, where there is one.
-    pub(crate) fn batches(&self) -> Option<Stats> {
-        match self {
-            Self::Preprocess(_) => None,
-            Self::Encode(task) => Some(task.stats()),
-        }
-    }
-
-    /// Whether calls can be answered.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.batches().is_none_or(|stats| stats.executors > 0)
-    }
-
-    /// From now on no call waits for company.
-    pub(crate) fn hurry(&self) {
-        if let Self::Encode(task) = self {
-            task.hurry();
-        }
-    }
-
-    /// Answers what is admitted, refuses what comes, and ends the executors' threads.
-    pub(crate) async fn drain(&self) {
-        if let Self::Encode(task) = self {
-            task.drain().await;
-        }
+impl TaskKind {
+    /// Returns the task of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TASKS.iter().find(|task| task.name == name)
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a request is said, with the name of what is wrong.
+//! A request with a mistake is refused with the field at fault.
 
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -9,7 +9,8 @@ use tonic::Code::{self, *};
 
 use crate::harness::*;
 
-/// One case: the fields named, and a part of the message.
+/// Checks that a request is refused with this code and these fields at fault; `message` is a part
+/// of the status message.
 fn check(request: ModelInferRequest, code: Code, fields: &[&str], message: &str) {
     let shown = format!("{request:?}");
     let answer = block_on(async { client().await.model_infer(request).await });
@@ -33,7 +34,7 @@ fn with(name: &str, value: i64) -> ModelInferRequest {
 }
 
 #[test]
-fn models_and_versions() {
+fn an_unknown_model_or_version_is_refused() {
     let mut unknown = one("minilm", texts(&["a"]));
     unknown.model_name = "minilmm".to_owned();
     let message = "there are `chunker`, `minilm`, `cls`, `tokens`, `reranker` and `counted`";
@@ -46,7 +47,7 @@ fn models_and_versions() {
 }
 
 #[test]
-fn tensors() {
+fn a_tensor_that_does_not_fit_its_port_is_refused() {
     let bad = |inputs: &[(&str, Tensor)], fields: &[&str], message: &str| {
         check(
             request("reranker", inputs),
@@ -161,7 +162,7 @@ fn tensors() {
 }
 
 #[test]
-fn outputs() {
+fn an_unknown_or_repeated_output_is_refused() {
     let bad = |names: &[&str], fields: &[&str], message| {
         let mut request = one("chunker", texts(&["a"]));
         let asked = names.iter().map(|name| InferRequestedOutputTensor {
@@ -180,7 +181,7 @@ fn outputs() {
 }
 
 #[test]
-fn parameters() {
+fn an_unknown_or_out_of_range_parameter_is_refused() {
     let bad = |request, fields: &[&str], message| check(request, InvalidArgument, fields, message);
     bad(
         with("max_token", 3),
@@ -239,7 +240,7 @@ fn parameters() {
 }
 
 #[test]
-fn limits() {
+fn a_call_over_the_limits_is_refused() {
     let bad =
         |request, fields: &[&str], message| check(request, ResourceExhausted, fields, message);
     let many = vec!["a"; LIMITS.rows + 1];

@@ -1,23 +1,24 @@
-//! Mistakes in the configuration of models: each at its place, before anything is loaded.
+//! Mistakes in the configuration of models are found at their places, before anything is loaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_config::{Diagnostics, Sources};
+use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
-use motet_service::{Blueprint, Loader, Resolver};
+use motet_service::{Loader, ResolvedModel, Resolver};
 
 use crate::harness::block_on;
 
-/// What is wrong with `models: { ... }`, as pairs of the place's text and the message.
+/// Returns the mistakes in `models`, as pairs of the text at fault and the message.
 fn mistakes(models: &str) -> Vec<(String, String)> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
     let config = Config::from_text("test.yaml", &text, &mut sources, &mut diagnostics).unwrap();
     motet_service::check(&config.models, &sources, &mut diagnostics);
     let place = |span| sources.snippet(span).to_owned();
-    let pair = |d: &&motet_runtime::config::Diagnostic| (place(d.span.unwrap()), d.message.clone());
+    let pair = |d: &&motet_config::Diagnostic| (place(d.span.unwrap()), d.message.clone());
     diagnostics.sorted().iter().map(pair).collect()
 }
 
@@ -31,7 +32,7 @@ fn check(models: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn each_mistake_is_at_its_key() {
+fn each_mistake_is_reported_at_its_key() {
     const SOURCE: &str = "source: \"builtin:all-minilm-l6-v2\"";
     let embed = |rest: &str| format!("  m: {{ task: embed, {SOURCE}, {rest} }}");
     check(&embed("device: cpu, dtype: bf16, max_tokens: 256"), &[]);
@@ -97,7 +98,7 @@ fn each_mistake_is_at_its_key() {
 }
 
 #[test]
-fn a_tokenizer_is_another_models_or_a_source() {
+fn a_tokenizer_names_another_model_or_a_source() {
     let chunker = |tokenizer: &str, rest: &str| {
         format!("  c: {{ task: preprocess, tokenizer: \"{tokenizer}\" }}\n{rest}")
     };
@@ -110,7 +111,7 @@ fn a_tokenizer_is_another_models_or_a_source() {
     let other =
         |source: &str, more: &str| format!("  e: {{ task: embed, source: \"{source}\"{more} }}");
     check(&chunker("e", &other("builtin:all-minilm-l6-v2", "")), &[]);
-    // What is wrong with the other model is said once, there.
+    // A mistake of the other model is reported once, there.
     check(
         &chunker("e", &other("builtin:x", "")),
         &[("builtin:x", "no built-in model")],
@@ -126,8 +127,8 @@ fn a_tokenizer_is_another_models_or_a_source() {
 }
 
 #[test]
-fn chunks_fit_the_model_whose_tokens_they_count() {
-    let blueprint = |max_tokens: usize| {
+fn chunks_fit_the_model_that_the_tokenizer_is_from() {
+    let parameters = |max_tokens: usize| {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
         let text = format!(
             "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e: {{ task: embed, source: \"builtin:all-minilm-l6-v2\", max_tokens: {max_tokens} }}\n"
@@ -144,12 +145,12 @@ fn chunks_fit_the_model_whose_tokens_they_count() {
         };
         (numbers("max_tokens"), numbers("overlap"))
     };
-    assert_eq!(blueprint(256), ((128, 254), (16, 127)));
-    assert_eq!(blueprint(66), ((64, 64), (16, 32)));
-    assert_eq!(blueprint(12), ((10, 10), (5, 5)));
+    assert_eq!(parameters(256), ((128, 254), (16, 127)));
+    assert_eq!(parameters(66), ((64, 64), (16, 32)));
+    assert_eq!(parameters(12), ((10, 10), (5, 5)));
 }
 
-/// A model directory of the built-in model's own files, in the system's folder for such things.
+/// A temporary directory with the files of the built-in model.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -185,7 +186,7 @@ impl Drop for Directory {
     }
 }
 
-fn blueprints(models: &str) -> Vec<Blueprint> {
+fn resolved(models: &str) -> Vec<ResolvedModel> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
     let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
@@ -193,11 +194,11 @@ fn blueprints(models: &str) -> Vec<Blueprint> {
 }
 
 #[test]
-fn weights_that_cannot_be_read_are_one_clear_line() {
+fn weights_that_cannot_be_read_are_an_error_of_one_line() {
     let directory = Directory::new("weights");
     let load = || {
         let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
-        block_on(loader.load_all(blueprints(&directory.model())))
+        block_on(loader.load_all(resolved(&directory.model())))
     };
     assert_eq!(load().unwrap().len(), 1);
 

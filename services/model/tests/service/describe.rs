@@ -1,4 +1,4 @@
-//! What the server says of itself and its models.
+//! The server's description of itself and its models.
 
 use motet_proto::inference::*;
 use motet_proto::signature::Signature;
@@ -11,7 +11,7 @@ fn port(port: &motet_proto::signature::Port) -> String {
 }
 
 #[test]
-fn metadata_states_the_signature() {
+fn metadata_has_the_signature() {
     let check = |model: &str, inputs: &[&str], outputs: &[&str], shapes: &[&[i64]]| {
         let request = ModelMetadataRequest {
             name: model.to_owned(),
@@ -62,7 +62,7 @@ fn metadata_states_the_signature() {
 }
 
 #[test]
-fn configuration_is_what_tritons_clients_read() {
+fn the_model_configuration_has_the_form_that_triton_clients_read() {
     block_on(async {
         let request = ModelConfigRequest {
             name: "reranker".to_owned(),
@@ -90,7 +90,7 @@ fn configuration_is_what_tritons_clients_read() {
 }
 
 #[test]
-fn live_ready_and_listed() {
+fn models_are_live_ready_and_listed() {
     block_on(async {
         let mut client = client().await;
         assert!(
@@ -126,10 +126,14 @@ fn live_ready_and_listed() {
                 .into_inner()
                 .ready
         );
-        assert_eq!(
-            client.model_ready(ready("x")).await.unwrap_err().code(),
-            Code::NotFound
-        );
+        let other_version = ModelReadyRequest {
+            name: "minilm".to_owned(),
+            version: "2".to_owned(),
+        };
+        for unknown in [ready("x"), ready(""), other_version] {
+            let response = client.model_ready(unknown.clone()).await.unwrap();
+            assert!(!response.into_inner().ready, "{unknown:?}");
+        }
         let index = RepositoryIndexRequest {
             ready: true,
             ..RepositoryIndexRequest::default()
@@ -150,7 +154,7 @@ fn live_ready_and_listed() {
 }
 
 #[test]
-fn models_are_those_of_the_configuration() {
+fn models_can_be_neither_loaded_nor_unloaded_by_a_call() {
     block_on(async {
         let mut client = client().await;
         let load = RepositoryModelLoadRequest {

@@ -3,19 +3,20 @@
 use std::future::Future;
 use std::sync::OnceLock;
 
+use motet_config::{Diagnostics, Sources};
 use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::ModelInferResponse;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip;
-use motet_runtime::config::{Config, Diagnostics, Sources};
+use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Limits, Loader, LocalService, ModelServer};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
-/// `max_batch_tokens` keeps the warm-up short; `counted` and `streamed` are for tests that count.
+/// `max_batch_tokens` keeps batches small; `counted` is for the test that counts calls.
 pub(crate) const CONFIG: &str = r#"
 models:
   chunker:  { task: preprocess, tokenizer: minilm }
@@ -46,14 +47,14 @@ pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
 pub(crate) async fn load(config: &str, metrics: &Metrics, health: &Health) -> ModelServer {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let config = Config::from_text("test.yaml", config, &mut sources, &mut diagnostics).unwrap();
-    let blueprints = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{:?}", diagnostics.sorted());
     let loader = Loader::new(metrics.clone(), health.clone()).unwrap();
-    let models = loader.with_limits(LIMITS).load_all(blueprints).await;
+    let models = loader.with_limits(LIMITS).load_all(resolved).await;
     ModelServer::new(models.unwrap())
 }
 
-/// The server that all tests share.
+/// Returns the server that all tests share.
 pub(crate) async fn server() -> &'static ModelServer {
     static SERVER: OnceCell<ModelServer> = OnceCell::const_new();
     let load = || async { load(CONFIG, &Metrics::new("test").unwrap(), &Health::new()).await };
@@ -87,7 +88,7 @@ pub(crate) fn query(text: &str) -> (&'static str, Tensor) {
     ("query", Tensor::strings([text]))
 }
 
-/// The named tensor of an answer.
+/// Returns the named tensor of a response.
 pub(crate) fn output(response: &ModelInferResponse, name: &str) -> Tensor {
     let tensors = oip::take_outputs(&mut response.clone()).unwrap();
     let found = tensors.into_iter().find(|(n, _)| n == name);

@@ -1,10 +1,10 @@
-//! Answers are those of the models crate, in the form of the question.
+//! Responses have the results of the models crate, in the form of the request.
 
 use std::sync::{Arc, OnceLock};
 
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Pooling, Precision, RowEmbedding, RowInput,
-    RowOutput, TextEncoder, Threads, Tokenizer, maxsim,
+    RowOutput, TextEncoder, ThreadTeam, Tokenizer, maxsim,
 };
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -13,7 +13,7 @@ use motet_proto::oip::{cost, integer_parameter, parameter};
 
 use crate::harness::*;
 
-/// Awkward texts: none may fail, here or in a pipeline.
+/// Awkward texts, none of which may fail.
 const TEXTS: [&str; 8] = [
     "How do vaccines work?",
     "",
@@ -46,7 +46,10 @@ impl Reference {
     fn encode(&self, text: &str, max_tokens: usize, output: RowOutput) -> RowEmbedding {
         let ids = self.tokenizer.encode_within(text, max_tokens).unwrap();
         let ids = ids.as_slice();
-        let (row, threads) = (RowInput { ids, output }, Threads::here().unwrap());
+        let (row, threads) = (
+            RowInput { ids, output },
+            ThreadTeam::current_or_default().unwrap(),
+        );
         let mut rows = self.encoder.encode(&[row], &threads).unwrap();
         rows.remove(0).unwrap()
     }
@@ -61,7 +64,7 @@ fn ints(tensor: &Tensor) -> Vec<i32> {
 }
 
 #[test]
-fn embeddings_are_those_of_each_text_alone() {
+fn embeddings_equal_those_of_each_text_alone() {
     block_on(async {
         let long = "word ".repeat(5000);
         let given: Vec<&str> = TEXTS.iter().copied().chain([long.as_str()]).collect();
@@ -83,7 +86,7 @@ fn embeddings_are_those_of_each_text_alone() {
 }
 
 #[test]
-fn token_vectors_come_with_the_rows_they_are_of() {
+fn token_vectors_come_with_their_rows() {
     block_on(async {
         let response = infer(request("tokens", &[texts(&TEXTS)])).await;
         let rows = ints(&output(&response, "row"));
@@ -138,7 +141,7 @@ fn the_best_answer_scores_highest() {
 type Column = fn(&motet_models::Chunk) -> usize;
 
 #[test]
-fn chunks_are_those_of_the_chunker() {
+fn chunks_equal_those_of_the_chunker() {
     let text = "The wing lifts. The tail steers, and the engine pushes!\n\n".repeat(40);
     let given = [text.as_str(), "", "Короткий текст 日本"];
     let check = |parameters: &[(&str, i64)], max_tokens: usize, overlap: usize| {
@@ -180,13 +183,13 @@ fn chunks_are_those_of_the_chunker() {
     check(&[], 128, 16);
     check(&[("max_tokens", 32), ("overlap", 8)], 32, 8);
     check(&[("max_tokens", 8), ("overlap", 0)], 8, 0);
-    // An overlap that nobody asked for gives way.
+    // The default overlap shrinks with the chunks.
     check(&[("max_tokens", 20)], 20, 10);
     check(&[("max_tokens", 254), ("overlap", 127)], 254, 127);
 }
 
 #[test]
-fn nothing_in_nothing_out() {
+fn a_call_without_texts_has_empty_outputs() {
     block_on(async {
         let none = || texts(&[]);
         let cases = [
@@ -218,7 +221,7 @@ fn nothing_in_nothing_out() {
     });
 }
 
-/// The same request with its elements in typed lists.
+/// Like `request`, with the elements in typed lists.
 fn typed(model: &str, inputs: &[(&str, &[&str])]) -> ModelInferRequest {
     let input = |(name, texts): &(&str, &[&str])| InferInputTensor {
         name: (*name).to_owned(),
@@ -238,7 +241,7 @@ fn typed(model: &str, inputs: &[(&str, &[&str])]) -> ModelInferRequest {
 }
 
 #[test]
-fn the_answer_has_the_form_of_the_question() {
+fn a_response_has_the_form_of_its_request() {
     block_on(async {
         for model in ["minilm", "chunker"] {
             let raw = infer(request(model, &[texts(&TEXTS)])).await;
@@ -259,7 +262,7 @@ fn the_answer_has_the_form_of_the_question() {
 }
 
 #[test]
-fn only_the_outputs_asked_for_are_sent() {
+fn a_response_has_only_the_outputs_asked_for() {
     block_on(async {
         let mut request = request("chunker", &[texts(&TEXTS)]);
         request.id = "seven".to_owned();
@@ -283,7 +286,7 @@ fn only_the_outputs_asked_for_are_sent() {
 }
 
 #[test]
-fn an_answer_says_what_it_cost() {
+fn a_response_states_its_cost() {
     block_on(async {
         let response = infer(request("minilm", &[texts(&["one", "two"])])).await;
         let cost = |name| {
@@ -292,7 +295,7 @@ fn an_answer_says_what_it_cost() {
                 .unwrap()
         };
         assert!(cost(cost::COMPUTE_US) > 0 && cost(cost::QUEUE_US) >= 0);
-        // Other tests' rows may ride along.
+        // Rows of other tests may share the batch.
         assert!(cost(cost::BATCH_ROWS) >= 2 && cost(cost::BATCH_TOKENS) >= 6);
         let response = infer(request("chunker", &[texts(&["one"])])).await;
         assert!(response.parameters.contains_key(cost::COMPUTE_US));
@@ -301,7 +304,7 @@ fn an_answer_says_what_it_cost() {
 }
 
 #[test]
-fn known_parameters_of_other_servers_are_taken() {
+fn parameters_of_triton_clients_are_accepted() {
     block_on(async {
         let mut request = request("minilm", &[texts(&["one"])]);
         request.parameters = [

@@ -1,4 +1,4 @@
-//! The model service over its in-process service and over a port, with the built-in weights.
+//! The model service, in process and over a port, with the built-in weights.
 
 mod bad_input;
 mod configuration;

@@ -1,4 +1,4 @@
-//! Standing alone: over a port, through the layers that every server has.
+//! A model server on a port of its own, behind the layers of every server.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use crate::harness::*;
 
 #[test]
-fn a_model_server_alone() {
+fn a_model_server_answers_on_a_port() {
     block_on(async {
         let (metrics, health) = (Metrics::new("test").unwrap(), Health::new());
         let config = r#"models: { m: { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 32 } } }"#;
@@ -53,10 +53,12 @@ fn a_model_server_alone() {
             [2, 384]
         );
 
-        // In the same process, since tonic's channel has a timer of its own. 200 rows of 256 tokens are seconds of work.
+        // Through the service of this process, since tonic's channel has a timer of its own. 200
+        // rows of 256 tokens are seconds of work.
         let long = "word ".repeat(300);
         let mut late = Request::new(request("m", &[texts(&vec![long.as_str(); LIMITS.rows])]));
-        // So little time that it is over while the texts are read, not known to be too little once they are.
+        // The deadline passes while the texts are read: a call that reaches the queue with too
+        // little time is refused as `WOULD_BE_LATE` instead.
         late.set_timeout(Duration::from_millis(1));
         let error = client_of(&models).model_infer(late).await.unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");

@@ -1,4 +1,4 @@
-//! Counts are those of the calls made, in the protocol and in the metrics.
+//! The protocol's statistics and the metrics count the calls made.
 
 use motet_proto::inference::{ModelStatistics, ModelStatisticsRequest};
 use motet_runtime::health::Health;
@@ -62,7 +62,7 @@ fn metrics_and_health_follow_a_model() {
             .await
             .unwrap();
         client.model_infer(request("m", &[])).await.unwrap_err();
-        // A batch is counted once its callers have their answers.
+        // A batch is counted after its callers have their responses.
         let waits = "motet_queue_wait_seconds_count{model=\"m\"} 2\n";
         while !metrics.render().unwrap().contains(waits) {
             tokio::task::yield_now().await;
@@ -79,7 +79,7 @@ fn metrics_and_health_follow_a_model() {
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
-        // It was measured when it was loaded.
+        // Its cost was measured when it was loaded.
         for gauge in ["cost_token_seconds", "cost_error_ratio"] {
             let name = format!("motet_{gauge}{{model=\"m\"}} ");
             let value = page.lines().find_map(|line| line.strip_prefix(&name));

@@ -14,7 +14,7 @@ fn numbered(id: usize, mut request: ModelInferRequest) -> ModelInferRequest {
 }
 
 #[test]
-fn each_request_has_its_answer_and_errors_end_nothing() {
+fn each_request_has_its_response_and_an_error_does_not_end_the_stream() {
     block_on(async {
         let requests: Vec<_> = (0..200)
             .map(|id| match id % 4 {
@@ -55,7 +55,7 @@ fn each_request_has_its_answer_and_errors_end_nothing() {
 }
 
 #[test]
-fn the_last_answer_is_marked_when_asked() {
+fn a_final_response_is_marked_if_asked_for() {
     block_on(async {
         let mut asked = request("chunker", &[texts(&["one"])]);
         asked.parameters = [(

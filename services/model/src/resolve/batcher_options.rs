@@ -1,9 +1,10 @@
-//! The `batcher` of a model in the configuration, as the batcher's options.
+//! The key `batcher` of the configuration as the batcher's options.
 
 use motet_batcher::{Layout, Options, Policy};
 use motet_runtime::config::{BatchPolicy, BatcherSpec};
 
-/// `max_tokens` is the longest row. How many executors there are is not among a batcher's options: it is given so many.
+/// Returns the options; `max_tokens` is the longest row. The number of executors is not among them,
+/// since a batcher is given its executors.
 pub(super) fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
     Options {
         max_batch_size: spec.max_batch_size,
@@ -17,10 +18,10 @@ pub(super) fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
         policy: match (spec.policy, spec.fixed_window) {
             (BatchPolicy::Adaptive, _) => Policy::Adaptive,
             (BatchPolicy::Fixed, Some(window)) => Policy::Fixed(window),
-            // A fixed policy without its window has been refused by the configuration's reader.
+            // The configuration's reader has refused a fixed policy without a window.
             (BatchPolicy::Greedy | BatchPolicy::Fixed, _) => Policy::Greedy,
         },
-        // The encoder pads nothing.
+        // The encoder does not pad rows.
         layout: Layout::Packed,
     }
 }
@@ -29,29 +30,31 @@ pub(super) fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
 mod tests {
     use std::time::Duration;
 
-    use motet_runtime::config::{Config, Diagnostics, Sources};
+    use motet_config::{Diagnostics, Sources};
+    use motet_runtime::config::Config;
 
     use super::*;
-    use crate::blueprint::{Plan, check as blueprints};
+    use crate::resolve::{ModelKind, check as resolve};
 
     const MAX_TOKENS: u32 = 100;
 
-    /// The options and the number of executors of a model whose `batcher` is this.
+    /// Returns the options and the number of executors of a model with this `batcher`.
     fn read(batcher: &str) -> (Options, usize) {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
         let text = format!(
-            "models: {{ m: {{ task: embed, source: \"builtin:all-minilm-l6-v2\", max_tokens: {MAX_TOKENS}, batcher: {{ {batcher} }} }} }}"
+            "models:\n  m:\n    task: embed\n    source: \"builtin:all-minilm-l6-v2\"\n    \
+             max_tokens: {MAX_TOKENS}\n    batcher: {{ {batcher} }}\n"
         );
         let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
-        let mut found = blueprints(&config.models, &sources, &mut diagnostics);
+        let mut found = resolve(&config.models, &sources, &mut diagnostics);
         assert!(
             diagnostics.is_empty(),
             "{batcher}: {:?}",
             diagnostics.sorted()
         );
-        match found.remove(0).plan {
-            Plan::Encode(plan) => (plan.options, plan.executors),
-            plan @ Plan::Preprocess { .. } => panic!("{plan:?}"),
+        match found.remove(0).kind {
+            ModelKind::Encoder(model) => (model.options, model.executors),
+            kind @ ModelKind::Splitter(_) => panic!("{kind:?}"),
         }
     }
 
@@ -66,9 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn every_option_reaches_the_batcher_and_no_other() {
+    fn each_key_sets_its_option_and_no_other() {
         let ms = Duration::from_millis;
-        // Also: the defaults of the two are the same.
+        // The defaults of both are the same.
         check("", 1, |_| {});
         check("max_batch_size: 7", 1, |o| o.max_batch_size = 7);
         check("max_batch_tokens: 900", 1, |o| o.max_batch_tokens = 900);
@@ -87,7 +90,8 @@ mod tests {
         check("lookahead: false", 1, |o| o.lookahead = false);
         check("executors: 3", 3, |_| {});
         check(
-            "max_batch_size: 8, max_batch_tokens: 512, max_latency: 1s, max_queue_size: 16, max_queue_delay: 9ms, policy: fixed, fixed_window: 2ms, bulk_share: 0, executors: 2",
+            "max_batch_size: 8, max_batch_tokens: 512, max_latency: 1s, max_queue_size: 16, \
+             max_queue_delay: 9ms, policy: fixed, fixed_window: 2ms, bulk_share: 0, executors: 2",
             2,
             |o| {
                 *o = Options {

@@ -1,10 +1,11 @@
-//! Parameters of a request: how it is to be treated, and what the task is told.
+//! The parameters of a request: how the call is to be treated, and settings of the task.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use motet_batcher::{ExpectedRows, Lookahead, Priority};
 use motet_proto::inference::InferParameter;
+use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::oip::lookahead::{REQUEST, SEQUEL_ROWS, SEQUEL_US};
 use motet_proto::oip::{PRIORITY, TIMEOUT, integer_parameter};
 use motet_proto::signature::Signature;
@@ -12,48 +13,51 @@ use motet_runtime::deadline::Deadline;
 use motet_runtime::status::invalid_arguments;
 use tonic::Status;
 
-use super::there_is;
+use super::hint;
 
-/// Triton's clients ask for a last, empty answer of a stream with it. Here each request has one answer.
-pub(crate) const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
+/// Triton's clients ask with it that the last response of a request in a stream is marked.
+const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
-/// The highest number of [`PRIORITY`] that somebody waits for.
+/// The largest [`PRIORITY`] that is interactive.
 const INTERACTIVE_MAX: i64 = 1;
 
-/// What a request's parameters say.
+/// The parameters of a request, read and checked.
 #[derive(Debug, Default)]
-pub(crate) struct Settings {
-    /// When the answer must be there.
+pub(crate) struct Parameters {
+    /// When the response is due.
     pub(crate) deadline: Option<Deadline>,
-    /// How urgent it is.
+    /// How urgent the call is.
     pub(crate) priority: Priority,
     request: Option<u64>,
     sequel_rows: Option<usize>,
     sequel_within: Option<Duration>,
-    given: BTreeMap<String, i64>,
+    /// Parameters of the signature.
+    task: BTreeMap<String, i64>,
 }
 
-impl Settings {
-    /// `deadline` is the call's own, from its headers; a shorter `timeout` wins.
+impl Parameters {
+    /// Reads the parameters of a request. `deadline` is that of the call's headers; the earlier of
+    /// it and the parameter `timeout` holds.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every parameter that is unknown, no whole number, or out of range.
+    /// INVALID_ARGUMENT that lists every parameter that is unknown, not an integer, or out of
+    /// range.
     pub(crate) fn read(
         parameters: &HashMap<String, InferParameter>,
         signature: &Signature,
         deadline: Option<Deadline>,
     ) -> Result<Self, Status> {
-        let mut settings = Self {
+        let mut read = Self {
             deadline,
             ..Self::default()
         };
         let mut mistakes = BTreeMap::new();
         for name in parameters.keys() {
-            let read = settings.read_one(name, parameters, signature);
-            mistakes.extend(read.err().map(|mistake| (name.clone(), mistake)));
+            let one = read.read_one(name, parameters, signature);
+            mistakes.extend(one.err().map(|mistake| (name.clone(), mistake)));
         }
         if mistakes.is_empty() {
-            Ok(settings)
+            Ok(read)
         } else {
             Err(invalid_arguments(mistakes).into())
         }
@@ -76,7 +80,7 @@ impl Settings {
             (PRIORITY | TIMEOUT | REQUEST | SEQUEL_ROWS | SEQUEL_US, None) => 0..=i64::MAX,
             _ => {
                 let known = known.chain([PRIORITY, TIMEOUT]);
-                let hint = there_is(name, "parameter", known);
+                let hint = hint(name, "parameter", known);
                 return Err(format!("unknown parameter; {hint}"));
             }
         };
@@ -100,13 +104,13 @@ impl Settings {
             SEQUEL_ROWS => self.sequel_rows = usize::try_from(value).ok(),
             SEQUEL_US => self.sequel_within = Some(Duration::from_micros(value.unsigned_abs())),
             _ => {
-                self.given.insert(name.to_owned(), value);
+                self.task.insert(name.to_owned(), value);
             }
         }
         Ok(())
     }
 
-    /// What the request says of calls that will follow.
+    /// Announces the rows of later calls of the same request.
     pub(crate) fn lookahead(&self) -> Lookahead {
         let sequel = self.sequel_rows.zip(self.sequel_within);
         Lookahead {
@@ -115,9 +119,17 @@ impl Settings {
         }
     }
 
-    /// What the request says for a parameter of the signature. Counts are never negative there.
+    /// The value of a parameter of the signature, if the request gives it. Ranges in a signature
+    /// begin at 0 or above.
     pub(crate) fn count(&self, name: &str) -> Option<usize> {
-        let value = self.given.get(name)?;
+        let value = self.task.get(name)?;
         Some(usize::try_from(*value).unwrap_or_default())
     }
+}
+
+/// `true` if the request asks that the last response to it in a stream is marked as such.
+pub(crate) fn wants_final_response(parameters: &HashMap<String, InferParameter>) -> bool {
+    let parameter = parameters.get(EMPTY_FINAL_RESPONSE);
+    let choice = parameter.and_then(|parameter| parameter.parameter_choice.as_ref());
+    matches!(choice, Some(ParameterChoice::BoolParam(true)))
 }

@@ -1,4 +1,5 @@
-//! Threads for work that must not run on the async runtime: reading tensors, tokenizing, scoring, writing answers.
+//! Threads for work that must not run on the async runtime: reading tensors, tokenizing, scoring,
+//! building responses.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,25 +10,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Span;
 
-/// Most threads. The forward passes have threads of their own, and need the processor more.
+/// Maximum threads. Forward passes have threads of their own and need the cores more.
 const THREADS_MAX: usize = 4;
-/// Most jobs that wait or run; more are refused.
+/// Maximum jobs that wait or run; further ones are refused.
 pub(crate) const JOBS_MAX: usize = 8192;
 
-/// A thread pool that async code hands jobs to. Clones share it.
+/// A thread pool for jobs of async callers. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool {
+pub(crate) struct CpuPool {
     threads: Arc<rayon::ThreadPool>,
     slots: Arc<Semaphore>,
 }
 
-/// A job's result and the time it took.
+/// The result of a job, with the time it took.
 #[derive(Debug)]
-pub(crate) struct Done<T> {
+pub(crate) struct Timed<T> {
     pub(crate) value: T,
-    /// From the request for a thread to the start.
+    /// Time from the submission to the start.
     pub(crate) waited: Duration,
-    /// From the start to the end.
+    /// Time from the start to the end.
     pub(crate) ran: Duration,
 }
 
@@ -40,9 +41,11 @@ pub(crate) enum PoolError {
     Panicked(String),
 }
 
-impl Pool {
+impl CpuPool {
+    /// Starts the threads.
+    ///
     /// # Errors
-    /// When the system gives no threads.
+    /// When the system cannot start them.
     pub(crate) fn new() -> Result<Self, rayon::ThreadPoolBuildError> {
         let cores = available_parallelism().map_or(1, usize::from);
         let threads = rayon::ThreadPoolBuilder::new()
@@ -55,54 +58,58 @@ impl Pool {
         })
     }
 
-    /// Runs a job inside `span`. A job whose future was dropped before a thread was free does not run. Parallel iterators in it
-    /// use this pool.
+    /// Runs a job within `span` on a thread of the pool; parallel iterators in it use the pool's
+    /// other threads. A job whose future is dropped before a thread is free does not run.
+    ///
+    /// # Errors
+    /// [`PoolError::Full`] at the limit of jobs, [`PoolError::Panicked`] if the job panics.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         span: Span,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Done<T>, PoolError> {
+    ) -> Result<Timed<T>, PoolError> {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             return Err(PoolError::Full);
         };
-        let (reply, answer) = oneshot::channel();
-        let asked = Instant::now();
+        let (sender, receiver) = oneshot::channel();
+        let submitted = Instant::now();
         self.threads.spawn(move || {
             let _slot = slot;
-            if reply.is_closed() {
+            if sender.is_closed() {
                 return;
             }
-            let done = run(&span, asked, job);
+            let result = run(&span, submitted, job);
             drop(span);
-            // Whoever asked may have gone away meanwhile.
-            let _ = reply.send(done);
+            // The caller may have gone away meanwhile.
+            let _ = sender.send(result);
         });
-        answer
+        receiver
             .await
             .unwrap_or_else(|_| Err(PoolError::Panicked("the job was lost".to_owned())))
     }
 }
 
-/// Runs a short job on this thread, inside `span`: to wake another would take longer.
-pub(crate) fn run_here<T>(span: &Span, job: impl FnOnce() -> T) -> Result<Done<T>, PoolError> {
+/// Runs a short job within `span` on the calling thread, where waking another would take longer.
+///
+/// # Errors
+/// [`PoolError::Panicked`] if the job panics.
+pub(crate) fn run_inline<T>(span: &Span, job: impl FnOnce() -> T) -> Result<Timed<T>, PoolError> {
     run(span, Instant::now(), job)
 }
 
-/// Runs a job that was asked for then.
-fn run<T>(span: &Span, asked: Instant, job: impl FnOnce() -> T) -> Result<Done<T>, PoolError> {
+fn run<T>(span: &Span, submitted: Instant, job: impl FnOnce() -> T) -> Result<Timed<T>, PoolError> {
     let started = Instant::now();
     let value = span
         .in_scope(|| catch_unwind(AssertUnwindSafe(job)))
-        .map_err(|panic| PoolError::Panicked(message(&*panic)))?;
-    Ok(Done {
+        .map_err(|panic| PoolError::Panicked(panic_message(&*panic)))?;
+    Ok(Timed {
         value,
-        waited: started - asked,
+        waited: started - submitted,
         ran: started.elapsed(),
     })
 }
 
-/// What a panic said.
-fn message(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
@@ -113,30 +120,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_an_error_and_the_pool_goes_on() {
-        let pool = Pool::new().unwrap();
+    async fn a_panicking_job_is_an_error_and_the_pool_lives_on() {
+        let pool = CpuPool::new().unwrap();
         let failed = pool.run(Span::none(), || panic!("no")).await;
-        let failed: Result<Done<()>, PoolError> = failed;
+        let failed: Result<Timed<()>, PoolError> = failed;
         assert_eq!(failed.unwrap_err(), PoolError::Panicked("no".to_owned()));
         assert_eq!(pool.run(Span::none(), || 7).await.unwrap().value, 7);
-        let failed: Result<Done<()>, PoolError> = run_here(&Span::none(), || panic!("nor here"));
+        let failed: Result<Timed<()>, PoolError> = run_inline(&Span::none(), || panic!("nor here"));
         assert_eq!(
             failed.unwrap_err(),
             PoolError::Panicked("nor here".to_owned())
         );
-        assert_eq!(run_here(&Span::none(), || 7).unwrap().value, 7);
+        assert_eq!(run_inline(&Span::none(), || 7).unwrap().value, 7);
     }
 
     #[tokio::test]
-    async fn a_job_that_nobody_waits_for_does_not_run() {
-        let pool = Pool::new().unwrap();
-        // Every thread is held, so that the next job has to wait for one.
-        let (let_go, held) = crossing();
+    async fn a_job_whose_caller_left_does_not_run() {
+        let pool = CpuPool::new().unwrap();
+        // Every thread is occupied, so that the next job has to wait for one.
+        let (release, blocker) = blocker();
         let holders: Vec<_> = (0..pool.threads.current_num_threads())
             .map(|_| {
-                let (pool, held) = (pool.clone(), held.clone());
+                let (pool, blocker) = (pool.clone(), blocker.clone());
                 tokio::spawn(async move {
-                    let wait = move || held.lock().unwrap().recv().is_err();
+                    let wait = move || blocker.lock().unwrap().recv().is_err();
                     pool.run(Span::none(), wait).await.unwrap().value
                 })
             })
@@ -150,17 +157,18 @@ mod tests {
             let mut abandoned = std::pin::pin!(abandoned);
             assert!(futures::poll!(abandoned.as_mut()).is_pending());
         }
-        drop(let_go);
+        drop(release);
         for holder in holders {
             assert!(holder.await.unwrap());
         }
-        // The channel's other end goes with the job.
+        // The job owned the channel's sender and was dropped without running.
         assert!(has_run.recv().is_err());
     }
 
-    type Shared = Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>;
+    type Blocker = Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>;
 
-    fn crossing() -> (std::sync::mpsc::Sender<()>, Shared) {
+    /// Jobs block on the second half until the first is dropped.
+    fn blocker() -> (std::sync::mpsc::Sender<()>, Blocker) {
         let (sender, receiver) = std::sync::mpsc::channel();
         (sender, Arc::new(std::sync::Mutex::new(receiver)))
     }

@@ -1,4 +1,4 @@
-//! The tensors of a request, as the signature asks for them.
+//! The input tensors of a request, checked against the signature.
 
 use std::collections::HashMap;
 
@@ -10,25 +10,27 @@ use motet_proto::{ElementType, Tensor};
 use motet_runtime::status::{Reason, invalid_argument, invalid_arguments, resource_exhausted};
 use tonic::Status;
 
-use super::there_is;
-use crate::task::Limits;
+use super::hint;
+use crate::limits::Limits;
 
-/// Parameters of a single tensor that would change what is sent or answered, and that are not supported.
-const NOT_SUPPORTED: [&str; 2] = ["shared_memory_region", "classification"];
+/// Parameters of a tensor that would change how it is sent or answered; they are refused, since
+/// ignoring them would give a wrong answer.
+const UNSUPPORTED_PARAMETERS: [&str; 2] = ["shared_memory_region", "classification"];
 
-/// A scalar, as the protocol has it.
+/// The shape of a scalar in the protocol.
 static SCALAR: [Dim; 1] = [Dim::Fixed(1)];
 
-/// The input tensors of a call: exactly those of the signature, each of its type and shape.
+/// The input tensors of a call: exactly the ports of the signature, each of its type and shape.
 #[derive(Debug)]
 pub(crate) struct Inputs(Vec<(String, Tensor)>);
 
 impl Inputs {
-    /// Takes the tensors out of a request, and says in which form they came.
+    /// Takes the tensors out of a request. Also returns the form in which they came, raw or typed,
+    /// which the response will have too.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every tensor that is missing, unknown or not of its type; RESOURCE_EXHAUSTED for a list or a text over
-    /// the limits.
+    /// INVALID_ARGUMENT that lists every tensor that is missing, unknown or not of its type;
+    /// RESOURCE_EXHAUSTED for a list or a text over the limits.
     pub(crate) fn take(
         request: &mut ModelInferRequest,
         signature: &Signature,
@@ -37,7 +39,10 @@ impl Inputs {
         let parameters = request.inputs.iter().map(|t| (&t.name, &t.parameters));
         let wanted = request.outputs.iter().map(|t| (&t.name, &t.parameters));
         for (tensor, parameters) in parameters.chain(wanted) {
-            if let Some(name) = NOT_SUPPORTED.iter().find(|p| parameters.contains_key(**p)) {
+            if let Some(name) = UNSUPPORTED_PARAMETERS
+                .iter()
+                .find(|p| parameters.contains_key(**p))
+            {
                 let description = format!("the parameter `{name}` is not supported");
                 return Err(invalid_argument(tensor, description).into());
             }
@@ -60,10 +65,7 @@ impl Inputs {
                 Some(port) => fit(port, tensor, &mut symbols),
                 None => {
                     let ports = signature.inputs.iter().map(|port| port.name.as_str());
-                    Err(format!(
-                        "unknown tensor; {}",
-                        there_is(&name, "input", ports)
-                    ))
+                    Err(format!("unknown tensor; {}", hint(&name, "input", ports)))
                 }
             };
             match fitted {
@@ -88,7 +90,7 @@ impl Inputs {
         Ok(Self(bound))
     }
 
-    /// The texts of a `string` input; none where the signature has no such input.
+    /// The texts of a `string` input; empty where the signature has no such input.
     pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         let tensor = self.0.iter().find(|(n, _)| n == name);
         let strings = tensor.and_then(|(_, tensor)| tensor.as_strings().ok());
@@ -96,7 +98,8 @@ impl Inputs {
     }
 }
 
-/// The tensor as its port has it, or what is wrong with it.
+/// Returns the tensor as its port wants it, or what is wrong with it. `symbols` are the lengths
+/// seen so far of the dimensions that have a name.
 fn fit<'s>(
     port: &'s Port,
     tensor: Tensor,

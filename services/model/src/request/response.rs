@@ -1,4 +1,4 @@
-//! The answer to a request.
+//! The response to a request.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,24 +11,26 @@ use motet_proto::signature::Signature;
 use motet_runtime::status::invalid_arguments;
 use tonic::Status;
 
-use super::there_is;
-use crate::task::Cost;
+use super::hint;
+use crate::call_cost::CallCost;
 
 /// Output tensors by name, in the signature's order.
 pub(crate) type Outputs = Vec<(&'static str, Tensor)>;
 
-/// An answer that lacks only its tensors.
+/// A response that lacks only its tensors.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct ResponseBuilder {
     response: ModelInferResponse,
-    /// Outputs to send, in this order; all if empty.
+    /// Names of the outputs to send, in this order; all outputs if empty.
     wanted: Vec<String>,
 }
 
-impl Reply {
+impl ResponseBuilder {
+    /// Reads which outputs a request wants, and takes its id.
+    ///
     /// # Errors
-    /// INVALID_ARGUMENT for outputs asked for that do not exist, or twice.
-    pub(crate) fn open(
+    /// INVALID_ARGUMENT for outputs that do not exist or are named twice.
+    pub(crate) fn new(
         (name, version): (&str, &str),
         request: &mut ModelInferRequest,
         signature: &Signature,
@@ -38,7 +40,7 @@ impl Reply {
         for (at, name) in wanted.iter().enumerate() {
             if signature.output(name).is_none() {
                 let ports = signature.outputs.iter().map(|port| port.name.as_str());
-                let hint = there_is(name, "output", ports);
+                let hint = hint(name, "output", ports);
                 mistakes.push((name.clone(), format!("unknown output; {hint}")));
             } else if wanted[..at].contains(name) {
                 mistakes.push((name.clone(), "asked for twice".to_owned()));
@@ -58,8 +60,8 @@ impl Reply {
         })
     }
 
-    /// Puts the wanted tensors in.
-    pub(crate) fn tensors(mut self, outputs: &Outputs, form: Form) -> ModelInferResponse {
+    /// Returns the response with the wanted tensors, raw or typed as `form` says.
+    pub(crate) fn build(mut self, outputs: &Outputs, form: Form) -> ModelInferResponse {
         let named = |name: &String| outputs.iter().find(|(n, _)| n == name);
         let chosen: Vec<_> = if self.wanted.is_empty() {
             outputs.iter().collect()
@@ -72,17 +74,19 @@ impl Reply {
     }
 }
 
-/// Says in an answer's parameters what it cost.
-pub(crate) fn put_cost(parameters: &mut HashMap<String, InferParameter>, spent: &Cost) {
+/// Writes what a call cost into the parameters of its response.
+pub(crate) fn write_cost(parameters: &mut HashMap<String, InferParameter>, spent: &CallCost) {
     let mut put = |name: &str, value: ParameterChoice| {
         parameters.insert(name.to_owned(), parameter(value));
     };
     put(cost::QUEUE_US, micros(spent.queue));
     put(cost::COMPUTE_US, micros(spent.infer));
-    let Some(timing) = &spent.timing else { return };
-    put(cost::BATCH_ROWS, whole(timing.batch_rows_max as u128));
-    put(cost::BATCH_TOKENS, whole(timing.batch_tokens_max.into()));
-    // A call without rows rode in no batch.
+    let Some(timing) = &spent.timing else {
+        return;
+    };
+    put(cost::BATCH_ROWS, integer(timing.batch_rows_max as u128));
+    put(cost::BATCH_TOKENS, integer(timing.batch_tokens_max.into()));
+    // A call without rows was in no batch.
     if let Some(cause) = timing.cause {
         put(cost::WINDOW_US, micros(timing.deliberate_wait));
         let cause = cause.as_str().to_owned();
@@ -91,9 +95,9 @@ pub(crate) fn put_cost(parameters: &mut HashMap<String, InferParameter>, spent: 
 }
 
 fn micros(time: Duration) -> ParameterChoice {
-    whole(time.as_micros())
+    integer(time.as_micros())
 }
 
-fn whole(value: u128) -> ParameterChoice {
+fn integer(value: u128) -> ParameterChoice {
     ParameterChoice::Int64Param(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Failures of the parts as gRPC errors. The model's name is added where the call ends.
+//! Failures as gRPC statuses. `Model` adds the model's name where a call ends.
 
 use motet_batcher::{Refusal, RowError};
 use motet_runtime::status::{
@@ -7,13 +7,13 @@ use motet_runtime::status::{
 };
 use std::time::Duration;
 
-use crate::pool::{JOBS_MAX, PoolError};
+use crate::cpu_pool::{JOBS_MAX, PoolError};
 
-/// When a caller whom the thread pool had no room for is told to come back.
+/// The retry delay that a full thread pool suggests.
 const POOL_RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// The batcher did not answer a call.
-pub(crate) fn refused(refused: &Refusal) -> StatusBuilder {
+/// The status of a call that the batcher refused as a whole.
+pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
     let message = refused.to_string();
     match refused {
         Refusal::QueueFull { limit, retry_after } => {
@@ -31,8 +31,8 @@ pub(crate) fn refused(refused: &Refusal) -> StatusBuilder {
     }
 }
 
-/// One row has no result; `field` names it in the request.
-pub(crate) fn row(field: &str, error: &RowError) -> StatusBuilder {
+/// The status of a call with a row that has no result; `field` names the row in the request.
+pub(crate) fn row_error(field: &str, error: &RowError) -> StatusBuilder {
     let message = format!("{field}: {error}");
     match error {
         RowError::Invalid(description) => invalid_argument(field, description),
@@ -45,8 +45,8 @@ pub(crate) fn row(field: &str, error: &RowError) -> StatusBuilder {
     .with("row", field)
 }
 
-/// The thread pool has no result.
-pub(crate) fn pool(error: &PoolError) -> StatusBuilder {
+/// The status of a call whose job on the thread pool has no result.
+pub(crate) fn pool_error(error: &PoolError) -> StatusBuilder {
     match error {
         PoolError::Full => resource_exhausted(error.to_string(), Some(POOL_RETRY_AFTER))
             .with("limit", JOBS_MAX.to_string()),

@@ -1,20 +1,32 @@
-//! A mistake in a model's configuration, at the key that is at fault.
+//! A mistake in a model's configuration.
 
 use std::fmt;
 
-use motet_runtime::config::{Diagnostic, Span};
+use motet_config::{Diagnostic, Span};
+use motet_runtime::config::ModelSpec;
 
-/// What is wrong with one key of a model's configuration.
+/// A mistake in one key of a model's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The model's name.
     pub model: String,
     /// The key at fault, such as `source`.
     pub key: &'static str,
-    /// Where its value is written.
+    /// Where the value of the key is written.
     pub span: Span,
-    /// What is wrong and what to do, in one line.
+    /// What is wrong and how to mend it, in one line.
     pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(spec: &ModelSpec, key: &'static str, span: Span, message: String) -> Self {
+        Self {
+            model: spec.name.value.clone(),
+            key,
+            span,
+            message,
+        }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -1,0 +1,149 @@
+//! Models with an encoder: a tokenizer and weights behind a batcher.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use motet_batcher::Options;
+use motet_config::Spanned;
+use motet_models::{DeviceSpec, ModelFiles, Pooling, Precision, RowOutput, Tokenizer};
+use motet_proto::signature::Signature;
+use motet_runtime::config::{self, ModelSpec};
+
+use super::files::Opened;
+use super::{Problem, Resolver, batcher_options};
+use crate::task::{EncoderTask, OutputSettings};
+
+/// How to load a model that has weights.
+#[derive(Clone, Debug)]
+pub(crate) struct EncoderModel {
+    pub(crate) task: &'static dyn EncoderTask,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) files: ModelFiles,
+    pub(crate) device: DeviceSpec,
+    pub(crate) precision: Precision,
+    /// Threads that compute a batch on a CPU; `None` is an equal share of the cores for each
+    /// executor.
+    pub(crate) threads: Option<usize>,
+    pub(crate) output: RowOutput,
+    /// Maximum tokens of a row, special tokens included.
+    pub(crate) max_tokens: usize,
+    pub(crate) options: Options,
+    pub(crate) executors: usize,
+}
+
+impl Resolver<'_> {
+    /// # Errors
+    /// As [`Resolver::resolve`].
+    pub(super) fn resolve_encoder(
+        &self,
+        spec: &ModelSpec,
+        task: &'static dyn EncoderTask,
+    ) -> Result<(Signature, EncoderModel), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let compute = compute(spec, &mut problems);
+        let opened = match &spec.source {
+            Some(source) => self.files.open(spec, "source", source).map_err(Some),
+            None => Err(None),
+        };
+        let opened = opened.map_err(|problem| problems.extend(problem)).ok();
+        let max_tokens = opened
+            .as_ref()
+            .and_then(|opened| max_tokens(spec, opened, &mut problems));
+        let (Some((device, precision)), Some((files, tokenizer)), Some(max_tokens), []) =
+            (compute, opened, max_tokens, &problems[..])
+        else {
+            return Err(problems);
+        };
+        let settings = OutputSettings {
+            pooling: spec.pooling.map(|pooling| match pooling.value {
+                config::Pooling::Mean => Pooling::Mean,
+                config::Pooling::Cls => Pooling::Cls,
+            }),
+            normalize: spec.normalize.map(|normalize| normalize.value),
+        };
+        let signature = task.signature(files.config().hidden_size());
+        let model = EncoderModel {
+            task,
+            output: task.row_output(settings, files.config()),
+            tokenizer,
+            files,
+            device,
+            precision,
+            threads: spec.threads.map(|threads| threads.value),
+            max_tokens,
+            options: batcher_options::options(&spec.batcher, max_tokens),
+            executors: spec.batcher.executors,
+        };
+        Ok((signature, model))
+    }
+}
+
+/// Returns the device and the number format, if both can be used and go together.
+fn compute(spec: &ModelSpec, problems: &mut Vec<Problem>) -> Option<(DeviceSpec, Precision)> {
+    let device: Option<DeviceSpec> = parse(spec, "device", spec.device.as_ref(), problems);
+    let precision: Option<Precision> = parse(spec, "dtype", spec.dtype.as_ref(), problems);
+    let compiled = device.map(DeviceSpec::check_compiled);
+    let fits = device.zip(precision).map(|(d, p)| p.check(d));
+    let mut is_usable = true;
+    let checks = [
+        ("device", &spec.device, compiled),
+        ("dtype", &spec.dtype, fits),
+    ];
+    for (key, given, check) in checks {
+        if let Some(Err(error)) = check {
+            is_usable = false;
+            let span = given.as_ref().map(|given| given.span);
+            problems.extend(span.map(|span| Problem::new(spec, key, span, error.to_string())));
+        }
+    }
+    device.zip(precision).filter(|_| is_usable)
+}
+
+/// Returns the longest row, special tokens included: the model's own limit or a lower one of the
+/// configuration.
+fn max_tokens(
+    spec: &ModelSpec,
+    (files, tokenizer): &Opened,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
+    let range = tokenizer.special_tokens() + 1..=files.config().max_tokens;
+    match spec.max_tokens {
+        None => Some(*range.end()),
+        Some(limit) if range.contains(&limit.value) => Some(limit.value),
+        Some(limit) => {
+            let message = format!(
+                "`max_tokens` is {}, but this model takes between {} and {} tokens in a row",
+                limit.value,
+                range.start(),
+                range.end()
+            );
+            problems.push(Problem::new(spec, "max_tokens", limit.span, message));
+            None
+        }
+    }
+}
+
+/// Returns the value of a key whose words the models crate defines; its default without the key.
+fn parse<T>(
+    spec: &ModelSpec,
+    key: &'static str,
+    given: Option<&Spanned<String>>,
+    problems: &mut Vec<Problem>,
+) -> Option<T>
+where
+    T: Default + FromStr,
+    T::Err: Display,
+{
+    let Some(given) = given else {
+        return Some(T::default());
+    };
+    match given.value.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let message = T::Err::to_string(&error);
+            problems.push(Problem::new(spec, key, given.span, message));
+            None
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A call to an encoder, from request to response through the batcher.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use motet_batcher::{Batcher, Call, CallTiming};
+use motet_models::{RowEmbedding, TokenIds};
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::Form;
+use motet_proto::signature::Signature;
+use motet_runtime::metrics::Watch;
+use motet_runtime::status::internal;
+use prost::Message;
+use tonic::Status;
+use tracing::Span;
+
+use super::TextCodec;
+use crate::call_cost::CallCost;
+use crate::cpu_pool::{CpuPool, run_inline};
+use crate::executor::EncodeRow;
+use crate::request::{Inputs, Parameters, ResponseBuilder};
+use crate::status_of;
+use crate::trace::CallTrace;
+
+/// Requests of up to this many bytes are read by the thread that received them.
+const INLINE_REQUEST_BYTES_MAX: usize = 8192;
+/// Texts of up to this tokenization cost (at most a quarter of a millisecond) are tokenized by the
+/// thread that received them.
+const INLINE_TOKENIZATION_COST_MAX: usize = 8192;
+/// Responses of up to this many values are built by the thread that got the vectors.
+const INLINE_VALUES_MAX: usize = 4096;
+
+/// A running model with an encoder.
+#[derive(Debug)]
+pub(crate) struct BatchedEncoder {
+    pub(crate) codec: TextCodec,
+    pub(crate) batcher: Batcher<EncodeRow, RowEmbedding>,
+    pub(crate) pool: CpuPool,
+    /// The batcher's gauges, registered as long as this exists.
+    pub(crate) _gauges: Watch,
+}
+
+impl BatchedEncoder {
+    pub(super) async fn infer(
+        &self,
+        request: ModelInferRequest,
+        signature: Arc<Signature>,
+        parameters: Parameters,
+        response: ResponseBuilder,
+    ) -> Result<(ModelInferResponse, CallCost), Status> {
+        let ((rows, form), input) = self.tokenize(request, signature).await?;
+        let count = rows.len();
+        let (rows, timing) = self.encode(rows, &parameters).await?;
+        let values = self.codec.output_values(count);
+        let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
+        let codec = self.codec.clone();
+        let assemble = move || {
+            let outputs = codec.outputs(rows);
+            let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
+            Ok(response.build(&outputs, form))
+        };
+        let span = tracing::info_span!("assemble");
+        let (response, output) = self.job(span, is_short, assemble).await?;
+        let cost = CallCost {
+            queue: timing.queue_time,
+            input,
+            infer: timing.compute_time,
+            output,
+            rows: count,
+            timing: Some(timing),
+        };
+        Ok((response, cost))
+    }
+
+    /// Returns the token ids of the call's rows, the form in which the request came, and the time
+    /// that this took.
+    async fn tokenize(
+        &self,
+        mut request: ModelInferRequest,
+        signature: Arc<Signature>,
+    ) -> Result<((Vec<TokenIds>, Form), Duration), Status> {
+        let codec = self.codec.clone();
+        let span = tracing::info_span!("tokenize");
+        if request.encoded_len() > INLINE_REQUEST_BYTES_MAX {
+            let prepare = move || {
+                let (inputs, form) = Inputs::take(&mut request, &signature, &codec.limits)?;
+                Ok((codec.tokenize(&inputs)?, form))
+            };
+            return self.job(span, false, prepare).await;
+        }
+        let started = Instant::now();
+        let (inputs, form) = Inputs::take(&mut request, &signature, &codec.limits)?;
+        let is_short = codec.tokenization_cost(&inputs) <= INLINE_TOKENIZATION_COST_MAX;
+        let read = started.elapsed();
+        let tokenize = move || Ok((codec.tokenize(&inputs)?, form));
+        let (rows, tokenized) = self.job(span, is_short, tokenize).await?;
+        Ok((rows, read + tokenized))
+    }
+
+    /// Runs a job inline if it `is_short`, else on the pool. Also returns its time, with the wait
+    /// for a thread of the pool.
+    async fn job<T: Send + 'static>(
+        &self,
+        span: Span,
+        is_short: bool,
+        job: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<(T, Duration), Status> {
+        let timed = if is_short {
+            run_inline(&span, job)
+        } else {
+            self.pool.run(span, job).await
+        };
+        let timed = timed.map_err(|error| status_of::pool_error(&error).build())?;
+        Ok((timed.value?, timed.waited + timed.ran))
+    }
+
+    /// Sends the rows through the batcher.
+    ///
+    /// # Errors
+    /// The status of the call as a whole, or of the first row that has no result.
+    async fn encode(
+        &self,
+        rows: Vec<TokenIds>,
+        parameters: &Parameters,
+    ) -> Result<(Vec<RowEmbedding>, CallTiming), Status> {
+        let trace = CallTrace::queue();
+        let row = |ids: TokenIds| {
+            let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let trace = trace.clone();
+            (EncodeRow { ids, trace }, tokens)
+        };
+        let rows = rows.into_iter().map(row).collect();
+        // From here on only the rows hold it, so that its queue span ends with them.
+        drop(trace);
+        let call = Call {
+            rows,
+            deadline: parameters.deadline.map(|at| at.instant().into_std()),
+            priority: parameters.priority,
+            lookahead: parameters.lookahead(),
+        };
+        let reply = self.batcher.submit(call).await;
+        let reply = reply.map_err(|refused| status_of::refusal(&refused).build())?;
+        let rows = reply.rows.into_iter().enumerate().map(|(row, result)| {
+            let field = || self.codec.task.field(row);
+            result.map_err(|error| status_of::row_error(&field(), &error).build())
+        });
+        Ok((rows.collect::<Result<_, Status>>()?, reply.timing))
+    }
+}

@@ -1,0 +1,71 @@
+//! `embed_tokens`: one vector for each token of each text.
+
+use motet_models::{ModelConfig, RowEmbedding, RowOutput, TokenVectors};
+use motet_proto::signature::Signature;
+use motet_proto::types::{Dim, ElementType};
+use motet_proto::{Tensor, TensorError};
+
+use super::ports::{EMBEDDING, ROW, port, symbol, texts};
+use super::{EncoderTask, Engine, OutputSettings, TaskKind};
+use crate::request::Outputs;
+
+pub(super) const KIND: TaskKind = TaskKind {
+    name: "embed_tokens",
+    keys: &[
+        "source",
+        "device",
+        "dtype",
+        "threads",
+        "max_tokens",
+        "normalize",
+        "batcher",
+    ],
+    about: "one vector for each token of each text",
+    engine: Engine::Encoder(&EmbedTokens),
+};
+
+#[derive(Debug)]
+struct EmbedTokens;
+
+impl EncoderTask for EmbedTokens {
+    /// `text: string[N] -> embedding: float[T,D], row: i32[T]`
+    fn signature(&self, size: usize) -> Signature {
+        let dims = vec![symbol("T"), Dim::Fixed(size)];
+        Signature {
+            inputs: vec![texts()],
+            outputs: vec![
+                port(EMBEDDING, ElementType::F32, dims),
+                port(ROW, ElementType::I32, vec![symbol("T")]),
+            ],
+            parameters: Vec::new(),
+        }
+    }
+
+    fn row_output(&self, settings: OutputSettings, config: &ModelConfig) -> RowOutput {
+        let normalize = settings.normalize.unwrap_or(config.normalize);
+        RowOutput::Tokens { normalize }
+    }
+
+    fn has_token_vectors(&self) -> bool {
+        true
+    }
+
+    fn outputs(&self, rows: Vec<RowEmbedding>, size: usize) -> Result<Outputs, TensorError> {
+        let rows = token_vectors(rows);
+        let count = rows.iter().map(TokenVectors::len).sum();
+        let mut values = Vec::with_capacity(count * size);
+        let mut numbers = Vec::with_capacity(count);
+        for (number, row) in (0i32..).zip(&rows) {
+            values.extend_from_slice(row.as_slice());
+            numbers.extend(std::iter::repeat_n(number, row.len()));
+        }
+        let embedding = Tensor::from_values(vec![count, size], values)?;
+        let row = Tensor::from_values(vec![count], numbers)?;
+        Ok(vec![(EMBEDDING, embedding), (ROW, row)])
+    }
+}
+
+/// The vectors of rows that were encoded to one for each token.
+pub(super) fn token_vectors(rows: Vec<RowEmbedding>) -> Vec<TokenVectors> {
+    rows.into_iter().filter_map(RowEmbedding::tokens).collect()
+}

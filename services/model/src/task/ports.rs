@@ -1,0 +1,30 @@
+//! Names of ports and parameters, and how a signature is written.
+
+use motet_proto::signature::Port;
+use motet_proto::types::{Dim, ElementType, TensorType};
+
+pub(super) const TEXT: &str = "text";
+pub(super) const QUERY: &str = "query";
+pub(super) const EMBEDDING: &str = "embedding";
+pub(super) const ROW: &str = "row";
+pub(super) const SCORE: &str = "score";
+pub(super) const SOURCE: &str = "source";
+pub(super) const START: &str = "start";
+pub(super) const END: &str = "end";
+pub(super) const TOKENS: &str = "tokens";
+pub(super) const MAX_TOKENS: &str = "max_tokens";
+pub(super) const OVERLAP: &str = "overlap";
+
+/// A dimension that has one length wherever its name stands in the signature.
+pub(super) fn symbol(name: &str) -> Dim {
+    Dim::Symbol(name.to_owned())
+}
+
+pub(super) fn port(name: &str, element: ElementType, dims: Vec<Dim>) -> Port {
+    Port::new(name, TensorType::new(element, dims))
+}
+
+/// `text: string[N]`
+pub(super) fn texts() -> Port {
+    port(TEXT, ElementType::String, vec![symbol("N")])
+}
