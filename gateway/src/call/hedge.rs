@@ -55,7 +55,7 @@ impl Hedging {
     /// A call is made; after how long it counts as slow, where that is known.
     fn called(&self, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.state);
-        state.budget.called(now);
+        state.budget.record_call(now);
         match self.terms.after {
             HedgeAfter::Duration(after) => Some(after),
             HedgeAfter::Percentile(_) if state.latencies.len() < CALLS_MIN => None,

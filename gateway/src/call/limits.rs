@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::Target;
-use crate::policy::breaker::{Breaker, BreakerOptions, Change, Ending, Permit};
+use crate::policy::breaker::{Breaker, BreakerOptions, Change, Outcome, Permit};
 use crate::policy::bucket::{Rates, TokenBucket};
 
 /// Retries of all callers of a model: a fifth of their calls, and some for those with few.
@@ -36,7 +36,7 @@ impl Guard {
 
     /// A call is made for the first time.
     pub(super) fn called(&self, now: Instant) {
-        lock(&self.retries).called(now);
+        lock(&self.retries).record_call(now);
     }
 
     /// Takes from the budget for one retry, if there is enough.
@@ -95,19 +95,19 @@ impl<T: Target> Pass<'_, T> {
     /// The call is over.
     pub(super) fn end(mut self, error: Option<&Status>) {
         self.give_back(match error.map(Status::code) {
-            Some(Code::Unavailable) => Ending::Failed,
+            Some(Code::Unavailable) => Outcome::Failed,
             // How long a caller waits says nothing about the model.
-            Some(Code::DeadlineExceeded | Code::Cancelled) => Ending::Dropped,
-            _ => Ending::Answered,
+            Some(Code::DeadlineExceeded | Code::Cancelled) => Outcome::Dropped,
+            _ => Outcome::Answered,
         });
     }
 
-    fn give_back(&mut self, ending: Ending) {
+    fn give_back(&mut self, outcome: Outcome) {
         let Some(permit) = self.permit.take() else {
             return;
         };
         let now = Instant::now();
-        let change = lock(&self.guard.breaker).ended(permit, ending, now, fastrand::f64());
+        let change = lock(&self.guard.breaker).release(permit, outcome, now, fastrand::f64());
         let (kind, name, place) = (self.target.kind(), self.target.label(), self.target.place());
         match change {
             Some(Change::Opened(pause)) => {
@@ -134,7 +134,7 @@ impl<T: Target> Pass<'_, T> {
 
 impl<T: Target> Drop for Pass<'_, T> {
     fn drop(&mut self) {
-        self.give_back(Ending::Dropped);
+        self.give_back(Outcome::Dropped);
     }
 }
 

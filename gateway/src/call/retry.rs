@@ -45,7 +45,7 @@ fn pause<T: Target>(
     deadline: Deadline,
     made: u32,
 ) -> Option<Duration> {
-    if made >= retry.max || !retry.is_worth_it(error) {
+    if made >= retry.max || !retry.is_retryable(error) {
         return None;
     }
     let asked = status::read(error).retry_after;

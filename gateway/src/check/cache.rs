@@ -5,12 +5,16 @@ use motet_proto::types::{Dim, TensorType};
 
 use super::callee::{Callee, CalleePort};
 use super::checker::Checker;
-use crate::policy::settings::{Cache, CacheTerms, CachedOutput};
+use crate::policy::settings::{Cache, CacheSettings, CachedOutput};
 
 impl Checker<'_> {
     /// What `cache` of a node that calls a model means; nothing where the model does not answer
     /// row by row, which is reported.
-    pub(super) fn cache(&mut self, terms: &Spanned<CacheTerms>, callee: &Callee) -> Option<Cache> {
+    pub(super) fn cache(
+        &mut self,
+        terms: &Spanned<CacheSettings>,
+        callee: &Callee,
+    ) -> Option<Cache> {
         match rowwise(callee) {
             Ok((row_inputs, outputs)) => Some(Cache {
                 ttl: terms.value.ttl,

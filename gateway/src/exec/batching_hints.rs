@@ -40,7 +40,7 @@ impl Run<'_> {
     /// most often call the same as others do, at about the same time.
     pub(super) fn lookahead(&self, index: usize) -> Lookahead {
         let follow_ups = &self.frame.graph.follow_ups;
-        if !follow_ups.meets(index) {
+        if !follow_ups.has_siblings(index) {
             let request = self.frame.is_inside.then_some(self.context.number);
             return Lookahead {
                 request,
@@ -50,7 +50,7 @@ impl Run<'_> {
         let may_come = |other: usize| self.progress.may_start(other);
         Lookahead {
             request: Some(self.context.number),
-            follow_up: follow_ups.expect(index, self.schedule.size(), may_come),
+            follow_up: follow_ups.predict(index, self.schedule.size(), may_come),
         }
     }
 
@@ -60,7 +60,7 @@ impl Run<'_> {
         let Some(then) = self.recorded(index) else {
             return;
         };
-        for first in follow_ups.companions(index) {
+        for first in follow_ups.siblings(index) {
             let Some(before) = self.recorded(first) else {
                 continue;
             };
@@ -69,7 +69,7 @@ impl Run<'_> {
                     rows: then.facts.rows,
                     within: then.started.saturating_sub(before.started),
                 };
-                follow_ups.learn(first, index, self.schedule.size(), follow_up);
+                follow_ups.record(first, index, self.schedule.size(), follow_up);
             }
         }
     }

@@ -56,9 +56,9 @@ impl<'a> Progress<'a> {
             nodes,
             topology,
             states: vec![State::Unneeded; nodes.len()],
-            users: liveness.users.clone(),
-            wanted: liveness.wanted.clone(),
-            left: liveness.wanted_count,
+            users: liveness.ref_counts.clone(),
+            wanted: liveness.is_result.clone(),
+            left: liveness.result_count,
             ready: VecDeque::new(),
             substitutable: VecDeque::new(),
             cancelled: Vec::new(),
@@ -292,3 +292,6 @@ impl<'a> Progress<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

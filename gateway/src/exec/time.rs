@@ -13,12 +13,12 @@ use super::context::Context;
 use super::run::{Frame, Run};
 use crate::plan::Liveness;
 use crate::plan::NodeLatencies;
-use crate::plan::forecast::{Forecast, Size, Time};
+use crate::plan::forecast::{Forecast, SizeClass, TimeAllowance};
 
 /// What is expected of one request.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    size: Size,
+    size: SizeClass,
     forecast: Arc<Forecast>,
     /// Whether it goes on though it cannot be in time.
     tried: bool,
@@ -28,12 +28,14 @@ impl Schedule {
     /// For a request with these inputs.
     pub(super) fn new(frame: Frame<'_>, liveness: &Liveness, inputs: &[Option<Tensor>]) -> Self {
         let bytes = inputs.iter().flatten().map(|input| input.data().len());
-        let size = Size::of(bytes.sum());
+        let size = SizeClass::of(bytes.sum());
         let graph = frame.graph;
         let forecast = if std::ptr::eq(liveness, &graph.topology.liveness) {
             graph.latencies.forecast(&graph.topology, size)
         } else {
-            let forecast = graph.latencies.forecast_of(&graph.topology, liveness, size);
+            let forecast = graph
+                .latencies
+                .forecast_for(&graph.topology, liveness, size);
             Arc::new(forecast)
         };
         Self {
@@ -44,13 +46,13 @@ impl Schedule {
     }
 
     /// The size of the request.
-    pub(super) const fn size(&self) -> Size {
+    pub(super) const fn size(&self) -> SizeClass {
         self.size
     }
 
     /// Whether a request that cannot be in time goes on all the same.
     fn goes_on(&mut self, latencies: &NodeLatencies) -> bool {
-        self.tried = self.tried || !latencies.refuses();
+        self.tried = self.tried || !latencies.should_reject();
         self.tried
     }
 }
@@ -63,7 +65,7 @@ impl<'a> Run<'a> {
     pub(super) fn in_time(&mut self) -> Result<(), Status> {
         let Context { plan, terms, .. } = self.context;
         let left = terms.deadline.remaining(self.context.started);
-        let Some(least) = self.schedule.forecast.too_little(left) else {
+        let Some(least) = self.schedule.forecast.min_if_infeasible(left) else {
             return Ok(());
         };
         if self.schedule.goes_on(&self.frame.graph.latencies) {
@@ -89,10 +91,16 @@ impl<'a> Run<'a> {
         let context = self.context;
         let now = Instant::now();
         let until = context.terms.deadline;
-        let deadline = match self.schedule.forecast.time(index, now, until) {
-            Time::Until(deadline) => deadline,
-            Time::TooLittle(_) if self.schedule.goes_on(&self.frame.graph.latencies) => until,
-            Time::TooLittle(least) => return Err(too_little(until.remaining(now), least)),
+        let deadline = match self.schedule.forecast.allowance(index, now, until) {
+            TimeAllowance::Until(deadline) => deadline,
+            TimeAllowance::Insufficient(_)
+                if self.schedule.goes_on(&self.frame.graph.latencies) =>
+            {
+                until
+            }
+            TimeAllowance::Insufficient(least) => {
+                return Err(too_little(until.remaining(now), least));
+            }
         };
         let own = self.frame.nodes[index].policies.priority;
         let terms = Terms {
@@ -110,8 +118,8 @@ impl<'a> Run<'a> {
     pub(super) fn learn(&self, node: usize, code: Code, took: Duration) {
         let latencies = &self.frame.graph.latencies;
         match code {
-            Code::Ok => latencies.done(node, self.schedule.size, took),
-            Code::DeadlineExceeded => latencies.late(node, self.schedule.size, took),
+            Code::Ok => latencies.record(node, self.schedule.size, took),
+            Code::DeadlineExceeded => latencies.record_timeout(node, self.schedule.size, took),
             _ => {}
         }
     }

@@ -11,29 +11,29 @@ use crate::grpc::{Method, Remote};
 use crate::model::{Backend, Upstream};
 use crate::syntax::EndpointRef;
 
-/// A pipeline that calls something that nobody serves.
+/// A node calls something that the gateway does not have.
 #[derive(Debug, thiserror::Error)]
 #[error("pipeline {pipeline}, node {node}: there is no {what} `{name}`")]
 pub struct Unbound {
-    /// The pipeline.
+    /// Name of the pipeline.
     pub pipeline: String,
-    /// The node.
+    /// Name of the node.
     pub node: String,
-    /// What is called: a model, a pipeline or an endpoint.
+    /// Kind of what is called: `model`, `pipeline` or `endpoint`.
     pub what: &'static str,
-    /// Its name.
+    /// Name of what is called.
     pub name: String,
 }
 
-/// Where a plan finds what its nodes call.
+/// Looks up what the nodes of a plan call.
 pub trait Bind {
-    /// The model `name`.
+    /// Returns the model `name`.
     fn model(&self, name: &str) -> Option<Backend>;
 
-    /// The pipeline `name`.
+    /// Returns the pipeline `name`.
     fn pipeline(&self, name: &str) -> Option<Arc<Plan>>;
 
-    /// The server of an endpoint.
+    /// Returns the server of an endpoint.
     fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
         let _ = endpoint;
         None
@@ -51,10 +51,10 @@ impl<F: Fn(&str) -> Option<Backend>> Bind for F {
 }
 
 impl Plan {
-    /// Binds the models of a pipeline.
+    /// Binds the nodes of a pipeline to what they call.
     ///
     /// # Errors
-    /// When `bind` knows no model or pipeline of a name that a node calls.
+    /// [`Unbound`] when `bind` does not have the model, pipeline or endpoint that a node calls.
     pub fn new(
         pipeline: impl Into<Arc<CheckedPipeline>>,
         bind: impl Bind,

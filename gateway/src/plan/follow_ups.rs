@@ -1,154 +1,162 @@
-//! Calls of one request that reach the same model one after the other: which, how soon, how large.
+//! Statistics of calls of one request that reach the same model one after the other: which, how
+//! soon, and with how many rows.
 //!
-//! A model service that knows of rows to come can wait for them and run them together. Only calls
-//! of which none needs the other can meet.
+//! A model service that expects further rows can wait for them and run them in one batch. Only
+//! calls of which neither needs the results of the other can share a batch.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::forecast::Size;
+use super::forecast::SizeClass;
 use crate::check::{Node, NodeKind};
 use crate::policy::latency::nearest_rank;
+use crate::policy::window::Window;
 
-/// Latest requests of which each pair of calls is known.
-const KEPT: usize = 32;
-/// Requests that are known before anything is announced.
-const KNOWN_MIN: usize = 4;
-/// Of so many of the latest requests the rows had come within the time that is announced.
-const SHARE: f64 = 0.9;
+/// Latest requests kept for each pair of calls.
+const WINDOW: usize = 32;
+/// Fewest requests that make a prediction.
+const SAMPLES_MIN: usize = 4;
+/// Share of the latest requests whose rows arrived within the predicted time.
+const ARRIVED_SHARE: f64 = 0.9;
 
-/// What was learnt of the calls of a graph that reach the same model one after the other.
+/// Statistics of the calls of a graph that follow each other to the same model. All requests share
+/// them.
 #[derive(Debug)]
 pub struct FollowUps {
-    /// By node: the nodes that it may meet, and how they followed it.
-    companions: Vec<Vec<(usize, Mutex<FollowUpStats>)>>,
+    /// For each node, its siblings and how their calls followed its own.
+    siblings: Vec<Vec<(usize, Mutex<FollowUpStats>)>>,
 }
 
 impl FollowUps {
-    /// Nothing is known of these nodes but which may meet.
+    /// Returns the statistics of `nodes`, without any request yet.
     pub fn new(nodes: &[Node]) -> Self {
         let model = |at: usize| match &nodes[at].kind {
             NodeKind::Model(name) => Some(name.as_str()),
             _ => None,
         };
-        let found = companions(nodes.len(), model, |at| &nodes[at].dependencies);
-        let unknown = |all: Vec<usize>| all.into_iter().map(|at| (at, Mutex::default())).collect();
+        let found = sibling_calls(nodes.len(), model, |at| &nodes[at].dependencies);
+        let without_stats = |siblings: Vec<usize>| {
+            let siblings = siblings.into_iter();
+            siblings.map(|at| (at, Mutex::default())).collect()
+        };
         Self {
-            companions: found.into_iter().map(unknown).collect(),
+            siblings: found.into_iter().map(without_stats).collect(),
         }
     }
 
-    /// Whether a node may meet another.
-    pub(crate) fn meets(&self, node: usize) -> bool {
-        !self.companions[node].is_empty()
+    /// Returns whether the call of a node can share a batch with that of another node.
+    pub(crate) fn has_siblings(&self, node: usize) -> bool {
+        !self.siblings[node].is_empty()
     }
 
-    /// The nodes that a node may meet.
-    pub(crate) fn companions(&self, node: usize) -> impl Iterator<Item = usize> {
-        self.companions[node].iter().map(|(other, _)| *other)
+    /// Iterates over the nodes whose calls can share a batch with that of `node`.
+    pub(crate) fn siblings(&self, node: usize) -> impl Iterator<Item = usize> {
+        self.siblings[node].iter().map(|(other, _)| *other)
     }
 
-    /// What will follow a node that starts, of those that may come.
-    pub(crate) fn expect(
+    /// Predicts the rows that follow the call of a node that starts in a request of class `size`,
+    /// over the siblings for which `may_start` is true.
+    pub(crate) fn predict(
         &self,
         node: usize,
-        size: Size,
-        may_come: impl Fn(usize) -> bool,
+        size: SizeClass,
+        may_start: impl Fn(usize) -> bool,
     ) -> Option<FollowUp> {
-        let coming = self.companions[node].iter();
-        coming
-            .filter(|(other, _)| may_come(*other))
-            .filter_map(|(_, stats)| lock(stats).expect(size))
+        let siblings = self.siblings[node].iter();
+        siblings
+            .filter(|(other, _)| may_start(*other))
+            .filter_map(|(_, stats)| lock(stats).predict(size))
             .reduce(|a, b| FollowUp {
                 rows: a.rows + b.rows,
                 within: a.within.max(b.within),
             })
     }
 
-    /// A node followed another so.
-    pub(crate) fn learn(&self, first: usize, then: usize, size: Size, follow_up: FollowUp) {
-        let pair = self.companions[first].iter().find(|(at, _)| *at == then);
+    /// Records how the call of node `then` followed that of node `first`.
+    pub(crate) fn record(&self, first: usize, then: usize, size: SizeClass, follow_up: FollowUp) {
+        let pair = self.siblings[first].iter().find(|(at, _)| *at == then);
         if let Some((_, stats)) = pair {
             lock(stats).record(size, follow_up);
         }
     }
 }
 
-/// What usually follows a call.
+/// Rows that follow a call to the same model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUp {
-    /// Rows, about.
+    /// Approximate number of rows.
     pub rows: usize,
-    /// Within what time they have most probably come.
+    /// Time from the start of the call within which they most probably arrive.
     pub within: Duration,
 }
 
-/// How one call of a graph followed another, lately.
-#[derive(Debug, Clone, Default)]
-pub struct FollowUpStats {
-    kept: Vec<(Size, FollowUp)>,
-    next: usize,
+/// How one call of a graph followed another in the latest requests.
+#[derive(Debug, Clone)]
+pub struct FollowUpStats(Window<(SizeClass, FollowUp)>);
+
+impl Default for FollowUpStats {
+    fn default() -> Self {
+        Self(Window::new(WINDOW))
+    }
 }
 
 impl FollowUpStats {
-    /// In a request of this size it followed so.
-    pub fn record(&mut self, size: Size, follow_up: FollowUp) {
-        if self.kept.len() < KEPT {
-            self.kept.push((size, follow_up));
-        } else {
-            self.kept[self.next] = (size, follow_up);
-            self.next = (self.next + 1) % KEPT;
-        }
+    /// Records a request of class `size`.
+    pub fn record(&mut self, size: SizeClass, follow_up: FollowUp) {
+        self.0.push((size, follow_up));
     }
 
-    /// How it will follow in a request of this size, as far as requests of this size tell.
-    pub fn expect(&self, size: Size) -> Option<FollowUp> {
-        let alike = self.kept.iter().filter(|(other, _)| *other == size);
-        let (mut rows, mut gaps): (Vec<usize>, Vec<Duration>) = alike
+    /// Predicts the follow-up in a request of class `size` from the latest requests of that class:
+    /// the median of the rows, and the time within which [`ARRIVED_SHARE`] of them arrived. `None`
+    /// below [`SAMPLES_MIN`] requests, and when no rows usually follow.
+    pub fn predict(&self, size: SizeClass) -> Option<FollowUp> {
+        let of_class = self.0.iter().filter(|(other, _)| *other == size);
+        let (mut rows, mut gaps): (Vec<usize>, Vec<Duration>) = of_class
             .map(|(_, follow_up)| (follow_up.rows, follow_up.within))
             .unzip();
-        if rows.len() < KNOWN_MIN {
+        if rows.len() < SAMPLES_MIN {
             return None;
         }
         let middle = rows.len() / 2;
         let rows = *rows.select_nth_unstable(middle).1;
-        let within = nearest_rank(&mut gaps, SHARE)?;
+        let within = nearest_rank(&mut gaps, ARRIVED_SHARE)?;
         (rows > 0).then_some(FollowUp { rows, within })
     }
 }
 
-/// For each node of a graph, the nodes that call the same model and neither need it nor are
-/// needed by it. `model` is what a node calls, `needs` the nodes before it that it needs.
-pub fn companions<'g>(
+/// Returns for each node of a graph the nodes that call the same model and neither need its results
+/// nor are needed by it. `model` is the model that a node calls, `needs` the earlier nodes whose
+/// results it needs.
+fn sibling_calls<'g>(
     count: usize,
     model: impl Fn(usize) -> Option<&'g str>,
     needs: impl Fn(usize) -> &'g [usize],
 ) -> Vec<Vec<usize>> {
-    let mut companions = vec![Vec::new(); count];
+    let mut siblings = vec![Vec::new(); count];
     for later in 0..count {
         let Some(name) = model(later) else { continue };
-        let mut alike = (0..later)
+        let mut same_model = (0..later)
             .filter(|other| model(*other) == Some(name))
             .peekable();
-        if alike.peek().is_none() {
+        if same_model.peek().is_none() {
             continue;
         }
-        let mut beneath = vec![false; later + 1];
-        beneath[later] = true;
+        let mut is_ancestor = vec![false; later + 1];
+        is_ancestor[later] = true;
         for at in (0..=later).rev() {
-            if beneath[at] {
-                needs(at).iter().for_each(|needed| beneath[*needed] = true);
+            if is_ancestor[at] {
+                needs(at).iter().for_each(|n| is_ancestor[*n] = true);
             }
         }
-        for other in alike.filter(|other| !beneath[*other]) {
-            companions[later].push(other);
-            companions[other].push(later);
+        for other in same_model.filter(|other| !is_ancestor[*other]) {
+            siblings[later].push(other);
+            siblings[other].push(later);
         }
     }
-    companions
+    siblings
 }
 
-fn lock(stats: &Mutex<FollowUpStats>) -> std::sync::MutexGuard<'_, FollowUpStats> {
+fn lock(stats: &Mutex<FollowUpStats>) -> MutexGuard<'_, FollowUpStats> {
     stats.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -156,33 +164,37 @@ fn lock(stats: &Mutex<FollowUpStats>) -> std::sync::MutexGuard<'_, FollowUpStats
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size::of(100);
+    const SIZE: SizeClass = SizeClass::of(100);
 
     #[test]
-    fn calls_that_can_meet_are_companions() {
-        // 0: chunks, 1: q, 2: d (needs 0), 3: of d again (needs 2), 4: another model.
+    fn independent_calls_of_one_model_are_siblings() {
+        // 0 calls no model; 2 needs 0 and 3 needs 2; 4 calls another model.
         let models = ["c", "m", "m", "m", "n"];
         let needs: [&[usize]; 5] = [&[], &[], &[0], &[2], &[]];
-        let found = companions(5, |at| (at != 0).then_some(models[at]), |at| needs[at]);
+        let found = sibling_calls(5, |at| (at != 0).then_some(models[at]), |at| needs[at]);
         assert_eq!(found, [vec![], vec![2, 3], vec![1], vec![1], vec![]]);
     }
 
     #[test]
-    fn what_follows_is_learnt_for_each_size() {
+    fn follow_ups_are_learnt_for_each_size_class() {
         let ms = Duration::from_millis;
         let mut stats = FollowUpStats::default();
         for n in 0..10 {
-            assert_eq!(stats.expect(SIZE).is_some(), n >= KNOWN_MIN as u64, "{n}");
+            assert_eq!(
+                stats.predict(SIZE).is_some(),
+                n >= SAMPLES_MIN as u64,
+                "{n}"
+            );
             let (rows, within) = (n as usize + 1, ms(n + 1));
             stats.record(SIZE, FollowUp { rows, within });
         }
         let (rows, within) = (6, ms(9));
-        assert_eq!(stats.expect(SIZE), Some(FollowUp { rows, within }));
-        assert_eq!(stats.expect(Size::of(10_000)), None);
-        for _ in 0..KEPT {
+        assert_eq!(stats.predict(SIZE), Some(FollowUp { rows, within }));
+        assert_eq!(stats.predict(SizeClass::of(10_000)), None);
+        for _ in 0..WINDOW {
             let (rows, within) = (0, ms(1));
             stats.record(SIZE, FollowUp { rows, within });
         }
-        assert_eq!(stats.expect(SIZE), None, "nothing comes any more");
+        assert_eq!(stats.predict(SIZE), None, "no rows follow any more");
     }
 }

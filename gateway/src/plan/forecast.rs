@@ -1,10 +1,11 @@
-//! How long the rest of a graph is expected to take: what is held back from a node's time for
-//! the nodes after it, and what cannot be in time at all.
+//! Forecast of how long the rest of a graph takes: the time that a node leaves to the nodes after
+//! it, and the requests that cannot finish in time.
 //!
-//! Of each node the latest durations are known, each with the size of its request. For a request
-//! of some size only those of requests as large or smaller count: what small ones took is a bound
-//! for large ones, while what large ones took says nothing about small ones. So a small request
-//! with little time is not refused because large ones took long.
+//! A forecast is made from the latest latencies of each node, each with the size class of its
+//! request. For a request of some size, only the latencies of requests as large or smaller count:
+//! those of small requests are a lower bound for large ones, while those of large requests say
+//! nothing about small ones. So a small request with a short deadline is not rejected because
+//! large ones took long.
 
 use std::time::Duration;
 
@@ -12,207 +13,204 @@ use motet_runtime::deadline::Deadline;
 use tokio::time::Instant;
 
 use crate::policy::latency::nearest_rank;
+use crate::policy::window::Window;
 
-/// Latest durations of a node that are kept.
-const KEPT: usize = 64;
-/// Durations that are known before anything follows from them.
-const KNOWN_MIN: usize = 8;
-/// What nothing new is known of for so long counts half. A node that is not tried any more, since
-/// requests for it are refused, is so tried again.
+/// Latencies kept for each node.
+const WINDOW: usize = 64;
+/// Fewest latencies that make an estimate.
+const SAMPLES_MIN: usize = 8;
+/// An estimate without new latencies for this long counts half. So a node that no longer runs,
+/// because requests that need it are rejected, is tried again.
 const HALF_LIFE: Duration = Duration::from_secs(10);
 
-/// What is refused has less than this share of the least that was seen: what comes may be a little
-/// quicker than all before.
-const HOPELESS: f64 = 0.8;
+/// A request is rejected when it has less than this share of the smallest time seen: the next run
+/// may be slightly faster than all before it.
+const REJECT_SHARE: f64 = 0.8;
 
-/// The size of a request: how many bits its bytes need, so that sizes double.
+/// Size class of a request: the number of bits of its size in bytes, so that classes double.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(u8);
+pub struct SizeClass(u8);
 
-impl Size {
-    /// How many sizes there are.
+impl SizeClass {
+    /// Number of size classes.
     pub const COUNT: usize = 65;
 
-    /// The size of a request of so many bytes.
+    /// Returns the class of a request of `bytes` bytes.
     pub const fn of(bytes: usize) -> Self {
         #[allow(clippy::cast_possible_truncation)]
         Self((usize::BITS - bytes.leading_zeros()) as u8)
     }
 
-    /// The number of the size, below [`Size::COUNT`].
+    /// Returns the index of the class, below [`SizeClass::COUNT`].
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// What a node takes.
+/// Expected latency of a node; zero when unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// As little as it lately took.
-    pub least: Duration,
-    /// What it usually takes: the median.
-    pub usual: Duration,
+    /// Minimum of the latest latencies.
+    pub min: Duration,
+    /// Median of the latest latencies.
+    pub median: Duration,
 }
 
-/// The latest durations of one node.
+/// The latest latencies of one node, each with the size class of its request.
 #[derive(Debug, Clone)]
-pub struct Durations {
-    kept: Vec<(Size, Duration)>,
-    next: usize,
+pub struct SizedLatencyWindow {
+    window: Window<(SizeClass, Duration)>,
+    /// Time of the latest sample.
     latest: Instant,
 }
 
-impl Durations {
-    /// Nothing is known.
+impl SizedLatencyWindow {
+    /// Returns an empty window.
     pub const fn new(now: Instant) -> Self {
         Self {
-            kept: Vec::new(),
-            next: 0,
+            window: Window::new(WINDOW),
             latest: now,
         }
     }
 
-    /// For a request of this size it took so long.
-    pub fn record(&mut self, size: Size, took: Duration, now: Instant) {
+    /// Adds the latency of a request of class `size`.
+    pub fn record(&mut self, size: SizeClass, latency: Duration, now: Instant) {
         self.latest = self.latest.max(now);
-        if self.kept.len() < KEPT {
-            self.kept.push((size, took));
-        } else {
-            self.kept[self.next] = (size, took);
-            self.next = (self.next + 1) % KEPT;
-        }
+        self.window.push((size, latency));
     }
 
-    /// What a request of this size is expected to take: nothing where too little is known.
-    pub fn estimate(&self, size: Size, now: Instant) -> Estimate {
+    /// Returns the expected latency for a request of class `size`: zero below [`SAMPLES_MIN`]
+    /// latencies of this class or smaller ones.
+    pub fn estimate(&self, size: SizeClass, now: Instant) -> Estimate {
         let mut comparable: Vec<Duration> = self
-            .kept
+            .window
             .iter()
             .filter(|(other, _)| *other <= size)
-            .map(|(_, took)| *took)
+            .map(|(_, latency)| *latency)
             .collect();
-        if comparable.len() < KNOWN_MIN {
+        if comparable.len() < SAMPLES_MIN {
             return Estimate::default();
         }
         let idle = now.saturating_duration_since(self.latest);
-        let faded = (-idle.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
-        let mut at = |share| {
-            let took = nearest_rank(&mut comparable, share).unwrap_or_default();
-            took.mul_f64(faded)
+        let decay = (-idle.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
+        let mut percentile = |share| {
+            let latency = nearest_rank(&mut comparable, share).unwrap_or_default();
+            latency.mul_f64(decay)
         };
         Estimate {
-            least: at(0.0),
-            usual: at(0.5),
+            min: percentile(0.0),
+            median: percentile(0.5),
         }
     }
 }
 
 /// One node of a graph, as a forecast needs it.
 #[derive(Debug, Clone, Copy)]
-pub struct Foreseen<'g> {
-    /// What it takes.
+pub struct ForecastNode<'g> {
+    /// Expected latency.
     pub estimate: Estimate,
-    /// The nodes that need it: each stands after it in the graph's order.
+    /// The nodes that need its results, each of which comes after it in the graph's order.
     pub dependents: &'g [usize],
-    /// Whether the request goes on without it, so that its time can be cut short.
-    pub spared: bool,
+    /// `true` if the request succeeds without the node, so that the node can be cut short.
+    pub optional: bool,
 }
 
-impl Foreseen<'_> {
-    /// What the request cannot do without.
-    fn needed(&self) -> Estimate {
-        match self.spared {
+impl ForecastNode<'_> {
+    /// Returns the time that the request needs for this node.
+    fn required(&self) -> Estimate {
+        match self.optional {
             true => Estimate::default(),
             false => self.estimate,
         }
     }
 }
 
-/// What follows a node, along whichever way is longest.
+/// Time from the end of a node to the end of the graph, along the longest path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct After {
-    /// The least of what the request cannot do without.
-    least: Duration,
-    /// What that usually takes.
-    needed: Duration,
-    /// What everything usually takes.
+struct Remaining {
+    /// Minimum over the required nodes.
+    min: Duration,
+    /// Median over the required nodes.
+    required: Duration,
+    /// Median over all nodes.
     all: Duration,
 }
 
-/// What is expected of a graph.
+/// Expected latencies of a graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forecast {
     nodes: Vec<Estimate>,
-    after: Vec<After>,
-    /// The least that the whole takes.
-    least: Duration,
+    remaining: Vec<Remaining>,
+    /// Minimum of the whole graph.
+    min: Duration,
 }
 
-/// What a node that starts may take.
+/// Time that a node may take when it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Time {
-    /// Until then.
+pub enum TimeAllowance {
+    /// The node has until this deadline.
     Until(Deadline),
-    /// There is not enough: at least so much would be needed.
-    TooLittle(Duration),
+    /// The remaining time is too short; at least this much is needed.
+    Insufficient(Duration),
 }
 
 impl Forecast {
-    /// The forecast of nodes that stand in an order in which each comes before those that need it.
-    pub fn new(graph: &[Foreseen<'_>]) -> Self {
+    /// Returns the forecast of `graph`, in which each node comes before those that need it.
+    pub fn new(graph: &[ForecastNode<'_>]) -> Self {
         let mut forecast = Self {
             nodes: graph.iter().map(|node| node.estimate).collect(),
-            after: vec![After::default(); graph.len()],
-            least: Duration::ZERO,
+            remaining: vec![Remaining::default(); graph.len()],
+            min: Duration::ZERO,
         };
         for (at, node) in graph.iter().enumerate().rev() {
-            let mut after = After::default();
+            let mut remaining = Remaining::default();
             for &next in node.dependents {
-                let (own, rest) = (graph[next].needed(), forecast.after[next]);
-                after.least = after.least.max(own.least + rest.least);
-                after.needed = after.needed.max(own.usual + rest.needed);
-                after.all = after.all.max(graph[next].estimate.usual + rest.all);
+                let (own, rest) = (graph[next].required(), forecast.remaining[next]);
+                remaining.min = remaining.min.max(own.min + rest.min);
+                remaining.required = remaining.required.max(own.median + rest.required);
+                remaining.all = remaining.all.max(graph[next].estimate.median + rest.all);
             }
-            forecast.after[at] = after;
-            forecast.least = forecast.least.max(node.needed().least + after.least);
+            forecast.remaining[at] = remaining;
+            forecast.min = forecast.min.max(node.required().min + remaining.min);
         }
         forecast
     }
 
-    /// The least that the whole graph lately took, where that cannot be done in `left`.
-    pub fn too_little(&self, left: Duration) -> Option<Duration> {
-        (self.least.mul_f64(HOPELESS) > left).then_some(self.least)
+    /// Returns the minimum time of the whole graph if it is more than can be done in `left`.
+    pub fn min_if_infeasible(&self, left: Duration) -> Option<Duration> {
+        (self.min.mul_f64(REJECT_SHARE) > left).then_some(self.min)
     }
 
-    /// What a node that starts at `now` may take of a request that ends at `until`.
+    /// Returns the time allowance of `node` when it starts at `now` in a request that ends at
+    /// `until`.
     ///
-    /// It is what the nodes after it usually leave. Where there is not enough for all, those that
-    /// can be spared get nothing held back; and where there is not enough for the others, each has
-    /// its share.
-    pub fn time(&self, node: usize, now: Instant, until: Deadline) -> Time {
-        let (Some(own), Some(after)) = (self.nodes.get(node), self.after.get(node)) else {
-            return Time::Until(until);
+    /// The median time of the nodes after it is reserved for them. When the time is too short for
+    /// all, nothing is reserved for optional nodes; when it is too short for the required nodes
+    /// too, each node gets a share in proportion to its median.
+    pub fn allowance(&self, node: usize, now: Instant, until: Deadline) -> TimeAllowance {
+        let (Some(own), Some(remaining)) = (self.nodes.get(node), self.remaining.get(node)) else {
+            return TimeAllowance::Until(until);
         };
         let left = until.remaining(now);
-        let least = own.least + after.least;
-        if least.mul_f64(HOPELESS) > left {
-            return Time::TooLittle(least);
+        let min = own.min + remaining.min;
+        if min.mul_f64(REJECT_SHARE) > left {
+            return TimeAllowance::Insufficient(min);
         }
-        let reserve = match own.usual + after.all <= left {
-            true => after.all,
-            false => after.needed,
+        let reserve = match own.median + remaining.all <= left {
+            true => remaining.all,
+            false => remaining.required,
         };
         if reserve.is_zero() {
-            return Time::Until(until);
+            return TimeAllowance::Until(until);
         }
-        let share = if own.usual.is_zero() {
-            // Nothing is known of it.
+        let share = if own.median.is_zero() {
+            // Its latency is unknown.
             0.5
         } else {
-            own.usual.as_secs_f64() / (own.usual + reserve).as_secs_f64()
+            own.median.as_secs_f64() / (own.median + reserve).as_secs_f64()
         };
         let limit = left.saturating_sub(reserve).max(left.mul_f64(share));
-        Time::Until(until.min(Deadline::after(now, limit)))
+        TimeAllowance::Until(until.min(Deadline::after(now, limit)))
     }
 }
 
@@ -222,33 +220,33 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Size = Size::of(100);
-    const LARGE: Size = Size::of(100_000);
+    const SMALL: SizeClass = SizeClass::of(100);
+    const LARGE: SizeClass = SizeClass::of(100_000);
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn known(least: u64, usual: u64) -> Estimate {
+    fn known(min: u64, median: u64) -> Estimate {
         Estimate {
-            least: ms(least),
-            usual: ms(usual),
+            min: ms(min),
+            median: ms(median),
         }
     }
 
     #[test]
-    fn sizes_double() {
-        let sizes: Vec<usize> = [0, 1, 2, 3, 4, 1023, 1024, usize::MAX]
-            .map(|bytes| Size::of(bytes).index())
+    fn size_classes_double() {
+        let classes: Vec<usize> = [0, 1, 2, 3, 4, 1023, 1024, usize::MAX]
+            .map(|bytes| SizeClass::of(bytes).index())
             .to_vec();
-        assert_eq!(sizes, [0, 1, 2, 2, 3, 10, 11, 64]);
+        assert_eq!(classes, [0, 1, 2, 2, 3, 10, 11, 64]);
     }
 
     #[test]
-    fn large_requests_say_nothing_about_small_ones() {
+    fn large_requests_do_not_affect_estimates_of_small_ones() {
         let now = Instant::now();
-        let mut durations = Durations::new(now);
-        for n in 0..KNOWN_MIN as u64 {
+        let mut durations = SizedLatencyWindow::new(now);
+        for n in 0..SAMPLES_MIN as u64 {
             assert_eq!(
                 durations.estimate(LARGE, now),
                 Estimate::default(),
@@ -258,7 +256,7 @@ mod tests {
         }
         assert_eq!(durations.estimate(LARGE, now), known(100, 103));
         assert_eq!(durations.estimate(SMALL, now), Estimate::default());
-        for n in 0..KNOWN_MIN as u64 {
+        for n in 0..SAMPLES_MIN as u64 {
             durations.record(SMALL, ms(10 + n), now);
         }
         assert_eq!(durations.estimate(SMALL, now), known(10, 13));
@@ -266,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_tried_any_more_fades_and_what_is_new_counts() {
+    fn estimates_decay_without_new_samples_and_follow_new_ones() {
         let now = Instant::now();
-        let mut durations = Durations::new(now);
-        (0..KEPT).for_each(|_| durations.record(SMALL, ms(400), now));
+        let mut durations = SizedLatencyWindow::new(now);
+        (0..WINDOW).for_each(|_| durations.record(SMALL, ms(400), now));
         let later = now + HALF_LIFE;
         assert_eq!(durations.estimate(SMALL, later), known(200, 200));
         assert_eq!(
@@ -278,100 +276,106 @@ mod tests {
         );
         durations.record(SMALL, ms(4), later);
         assert_eq!(durations.estimate(SMALL, later), known(4, 400));
-        (0..KEPT).for_each(|_| durations.record(SMALL, ms(5), later));
+        (0..WINDOW).for_each(|_| durations.record(SMALL, ms(5), later));
         assert_eq!(durations.estimate(SMALL, later), known(5, 5));
     }
 
-    /// Two nodes side by side, then one, then one that can be spared.
+    /// Two parallel nodes, then one that needs both, then one that is optional.
     fn diamond(estimates: [Estimate; 4]) -> Forecast {
         let dependents: [&[usize]; 4] = [&[2], &[2], &[3], &[]];
-        let graph: Vec<Foreseen<'_>> = (0..4)
-            .map(|at| Foreseen {
+        let graph: Vec<ForecastNode<'_>> = (0..4)
+            .map(|at| ForecastNode {
                 estimate: estimates[at],
                 dependents: dependents[at],
-                spared: at == 3,
+                optional: at == 3,
             })
             .collect();
         Forecast::new(&graph)
     }
 
     #[test]
-    fn time_is_held_back_for_what_follows() {
+    fn time_is_reserved_for_the_nodes_that_follow() {
         let forecast = diamond([known(10, 20), known(1, 2), known(30, 60), known(100, 200)]);
         assert_eq!(
-            forecast.too_little(ms(31)),
+            forecast.min_if_infeasible(ms(31)),
             Some(ms(40)),
-            "the last can be spared"
+            "the last is optional"
         );
-        assert_eq!(forecast.too_little(ms(32)), None);
+        assert_eq!(forecast.min_if_infeasible(ms(32)), None);
         let now = Instant::now();
         let until = |ms: u64| Deadline::after(now, Duration::from_millis(ms));
         for (node, left, limit) in [
-            // Enough for all: what follows keeps what it usually takes.
+            // Enough for all: the median of the nodes that follow is reserved.
             (0, 1000, Some(740)),
             (1, 1000, Some(740)),
             (2, 1000, Some(800)),
             (3, 1000, Some(1000)),
-            // Too little for all: the last node has to do with what is left.
+            // Too little for all: nothing is reserved for the optional node.
             (0, 140, Some(80)),
             (2, 130, Some(130)),
-            // Too little for those that are needed: each has its share.
+            // Too little for the required nodes: each gets its share.
             (0, 72, Some(18)),
-            // Not enough at the best.
+            // Too little even for the minimum.
             (0, 31, None),
             (2, 23, None),
         ] {
             let wanted = match limit {
-                Some(limit) => Time::Until(until(limit)),
-                None => Time::TooLittle(ms(if node == 0 { 40 } else { 30 })),
+                Some(limit) => TimeAllowance::Until(until(limit)),
+                None => TimeAllowance::Insufficient(ms(if node == 0 { 40 } else { 30 })),
             };
             assert_eq!(
-                forecast.time(node, now, until(left)),
+                forecast.allowance(node, now, until(left)),
                 wanted,
                 "{node} of {left}"
             );
         }
-        // A node of which nothing is known gets half.
+        // A node without samples gets half.
         let forecast = diamond([known(0, 0), known(0, 0), known(30, 60), known(0, 0)]);
-        assert_eq!(forecast.time(0, now, until(100)), Time::Until(until(50)));
-        assert_eq!(forecast.time(0, now, until(300)), Time::Until(until(240)));
-        // Nothing is known at all.
         assert_eq!(
-            Forecast::default().time(7, now, until(5)),
-            Time::Until(until(5))
+            forecast.allowance(0, now, until(100)),
+            TimeAllowance::Until(until(50))
+        );
+        assert_eq!(
+            forecast.allowance(0, now, until(300)),
+            TimeAllowance::Until(until(240))
+        );
+        // No node has samples.
+        assert_eq!(
+            Forecast::default().allowance(7, now, until(5)),
+            TimeAllowance::Until(until(5))
         );
     }
 
     proptest! {
-        /// A chain gives each node some of the time, and never more than there is.
+        /// Each node of a chain gets some of the time, and never more than is left.
         #[test]
-        fn shares_of_a_chain(
-            usual in prop::collection::vec(0u64..100, 1..8),
+        fn each_node_of_a_chain_gets_a_share(
+            medians in prop::collection::vec(0u64..100, 1..8),
             left in 1u64..2000,
         ) {
-            let next: Vec<Vec<usize>> = (0..usual.len())
-                .map(|at| if at + 1 < usual.len() { vec![at + 1] } else { Vec::new() })
+            let next: Vec<Vec<usize>> = (0..medians.len())
+                .map(|at| if at + 1 < medians.len() { vec![at + 1] } else { Vec::new() })
                 .collect();
-            let graph: Vec<Foreseen<'_>> = usual
+            let graph: Vec<ForecastNode<'_>> = medians
                 .iter()
                 .zip(&next)
-                .map(|(usual, next)| Foreseen {
-                    estimate: known(0, *usual),
+                .map(|(median, next)| ForecastNode {
+                    estimate: known(0, *median),
                     dependents: next,
-                    spared: false,
+                    optional: false,
                 })
                 .collect();
             let forecast = Forecast::new(&graph);
             let now = Instant::now();
             let until = Deadline::after(now, ms(left));
-            for node in 0..usual.len() {
-                let Time::Until(handed) = forecast.time(node, now, until) else {
-                    return Err(TestCaseError::fail("nothing is refused"));
+            for node in 0..medians.len() {
+                let TimeAllowance::Until(granted) = forecast.allowance(node, now, until) else {
+                    return Err(TestCaseError::fail("nothing is rejected"));
                 };
-                prop_assert!(handed <= until && !handed.is_past(now));
-                let after: u64 = usual[node + 1..].iter().sum();
-                if usual[node] + after <= left {
-                    prop_assert!(handed.remaining(now) >= ms(usual[node]));
+                prop_assert!(granted <= until && !granted.is_past(now));
+                let after: u64 = medians[node + 1..].iter().sum();
+                if medians[node] + after <= left {
+                    prop_assert!(granted.remaining(now) >= ms(medians[node]));
                 }
             }
         }

@@ -1,89 +1,89 @@
-//! What some results of a graph need: which nodes run, and for how many others.
+//! Liveness: which nodes of a graph the requested results need, and how many consumers each has.
 
 use crate::check::{Node, Source};
 
-/// Which nodes of a graph are needed, and by how many.
+/// The nodes of a graph that some of its results need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {
-    /// For each node, how many wait for its results: nodes whose arguments or substitutes they
-    /// are, and the results of the graph as one more. None is a node that need not run.
-    pub users: Vec<u32>,
-    /// Whether each node is itself a result.
-    pub wanted: Vec<bool>,
-    /// How many nodes are results.
-    pub wanted_count: usize,
-    /// Whether each node must run for the results to be there, whatever stands in for others.
-    pub forced: Vec<bool>,
+    /// For each node, the number of consumers of its results: the nodes that need them as
+    /// arguments or as substitutes, and one more if they are results of the graph. A node with 0
+    /// need not run.
+    pub ref_counts: Vec<u32>,
+    /// For each node, `true` if the graph's results are taken from it.
+    pub is_result: Vec<bool>,
+    /// Number of nodes from which results are taken.
+    pub result_count: usize,
+    /// For each node, `true` if there are no results without it, whatever substitutes other nodes
+    /// have.
+    pub required: Vec<bool>,
 }
 
 impl Liveness {
-    /// What these results need.
+    /// Returns the liveness of `nodes`, each of which comes after those that it needs, for these
+    /// results.
     pub fn of<'s>(nodes: &[Node], results: impl Iterator<Item = &'s Source>) -> Self {
         let mut liveness = Self {
-            users: vec![0; nodes.len()],
-            wanted: vec![false; nodes.len()],
-            wanted_count: 0,
-            forced: Vec::new(),
+            ref_counts: vec![0; nodes.len()],
+            is_result: vec![false; nodes.len()],
+            result_count: 0,
+            required: Vec::new(),
         };
         for source in results {
             if let Source::Node { node, .. } = *source
-                && !std::mem::replace(&mut liveness.wanted[node], true)
+                && !std::mem::replace(&mut liveness.is_result[node], true)
             {
-                liveness.wanted_count += 1;
-                liveness.users[node] += 1;
+                liveness.result_count += 1;
+                liveness.ref_counts[node] += 1;
             }
         }
-        // Every node comes after those that it needs.
         for (index, node) in nodes.iter().enumerate().rev() {
-            if liveness.users[index] > 0 {
+            if liveness.ref_counts[index] > 0 {
                 for needed in needs(node) {
-                    liveness.users[needed] += 1;
+                    liveness.ref_counts[needed] += 1;
                 }
             }
         }
-        liveness.forced = forced(nodes, &liveness.wanted);
+        liveness.required = required(nodes, &liveness.is_result);
         liveness
     }
 }
 
-/// The nodes that must run for those that are wanted. Where something may stand in for a node,
-/// that is only what both need.
-fn forced(nodes: &[Node], wanted: &[bool]) -> Vec<bool> {
-    let mut needed = wanted.to_vec();
+/// Returns the nodes that must run for those in `is_result`. Of a node that has substitutes, only
+/// the nodes that both itself and its substitutes need are required.
+fn required(nodes: &[Node], is_result: &[bool]) -> Vec<bool> {
+    let mut required = is_result.to_vec();
     for (index, node) in nodes.iter().enumerate().rev() {
-        if !needed[index] {
+        if !required[index] {
             continue;
         }
         let Some(on_error) = &node.on_error else {
-            node.dependencies.iter().for_each(|n| needed[*n] = true);
+            node.dependencies.iter().for_each(|n| required[*n] = true);
             continue;
         };
-        let itself = beneath(nodes, index, &node.dependencies);
-        let substitutes = beneath(nodes, index, &on_error.dependencies);
-        for (needed, both) in needed.iter_mut().zip(itself.iter().zip(&substitutes)) {
-            *needed |= *both.0 && *both.1;
+        let of_node = ancestors(nodes, index, &node.dependencies);
+        let of_substitutes = ancestors(nodes, index, &on_error.dependencies);
+        for (required, both) in required.iter_mut().zip(of_node.iter().zip(&of_substitutes)) {
+            *required |= *both.0 && *both.1;
         }
-        needed[index] = false;
+        required[index] = false;
     }
-    needed
+    required
 }
 
-/// The nodes before `index` that must run for all of `sources`.
-fn beneath(nodes: &[Node], index: usize, sources: &[usize]) -> Vec<bool> {
-    let mut needed = vec![false; index];
-    sources.iter().for_each(|n| needed[*n] = true);
+/// Returns the nodes before `index` that must run for all of `sources`.
+fn ancestors(nodes: &[Node], index: usize, sources: &[usize]) -> Vec<bool> {
+    let mut is_ancestor = vec![false; index];
+    sources.iter().for_each(|n| is_ancestor[*n] = true);
     for at in (0..index).rev() {
-        if needed[at] && nodes[at].on_error.is_none() {
-            nodes[at]
-                .dependencies
-                .iter()
-                .for_each(|n| needed[*n] = true);
+        if is_ancestor[at] && nodes[at].on_error.is_none() {
+            let dependencies = nodes[at].dependencies.iter();
+            dependencies.for_each(|n| is_ancestor[*n] = true);
         }
     }
-    needed
+    is_ancestor
 }
 
-/// The nodes that a node's arguments need, and those that its substitutes do.
+/// Iterates over the nodes whose results a node needs, as arguments or as substitutes.
 fn needs(node: &Node) -> impl Iterator<Item = usize> {
     let substitutes = node.on_error.iter().flat_map(|o| &o.dependencies);
     node.dependencies.iter().chain(substitutes).copied()
@@ -93,8 +93,8 @@ fn needs(node: &Node) -> impl Iterator<Item = usize> {
 mod tests {
     use crate::testing::{FakeModel, plan};
 
-    /// The nodes that must run, by name.
-    fn forced(nodes: &str, result: &str) -> Vec<String> {
+    /// Names of the required nodes.
+    fn required(nodes: &str, result: &str) -> Vec<String> {
         let yaml = format!(
             "
 pipeline: p
@@ -109,22 +109,22 @@ outputs: {{ size: {result} }}
             .pipeline
             .nodes
             .iter()
-            .zip(&plan.graph.topology.liveness.forced);
-        let forced = nodes.filter(|(_, forced)| **forced);
-        forced.map(|(node, _)| node.name.clone()).collect()
+            .zip(&plan.graph.topology.liveness.required);
+        let required = nodes.filter(|(_, required)| **required);
+        required.map(|(node, _)| node.name.clone()).collect()
     }
 
     #[test]
-    fn what_something_may_stand_in_for_need_not_run() {
+    fn a_node_that_has_a_substitute_is_not_required() {
         let a = "\n  a: { model: m, in: { text: $text } }";
         let b = "\n  b: { model: m, in: { text: $text }, on_error: { use: { size: $a.size } } }";
         let top = "\n  n: { op: topk, in: { score: $a.size }, with: { k: 9 } }\
                    \n  t: { op: gather, in: { text: $text, index: $n.index } }";
         for (nodes, result, wanted) in [
             (a.to_owned(), "$a.size", vec!["a"]),
-            // Either of them will do.
+            // Either of them suffices.
             (format!("{a}{b}"), "$b.size", vec![]),
-            // `c` needs all before it, and what stands in for it some of that.
+            // `c` needs all nodes before it, and its substitute some of them.
             (
                 format!(
                     "{a}{top}\n  c: {{ model: m, in: {{ text: $t.text }}, on_error: {{ use: {{ size: $n.score }} }} }}"
@@ -133,7 +133,7 @@ outputs: {{ size: {result} }}
                 vec!["a", "n"],
             ),
         ] {
-            assert_eq!(forced(&nodes, result), wanted, "{nodes}");
+            assert_eq!(required(&nodes, result), wanted, "{nodes}");
         }
     }
 }

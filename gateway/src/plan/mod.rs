@@ -35,27 +35,28 @@ pub use node_latencies::NodeLatencies;
 pub use split_state::SplitState;
 pub use topology::Topology;
 
-/// What the executor runs. Immutable; requests share it.
+/// A checked pipeline, bound and ready to run. Immutable apart from statistics; requests share it.
 #[derive(Debug)]
 pub struct Plan {
     /// The pipeline as checked.
     pub pipeline: Arc<CheckedPipeline>,
-    /// Its nodes, bound.
+    /// Its nodes, bound to what they call.
     pub graph: Graph,
 }
 
-/// Nodes that can refer to each other, bound: those of the pipeline, or those inside a node.
+/// Bound nodes that can refer to each other: those of the pipeline, or those of a body inside a
+/// node.
 #[derive(Debug)]
 pub struct Graph {
-    /// What each node runs, by index.
+    /// What each node runs, by index of the node.
     pub steps: Vec<Step>,
-    /// Which nodes wait for which, and which of them the results need.
+    /// Dependencies between the nodes.
     pub topology: Topology,
-    /// What counts and times each node, by index.
+    /// Metrics of each node, by index.
     pub metrics: Vec<CallMetrics>,
-    /// What was learnt of how long nodes take.
+    /// Latency statistics of the nodes.
     pub latencies: NodeLatencies,
-    /// What was learnt of calls that reach the same model.
+    /// Statistics of calls that reach the same model.
     pub follow_ups: FollowUps,
 }
 
@@ -70,36 +71,36 @@ pub enum Step {
     Op(BoundOp),
     /// Another pipeline.
     Pipeline(Arc<Plan>),
-    /// What stands inside the node, in the order of [`NodeKind::bodies`].
+    /// The bodies inside the node, in the order of [`NodeKind::bodies`].
     Bodies(Vec<Arc<Graph>>),
-    /// The same for a `split`, with what it remembers.
+    /// The bodies inside a `split`, and its state.
     Split(Vec<Arc<Graph>>, SplitState),
 }
 
 impl Plan {
-    /// The backends of the nodes that call a model, in the nodes' order; one inside a node, or of
-    /// a pipeline that a node calls, comes where that node does.
+    /// Returns the backends of the nodes that call a model, in the order of the nodes. Those inside
+    /// a node, or of a pipeline that a node calls, come in the position of that node.
     pub fn backends(&self) -> Vec<&Backend> {
         let mut found = Vec::new();
         self.graph.backends(&mut found);
         found
     }
 
-    /// The pipelines that nodes call.
+    /// Returns the pipelines that nodes call.
     pub fn pipelines(&self) -> Vec<&Arc<Self>> {
         let mut found = Vec::new();
         self.graph.pipelines(&mut found);
         found
     }
 
-    /// How long a request may take when the client leaves `asked`: the pipeline's default where
-    /// it does not say, and never more than the pipeline's maximum.
+    /// Returns the timeout of a request whose client asked for `asked`: the pipeline's default if it
+    /// asked for none, and never more than the pipeline's maximum.
     pub fn timeout(&self, asked: Option<Duration>) -> Duration {
         let limits = self.pipeline.deadline;
         asked.unwrap_or(limits.default).min(limits.max)
     }
 
-    /// How many columns each output has.
+    /// Iterates over the number of columns of each output.
     pub fn widths(&self) -> impl Iterator<Item = usize> {
         self.pipeline.outputs.iter().map(|o| o.columns().len())
     }

@@ -1,4 +1,5 @@
-//! What a `split` remembers between requests: where its dice are, and which shadows run.
+//! State of a `split` node that all requests share: its random numbers, and the number of shadows
+//! that run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,52 +9,61 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::check::{Body, Split};
 
-/// The most shadow arms of one node that run at a time; more are refused, and counted as such.
+/// Most shadow arms of one node that run at a time. More are refused, and counted in the metrics.
 pub const SHADOWS_MAX: usize = 64;
 
-/// What a `split` remembers between requests.
+/// State of a `split` node that all requests share.
 #[derive(Debug)]
 pub struct SplitState {
-    /// What the node's name comes to: two splits on one key divide differently.
+    /// Hash of the names of pipeline and node, so that two splits on one key divide it differently.
     salt: u64,
-    thrown: AtomicU64,
+    drawn: AtomicU64,
     running: Arc<Semaphore>,
-    /// One for each shadow arm.
+    /// Metrics of each shadow arm.
     pub metrics: Vec<ShadowMetrics>,
 }
 
 impl SplitState {
-    /// A `split` that nothing has run through.
+    /// Returns the state of a `split` that no request has passed yet.
     pub fn new(pipeline: &str, node: &str, split: &Split, metrics: &Metrics) -> Self {
         let arm = |(_, body): &(f64, Arc<Body>)| metrics.shadow(pipeline, node, &body.name);
         Self {
             salt: hash(0, format!("{pipeline}/{node}").as_bytes()),
-            thrown: AtomicU64::new(0),
+            drawn: AtomicU64::new(0),
             running: Arc::new(Semaphore::new(SHADOWS_MAX)),
             metrics: split.shadow.iter().map(arm).collect(),
         }
     }
 
-    /// A number from 0 to below 1 that only the key decides.
-    pub fn of_key(&self, key: &[u8]) -> f64 {
+    /// Returns a number in 0..1 that depends on the key alone.
+    pub fn sticky_fraction(&self, key: &[u8]) -> f64 {
         fraction(hash(self.salt, key))
     }
 
-    /// A number from 0 to below 1 that no request can foresee from its own content.
-    pub fn throw(&self) -> f64 {
-        let count = self.thrown.fetch_add(1, Ordering::Relaxed);
+    /// Returns a pseudo-random number in 0..1, another one for each call.
+    pub fn random_fraction(&self) -> f64 {
+        let count = self.drawn.fetch_add(1, Ordering::Relaxed);
         fraction(mix(self.salt ^ mix(count)))
     }
 
-    /// Leave to run one more shadow, for as long as it is held.
-    pub fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    /// Returns a permit for one more shadow, to be held while it runs; `None` when
+    /// [`SHADOWS_MAX`] shadows run.
+    pub fn shadow_permit(&self) -> Option<OwnedSemaphorePermit> {
         self.running.clone().try_acquire_owned().ok()
     }
 }
 
-/// Which of some weights a number from 0 to below 1 falls on; the last that is not 0 where
+/// Returns the index of the weight that `at`, a number in 0..1, falls on; the last weight above 0 if
 /// rounding leaves none.
-pub fn pick(weights: impl Iterator<Item = f64> + Clone, at: f64) -> usize {
+///
+/// ```
+/// use motet_gateway::plan::split_state::pick_weighted;
+///
+/// let weights = [9.0, 0.0, 1.0];
+/// assert_eq!(pick_weighted(weights.into_iter(), 0.5), 0);
+/// assert_eq!(pick_weighted(weights.into_iter(), 0.95), 2);
+/// ```
+pub fn pick_weighted(weights: impl Iterator<Item = f64> + Clone, at: f64) -> usize {
     let total: f64 = weights.clone().sum();
     let mut left = at * total;
     let mut picked = 0;
@@ -70,8 +80,8 @@ pub fn pick(weights: impl Iterator<Item = f64> + Clone, at: f64) -> usize {
     picked
 }
 
-/// FNV-1a over the bytes, then mixed so that every bit depends on every byte. Part of what users
-/// rely on: a key takes the same arm in every gateway and every version.
+/// Returns FNV-1a over the bytes, mixed so that every bit depends on every byte. Users rely on the
+/// result: a key takes the same arm in every gateway and every version.
 fn hash(salt: u64, bytes: &[u8]) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
@@ -87,6 +97,7 @@ const fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Returns the upper 53 bits as a number in 0..1.
 #[allow(clippy::cast_precision_loss)]
 fn fraction(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
@@ -97,25 +108,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_met_and_keys_stick() {
+    fn arms_are_picked_in_proportion_to_their_weights() {
         for (at, expected) in [(0.0, 0), (0.89, 0), (0.91, 2), (0.999_999, 2)] {
-            assert_eq!(pick([9.0, 0.0, 1.0].into_iter(), at), expected, "{at}");
+            assert_eq!(
+                pick_weighted([9.0, 0.0, 1.0].into_iter(), at),
+                expected,
+                "{at}"
+            );
         }
-        assert_eq!(pick([0.0, 1.0, 0.0].into_iter(), 1.0), 1);
+        assert_eq!(pick_weighted([0.0, 1.0, 0.0].into_iter(), 1.0), 1);
         let count = |of: &dyn Fn(u64) -> f64| {
             (0..10_000)
-                .filter(|i| pick([95.0, 5.0].into_iter(), of(*i)) == 1)
+                .filter(|i| pick_weighted([95.0, 5.0].into_iter(), of(*i)) == 1)
                 .count()
         };
         let by_key = count(&|i| fraction(hash(7, format!("user-{i}").as_bytes())));
         assert!((400..600).contains(&by_key), "{by_key}");
-        let by_throw = count(&|i| fraction(mix(7 ^ mix(i))));
-        assert!((400..600).contains(&by_throw), "{by_throw}");
+        let by_chance = count(&|i| fraction(mix(7 ^ mix(i))));
+        assert!((400..600).contains(&by_chance), "{by_chance}");
     }
 
-    /// These numbers are a promise: another version must divide users in the same way.
+    /// These numbers are fixed: every version must divide users in the same way.
     #[test]
-    fn keys_take_the_same_arm_for_ever() {
+    fn a_key_takes_the_same_arm_in_every_version() {
         let keys = ["", "a", "user-1", "user-2"];
         let found = keys.map(|k| (fraction(hash(0, k.as_bytes())) * 1000.0).floor());
         assert_eq!(found, [763.0, 371.0, 943.0, 501.0]);

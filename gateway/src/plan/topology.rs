@@ -34,3 +34,41 @@ impl Topology {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{FakeModel, plan};
+
+    #[test]
+    fn a_node_knows_its_dependents_and_the_nodes_it_substitutes_for() {
+        let yaml = "
+pipeline: p
+inputs: { text: \"string[N]\" }
+nodes:
+  a: { model: m, in: { text: $text } }
+  b: { model: m, in: { text: $text }, on_error: { use: { size: $a.size } } }
+  c: { op: topk, in: { score: $b.size }, with: { k: 1 } }
+outputs: { size: $b.size, score: $c.score }
+";
+        let plan = plan(yaml, &[("m", &FakeModel::lengths())]);
+        let index = |name| {
+            plan.pipeline
+                .nodes
+                .iter()
+                .position(|n| n.name == name)
+                .unwrap()
+        };
+        let (a, b, c) = (index("a"), index("b"), index("c"));
+        let topology = &plan.graph.topology;
+        for (node, dependents, substitutes_for, ref_count) in [
+            (a, vec![], vec![b], 1),
+            // A dependent and a result.
+            (b, vec![c], vec![], 2),
+            (c, vec![], vec![], 1),
+        ] {
+            assert_eq!(topology.dependents[node], dependents);
+            assert_eq!(topology.substitutes_for[node], substitutes_for);
+            assert_eq!(topology.liveness.ref_counts[node], ref_count);
+        }
+    }
+}

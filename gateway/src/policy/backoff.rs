@@ -1,28 +1,42 @@
 //! Pauses before retries: exponential, with full jitter.
 //!
-//! Without jitter, calls that failed together come back together. The pause is anything from
+//! Without jitter, calls that failed together are retried together. The pause is anything from
 //! nothing to the bound, and the bound doubles with each retry.
 
 use std::time::Duration;
 
-/// How long to pause before a retry.
+/// Pauses before retries, between nothing and a bound that doubles with each retry.
+///
+/// ```
+/// use std::time::Duration;
+/// use motet_gateway::policy::backoff::Backoff;
+///
+/// let ms = Duration::from_millis;
+/// let backoff = Backoff { first: ms(10), max: ms(100) };
+/// // The random number scales the bound: 10 ms, then 20 ms, and at most 100 ms.
+/// assert_eq!(backoff.pause(0, 0.5, None), ms(5));
+/// assert_eq!(backoff.pause(1, 0.5, None), ms(10));
+/// assert_eq!(backoff.pause(9, 1.0, None), ms(100));
+/// // A server that says when to retry is not called earlier.
+/// assert_eq!(backoff.pause(0, 0.5, Some(ms(300))), ms(305));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest pause before the first retry.
+    /// Bound of the pause before the first retry.
     pub first: Duration,
-    /// The longest pause before any retry.
+    /// Largest bound of any pause.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// The pause before a retry, `retry` counted from 0. `chance` is uniform in 0..1. A service
-    /// that says when to come back (`asked`) is not asked before.
-    pub fn pause(&self, retry: u32, chance: f64, asked: Option<Duration>) -> Duration {
+    /// Returns the pause before retry number `retry`, counted from 0. `random` is uniform in
+    /// 0..1. `retry_after` is the least pause that the server asked for.
+    pub fn pause(&self, retry: u32, random: f64, retry_after: Option<Duration>) -> Duration {
         let doubled = 2u32.checked_pow(retry).unwrap_or(u32::MAX);
         let bound = self.first.saturating_mul(doubled).min(self.max);
-        let jitter = bound.mul_f64(chance.clamp(0.0, 1.0));
-        // The jitter on top: all who were refused were told the same.
-        asked.map_or(jitter, |asked| asked.saturating_add(jitter))
+        let jitter = bound.mul_f64(random.clamp(0.0, 1.0));
+        // Jitter on top: all clients that were refused got the same `retry_after`.
+        retry_after.map_or(jitter, |least| least.saturating_add(jitter))
     }
 }
 
@@ -38,7 +52,7 @@ mod tests {
     };
 
     #[test]
-    fn the_bound_doubles_up_to_the_most() {
+    fn the_bound_doubles_up_to_the_maximum() {
         for (retry, bound_ms) in [(0, 10), (1, 20), (2, 40), (3, 80), (4, 100), (99, 100)] {
             let longest = BACKOFF.pause(retry, 1.0, None);
             assert_eq!(longest, Duration::from_millis(bound_ms), "{retry}");
@@ -50,9 +64,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn within_the_bound(retry in any::<u32>(), chance in 0.0..1.0f64, asked in prop::option::of(0u64..5000)) {
+        fn a_pause_is_within_its_bound(retry in any::<u32>(), random in 0.0..1.0f64, asked in prop::option::of(0u64..5000)) {
             let asked = asked.map(Duration::from_millis);
-            let pause = BACKOFF.pause(retry, chance, asked);
+            let pause = BACKOFF.pause(retry, random, asked);
             let least = asked.unwrap_or_default();
             prop_assert!(pause >= least && pause <= least + BACKOFF.max);
         }

@@ -1,22 +1,21 @@
-//! A circuit breaker: calls of a service that is down fail at once, and are tried again now and
-//! then.
+//! A circuit breaker: calls of a service that is down fail at once, apart from occasional probes.
 //!
-//! Closed lets everything through and counts failures in a row. At the limit it opens: nothing
-//! passes until a pause is over. Then one call is let through as a probe: its success closes the
-//! circuit, its failure opens it again for twice the pause.
+//! A closed circuit admits every call and counts consecutive failures. At the limit it opens and
+//! admits no call until a pause is over. Then it admits one call as a probe: success closes the
+//! circuit, failure opens it again for twice the pause.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a circuit opens, and for how long.
+/// Limits of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerOptions {
-    /// Failures in a row that open it.
+    /// Consecutive failures that open the circuit.
     pub failures: u32,
-    /// The first pause.
+    /// Pause after the circuit opens.
     pub pause: Duration,
-    /// The longest pause, after failed probes.
+    /// Longest pause, after failed probes.
     pub pause_max: Duration,
 }
 
@@ -30,31 +29,31 @@ impl Default for BreakerOptions {
     }
 }
 
-/// What a call was let through as. Give it back with the call's outcome.
+/// Permission for one call. Return it to [`Breaker::release`] with the outcome of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a probe that is not given back keeps the circuit open"]
+#[must_use = "a probe that is not released keeps the circuit open"]
 pub enum Permit {
     /// The circuit is closed.
     Ordinary,
-    /// The circuit was open, and this call shows whether it can be closed.
+    /// The circuit is open, and this call decides whether it closes.
     Probe,
 }
 
-/// How a call ended, as far as the circuit is concerned.
+/// Outcome of a call, as far as the circuit is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The service answered, whatever it said.
+pub enum Outcome {
+    /// The service answered, with a result or with an error of its own.
     Answered,
     /// The service did not answer.
     Failed,
-    /// The call was dropped, and says nothing.
+    /// The call was abandoned before an answer, which says nothing about the service.
     Dropped,
 }
 
-/// What an ending changed.
+/// Change of the state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The circuit opened, for so long.
+    /// The circuit opened for this long.
     Opened(Duration),
     /// The circuit closed.
     Closed,
@@ -65,7 +64,7 @@ enum State {
     Closed {
         failures: u32,
     },
-    /// `probing`: the pause is over and a probe is under way.
+    /// `probing`: the pause is over and a probe is in flight.
     Open {
         until: Instant,
         pause: Duration,
@@ -81,7 +80,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed circuit.
+    /// Returns a closed circuit.
     pub const fn new(options: BreakerOptions) -> Self {
         Self {
             options,
@@ -89,15 +88,15 @@ impl Breaker {
         }
     }
 
-    /// Whether calls are held back.
+    /// Returns whether the circuit is open.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
 
-    /// Lets a call through.
+    /// Admits a call.
     ///
     /// # Errors
-    /// How long until it is worth asking again, where the circuit is open.
+    /// The time after which to ask again, when the circuit is open.
     pub fn permit(&mut self, now: Instant) -> Result<Permit, Duration> {
         match &mut self.state {
             State::Closed { .. } => Ok(Permit::Ordinary),
@@ -107,59 +106,60 @@ impl Breaker {
             }
             State::Open { until, pause, .. } => {
                 let left = until.saturating_duration_since(now);
-                // While a probe is under way nobody knows; a pause is a fair guess.
+                // The probe in flight decides; its pause is an estimate of when.
                 Err(if left.is_zero() { *pause } else { left })
             }
         }
     }
 
-    /// Takes a permit back. `chance`, uniform in 0..1, spreads probes of many gateways.
-    pub fn ended(
+    /// Takes a permit back with the outcome of its call. `random`, uniform in 0..1, spreads the
+    /// probes of many gateways over time.
+    pub fn release(
         &mut self,
         permit: Permit,
-        ending: Ending,
+        outcome: Outcome,
         now: Instant,
-        chance: f64,
+        random: f64,
     ) -> Option<Change> {
-        match (&mut self.state, permit, ending) {
-            (State::Closed { failures }, _, Ending::Answered) => {
+        match (&mut self.state, permit, outcome) {
+            (State::Closed { failures }, _, Outcome::Answered) => {
                 *failures = 0;
                 None
             }
-            (State::Closed { failures }, _, Ending::Failed) => {
+            (State::Closed { failures }, _, Outcome::Failed) => {
                 *failures += 1;
                 if *failures < self.options.failures {
                     return None;
                 }
-                Some(self.open(self.options.pause, now, chance))
+                Some(self.open(self.options.pause, now, random))
             }
-            (State::Open { .. }, Permit::Probe, Ending::Answered) => {
+            (State::Open { .. }, Permit::Probe, Outcome::Answered) => {
                 self.state = State::Closed { failures: 0 };
                 Some(Change::Closed)
             }
-            (State::Open { pause, .. }, Permit::Probe, Ending::Failed) => {
+            (State::Open { pause, .. }, Permit::Probe, Outcome::Failed) => {
                 let pause = pause.saturating_mul(2).min(self.options.pause_max);
-                Some(self.open(pause, now, chance))
+                Some(self.open(pause, now, random))
             }
-            (State::Open { probing, .. }, Permit::Probe, Ending::Dropped) => {
+            (State::Open { probing, .. }, Permit::Probe, Outcome::Dropped) => {
                 *probing = false;
                 None
             }
-            // Calls from before the circuit opened tell nothing new.
+            // Calls that began before the circuit opened tell nothing new.
             (State::Open { .. }, Permit::Ordinary, _)
-            | (State::Closed { .. }, _, Ending::Dropped) => None,
+            | (State::Closed { .. }, _, Outcome::Dropped) => None,
         }
     }
 
     /// Opens the circuit for `pause` and up to a fifth more.
-    fn open(&mut self, pause: Duration, now: Instant, chance: f64) -> Change {
-        let held = pause + (pause / 5).mul_f64(chance.clamp(0.0, 1.0));
+    fn open(&mut self, pause: Duration, now: Instant, random: f64) -> Change {
+        let pause_with_jitter = pause + (pause / 5).mul_f64(random.clamp(0.0, 1.0));
         self.state = State::Open {
-            until: now + held,
+            until: now + pause_with_jitter,
             pause,
             probing: false,
         };
-        Change::Opened(held)
+        Change::Opened(pause_with_jitter)
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
         let mut breaker = Breaker::new(OPTIONS);
         for n in 0..OPTIONS.failures {
             let permit = breaker.permit(now).unwrap();
-            let change = breaker.ended(permit, Ending::Failed, now, 0.0);
+            let change = breaker.release(permit, Outcome::Failed, now, 0.0);
             let opens = n + 1 == OPTIONS.failures;
             assert_eq!(change, opens.then_some(Change::Opened(seconds(1.0))));
         }
@@ -192,22 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_an_answer_between_them_does_not() {
+    fn consecutive_failures_open_the_circuit_and_an_answer_resets_the_count() {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS);
-        for ending in [
-            Ending::Failed,
-            Ending::Failed,
-            Ending::Answered,
-            Ending::Failed,
-            Ending::Dropped,
-            Ending::Failed,
+        for outcome in [
+            Outcome::Failed,
+            Outcome::Failed,
+            Outcome::Answered,
+            Outcome::Failed,
+            Outcome::Dropped,
+            Outcome::Failed,
         ] {
             let permit = breaker.permit(now).unwrap();
-            assert_eq!(breaker.ended(permit, ending, now, 0.0), None);
+            assert_eq!(breaker.release(permit, outcome, now, 0.0), None);
         }
         let permit = breaker.permit(now).unwrap();
-        let change = breaker.ended(permit, Ending::Failed, now, 1.0);
+        let change = breaker.release(permit, Outcome::Failed, now, 1.0);
         assert_eq!(change, Some(Change::Opened(seconds(1.2))), "with jitter");
     }
 
@@ -219,25 +219,25 @@ mod tests {
         let now = start + seconds(1.0);
         assert_eq!(breaker.permit(now), Ok(Permit::Probe));
         assert_eq!(breaker.permit(now), Err(seconds(1.0)), "only one");
-        // A call from before says nothing.
+        // A call that began before says nothing.
         assert_eq!(
-            breaker.ended(Permit::Ordinary, Ending::Answered, now, 0.0),
+            breaker.release(Permit::Ordinary, Outcome::Answered, now, 0.0),
             None
         );
         assert!(breaker.is_open());
-        // A dropped probe makes room for another.
+        // A dropped probe allows another.
         assert_eq!(
-            breaker.ended(Permit::Probe, Ending::Dropped, now, 0.0),
+            breaker.release(Permit::Probe, Outcome::Dropped, now, 0.0),
             None
         );
         assert_eq!(breaker.permit(now), Ok(Permit::Probe));
-        let change = breaker.ended(Permit::Probe, Ending::Answered, now, 0.0);
+        let change = breaker.release(Permit::Probe, Outcome::Answered, now, 0.0);
         assert_eq!(change, Some(Change::Closed));
         assert_eq!(breaker.permit(now), Ok(Permit::Ordinary));
     }
 
     #[test]
-    fn failed_probes_double_the_pause_up_to_the_most() {
+    fn failed_probes_double_the_pause_up_to_the_maximum() {
         let mut now = Instant::now();
         let mut breaker = opened(now);
         let mut pause = seconds(1.0);
@@ -245,37 +245,37 @@ mod tests {
             now += pause;
             let permit = breaker.permit(now).unwrap();
             pause = seconds(next);
-            let change = breaker.ended(permit, Ending::Failed, now, 0.0);
+            let change = breaker.release(permit, Outcome::Failed, now, 0.0);
             assert_eq!(change, Some(Change::Opened(pause)));
         }
     }
 
     proptest! {
-        /// Whatever happens, at most one probe is out, and a service that answers again is
-        /// reached again within the longest pause.
+        /// At most one probe is in flight at any time, and a service that answers again is called
+        /// again within the longest pause.
         #[test]
-        fn never_stuck(steps in prop::collection::vec((0u8..4, 0u64..2000, 0.0..1.0f64), 0..200)) {
+        fn a_circuit_never_stays_open(steps in prop::collection::vec((0u8..4, 0u64..2000, 0.0..1.0f64), 0..200)) {
             let mut now = Instant::now();
             let mut breaker = Breaker::new(OPTIONS);
             let mut out: Vec<Permit> = Vec::new();
-            for (what, pause_ms, chance) in steps {
+            for (what, pause_ms, random) in steps {
                 now += Duration::from_millis(pause_ms);
                 if what == 0 {
                     out.extend(breaker.permit(now).ok());
                 } else if let Some(permit) = out.pop() {
-                    let ending = [Ending::Answered, Ending::Failed, Ending::Dropped][usize::from(what) - 1];
-                    breaker.ended(permit, ending, now, chance);
+                    let outcome = [Outcome::Answered, Outcome::Failed, Outcome::Dropped][usize::from(what) - 1];
+                    breaker.release(permit, outcome, now, random);
                 }
                 let probes = out.iter().filter(|p| **p == Permit::Probe).count();
                 prop_assert!(probes <= 1);
             }
             for permit in out {
-                breaker.ended(permit, Ending::Dropped, now, 0.0);
+                breaker.release(permit, Outcome::Dropped, now, 0.0);
             }
             now += OPTIONS.pause_max + OPTIONS.pause_max / 5;
             let permit = breaker.permit(now);
             prop_assert!(permit.is_ok());
-            breaker.ended(permit.unwrap(), Ending::Answered, now, 0.0);
+            breaker.release(permit.unwrap(), Outcome::Answered, now, 0.0);
             prop_assert!(!breaker.is_open());
         }
     }

@@ -1,24 +1,38 @@
-//! A budget for extra calls, as a token bucket that ordinary calls fill.
+//! A token bucket as the budget for extra calls; ordinary calls fill it.
 //!
-//! Retries and hedges are worth their cost while few calls need them. When many do, the service
-//! is in trouble already, and each extra call makes it worse: so they are a share of the calls.
+//! Retries and hedges are worth their cost while few calls need them. When many do, the service is
+//! in trouble already and each extra call makes it worse, so they are limited to a share of calls.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a budget holds and what fills it.
+/// Capacity of a token bucket, and the rates at which it fills.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// The most tokens that are kept; a bucket starts full.
+    /// Largest number of tokens. A bucket starts full.
     pub capacity: f64,
-    /// Tokens that each ordinary call adds.
+    /// Tokens added by each ordinary call.
     pub per_call: f64,
-    /// Tokens that a second adds, so that a client with few calls has some too.
+    /// Tokens added by each second, for clients with few calls.
     pub per_second: f64,
 }
 
-/// A budget for extra calls: each takes a token.
+/// A budget for extra calls, each of which takes a token.
+///
+/// ```
+/// use motet_gateway::policy::bucket::{Rates, TokenBucket};
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let rates = Rates { capacity: 1.0, per_call: 0.5, per_second: 0.0 };
+/// let mut bucket = TokenBucket::new(rates, now);
+/// assert!(bucket.take(now));
+/// assert!(!bucket.take(now));
+/// bucket.record_call(now);
+/// bucket.record_call(now);
+/// assert!(bucket.take(now));
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     rates: Rates,
@@ -27,7 +41,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket.
+    /// Returns a full bucket.
     pub fn new(rates: Rates, now: Instant) -> Self {
         Self {
             rates,
@@ -36,15 +50,15 @@ impl TokenBucket {
         }
     }
 
-    /// An ordinary call is made.
-    pub fn called(&mut self, now: Instant) {
-        self.pass(now);
+    /// Adds the tokens of an ordinary call.
+    pub fn record_call(&mut self, now: Instant) {
+        self.refill(now);
         self.add(self.rates.per_call);
     }
 
-    /// Takes a token for an extra call, if there is one.
+    /// Takes a token for an extra call. Returns whether there was one.
     pub fn take(&mut self, now: Instant) -> bool {
-        self.pass(now);
+        self.refill(now);
         // Shares such as 0.1 do not add up exactly.
         const NEARLY_ONE: f64 = 1.0 - 1e-9;
         if self.tokens < NEARLY_ONE {
@@ -54,7 +68,7 @@ impl TokenBucket {
         true
     }
 
-    fn pass(&mut self, now: Instant) {
+    fn refill(&mut self, now: Instant) {
         let elapsed: Duration = now.saturating_duration_since(self.updated);
         self.updated = self.updated.max(now);
         self.add(elapsed.as_secs_f64() * self.rates.per_second);
@@ -78,24 +92,24 @@ mod tests {
     };
 
     #[test]
-    fn a_full_bucket_is_spent_and_calls_and_time_fill_it() {
+    fn calls_and_time_fill_a_bucket_that_is_spent() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(RATES, start);
         let taken = (0..5).filter(|_| bucket.take(start)).count();
         assert_eq!(taken, 3);
-        (0..4).for_each(|_| bucket.called(start));
+        (0..4).for_each(|_| bucket.record_call(start));
         assert!(!bucket.take(start), "four calls are 0.8 of a token");
-        bucket.called(start);
+        bucket.record_call(start);
         assert!(bucket.take(start));
         assert!(!bucket.take(start + Duration::from_secs(1)));
         assert!(bucket.take(start + Duration::from_secs(2)));
-        // A clock that is read out of order adds nothing.
+        // A time before the latest one adds nothing.
         assert!(!bucket.take(start));
     }
 
     proptest! {
         #[test]
-        fn never_more_than_was_earned(steps in prop::collection::vec((any::<bool>(), 0u64..3000), 0..200)) {
+        fn no_more_tokens_are_taken_than_were_added(steps in prop::collection::vec((any::<bool>(), 0u64..3000), 0..200)) {
             let start = Instant::now();
             let mut now = start;
             let mut bucket = TokenBucket::new(RATES, start);
@@ -103,7 +117,7 @@ mod tests {
             for (call, pause_ms) in steps {
                 now += Duration::from_millis(pause_ms);
                 if call {
-                    bucket.called(now);
+                    bucket.record_call(now);
                     calls += 1;
                 } else if bucket.take(now) {
                     taken += 1;

@@ -1,63 +1,54 @@
-//! How long something lately took: the latest durations, and percentiles of them.
+//! Percentiles over the latest latencies of a call.
 
 use std::time::Duration;
 
-/// The latest durations of something, at most as many as were asked for.
+use super::window::Window;
+
+/// The latest latencies of a call, at most as many as the window's capacity.
 #[derive(Debug, Clone)]
-pub struct LatencyWindow {
-    kept: Vec<Duration>,
-    capacity: usize,
-    next: usize,
-}
+pub struct LatencyWindow(Window<Duration>);
 
 impl LatencyWindow {
-    /// Nothing is known; the latest `capacity` durations (at least one) will be.
+    /// Returns an empty window of `capacity` latencies, at least one.
     pub const fn new(capacity: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            capacity: if capacity == 0 { 1 } else { capacity },
-            next: 0,
-        }
+        Self(Window::new(capacity))
     }
 
-    /// It took so long.
-    pub fn record(&mut self, took: Duration) {
-        if self.kept.len() < self.capacity {
-            self.kept.push(took);
-        } else {
-            self.kept[self.next] = took;
-            self.next = (self.next + 1) % self.capacity;
-        }
+    /// Adds the latency of one call.
+    pub fn record(&mut self, latency: Duration) {
+        self.0.push(latency);
     }
 
-    /// How many durations are known.
+    /// Returns the number of latencies in the window.
     pub const fn len(&self) -> usize {
-        self.kept.len()
+        self.0.len()
     }
 
-    /// Whether none is.
+    /// Returns whether the window is empty.
     pub const fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.0.is_empty()
     }
 
-    /// The duration that a share of those known do not exceed (nearest rank): `share` 0.95 is
-    /// the 95th percentile, 0 the shortest. `None` while nothing is known.
+    /// Returns a percentile by nearest rank: the smallest latency that at least `share` of the
+    /// window does not exceed. `share` is 0.95 for the 95th percentile and 0 for the minimum.
+    /// `None` when the window is empty.
     pub fn percentile(&self, share: f64) -> Option<Duration> {
-        nearest_rank(&mut self.kept.clone(), share)
+        let mut latencies: Vec<Duration> = self.0.iter().copied().collect();
+        nearest_rank(&mut latencies, share)
     }
 }
 
-/// The element of rank ⌈share · n⌉, at least the first. Reorders `of`.
-pub(crate) fn nearest_rank(of: &mut [Duration], share: f64) -> Option<Duration> {
-    let last = of.len().checked_sub(1)?;
+/// Returns the element of rank ⌈share · n⌉, counted from 1 and at least 1. Reorders `values`.
+pub(crate) fn nearest_rank(values: &mut [Duration], share: f64) -> Option<Duration> {
+    let last = values.len().checked_sub(1)?;
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss
     )]
-    let rank = (share * of.len() as f64).ceil() as usize;
+    let rank = (share * values.len() as f64).ceil() as usize;
     let at = rank.saturating_sub(1).min(last);
-    Some(*of.select_nth_unstable(at).1)
+    Some(*values.select_nth_unstable(at).1)
 }
 
 #[cfg(test)]
@@ -67,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_the_latest() {
+    fn percentiles_cover_the_latest_latencies() {
         let mut window = LatencyWindow::new(100);
         assert_eq!(window.percentile(0.5), None);
         for ms in (1..=100).rev() {
@@ -84,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_are_below_as_the_share_says(
+        fn a_percentile_has_its_share_of_the_window_below_it(
             all in prop::collection::vec(0u64..1000, 1..300),
             capacity in 1usize..80,
             share in 0.0..=1.0f64,

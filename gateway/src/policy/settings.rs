@@ -1,4 +1,4 @@
-//! What a node may ask for in a pipeline file, with the defaults of what it leaves out.
+//! Policies that a node asks for in a pipeline file, with their defaults and limits.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tonic::{Code, Status};
 
 use super::backoff::Backoff;
 
-/// How long a node may take.
+/// The `deadline` of a node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// So long.
+    /// A duration from the start of the node.
     Duration(Duration),
-    /// This share (0 to 1) of what is left of the request's time when the node starts.
+    /// A share (0 to 1) of the request's remaining time when the node starts.
     Share(f64),
 }
 
 impl Limit {
-    /// The deadline of a node that starts at `now` and may not go on after `until`.
+    /// Returns the deadline of a node that starts at `now` in a request that ends at `until`.
     pub fn deadline(self, now: Instant, until: Deadline) -> Deadline {
         let limit = match self {
             Self::Duration(limit) => limit,
@@ -30,32 +30,32 @@ impl Limit {
     }
 }
 
-/// The largest `priority`: 0 and 1 are interactive, what is larger is bulk.
-pub const PRIORITY_MOST: i64 = 255;
+/// Largest `priority`. 0 and 1 are interactive, larger numbers are bulk.
+pub const PRIORITY_MAX: i64 = 255;
 
-/// `retry`: whether a call that failed is made again.
+/// `retry`: which failed calls are made again, and how often.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// The most retries of one call.
+    /// Most retries of one call.
     pub max: u32,
-    /// The codes after which there is one; `None` where the file does not say: UNAVAILABLE,
-    /// ABORTED, and RESOURCE_EXHAUSTED where the service says when to come back.
+    /// Codes that are retried. `None` when the file gives none: then UNAVAILABLE, ABORTED, and
+    /// RESOURCE_EXHAUSTED with a `RetryInfo`.
     pub codes: Option<Vec<Code>>,
     /// Pauses before retries.
     pub backoff: Backoff,
 }
 
 impl Retry {
-    /// Retries of a call whose `retry` does not say how many.
+    /// Default of `max`.
     pub const MAX_DEFAULT: u32 = 2;
-    /// The most that a file may ask for.
-    pub const MAX_MOST: u32 = 10;
-    /// The longest pause before the first retry, where the file does not say.
+    /// Largest `max` that a file may ask for.
+    pub const MAX_LIMIT: u32 = 10;
+    /// Default bound of the pause before the first retry.
     pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(10);
-    /// Pauses double up to this, or up to the first where that is longer.
+    /// Bound up to which pauses double, or the bound of the first pause when that is longer.
     pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-    /// Codes after which the same call can come to something else.
+    /// Codes after which the same call may succeed, and which a file may list.
     pub const CODES: [Code; 6] = [
         Code::Unavailable,
         Code::ResourceExhausted,
@@ -65,8 +65,8 @@ impl Retry {
         Code::DataLoss,
     ];
 
-    /// Whether a call that ended so may be made again.
-    pub fn is_worth_it(&self, error: &Status) -> bool {
+    /// Returns whether a call that failed with `error` may be made again.
+    pub fn is_retryable(&self, error: &Status) -> bool {
         match &self.codes {
             Some(codes) => codes.contains(&error.code()),
             None => match error.code() {
@@ -78,93 +78,94 @@ impl Retry {
     }
 }
 
-/// `hedge`: whether a call that is slow is made a second time, and the first answer taken.
+/// `hedge`: a slow call is made a second time, and the first answer is taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hedge {
     /// When a call counts as slow.
     pub after: HedgeAfter,
-    /// The most further calls.
+    /// Most additional calls.
     pub max: u32,
-    /// The share (0 to 1) of calls that may be hedged.
+    /// Share (0 to 1) of calls that may be hedged.
     pub budget: f64,
 }
 
 impl Hedge {
-    /// Further calls where the file does not say.
+    /// Default of `max`.
     pub const MAX_DEFAULT: u32 = 1;
-    /// The most that a file may ask for.
-    pub const MAX_MOST: u32 = 3;
-    /// The share of calls where the file does not say.
+    /// Largest `max` that a file may ask for.
+    pub const MAX_LIMIT: u32 = 3;
+    /// Default of `budget`.
     pub const BUDGET_DEFAULT: f64 = 0.1;
-    /// When a call counts as slow where the file does not say: slower than this share.
+    /// Default of `after`: slower than 95% of the calls.
     pub const AFTER_DEFAULT: HedgeAfter = HedgeAfter::Percentile(0.95);
 }
 
 /// When a call counts as slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum HedgeAfter {
-    /// After so long.
+    /// After this long.
     Duration(Duration),
-    /// When it takes longer than this share (0 to 1) of the node's latest calls.
+    /// When it is slower than this share (0 to 1) of the node's latest calls.
     Percentile(f64),
 }
 
-/// `cache`: whether answers are kept, row by row.
+/// `cache` as the file states it: how answers are cached, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheTerms {
-    /// How old an answer may be.
+pub struct CacheSettings {
+    /// Age at which a cached answer expires.
     pub ttl: Duration,
-    /// The most memory that rows of the model's answers take, keys and bookkeeping included.
+    /// Memory limit of the cached rows of the model, in bytes, keys and bookkeeping included.
     pub max_bytes: usize,
 }
 
-impl CacheTerms {
-    /// How old an answer may be where the file does not say.
+impl CacheSettings {
+    /// Default of `ttl`.
     pub const TTL_DEFAULT: Duration = Duration::from_secs(60 * 60);
-    /// The most that a file may ask for.
-    pub const TTL_MOST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-    /// Memory where the file does not say.
+    /// Largest `ttl` that a file may ask for.
+    pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    /// Default of `max`.
     pub const BYTES_DEFAULT: usize = 64 << 20;
-    /// The least and the most that a file may ask for.
-    pub const BYTES: (usize, usize) = (64 << 10, 64 << 30);
+    /// Smallest and largest `max` that a file may ask for.
+    pub const BYTES_RANGE: (usize, usize) = (64 << 10, 64 << 30);
 }
 
 /// The policies of one node, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policies {
-    /// How long the node may take.
+    /// Deadline of the node itself.
     pub deadline: Option<Limit>,
-    /// Whether a call that failed is made again.
+    /// Retries of failed calls.
     pub retry: Option<Retry>,
-    /// Whether a call that is slow is made a second time.
+    /// Hedging of slow calls.
     pub hedge: Option<Hedge>,
-    /// Whether answers are kept, row by row.
+    /// Caching of answers, row by row.
     pub cache: Option<Cache>,
-    /// How urgent the node's calls are, in place of what the request says.
+    /// Priority of the node's calls, in place of the request's.
     pub priority: Option<i64>,
 }
 
-/// How a node keeps answers of its model, which answers each row for itself.
+/// `cache` as the check resolved it against the signature of the model, which must answer each row
+/// independently of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
-    /// How old an answer may be.
+    /// Age at which a cached answer expires.
     pub ttl: Duration,
-    /// The most memory that rows of the model's answers take.
+    /// Memory limit of the cached rows of the model, in bytes.
     pub max_bytes: usize,
-    /// The inputs that have one element for each row. All rows share the others.
+    /// Names of the inputs with one element per row. All rows share the other inputs.
     pub row_inputs: Vec<String>,
-    /// The model's outputs: all have one element for each row.
+    /// Outputs of the model, all with one element per row.
     pub outputs: Vec<CachedOutput>,
 }
 
-/// An output whose rows are kept.
+/// An output whose rows are cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedOutput {
-    /// The name of the port.
+    /// Name of the output.
     pub name: String,
-    /// The type of its elements.
+    /// Element type.
     pub element: ElementType,
-    /// The shape of one row.
+    /// Shape of one row.
     pub inner: Vec<usize>,
 }
 
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_never_goes_past_the_request() {
+    fn a_node_deadline_is_never_past_the_request_deadline() {
         let now = Instant::now();
         let ms = Duration::from_millis;
         let until = Deadline::after(now, ms(200));
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_again_unasked_is_what_may_pass() {
+    fn only_transient_errors_are_retried_by_default() {
         let unasked = Retry {
             max: 1,
             codes: None,
@@ -214,8 +215,8 @@ mod tests {
             (Status::invalid_argument("bad"), false, false),
             (Status::deadline_exceeded("late"), false, false),
         ] {
-            assert_eq!(unasked.is_worth_it(&error), by_default, "{error}");
-            assert_eq!(listed.is_worth_it(&error), when_listed, "{error}");
+            assert_eq!(unasked.is_retryable(&error), by_default, "{error}");
+            assert_eq!(listed.is_retryable(&error), when_listed, "{error}");
         }
     }
 }

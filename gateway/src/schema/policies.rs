@@ -8,7 +8,7 @@ use crate::policy::settings::{Hedge, Retry};
 
 pub(super) fn retry() -> Value {
     object(json!({
-        "max": { "type": "integer", "minimum": 1, "maximum": Retry::MAX_MOST, "default": Retry::MAX_DEFAULT },
+        "max": { "type": "integer", "minimum": 1, "maximum": Retry::MAX_LIMIT, "default": Retry::MAX_DEFAULT },
         "codes": { "type": "array", "minItems": 1, "items": { "enum": Retry::CODES.map(code_name) } },
         "backoff": duration(),
     }))
@@ -17,7 +17,7 @@ pub(super) fn retry() -> Value {
 pub(super) fn hedge() -> Value {
     object(json!({
         "after": { "type": "string", "description": "such as 50ms, or a percentile of the latest calls such as p95" },
-        "max": { "type": "integer", "minimum": 1, "maximum": Hedge::MAX_MOST, "default": Hedge::MAX_DEFAULT },
+        "max": { "type": "integer", "minimum": 1, "maximum": Hedge::MAX_LIMIT, "default": Hedge::MAX_DEFAULT },
         "budget": share(),
     }))
 }

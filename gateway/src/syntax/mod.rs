@@ -19,7 +19,7 @@ use std::time::Duration;
 use motet_config::{Span, Spanned};
 use motet_proto::types::TensorType;
 
-use crate::policy::settings::{CacheTerms, Limit, Retry};
+use crate::policy::settings::{CacheSettings, Limit, Retry};
 use crate::scalar::Scalar;
 
 pub use condition::{CONDITION_BYTES_MAX, Comparison, Expression};
@@ -141,7 +141,7 @@ pub struct NodeSpec {
     /// Whether a slow call is made a second time.
     pub hedge: Option<HedgeSpec>,
     /// Whether answers are kept, row by row, with the place of the key.
-    pub cache: Option<Spanned<CacheTerms>>,
+    pub cache: Option<Spanned<CacheSettings>>,
     /// How urgent the node's calls are.
     pub priority: Option<Spanned<i64>>,
     /// What to do when the node fails.

@@ -11,7 +11,7 @@ use super::parse::within;
 use super::policy;
 use super::reference::reference;
 use super::{ARGUMENTS_MAX, KindSpec, Named, NodeSpec, OnErrorSpec, Value};
-use crate::policy::settings::PRIORITY_MOST;
+use crate::policy::settings::PRIORITY_MAX;
 
 /// The shortest and longest deadline of a node or a pipeline.
 pub(super) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
@@ -61,7 +61,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
     spec.hedge = map.get("hedge").and_then(|e| policy::hedge(e, diagnostics));
     spec.priority = map
         .get("priority")
-        .and_then(|e| values::int(e, 0..=PRIORITY_MOST, diagnostics));
+        .and_then(|e| values::int(e, 0..=PRIORITY_MAX, diagnostics));
     spec.cache = map.get("cache").and_then(|e| policy::cache(e, diagnostics));
     spec.on_error = map.get("on_error").and_then(|e| on_error(e, diagnostics));
     if let Some(entry) = map.get("when") {

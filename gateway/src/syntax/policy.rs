@@ -10,7 +10,7 @@ use tonic::Code;
 
 use super::node::DEADLINES;
 use crate::policy::backoff::Backoff;
-use crate::policy::settings::{CacheTerms, Hedge, HedgeAfter, Limit, Retry};
+use crate::policy::settings::{CacheSettings, Hedge, HedgeAfter, Limit, Retry};
 
 /// Shortest and longest pause before a first retry.
 const BACKOFFS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
@@ -33,7 +33,7 @@ pub(super) fn limit(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Span
 pub(super) fn retry(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Retry>> {
     let mut map = MapReader::new(&entry.node, "`retry`", entry.key.span, diagnostics)?;
     let max = map.get("max").map_or(Some(Retry::MAX_DEFAULT), |e| {
-        most(e, Retry::MAX_MOST, "`retry`", diagnostics)
+        most(e, Retry::MAX_LIMIT, "`retry`", diagnostics)
     });
     let codes = match map.get("codes") {
         Some(e) => retry_codes(e, diagnostics).map(Some),
@@ -149,7 +149,7 @@ pub(super) fn hedge(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Hedg
         None => Some(Spanned::new(Hedge::AFTER_DEFAULT, entry.key.span)),
     };
     let max = map.get("max").map_or(Some(Hedge::MAX_DEFAULT), |e| {
-        most(e, Hedge::MAX_MOST, "`hedge`", diagnostics)
+        most(e, Hedge::MAX_LIMIT, "`hedge`", diagnostics)
     });
     let budget = map.get("budget").map_or(Some(Hedge::BUDGET_DEFAULT), |e| {
         values::percent(e, 0.1..=100.0, diagnostics).map(|p| p.value)
@@ -209,17 +209,24 @@ fn hedge_after(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<H
 }
 
 /// `cache: { ttl, max }`. Gives the place of the key.
-pub(super) fn cache(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<CacheTerms>> {
+pub(super) fn cache(
+    entry: &Entry,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<CacheSettings>> {
     let mut map = MapReader::new(&entry.node, "`cache`", entry.key.span, diagnostics)?;
-    let ttl = map.get("ttl").map_or(Some(CacheTerms::TTL_DEFAULT), |e| {
-        values::duration(e, DEADLINES.0..=CacheTerms::TTL_MOST, diagnostics).map(|d| d.value)
-    });
-    let max_bytes = map.get("max").map_or(Some(CacheTerms::BYTES_DEFAULT), |e| {
-        let (least, most) = CacheTerms::BYTES;
-        values::size(e, least..=most, diagnostics).map(|b| b.value)
-    });
+    let ttl = map
+        .get("ttl")
+        .map_or(Some(CacheSettings::TTL_DEFAULT), |e| {
+            values::duration(e, DEADLINES.0..=CacheSettings::TTL_MAX, diagnostics).map(|d| d.value)
+        });
+    let max_bytes = map
+        .get("max")
+        .map_or(Some(CacheSettings::BYTES_DEFAULT), |e| {
+            let (least, most) = CacheSettings::BYTES_RANGE;
+            values::size(e, least..=most, diagnostics).map(|b| b.value)
+        });
     map.finish(diagnostics);
-    let terms = CacheTerms {
+    let terms = CacheSettings {
         ttl: ttl?,
         max_bytes: max_bytes?,
     };

@@ -13,7 +13,7 @@ use crate::exec::compare::same;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
 use crate::plan::Graph;
-use crate::plan::split_state::{SplitState, pick};
+use crate::plan::split_state::{SplitState, pick_weighted};
 
 /// Runs one arm. A shadow runs beside it, as a task of its own, since nobody waits for it: it has
 /// until the request's deadline, and there are only so many at a time.
@@ -21,27 +21,27 @@ pub(super) async fn run<'a>(
     context: Context<'a>,
     split: &'a Split,
     graphs: &'a [Arc<Graph>],
-    shadows: &'a SplitState,
+    state: &'a SplitState,
     inside: &Inside<'a>,
 ) -> StepEnd {
     let key = split
         .sticky
         .and_then(|argument| inside.arguments.get(argument)?.as_ref());
     let at = match key {
-        Some(key) => shadows.of_key(key.data()),
-        None => shadows.throw(),
+        Some(key) => state.sticky_fraction(key.data()),
+        None => state.random_fraction(),
     };
     let (arm_graphs, shadow_graphs) = graphs.split_at(split.arms.len().min(graphs.len()));
-    let index = pick(split.arms.iter().map(|(weight, _)| *weight), at);
+    let index = pick_weighted(split.arms.iter().map(|(weight, _)| *weight), at);
     let mut waiting = Vec::new();
     for (shadow, graph) in shadow_graphs.iter().enumerate() {
         let (percent, body) = &split.shadow[shadow];
-        if shadows.throw() * 100.0 < *percent {
+        if state.random_fraction() * 100.0 < *percent {
             waiting.extend(spawn(
                 context,
                 (body, graph),
-                &shadows.metrics[shadow],
-                shadows,
+                &state.metrics[shadow],
+                state,
                 inside,
             ));
         }
@@ -71,11 +71,11 @@ fn spawn<'a>(
     context: Context<'a>,
     (body, graph): (&Arc<Body>, &Arc<Graph>),
     metrics: &ShadowMetrics,
-    shadows: &'a SplitState,
+    state: &'a SplitState,
     inside: &Inside<'a>,
 ) -> Option<Answered> {
     let metrics = metrics.clone();
-    let Some(permit) = shadows.permit() else {
+    let Some(permit) = state.shadow_permit() else {
         metrics.record("refused");
         return None;
     };
