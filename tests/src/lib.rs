@@ -8,6 +8,7 @@
 //! * [`other_server`]: a gRPC server that is not motet.
 //! * [`http`]: the HTTP port, and metrics read from it.
 //! * [`collector`]: an OTLP receiver, and traces put together again.
+//! * [`packages`]: the packages that the workspace is built from.
 //! * [`temp_dir`]: folders that go away, [`wait`]: conditions that come true.
 //!
 //! Everything here fails by a panic that says what was expected: it serves tests alone.
@@ -18,6 +19,7 @@ pub mod http;
 pub mod in_process;
 pub mod load;
 pub mod other_server;
+pub mod packages;
 pub mod program;
 pub mod proxy;
 pub mod reflected;

@@ -171,11 +171,22 @@ impl Process {
 
     /// Resident memory in bytes (Linux only).
     pub fn memory_bytes(&self) -> Option<u64> {
+        let kib: u64 = self.status("VmRSS")?.parse().ok()?;
+        Some(kib * 1024)
+    }
+
+    /// Real user id (Linux only).
+    pub fn user(&self) -> Option<u32> {
+        self.status("Uid")?.parse().ok()
+    }
+
+    /// The first word of a line of /proc/PID/status.
+    fn status(&self, key: &str) -> Option<String> {
         let path = format!("/proc/{}/status", self.child.id()?);
         let status = std::fs::read_to_string(path).ok()?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(kib * 1024)
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(name, _)| *name == key)?;
+        value.split_whitespace().next().map(str::to_owned)
     }
 
     /// Waits for its end.

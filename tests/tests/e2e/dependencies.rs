@@ -1,9 +1,8 @@
 //! The directions in which the crates depend on each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
-use serde_json::Value;
+use motet_tests::packages;
 
 /// The crates of this workspace, each with those that it may depend on.
 const ALLOWED: [(&str, &[&str]); 10] = [
@@ -54,47 +53,16 @@ const NEVER: [(&str, &[&str]); 7] = [
     ("motet-models", &["tonic", "prost", "tokio", "hyper"]),
 ];
 
-/// What cargo prints.
-fn cargo(arguments: &[&str]) -> String {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(motet_tests::repository())
-        .output()
-        .expect("cargo runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
 /// Normal and build dependencies of every package, by name.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
-    let version = cargo(&["--version", "--verbose"]);
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    // What only other platforms need is not on this machine.
-    let platform = ["--filter-platform", host.expect("a host")];
-    let metadata = ["metadata", "--format-version", "1", "--offline", "--locked"];
-    let metadata = cargo(&[&metadata[..], &platform[..]].concat());
-    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let list = |value: &Value| value.as_array().expect("a list").clone();
-    let names: BTreeMap<String, String> = list(&metadata["packages"])
-        .iter()
-        .map(|package| (text(&package["id"]), text(&package["name"])))
-        .collect();
+    let packages = packages::resolved();
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for node in list(&metadata["resolve"]["nodes"]) {
-        let of_users = |dependency: &&Value| {
-            list(&dependency["dep_kinds"])
-                .iter()
-                .any(|kind| kind["kind"] != "dev")
-        };
-        let dependencies = list(&node["deps"]);
-        let dependencies = dependencies.iter().filter(of_users);
+    for package in packages.values() {
+        let of_users = package.dependencies.iter().filter(|d| d.normal || d.build);
         graph
-            .entry(names[&text(&node["id"])].clone())
+            .entry(package.name.clone())
             .or_default()
-            .extend(dependencies.map(|d| names[&text(&d["pkg"])].clone()));
+            .extend(of_users.map(|d| packages[&d.id].name.clone()));
     }
     graph
 }

@@ -11,6 +11,7 @@ mod grpc_nodes;
 mod health;
 mod http_port;
 mod inference;
+mod licences;
 mod overload;
 mod pipelines;
 mod policies;

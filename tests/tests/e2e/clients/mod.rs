@@ -1,5 +1,7 @@
 //! Clients that others wrote, against a motet that knows nothing of them.
 
+mod grpcurl;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -106,30 +108,6 @@ fn buf_curl() {
     let url = format!("{base}/motet.pipeline.Rag/Run");
     let data = question();
     check_answer(&run(&buf, &[&curl[..], &["-d", &data, &url]].concat()));
-}
-
-#[test]
-fn grpcurl() {
-    let Some(grpcurl) = find("MOTET_GRPCURL", "grpcurl", &["-version"]) else {
-        return;
-    };
-    let address = in_process::shared().grpc.to_string();
-    let listed = run(&grpcurl, &["-plaintext", &address, "list"]);
-    assert!(
-        listed.lines().any(|l| l == "motet.pipeline.Rag"),
-        "{listed}"
-    );
-    let described = run(
-        &grpcurl,
-        &["-plaintext", &address, "describe", "motet.pipeline.Rag"],
-    );
-    assert!(described.contains("rpc RunStream"), "{described}");
-    let data = question();
-    let method = "motet.pipeline.Rag/Run";
-    check_answer(&run(
-        &grpcurl,
-        &["-plaintext", "-d", &data, &address, method],
-    ));
 }
 
 /// The folder of a program is where its libraries may lie, too.
