@@ -127,7 +127,8 @@ outputs: {{ size: {result} }}
             // `c` needs all nodes before it, and its substitute some of them.
             (
                 format!(
-                    "{a}{top}\n  c: {{ model: m, in: {{ text: $t.text }}, on_error: {{ use: {{ size: $n.score }} }} }}"
+                    "{a}{top}\n  c: {{ model: m, in: {{ text: $t.text }}, \
+                     on_error: {{ use: {{ size: $n.score }} }} }}"
                 ),
                 "$c.size",
                 vec!["a", "n"],

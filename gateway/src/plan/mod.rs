@@ -48,7 +48,7 @@ pub struct Plan {
 /// node.
 #[derive(Debug)]
 pub struct Graph {
-    /// What each node runs, by index of the node.
+    /// The step of each node, by index.
     pub steps: Vec<Step>,
     /// Dependencies between the nodes.
     pub topology: Topology,
@@ -60,7 +60,7 @@ pub struct Graph {
     pub follow_ups: FollowUps,
 }
 
-/// What a node runs.
+/// Executable form of a node.
 #[derive(Debug)]
 pub enum Step {
     /// A call of a model.
@@ -93,8 +93,8 @@ impl Plan {
         found
     }
 
-    /// Returns the timeout of a request whose client asked for `asked`: the pipeline's default if it
-    /// asked for none, and never more than the pipeline's maximum.
+    /// Returns the timeout of a request whose client asked for `asked`: the pipeline's default if
+    /// it asked for none, and never more than the pipeline's maximum.
     pub fn timeout(&self, asked: Option<Duration>) -> Duration {
         let limits = self.pipeline.deadline;
         asked.unwrap_or(limits.default).min(limits.max)

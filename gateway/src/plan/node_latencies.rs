@@ -1,4 +1,4 @@
-//! Latency statistics of the nodes of a graph, learnt over requests, and the forecasts made of them.
+//! Latency statistics of the nodes of a graph, learnt over requests, and forecasts made of them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

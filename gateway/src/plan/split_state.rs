@@ -53,8 +53,8 @@ impl SplitState {
     }
 }
 
-/// Returns the index of the weight that `at`, a number in 0..1, falls on; the last weight above 0 if
-/// rounding leaves none.
+/// Returns the index of the weight that `at`, a number in 0..1, falls on; the last weight above 0
+/// if rounding leaves none.
 ///
 /// ```
 /// use motet_gateway::plan::split_state::pick_weighted;

@@ -64,7 +64,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pause_is_within_its_bound(retry in any::<u32>(), random in 0.0..1.0f64, asked in prop::option::of(0u64..5000)) {
+        fn a_pause_is_within_its_bound(
+            retry in any::<u32>(),
+            random in 0.0..1.0f64,
+            asked in prop::option::of(0u64..5000),
+        ) {
             let asked = asked.map(Duration::from_millis);
             let pause = BACKOFF.pause(retry, random, asked);
             let least = asked.unwrap_or_default();

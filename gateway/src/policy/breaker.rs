@@ -254,7 +254,9 @@ mod tests {
         /// At most one probe is in flight at any time, and a service that answers again is called
         /// again within the longest pause.
         #[test]
-        fn a_circuit_never_stays_open(steps in prop::collection::vec((0u8..4, 0u64..2000, 0.0..1.0f64), 0..200)) {
+        fn a_circuit_never_stays_open(
+            steps in prop::collection::vec((0u8..4, 0u64..2000, 0.0..1.0f64), 0..200),
+        ) {
             let mut now = Instant::now();
             let mut breaker = Breaker::new(OPTIONS);
             let mut out: Vec<Permit> = Vec::new();
@@ -263,7 +265,8 @@ mod tests {
                 if what == 0 {
                     out.extend(breaker.permit(now).ok());
                 } else if let Some(permit) = out.pop() {
-                    let outcome = [Outcome::Answered, Outcome::Failed, Outcome::Dropped][usize::from(what) - 1];
+                    let outcomes = [Outcome::Answered, Outcome::Failed, Outcome::Dropped];
+                    let outcome = outcomes[usize::from(what) - 1];
                     breaker.release(permit, outcome, now, random);
                 }
                 let probes = out.iter().filter(|p| **p == Permit::Probe).count();

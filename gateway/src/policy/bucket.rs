@@ -109,7 +109,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_tokens_are_taken_than_were_added(steps in prop::collection::vec((any::<bool>(), 0u64..3000), 0..200)) {
+        fn no_more_tokens_are_taken_than_were_added(
+            steps in prop::collection::vec((any::<bool>(), 0u64..3000), 0..200),
+        ) {
             let start = Instant::now();
             let mut now = start;
             let mut bucket = TokenBucket::new(RATES, start);
