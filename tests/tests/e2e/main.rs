@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod configuration;
+mod container;
 mod deadlines;
 mod dependencies;
 mod draining;
