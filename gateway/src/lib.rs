@@ -6,6 +6,7 @@
 //! | floor | room | what it holds |
 //! |---|---|---|
 //! | 0 | [`scalar`] | a single value of no element type yet |
+//! | 0 | [`compute`] | computations beside the async runtime, and their cancellation |
 //! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies, settings |
 //! | 0 | [`protobuf`] | messages whose type is known at run time, and tensors in them |
 //! | 1 | [`call`] | one call under policies, generic over what is called |
@@ -21,6 +22,7 @@
 
 pub mod call;
 pub mod check;
+pub mod compute;
 pub mod exec;
 pub mod grpc;
 pub mod model;

@@ -18,10 +18,10 @@ use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::check::{self, SignatureError, SignatureSource};
+use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use crate::exec::{Outcome, Terms, Wanted, bind_inputs, refuse, run};
 use crate::model::Backend;
-use crate::plan::Plan;
+use crate::plan::{Bind, Plan};
 use crate::syntax;
 
 /// What a fake model does with a request.
@@ -130,6 +130,44 @@ impl UnaryService<ModelInferRequest> for FakeModel {
     }
 }
 
+/// The pipelines that were checked so far, over models of [`OneSignature`].
+#[derive(Default)]
+struct Known(Vec<Arc<Plan>>);
+
+impl Known {
+    fn find(&self, name: &str) -> Option<&Arc<Plan>> {
+        self.0.iter().find(|plan| plan.pipeline.name == name)
+    }
+}
+
+impl SignatureSource for Known {
+    fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
+        OneSignature.model(name)
+    }
+
+    fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {
+        let plan = self.find(name);
+        plan.map(|plan| plan.pipeline.clone())
+            .ok_or_else(|| SignatureError::Unknown { known: Vec::new() })
+    }
+}
+
+/// Binds to backends and to pipelines that were checked before.
+struct Targets<'a> {
+    backends: &'a [Backend],
+    known: &'a Known,
+}
+
+impl Bind for Targets<'_> {
+    fn model(&self, name: &str) -> Option<Backend> {
+        self.backends.iter().find(|b| b.model() == name).cloned()
+    }
+
+    fn pipeline(&self, name: &str) -> Option<Arc<Plan>> {
+        self.known.find(name).cloned()
+    }
+}
+
 /// Every model takes `text: string[N]` and gives `size: float[N]` (and `spare: float[N]`).
 struct OneSignature;
 
@@ -164,17 +202,31 @@ pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
 
 /// A pipeline whose instruments the test reads.
 pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) -> Arc<Plan> {
+    plan_calling(yaml, backends, &Known::default(), metrics)
+}
+
+/// The last of some pipelines, each of which may call those before it.
+pub(crate) fn plans_over(yaml: &[&str], backends: &[Backend]) -> Arc<Plan> {
+    let metrics = Metrics::new("test").unwrap();
+    let mut known = Known::default();
+    for yaml in yaml {
+        let plan = plan_calling(yaml, backends, &known, &metrics);
+        known.0.push(plan);
+    }
+    known.0.pop().unwrap()
+}
+
+fn plan_calling(yaml: &str, backends: &[Backend], known: &Known, metrics: &Metrics) -> Arc<Plan> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("test", "", yaml);
     let checked = motet_config::parse(&sources, file, &mut diagnostics)
         .and_then(|root| syntax::parse(&root, &mut diagnostics))
-        .and_then(|spec| check::check(&spec, &OneSignature, &mut diagnostics));
+        .and_then(|spec| check::check(&spec, known, &mut diagnostics));
     let Some(checked) = checked.filter(|_| !diagnostics.has_errors()) else {
         panic!("{}", diagnostics.render(&sources, Colour::Never));
     };
-    let backend = |name: &str| backends.iter().find(|b| b.model() == name).cloned();
-    Plan::new(checked, backend, metrics).unwrap()
+    Plan::new(checked, Targets { backends, known }, metrics).unwrap()
 }
 
 pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use imports::{ModulePath, imports};
 
 /// The rooms, each with its floor. A room may import from rooms of lower floors only.
-const ROOMS: [(&str, u8); 13] = [
+const ROOMS: [(&str, u8); 14] = [
     ("scalar", 0),
+    ("compute", 0),
     ("policy", 0),
     ("protobuf", 0),
     ("call", 1),

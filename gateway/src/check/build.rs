@@ -10,6 +10,7 @@ use super::checked::{
 use super::checker::{
     BodyDraft, Checker, DraftSource, Flow, FlowType, KindDraft, NodeDraft, OutputDraft, ResultDraft,
 };
+use super::composition::Composition;
 use super::dims::{DimId, DimTable};
 use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
 use super::usage::Usage;
@@ -53,6 +54,8 @@ impl Checker<'_> {
             outputs.push(Output { name, kind });
         }
         Some(CheckedPipeline {
+            // Added by the caller, which can look up the pipelines that this one calls.
+            composition: Composition::default(),
             name: self.spec.name.value.clone(),
             version: self.spec.version,
             description: self.spec.description.clone(),

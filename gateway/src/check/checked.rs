@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use motet_proto::types::{Dim, ElementType, TensorType};
 
+use super::composition::Composition;
 use super::kind::{Condition, NodeKind};
 use crate::policy::settings::Policies;
 use crate::scalar::Scalar;
@@ -35,6 +36,8 @@ pub struct CheckedPipeline {
     pub symbols: Vec<Symbol>,
     /// How long a request may take.
     pub deadline: Deadline,
+    /// The pipelines that it calls, and how many nodes they all have, as they were at the check.
+    pub composition: Composition,
 }
 
 impl CheckedPipeline {

@@ -17,6 +17,7 @@ mod cache;
 mod callee;
 mod checked;
 mod checker;
+mod composition;
 mod condition;
 mod deadlines;
 mod dims;
@@ -42,12 +43,13 @@ mod value;
 
 use std::collections::HashMap;
 
-use motet_config::Diagnostics;
+use motet_config::{Diagnostic, Diagnostics};
 
 pub use checked::{
     Argument, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node, OnError, Output,
     OutputKind, Produced, Setting, SettingValue, Source, Substitute, Symbol, SymbolId, ValueType,
 };
+pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use kind::{
     Body, Condition, Ensemble, GrpcCall, GrpcOutput, Map, NodeKind, Operand, PipelineCall, Split,
@@ -116,5 +118,28 @@ fn run(
         checker.warn_unused_nodes(&spec.nodes, &usage);
         checker.warn_of_deadlines();
     }
-    checker.build(&order, &usage)
+    let checked = checker.build(&order, &usage)?;
+    composed(checked, spec, signatures, diagnostics)
+}
+
+/// The pipeline with its composition; `None` where that is too much for one request.
+fn composed(
+    checked: CheckedPipeline,
+    spec: &PipelineSpec,
+    signatures: &dyn SignatureSource,
+    diagnostics: &mut Diagnostics,
+) -> Option<CheckedPipeline> {
+    let called = |name: &str| Some(signatures.pipeline(name).ok()?.composition.clone());
+    match Composition::of(&checked.name, &checked.nodes, called) {
+        Ok(composition) => Some(CheckedPipeline {
+            composition,
+            ..checked
+        }),
+        Err(error) => {
+            let diagnostic = Diagnostic::error(spec.name.span, error.to_string())
+                .help("call fewer pipelines, or put what they do into one");
+            diagnostics.push(diagnostic);
+            None
+        }
+    }
 }

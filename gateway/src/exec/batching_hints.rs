@@ -41,7 +41,7 @@ impl Run<'_> {
     pub(super) fn lookahead(&self, index: usize) -> Lookahead {
         let follow_ups = &self.frame.graph.follow_ups;
         if !follow_ups.has_siblings(index) {
-            let request = self.frame.is_inside.then_some(self.context.number);
+            let request = self.frame.is_inside.then_some(self.context.request_id);
             return Lookahead {
                 request,
                 follow_up: None,
@@ -49,7 +49,7 @@ impl Run<'_> {
         }
         let may_come = |other: usize| self.progress.may_start(other);
         Lookahead {
-            request: Some(self.context.number),
+            request: Some(self.context.request_id),
             follow_up: follow_ups.predict(index, self.schedule.size(), may_come),
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct BodyEnd {
     pub result: Result<Vec<Option<Tensor>>, Status>,
     /// What happened to each of its nodes.
     pub records: Vec<NodeRecord>,
+    /// Operations that were done on the async runtime for it without waiting.
+    pub work: u64,
 }
 
 /// Runs a body over the arguments of the node around it.
@@ -42,6 +44,7 @@ pub(super) async fn run<'a>(
     });
     BodyEnd {
         result,
+        work: run.work(),
         records: run.into_records(),
     }
 }

@@ -7,30 +7,46 @@ use tokio::time::{Duration, Instant};
 
 use super::Terms;
 use super::batching_hints::Lookahead;
+use super::elements::ElementCount;
 use crate::check::Node;
 use crate::plan::Plan;
 
-/// What all nodes of one request share: which pipeline, on what terms, since when.
+/// State that all nodes of one request share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub plan: &'a Arc<Plan>,
     pub terms: Terms,
+    /// The start of the request, from which its records count. Pipelines that it calls have the
+    /// same.
     pub started: Instant,
-    /// What the calls of the request have in common.
-    pub number: i64,
+    /// The number that all calls of the request share, those of called pipelines included.
+    pub request_id: i64,
+    /// The elements of the request's maps so far.
+    pub elements: &'a ElementCount,
     /// What a node tells the model that it calls.
     pub lookahead: Lookahead,
 }
 
 impl<'a> Context<'a> {
     /// A request that starts now.
-    pub(super) fn new(plan: &'a Arc<Plan>, terms: Terms) -> Self {
+    pub(super) fn new(plan: &'a Arc<Plan>, terms: Terms, elements: &'a ElementCount) -> Self {
         Self {
             plan,
             terms,
             started: Instant::now(),
-            number: fastrand::i64(0..=i64::MAX),
+            request_id: fastrand::i64(0..=i64::MAX),
+            elements,
             lookahead: Lookahead::default(),
+        }
+    }
+
+    /// A pipeline that a node of the request calls: it runs as a part of the request.
+    pub(super) fn called(self, plan: &'a Arc<Plan>, terms: Terms) -> Self {
+        Self {
+            plan,
+            terms,
+            lookahead: Lookahead::default(),
+            ..self
         }
     }
 

@@ -10,6 +10,7 @@ mod call;
 mod compare;
 mod condition;
 mod context;
+mod elements;
 mod inputs;
 mod lengths;
 mod literal;
@@ -30,6 +31,7 @@ use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
 use tonic::Status;
 
+pub use elements::REQUEST_ELEMENTS_MAX;
 pub use inputs::{Fault, Inputs, Mistake, bind_inputs, refuse};
 pub use record::{BodyRecord, Facts, NodeRecord, critical_path};
 
@@ -37,6 +39,7 @@ use crate::check::Column;
 use crate::plan::Liveness;
 use crate::plan::Plan;
 use context::Context;
+use elements::ElementCount;
 use run::{Frame, Run};
 
 /// What a request came to.
@@ -90,7 +93,17 @@ pub async fn run(
     wanted: Wanted<'_>,
     terms: Terms,
 ) -> Result<Outcome, Status> {
-    let context = Context::new(plan, terms);
+    let elements = ElementCount::default();
+    run_in(Context::new(plan, terms, &elements), inputs, wanted).await
+}
+
+/// Runs the plan of `context`, for a request of its own or as a part of the one around it.
+async fn run_in(
+    context: Context<'_>,
+    inputs: Inputs,
+    wanted: Wanted<'_>,
+) -> Result<Outcome, Status> {
+    let Context { plan, terms, .. } = context;
     let frame = Frame {
         nodes: &plan.pipeline.nodes,
         graph: &plan.graph,

@@ -14,6 +14,9 @@ pub struct NodeRecord {
     pub started: Duration,
     /// From the start of the request to the end of the node.
     pub ended: Duration,
+    /// From the start of the request until the node's results were there: its own, or those of its
+    /// substitutes.
+    pub available: Duration,
     /// What the node said of its work.
     pub facts: Facts,
 }
@@ -33,6 +36,8 @@ pub struct Facts {
     pub tally: Tally,
     /// Why the node's own answer was replaced, or what of it is missing.
     pub degraded: Option<String>,
+    /// Why the node failed.
+    pub error: Option<String>,
     /// The arm that answered, counted from 0.
     pub arm: Option<usize>,
     /// Its condition did not hold.
@@ -68,23 +73,27 @@ impl NodeRecord {
     }
 }
 
-/// The chain of nodes that decided how long the request took, first to last: from the node that
-/// ended last, back over whichever node it waited for longest.
+/// The chain of nodes that decided how long the request took, first to last: from the node whose
+/// results were there last, back over whichever node it waited for longest. A node that failed
+/// waited for its substitutes, too.
 pub fn critical_path(plan: &Plan, records: &[NodeRecord]) -> Vec<usize> {
-    let ended = |node: usize| records.iter().find(|r| r.node == node).map(|r| r.ended);
+    let record = |node: usize| records.iter().find(|r| r.node == node);
     let mut path: Vec<usize> = records
         .iter()
         .filter(|r| !r.facts.cancelled)
-        .max_by_key(|r| r.ended)
+        .max_by_key(|r| r.available)
         .map(|r| r.node)
         .into_iter()
         .collect();
     while let Some(&first) = path.last() {
-        let Some(&before) = plan.pipeline.nodes[first]
-            .dependencies
-            .iter()
-            .max_by_key(|n| ended(**n))
-        else {
+        let node = &plan.pipeline.nodes[first];
+        // The results of a node that failed were there when its substitutes were.
+        let failed = record(first).is_some_and(|r| r.facts.error.is_some());
+        let substitutes = node.on_error.iter().filter(|_| failed);
+        let substitutes = substitutes.flat_map(|on_error| &on_error.dependencies);
+        let waited_for = node.dependencies.iter().chain(substitutes);
+        let available = |node: &&usize| record(**node).map(|r| r.available);
+        let Some(&before) = waited_for.max_by_key(available) else {
             break;
         };
         path.push(before);

@@ -4,6 +4,7 @@ use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use motet_proto::tensor::Tensor;
 use motet_runtime::status::{self, Reason};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::condition;
@@ -15,6 +16,7 @@ use super::record::NodeRecord;
 use super::step::{self, Started, StepEnd};
 use super::time::Schedule;
 use crate::check::{Node, SettingValue, Source, Substitute};
+use crate::compute::Turn;
 use crate::plan::Graph;
 use crate::plan::Liveness;
 use crate::scalar::Scalar;
@@ -45,7 +47,17 @@ pub(super) struct Run<'a> {
     record_at: Vec<Option<usize>>,
     /// For each node that can be cancelled, how.
     aborts: Vec<Option<AbortHandle>>,
+    /// The start of this graph, which may be later than that of the request.
+    pub(super) began: Instant,
+    /// Operations done on the async runtime without waiting, since the last of them were counted
+    /// against a [`Turn`].
+    uncounted: u64,
+    /// All of them.
+    work: u64,
 }
+
+/// Operations that starting and ending a node takes, whatever it computes.
+pub(super) const NODE_WORK: u64 = 512;
 
 impl<'a> Run<'a> {
     pub(super) fn new(
@@ -67,15 +79,25 @@ impl<'a> Run<'a> {
             records: Vec::with_capacity(nodes),
             record_at: vec![None; nodes],
             aborts: vec![None; nodes],
+            began: Instant::now(),
+            uncounted: 0,
+            work: 0,
         }
+    }
+
+    /// Operations that were done on the async runtime for the graph.
+    pub(super) const fn work(&self) -> u64 {
+        self.work
     }
 
     /// Runs every node that is needed.
     pub(super) async fn drive(&mut self) -> Result<(), Status> {
         let mut running = Running::new();
+        let mut turn = Turn::default();
         loop {
             while let Some(index) = self.progress.next_ready() {
                 self.start(index, &mut running)?;
+                turn.spend(std::mem::take(&mut self.uncounted)).await;
             }
             if self.progress.is_finished() {
                 return Ok(());
@@ -131,6 +153,9 @@ impl<'a> Run<'a> {
     /// Takes in what a node came to.
     fn end(&mut self, index: usize, end: StepEnd) -> Result<(), Status> {
         self.aborts[index] = None;
+        let work = NODE_WORK.saturating_add(end.work);
+        self.uncounted = self.uncounted.saturating_add(work);
+        self.work = self.work.saturating_add(work);
         if !self.progress.is_running(index) {
             // Cancelled in the moment in which it ended.
             return Ok(());
@@ -138,6 +163,7 @@ impl<'a> Run<'a> {
         let ended = self.context.elapsed();
         let record = self.record(index);
         record.ended = ended;
+        record.available = ended;
         let skipped = record.facts.skipped;
         record.facts = end.facts;
         record.facts.skipped = skipped;
@@ -157,6 +183,7 @@ impl<'a> Run<'a> {
             Err(error) => {
                 let error = self.blame(index, &error);
                 tracing::debug!(node = %self.frame.nodes[index].name, %error, "a node failed");
+                self.record(index).facts.error = Some(error.message().to_owned());
                 self.progress.failed(index, error)?;
             }
         }
@@ -185,6 +212,8 @@ impl<'a> Run<'a> {
             if on_error.mark_degraded {
                 self.record(index).facts.degraded = Some(why.message().to_owned());
             }
+            let available = self.context.elapsed();
+            self.record(index).available = available;
             self.results[index] = outputs;
             self.progress.done(index);
         }
@@ -325,7 +354,7 @@ impl<'a> Run<'a> {
         status::deadline_exceeded(format!(
             "pipeline {} did not finish within {:?}: still running were {running}",
             pipeline.name,
-            self.context.terms.deadline.remaining(self.context.started)
+            self.context.terms.deadline.remaining(self.began)
         ))
         .pipeline(&pipeline.name)
         .node(running)

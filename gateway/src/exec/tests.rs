@@ -1,3 +1,5 @@
+mod bounds;
+mod called;
 mod kinds;
 mod random;
 

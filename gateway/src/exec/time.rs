@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
     /// DEADLINE_EXCEEDED.
     pub(super) fn in_time(&mut self) -> Result<(), Status> {
         let Context { plan, terms, .. } = self.context;
-        let left = terms.deadline.remaining(self.context.started);
+        let left = terms.deadline.remaining(self.began);
         let Some(least) = self.schedule.forecast.min_if_infeasible(left) else {
             return Ok(());
         };

@@ -3,10 +3,10 @@
 use motet_proto::tensor::{Element, Tensor, TensorError};
 use motet_proto::types::ElementType;
 
-use super::cancel::Cancel;
 use super::error::{OpError, OpErrorKind};
 use super::scoring::fuse;
 use super::work;
+use crate::compute::cancel::Cancel;
 
 /// How the results of arms become one.
 #[derive(Debug, Clone, PartialEq)]

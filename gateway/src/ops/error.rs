@@ -3,6 +3,8 @@
 use motet_proto::tensor::TensorError;
 use motet_proto::types::ElementType;
 
+use crate::compute::Cancelled;
+
 /// The most bytes of an op's result: those of the largest message that can be configured. A short
 /// index over a long text, or a text joined with itself again and again, would otherwise outgrow
 /// any memory.
@@ -80,8 +82,8 @@ pub enum OpErrorKind {
     #[error("an argument of the op is missing or of the wrong type")]
     Argument,
     /// The request ended while the op ran.
-    #[error("the request has ended")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl OpErrorKind {
@@ -109,6 +111,12 @@ impl From<OpErrorKind> for OpError {
 impl From<TensorError> for OpError {
     fn from(error: TensorError) -> Self {
         OpErrorKind::from(error).into()
+    }
+}
+
+impl From<Cancelled> for OpError {
+    fn from(cancelled: Cancelled) -> Self {
+        OpErrorKind::from(cancelled).into()
     }
 }
 

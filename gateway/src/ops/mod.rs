@@ -5,13 +5,11 @@
 //! * [`ports`]: arguments, ports and parameters, as the check of a pipeline sees them.
 //! * [`docs`]: the documentation that is generated from the registry.
 //! * [`error`]: failures, with the arguments that are at fault.
-//! * [`cancel`]: how a long computation learns that its request has ended.
 //! * `work`: what elementary steps cost, for the estimates of ops.
 //! * `convert`: values as another element type.
 //! * `scoring` (ranked lists) and `vectors` (dot products, similarities) are shared by ops.
 //! * [`combine`]: the results of several arms of an `ensemble` made one.
 
-pub mod cancel;
 pub mod combine;
 mod convert;
 pub mod docs;
@@ -25,7 +23,6 @@ mod testing;
 mod vectors;
 mod work;
 
-pub use cancel::Cancel;
 pub use error::{ArgumentId, OUTPUT_BYTES_MAX, OpError, OpErrorKind};
 pub use op::{BoundOp, Op, OpCall, Outputs, WORK_MAX};
 pub use registry::{OPS, find};

@@ -5,10 +5,10 @@ use std::fmt;
 use motet_config::{Diagnostic, Span};
 use motet_proto::tensor::Tensor;
 
-use super::cancel::Cancel;
 use super::docs::OpDocs;
 use super::error::{ArgumentId, OpError, OpErrorKind};
 use super::ports::{Arguments, FormError, Signature};
+use crate::compute::cancel::Cancel;
 use crate::scalar::Scalar;
 
 /// The most work of one op: more is refused before it starts. About half a minute of one core.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use motet_proto::tensor::Tensor;
 
-use super::cancel::Meter;
 use super::error::OpError;
+use crate::compute::cancel::Meter;
 
 /// The rank of two scores of one list: the higher first, equal ones in the order of the list, and
 /// NaN last.
@@ -91,7 +91,7 @@ pub(super) fn fuse(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Cancel;
+    use crate::compute::Cancel;
 
     #[test]
     fn lists_are_fused_by_rank() {

@@ -2,9 +2,9 @@
 
 use motet_proto::tensor::Tensor;
 
-use super::cancel::Cancel;
 use super::error::OpError;
 use super::op::{BoundOp, Op};
+use crate::compute::cancel::Cancel;
 use crate::scalar::Scalar;
 
 /// Runs an op whose inputs and outputs are all present.

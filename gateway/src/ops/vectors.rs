@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use motet_proto::tensor::Tensor;
 
-use super::cancel::Meter;
 use super::error::{ArgumentId, OpError, OpErrorKind};
+use crate::compute::cancel::Meter;
 
 /// How the similarity of two vectors is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,23 +6,29 @@ use motet_runtime::metrics::Metrics;
 
 use super::{FollowUps, Graph, NodeLatencies, Plan, SplitState, Step, Topology};
 use crate::call::Calls;
-use crate::check::{Body, CheckedPipeline, Node, NodeKind, Source};
+use crate::check::{Body, CheckedPipeline, Composition, CompositionError, Node, NodeKind, Source};
 use crate::grpc::{Method, Remote};
 use crate::model::{Backend, Upstream};
 use crate::syntax::EndpointRef;
 
-/// A node calls something that the gateway does not have.
+/// Why a checked pipeline cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("pipeline {pipeline}, node {node}: there is no {what} `{name}`")]
-pub struct Unbound {
-    /// Name of the pipeline.
-    pub pipeline: String,
-    /// Name of the node.
-    pub node: String,
-    /// Kind of what is called: `model`, `pipeline` or `endpoint`.
-    pub what: &'static str,
-    /// Name of what is called.
-    pub name: String,
+pub enum BindError {
+    /// A node calls something that is not served.
+    #[error("pipeline {pipeline}, node {node}: there is no {what} `{name}`")]
+    Missing {
+        /// The pipeline.
+        pipeline: String,
+        /// The node.
+        node: String,
+        /// The sort of thing that is called: a model, a pipeline or an endpoint.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The pipeline and those that it calls are too much for one request.
+    #[error(transparent)]
+    Composition(#[from] CompositionError),
 }
 
 /// Looks up what the nodes of a plan call.
@@ -54,13 +60,16 @@ impl Plan {
     /// Binds the nodes of a pipeline to what they call.
     ///
     /// # Errors
-    /// [`Unbound`] when `bind` does not have the model, pipeline or endpoint that a node calls.
+    /// When `bind` has no model, pipeline or endpoint of a name that a node calls, or when the
+    /// pipelines that are called are too many for one request.
     pub fn new(
         pipeline: impl Into<Arc<CheckedPipeline>>,
         bind: impl Bind,
         metrics: &Metrics,
-    ) -> Result<Arc<Self>, Unbound> {
+    ) -> Result<Arc<Self>, BindError> {
         let pipeline: Arc<CheckedPipeline> = pipeline.into();
+        let called = |name: &str| Some(bind.pipeline(name)?.composition.clone());
+        let composition = Composition::of(&pipeline.name, &pipeline.nodes, called)?;
         let results = pipeline.values().map(|column| &column.source);
         let binder = Binder {
             pipeline: &pipeline.name,
@@ -68,7 +77,14 @@ impl Plan {
             metrics,
         };
         let graph = binder.graph(&pipeline.nodes, results)?;
-        Ok(Arc::new(Self { graph, pipeline }))
+        let mut backends = Vec::new();
+        graph.collect_backends(&mut backends);
+        Ok(Arc::new(Self {
+            graph,
+            composition,
+            backends,
+            pipeline,
+        }))
     }
 }
 
@@ -83,7 +99,7 @@ impl Binder<'_> {
         &self,
         nodes: &[Node],
         results: impl Iterator<Item = &'s Source>,
-    ) -> Result<Graph, Unbound> {
+    ) -> Result<Graph, BindError> {
         let steps = nodes.iter().map(|node| self.step(node));
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
         Ok(Graph {
@@ -98,8 +114,8 @@ impl Binder<'_> {
         })
     }
 
-    fn step(&self, node: &Node) -> Result<Step, Unbound> {
-        let unbound = |what, name: &str| Unbound {
+    fn step(&self, node: &Node) -> Result<Step, BindError> {
+        let unbound = |what, name: &str| BindError::Missing {
             pipeline: self.pipeline.to_owned(),
             node: node.name.clone(),
             what,
@@ -147,7 +163,7 @@ impl Binder<'_> {
         })
     }
 
-    fn body(&self, body: &Body) -> Result<Arc<Graph>, Unbound> {
+    fn body(&self, body: &Body) -> Result<Arc<Graph>, BindError> {
         let graph = self.graph(&body.nodes, body.results.iter().flatten())?;
         Ok(Arc::new(graph))
     }

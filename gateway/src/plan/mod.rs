@@ -23,12 +23,12 @@ use std::time::Duration;
 use motet_runtime::metrics::CallMetrics;
 
 use crate::call::Calls;
-use crate::check::CheckedPipeline;
+use crate::check::{CheckedPipeline, Composition};
 use crate::grpc::Method;
 use crate::model::{Backend, Upstream};
 use crate::ops::BoundOp;
 
-pub use bind::{Bind, Unbound};
+pub use bind::{Bind, BindError};
 pub use follow_ups::FollowUps;
 pub use liveness::Liveness;
 pub use node_latencies::NodeLatencies;
@@ -42,6 +42,9 @@ pub struct Plan {
     pub pipeline: Arc<CheckedPipeline>,
     /// Its nodes, bound to what they call.
     pub graph: Graph,
+    /// The pipelines that it calls, as they are bound.
+    pub composition: Composition,
+    backends: Vec<Backend>,
 }
 
 /// Bound nodes that can refer to each other: those of the pipeline, or those of a body inside a
@@ -78,12 +81,10 @@ pub enum Step {
 }
 
 impl Plan {
-    /// Returns the backends of the nodes that call a model, in the order of the nodes. Those inside
-    /// a node, or of a pipeline that a node calls, come in the position of that node.
-    pub fn backends(&self) -> Vec<&Backend> {
-        let mut found = Vec::new();
-        self.graph.backends(&mut found);
-        found
+    /// The models that a request may reach, each once, in the order of the nodes that call them;
+    /// those of called pipelines included.
+    pub fn backends(&self) -> &[Backend] {
+        &self.backends
     }
 
     /// Returns the pipelines that nodes call.
@@ -107,14 +108,21 @@ impl Plan {
 }
 
 impl Graph {
-    fn backends<'g>(&'g self, found: &mut Vec<&'g Backend>) {
+    /// Adds the models that are not among `found` yet. A called pipeline has its own collected, so
+    /// chains of calls are not followed again.
+    fn collect_backends(&self, found: &mut Vec<Backend>) {
+        fn add(found: &mut Vec<Backend>, backend: &Backend) {
+            if found.iter().all(|known| known.model() != backend.model()) {
+                found.push(backend.clone());
+            }
+        }
         for step in &self.steps {
             match step {
-                Step::Model(upstream) => found.push(upstream.backend()),
+                Step::Model(upstream) => add(found, upstream.backend()),
                 Step::Op(_) | Step::Grpc(_) => {}
-                Step::Pipeline(plan) => plan.graph.backends(found),
+                Step::Pipeline(plan) => plan.backends.iter().for_each(|b| add(found, b)),
                 Step::Bodies(bodies) | Step::Split(bodies, _) => {
-                    bodies.iter().for_each(|b| b.backends(found));
+                    bodies.iter().for_each(|body| body.collect_backends(found));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! tonic's codec over messages whose type is known at run time.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use motet_runtime::status;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost::{DecodeError, Message};
@@ -8,33 +8,55 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Decodes messages of one type, and encodes messages of any.
-#[derive(Debug, Clone)]
-pub struct DynamicCodec(MessageDescriptor);
+/// Messages as their bytes: who serves them decodes and encodes, where large ones are no work of
+/// the connection's task.
+#[derive(Debug, Clone, Copy)]
+pub struct BytesCodec;
 
-impl DynamicCodec {
-    /// A codec that decodes messages of type `decoded`.
-    pub const fn new(decoded: MessageDescriptor) -> Self {
-        Self(decoded)
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
     }
 }
 
-impl Codec for DynamicCodec {
-    type Encode = DynamicMessage;
-    type Decode = DynamicMessage;
-    type Encoder = DynamicEncoder;
-    type Decoder = DynamicDecoder;
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
 
-    fn encoder(&mut self) -> DynamicEncoder {
-        DynamicEncoder
-    }
-
-    fn decoder(&mut self) -> DynamicDecoder {
-        DynamicDecoder(self.0.clone())
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
     }
 }
 
-/// See [`DynamicCodec`].
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+/// Decodes a message.
+///
+/// # Errors
+/// INVALID_ARGUMENT that names the field.
+pub fn decode(message: &MessageDescriptor, bytes: Bytes) -> Result<DynamicMessage, Status> {
+    DynamicMessage::decode(message.clone(), bytes.clone())
+        .map_err(|error| malformed(message, bytes, &error))
+}
+
+/// Encodes messages of any type.
 #[derive(Debug)]
 pub struct DynamicEncoder;
 
@@ -53,23 +75,7 @@ impl Encoder for DynamicEncoder {
     }
 }
 
-/// See [`DynamicCodec`].
-#[derive(Debug)]
-pub struct DynamicDecoder(MessageDescriptor);
-
-impl Decoder for DynamicDecoder {
-    type Item = DynamicMessage;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
-        let bytes = buffer.copy_to_bytes(buffer.remaining());
-        DynamicMessage::decode(self.0.clone(), bytes.clone())
-            .map(Some)
-            .map_err(|error| malformed(&self.0, bytes, &error))
-    }
-}
-
-/// INVALID_ARGUMENT that names the field.
+/// The status for bytes that are no such message, which names the field.
 fn malformed(message: &MessageDescriptor, bytes: Bytes, error: &DecodeError) -> Status {
     let text = error.to_string();
     let named = faulty_field(message, bytes).and_then(|field| {

@@ -1,7 +1,7 @@
 //! Protobuf messages whose type is known at run time, and tensors in them.
 //!
 //! * [`descriptors`]: descriptors of services, from a file and as JSON.
-//! * [`codec`](DynamicCodec): tonic's codec over dynamic messages.
+//! * [`codec`](BytesCodec): tonic's codecs over bytes and dynamic messages.
 //! * [`fields`](FieldPath): the field that a path such as `options.lang` names, as a tensor.
 //! * `elements`: elements of tensors as protobuf values, and back.
 //! * [`write()`]: a message made of tensors.
@@ -19,7 +19,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{DynamicCodec, DynamicDecoder, DynamicEncoder};
+pub use codec::{BytesCodec, DynamicEncoder, decode};
 pub use fields::{FieldPath, PathError};
 pub use read::read;
 pub use write::{WriteError, write};

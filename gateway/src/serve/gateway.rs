@@ -16,13 +16,14 @@ use tower::ServiceExt;
 use super::load::Learnt;
 use super::load::catalog::{Known, Places};
 use super::load::dependents::callers;
-use super::registry::{Registry, Served};
+use super::pipeline::ServedPipeline;
+use super::registry::{Pipelines, Registry};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
 use crate::check::{self, CheckedPipeline, SignatureSource};
 use crate::grpc::Endpoints;
 use crate::model::Backend;
-use crate::plan::{Plan, Unbound};
+use crate::plan::{BindError, Plan};
 use crate::syntax;
 
 /// What a gateway is made of.
@@ -62,24 +63,69 @@ struct Inner {
 /// Why pipelines cannot be put into service.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// A pipeline calls something that the gateway does not have.
+    /// A pipeline calls something that the gateway does not have, or too much of it.
     #[error(transparent)]
-    Unbound(#[from] Unbound),
+    Bind(#[from] BindError),
     /// A pipeline's messages cannot be declared.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
     /// Reflection cannot serve the descriptors.
     #[error(transparent)]
     Reflection(#[from] ReflectionError),
-    /// Another pipeline or model has the name already.
-    #[error("{0}")]
-    Name(String),
-    /// Other pipelines call this one as it is.
-    #[error("{0}")]
-    Called(String),
-    /// The file has mistakes; the text shows them all.
-    #[error("{0}")]
-    Mistakes(String),
+    /// A model has the name of the pipeline.
+    #[error("a model is already named {name}, and both are reached by name")]
+    NameOfModel {
+        /// The name.
+        name: String,
+    },
+    /// Another pipeline declares the same name in gRPC.
+    #[error("pipeline {other} already declares {symbol} in gRPC")]
+    SymbolTaken {
+        /// The other pipeline.
+        other: String,
+        /// The full name of the service or message.
+        symbol: String,
+    },
+    /// There is no room for another pipeline.
+    #[error("the gateway serves {limit} pipelines already, which is the limit")]
+    Full {
+        /// The most pipelines.
+        limit: usize,
+    },
+    /// Other pipelines call the one that is to be unloaded.
+    #[error("pipeline {name} is called by {}: unload them first", callers.join(", "))]
+    Called {
+        /// The pipeline.
+        name: String,
+        /// The pipelines that call it, themselves or by way of others.
+        callers: Vec<String>,
+    },
+    /// Other pipelines call the one that is to be replaced, in a way that no longer fits.
+    #[error(
+        "pipeline {name} is called by {}, and its inputs or outputs are others now: \
+         unload them first",
+        callers.join(", ")
+    )]
+    CalledDifferently {
+        /// The pipeline.
+        name: String,
+        /// The pipelines that call it, themselves or by way of others.
+        callers: Vec<String>,
+    },
+    /// The new form of a pipeline calls one that calls it.
+    #[error("pipeline {name} would call itself, by way of {}", by_way_of.join(", "))]
+    CallsItself {
+        /// The pipeline.
+        name: String,
+        /// The pipelines between.
+        by_way_of: Vec<String>,
+    },
+    /// The file has mistakes.
+    #[error("{report}")]
+    Mistakes {
+        /// All of them, with their places, for people.
+        report: String,
+    },
 }
 
 /// The most pipelines that a gateway serves.
@@ -105,7 +151,7 @@ impl Gateway {
         let mut pipelines = BTreeMap::new();
         for pipeline in parts.pipelines {
             let served = gateway.prepare(pipeline, &pipelines)?;
-            pipelines.insert(served.plan.pipeline.name.clone(), served);
+            pipelines.insert(served.pipeline().name.clone(), served);
         }
         gateway.publish(pipelines)?;
         Ok(gateway)
@@ -136,24 +182,24 @@ impl Gateway {
         &self,
         yaml: &str,
         learnt: &Learnt,
-    ) -> Result<(Arc<Served>, Vec<String>), GatewayError> {
+    ) -> Result<(Arc<ServedPipeline>, Vec<String>), GatewayError> {
         let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let (checked, warnings) = self.check(yaml, learnt)?;
+        let name = checked.name.clone();
         let mut pipelines = (*self.0.registry.pipelines()).clone();
-        let served = self.prepare(checked, &pipelines)?;
-        let name = served.plan.pipeline.name.clone();
         self.check_name(&name)?;
-        let before = pipelines.insert(name.clone(), served.clone());
+        if pipelines.len() >= PIPELINES_MAX && !pipelines.contains_key(&name) {
+            return Err(GatewayError::Full {
+                limit: PIPELINES_MAX,
+            });
+        }
+        let served = self.prepare(checked, &pipelines)?;
+        let before = pipelines.insert(name, served.clone());
         if let Some(before) = before {
             self.rebind(&before, &served, &mut pipelines)?;
         }
-        if pipelines.len() > PIPELINES_MAX {
-            return Err(GatewayError::Name(format!(
-                "the gateway serves {PIPELINES_MAX} pipelines already, which is the limit"
-            )));
-        }
         self.publish(pipelines)?;
-        tracing::info!(pipeline = %served.plan.pipeline.name, "loaded a pipeline");
+        tracing::info!(pipeline = %served.pipeline().name, "loaded a pipeline");
         Ok((served, warnings))
     }
 
@@ -169,10 +215,10 @@ impl Gateway {
         };
         let callers = callers(&pipelines, name);
         if !callers.is_empty() {
-            return Err(GatewayError::Called(format!(
-                "pipeline {name} is called by {}: unload them first",
-                callers.join(", ")
-            )));
+            return Err(GatewayError::Called {
+                name: name.to_owned(),
+                callers,
+            });
         }
         self.publish(pipelines)?;
         self.0.health.remove(name);
@@ -207,24 +253,25 @@ impl Gateway {
                     warnings.iter().map(|d| d.message.clone()).collect(),
                 ))
             }
-            _ => Err(GatewayError::Mistakes(
-                diagnostics.render(&sources, Colour::Never),
-            )),
+            _ => Err(GatewayError::Mistakes {
+                report: diagnostics.render(&sources, Colour::Never),
+            }),
         }
     }
 
     fn check_name(&self, name: &str) -> Result<(), GatewayError> {
         if self.0.registry.has_model(name) {
-            return Err(GatewayError::Name(format!(
-                "a model is already named {name}, and both are reached by name"
-            )));
+            return Err(GatewayError::NameOfModel {
+                name: name.to_owned(),
+            });
         }
         let pipelines = self.0.registry.pipelines();
         let mut others = pipelines.keys().filter(|other| *other != name);
         match others.find_map(|other| Some((other, check::shared_symbol(other, name)?))) {
-            Some((other, symbol)) => Err(GatewayError::Name(format!(
-                "pipeline {other} already declares {symbol} in gRPC"
-            ))),
+            Some((other, symbol)) => Err(GatewayError::SymbolTaken {
+                other: other.clone(),
+                symbol,
+            }),
             None => Ok(()),
         }
     }
@@ -233,19 +280,19 @@ impl Gateway {
     pub(super) fn prepare(
         &self,
         pipeline: impl Into<Arc<CheckedPipeline>>,
-        pipelines: &BTreeMap<String, Arc<Served>>,
-    ) -> Result<Arc<Served>, GatewayError> {
+        pipelines: &Pipelines,
+    ) -> Result<Arc<ServedPipeline>, GatewayError> {
         let bind = Places {
             registry: &self.0.registry,
             endpoints: &self.0.endpoints,
             pipelines,
         };
         let plan = Plan::new(pipeline, bind, &self.0.metrics)?;
-        Ok(Arc::new(Served::new(plan, &self.0.metrics)?))
+        Ok(Arc::new(ServedPipeline::new(plan, &self.0.metrics)?))
     }
 
     /// Makes these pipelines the ones that are served, by every surface and in reflection.
-    fn publish(&self, pipelines: BTreeMap<String, Arc<Served>>) -> Result<(), GatewayError> {
+    fn publish(&self, pipelines: Pipelines) -> Result<(), GatewayError> {
         let inner = &self.0;
         let files = FileDescriptorSet {
             file: pipelines.values().map(|p| p.api.file.clone()).collect(),

@@ -7,13 +7,16 @@ mod gateway;
 mod load;
 mod oip;
 mod output_selection;
+mod pipeline;
 mod pipelines;
 mod receipt;
 mod registry;
 mod signature;
+mod stats;
 
 pub use gateway::{Gateway, GatewayError, GatewayParts};
 pub use load::Learnt;
+pub use pipeline::ServedPipeline;
 pub use pipelines::dot;
-pub use registry::{Registry, Served};
+pub use registry::Registry;
 pub use signature::signature;

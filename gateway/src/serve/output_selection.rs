@@ -1,37 +1,51 @@
-//! Which outputs a request asks for.
+//! The outputs that a request asks for.
 
 use crate::check::CheckedPipeline;
 use crate::exec::Mistake;
 
-/// Whether each column of the outputs is among `names`: an output (with all its columns), or one
-/// column such as `results.score`.
+/// For each column of the outputs, `true` if it is among `names` (see [`positions`]).
 ///
 /// # Errors
-/// Every name that is none of them.
-pub(super) fn wanted<'n>(
+/// Every name that is no output.
+pub(super) fn select<'n>(
     pipeline: &CheckedPipeline,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Result<Vec<bool>, Vec<Mistake>> {
+    let mut selected = vec![false; pipeline.values().count()];
+    for position in positions(pipeline, names)? {
+        selected[position] = true;
+    }
+    Ok(selected)
+}
+
+/// The positions of the columns that `names` mean, in the order of the names: an output stands for
+/// all its columns, `results.score` for one of them.
+///
+/// # Errors
+/// Every name that is no output.
+pub(super) fn positions<'n>(
+    pipeline: &CheckedPipeline,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<Vec<usize>, Vec<Mistake>> {
     let columns: Vec<String> = pipeline.columns().map(|(name, _)| name).collect();
-    let mut wanted = vec![false; columns.len()];
-    let mut mistakes = Vec::new();
+    let mut positions = Vec::new();
+    let mut violations = Vec::new();
     for name in names {
-        let mut found = false;
-        for (column, wanted) in columns.iter().zip(&mut wanted) {
-            let of_output = column
+        let before = positions.len();
+        let of_output = |column: &String| {
+            column
                 .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            *wanted |= of_output;
-            found |= of_output;
-        }
-        if !found {
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        positions.extend((0..columns.len()).filter(|at| of_output(&columns[*at])));
+        if positions.len() == before {
             let why = format!("is not an output: the outputs are {}", columns.join(", "));
-            mistakes.push(Mistake::wrong(name, why));
+            violations.push(Mistake::wrong(name, why));
         }
     }
-    if mistakes.is_empty() {
-        Ok(wanted)
+    if violations.is_empty() {
+        Ok(positions)
     } else {
-        Err(mistakes)
+        Err(violations)
     }
 }

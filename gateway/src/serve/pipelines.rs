@@ -7,11 +7,11 @@ use motet_proto::v1::{
     DescribeRequest, DescribeResponse, ExplainRequest, ExplainResponse, ExplainedNode, ListRequest,
     ListResponse, LoadRequest, LoadResponse, PipelineSummary, Port, UnloadRequest, UnloadResponse,
 };
-use motet_runtime::status::{self, Reason};
+use motet_runtime::status::{self, Reason, StatusBuilder};
 use tonic::{Request, Response, Status};
 
 use super::gateway::{Gateway, GatewayError};
-use super::registry::Served;
+use super::pipeline::ServedPipeline;
 use super::signature;
 use super::typed::proto_file;
 use crate::check::{CheckedPipeline, NodeKind, ValueType};
@@ -37,7 +37,7 @@ impl PipelinesService {
         }
     }
 
-    fn find(&self, name: &str) -> Result<std::sync::Arc<Served>, Status> {
+    fn find(&self, name: &str) -> Result<std::sync::Arc<ServedPipeline>, Status> {
         let registry = self.0.registry();
         registry
             .pipeline(name)
@@ -45,8 +45,8 @@ impl PipelinesService {
     }
 }
 
-fn summary(served: &Served) -> PipelineSummary {
-    let pipeline = &served.plan.pipeline;
+fn summary(served: &ServedPipeline) -> PipelineSummary {
+    let pipeline = served.pipeline();
     PipelineSummary {
         name: pipeline.name.clone(),
         version: pipeline.version,
@@ -77,7 +77,7 @@ impl Pipelines for PipelinesService {
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         let served = self.find(&request.into_inner().name)?;
-        let pipeline = &served.plan.pipeline;
+        let pipeline = served.pipeline();
         let inputs = pipeline.inputs.iter().map(|input| Port {
             default: input.default.as_ref().map_or_else(String::new, |d| {
                 let values: Vec<_> = d
@@ -113,7 +113,7 @@ impl Pipelines for PipelinesService {
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
         let served = self.find(&request.into_inner().name)?;
-        let pipeline = &served.plan.pipeline;
+        let pipeline = served.pipeline();
         let nodes = pipeline.nodes.iter().map(|node| ExplainedNode {
             name: node.name.clone(),
             kind: kind(&node.kind),
@@ -169,10 +169,19 @@ impl Pipelines for PipelinesService {
 }
 
 fn refusal(error: GatewayError) -> Status {
+    let message = error.to_string();
     match error {
-        GatewayError::Name(why) => status::StatusBuilder::new(Reason::NameTaken, why).into(),
-        GatewayError::Called(why) => status::failed_precondition(why).into(),
-        error => status::invalid_argument("yaml", error.to_string())
+        GatewayError::NameOfModel { .. } | GatewayError::SymbolTaken { .. } => {
+            StatusBuilder::new(Reason::NameTaken, message).into()
+        }
+        GatewayError::Full { .. } => StatusBuilder::new(Reason::TooManyPipelines, message).into(),
+        GatewayError::Called { .. }
+        | GatewayError::CalledDifferently { .. }
+        | GatewayError::CallsItself { .. } => status::failed_precondition(message).into(),
+        GatewayError::Bind(_)
+        | GatewayError::Descriptor(_)
+        | GatewayError::Reflection(_)
+        | GatewayError::Mistakes { .. } => status::invalid_argument("yaml", message)
             .reason(Reason::BadPipeline)
             .into(),
     }

@@ -23,6 +23,7 @@ pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
             rows: u32::try_from(record.facts.rows).unwrap_or(u32::MAX),
             batch_rows: u32::try_from(record.facts.batch_rows).unwrap_or(u32::MAX),
             degraded: record.facts.degraded.clone().unwrap_or_default(),
+            error: record.facts.error.clone().unwrap_or_default(),
             arm: arm.unwrap_or_default(),
             skipped: record.facts.skipped,
             cancelled: record.facts.cancelled,

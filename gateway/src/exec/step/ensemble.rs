@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use super::{Inside, StepEnd};
 use crate::check::Ensemble;
+use crate::compute::compute;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
-use crate::ops::Cancel;
-use crate::ops::combine::combine;
+use crate::ops::combine::{self, Combine, Results};
 use crate::plan::Graph;
 
 /// What each arm came to: `None` while it has not ended.
-type Ends = Vec<Option<Result<Vec<Option<Tensor>>, Status>>>;
+type Ends = Vec<Option<Result<Results, Status>>>;
 
 /// Runs all arms, and combines those that answer in time, if they are enough.
 pub(super) async fn run<'a>(
@@ -54,18 +53,23 @@ pub(super) async fn run<'a>(
         // Late arms are dropped, and with them their calls.
         let _ = tokio::time::timeout_at(deadline.instant(), gather).await;
     }
-    let result = decide(ensemble, &ends, &mut facts).map(|parts| {
-        let combined = combine(&ensemble.combine, &parts, &Cancel::default());
-        combined.map_err(|e| {
-            status::internal(e.to_string())
-                .reason(Reason::OpFailed)
-                .into()
-        })
-    });
-    StepEnd {
-        result: result.and_then(|combined| combined),
-        facts,
-    }
+    let result = match decide(ensemble, &ends, &mut facts) {
+        Ok(parts) => combined(&ensemble.combine, parts).await,
+        Err(error) => Err(error),
+    };
+    StepEnd::new(result, facts)
+}
+
+/// The results of the arms that answered, combined.
+async fn combined(how: &Combine, parts: Vec<Option<Results>>) -> Result<Results, Status> {
+    let work = combine::work(how, &parts);
+    let how = how.clone();
+    let combined = compute(work, move |cancel| combine::combine(&how, &parts, cancel)).await?;
+    combined.map_err(|e| {
+        status::internal(e.to_string())
+            .reason(Reason::OpFailed)
+            .into()
+    })
 }
 
 /// The arms that answered, by index, if they are enough.
@@ -73,8 +77,8 @@ fn decide(
     ensemble: &Ensemble,
     ends: &Ends,
     facts: &mut Facts,
-) -> Result<Vec<Option<Vec<Option<Tensor>>>>, Status> {
-    let parts: Vec<Option<Vec<Option<Tensor>>>> = ends
+) -> Result<Vec<Option<Results>>, Status> {
+    let parts: Vec<Option<Results>> = ends
         .iter()
         .map(|end| end.as_ref().and_then(|end| end.as_ref().ok().cloned()))
         .collect();

@@ -30,10 +30,7 @@ pub(super) async fn run<'a>(
         match result {
             Ok(outputs) => {
                 facts.arm = Some(index);
-                return StepEnd {
-                    result: Ok(outputs),
-                    facts,
-                };
+                return StepEnd::new(Ok(outputs), facts);
             }
             Err(error) => {
                 failures.push(error.message().to_owned());
@@ -47,8 +44,5 @@ pub(super) async fn run<'a>(
         }
         None => status::deadline_exceeded("no time was left to run an arm").into(),
     };
-    StepEnd {
-        result: Err(error),
-        facts,
-    }
+    StepEnd::new(Err(error), facts)
 }

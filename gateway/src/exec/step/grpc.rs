@@ -42,13 +42,14 @@ pub(super) fn start<'a>(
     let run = async move {
         let mut tally = Tally::default();
         let answer = calls.make(request, deadline, &mut tally).await;
-        StepEnd {
-            result: answer.and_then(|messages| outputs(node, call, &messages)),
-            facts: Facts {
-                tally,
-                ..Facts::default()
-            },
-        }
+        let facts = Facts {
+            tally,
+            ..Facts::default()
+        };
+        StepEnd::new(
+            answer.and_then(|messages| outputs(node, call, &messages)),
+            facts,
+        )
     };
     Started::Later(Box::pin(run.instrument(span)))
 }

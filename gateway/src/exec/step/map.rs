@@ -3,24 +3,31 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
-use motet_proto::tensor::Tensor;
+use motet_proto::tensor::{Tensor, TensorError};
+use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
 use super::{Inside, StepEnd};
 use crate::check::Map;
+use crate::compute::{Turn, compute, copying};
 use crate::exec::body;
 use crate::exec::context::Context;
+use crate::exec::elements::{self, Shapes};
 use crate::exec::record::Facts;
+use crate::exec::run::NODE_WORK;
 use crate::plan::Graph;
 use crate::syntax::ItemError;
 
 /// The most elements whose nodes are in a receipt.
 const RECORDED_ITEMS_MAX: usize = 100;
+/// Operations that taking a list apart, or putting one together, takes for each element.
+const ELEMENT_WORK: u64 = 128;
 
 type Item = Result<Vec<Option<Tensor>>, Status>;
 
-/// Runs the body for each element, so many at a time. A list of none gives lists of none.
+/// Runs the body for each element, at most `concurrency` of them at a time. An empty list gives
+/// empty lists.
 pub(super) async fn run<'a>(
     context: Context<'a>,
     map: &'a Map,
@@ -28,10 +35,11 @@ pub(super) async fn run<'a>(
     inside: &Inside<'a>,
 ) -> StepEnd {
     let mut facts = Facts::default();
-    let result = items(context, map, graphs, inside, &mut facts)
-        .await
-        .and_then(|items| gather(map, inside, items, &mut facts));
-    StepEnd { result, facts }
+    let result = match items(context, map, graphs, inside, &mut facts).await {
+        Ok(items) => gather(map, inside, items, &mut facts).await,
+        Err(error) => Err(error),
+    };
+    StepEnd::new(result, facts)
 }
 
 async fn items<'a>(
@@ -41,22 +49,8 @@ async fn items<'a>(
     inside: &Inside<'a>,
     facts: &mut Facts,
 ) -> Result<Vec<Item>, Status> {
-    let mut columns = Vec::with_capacity(map.over);
-    for argument in inside.arguments.iter().take(map.over).flatten() {
-        columns.push(argument.to_rows().map_err(internal)?);
-    }
+    let columns = columns(context, map, inside).await?;
     let count = columns.first().map_or(0, Vec::len);
-    if count > map.max_items {
-        return Err(status::resource_exhausted(
-            format!(
-                "{count} elements are more than `max_items` ({})",
-                map.max_items
-            ),
-            None,
-        )
-        .reason(Reason::OverLimit)
-        .into());
-    }
     let graph = graphs
         .first()
         .ok_or_else(|| Status::from(status::internal("a map has no body")))?;
@@ -68,12 +62,14 @@ async fn items<'a>(
         let lengths = inside.lengths.clone();
         async move {
             let end = body::run(context, &map.body, graph, arguments, lengths).await;
-            (index, end.split(0, Some(index)))
+            let work = end.work;
+            (index, work, end.split(0, Some(index)))
         }
     };
     let mut items: Vec<Option<Item>> = (0..count).map(|_| None).collect();
     let mut running = stream::iter((0..count).map(one)).buffer_unordered(map.concurrency);
-    while let Some((index, (result, record))) = running.next().await {
+    let mut turn = Turn::default();
+    while let Some((index, work, (result, record))) = running.next().await {
         if facts.inside.len() < RECORDED_ITEMS_MAX
             || result.is_err() && map.on_item_error == ItemError::Fail
         {
@@ -87,100 +83,171 @@ async fn items<'a>(
             ));
         }
         items[index] = Some(result);
+        turn.spend(NODE_WORK.saturating_add(work)).await;
     }
     Ok(items.into_iter().flatten().collect())
 }
 
-/// The results of the elements as lists, and what is said of those that failed.
-fn gather(
+/// The lists that the map goes through, taken apart into their elements.
+///
+/// # Errors
+/// RESOURCE_EXHAUSTED when there are too many elements for the map or for the request.
+async fn columns(
+    context: Context<'_>,
+    map: &Map,
+    inside: &Inside<'_>,
+) -> Result<Vec<Vec<Tensor>>, Status> {
+    let lists: Vec<Tensor> = inside
+        .arguments
+        .iter()
+        .take(map.over)
+        .flatten()
+        .cloned()
+        .collect();
+    let count = lists.first().and_then(|list| list.shape().first());
+    let count = count.copied().unwrap_or(0);
+    if count > map.max_items {
+        return Err(status::resource_exhausted(
+            format!(
+                "{count} elements are more than `max_items` ({})",
+                map.max_items
+            ),
+            None,
+        )
+        .reason(Reason::OverLimit)
+        .into());
+    }
+    let shape = |argument: &Option<Tensor>| Some(argument.as_ref()?.shape().to_vec());
+    let shapes: Shapes = inside.arguments.iter().map(shape).collect();
+    let expected = elements::expected(map, &shapes);
+    context.elements.start(count as u64, expected)?;
+    let work = ELEMENT_WORK.saturating_mul((count * lists.len()) as u64);
+    let rows = compute(work, move |_| {
+        lists.iter().map(Tensor::to_rows).collect::<Result<_, _>>()
+    });
+    rows.await?.map_err(internal)
+}
+
+/// How the results of the elements become the node's outputs.
+struct Gather {
+    /// For each result of the body the list that it makes, `None` where nothing reads it.
+    lists: Vec<Option<ListOutput>>,
+    on_item_error: ItemError,
+}
+
+/// An output that has a row for each element.
+struct ListOutput {
+    name: String,
+    element: ElementType,
+    /// The shape of a row, as far as it is known without one; what is not is 0.
+    inner: Vec<usize>,
+    /// The output for no element; `None` where its length is known to be another.
+    empty: Option<Tensor>,
+}
+
+/// The outputs of a map, and what is said of elements that failed.
+struct Gathered {
+    outputs: Vec<Option<Tensor>>,
+    degraded: Option<String>,
+}
+
+/// Puts the results of the elements together.
+async fn gather(
     map: &Map,
     inside: &Inside<'_>,
     items: Vec<Item>,
     facts: &mut Facts,
 ) -> Result<Vec<Option<Tensor>>, Status> {
-    let total = items.len();
-    let mut failed = vec![false; total];
-    let mut first = None;
-    for (index, item) in items.iter().enumerate() {
-        if let Err(error) = item {
-            failed[index] = true;
-            first.get_or_insert_with(|| format!("element {index}: {}", error.message()));
-        }
-    }
-    let failures = failed.iter().filter(|f| **f).count();
-    if let Some(why) = first {
-        facts.degraded = Some(format!("{failures} of {total} elements failed; {why}"));
-    }
-    let outputs = &inside.node.outputs;
-    let mut columns: Vec<Vec<Option<Tensor>>> =
-        map.body.results.iter().map(|_| Vec::new()).collect();
-    for item in items {
-        match item {
-            Ok(results) => {
-                for (column, result) in columns.iter_mut().zip(results) {
-                    column.push(result);
-                }
-            }
-            Err(_) if map.on_item_error == ItemError::Null => {
-                columns.iter_mut().for_each(|column| column.push(None));
-            }
-            Err(_) => {}
-        }
-    }
-    let mut lists = Vec::with_capacity(outputs.len());
-    for (column, (produced, source)) in columns
-        .into_iter()
-        .zip(outputs.iter().zip(&map.body.results))
-    {
-        lists.push(if source.is_some() && produced.used {
-            Some(list(column, produced, inside)?)
-        } else {
-            None
+    let results = map.body.results.iter().zip(&inside.node.outputs);
+    let lists = results.map(|(source, produced)| {
+        (source.is_some() && produced.used).then(|| ListOutput {
+            name: produced.name.clone(),
+            element: produced.ty.element,
+            inner: inside.lengths.inner_shape(&produced.ty),
+            empty: inside.lengths.empty(&produced.ty),
+        })
+    });
+    let gather = Gather {
+        lists: lists.collect(),
+        on_item_error: map.on_item_error,
+    };
+    let tensors = items.iter().flatten().flatten().flatten();
+    let bytes = tensors.map(|tensor| tensor.data().len()).sum();
+    let work = ELEMENT_WORK.saturating_mul((items.len() * gather.lists.len()) as u64);
+    let work = work.saturating_add(copying(bytes));
+    let gathered = compute(work, move |_| gather.run(items)).await??;
+    facts.degraded = gathered.degraded;
+    Ok(gathered.outputs)
+}
+
+impl Gather {
+    fn run(&self, items: Vec<Item>) -> Result<Gathered, Status> {
+        let total = items.len();
+        let failed: Vec<bool> = items.iter().map(Result::is_err).collect();
+        let failures = failed.iter().filter(|f| **f).count();
+        let mut errors = items.iter().zip(0..).filter_map(|(item, index)| {
+            let error = item.as_ref().err()?;
+            Some(format!("element {index}: {}", error.message()))
         });
-    }
-    match map.on_item_error {
-        ItemError::Fail => {}
-        ItemError::Null => lists.push(Some(Tensor::bools(&failed))),
-        ItemError::Drop => {
-            let kept = failed.iter().zip(0i32..).filter(|(failed, _)| !**failed);
-            let kept: Vec<i32> = kept.map(|(_, index)| index).collect();
-            lists.push(Some(
-                Tensor::from_values(vec![kept.len()], kept).map_err(internal)?,
-            ));
+        let degraded = errors
+            .next()
+            .map(|first| format!("{failures} of {total} elements failed; {first}"));
+        let mut columns: Vec<Vec<Option<Tensor>>> = self.lists.iter().map(|_| Vec::new()).collect();
+        for item in items {
+            match item {
+                Ok(results) => {
+                    for (column, result) in columns.iter_mut().zip(results) {
+                        column.push(result);
+                    }
+                }
+                Err(_) if self.on_item_error == ItemError::Null => {
+                    columns.iter_mut().for_each(|column| column.push(None));
+                }
+                Err(_) => {}
+            }
         }
+        let mut outputs = Vec::with_capacity(columns.len() + 1);
+        for (column, list) in columns.into_iter().zip(&self.lists) {
+            let list = list.as_ref();
+            outputs.push(list.map(|list| list.of(column)).transpose()?);
+        }
+        match self.on_item_error {
+            ItemError::Fail => {}
+            ItemError::Null => outputs.push(Some(Tensor::bools(&failed))),
+            ItemError::Drop => {
+                let kept = failed.iter().zip(0i32..).filter(|(failed, _)| !**failed);
+                let kept: Vec<i32> = kept.map(|(_, index)| index).collect();
+                let kept = Tensor::from_values(vec![kept.len()], kept);
+                outputs.push(Some(kept.map_err(internal)?));
+            }
+        }
+        Ok(Gathered { outputs, degraded })
     }
-    Ok(lists)
 }
 
-/// The results of one output, one row for each element; zero or empty where there is none.
-fn list(
-    column: Vec<Option<Tensor>>,
-    produced: &crate::check::Produced,
-    inside: &Inside<'_>,
-) -> Result<Tensor, Status> {
-    if column.is_empty() {
-        return inside
-            .lengths
-            .empty(&produced.ty)
-            .ok_or_else(|| status::internal("a list of none has another length").into());
+impl ListOutput {
+    /// One row for each element; zero or empty where an element has none.
+    fn of(&self, column: Vec<Option<Tensor>>) -> Result<Tensor, Status> {
+        if column.is_empty() {
+            let empty = self.empty.clone();
+            return empty
+                .ok_or_else(|| status::internal("an empty list has another length").into());
+        }
+        let shape = column.iter().flatten().next().map(|t| t.shape().to_vec());
+        let shape = shape.unwrap_or_else(|| self.inner.clone());
+        let zero = || Tensor::zero(self.element, shape.clone());
+        let rows = column
+            .into_iter()
+            .map(|row| row.map_or_else(zero, Ok))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(internal)?;
+        Tensor::stack(rows).map_err(|error| {
+            let name = &self.name;
+            status::internal(format!("`{name}` of the elements makes no list: {error}")).into()
+        })
     }
-    let shape = column.iter().flatten().next().map(|t| t.shape().to_vec());
-    let shape = shape.unwrap_or_else(|| inside.lengths.inner_shape(&produced.ty));
-    let zero = || Tensor::zero(produced.ty.element, shape.clone());
-    let rows = column
-        .into_iter()
-        .map(|row| row.map_or_else(zero, Ok))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(internal)?;
-    Tensor::stack(rows).map_err(|error| {
-        status::internal(format!(
-            "`{}` of the elements makes no list: {error}",
-            produced.name
-        ))
-        .into()
-    })
 }
 
-fn internal(error: motet_proto::tensor::TensorError) -> Status {
+fn internal(error: TensorError) -> Status {
     status::internal(error.to_string()).into()
 }

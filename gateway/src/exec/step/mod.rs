@@ -42,6 +42,9 @@ pub(super) struct StepEnd {
     pub result: Result<Vec<Option<Tensor>>, Status>,
     /// What the receipt says of it.
     pub facts: Facts,
+    /// Operations that were done on the async runtime for it without waiting, see
+    /// [`Turn`](crate::compute::Turn).
+    pub work: u64,
 }
 
 /// A node on its way.
@@ -58,6 +61,22 @@ impl StepEnd {
         Self {
             result: Ok(outputs),
             facts: Facts::default(),
+            work: 0,
+        }
+    }
+
+    /// The same outcome, for which `work` operations were done on the async runtime.
+    pub(super) fn with_work(mut self, work: u64) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// An outcome with something to say about it.
+    pub(super) fn new(result: Result<Vec<Option<Tensor>>, Status>, facts: Facts) -> Self {
+        Self {
+            result,
+            facts,
+            work: 0,
         }
     }
 
@@ -66,6 +85,7 @@ impl StepEnd {
         Self {
             result: Err(error.into()),
             facts: Facts::default(),
+            work: 0,
         }
     }
 }

@@ -64,7 +64,7 @@ fn end(rows: usize, tally: Tally, answer: Result<Answer, tonic::Status>) -> Step
         facts.batch_rows = answer.batch_rows;
         answer.outputs
     });
-    StepEnd { result, facts }
+    StepEnd::new(result, facts)
 }
 
 fn empty_outputs(node: &Node, lengths: &Lengths) -> Option<Vec<Option<Tensor>>> {

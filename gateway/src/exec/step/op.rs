@@ -2,18 +2,16 @@
 
 use motet_proto::tensor::Tensor;
 use motet_runtime::status::{self, Reason};
-use tracing::info_span;
+use tracing::{Instrument, info_span};
 
 use super::{Started, StepEnd};
 use crate::check::{Node, Source};
-use crate::ops::{ArgumentId, BoundOp, Cancel, OpError, OpErrorKind, Outputs, WORK_MAX};
+use crate::compute::{Cancel, INLINE_WORK_MAX, compute};
+use crate::ops::{ArgumentId, BoundOp, OpError, OpErrorKind, Outputs, WORK_MAX};
 use crate::scalar::Scalar;
 
-/// Operations beyond which an op leaves the async runtime for a blocking thread: about a quarter
-/// of a millisecond.
-const INLINE_WORK_MAX: u64 = 1 << 18;
-
-/// Runs an op; one that is much work on a thread of its own, where it stops when it is dropped.
+/// Runs an op: at once where that is little work, else on a thread of its own, where it stops when
+/// the node is dropped.
 pub(super) fn start<'a>(
     op: BoundOp,
     node: &'a Node,
@@ -35,19 +33,13 @@ pub(super) fn start<'a>(
     let span = info_span!("node", node = %node.name, op = op.name());
     if work <= INLINE_WORK_MAX {
         let result = span.in_scope(|| op.run(&arguments, &settings, &Cancel::default()));
-        return Started::Now(end(node, result));
+        return Started::Now(end(node, result).with_work(work));
     }
-    let (cancel, guard) = Cancel::on_drop();
-    let task = tokio::task::spawn_blocking(move || {
-        span.in_scope(|| op.run(&arguments, &settings, &cancel))
-    });
-    Started::Later(Box::pin(async move {
-        let _guard = guard;
-        match task.await {
-            Ok(result) => end(node, result),
-            Err(_) => StepEnd::failed(status::internal(format!("node {} panicked", node.name))),
-        }
-    }))
+    let run = async move {
+        let result = compute(work, move |cancel| op.run(&arguments, &settings, cancel)).await;
+        result.map_or_else(StepEnd::failed, |result| end(node, result))
+    };
+    Started::Later(Box::pin(run.instrument(span)))
 }
 
 fn end(node: &Node, result: Result<Outputs, OpError>) -> StepEnd {

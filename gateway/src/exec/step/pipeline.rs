@@ -46,18 +46,19 @@ pub(super) fn start<'a>(
     };
     Started::Later(Box::pin(async move {
         let wanted: Vec<bool> = node.outputs.iter().map(|o| o.used).collect();
-        match exec::run(plan, inputs, Wanted::Columns(&wanted), terms).await {
-            Ok(outcome) => StepEnd {
-                result: Ok(outcome.outputs.into_iter().flatten().collect()),
-                facts: Facts {
+        let called = context.called(plan, terms);
+        match exec::run_in(called, inputs, Wanted::Columns(&wanted)).await {
+            Ok(outcome) => {
+                let facts = Facts {
                     inside: vec![BodyRecord {
                         body: 0,
                         item: None,
                         records: outcome.records,
                     }],
                     ..Facts::default()
-                },
-            },
+                };
+                StepEnd::new(Ok(outcome.outputs.into_iter().flatten().collect()), facts)
+            }
             Err(error) => StepEnd::failed(error),
         }
     }))

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use motet_proto::tensor::Tensor;
 use motet_runtime::metrics::ShadowMetrics;
 use tokio::sync::oneshot;
+use tonic::Status;
 
 use super::{Inside, StepEnd};
 use crate::check::{Body, Split};
+use crate::compute::{compute, copying};
 use crate::exec::body;
 use crate::exec::compare::same;
 use crate::exec::context::Context;
+use crate::exec::elements::ElementCount;
 use crate::exec::record::Facts;
 use crate::plan::Graph;
 use crate::plan::split_state::{SplitState, pick_weighted};
@@ -54,17 +57,23 @@ pub(super) async fn run<'a>(
         // A shadow that is gone compares nothing.
         let _ = answered.send(result.as_ref().ok().cloned());
     }
-    StepEnd {
-        result,
-        facts: Facts {
-            arm: Some(index),
-            inside: vec![record],
-            ..Facts::default()
-        },
-    }
+    let facts = Facts {
+        arm: Some(index),
+        inside: vec![record],
+        ..Facts::default()
+    };
+    StepEnd::new(result, facts)
 }
 
-type Answered = oneshot::Sender<Option<Vec<Option<Tensor>>>>;
+/// `true` if the answer of a shadow is approximately that of the request.
+async fn agree(own: Results, answered: Results) -> Result<bool, Status> {
+    let tensors = own.iter().flatten();
+    let bytes = tensors.map(|tensor| tensor.data().len()).sum();
+    compute(copying(bytes), move |_| same(&own, &answered)).await
+}
+
+type Results = Vec<Option<Tensor>>;
+type Answered = oneshot::Sender<Option<Results>>;
 
 /// Starts a shadow, which waits for the answer to compare its own with.
 fn spawn<'a>(
@@ -85,16 +94,21 @@ fn spawn<'a>(
     let terms = context.terms;
     tokio::spawn(async move {
         let _permit = permit;
-        let context = Context::new(&plan, terms);
+        // A shadow has a number and counts of its own: nothing that it does is the request's.
+        let elements = ElementCount::default();
+        let context = Context::new(&plan, terms, &elements);
         let run = async {
             let end = body::run(context, &body, &graph, arguments, lengths).await;
             Ok((end.result, answered.await.ok().flatten()))
         };
         metrics.record(match terms.deadline.run(run).await {
             Ok((Err(_), _)) | Err(_) => "failed",
-            Ok((Ok(own), Some(answered))) if same(&own, &answered) => "same",
-            Ok((Ok(_), Some(_))) => "different",
-            Ok((Ok(_), _)) => "unanswered",
+            Ok((Ok(own), Some(answered))) => match agree(own, answered).await {
+                Ok(true) => "same",
+                Ok(false) => "different",
+                Err(_) => "failed",
+            },
+            Ok((Ok(_), None)) => "unanswered",
         });
     });
     Some(send)

@@ -31,12 +31,10 @@ pub(super) async fn run<'a>(
         .body(context, &arms[index].body, &graphs[index])
         .await;
     let (result, record) = end.split(index, None);
-    StepEnd {
-        result,
-        facts: Facts {
-            arm: Some(index),
-            inside: vec![record],
-            ..Facts::default()
-        },
-    }
+    let facts = Facts {
+        arm: Some(index),
+        inside: vec![record],
+        ..Facts::default()
+    };
+    StepEnd::new(result, facts)
 }

@@ -14,16 +14,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use bytes::Bytes;
+use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::CacheMetrics;
 use motet_runtime::status::{self, Reason};
+use prost::Message;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::Upstream;
 use crate::call::Tally;
 use crate::check::Node;
+use crate::compute::{compute, copying};
 use crate::policy::settings::Cache;
 use rows::{Row, Shape, Split};
 pub use shared::Segment;
@@ -32,7 +35,7 @@ use shared::{Claim, Landing, Leader, Ticket};
 /// The cache of one node: a claim on what all nodes of a model share.
 #[derive(Debug)]
 pub(super) struct Cached {
-    shape: Shape,
+    shape: Arc<Shape>,
     ttl: Duration,
     claim: Claim,
     metrics: CacheMetrics,
@@ -47,7 +50,7 @@ impl Cached {
     ) -> Self {
         let used = |name: &str| node.outputs.iter().any(|o| o.used && o.name == name);
         Self {
-            shape: Shape::new(cache, used),
+            shape: Arc::new(Shape::new(cache, used)),
             ttl: cache.ttl,
             claim: segment.claim(cache.max_bytes, &metrics),
             metrics,
@@ -63,7 +66,7 @@ pub(super) async fn infer(
     deadline: Deadline,
     tally: &mut Tally,
 ) -> Result<ModelInferResponse, Status> {
-    let split = Split::new(&cached.shape, message)?;
+    let split = split(cached, message).await?;
     let mut found: Vec<Option<Arc<Row>>> = vec![None; split.len()];
     let mut parameters = HashMap::new();
     let (mut hits, mut joined) = (0, 0);
@@ -104,9 +107,55 @@ pub(super) async fn infer(
                 .rows(hits, joined, split.len() - hits - joined);
             tally.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
             tally.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
-            return cached.shape.answer(&rows, parameters);
+            return assemble(cached, rows, parameters).await;
         }
     }
+}
+
+/// Operations that taking a message apart into rows, or putting one together, takes for each row.
+const ROW_WORK: u64 = 256;
+
+/// Takes a request apart into rows.
+async fn split(cached: &Cached, message: ModelInferRequest) -> Result<Split, Status> {
+    let rows = message
+        .inputs
+        .iter()
+        .filter_map(|input| input.shape.first());
+    let rows = rows.max().map_or(0, |rows| rows.unsigned_abs());
+    let work = copying(message.encoded_len()).saturating_add(rows.saturating_mul(ROW_WORK));
+    let shape = cached.shape.clone();
+    compute(work, move |_| Split::new(&shape, message)).await?
+}
+
+/// Takes an answer to `count` rows apart.
+async fn rows_of(
+    cached: &Cached,
+    response: ModelInferResponse,
+    count: usize,
+) -> Result<(ModelInferResponse, Result<Vec<Arc<Row>>, String>), Status> {
+    let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
+    let work = copying(bytes).saturating_add((count as u64).saturating_mul(ROW_WORK));
+    let shape = cached.shape.clone();
+    compute(work, move |_| {
+        let rows = shape.rows(&response, count);
+        (response, rows)
+    })
+    .await
+}
+
+/// Makes an answer of rows.
+async fn assemble(
+    cached: &Cached,
+    rows: Vec<Arc<Row>>,
+    parameters: HashMap<String, InferParameter>,
+) -> Result<ModelInferResponse, Status> {
+    let bytes = rows
+        .iter()
+        .flat_map(|row| row.iter())
+        .map(|part| part.len());
+    let work = copying(bytes.sum()).saturating_add((rows.len() as u64).saturating_mul(ROW_WORK));
+    let shape = cached.shape.clone();
+    compute(work, move |_| shape.answer(&rows, parameters)).await?
 }
 
 /// What an own call brought.
@@ -143,7 +192,8 @@ async fn fetch(
             return Err(error);
         }
     };
-    let rows = match cached.shape.rows(&response, asked.len()) {
+    let (response, rows) = rows_of(cached, response, asked.len()).await?;
+    let rows = match rows {
         Ok(rows) => rows,
         Err(why) => {
             leader.fail();

@@ -1,7 +1,8 @@
 //! Messages taken apart into rows, and rows put together to messages.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
@@ -122,7 +123,7 @@ fn tensor(element: ElementType, shape: Vec<usize>, data: Bytes) -> Result<Tensor
     Tensor::from_raw(element, shape, data).map_err(|e| status::internal(e.to_string()).into())
 }
 
-/// A request as rows, each with all that its answer hangs on as its key.
+/// A request as rows. The key of a row holds everything that its answer depends on.
 #[derive(Debug)]
 pub(super) struct Split {
     /// The request without its tensors.
@@ -156,10 +157,12 @@ impl Split {
                 "inputs have different numbers of rows".to_owned(),
             ));
         }
-        let shared = shared_key(&message, shape, &tensors);
+        let shared = shared_key(&message, shape, &tensors).finish();
         let keys = (0..count)
             .map(|at| {
-                let mut key = shared.clone();
+                let bytes: usize = columns.iter().map(|c| size_of::<u64>() + c[at].len()).sum();
+                let mut key = Vec::with_capacity(shared.len() + bytes);
+                key.extend_from_slice(&shared);
                 columns.iter().for_each(|c| put(&mut key, c[at]));
                 key.into()
             })
@@ -200,42 +203,76 @@ impl Split {
     }
 }
 
-/// What the answer of every row hangs on: parameters, the outputs that are kept, the form of the
-/// inputs, and the inputs that all rows share.
+/// The bytes of the part of a key that all rows of a request share.
+const SHARED_KEY_BYTES: usize = 2 * size_of::<u64>();
+
+/// A digest of the part of a key that all rows share, which may be large: a query of megabytes
+/// would otherwise be kept again for each of its documents. 128 bits from two hashes with random
+/// secrets of this process, so that nobody can choose inputs that collide.
+struct SharedKey([DefaultHasher; 2]);
+
+impl SharedKey {
+    fn new() -> Self {
+        static SECRETS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+        Self(SECRETS.each_ref().map(BuildHasher::build_hasher))
+    }
+
+    fn put_count(&mut self, count: usize) {
+        self.0.iter_mut().for_each(|h| h.write_u64(count as u64));
+    }
+
+    /// Adds a part with its length, so that no two lists of parts read the same.
+    fn put(&mut self, part: &[u8]) {
+        self.put_count(part.len());
+        self.0.iter_mut().for_each(|h| h.write(part));
+    }
+
+    fn finish(self) -> [u8; SHARED_KEY_BYTES] {
+        let mut digest = [0; SHARED_KEY_BYTES];
+        let halves = digest.chunks_exact_mut(size_of::<u64>());
+        for (half, hasher) in halves.zip(self.0) {
+            half.copy_from_slice(&hasher.finish().to_le_bytes());
+        }
+        digest
+    }
+}
+
+/// The part of a key that all rows share: parameters, the outputs that are kept, the form of the
+/// inputs, and the inputs that are not one for each row.
 fn shared_key(
     message: &ModelInferRequest,
     shape: &Shape,
     tensors: &[(bool, String, Tensor)],
-) -> Vec<u8> {
-    let mut key = Vec::new();
+) -> SharedKey {
+    let mut key = SharedKey::new();
     let mut parameters: Vec<_> = message
         .parameters
         .iter()
         .filter(|(name, _)| !OF_THE_CALL.contains(&name.as_str()))
         .collect();
     parameters.sort_by_key(|(name, _)| *name);
-    put_count(&mut key, parameters.len());
+    key.put_count(parameters.len());
     for (name, value) in parameters {
-        put(&mut key, name.as_bytes());
-        put(&mut key, &value.encode_to_vec());
+        key.put(name.as_bytes());
+        key.put(&value.encode_to_vec());
     }
-    put_count(&mut key, shape.outputs.len());
+    key.put_count(shape.outputs.len());
     for output in &shape.outputs {
-        put(&mut key, output.name.as_bytes());
+        key.put(output.name.as_bytes());
     }
-    put_count(&mut key, tensors.len());
+    key.put_count(tensors.len());
     for (by_row, name, tensor) in tensors {
-        put(&mut key, name.as_bytes());
-        put(&mut key, tensor.element().oip_name().as_bytes());
+        key.put(name.as_bytes());
+        key.put(tensor.element().oip_name().as_bytes());
         let dims = if *by_row {
             &tensor.shape()[1..]
         } else {
             tensor.shape()
         };
-        put_count(&mut key, dims.len());
-        dims.iter().for_each(|dim| put_count(&mut key, *dim));
+        key.put_count(dims.len());
+        dims.iter().for_each(|dim| key.put_count(*dim));
         if !by_row {
-            put(&mut key, tensor.data());
+            key.put(tensor.data());
         }
     }
     key
@@ -243,10 +280,6 @@ fn shared_key(
 
 /// Appends a part with its length, so that no two lists of parts read the same.
 fn put(key: &mut Vec<u8>, part: &[u8]) {
-    put_count(key, part.len());
+    key.extend_from_slice(&(part.len() as u64).to_le_bytes());
     key.extend_from_slice(part);
-}
-
-fn put_count(key: &mut Vec<u8>, count: usize) {
-    key.extend_from_slice(&(count as u64).to_le_bytes());
 }

@@ -343,3 +343,13 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn a_shared_input_is_not_kept_for_each_row() {
+    let query = "q".repeat(1 << 20);
+    let rows: Vec<(&str, &str)> = vec![("a", "b"); 100];
+    let bytes: usize = keys(1, &query, &rows).iter().map(|key| key.len()).sum();
+    assert!(bytes < 10_000, "100 keys have {bytes} bytes");
+    let other = "r".repeat(1 << 20);
+    assert_ne!(keys(1, &query, &rows), keys(1, &other, &rows));
+}

@@ -1,6 +1,6 @@
 //! `mmr`: nearest keys that are not much alike.
 
-use crate::ops::cancel::{Cancel, Meter};
+use crate::compute::cancel::{Cancel, Meter};
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::OpError;
 use crate::ops::op::{Op, OpCall, Outputs, outputs};
@@ -106,7 +106,7 @@ fn picks(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::error::OpErrorKind;
+    use crate::compute::Cancelled;
     use crate::ops::op::{BoundOp, WORK_MAX};
     use crate::ops::testing::floats;
     use crate::scalar::Scalar;
@@ -150,6 +150,6 @@ mod tests {
         drop(guard);
         // 20,000 picks would take half a minute.
         let end = BoundOp::new(&OP, 0).run(&inputs, &settings, &cancel);
-        assert_eq!(end, Err(OpErrorKind::Cancelled.into()));
+        assert_eq!(end, Err(Cancelled.into()));
     }
 }

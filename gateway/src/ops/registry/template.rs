@@ -4,7 +4,7 @@ use motet_proto::tensor::{StringsBuilder, Tensor};
 use motet_proto::types::{ElementType, TensorType};
 use motet_config::{Diagnostic, truncated};
 
-use crate::ops::cancel::Cancel;
+use crate::compute::cancel::Cancel;
 use crate::ops::convert::cast;
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::{ArgumentId, OUTPUT_BYTES_MAX, OpError, OpErrorKind};

@@ -11,14 +11,15 @@ use crate::check::{CheckedPipeline, SignatureError, SignatureSource};
 use crate::grpc::{Endpoints, NoService, Remote};
 use crate::model::Backend;
 use crate::plan::{Bind, Plan};
-use crate::serve::registry::{Registry, Served};
+use crate::serve::pipeline::ServedPipeline;
+use crate::serve::registry::Registry;
 use crate::syntax::EndpointRef;
 
 /// Where the plans of a gateway find what they call.
 pub(in crate::serve) struct Places<'a> {
     pub(in crate::serve) registry: &'a Registry,
     pub(in crate::serve) endpoints: &'a Endpoints,
-    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<Served>>,
+    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<ServedPipeline>>,
 }
 
 impl Bind for Places<'_> {
@@ -39,7 +40,7 @@ impl Bind for Places<'_> {
 pub(in crate::serve) struct Known<'a> {
     pub(in crate::serve) models: &'a dyn SignatureSource,
     pub(in crate::serve) learnt: &'a Learnt,
-    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<Served>>,
+    pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<ServedPipeline>>,
 }
 
 impl SignatureSource for Known<'_> {

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::plan::Plan;
 use crate::serve::gateway::{Gateway, GatewayError};
-use crate::serve::registry::Served;
+use crate::serve::pipeline::ServedPipeline;
 
 impl Gateway {
     /// Makes those that call a pipeline call its new form, which must be called in the same way.
     pub(in crate::serve) fn rebind(
         &self,
-        before: &Served,
-        after: &Served,
-        pipelines: &mut BTreeMap<String, Arc<Served>>,
+        before: &ServedPipeline,
+        after: &ServedPipeline,
+        pipelines: &mut BTreeMap<String, Arc<ServedPipeline>>,
     ) -> Result<(), GatewayError> {
         let name = &after.plan.pipeline.name;
         let called = callers(pipelines, name);
@@ -21,17 +20,16 @@ impl Gateway {
             return Ok(());
         }
         if called.contains(name) {
-            return Err(GatewayError::Called(format!(
-                "pipeline {name} would call itself, by way of {}",
-                called.join(", ")
-            )));
+            return Err(GatewayError::CallsItself {
+                name: name.clone(),
+                by_way_of: called,
+            });
         }
         if !before.plan.pipeline.is_called_like(&after.plan.pipeline) {
-            return Err(GatewayError::Called(format!(
-                "pipeline {name} is called by {}, and its inputs or outputs are others now: \
-                 unload them first",
-                called.join(", ")
-            )));
+            return Err(GatewayError::CalledDifferently {
+                name: name.clone(),
+                callers: called,
+            });
         }
         // Each after those that it calls itself.
         let mut left = called;
@@ -44,10 +42,10 @@ impl Gateway {
                 })
             };
             let Some(at) = left.iter().position(is_ready) else {
-                return Err(GatewayError::Called(format!(
-                    "the pipelines {} call each other",
-                    left.join(", ")
-                )));
+                return Err(GatewayError::CallsItself {
+                    name: name.clone(),
+                    by_way_of: left,
+                });
             };
             let caller = left.swap_remove(at);
             if let Some(served) = pipelines.get(&caller) {
@@ -59,19 +57,13 @@ impl Gateway {
     }
 }
 
-/// The pipelines that call one, themselves or by way of others.
+/// The names of the pipelines that call the pipeline `name`, themselves or by way of others.
 pub(in crate::serve) fn callers(
-    pipelines: &BTreeMap<String, Arc<Served>>,
+    pipelines: &BTreeMap<String, Arc<ServedPipeline>>,
     name: &str,
 ) -> Vec<String> {
-    fn calls(plan: &Plan, name: &str) -> bool {
-        let called = plan.pipelines();
-        called
-            .iter()
-            .any(|plan| plan.pipeline.name == name || calls(plan, name))
-    }
     let all = pipelines.iter();
-    all.filter(|(_, served)| calls(&served.plan, name))
+    all.filter(|(_, served)| served.plan.composition.called.contains(name))
         .map(|(caller, _)| caller.clone())
         .collect()
 }

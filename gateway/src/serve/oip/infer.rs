@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Named, PRIORITY, TIMEOUT};
-use motet_proto::signature::Signature;
+use motet_proto::oip::{self, Form, Named, PRIORITY, TIMEOUT};
 use motet_proto::tensor::Tensor;
+use motet_proto::types::ElementType;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status;
+use prost::Message;
 use tokio::time::Duration;
 use tonic::Status;
 
-use crate::exec::{self, Mistake, Terms, Wanted};
-use crate::serve::registry::Served;
-use crate::serve::signature;
+use crate::compute::{compute, converting};
+use crate::exec::{self, Mistake};
+use crate::serve::pipeline::{Answer, Call, ServedPipeline};
+use crate::serve::{output_selection, signature};
 
 /// The stricter of the caller's deadline and the request's `timeout` parameter, in microseconds.
 pub(super) fn with_timeout_parameter(
@@ -81,50 +83,103 @@ fn bad_message(error: oip::MessageError) -> Status {
 /// Runs a pipeline for a request of the protocol.
 ///
 /// # Errors
-/// What is wrong with the request, or what went wrong with the pipeline.
+/// The faults of the request, or the error of the pipeline.
 pub(super) async fn infer_pipeline(
-    served: &Arc<Served>,
+    served: &Arc<ServedPipeline>,
     mut request: ModelInferRequest,
-    asked: Option<Deadline>,
+    deadline: Option<Deadline>,
 ) -> Result<ModelInferResponse, Status> {
-    let pipeline = &served.plan.pipeline;
-    let refused = |mistakes: Vec<Mistake>| exec::refuse(&pipeline.name, &mistakes);
+    let pipeline = served.pipeline();
+    let refused = |violations: Vec<Mistake>| exec::refuse(&pipeline.name, &violations);
+    let deadline = with_timeout_parameter(&request, deadline)?;
     known_parameters(&request).map_err(refused)?;
-    let (tensors, form) = oip::take_inputs(&mut request).map_err(bad_message)?;
-    let signature = signature::signature(pipeline);
-    let asked_for: Vec<&str> = request.outputs.iter().map(|o| o.name.as_str()).collect();
-    let places = places(&signature, &asked_for).map_err(refused)?;
-    let mut columns = vec![asked_for.is_empty(); signature.outputs.len()];
-    for place in &places {
-        columns[*place] = true;
+    let asked_for: Vec<String> = request.outputs.iter().map(|o| o.name.clone()).collect();
+    let asked_for = asked_for.iter().map(String::as_str);
+    let (columns, positions) = if request.outputs.is_empty() {
+        (None, (0..served.signature.outputs.len()).collect())
+    } else {
+        let columns = output_selection::select(pipeline, asked_for.clone()).map_err(refused)?;
+        let positions = output_selection::positions(pipeline, asked_for).map_err(refused)?;
+        (Some(columns), positions)
+    };
+    let priority = priority(&request)?;
+    let id = std::mem::take(&mut request.id);
+    let (inputs, form) = read(served, request).await?;
+    let call = Call {
+        inputs,
+        columns,
+        deadline,
+        priority,
+    };
+    let answer = served.call(call).await?;
+    write(served, answer, id, positions, form).await
+}
+
+/// Takes the tensors out of a request. Large contents in typed form are read on a blocking thread;
+/// raw ones are not even copied.
+async fn read(
+    served: &Arc<ServedPipeline>,
+    mut request: ModelInferRequest,
+) -> Result<(Vec<Option<Tensor>>, Form), Status> {
+    let bytes = contents_bytes(&request);
+    let served = served.clone();
+    compute(converting(bytes), move |_| {
+        let (tensors, form) = oip::take_inputs(&mut request).map_err(bad_message)?;
+        let tensors = in_order(&served, tensors)
+            .map_err(|violations| exec::refuse(&served.pipeline().name, &violations))?;
+        Ok((tensors, form))
+    })
+    .await?
+}
+
+/// The bytes of a request that must be looked at: all but raw contents of fixed size.
+fn contents_bytes(request: &ModelInferRequest) -> usize {
+    if request.raw_input_contents.is_empty() {
+        return request.encoded_len();
     }
-    let tensors = in_order(served, tensors).map_err(refused)?;
-    let inputs = exec::bind_inputs(&served.plan, tensors).map_err(refused)?;
-    let terms = Terms {
-        deadline: served.deadline(asked)?,
-        priority: priority(&request)?,
+    let contents = request.inputs.iter().zip(&request.raw_input_contents);
+    let texts = contents.filter(|(input, _)| input.datatype == ElementType::Bytes.oip_name());
+    texts.map(|(_, contents)| contents.len()).sum()
+}
+
+/// Makes the response: the columns at `positions`, without those that are absent.
+async fn write(
+    served: &Arc<ServedPipeline>,
+    answer: Answer,
+    id: String,
+    positions: Vec<usize>,
+    form: Form,
+) -> Result<ModelInferResponse, Status> {
+    let columns = answer.into_columns();
+    let work = match form {
+        Form::Raw => 0,
+        Form::Typed => converting(columns.iter().flatten().map(|t| t.data().len()).sum()),
     };
-    let wanted = Wanted::Columns(&columns);
-    let outcome = exec::run(&served.plan, inputs, wanted, terms).await?;
-    let mut response = ModelInferResponse {
-        model_name: pipeline.name.clone(),
-        model_version: pipeline.version.to_string(),
-        id: request.id,
-        ..Default::default()
-    };
-    let tensors: Vec<Option<Tensor>> = outcome.outputs.into_iter().flatten().collect();
-    // An absent output is left out.
-    let named = places.iter().filter_map(|&at| {
-        let name = signature.outputs.get(at)?.name.as_str();
-        Some((name, tensors.get(at)?.as_ref()?))
-    });
-    oip::put_outputs(&mut response, named, form);
-    Ok(response)
+    let served = served.clone();
+    compute(work, move |_| {
+        let pipeline = served.pipeline();
+        let mut response = ModelInferResponse {
+            model_name: pipeline.name.clone(),
+            model_version: pipeline.version.to_string(),
+            id,
+            ..Default::default()
+        };
+        let named = positions.iter().filter_map(|&at| {
+            let name = served.signature.outputs.get(at)?.name.as_str();
+            Some((name, columns.get(at)?.as_ref()?))
+        });
+        oip::put_outputs(&mut response, named, form);
+        response
+    })
+    .await
 }
 
 /// The tensors of a request in the pipeline's order.
-fn in_order(served: &Served, tensors: Vec<Named>) -> Result<Vec<Option<Tensor>>, Vec<Mistake>> {
-    let inputs = &served.plan.pipeline.inputs;
+fn in_order(
+    served: &ServedPipeline,
+    tensors: Vec<Named>,
+) -> Result<Vec<Option<Tensor>>, Vec<Mistake>> {
+    let inputs = &served.pipeline().inputs;
     let mut ordered = vec![None; inputs.len()];
     let mut mistakes = Vec::new();
     for (name, tensor) in tensors {
@@ -141,30 +196,6 @@ fn in_order(served: &Served, tensors: Vec<Named>) -> Result<Vec<Option<Tensor>>,
     }
     if mistakes.is_empty() {
         Ok(ordered)
-    } else {
-        Err(mistakes)
-    }
-}
-
-/// Where the outputs that a request asks for are, in its order; none named is all.
-fn places(signature: &Signature, asked_for: &[&str]) -> Result<Vec<usize>, Vec<Mistake>> {
-    if asked_for.is_empty() {
-        return Ok((0..signature.outputs.len()).collect());
-    }
-    let mut mistakes = Vec::new();
-    let mut places = Vec::with_capacity(asked_for.len());
-    for name in asked_for {
-        match signature.outputs.iter().position(|o| o.name == *name) {
-            Some(at) => places.push(at),
-            None => {
-                let known: Vec<&str> = signature.outputs.iter().map(|o| o.name.as_str()).collect();
-                let why = format!("is not an output: the outputs are {}", known.join(", "));
-                mistakes.push(Mistake::wrong(*name, why));
-            }
-        }
-    }
-    if mistakes.is_empty() {
-        Ok(places)
     } else {
         Err(mistakes)
     }

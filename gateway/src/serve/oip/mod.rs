@@ -20,8 +20,8 @@ use motet_runtime::status::{self, Resource};
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::registry::{Registry, Served};
-use super::signature;
+use super::pipeline::ServedPipeline;
+use super::registry::Registry;
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// How long a model service may take to answer a question about itself.
@@ -47,11 +47,11 @@ pub(super) fn server(
 
 impl OipGateway {
     /// The pipeline `name` in the version asked for; `None` when it is not a pipeline.
-    fn pipeline(&self, name: &str, version: &str) -> Result<Option<Arc<Served>>, Status> {
+    fn pipeline(&self, name: &str, version: &str) -> Result<Option<Arc<ServedPipeline>>, Status> {
         let Some(served) = self.registry.pipeline(name) else {
             return Ok(None);
         };
-        let own = served.plan.pipeline.version.to_string();
+        let own = served.pipeline().version.to_string();
         if version.is_empty() || version == own {
             return Ok(Some(served));
         }
@@ -67,14 +67,14 @@ impl OipGateway {
         request: ModelInferRequest,
         asked: Option<Deadline>,
     ) -> Result<ModelInferResponse, Status> {
-        let asked = with_timeout_parameter(&request, asked)?;
         if let Some(served) = self.pipeline(&request.model_name, &request.model_version)? {
             let call = infer_pipeline(&served, request, asked);
             return served.oip.observe(call).await;
         }
         let (name, version) = (&request.model_name, &request.model_version);
         let model = self.registry.model(name, version)?;
-        model.infer(request, asked).await
+        let deadline = with_timeout_parameter(&request, asked)?;
+        model.infer(request, deadline).await
     }
 }
 
@@ -106,22 +106,20 @@ impl GrpcInferenceService for OipGateway {
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let request = request.into_inner();
-        let ready = match self.pipeline(&request.name, &request.version)? {
-            Some(served) => join_all(
-                served
-                    .plan
-                    .backends()
-                    .into_iter()
-                    .map(|b| b.ready(QUESTION_TIMEOUT)),
-            )
-            .await
-            .into_iter()
-            .all(|ready| ready),
-            None => {
-                let model = self.registry.model(&request.name, &request.version)?;
-                model.ready(QUESTION_TIMEOUT).await
+        let (name, version) = (&request.name, &request.version);
+        let ready = match self.pipeline(name, version) {
+            Ok(Some(served)) => {
+                let backends = served.plan.backends().iter();
+                let ready = join_all(backends.map(|b| b.ready(QUESTION_TIMEOUT)));
+                ready.await.into_iter().all(|ready| ready)
             }
+            Ok(None) => match self.registry.model(name, version) {
+                Ok(model) => model.ready(QUESTION_TIMEOUT).await,
+                Err(_) => false,
+            },
+            Err(_) => false,
         };
+        // As in Triton, a model that does not exist is one that is not ready.
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -147,9 +145,9 @@ impl GrpcInferenceService for OipGateway {
             match self.pipeline(&request.name, &request.version)? {
                 Some(served) => (
                     request.name,
-                    vec![served.plan.pipeline.version.to_string()],
+                    vec![served.pipeline().version.to_string()],
                     PLATFORM,
-                    signature::signature(&served.plan.pipeline),
+                    served.signature.clone(),
                 ),
                 None => {
                     let model = self.registry.model(&request.name, &request.version)?;
@@ -220,7 +218,7 @@ impl GrpcInferenceService for OipGateway {
         let request = request.into_inner();
         match self.pipeline(&request.name, &request.version)? {
             Some(served) => {
-                let signature = signature::signature(&served.plan.pipeline);
+                let signature = served.signature.clone();
                 Ok(Response::new(ModelConfigResponse {
                     config: Some(model_config(&request.name, PLATFORM, &signature)),
                 }))
@@ -262,8 +260,8 @@ impl GrpcInferenceService for OipGateway {
         let mut models: Vec<ModelIndex> = pipelines
             .values()
             .map(|p| ModelIndex {
-                name: p.plan.pipeline.name.clone(),
-                version: p.plan.pipeline.version.to_string(),
+                name: p.pipeline().name.clone(),
+                version: p.pipeline().version.to_string(),
                 state: "READY".to_owned(),
                 reason: String::new(),
             })

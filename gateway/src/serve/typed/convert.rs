@@ -4,7 +4,6 @@ use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::names::REQUEST_ID;
 use crate::check::{CheckedPipeline, Input, Length, OutputKind};
 use crate::exec::Mistake;
 use crate::protobuf::elements::{elements, from_elements};
@@ -36,14 +35,6 @@ pub(super) fn take_inputs(
     } else {
         Err(mistakes)
     }
-}
-
-/// The id that matches an answer to its request.
-pub(super) fn request_id(message: &DynamicMessage) -> Option<String> {
-    message
-        .get_field_by_number(REQUEST_ID.1)
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .filter(|id| !id.is_empty())
 }
 
 fn unknown_field(pipeline: &CheckedPipeline, number: u32) -> Mistake {

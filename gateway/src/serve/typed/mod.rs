@@ -2,6 +2,7 @@
 
 mod convert;
 mod descriptor;
+mod messages;
 mod names;
 mod proto_file;
 mod service;
@@ -9,4 +10,4 @@ mod service;
 pub use descriptor::{DescriptorError, TypedApi, file_name};
 pub use names::{PACKAGE, service_name};
 pub use proto_file::proto_file;
-pub use service::TypedPipelines;
+pub(super) use service::TypedPipelines;

@@ -1,28 +1,28 @@
-//! Routes calls of pipelines by path, as the pipelines stand at that moment.
+//! Routes calls of pipelines by path, over the pipelines that are served at that moment.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status;
-use prost_reflect::{DynamicMessage, Value};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
-use super::convert;
-use super::names::{ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM};
-use crate::exec::{self, Outcome, Terms, Wanted};
-use crate::protobuf::DynamicCodec;
-use crate::serve::output_selection::wanted;
-use crate::serve::receipt;
-use crate::serve::registry::{Registry, Served};
+use super::messages;
+use super::names::{PACKAGE, RUN, RUN_STREAM};
+use crate::compute::{compute, converting};
+use crate::exec;
+use crate::protobuf::BytesCodec;
+use crate::serve::output_selection::select;
+use crate::serve::pipeline::{Answer, Call, ServedPipeline};
+use crate::serve::registry::Registry;
 
 /// Requests that ask for a receipt carry this metadata, with any value but `0`.
 const RECEIPT_METADATA: &str = "motet-receipt";
@@ -33,7 +33,7 @@ const FIELDS_METADATA: &str = "motet-fields";
 
 /// The typed services of all pipelines, as one HTTP service. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct TypedPipelines {
+pub(in crate::serve) struct TypedPipelines {
     registry: Arc<Registry>,
     message_bytes_max: usize,
 }
@@ -41,12 +41,32 @@ pub struct TypedPipelines {
 impl TypedPipelines {
     /// Serves the pipelines of `registry`, taking and giving messages of at most
     /// `message_bytes_max` bytes.
-    pub const fn new(registry: Arc<Registry>, message_bytes_max: usize) -> Self {
+    pub(in crate::serve) const fn new(registry: Arc<Registry>, message_bytes_max: usize) -> Self {
         Self {
             registry,
             message_bytes_max,
         }
     }
+
+    /// The pipeline whose gRPC service this is.
+    ///
+    /// # Errors
+    /// NOT_FOUND where a pipeline could have the name, UNIMPLEMENTED for any other service.
+    fn find(&self, service: &str) -> Result<Arc<ServedPipeline>, Status> {
+        if let Some(served) = self.registry.by_service(service) {
+            return Ok(served);
+        }
+        let pipeline = service.strip_prefix(PACKAGE);
+        Err(match pipeline.and_then(|rest| rest.strip_prefix('.')) {
+            Some(name) => self.registry.unknown_pipeline(name),
+            None => unknown_method(),
+        })
+    }
+}
+
+/// The layer that maps errors words it, with the path.
+fn unknown_method() -> Status {
+    Status::unimplemented("")
 }
 
 impl Service<http::Request<Body>> for TypedPipelines {
@@ -64,22 +84,24 @@ impl Service<http::Request<Body>> for TypedPipelines {
         let unary = match method {
             RUN => true,
             RUN_STREAM => false,
-            _ => return refuse(status::unknown_method(request.uri().path()).into()),
+            _ => return refuse(unknown_method()),
         };
-        let Some(served) = self.registry.by_service(service) else {
-            return refuse(self.unknown(service, request.uri().path()));
+        let served = match self.find(service) {
+            Ok(served) => served,
+            Err(error) => return refuse(error),
         };
-        let codec = DynamicCodec::new(served.api.request.clone());
-        let mut grpc = Grpc::new(codec)
+        let mut grpc = Grpc::new(BytesCodec)
             .max_decoding_message_size(self.message_bytes_max)
             .max_encoding_message_size(self.message_bytes_max);
-        Box::pin(async move {
-            Ok(if unary {
-                grpc.unary(Unary(served), request).await
-            } else {
-                grpc.streaming(Stream(served), request).await
-            })
-        })
+        if unary {
+            return Box::pin(async move { Ok(grpc.unary(Unary(served), request).await) });
+        }
+        let stream = Stream {
+            pipelines: self.clone(),
+            service: service.into(),
+            opened: served,
+        };
+        Box::pin(async move { Ok(grpc.streaming(stream, request).await) })
     }
 }
 
@@ -87,30 +109,21 @@ fn refuse(status: Status) -> BoxFuture<'static, Result<http::Response<Body>, Inf
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
 
-impl TypedPipelines {
-    fn unknown(&self, service: &str, path: &str) -> Status {
-        let Some(name) = service
-            .strip_prefix(PACKAGE)
-            .and_then(|rest| rest.strip_prefix('.'))
-        else {
-            return status::unknown_method(path).into();
-        };
-        self.registry.unknown_pipeline(name)
-    }
-}
+struct Unary(Arc<ServedPipeline>);
 
-struct Unary(Arc<Served>);
+impl UnaryService<Bytes> for Unary {
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
 
-impl UnaryService<DynamicMessage> for Unary {
-    type Response = DynamicMessage;
-    type Future = BoxFuture<'static, Result<Response<DynamicMessage>, Status>>;
-
-    fn call(&mut self, request: Request<DynamicMessage>) -> Self::Future {
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let served = self.0.clone();
         Box::pin(async move {
-            let asked = Deadline::of(request.extensions());
-            let wishes = Wishes::of(&served, request.metadata())?;
-            let (message, degraded) = run(&served, request.into_inner(), asked, &wishes).await?;
+            let deadline = Deadline::of(request.extensions());
+            let options = RequestOptions::of(request.metadata());
+            let message = request.into_inner();
+            let (message, degraded) = run(&served, message, deadline, &options)
+                .await
+                .map_err(|failure| failure.error)?;
             let mut response = Response::new(message);
             if let Ok(nodes) = degraded.join(",").parse()
                 && !degraded.is_empty()
@@ -122,27 +135,45 @@ impl UnaryService<DynamicMessage> for Unary {
     }
 }
 
-struct Stream(Arc<Served>);
+/// A stream of requests. Each runs on the pipeline that is served when it comes.
+struct Stream {
+    pipelines: TypedPipelines,
+    service: Arc<str>,
+    /// The pipeline when the stream was opened, whose messages carry the error of a request that
+    /// comes after it was unloaded.
+    opened: Arc<ServedPipeline>,
+}
 
-impl StreamingService<DynamicMessage> for Stream {
-    type Response = DynamicMessage;
-    type ResponseStream = BoxStream<'static, Result<DynamicMessage, Status>>;
+impl StreamingService<Bytes> for Stream {
+    type Response = Bytes;
+    type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
     type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
 
-    fn call(&mut self, request: Request<Streaming<DynamicMessage>>) -> Self::Future {
-        let served = self.0.clone();
-        let asked = Deadline::of(request.extensions());
-        let wishes = match Wishes::of(&served, request.metadata()) {
-            Ok(wishes) => Arc::new(wishes),
-            Err(refused) => return Box::pin(std::future::ready(Err(refused))),
-        };
-        let answers = answers(request.into_inner(), move |message: DynamicMessage| {
-            let (served, wishes) = (served.clone(), wishes.clone());
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let deadline = Deadline::of(request.extensions());
+        let options = Arc::new(RequestOptions::of(request.metadata()));
+        let (pipelines, service) = (self.pipelines.clone(), self.service.clone());
+        let opened = self.opened.clone();
+        // A stream that asks for outputs that there are not is refused as a whole.
+        if let Err(refused) = options.columns(&opened) {
+            return Box::pin(async move { opened.typed.observe(async { Err(refused) }).await });
+        }
+        let answers = answers(request.into_inner(), move |message: Bytes| {
+            let (pipelines, service) = (pipelines.clone(), service.clone());
+            let (opened, options) = (opened.clone(), options.clone());
             async move {
-                let id = convert::request_id(&message);
-                match run(&served, message, asked, &wishes).await {
+                let served = match pipelines.find(&service) {
+                    Ok(served) => served,
+                    Err(error) => {
+                        let id = messages::request_id_of(&opened.api.request, message);
+                        return messages::failure(&opened.api.response, id, &error);
+                    }
+                };
+                match run(&served, message, deadline, &options).await {
                     Ok((answer, _)) => answer,
-                    Err(error) => failure(&served, id, &error),
+                    Err(Failure { id, error }) => {
+                        messages::failure(&served.api.response, id, &error)
+                    }
                 }
             }
         });
@@ -150,108 +181,94 @@ impl StreamingService<DynamicMessage> for Stream {
     }
 }
 
-/// What a caller asks for beside the request itself.
-struct Wishes {
+/// The wishes of a caller beside the request itself, from its metadata.
+struct RequestOptions {
     receipt: bool,
-    /// Which columns of the outputs; all of them where the caller does not say.
-    columns: Option<Vec<bool>>,
+    /// The names of the outputs that are asked for; all of them where the caller does not say.
+    fields: Option<Vec<String>>,
 }
 
-impl Wishes {
+impl RequestOptions {
     /// Reads the metadata of a call.
+    fn of(metadata: &MetadataMap) -> Self {
+        let fields = metadata.get(FIELDS_METADATA).map(|fields| {
+            let fields = fields.to_str().unwrap_or_default().split(',');
+            let names = fields.map(str::trim).filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        });
+        Self {
+            receipt: metadata.get(RECEIPT_METADATA).is_some_and(|v| v != "0"),
+            fields,
+        }
+    }
+
+    /// For each column of the pipeline's outputs, whether it is asked for; `None` asks for all.
     ///
     /// # Errors
     /// INVALID_ARGUMENT for an output that the pipeline does not have.
-    fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, Status> {
-        let pipeline = &served.plan.pipeline;
-        let columns = match metadata.get(FIELDS_METADATA) {
-            None => None,
-            Some(fields) => {
-                let fields = fields.to_str().unwrap_or_default();
-                let names = fields.split(',').map(str::trim).filter(|f| !f.is_empty());
-                let refused = |mistakes: Vec<_>| exec::refuse(&pipeline.name, &mistakes);
-                Some(wanted(pipeline, names).map_err(refused)?)
-            }
+    fn columns(&self, served: &ServedPipeline) -> Result<Option<Vec<bool>>, Status> {
+        let Some(names) = &self.fields else {
+            return Ok(None);
         };
-        Ok(Self {
-            receipt: metadata.get(RECEIPT_METADATA).is_some_and(|v| v != "0"),
-            columns,
-        })
+        let pipeline = served.pipeline();
+        match select(pipeline, names.iter().map(String::as_str)) {
+            Ok(columns) => Ok(Some(columns)),
+            Err(violations) => Err(exec::refuse(&pipeline.name, &violations)),
+        }
     }
+}
+
+/// The error of a request, with the id that the request has.
+struct Failure {
+    id: Option<String>,
+    error: Status,
 }
 
 /// One request, on whichever method it came: the answer, and the nodes that were degraded.
 async fn run(
-    served: &Arc<Served>,
-    message: DynamicMessage,
-    asked: Option<Deadline>,
-    wishes: &Wishes,
-) -> Result<(DynamicMessage, Vec<String>), Status> {
-    let id = convert::request_id(&message);
-    let pipeline = &served.plan.pipeline;
-    let refused = |mistakes: Vec<_>| exec::refuse(&pipeline.name, &mistakes);
-    let call = async {
-        let tensors = convert::take_inputs(pipeline, message).map_err(refused)?;
-        let inputs = exec::bind_inputs(&served.plan, tensors).map_err(refused)?;
-        let terms = Terms {
-            deadline: served.deadline(asked)?,
+    served: &Arc<ServedPipeline>,
+    message: Bytes,
+    deadline: Option<Deadline>,
+    options: &RequestOptions,
+) -> Result<(Bytes, Vec<String>), Failure> {
+    let mut id = None;
+    let answered = served.typed.observe(async {
+        let columns = options.columns(served)?;
+        let request = read(served, message).await?;
+        id.clone_from(&request.id);
+        let call = Call {
+            inputs: request.inputs?,
+            columns,
+            deadline,
             priority: None,
         };
-        let wanted = match &wishes.columns {
-            Some(columns) => Wanted::Columns(columns),
-            None => Wanted::All,
-        };
-        exec::run(&served.plan, inputs, wanted, terms).await
-    };
-    let outcome = served.typed.observe(call).await?;
-    let mut answer = convert::put_outputs(pipeline, &served.api.response, &outcome.outputs)
-        .map_err(|e| Status::from(status::internal(e.to_string()).pipeline(&pipeline.name)))?;
-    if let Some(id) = id {
-        answer.set_field_by_number(REQUEST_ID.1, Value::String(id));
-    }
-    if wishes.receipt {
-        put_receipt(&mut answer, served, &outcome);
-    }
-    Ok((answer, receipt::degraded(&served.plan, &outcome)))
+        let answer = served.call(call).await?;
+        let degraded = answer.degraded();
+        let message = write(served, answer, request.id, options.receipt).await?;
+        Ok((message, degraded))
+    });
+    let answered = answered.await;
+    answered.map_err(|error| Failure { id, error })
 }
 
-fn put_receipt(answer: &mut DynamicMessage, served: &Served, outcome: &Outcome) {
-    let receipt = receipt::receipt(&served.plan, outcome);
-    if let Some(field) = answer.descriptor_field(RECEIPT.1)
-        && let prost_reflect::Kind::Message(descriptor) = field.kind()
-    {
-        let mut message = DynamicMessage::new(descriptor);
-        if message.transcode_from(&receipt).is_ok() {
-            answer.set_field(&field, Value::Message(message));
-        }
-    }
+/// Decodes a request. A large one is decoded on a blocking thread.
+async fn read(served: &Arc<ServedPipeline>, message: Bytes) -> Result<messages::Request, Status> {
+    let work = converting(message.len());
+    let pipeline = served.clone();
+    compute(work, move |_| messages::read(&pipeline, message)).await?
 }
 
-/// The answer to a request of a stream that failed.
-fn failure(served: &Served, id: Option<String>, error: &Status) -> DynamicMessage {
-    let mut answer = DynamicMessage::new(served.api.response.clone());
-    if let Some(id) = id {
-        answer.set_field_by_number(REQUEST_ID.1, Value::String(id));
-    }
-    if let Some(field) = answer.descriptor_field(ERROR.1)
-        && let prost_reflect::Kind::Message(descriptor) = field.kind()
-    {
-        let mut message = DynamicMessage::new(descriptor);
-        if message.transcode_from(&status::to_message(error)).is_ok() {
-            answer.set_field(&field, Value::Message(message));
-        }
-    }
-    answer
-}
-
-/// Looking fields up by number in a message's own descriptor.
-trait DescriptorField {
-    fn descriptor_field(&self, number: u32) -> Option<prost_reflect::FieldDescriptor>;
-}
-
-impl DescriptorField for DynamicMessage {
-    fn descriptor_field(&self, number: u32) -> Option<prost_reflect::FieldDescriptor> {
-        use prost_reflect::ReflectMessage;
-        self.descriptor().get_field(number)
-    }
+/// Encodes an answer. A large one is encoded on a blocking thread.
+async fn write(
+    served: &Arc<ServedPipeline>,
+    answer: Answer,
+    id: Option<String>,
+    receipt: bool,
+) -> Result<Bytes, Status> {
+    let tensors = answer.outputs().iter().flatten().flatten();
+    let bytes = tensors.map(|tensor| tensor.data().len()).sum();
+    let receipt = receipt.then(|| answer.receipt());
+    let pipeline = served.clone();
+    let write = move |_: &_| messages::write(&pipeline, &answer, id, receipt.as_ref());
+    compute(converting(bytes), write).await?
 }

@@ -295,6 +295,9 @@ reasons! {
     TooLittleTime = "TOO_LITTLE_TIME": DeadlineExceeded, Caller, WithMoreTime,
         "The call's deadline leaves less time than the pipeline recently needed at the least.",
         "Give the call more time; nothing was computed for it.";
+    TooManyPipelines = "TOO_MANY_PIPELINES": ResourceExhausted, Operator, No,
+        "The gateway serves as many pipelines as it can.",
+        "Unload one that is not needed, or start another gateway.";
     TooManyRequests = "TOO_MANY_REQUESTS": ResourceExhausted, Load, Later,
         "The server works on as many calls as `max_concurrent_requests` allows.",
         "Call less often, add servers, or raise `max_concurrent_requests`.";

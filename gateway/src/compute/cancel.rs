@@ -1,13 +1,15 @@
-//! Cancellation of computations: an op that runs on a thread of its own stops when its request
-//! ends.
+//! Cancellation of computations: one that runs on a thread of its own stops when its request ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::{OpError, OpErrorKind};
-
 /// Operations between two looks at the flag, about a millisecond.
 const CHECK_INTERVAL: u64 = 1 << 20;
+
+/// The request of a computation has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request has ended")]
+pub struct Cancelled;
 
 /// Tells a computation whether its request has ended. The default never ends.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +23,7 @@ impl Cancel {
     /// A flag, and the guard whose drop sets it.
     ///
     /// ```
-    /// use motet_gateway::ops::Cancel;
+    /// use motet_gateway::compute::Cancel;
     ///
     /// let (cancel, guard) = Cancel::on_drop();
     /// assert!(!cancel.is_cancelled());
@@ -40,7 +42,7 @@ impl Cancel {
     }
 
     /// A counter of operations that looks at the flag from time to time.
-    pub(super) fn meter(&self) -> Meter<'_> {
+    pub fn meter(&self) -> Meter<'_> {
         Meter {
             cancel: self,
             unchecked: 0,
@@ -57,7 +59,7 @@ impl Drop for CancelOnDrop {
 /// Counts the operations of a long loop, so that the flag is read once every
 /// [`CHECK_INTERVAL`] and costs nothing in between.
 #[derive(Debug)]
-pub(super) struct Meter<'c> {
+pub struct Meter<'c> {
     cancel: &'c Cancel,
     unchecked: u64,
 }
@@ -67,14 +69,14 @@ impl Meter<'_> {
     ///
     /// # Errors
     /// When the request has ended.
-    pub(super) fn spend(&mut self, operations: usize) -> Result<(), OpError> {
+    pub fn spend(&mut self, operations: usize) -> Result<(), Cancelled> {
         self.unchecked = self.unchecked.saturating_add(operations as u64);
         if self.unchecked < CHECK_INTERVAL {
             return Ok(());
         }
         self.unchecked = 0;
         if self.cancel.is_cancelled() {
-            return Err(OpErrorKind::Cancelled.into());
+            return Err(Cancelled);
         }
         Ok(())
     }
@@ -91,7 +93,7 @@ mod tests {
         assert_eq!(meter.spend(usize::MAX), Ok(()));
         drop(guard);
         assert_eq!(meter.spend(CHECK_INTERVAL as usize - 1), Ok(()));
-        assert_eq!(meter.spend(1), Err(OpErrorKind::Cancelled.into()));
+        assert_eq!(meter.spend(1), Err(Cancelled));
         assert_eq!(Cancel::default().meter().spend(usize::MAX), Ok(()));
     }
 }

@@ -1,0 +1,98 @@
+//! The messages of a pipeline's typed service, from and to bytes.
+
+use bytes::Bytes;
+use motet_proto::tensor::Tensor;
+use motet_proto::v1;
+use motet_runtime::status;
+use prost::Message;
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
+};
+use tonic::Status;
+
+use super::convert;
+use super::names::{ERROR, RECEIPT, REQUEST_ID};
+use crate::exec;
+use crate::protobuf::decode;
+use crate::serve::pipeline::{Answer, ServedPipeline};
+
+/// A request as it was read.
+pub(super) struct Request {
+    /// The id that matches an answer to its request.
+    pub(super) id: Option<String>,
+    /// A tensor for each input, `None` where it is left out; or what is wrong with the fields.
+    pub(super) inputs: Result<Vec<Option<Tensor>>, Status>,
+}
+
+/// Decodes a request.
+///
+/// # Errors
+/// INVALID_ARGUMENT when the bytes are no such message, with the field at fault.
+pub(super) fn read(served: &ServedPipeline, message: Bytes) -> Result<Request, Status> {
+    let message = decode(&served.api.request, message)?;
+    let pipeline = served.pipeline();
+    Ok(Request {
+        id: request_id(&message),
+        inputs: convert::take_inputs(pipeline, message)
+            .map_err(|violations| exec::refuse(&pipeline.name, &violations)),
+    })
+}
+
+/// Encodes an answer.
+///
+/// # Errors
+/// INTERNAL when a tensor is not of the type that the pipeline says.
+pub(super) fn write(
+    served: &ServedPipeline,
+    answer: &Answer,
+    id: Option<String>,
+    receipt: Option<&v1::Receipt>,
+) -> Result<Bytes, Status> {
+    let pipeline = served.pipeline();
+    let mut message = convert::put_outputs(pipeline, &served.api.response, answer.outputs())
+        .map_err(|e| Status::from(status::internal(e.to_string()).pipeline(&pipeline.name)))?;
+    put_id(&mut message, id);
+    if let Some(receipt) = receipt {
+        put_message(&mut message, RECEIPT.1, receipt);
+    }
+    Ok(message.encode_to_vec().into())
+}
+
+/// The answer to a request of a stream that failed.
+pub(super) fn failure(response: &MessageDescriptor, id: Option<String>, error: &Status) -> Bytes {
+    let mut message = DynamicMessage::new(response.clone());
+    put_id(&mut message, id);
+    put_message(&mut message, ERROR.1, &status::to_message(error));
+    message.encode_to_vec().into()
+}
+
+/// The id of a request that is not read further; `None` where it has none.
+pub(super) fn request_id_of(request: &MessageDescriptor, message: Bytes) -> Option<String> {
+    request_id(&decode(request, message).ok()?)
+}
+
+fn request_id(message: &DynamicMessage) -> Option<String> {
+    message
+        .get_field_by_number(REQUEST_ID.1)
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .filter(|id| !id.is_empty())
+}
+
+fn put_id(message: &mut DynamicMessage, id: Option<String>) {
+    if let Some(id) = id {
+        message.set_field_by_number(REQUEST_ID.1, Value::String(id));
+    }
+}
+
+/// Sets the field of this number to a message of generated code.
+fn put_message(message: &mut DynamicMessage, number: u32, value: &impl Message) {
+    let field: Option<FieldDescriptor> = message.descriptor().get_field(number);
+    if let Some(field) = field
+        && let Kind::Message(descriptor) = field.kind()
+    {
+        let mut inner = DynamicMessage::new(descriptor);
+        if inner.transcode_from(value).is_ok() {
+            message.set_field(&field, Value::Message(inner));
+        }
+    }
+}
