@@ -1,7 +1,8 @@
 //! `server` and `models` of a configuration.
 
 use motet_runtime::config::{
-    BATCHER_KEYS, CONCURRENT_REQUESTS_MAX, CONCURRENT_STREAMS_MAX, TOKENS_MAX, Task,
+    BATCHER_KEYS, CONCURRENT_REQUESTS_MAX, CONCURRENT_STREAMS_MAX, CONNECTIONS_MAX, TOKENS_MAX,
+    Task,
 };
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,7 @@ pub(super) fn server() -> Value {
         "read_timeout": duration(),
         "max_message_bytes": size(),
         "max_concurrent_requests": { "type": "integer", "minimum": 1, "maximum": CONCURRENT_REQUESTS_MAX },
+        "max_connections": { "type": "integer", "minimum": 1, "maximum": CONNECTIONS_MAX },
         "max_concurrent_streams": { "type": "integer", "minimum": 1, "maximum": CONCURRENT_STREAMS_MAX },
     }))
 }

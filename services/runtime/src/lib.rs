@@ -7,8 +7,6 @@
 //! admission, deadline and error mapping over the [`routes`], and what is behind the routes finds its [`deadline`] in
 //! the request's extensions and answers errors made by [`status`].
 
-pub mod answers;
-mod body;
 pub mod config;
 pub mod deadline;
 pub mod health;
@@ -16,7 +14,9 @@ pub mod http;
 pub mod layers;
 pub mod limits;
 pub mod metrics;
+mod panics;
 pub mod reflection;
+pub mod request_stream;
 pub mod routes;
 pub mod serve;
 pub mod shutdown;

@@ -1,4 +1,4 @@
-//! How a process ends: the signals that ask for it, and the order of what then happens.
+//! The end of a process: the signals that ask for it, and the order of what follows.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,16 +7,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 
-/// Exit code after a second signal, as shells know it from Ctrl-C.
+/// The exit code after a second signal: that of a process ended by Ctrl-C.
 const FORCED_EXIT_CODE: i32 = 130;
 
-/// Listens to SIGTERM and Ctrl-C from now on; the future gives the name of the first that comes. A second one of either
-/// kind then ends the process at once, for the case that a drain hangs.
+/// Listens for SIGTERM, SIGINT (Ctrl-C) and SIGQUIT from now on; the future returns the name of the
+/// first that arrives. A second one then ends the process at once, in case a drain hangs. SIGHUP,
+/// SIGUSR1 and SIGUSR2, which would end the process, are ignored: there is nothing to reload yet.
 ///
-/// Call it before saying that the process is ready: until then, a signal ends the process without a drain.
+/// Call it before reporting that the process is ready: until then, a signal ends the process
+/// without a drain.
 ///
 /// # Errors
-/// The future's: the process cannot listen to signals.
+/// The future's: the process cannot listen for signals.
 pub fn signal() -> impl Future<Output = std::io::Result<&'static str>> + Send {
     let signals = Signals::listen();
     async move {
@@ -31,8 +33,9 @@ pub fn signal() -> impl Future<Output = std::io::Result<&'static str>> + Send {
     }
 }
 
-/// Takes the process out of service: health goes NOT_SERVING, `notice` passes so that load balancers see it while calls
-/// are still accepted, then `shutdown` is cancelled and the servers that hold it drain.
+/// Takes the process out of service: health becomes NOT_SERVING, `notice` passes so that load
+/// balancers see it while calls are still accepted, then `shutdown` is cancelled and the servers
+/// that hold it drain.
 pub async fn drain(health: &Health, shutdown: &CancellationToken, notice: Duration) {
     health.drain();
     if !notice.is_zero() {
@@ -45,6 +48,10 @@ pub async fn drain(health: &Health, shutdown: &CancellationToken, notice: Durati
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+    user_1: tokio::signal::unix::Signal,
+    user_2: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -54,13 +61,28 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
+    /// The next signal that asks the process to end.
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.quit.recv() => return "SIGQUIT",
+                _ = self.hang_up.recv() => "SIGHUP",
+                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_2.recv() => "SIGUSR2",
+            };
+            tracing::info!(
+                signal = ignored,
+                "a signal without a meaning here was ignored"
+            );
         }
     }
 }
@@ -75,7 +97,7 @@ impl Signals {
     }
 
     async fn next(&mut self) -> &'static str {
-        // An error means that there is no console to be interrupted from: then nothing ever asks to leave.
+        // An error means that there is no console, so nothing ever asks the process to end.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,5 +1,6 @@
 //! How processes end: nothing that was accepted is lost.
 
+use motet_runtime::status::Reason;
 use motet_tests::connection::Connection;
 use motet_tests::http::{Metrics, get};
 use motet_tests::in_process;
@@ -8,8 +9,10 @@ use motet_tests::proxy::Proxy;
 use motet_tests::tensors::{raw, texts};
 use motet_tests::wait::{soon, until};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tonic::{Code, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -43,7 +46,7 @@ async fn held(proxy: &Proxy, at: &Ready) -> JoinHandle<Result<Value, Status>> {
 #[tokio::test]
 async fn what_is_in_flight_finishes_before_the_process_ends() {
     let proxy = Proxy::start(in_process::connect().await).await;
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
         let connection = Connection::open(at.grpc).await;
         let service = String::new();
@@ -92,6 +95,72 @@ async fn what_is_in_flight_finishes_before_the_process_ends() {
             ended.stderr
         );
     }
+}
+
+#[tokio::test]
+async fn signals_without_a_meaning_change_nothing() {
+    let proxy = Proxy::start(in_process::connect().await).await;
+    let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
+    let call = held(&proxy, &at).await;
+    for signal in ["HUP", "USR1", "USR2"] {
+        gateway.signal(signal);
+    }
+    proxy.open();
+    let answer = soon("the answer", call).await.expect("it ran");
+    check_results(&answer.expect("it was accepted"), &PASSAGES, 5);
+    gateway.signal("TERM");
+    let ended = gateway.end().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for signal in ["SIGHUP", "SIGUSR1", "SIGUSR2"] {
+        assert!(ended.stderr.contains(signal), "{}", ended.stderr);
+    }
+}
+
+/// Streams are ended by the server when nothing of theirs is in flight, whatever their clients do.
+#[tokio::test]
+async fn streams_end_when_their_requests_are_answered() {
+    let proxy = Proxy::start(in_process::connect().await).await;
+    let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
+    let connection = Connection::open(at.grpc).await;
+    let rag = rag(&connection).await;
+
+    let (ask, messages) = mpsc::channel(1);
+    let messages = Request::new(ReceiverStream::new(messages));
+    let mut busy = rag.stream("RunStream", messages).await.expect("a stream");
+    let (_typed, messages) = mpsc::channel(1);
+    let messages = Request::new(ReceiverStream::new(messages));
+    let mut idle_typed = rag.stream("RunStream", messages).await.expect("a stream");
+    let (_oip, messages) = mpsc::channel(1);
+    let messages = Request::new(ReceiverStream::new(messages));
+    let mut inference = connection.inference();
+    let idle_oip = inference.model_stream_infer(messages).await;
+    let mut idle_oip = idle_oip.expect("a stream").into_inner();
+
+    proxy.close();
+    let question = json!({"query": "tides", "documents": PASSAGES});
+    let question = rag.message("RunStream", &question);
+    ask.send(question).await.expect("it is read");
+    // `chunks` and `q` need nothing but the request.
+    proxy.holds(2).await;
+
+    gateway.signal("TERM");
+    let draining = |error: Status| {
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+        assert_eq!(Reason::of(&error), Some(Reason::Draining), "{error}");
+    };
+    let end = soon("the end", idle_typed.next()).await;
+    draining(end.expect_err("the server ends"));
+    let end = soon("the end", idle_oip.message()).await;
+    draining(end.expect_err("the server ends"));
+    proxy.open();
+    let answer = soon("the answer", busy.next()).await;
+    let answer = answer.expect("it was read").expect("an answer");
+    check_results(&answer, &PASSAGES, 5);
+    let end = soon("the end", busy.next()).await;
+    draining(end.expect_err("the server ends"));
+    let ended = gateway.end().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("dropped=0"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -24,6 +24,15 @@ async fn a_ready_process_says_so() {
 }
 
 #[tokio::test]
+async fn the_grpc_port_names_the_http_port_to_clients_of_http_1() {
+    let shared = in_process::shared();
+    let (status, text) = get(shared.grpc, "/metrics").await.expect("it answers");
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("gRPC"), "{text}");
+    assert!(text.contains(&format!("http://{}/", shared.http)), "{text}");
+}
+
+#[tokio::test]
 async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
     // A process of its own: others call the shared one meanwhile.
     let mut process = motet(["up"]).on_free_ports().start();

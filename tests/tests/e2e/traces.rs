@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use motet_tests::collector::{Collector, Span};
 use motet_tests::connection::Connection;
+use motet_tests::in_process;
 use motet_tests::program::Program;
+use motet_tests::proxy::Proxy;
 use serde_json::json;
 use tonic::Request;
 
@@ -215,6 +217,45 @@ async fn what_the_client_does_not_record_is_not_exported_and_the_rest_is_before_
         one(&requests, "recorded request").trace,
         format!("01{}", &TRACE[2..])
     );
+}
+
+/// A gateway without an exporter hands on what its caller sent, and begins nothing.
+#[tokio::test]
+async fn a_gateway_that_exports_nothing_hands_on_the_callers_trace() {
+    let proxy = Proxy::start(in_process::connect().await).await;
+    let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
+    let mut gateway = motet(["gateway"])
+        .args(endpoints.as_flattened())
+        .on_free_ports()
+        .start();
+    let rag = rag(&gateway.connect().await).await;
+    let parent = format!("00-{TRACE}-{CLIENT}-01");
+    let unsampled = format!("00-{TRACE}-{CLIENT}-00");
+    let cases: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("traceparent", &parent), ("tracestate", "a=1")],
+        &[("traceparent", &unsampled), ("baggage", "tenant=7")],
+        &[("baggage", "tenant=7;p,user=%20")],
+    ];
+    for headers in cases {
+        let before = proxy.inferences().len();
+        let message = rag.message("Run", &json!({"query": "tides", "documents": PASSAGES}));
+        let mut request = Request::new(message);
+        for (name, value) in headers {
+            let value = value.parse().expect("ascii");
+            request.metadata_mut().insert(*name, value);
+        }
+        rag.request("Run", request).await.expect("an answer");
+        let calls = &proxy.inferences()[before..];
+        assert_eq!(calls.len(), 4);
+        for call in calls {
+            for name in ["traceparent", "tracestate", "baggage"] {
+                let sent = headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+                let handed_on = call.get(name).map(|value| value.to_str().expect("ascii"));
+                assert_eq!(handed_on, sent, "{name} of {headers:?}");
+            }
+        }
+    }
 }
 
 /// Without the variables nothing listens for traces, and nothing tries to reach anybody.

@@ -14,8 +14,8 @@ use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::*;
 use motet_proto::oip::model_config;
 use motet_proto::signature::PROPERTY;
-use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::request_stream::answer_each;
 use motet_runtime::status::{self, Resource};
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
@@ -184,7 +184,7 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let asked = Deadline::of(request.extensions());
         let gateway = self.clone();
-        let answers = answers(request.into_inner(), move |request: ModelInferRequest| {
+        let answers = answer_each(request, move |request: ModelInferRequest| {
             let gateway = gateway.clone();
             let id = request.id.clone();
             async move {

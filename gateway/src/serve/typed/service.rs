@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use motet_runtime::answers::answers;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::request_stream::answer_each;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService, UnaryService};
@@ -158,7 +158,7 @@ impl StreamingService<Bytes> for Stream {
         if let Err(refused) = options.columns(&opened) {
             return Box::pin(async move { opened.typed.observe(async { Err(refused) }).await });
         }
-        let answers = answers(request.into_inner(), move |message: Bytes| {
+        let answers = answer_each(request, move |message: Bytes| {
             let (pipelines, service) = (pipelines.clone(), service.clone());
             let (opened, options) = (opened.clone(), options.clone());
             async move {

@@ -133,6 +133,9 @@ impl Startup {
             Some(address) => Some(Server::bind(address, options(Protocol::Http)).await?),
             None => None,
         };
+        let grpc = grpc
+            .with_metrics(metrics.server())
+            .with_http_port(http.as_ref().map(Server::local_addr));
         let http = http.map(|server| {
             let state = HttpState {
                 health: health.clone(),
@@ -273,6 +276,7 @@ fn server_spec(file: &ServerSpec, flags: &ListenArgs) -> ServerSpec {
 fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
     ServeOptions {
         protocol,
+        max_connections: server.max_connections,
         max_concurrent_streams: server.max_concurrent_streams,
         grace: server.grace,
         ..ServeOptions::default()

@@ -6,9 +6,10 @@ use futures::future::BoxFuture;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_runtime::deadline::{Deadline, DeadlineLayer, DeadlineService};
+use motet_runtime::layers::Layered;
 use motet_runtime::telemetry::propagate::{TraceLayer, TraceService};
 use tonic::{Request, Response, Status};
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::ModelServer;
 
@@ -18,7 +19,7 @@ use super::ModelServer;
 pub type LocalService = TraceService<DeadlineService<GrpcInferenceServiceServer<ModelServer>>>;
 
 pub(super) fn wrap(service: GrpcInferenceServiceServer<ModelServer>) -> LocalService {
-    TraceLayer.layer(DeadlineLayer.layer(service))
+    Layered::new(TraceLayer, Layered::new(DeadlineLayer, service))
 }
 
 /// Inference for callers in the same process, without encoding the message. The deadline is an

@@ -82,7 +82,7 @@ impl GrpcInferenceService for ModelServer {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Reply<Self::ModelStreamInferStream> {
         let deadline = Deadline::of(request.extensions());
-        let responses = stream::responses(self.clone(), request.into_inner(), deadline);
+        let responses = stream::responses(self.clone(), request, deadline);
         Ok(Response::new(responses))
     }
 

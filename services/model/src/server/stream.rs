@@ -4,10 +4,10 @@ use futures::Stream;
 use futures::stream::BoxStream;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use motet_proto::oip::parameter;
-use motet_runtime::answers;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::request_stream::answer_each;
 use motet_runtime::status::code_name;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::ModelServer;
 use crate::request::wants_final_response;
@@ -19,10 +19,10 @@ const FINAL_RESPONSE: &str = "triton_final_response";
 /// its error, and the stream goes on. Dropping the stream drops all its requests in flight.
 pub(super) fn responses(
     server: ModelServer,
-    requests: impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static,
+    requests: Request<impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static>,
     deadline: Option<Deadline>,
 ) -> BoxStream<'static, Result<ModelStreamInferResponse, Status>> {
-    answers::answers(requests, move |request| {
+    answer_each(requests, move |request| {
         let server = server.clone();
         async move { respond(&server, request, deadline).await }
     })

@@ -21,8 +21,8 @@ pub use file::{Config, PIPELINES_MAX};
 pub use model::{ModelSpec, Pooling, TOKENS_MAX, Task, TokenizerSpec};
 pub use names::{NAME_CHARS_MAX, NameRule};
 pub use server::{
-    CONCURRENT_REQUESTS_MAX, CONCURRENT_STREAMS_MAX, GRACE_MAX, MESSAGE_BYTES, ServerSpec,
-    parse_address,
+    CONCURRENT_REQUESTS_MAX, CONCURRENT_STREAMS_MAX, CONNECTIONS_MAX, GRACE_MAX, MESSAGE_BYTES,
+    ServerSpec, parse_address,
 };
 
 // Call sites move to `motet_config` one room at a time.

@@ -25,6 +25,8 @@ pub struct ServerSpec {
     pub max_concurrent_requests: usize,
     /// How long the message of a call may take to come; streams may take as long as they like. Default 30 s.
     pub read_timeout: Duration,
+    /// The most connections on each port; more wait until one closes. Default 10,000.
+    pub max_connections: usize,
     /// The most streams that one connection may have open. Default 1024.
     pub max_concurrent_streams: u32,
 }
@@ -39,6 +41,7 @@ impl Default for ServerSpec {
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
             read_timeout: READ_TIMEOUT,
+            max_connections: 10_000,
             max_concurrent_streams: 1024,
         }
     }
@@ -53,6 +56,8 @@ pub const GRACE_MAX: Duration = Duration::from_secs(3600);
 pub const MESSAGE_BYTES: (usize, usize) = (4 << 10, 1 << 30);
 /// The most of [`ServerSpec::max_concurrent_requests`].
 pub const CONCURRENT_REQUESTS_MAX: usize = 1_000_000;
+/// The most of [`ServerSpec::max_connections`].
+pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// The most of [`ServerSpec::max_concurrent_streams`].
 pub const CONCURRENT_STREAMS_MAX: usize = 1_000_000;
 
@@ -97,6 +102,12 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> ServerSpec {
         .and_then(|e| duration(e, READ_TIMEOUTS.0..=READ_TIMEOUTS.1, diagnostics))
     {
         spec.read_timeout = limit.value;
+    }
+    if let Some(connections) = map
+        .get("max_connections")
+        .and_then(|e| count(e, 1..=CONNECTIONS_MAX, diagnostics))
+    {
+        spec.max_connections = connections.value;
     }
     if let Some(streams) = map
         .get("max_concurrent_streams")

@@ -20,6 +20,7 @@ server:
   grace: 1m
   max_message_bytes: 1 MiB
   max_concurrent_requests: 10
+  max_connections: 30
   max_concurrent_streams: 20
   read_timeout: 5s
 models:
@@ -50,6 +51,7 @@ pipelines:
     assert_eq!(config.server.grace, Duration::from_secs(60));
     assert_eq!(config.server.max_message_bytes, 1 << 20);
     assert_eq!(config.server.max_concurrent_requests, 10);
+    assert_eq!(config.server.max_connections, 30);
     assert_eq!(config.server.max_concurrent_streams, 20);
     assert_eq!(config.server.read_timeout, Duration::from_secs(5));
     let chunker = config.model("chunker").unwrap();

@@ -15,7 +15,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 pub use header::{GRPC_TIMEOUT, TimeoutError, format_timeout, parse_timeout};
-pub use layer::{DeadlineBody, DeadlineFuture, DeadlineLayer, DeadlineService};
+pub use layer::{DeadlineLayer, DeadlineService};
 
 /// Further than any clock can add; what a timeout that overflows the clock is taken for.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);

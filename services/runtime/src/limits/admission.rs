@@ -1,30 +1,30 @@
-//! How many calls may be in flight at once, over all connections.
+//! Admission: how many calls may be in flight at once, over all connections.
 //!
-//! tonic's own concurrency limit holds for one connection, which bounds nothing when connections are many. And for how long a call may be
-//! in flight before its message has come, since nothing else bounds that.
+//! tonic's own concurrency limit holds per connection, which bounds nothing when there are many
+//! connections. Admission also bounds the time between a call's headers and the end of its message,
+//! since a call is in flight from its headers on.
+//!
+//! What the limit does not count: health and reflection, which must answer under load, and the
+//! requests inside a stream. A stream is one call, however many of its requests run at once; those
+//! are bounded by [`STREAM_CONCURRENCY_MAX`](crate::request_stream::STREAM_CONCURRENCY_MAX).
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Request;
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
-use tracing::Span;
 
-use super::{arrival, is_exempt};
-use crate::body::{OnEnd, watch};
+use super::{body_timeout, is_exempt};
+use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::metrics::ServerMetrics;
 use crate::status::{Reason, resource_exhausted};
 
-/// When a refused caller is told to come back.
+/// `RetryInfo` of a refusal.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// How long the message of a call may take to come, where nobody says.
+/// The default of [`Admission::reading_within`].
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Counts calls in flight and refuses those above a limit. Clones share the count.
@@ -36,7 +36,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// At most `max` calls at once, whose messages come within [`READ_TIMEOUT`].
+    /// Admits at most `max` calls at once, whose messages arrive within [`READ_TIMEOUT`].
     pub fn new(max: usize) -> Self {
         Self {
             in_flight: Arc::default(),
@@ -45,19 +45,19 @@ impl Admission {
         }
     }
 
-    /// A call's message must come within this; the messages of streams may take as long as they like.
+    /// Sets the time from a call's headers to the end of its message. Streams have no such limit.
     #[must_use]
     pub fn reading_within(mut self, limit: Duration) -> Self {
         self.read_timeout = limit;
         self
     }
 
-    /// Calls in flight now (health and reflection do not count).
+    /// The number of calls in flight, without health and reflection.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> Option<Permit> {
+    fn try_admit(&self) -> Option<Permit> {
         self.in_flight
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
                 (n < self.max).then_some(n + 1)
@@ -88,8 +88,8 @@ impl Drop for Permit {
     }
 }
 
-/// Lets in what [`Admission`] allows; the rest gets RESOURCE_EXHAUSTED with `RetryInfo`. A call counts until its answer
-/// has been sent to the end, or dropped.
+/// Lets calls pass as [`Admission`] allows; others get RESOURCE_EXHAUSTED with `RetryInfo`. A call
+/// counts until its answer has been sent completely, or was dropped.
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer {
     admission: Admission,
@@ -97,122 +97,49 @@ pub struct AdmissionLayer {
 }
 
 impl AdmissionLayer {
-    /// Refusals are counted in `metrics`, and so are the calls in flight.
+    /// Calls in flight and refusals are counted in `metrics`.
     pub fn new(admission: Admission, metrics: ServerMetrics) -> Self {
         Self { admission, metrics }
     }
 }
 
-impl<S> Layer<S> for AdmissionLayer {
-    type Service = AdmissionService<S>;
+/// A service with an [`AdmissionLayer`] around it.
+pub type AdmissionService<S> = Layered<AdmissionLayer, S>;
 
-    fn layer(&self, inner: S) -> AdmissionService<S> {
-        AdmissionService {
-            inner,
-            admission: self.admission.clone(),
+impl CallLayer<Body> for AdmissionLayer {
+    type Hooks = Admitted;
+
+    fn begin(&self, request: &mut Request<Body>) -> Result<Option<Admitted>, Status> {
+        let path = request.uri().path();
+        if is_exempt(path) {
+            return Ok(None);
+        }
+        let Some(permit) = self.admission.try_admit() else {
+            self.metrics.refused("concurrency");
+            return Err(self.admission.refusal());
+        };
+        if !body_timeout::is_stream(path) {
+            let body = std::mem::replace(request.body_mut(), Body::empty());
+            *request.body_mut() = body_timeout::limit(body, self.admission.read_timeout);
+        }
+        self.metrics.entered();
+        Ok(Some(Admitted {
+            _permit: permit,
             metrics: self.metrics.clone(),
-        }
+        }))
     }
 }
 
-/// See [`AdmissionLayer`].
-#[derive(Clone, Debug)]
-pub struct AdmissionService<S> {
-    inner: S,
-    admission: Admission,
-    metrics: ServerMetrics,
-}
-
-impl<S> Service<Request<Body>> for AdmissionService<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = AdmissionFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if is_exempt(request.uri().path()) {
-            return AdmissionFuture::new(Some(self.inner.call(request)), None, None);
-        }
-        match self.admission.enter() {
-            Some(permit) => {
-                self.metrics.entered();
-                let held = Held {
-                    _permit: permit,
-                    metrics: self.metrics.clone(),
-                };
-                let is_stream = arrival::is_stream(request.uri().path());
-                let request = match is_stream {
-                    true => request,
-                    false => request.map(|body| arrival::within(self.admission.read_timeout, body)),
-                };
-                AdmissionFuture::new(Some(self.inner.call(request)), Some(held), None)
-            }
-            None => {
-                self.metrics.refused("concurrency");
-                AdmissionFuture::new(None, None, Some(self.admission.refusal()))
-            }
-        }
-    }
-}
-
-struct Held {
+/// A call in flight.
+pub struct Admitted {
     _permit: Permit,
     metrics: ServerMetrics,
 }
 
-impl Drop for Held {
+impl CallHooks for Admitted {}
+
+impl Drop for Admitted {
     fn drop(&mut self) {
         self.metrics.left();
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// The future of [`AdmissionService`].
-    pub struct AdmissionFuture<F> {
-        #[pin]
-        inner: Option<F>,
-        held: Option<Held>,
-        refused: Option<Status>,
-    }
-}
-
-impl<F> AdmissionFuture<F> {
-    fn new(inner: Option<F>, held: Option<Held>, refused: Option<Status>) -> Self {
-        Self {
-            inner,
-            held,
-            refused,
-        }
-    }
-}
-
-impl<F, E> Future for AdmissionFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, E>>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Some(status) = this.refused.take() {
-            return Poll::Ready(Ok(status.into_http()));
-        }
-        let Some(inner) = this.inner.as_pin_mut() else {
-            return Poll::Pending; // polled again after the refusal was handed out
-        };
-        let answer = ready!(inner.poll(cx));
-        let held = this.held.take();
-        Poll::Ready(answer.map(|response| match held {
-            Some(held) => {
-                watch(response, OnEnd::new(move |_| drop(held)), Span::none()).map(Body::new)
-            }
-            None => response,
-        }))
     }
 }

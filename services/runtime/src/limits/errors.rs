@@ -1,117 +1,45 @@
 //! tonic's own errors, in the terms that clients are promised.
 //!
-//! tonic answers a message over the size limit with OUT_OF_RANGE and a message that cannot be decoded with INTERNAL,
-//! neither with details. Here they become RESOURCE_EXHAUSTED naming the limit, and INVALID_ARGUMENT naming the field.
-//! tonic gives such an error no type that reaches a layer, so they are recognised by code and text, in headers (an
-//! answer that is only an error) and in trailers (the end of a stream). A status with details is never touched: it was
-//! made by a handler. The tests go through a real tonic server, so a tonic release that words them anew fails there.
+//! tonic answers a message over the size limit with OUT_OF_RANGE and a message that cannot be
+//! decoded with INTERNAL, neither with details. Here they become RESOURCE_EXHAUSTED naming the
+//! limit, and INVALID_ARGUMENT naming the field. tonic gives such an error no type that reaches a
+//! layer, so they are recognised by code and text, in headers (an answer that is only an error) and
+//! in trailers (the end of a stream). A status with details is never touched: a handler made it.
+//! The tests go through a real tonic server, so a tonic release that rewords them fails there.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tonic::body::Body;
+use http::{HeaderMap, Request, Uri};
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
+use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::status::{malformed_message, message_too_large, unknown_method};
 
 /// Gives tonic's own decoding errors the codes and details that motet promises.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorLayer;
 
-impl<S> Layer<S> for ErrorLayer {
-    type Service = ErrorService<S>;
+/// A service with an [`ErrorLayer`] around it.
+pub type ErrorService<S> = Layered<ErrorLayer, S>;
 
-    fn layer(&self, inner: S) -> ErrorService<S> {
-        ErrorService { inner }
+impl<B> CallLayer<B> for ErrorLayer {
+    type Hooks = ErrorMapping;
+
+    fn begin(&self, request: &mut Request<B>) -> Result<Option<ErrorMapping>, Status> {
+        Ok(Some(ErrorMapping {
+            called: Some(request.uri().clone()),
+        }))
     }
 }
 
-/// See [`ErrorLayer`].
-#[derive(Clone, Debug)]
-pub struct ErrorService<S> {
-    inner: S,
+/// Rewrites tonic's errors in one call.
+pub struct ErrorMapping {
+    /// What was called; taken by the headers, since only they can say that there is no such method.
+    called: Option<Uri>,
 }
 
-impl<S, B> Service<Request<B>> for ErrorService<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = ErrorFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        ErrorFuture {
-            path: request.uri().clone(),
-            inner: self.inner.call(request),
-        }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// The future of [`ErrorService`].
-    pub struct ErrorFuture<F> {
-        #[pin]
-        inner: F,
-        path: http::Uri,
-    }
-}
-
-impl<F, E> Future for ErrorFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, E>>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        this.inner.poll(cx).map_ok(|mut response| {
-            rewrite(response.headers_mut(), this.path.path());
-            if response.body().is_end_stream() {
-                return response;
-            }
-            response.map(|inner| Body::new(ErrorBody { inner }))
-        })
-    }
-}
-
-struct ErrorBody {
-    inner: Body,
-}
-
-impl HttpBody for ErrorBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner)
-            .poll_frame(cx)
-            .map_ok(|mut frame| {
-                if let Some(trailers) = frame.trailers_mut() {
-                    rewrite(trailers, "");
-                }
-                frame
-            })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl CallHooks for ErrorMapping {
+    fn headers(&mut self, headers: &mut HeaderMap) {
+        let called = self.called.take();
+        rewrite(headers, called.as_ref().map_or("", Uri::path));
     }
 }
 
@@ -128,12 +56,12 @@ fn rewrite(headers: &mut HeaderMap, path: &str) {
         return;
     }
     if let Some(better) = promised(&status, path) {
-        // A status that does not fit headers cannot come from the builders; if it did, tonic's stays.
+        // Statuses of the builders always fit headers; if one did not, tonic's would stay.
         let _ = better.add_header(headers);
     }
 }
 
-/// What motet promises in place of one of tonic's own errors; nothing for any other error.
+/// The status that motet promises in place of one of tonic's own; `None` for any other error.
 fn promised(status: &Status, path: &str) -> Option<Status> {
     let message = status.message();
     match status.code() {

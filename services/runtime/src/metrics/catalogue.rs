@@ -169,6 +169,8 @@ instruments! {
         "Calls in flight on the gRPC port; health and reflection do not count.";
     SERVER_REFUSED: Kind::Counter, "motet.server.refused", "motet_server_refused_total", "{request}", ["reason"],
         "Calls refused before they reached a handler.";
+    SERVER_PANICS: Kind::Counter, "motet.server.panics", "motet_server_panics_total", "{panic}", ["task"],
+        "Panics, which are bugs, by the task that they ended: handler (its caller got INTERNAL), call (its stream was reset) or connection (it was closed).";
     BUILD_INFO: Kind::Gauge, "motet.build.info", "motet_build_info", "", ["service", "version"],
         "Always 1; its labels say what is running.";
     PROCESS_MEMORY: Kind::Gauge, "motet.process.memory", "motet_process_memory_bytes", "By", [],

@@ -10,7 +10,7 @@ use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
 use opentelemetry::{KeyValue, Value};
 use tonic::Code;
 
-use super::watched::{BatcherState, Watch, Watched};
+use super::batcher_gauges::{BatcherState, Watch, Watched};
 use crate::status::code_name;
 
 /// Number of gRPC codes; they are 0 to 16.
@@ -187,26 +187,36 @@ impl ModelMetrics {
     }
 }
 
-/// Records what a gRPC port does before any handler.
-#[derive(Clone, Debug)]
-pub struct ServerMetrics {
+/// Instruments of a gRPC port.
+#[derive(Debug)]
+pub(super) struct ServerInstruments {
     pub(super) in_flight: UpDownCounter<i64>,
     pub(super) refused: Counter<u64>,
+    pub(super) panics: Counter<u64>,
 }
 
+/// Records events of a gRPC port outside of its handlers. Clones share the instruments.
+#[derive(Clone, Debug)]
+pub struct ServerMetrics(pub(super) Arc<ServerInstruments>);
+
 impl ServerMetrics {
-    /// A call came in.
+    /// Counts a call that was admitted.
     pub fn entered(&self) {
-        self.in_flight.add(1, &[]);
+        self.0.in_flight.add(1, &[]);
     }
 
-    /// A call that came in is over.
+    /// Counts the end of a call that was admitted.
     pub fn left(&self) {
-        self.in_flight.add(-1, &[]);
+        self.0.in_flight.add(-1, &[]);
     }
 
-    /// A call was refused; `reason` is a constant such as `concurrency`.
+    /// Counts a call that was refused; `reason` is a constant such as `concurrency`.
     pub fn refused(&self, reason: &'static str) {
-        self.refused.add(1, &[KeyValue::new("reason", reason)]);
+        self.0.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Counts a panic of `task`, a constant such as `handler`.
+    pub fn panicked(&self, task: &'static str) {
+        self.0.panics.add(1, &[KeyValue::new("task", task)]);
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Nothing is global: a process makes one [`Metrics`] and hands it around, tests make as many as they like.
 
+mod batcher_gauges;
 pub mod catalogue;
 mod handles;
 mod page;
 mod policies;
 mod process;
-mod watched;
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 
+use batcher_gauges::Watched;
+pub use batcher_gauges::{BatcherState, Watch};
 use catalogue::{Instrument, Kind};
-use handles::{BatchInstruments, CallInstruments};
+use handles::{BatchInstruments, CallInstruments, ServerInstruments};
 pub use handles::{CallMetrics, ModelMetrics, ServerMetrics, ShadowMetrics};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
-use watched::Watched;
-pub use watched::{BatcherState, Watch};
 
 use crate::telemetry::{self, TelemetryError};
 
@@ -141,10 +141,11 @@ impl Metrics {
                 cancelled: counter(&meter, c::QUEUE_CANCELLED),
             },
             watched: Watched::new(&meter),
-            server: ServerMetrics {
+            server: ServerMetrics(Arc::new(ServerInstruments {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 refused: counter(&meter, c::SERVER_REFUSED),
-            },
+                panics: counter(&meter, c::SERVER_PANICS),
+            })),
             provider,
             registry,
         };

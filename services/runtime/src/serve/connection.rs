@@ -1,7 +1,6 @@
 //! One accepted connection.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,34 +14,42 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt};
-use tracing::Span;
 
-use super::ending::Ending;
-use super::gather::Gathering;
-use super::{BoxError, Protocol, ServeOptions, until};
-use crate::body::{OnEnd, watch};
+use super::executor::Executor;
+use super::info::ConnectionInfo;
+use super::until_shutdown::UntilShutdown;
+use super::write_coalescing::CoalescingStream;
+use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
+use crate::layers::call::{CallHooks, HookedBody};
 use crate::limits::is_exempt;
+use crate::metrics::ServerMetrics;
 
-/// The two ends of a server: `stop` lets calls finish, `kill` drops them.
-#[derive(Clone)]
-pub(super) struct Ends {
-    pub(super) stop: CancellationToken,
-    pub(super) kill: CancellationToken,
-}
-
+/// An accepted connection and what it needs of its server.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    /// The HTTP/1.1 address of this process.
+    pub(super) http_port: Option<SocketAddr>,
     pub(super) in_flight: Arc<AtomicUsize>,
-    pub(super) ends: Ends,
+    pub(super) shutdown: Shutdown,
+    pub(super) metrics: Option<ServerMetrics>,
+}
+
+/// The first bytes of a connection, as far as they have arrived.
+enum FirstBytes {
+    /// None, and none are to be expected.
+    None,
+    /// Those of an HTTP/2 client with prior knowledge.
+    Http2,
+    /// Others.
+    Other,
 }
 
 impl Connection {
+    /// Serves the connection until the client closes it or the server shuts down.
     pub(super) async fn serve<S, B>(self, service: S, options: &ServeOptions)
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
@@ -53,72 +60,83 @@ impl Connection {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if !self.speaks(options.keep_alive_timeout).await {
-            return;
+        match self.first_bytes(options.keep_alive_timeout).await {
+            FirstBytes::None => return,
+            FirstBytes::Other if options.protocol == Protocol::Grpc => {
+                let refusal = http1::refuse(self.stream, self.http_port, options);
+                run_until(&self.shutdown.graceful, refusal).await;
+                return;
+            }
+            FirstBytes::Other | FirstBytes::Http2 => {}
         }
-        let info = TcpConnectInfo {
-            local_addr: Some(self.local),
-            remote_addr: Some(self.peer),
-        };
+        let graceful = self.shutdown.graceful.clone();
+        let info = ConnectionInfo::new(self.peer, self.local, graceful.clone());
         let in_flight = self.in_flight;
-        let stop = self.ends.stop.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
             let exempt = is_exempt(request.uri().path());
-            let count = (!exempt).then(|| Counted::new(&in_flight));
-            let stop = exempt.then(|| stop.clone());
-            let mut request = match stop.clone() {
+            let count = (!exempt).then(|| InFlight::new(&in_flight));
+            let shutdown = exempt.then(|| graceful.clone());
+            let mut request = match shutdown.clone() {
                 None => request.map(Body::new),
-                stop => request.map(|body| Body::new(Ending::request(body, stop))),
+                shutdown => request.map(|b| Body::new(UntilShutdown::request(b, shutdown))),
             };
             request.extensions_mut().insert(info.clone());
             let answer = service.clone().oneshot(request);
             async move {
                 let Ok(response) = answer.await;
-                let response = response.map(|body| Ending::answer(body, stop));
-                let ended = OnEnd::new(move |_| drop(count));
-                Ok::<_, Infallible>(watch(response, ended, Span::none()))
+                let response = response.map(|body| UntilShutdown::answer(body, shutdown));
+                Ok::<_, Infallible>(response.map(|body| HookedBody::new(body, count)))
             }
         });
-        let builder = builder(options, self.ends.kill.clone());
-        let socket = Gathering::new(self.stream);
-        let outgoing = socket.outgoing();
+        let executor = Executor::new(self.shutdown.forced.clone(), self.metrics);
+        let builder = builder(options, executor);
+        let socket = CoalescingStream::new(self.stream);
+        let buffer = socket.buffer();
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
-        let ended = match until(&self.ends.stop, outgoing.send(connection.as_mut())).await {
+        let graceful = &self.shutdown.graceful;
+        let ended = match run_until(graceful, buffer.drive(connection.as_mut())).await {
             Some(ended) => Some(ended),
             None => {
                 connection.as_mut().graceful_shutdown();
-                until(&self.ends.kill, outgoing.send(connection)).await
+                run_until(&self.shutdown.forced, buffer.drive(connection)).await
             }
         };
         if let Some(Err(error)) = ended {
-            // Clients that vanish are daily life.
+            // Clients that disappear are normal.
             tracing::debug!(peer = %self.peer, %error, "a connection ended with an error");
         }
     }
 
-    /// Whether the client sends anything within this time, and before the server stops. HTTP/2 pings begin only after
-    /// the client's first bytes: a connection without any would hold its place, and a drain, for ever.
-    async fn speaks(&self, within: Duration) -> bool {
-        let mut first = [0];
-        tokio::select! {
+    /// Waits for the client's first bytes: for `timeout`, and until the server shuts down. HTTP/2
+    /// pings begin only after them, so a client that sends none would hold its slot, and a
+    /// shutdown, for ever.
+    async fn first_bytes(&self, timeout: Duration) -> FirstBytes {
+        // Four bytes tell HTTP/2's preface from every HTTP/1 method. Where only some of them have
+        // arrived, those decide.
+        let mut first = [0; 4];
+        let peeked = tokio::select! {
             biased;
-            peeked = self.stream.peek(&mut first) => peeked.is_ok_and(|bytes| bytes > 0),
-            () = self.ends.stop.cancelled() => false,
-            () = tokio::time::sleep(within) => false,
+            peeked = self.stream.peek(&mut first) => peeked.unwrap_or(0),
+            () = self.shutdown.graceful.cancelled() => 0,
+            () = tokio::time::sleep(timeout) => 0,
+        };
+        match &first[..peeked] {
+            [] => FirstBytes::None,
+            bytes if b"PRI ".starts_with(bytes) => FirstBytes::Http2,
+            _ => FirstBytes::Other,
         }
     }
 }
 
-fn builder(options: &ServeOptions, kill: CancellationToken) -> Builder<Executor> {
-    let mut builder = Builder::new(Executor { kill });
+fn builder(options: &ServeOptions, executor: Executor) -> Builder<Executor> {
+    let mut builder = Builder::new(executor);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(options.max_concurrent_streams)
-        // A gateway in front sends the calls of many users over one connection. When their
-        // deadlines are short, many are reset before they are taken up; the default of 20 then
-        // ends the connection for all.
+        // A gateway sends the calls of many users over one connection. With short deadlines, many
+        // are reset before they are taken up; the default of 20 would end the connection for all.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .initial_stream_window_size(options.stream_window_bytes)
         .initial_connection_window_size(options.connection_window_bytes)
@@ -134,36 +152,19 @@ fn builder(options: &ServeOptions, kill: CancellationToken) -> Builder<Executor>
     }
 }
 
-/// Runs a connection's calls as tasks that end when the server is killed: hyper's own would outlive the connection.
-#[derive(Clone)]
-struct Executor {
-    kill: CancellationToken,
-}
-
-impl<F> hyper::rt::Executor<F> for Executor
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, call: F) {
-        let kill = self.kill.clone();
-        tokio::spawn(async move {
-            until(&kill, call).await;
-        });
-    }
-}
-
 /// One call in flight, from its headers to the end of its answer.
-struct Counted(Arc<AtomicUsize>);
+struct InFlight(Arc<AtomicUsize>);
 
-impl Counted {
+impl InFlight {
     fn new(in_flight: &Arc<AtomicUsize>) -> Self {
         in_flight.fetch_add(1, Ordering::Relaxed);
         Self(in_flight.clone())
     }
 }
 
-impl Drop for Counted {
+impl CallHooks for InFlight {}
+
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

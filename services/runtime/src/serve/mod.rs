@@ -1,11 +1,22 @@
 //! A listening port: accept loop, HTTP/2 (or HTTP/1 and 2), graceful shutdown.
 //!
-//! Our own loop rather than tonic's: tonic's server applies its own `grpc-timeout` (answering CANCELLED), reports
-//! neither the bound port nor what a shutdown cut off, and waits for ever for calls that never end.
+//! Our own loop rather than tonic's: tonic's server applies its own `grpc-timeout` (and answers
+//! CANCELLED), reports neither the bound port nor what a shutdown cut off, and waits for ever for
+//! calls that never end.
+//!
+//! * `connection`: one accepted connection.
+//! * `executor`: the tasks of its calls.
+//! * `http1`: the answer to an HTTP/1 client of the gRPC port.
+//! * `info`: what a handler may know about its connection.
+//! * `until_shutdown`: bodies that end when the server shuts down.
+//! * `write_coalescing`: one system call for all that a poll writes.
 
 mod connection;
-mod ending;
-mod gather;
+mod executor;
+mod http1;
+mod info;
+mod until_shutdown;
+mod write_coalescing;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,43 +31,48 @@ use http::{Request, Response};
 use hyper::body::Body as HttpBody;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use connection::{Connection, Ends};
+use connection::Connection;
+pub use info::ConnectionInfo;
+
+use crate::metrics::ServerMetrics;
+use crate::panics;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a port speaks.
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/2 with prior knowledge, as gRPC over plain text does.
+    /// HTTP/2 with prior knowledge, as gRPC without TLS uses it.
     Grpc,
     /// HTTP/1.1 or HTTP/2, whichever the client begins with.
     Http,
 }
 
-/// How a port serves. Units are in the types; `Default` gives what motet ships with.
+/// Options of a port.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// What the port speaks.
+    /// The protocol. Default gRPC.
     pub protocol: Protocol,
-    /// Connections at once; more wait in the kernel's backlog.
+    /// Connections at once; more wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
-    /// HTTP/2 streams (calls) at once on one connection.
+    /// HTTP/2 streams (calls) at once on one connection. Default 1024.
     pub max_concurrent_streams: u32,
-    /// HTTP/2 flow control window of one stream, in bytes: how much of a request may arrive before it is read.
+    /// HTTP/2 flow control window of one stream, in bytes: how much of a request may arrive before
+    /// it is read. Default 1 MiB.
     pub stream_window_bytes: u32,
-    /// HTTP/2 flow control window of one connection, in bytes.
+    /// HTTP/2 flow control window of one connection, in bytes. Default 4 MiB.
     pub connection_window_bytes: u32,
-    /// A connection that is silent this long is pinged.
+    /// A connection that is silent this long is pinged. Default 30 s.
     pub keep_alive_interval: Duration,
-    /// A pinged connection that is silent this long is closed, and so is an HTTP/1 client that does not finish its
-    /// request's headers in this time.
+    /// A pinged connection that is silent this long is closed, and so is an HTTP/1 client that does
+    /// not complete its request's headers in this time. Default 20 s.
     pub keep_alive_timeout: Duration,
-    /// How long calls in flight may go on once shutdown begins.
+    /// How long calls in flight may run after shutdown begins. Default 30 s.
     pub grace: Duration,
 }
 
@@ -90,26 +106,74 @@ pub enum ServeError {
     },
 }
 
-/// How a server's shutdown went.
+/// The outcome of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Calls still in flight when the grace period ended; they were dropped.
+    /// Calls that were still in flight at the end of the grace period, and were dropped.
     pub dropped: usize,
 }
 
-/// A port that is bound and not serving yet: connections made from here on wait until [`Server::run`].
+/// The two stages of a shutdown.
+#[derive(Clone)]
+struct Shutdown {
+    /// Calls in flight may end.
+    graceful: CancellationToken,
+    /// Calls in flight are dropped.
+    forced: CancellationToken,
+}
+
+impl Shutdown {
+    /// A child that follows this one. Waiting on it takes no lock that other connections take.
+    fn child(&self) -> Self {
+        Self {
+            graceful: self.graceful.child_token(),
+            forced: self.forced.child_token(),
+        }
+    }
+}
+
+/// A port that is bound. Connections wait in the kernel's backlog until [`Server::run`].
+///
+/// ```
+/// use motet_runtime::health::Health;
+/// use motet_runtime::layers;
+/// use motet_runtime::limits::Admission;
+/// use motet_runtime::metrics::Metrics;
+/// use motet_runtime::routes::LiveRoutes;
+/// use motet_runtime::serve::{Drained, ServeOptions, Server};
+/// use tokio_util::sync::CancellationToken;
+/// use tonic::service::Routes;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (health, metrics) = (Health::new(), Metrics::new("example")?);
+/// let routes = LiveRoutes::new(Routes::new(health.server()));
+/// let service = layers::stack(routes, Admission::new(1024), &metrics);
+///
+/// let shutdown = CancellationToken::new();
+/// let server = Server::bind("127.0.0.1:0".parse()?, ServeOptions::default()).await?;
+/// println!("listening on {}", server.local_addr());
+/// let running = server.spawn(service, shutdown.clone());
+///
+/// shutdown.cancel();
+/// assert_eq!(running.await?, Drained { dropped: 0 });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
+    http_port: Option<SocketAddr>,
+    metrics: Option<ServerMetrics>,
     options: ServeOptions,
 }
 
 impl Server {
-    /// Binds `addr`; port 0 takes any free port (see [`Server::local_addr`]).
+    /// Binds `addr`; port 0 chooses a free port (see [`Server::local_addr`]).
     ///
     /// # Errors
-    /// When the address is taken, not this machine's, or not permitted: one message that names it.
+    /// If the address is taken, not this machine's, or not permitted: one line that names it.
     pub async fn bind(addr: SocketAddr, options: ServeOptions) -> Result<Self, ServeError> {
         let failed = |source: io::Error| {
             let hint = match source.kind() {
@@ -129,17 +193,33 @@ impl Server {
         Ok(Self {
             listener,
             local_addr,
+            http_port: None,
+            metrics: None,
             options,
         })
     }
 
-    /// The address that is really bound.
+    /// Counts panics in `metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: ServerMetrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Names this address to clients that speak HTTP/1.1 to a gRPC port.
+    #[must_use]
+    pub fn with_http_port(mut self, address: Option<SocketAddr>) -> Self {
+        self.http_port = address;
+        self
+    }
+
+    /// The bound address, with the port that was chosen for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is cancelled. Then no connection is accepted, clients are told to go elsewhere (GOAWAY),
-    /// calls in flight have the grace period to end, and what is left is dropped.
+    /// Serves until `shutdown` is cancelled. Then no connection is accepted, clients are told to go
+    /// elsewhere (GOAWAY), calls in flight may end within the grace period, and the rest is dropped.
     pub async fn run<S, B>(self, service: S, shutdown: CancellationToken) -> Drained
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
@@ -150,18 +230,23 @@ impl Server {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let ends = Ends {
-            stop: shutdown,
-            kill: CancellationToken::new(),
+        let shutdown = Shutdown {
+            graceful: shutdown,
+            forced: CancellationToken::new(),
         };
+        let metrics = self.metrics.as_ref();
         let in_flight = Arc::new(AtomicUsize::new(0));
         let slots = Arc::new(Semaphore::new(self.options.max_connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = ends.stop.cancelled() => break,
-                Some(_) = connections.join_next() => continue, // frees what a finished connection held
+                () = shutdown.graceful.cancelled() => break,
+                // Frees what a closed connection held.
+                Some(closed) = connections.join_next() => {
+                    report_panic(closed, metrics);
+                    continue;
+                }
                 accepted = accept(&self.listener, &slots) => accepted,
             };
             match accepted {
@@ -170,8 +255,10 @@ impl Server {
                         stream,
                         peer,
                         local: self.local_addr,
+                        http_port: self.http_port,
                         in_flight: in_flight.clone(),
-                        ends: ends.clone(),
+                        shutdown: shutdown.child(),
+                        metrics: self.metrics.clone(),
                     };
                     let (service, options) = (service.clone(), self.options.clone());
                     connections.spawn(async move {
@@ -182,22 +269,28 @@ impl Server {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // Out of file descriptors or memory: accepting at once would only spin.
-                    tracing::warn!(%error, addr = %self.local_addr, "cannot accept connections for now");
+                    let addr = self.local_addr;
+                    tracing::warn!(%error, %addr, "cannot accept connections for now");
                     tokio::select! {
-                        () = ends.stop.cancelled() => break,
+                        () = shutdown.graceful.cancelled() => break,
                         () = tokio::time::sleep(ACCEPT_PAUSE) => {}
                     }
                 }
             }
         }
         drop(self.listener);
+        let mut closed = async || {
+            while let Some(closed) = connections.join_next().await {
+                report_panic(closed, metrics);
+            }
+        };
         let dropped = tokio::select! {
-            () = async { while connections.join_next().await.is_some() {} } => 0,
-            () = idle(&in_flight) => 0,
+            () = closed() => 0,
+            () = wait_until_quiet(&in_flight) => 0,
             () = tokio::time::sleep(self.options.grace) => in_flight.load(Ordering::Relaxed),
         };
-        ends.kill.cancel();
-        while connections.join_next().await.is_some() {}
+        shutdown.forced.cancel();
+        closed().await;
         if dropped > 0 {
             tracing::warn!(
                 dropped,
@@ -209,7 +302,7 @@ impl Server {
         Drained { dropped }
     }
 
-    /// Runs the server as a task; its result is what [`Server::run`] gives.
+    /// Runs the server as a task that returns the outcome of [`Server::run`].
     pub fn spawn<S, B>(
         self,
         service: S,
@@ -228,15 +321,23 @@ impl Server {
     }
 }
 
-/// How long clients have to take their leave once nothing of theirs is in flight.
-const LEAVE: Duration = Duration::from_secs(1);
+/// Logs and counts the panic of a connection's task, if it ended in one.
+fn report_panic(closed: Result<(), JoinError>, metrics: Option<&ServerMetrics>) {
+    if let Some(payload) = closed.err().and_then(|error| error.try_into_panic().ok()) {
+        panics::report("connection", &*payload, metrics);
+    }
+}
 
-/// Waits until nothing was in flight for [`LEAVE`]: what is connected then is silent, and would only hold up the stop.
-async fn idle(in_flight: &AtomicUsize) {
+/// How long clients may keep their connections open once none of their calls is in flight.
+const QUIET_PERIOD: Duration = Duration::from_secs(1);
+
+/// Waits until nothing was in flight for [`QUIET_PERIOD`]: the connections that are left then are
+/// idle, and would only delay the end.
+async fn wait_until_quiet(in_flight: &AtomicUsize) {
     const CHECKS: u32 = 20;
     let mut quiet = 0;
     while quiet < CHECKS {
-        tokio::time::sleep(LEAVE / CHECKS).await;
+        tokio::time::sleep(QUIET_PERIOD / CHECKS).await;
         quiet = match in_flight.load(Ordering::Relaxed) {
             0 => quiet + 1,
             _ => 0,
@@ -244,6 +345,7 @@ async fn idle(in_flight: &AtomicUsize) {
     }
 }
 
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 async fn accept(
@@ -254,14 +356,15 @@ async fn accept(
     SocketAddr,
     Option<tokio::sync::OwnedSemaphorePermit>,
 )> {
-    // The semaphore is never closed, so there is always a permit in the end.
+    // Waits here at `max_connections`. The semaphore is never closed, so there is a permit in the end.
     let slot = slots.clone().acquire_owned().await.ok();
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?; // small answers must not wait for more to send
     Ok((stream, peer, slot))
 }
 
-/// Errors that say that one client left before it was served, not that accepting is broken.
+/// `true` for errors that mean that one client left before it was accepted, rather than that
+/// accepting is broken.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -273,8 +376,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Runs a future until it ends or the token is cancelled; nothing in the second case.
-async fn until<T>(token: &CancellationToken, future: impl Future<Output = T>) -> Option<T> {
+/// Runs a future until the token is cancelled; `None` if that came first.
+async fn run_until<T>(token: &CancellationToken, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         () = token.cancelled() => None,

@@ -282,6 +282,16 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// The status as trailers, where there is no other way left to answer it.
+pub(crate) fn trailers(status: &Status) -> http::HeaderMap {
+    let mut trailers = http::HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // Its metadata does not fit headers, which the builders never produce.
+        trailers.insert("grpc-status", (status.code() as i32).into());
+    }
+    trailers
+}
+
 fn any(type_url: &str, message: &impl Message) -> Any {
     Any {
         type_url: type_url.to_owned(),

@@ -7,6 +7,8 @@ mod export;
 mod logs;
 pub mod propagate;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::MeterProviderBuilder;
@@ -65,6 +67,14 @@ pub struct Telemetry {
     spans: Spans,
 }
 
+/// `true` if the spans of this process are exported. As logging, this is a property of the process.
+static EXPORTING: AtomicBool = AtomicBool::new(false);
+
+/// `true` if the spans of this process are exported.
+fn is_exporting() -> bool {
+    EXPORTING.load(Ordering::Relaxed)
+}
+
 /// Which spans are worth their time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spans {
@@ -119,19 +129,21 @@ impl Telemetry {
         if let Some(exporter) = export::spans()? {
             builder = builder.with_batch_exporter(exporter);
             spans = Spans::All;
-        } else if std::env::var_os("OTEL_TRACES_SAMPLER").is_none() {
-            // With no exporter nothing is worth recording. Deciding by the parent alone keeps the caller's own choice
-            // in the traceparent that goes on to the next hop.
-            builder = builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
+        } else {
+            // Without an exporter nothing is worth recording.
+            builder = builder.with_sampler(Sampler::AlwaysOff);
         }
-        let provider = builder.build();
-        Ok(Self { provider, spans })
+        Ok(Self::new(builder.build(), spans))
+    }
+
+    fn new(provider: SdkTracerProvider, spans: Spans) -> Self {
+        EXPORTING.store(spans == Spans::All, Ordering::Relaxed);
+        Self { provider, spans }
     }
 
     /// Traces through this provider (a test's exporter).
     pub fn from_provider(provider: SdkTracerProvider) -> Self {
-        let spans = Spans::All;
-        Self { provider, spans }
+        Self::new(provider, Spans::All)
     }
 
     /// The layer that turns motet's spans of level INFO and above into OpenTelemetry spans. Spans of other crates are

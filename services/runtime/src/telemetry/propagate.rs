@@ -1,24 +1,35 @@
-//! W3C trace context in and out, and the span of each request.
+//! W3C trace context: read from requests, written to outgoing calls, and the span of each request.
+//!
+//! A process that exports spans is a part of the trace: outgoing calls name its span as their
+//! parent. A process that exports none hands on what the caller sent, unchanged: a `traceparent` of
+//! its own would name a span that nobody can find, and, where the caller sent none, would tell the
+//! next service not to sample. `baggage` is handed on in both cases.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll, ready};
-
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tonic::Code;
-use tonic::body::Body;
-use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
-use tower::{Layer, Service};
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+use tonic::{Code, Status};
 use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::body::{OnEnd, watch};
+use super::is_exporting;
+use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::limits::is_exempt;
+
+/// The header of W3C baggage.
+const BAGGAGE: &str = "baggage";
+/// The largest baggage that is handed on, in bytes: what W3C asks every participant to support.
+const BAGGAGE_BYTES_MAX: usize = 8192;
+
+/// The caller's span, in the context of a request span that is not exported.
+struct CallerSpan(SpanContext);
+
+/// The caller's baggage.
+struct Baggage(MetadataValue<Ascii>);
 
 /// Writes the current span's trace context into the metadata of an outgoing request.
 pub fn inject(metadata: &mut MetadataMap) {
@@ -28,20 +39,53 @@ pub fn inject(metadata: &mut MetadataMap) {
 /// Writes this span's trace context into the metadata of an outgoing request.
 pub fn inject_span(span: &Span, metadata: &mut MetadataMap) {
     let context = span.context();
-    TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata));
+    if let Some(Baggage(baggage)) = context.get() {
+        metadata.insert(BAGGAGE, baggage.clone());
+    }
+    if is_exporting() {
+        TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata));
+    } else if let Some(CallerSpan(caller)) = context.get() {
+        let context = Context::new().with_remote_span_context(caller.clone());
+        TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata));
+    }
 }
 
-/// The id of the trace that the current span belongs to, in hexadecimal; nothing outside a trace.
+/// The hexadecimal id of the trace that the current span belongs to; `None` outside a trace.
 pub fn current_trace_id() -> Option<String> {
     let context = Span::current().context();
     let span = context.span().span_context().clone();
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
-/// The trace context that a request's headers carry; an empty one where they carry none, or none that is valid.
+/// The trace context in a request's headers; an empty one if they hold none that is valid.
 pub fn extract(headers: &HeaderMap) -> Context {
     // Not on top of the current context: a request has no other parent than the one it names.
-    TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
+    let none = Context::new();
+    let mut context = match headers.contains_key("traceparent") {
+        true => TraceContextPropagator::new().extract_with_context(&none, &Incoming(headers)),
+        false => none,
+    };
+    if !is_exporting() && context.has_active_span() {
+        let caller = context.span().span_context().clone();
+        context = context.with_value(CallerSpan(caller));
+    }
+    match baggage(headers) {
+        Some(baggage) => context.with_value(Baggage(baggage)),
+        None => context,
+    }
+}
+
+/// The baggage in these headers; several lines of it are one list.
+fn baggage(headers: &HeaderMap) -> Option<MetadataValue<Ascii>> {
+    headers.get(BAGGAGE)?; // most requests have none
+    let lines: Vec<_> = headers
+        .get_all(BAGGAGE)
+        .iter()
+        .map(|v| v.as_bytes())
+        .collect();
+    let list = lines.join(&b',');
+    let fits = list.len() <= BAGGAGE_BYTES_MAX;
+    MetadataValue::try_from(list).ok().filter(|_| fits)
 }
 
 struct Incoming<'a>(&'a HeaderMap);
@@ -75,45 +119,20 @@ impl Injector for Outgoing<'_> {
 /// The name of the span of a whole request.
 pub(super) const REQUEST_SPAN: &str = "request";
 
-/// Opens the span `request` around each call, as a child of the caller's `traceparent`. It lasts until the answer has
-/// been sent to the end. Health and reflection have no span.
+/// Opens the span `request` around each call, as a child of the caller's `traceparent`. It lasts
+/// until the answer has been sent completely. Health and reflection have no span.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TraceLayer;
 
-impl<S> Layer<S> for TraceLayer {
-    type Service = TraceService<S>;
+/// A service with a [`TraceLayer`] around it.
+pub type TraceService<S> = Layered<TraceLayer, S>;
 
-    fn layer(&self, inner: S) -> TraceService<S> {
-        TraceService { inner }
-    }
-}
+impl<B> CallLayer<B> for TraceLayer {
+    type Hooks = RequestSpan;
 
-/// See [`TraceLayer`].
-#[derive(Clone, Debug)]
-pub struct TraceService<S> {
-    inner: S,
-}
-
-impl<S, B> Service<Request<B>> for TraceService<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = TraceFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let span = request_span(&request);
-        let inner = {
-            let _entered = span.enter();
-            self.inner.call(request)
-        };
-        let end = (!span.is_disabled()).then(|| SpanEnd::new(span.clone()));
-        TraceFuture { inner, span, end }
+    fn begin(&self, request: &mut Request<B>) -> Result<Option<RequestSpan>, Status> {
+        let span = request_span(request);
+        Ok((!span.is_disabled()).then_some(RequestSpan { span, ended: false }))
     }
 }
 
@@ -135,27 +154,42 @@ fn request_span<B>(request: &Request<B>) -> Span {
         rpc.grpc.status_code = Empty,
     );
     if !span.is_disabled() {
-        // Fails only where no OpenTelemetry layer listens: then there is no trace to join.
+        // Fails only if no OpenTelemetry layer listens: then there is no trace to join.
         let _ = span.set_parent(extract(request.headers()));
     }
     span
 }
 
-/// Writes the code a call ended with into its span.
-struct SpanEnd(OnEnd<Box<dyn FnOnce(Code) + Send>>);
+/// The span of one call.
+pub struct RequestSpan {
+    span: Span,
+    ended: bool,
+}
 
-impl SpanEnd {
-    fn new(span: Span) -> Self {
-        Self(OnEnd::new(Box::new(move |code| {
-            span.record("rpc.grpc.status_code", code as i32);
-            if is_server_fault(code) {
-                span.record("otel.status_code", "ERROR");
-            }
-        })))
+impl CallHooks for RequestSpan {
+    fn step<T>(&mut self, step: impl FnOnce() -> T) -> Result<T, Status> {
+        Ok(self.span.in_scope(step))
+    }
+
+    fn end(&mut self, code: Code) {
+        self.ended = true;
+        self.span.record("rpc.grpc.status_code", code as i32);
+        if is_server_fault(code) {
+            self.span.record("otel.status_code", "ERROR");
+        }
     }
 }
 
-/// The codes that OpenTelemetry's conventions count as a failure of the server, not of its caller.
+impl Drop for RequestSpan {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Code::Cancelled);
+        }
+    }
+}
+
+/// `true` for the codes that OpenTelemetry's conventions count as failures of the server rather
+/// than of its caller.
 fn is_server_fault(code: Code) -> bool {
     matches!(
         code,
@@ -168,33 +202,29 @@ fn is_server_fault(code: Code) -> bool {
     )
 }
 
-pin_project_lite::pin_project! {
-    /// The future of [`TraceService`].
-    pub struct TraceFuture<F> {
-        #[pin]
-        inner: F,
-        span: Span,
-        end: Option<SpanEnd>,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
 
-impl<F, E> Future for TraceFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, E>>,
-{
-    type Output = Result<Response<Body>, E>;
+    use super::*;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = {
-            let _entered = this.span.enter();
-            ready!(this.inner.poll(cx))
-        };
-        let end = this.end.take();
-        let span = this.span.clone();
-        Poll::Ready(answer.map(|response| match end {
-            Some(SpanEnd(on_end)) => watch(response, on_end, span).map(Body::new),
-            None => response,
-        }))
+    #[test]
+    fn baggage_is_read_as_one_list() {
+        let long = "k=".to_owned() + &"v".repeat(BAGGAGE_BYTES_MAX);
+        let cases: &[(&[&str], Option<&str>)] = &[
+            (&[], None),
+            (&["a=1;p=q, b=%20"], Some("a=1;p=q, b=%20")),
+            (&["a=1", "b=2"], Some("a=1,b=2")),
+            (&[&long], None),
+        ];
+        for (lines, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for line in *lines {
+                headers.append(BAGGAGE, HeaderValue::from_str(line).expect("ascii"));
+            }
+            let found = baggage(&headers);
+            let found = found.as_ref().map(|value| value.to_str().expect("ascii"));
+            assert_eq!(found, *expected);
+        }
     }
 }

@@ -71,7 +71,9 @@ pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> Te
         .expect("a free port");
     TestServer {
         addr: server.local_addr(),
-        task: server.spawn(stack, shutdown.clone()),
+        task: server
+            .with_metrics(metrics.server())
+            .spawn(stack, shutdown.clone()),
         events,
         release,
         service,
@@ -206,10 +208,22 @@ impl Client {
     where
         S: Stream<Item: Message + 'static> + Send + 'static,
     {
+        self.stream_of(STREAM, request).await
+    }
+
+    /// Calls a streaming method with these messages.
+    pub(crate) async fn stream_of<S>(
+        &self,
+        path: &'static str,
+        request: tonic::Request<S>,
+    ) -> Result<Streaming<String>, Status>
+    where
+        S: Stream<Item: Message + 'static> + Send + 'static,
+    {
         let mut grpc = self.grpc.clone();
         grpc.ready().await.expect("the connection is up");
         let codec = ProstCodec::<S::Item, String>::default();
-        let path = PathAndQuery::from_static(STREAM);
+        let path = PathAndQuery::from_static(path);
         let response = grpc.streaming(request, path, codec).await?;
         Ok(response.into_inner())
     }

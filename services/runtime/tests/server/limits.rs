@@ -142,6 +142,9 @@ async fn a_panic_is_internal_and_the_server_goes_on() {
         "hello again"
     );
     assert_eq!(server.admission.in_flight(), 0);
+    let text = server.metrics.render().expect("valid text");
+    let counted = "motet_server_panics_total{task=\"handler\"} 2\n";
+    assert!(text.contains(counted), "{text}");
 }
 
 #[tokio::test]

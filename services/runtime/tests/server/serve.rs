@@ -1,16 +1,29 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use motet_runtime::health::{Health, HealthListRequest};
+use motet_runtime::metrics::Metrics;
+use motet_runtime::routes::LiveRoutes;
 use motet_runtime::serve::{Drained, ServeOptions, Server};
 use motet_runtime::shutdown;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use motet_runtime::status::Reason;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
-use tonic::Code;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::service::Routes;
+use tonic::{Code, Status, Streaming};
 
-use crate::harness::{Client, start, start_with};
-use crate::test_service::{Event, TestService};
+use crate::harness::{Client, TestServer, loopback, start, start_with};
+use crate::test_service::{EACH, Event, TestService};
 
 #[tokio::test]
 async fn a_busy_port_is_one_clear_error() {
@@ -112,6 +125,175 @@ async fn a_connection_that_says_nothing_is_closed() {
     assert_eq!(read, 0);
 }
 
+/// Opens a stream whose requests run side by side.
+async fn each(server: &TestServer) -> (mpsc::Sender<String>, Streaming<String>) {
+    let (requests, messages) = mpsc::channel(8);
+    let messages = tonic::Request::new(ReceiverStream::new(messages));
+    let answers = server.client().await.stream_of(EACH, messages).await;
+    (requests, answers.expect("it begins"))
+}
+
+fn assert_draining(error: &Status) {
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert_eq!(Reason::of(error), Some(Reason::Draining), "{error}");
+}
+
+#[tokio::test]
+async fn an_idle_stream_ends_when_the_server_shuts_down() {
+    let server = start().await;
+    let (_requests, mut unused) = each(&server).await;
+    let (requests, mut used) = each(&server).await;
+    requests.send("x".to_owned()).await.expect("it is read");
+    let answer = used.message().await.expect("an answer");
+    assert_eq!(answer.as_deref(), Some("hello x"));
+    server.shutdown.cancel();
+    for answers in [&mut unused, &mut used] {
+        assert_draining(&answers.message().await.expect_err("it ends"));
+    }
+    assert_eq!(server.task.await.expect("ran"), Drained { dropped: 0 });
+}
+
+#[tokio::test]
+async fn a_stream_answers_what_it_has_read_before_the_server_ends() {
+    let mut server = start().await;
+    let (requests, mut answers) = each(&server).await;
+    requests.send("wait".to_owned()).await.expect("it is read");
+    assert_eq!(server.next_event().await, Event::Began);
+    server.shutdown.cancel();
+    while TcpStream::connect(server.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.task.is_finished(), "a request is in flight");
+    server.release.send_replace(true);
+    let answer = answers.message().await.expect("an answer");
+    assert_eq!(answer.as_deref(), Some("released"));
+    assert_draining(&answers.message().await.expect_err("it ends"));
+    assert_eq!(server.task.await.expect("ran"), Drained { dropped: 0 });
+}
+
+/// Sends these bytes to a gRPC port and reads what it answers until it closes the connection.
+async fn http1(http_port: Option<SocketAddr>, request: &str) -> String {
+    let server = Server::bind(loopback(), ServeOptions::default()).await;
+    let server = server.expect("a free port").with_http_port(http_port);
+    let addr = server.local_addr();
+    let shutdown = CancellationToken::new();
+    let running = server.spawn(LiveRoutes::new(Routes::default()), shutdown.clone());
+    let mut client = TcpStream::connect(addr).await.expect("connects");
+    client.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("text");
+    shutdown.cancel();
+    running.await.expect("ran");
+    answer
+}
+
+#[tokio::test]
+async fn an_http_1_client_of_the_grpc_port_gets_a_readable_error() {
+    let get = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post = "POST /test.TestService/Unary HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], 8080));
+    for (port, request, named) in [
+        (Some(elsewhere), get, "http://127.0.0.1:8080/"),
+        (None, get, "no HTTP/1.1 port"),
+        (Some(elsewhere), post, "http://127.0.0.1:8080/"),
+    ] {
+        let answer = http1(port, request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("speaks gRPC: HTTP/2"), "{answer}");
+        assert!(answer.contains(named), "{answer}");
+    }
+    // Neither protocol, a TLS client for one, still ends in an orderly way.
+    let answer = http1(None, "\x16\x03\x01\x02 hello\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_until_one_closes() {
+    let options = ServeOptions {
+        max_connections: 2,
+        ..ServeOptions::default()
+    };
+    let server = start_with(100, options).await;
+    let first = server.client().await;
+    first.say("x").await.expect("answers");
+    let second = server.client().await;
+    second.say("x").await.expect("answers");
+    // The kernel accepts it, and the server does not take it up.
+    let third = server.client().await;
+    let mut waiting = tokio::spawn(async move { third.say("x").await });
+    let silence = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(silence.is_err(), "{silence:?}");
+    drop(first);
+    let answer = waiting.await.expect("ran").expect("answers");
+    assert_eq!(answer, "hello x");
+}
+
+/// A service that panics where no layer catches it: in its connection's task while `armed` is 1, in
+/// the task of the call while it is 2.
+struct Armed {
+    armed: Arc<AtomicUsize>,
+    inner: LiveRoutes,
+}
+
+impl Clone for Armed {
+    /// The connection clones the service for each of its calls.
+    fn clone(&self) -> Self {
+        assert_ne!(self.armed.load(Ordering::SeqCst), 1, "in the connection");
+        let (armed, inner) = (self.armed.clone(), self.inner.clone());
+        Self { armed, inner }
+    }
+}
+
+impl tower::Service<http::Request<Body>> for Armed {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = <LiveRoutes as tower::Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        assert_ne!(self.armed.load(Ordering::SeqCst), 2, "in the call");
+        self.inner.call(request)
+    }
+}
+
+#[tokio::test]
+async fn panics_outside_of_handlers_are_counted_and_the_server_goes_on() {
+    let metrics = Metrics::new("test").expect("no environment is needed");
+    let health = Health::new();
+    let armed = Arc::new(AtomicUsize::new(0));
+    let service = Armed {
+        armed: armed.clone(),
+        inner: LiveRoutes::new(Routes::new(health.server())),
+    };
+    let server = Server::bind(loopback(), ServeOptions::default()).await;
+    let server = server.expect("a free port").with_metrics(metrics.server());
+    let addr = server.local_addr();
+    let shutdown = CancellationToken::new();
+    let running = server.spawn(service, shutdown.clone());
+    let check = async |client: &Client| {
+        let request = tonic::Request::new(HealthListRequest {});
+        client.unary("/grpc.health.v1.Health/List", request).await
+    };
+    for (task, at) in [("connection", 1), ("call", 2)] {
+        let client = Client::connect(addr).await;
+        check(&client).await.expect("it answers");
+        armed.store(at, Ordering::SeqCst);
+        check(&client).await.expect_err("it panics");
+        armed.store(0, Ordering::SeqCst);
+        let line = format!("motet_server_panics_total{{task=\"{task}\"}} 1\n");
+        while !metrics.render().expect("text").contains(&line) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let client = Client::connect(addr).await;
+    check(&client).await.expect("it goes on");
+    shutdown.cancel();
+    assert_eq!(running.await.expect("ran"), Drained { dropped: 0 });
+}
+
 #[tokio::test]
 async fn routes_are_swapped_while_serving() {
     let mut server = start().await;
@@ -196,8 +378,23 @@ impl Process {
 }
 
 #[tokio::test]
+async fn signals_without_a_meaning_are_ignored() {
+    let mut process = Process::start();
+    let addr = process.line("ready ").await.parse().expect("an address");
+    let client = Client::connect(addr).await;
+    for name in ["HUP", "USR1", "USR2"] {
+        process.signal(name).await;
+    }
+    // Signals are delivered before the bytes of this call are.
+    assert_eq!(client.say("x").await.expect("it goes on"), "hello x");
+    process.signal("TERM").await;
+    assert_eq!(process.line("got ").await, "SIGTERM");
+    assert_eq!(process.line("ended ").await, "Drained { dropped: 0 }");
+}
+
+#[tokio::test]
 async fn a_signal_drains_the_process() {
-    for (name, shown) in [("TERM", "SIGTERM"), ("INT", "SIGINT")] {
+    for (name, shown) in [("TERM", "SIGTERM"), ("INT", "SIGINT"), ("QUIT", "SIGQUIT")] {
         let mut process = Process::start();
         process.line("ready ").await;
         process.signal(name).await;

@@ -61,12 +61,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Runs `child` in a process with these variables; what it wrote to stdout and stderr.
-async fn run_child(variables: &[(&str, &str)]) -> (String, String) {
+/// Runs a test of this file in a process with these variables; returns its stdout and stderr.
+async fn run_child(name: &str, variables: &[(&str, &str)]) -> (String, String) {
     let exe = std::env::current_exe().expect("this test's binary");
     let mut command = Command::new(exe);
     command
-        .args(["telemetry::child", "--exact", "--ignored", "--nocapture"])
+        .args([
+            &format!("telemetry::{name}"),
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("RUST_LOG", "info")
         .stdin(Stdio::null());
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("OTEL_")) {
@@ -82,13 +87,16 @@ async fn run_child(variables: &[(&str, &str)]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
-/// The traceparent that the handler would have sent on.
+/// What the child printed after this label.
+fn printed<'s>(stdout: &'s str, label: &str) -> &'s str {
+    let mut lines = stdout.lines();
+    let line = lines.find_map(|line| line.split_once(label));
+    line.expect("printed").1.trim()
+}
+
+/// The parts of the traceparent that the handler would have sent on.
 fn passed_on(stdout: &str) -> Vec<&str> {
-    let line = stdout
-        .lines()
-        .find_map(|line| line.split_once("passed on: "))
-        .expect("printed");
-    line.1.trim().split('-').collect()
+    printed(stdout, "passed on: ").split('-').collect()
 }
 
 fn json_line(stderr: &str) -> serde_json::Value {
@@ -112,7 +120,7 @@ async fn child() {
     let client = server.client().await;
     let header = format!("00-{TRACE_ID}-{PARENT_ID}-01");
     let answer = client
-        .say_with("trace", "traceparent", &header)
+        .say_with("traceparent", "traceparent", &header)
         .await
         .expect("answers");
     println!("\npassed on: {answer}");
@@ -124,6 +132,45 @@ async fn child() {
     let shutdown = tokio::task::spawn_blocking(move || metrics.shutdown());
     shutdown.await.expect("ran");
     telemetry.shutdown().await;
+}
+
+/// Not a test of its own: requests whose callers began no trace.
+#[tokio::test]
+#[ignore = "run by the other tests here"]
+async fn child_of_no_trace() {
+    let options = Options {
+        service_name: "test-service".to_owned(),
+        log_format: LogFormat::Json,
+    };
+    let telemetry = telemetry::init(&options).expect("telemetry begins");
+    let server = start().await;
+    let client = server.client().await;
+    let answer = client.say("traceparent").await.expect("answers");
+    println!("\npassed on: {answer}");
+    let answer = client.say("baggage").await.expect("answers");
+    println!("\nwithout baggage: {answer}");
+    let answer = client.say_with("baggage", "baggage", "k=1;p, l=%20").await;
+    println!("\nwith baggage: {}", answer.expect("answers"));
+    telemetry.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_trace_that_nobody_began_is_not_handed_on_and_baggage_is() {
+    // Nothing listens there: the last spans of the process are lost, as they may be.
+    let exporting = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ];
+    for variables in [&[][..], &exporting] {
+        let (stdout, _) = run_child("child_of_no_trace", variables).await;
+        match variables {
+            [] => assert_eq!(printed(&stdout, "passed on: "), "none"),
+            // The decision of a process that exports holds for those behind it.
+            _ => assert_eq!(passed_on(&stdout)[3], "00"),
+        }
+        assert_eq!(printed(&stdout, "without baggage: "), "none");
+        assert_eq!(printed(&stdout, "with baggage: "), "k=1;p, l=%20");
+    }
 }
 
 #[tokio::test]
@@ -139,7 +186,7 @@ async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
     let routes = motet_runtime::routes::LiveRoutes::new(routes);
     let _receiver = receiver.spawn(routes, CancellationToken::new());
 
-    let (stdout, stderr) = run_child(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+    let (stdout, stderr) = run_child("child", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
 
     received.close();
     let mut spans: Vec<Span> = Vec::new();
@@ -212,11 +259,11 @@ async fn without_an_exporter_the_trace_still_passes_through() {
             ("OTEL_TRACES_EXPORTER", "otlp"),
         ],
     ] {
-        let (stdout, stderr) = run_child(variables).await;
+        let (stdout, stderr) = run_child("child", variables).await;
         let passed_on = passed_on(&stdout);
         assert_eq!(
-            (passed_on[1], passed_on[3]),
-            (TRACE_ID, "01"),
+            (passed_on[1], passed_on[2], passed_on[3]),
+            (TRACE_ID, PARENT_ID, "01"),
             "{variables:?}"
         );
         assert_eq!(json_line(&stderr)["trace_id"], TRACE_ID);

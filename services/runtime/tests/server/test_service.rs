@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use motet_runtime::deadline::Deadline;
+use motet_runtime::request_stream::answer_each;
+use motet_runtime::serve::ConnectionInfo;
 use motet_runtime::telemetry::propagate;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
@@ -20,6 +22,7 @@ use tower::Service;
 
 pub(crate) const UNARY: &str = "/test.TestService/Unary";
 pub(crate) const STREAM: &str = "/test.TestService/Stream";
+pub(crate) const EACH: &str = "/test.TestService/EachStream";
 /// Longest request in bytes.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
@@ -72,12 +75,18 @@ impl UnaryService<String> for TestService {
                         .to_string(),
                     None => "none".to_owned(),
                 },
-                "peer" => format!("{:?}", request.remote_addr().is_some()),
-                "trace" => {
+                "peer" => {
+                    let connection = ConnectionInfo::of(request.extensions());
+                    format!(
+                        "{:?}",
+                        connection.is_some_and(|c| c.peer().ip().is_loopback())
+                    )
+                }
+                header @ ("traceparent" | "baggage") => {
                     tracing::info!("in the handler");
                     let mut outgoing = tonic::metadata::MetadataMap::new();
                     propagate::inject(&mut outgoing);
-                    let header = outgoing.get("traceparent").and_then(|v| v.to_str().ok());
+                    let header = outgoing.get(header).and_then(|v| v.to_str().ok());
                     header.unwrap_or("none").to_owned()
                 }
                 text => format!("{} {text}", this.greeting),
@@ -113,6 +122,27 @@ impl StreamingService<String> for TestService {
     }
 }
 
+/// [`TestService`] with the requests of a stream run side by side.
+struct Each(TestService);
+
+impl StreamingService<String> for Each {
+    type Response = String;
+    type ResponseStream = Answers;
+    type Future = std::future::Ready<Result<tonic::Response<Answers>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Streaming<String>>) -> Self::Future {
+        let this = self.0.clone();
+        let answers = answer_each(request, move |text: String| {
+            let mut this = this.clone();
+            async move {
+                let answer = UnaryService::call(&mut this, tonic::Request::new(text)).await;
+                answer.map_or_else(|status| status.to_string(), tonic::Response::into_inner)
+            }
+        });
+        std::future::ready(Ok(tonic::Response::new(answers)))
+    }
+}
+
 impl NamedService for TestService {
     const NAME: &'static str = "test.TestService";
 }
@@ -134,6 +164,7 @@ impl Service<Request<Body>> for TestService {
             Ok(match request.uri().path() {
                 UNARY => grpc.unary(this, request).await,
                 STREAM => grpc.streaming(this, request).await,
+                EACH => grpc.streaming(Each(this), request).await,
                 _ => Status::unimplemented("").into_http(),
             })
         })

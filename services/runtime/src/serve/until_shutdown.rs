@@ -1,8 +1,8 @@
-//! Streams that end when the server drains.
+//! Bodies that end when the server shuts down.
 //!
-//! Health watches and reflection streams have no end of their own; waiting for them would hold every shutdown until the
-//! grace period is over. Their answers end, and so do their requests: a handler that still reads a request keeps its
-//! HTTP/2 stream open, and with it the connection.
+//! Health watches and reflection streams have no end of their own; waiting for them would extend
+//! every shutdown to the whole grace period. Their answers end, and so do their requests: a handler
+//! that still reads a request keeps its HTTP/2 stream open, and with it the connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,43 +13,43 @@ use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::status::{Reason, trailers, unavailable};
+
 pin_project_lite::pin_project! {
-    /// A body that ends once `stop` is cancelled, if it has one and has nothing more to say just then.
-    pub(super) struct Ending<B> {
+    /// A body that ends when a token is cancelled and no frame is ready. Without a token it is the
+    /// body inside.
+    pub(super) struct UntilShutdown<B> {
         #[pin]
         inner: Option<B>,
-        stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+        shutdown: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         trailers: Option<HeaderMap>,
     }
 }
 
-impl<B> Ending<B> {
-    /// The body of a request: it ends as if the client had sent all.
-    pub(super) fn request(inner: B, stop: Option<CancellationToken>) -> Self {
+impl<B> UntilShutdown<B> {
+    /// The body of a request. It ends as if the client had sent everything.
+    pub(super) fn request(inner: B, shutdown: Option<CancellationToken>) -> Self {
         Self {
             inner: Some(inner),
-            stop: stop.map(|stop| Box::pin(stop.cancelled_owned())),
+            shutdown: shutdown.map(|token| Box::pin(token.cancelled_owned())),
             trailers: None,
         }
     }
 
-    /// The body of an answer: it ends with UNAVAILABLE.
-    pub(super) fn answer(inner: B, stop: Option<CancellationToken>) -> Self {
-        let trailers = stop.is_some().then(|| {
-            let status = crate::status::unavailable("the server is shutting down").build();
-            let mut trailers = HeaderMap::new();
-            // Only a message that does not fit a header can fail, and this one does.
-            let _ = status.add_header(&mut trailers);
-            trailers
+    /// The body of an answer. It ends with UNAVAILABLE.
+    pub(super) fn answer(inner: B, shutdown: Option<CancellationToken>) -> Self {
+        let trailers = shutdown.is_some().then(|| {
+            let status = unavailable("the server is shutting down").reason(Reason::Draining);
+            trailers(&status.build())
         });
         Self {
             trailers,
-            ..Self::request(inner, stop)
+            ..Self::request(inner, shutdown)
         }
     }
 }
 
-impl<B: HttpBody<Data = Bytes>> HttpBody for Ending<B> {
+impl<B: HttpBody<Data = Bytes>> HttpBody for UntilShutdown<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -64,8 +64,8 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Ending<B> {
         if let Poll::Ready(frame) = inner.poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        match this.stop {
-            Some(stop) => stop.as_mut().poll(cx).map(|()| {
+        match this.shutdown {
+            Some(shutdown) => shutdown.as_mut().poll(cx).map(|()| {
                 this.inner.set(None);
                 this.trailers
                     .take()

@@ -1,8 +1,8 @@
-//! Writes gathered into one.
+//! Write coalescing: what is written while a connection is polled is sent in one system call.
 //!
-//! h2 hands a frame of 256 bytes and more to the socket by itself, so that an answer of that size would take two system calls and two
-//! packets: one with headers and message, one with trailers, which come after a caller was woken for nothing. Here what is written
-//! while a connection is polled waits until that ends.
+//! h2 hands every frame of 256 bytes or more to the socket at once. An answer of that size would
+//! take two system calls and two packets: headers and message first, then trailers; its caller
+//! would be woken twice. Here small writes are buffered until the poll of the connection ends.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -15,51 +15,53 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Writes of more bytes go on at once: to copy them would take longer than another system call.
-const GATHERED_MAX: usize = 4096;
-/// Most bytes that wait.
-const WAITING_MAX: usize = 16 * 1024;
+/// The largest write that is buffered, in bytes. Copying more would take longer than a system call.
+const BUFFERED_WRITE_MAX: usize = 4096;
+/// The capacity of the buffer, in bytes.
+const BUFFER_MAX: usize = 16 * 1024;
 
-/// A socket that gathers what is written. It says that this is flushed, which is true once [`Outgoing::send`] is done; shutting down
-/// waits for that.
+/// A socket whose small writes are buffered. Flushing it does nothing: [`SharedBuffer::drive`]
+/// sends the buffer after each poll of the connection. Shutting down waits until it is sent.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct CoalescingStream {
     read: OwnedReadHalf,
-    outgoing: Outgoing,
+    buffer: SharedBuffer,
 }
 
-/// What was written to a socket and not sent. Clones share it.
+/// The write half of a socket and its buffer. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing(Arc<Mutex<Waiting>>);
+pub(super) struct SharedBuffer(Arc<Mutex<WriteBuffer>>);
 
 #[derive(Debug)]
-struct Waiting {
+struct WriteBuffer {
     write: OwnedWriteHalf,
     bytes: BytesMut,
 }
 
-impl Gathering {
+impl CoalescingStream {
     pub(super) fn new(stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
         let bytes = BytesMut::new();
-        let outgoing = Outgoing(Arc::new(Mutex::new(Waiting { write, bytes })));
-        Self { read, outgoing }
+        let buffer = SharedBuffer(Arc::new(Mutex::new(WriteBuffer { write, bytes })));
+        Self { read, buffer }
     }
 
-    pub(super) fn outgoing(&self) -> Outgoing {
-        self.outgoing.clone()
+    /// The buffer, which the caller must drive.
+    pub(super) fn buffer(&self) -> SharedBuffer {
+        self.buffer.clone()
     }
 }
 
-impl Outgoing {
-    /// Drives the connection that writes to this socket, and sends what it has written each time it was polled.
-    pub(super) async fn send<E: From<io::Error>>(
+impl SharedBuffer {
+    /// Runs the connection that writes to this socket, and sends the buffer after each poll.
+    pub(super) async fn drive<E: From<io::Error>>(
         &self,
         mut connection: Pin<&mut impl Future<Output = Result<(), E>>>,
     ) -> Result<(), E> {
         poll_fn(|cx| match connection.as_mut().poll(cx) {
             Poll::Ready(ended) => {
-                // One that ends by an error may not have shut down: its last words go as far as the socket takes them.
+                // After an error the connection may not have shut the socket down: send what the
+                // socket takes.
                 let _ = self.lock().poll_send(cx);
                 Poll::Ready(ended)
             }
@@ -71,14 +73,15 @@ impl Outgoing {
         .await
     }
 
-    /// Held for the time of a system call, by the connection's task alone.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    /// Locks the buffer: uncontended, since only the connection's task does, and for one system
+    /// call.
+    fn lock(&self) -> MutexGuard<'_, WriteBuffer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
-    /// Ready when nothing waits any more.
+impl WriteBuffer {
+    /// Sends the buffer; ready when it is empty.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             let sent = ready!(Pin::new(&mut self.write).poll_write(cx, &self.bytes))?;
@@ -96,11 +99,11 @@ impl Waiting {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        if bytes > GATHERED_MAX {
+        if bytes > BUFFERED_WRITE_MAX {
             ready!(self.poll_send(cx))?;
             return Pin::new(&mut self.write).poll_write_vectored(cx, parts);
         }
-        if self.bytes.len() + bytes > WAITING_MAX {
+        if self.bytes.len() + bytes > BUFFER_MAX {
             ready!(self.poll_send(cx))?;
         }
         for part in parts {
@@ -110,7 +113,7 @@ impl Waiting {
     }
 }
 
-impl AsyncRead for Gathering {
+impl AsyncRead for CoalescingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -120,13 +123,13 @@ impl AsyncRead for Gathering {
     }
 }
 
-impl AsyncWrite for Gathering {
+impl AsyncWrite for CoalescingStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.outgoing.lock().poll_write(cx, &[IoSlice::new(bytes)])
+        self.buffer.lock().poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -134,7 +137,7 @@ impl AsyncWrite for Gathering {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.outgoing.lock().poll_write(cx, parts)
+        self.buffer.lock().poll_write(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -146,9 +149,9 @@ impl AsyncWrite for Gathering {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut waiting = self.outgoing.lock();
-        ready!(waiting.poll_send(cx))?;
-        Pin::new(&mut waiting.write).poll_shutdown(cx)
+        let mut buffer = self.buffer.lock();
+        ready!(buffer.poll_send(cx))?;
+        Pin::new(&mut buffer.write).poll_shutdown(cx)
     }
 }
 
@@ -159,17 +162,17 @@ mod tests {
 
     use super::*;
 
-    async fn connected() -> (Gathering, TcpStream) {
+    async fn connected() -> (CoalescingStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
-        (Gathering::new(accepted.unwrap().0), client.unwrap())
+        (CoalescingStream::new(accepted.unwrap().0), client.unwrap())
     }
 
     #[tokio::test]
     async fn small_writes_wait_until_the_poll_ends_and_leave_in_one() {
         let (mut socket, mut client) = connected().await;
-        let outgoing = socket.outgoing();
+        let buffer = socket.buffer();
         let mut bytes = [0; 64];
         let mut connection = Box::pin(async {
             for part in ["headers ", "message ", "trailers"] {
@@ -186,13 +189,13 @@ mod tests {
             assert_eq!(&bytes[..read], b"headers message trailers");
             io::Result::Ok(())
         });
-        outgoing.send(connection.as_mut()).await.unwrap();
+        buffer.drive(connection.as_mut()).await.unwrap();
     }
 
     #[tokio::test]
     async fn bytes_keep_their_order_also_when_the_client_is_slow() {
         let (mut socket, mut client) = connected().await;
-        let outgoing = socket.outgoing();
+        let buffer = socket.buffer();
         let sizes = [1, 300, 4000, 4096, 4097, 9000, 100_000, 7];
         let parts: Vec<Vec<u8>> = (0..400_usize)
             .map(|at| {
@@ -216,7 +219,7 @@ mod tests {
             }
             all
         };
-        let (sent, read) = tokio::join!(outgoing.send(connection.as_mut()), read);
+        let (sent, read) = tokio::join!(buffer.drive(connection.as_mut()), read);
         sent.unwrap();
         assert!(read == expected);
     }
@@ -224,12 +227,12 @@ mod tests {
     #[tokio::test]
     async fn last_words_are_sent_also_when_the_connection_ends_by_an_error() {
         let (mut socket, mut client) = connected().await;
-        let outgoing = socket.outgoing();
+        let buffer = socket.buffer();
         let mut connection = Box::pin(async {
             socket.write_all(b"go away").await?;
             Err(io::Error::other("no HTTP"))
         });
-        let ended: io::Result<()> = outgoing.send(connection.as_mut()).await;
+        let ended: io::Result<()> = buffer.drive(connection.as_mut()).await;
         assert_eq!(ended.unwrap_err().to_string(), "no HTTP");
         let mut bytes = [0; 7];
         client.read_exact(&mut bytes).await.unwrap();
@@ -239,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_has_gone_ends_the_connection() {
         let (mut socket, client) = connected().await;
-        let outgoing = socket.outgoing();
+        let buffer = socket.buffer();
         drop(client);
         let mut connection = Box::pin(async {
             loop {
@@ -247,7 +250,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let ended: io::Result<()> = outgoing.send(connection.as_mut()).await;
+        let ended: io::Result<()> = buffer.drive(connection.as_mut()).await;
         assert!(ended.is_err());
     }
 }
