@@ -1,4 +1,5 @@
-//! motet inside the test process. Loading weights takes a second, so tests that change nothing share one.
+//! motet inside the test process. Loading weights takes a second, so that tests share one process
+//! if they do not interfere with each other.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,33 +7,34 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use motet::args::{HttpAddress, ListenArgs};
+use motet::configuration::Files;
 use motet::process::{self, Options, Role, Running};
 use tokio::runtime::Runtime;
 
 use crate::connection::Connection;
 
-/// Any free port of this machine's own.
+/// Any free port on loopback.
 pub const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Where the shared motet answers.
+/// The addresses of the shared process.
 #[derive(Debug)]
 pub struct Shared {
     /// gRPC.
     pub grpc: SocketAddr,
     /// HTTP.
     pub http: SocketAddr,
-    // Dropped with the test process: a static.
+    // A static: never dropped.
     _running: Running,
     _runtime: Runtime,
 }
 
-/// The motet that tests share: the built-in configuration, never stopped. It has a tokio runtime of its own, since each
-/// test's runtime ends with the test.
+/// Returns the process that tests share: the built-in configuration. It has a tokio runtime of its
+/// own, since the runtime of a test ends with the test.
 pub fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
-        // A thread, since a runtime must not be made to wait inside another.
+        // On a thread of its own: one runtime must not block inside another.
         let started = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -51,19 +53,19 @@ pub fn shared() -> &'static Shared {
     })
 }
 
-/// A connection to [`shared`].
+/// Connects to [`shared`].
 pub async fn connect() -> Connection {
     Connection::open(shared().grpc).await
 }
 
-/// Starts a motet of the caller's own, on free ports.
+/// Starts a process of the caller's own on free ports.
 ///
 /// # Panics
 /// When it does not start.
 pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
     let options = Options {
         role,
-        file,
+        files: Files { file, models: None },
         listen: ListenArgs {
             grpc: Some(ANY_PORT),
             http: Some(HttpAddress::At(ANY_PORT)),

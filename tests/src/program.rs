@@ -1,10 +1,11 @@
-//! motet as a program: started, read, signalled, killed.
+//! Programs: started, read, signalled, killed.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,7 +15,10 @@ use crate::wait::soon;
 
 /// A program about to be started.
 #[derive(Debug)]
-pub struct Program(Command);
+pub struct Program {
+    command: Command,
+    stdin: Vec<u8>,
+}
 
 /// A program that runs. It is killed when this is dropped.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Process {
     stderr: Output,
 }
 
-/// Where a motet that is ready answers.
+/// The addresses of a process that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// gRPC.
@@ -33,10 +37,10 @@ pub struct Ready {
     pub http: Option<SocketAddr>,
 }
 
-/// How a program ended, and what it wrote.
+/// Exit code and output of a program that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code; none when a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -45,7 +49,7 @@ pub struct Ended {
 }
 
 impl Program {
-    /// A program in an environment without the variables that motet and its libraries read.
+    /// A program whose environment lacks the variables that motet and its libraries read.
     pub fn new(path: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
@@ -59,13 +63,16 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        Self(command)
+        Self {
+            command,
+            stdin: Vec::new(),
+        }
     }
 
     /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.0.args(args);
+        self.command.args(args);
         self
     }
 
@@ -75,29 +82,39 @@ impl Program {
         self.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
     }
 
-    /// Sets a variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.0.env(name, value);
+        self.command.env(name, value);
         self
     }
 
-    /// Starts it in this folder.
+    /// Sets the current folder.
     #[must_use]
-    pub fn folder(mut self, folder: impl AsRef<std::path::Path>) -> Self {
-        self.0.current_dir(folder);
+    pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// Sets its standard input, which is empty otherwise.
+    #[must_use]
+    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.stdin = text.into();
         self
     }
 
     /// Starts it. Needs a tokio runtime.
     ///
     /// # Panics
-    /// When there is no such program.
+    /// If there is no such program.
     pub fn start(mut self) -> Process {
-        let mut child = self
-            .0
-            .spawn()
-            .unwrap_or_else(|e| panic!("{:?}: {e}", self.0));
+        let spawned = self.command.spawn();
+        let mut child = spawned.unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not read its input is no error.
+            tokio::spawn(async move { stdin.write_all(&self.stdin).await });
+        }
         let stdout = Output::read(child.stdout.take().expect("piped"));
         let stderr = Output::read(child.stderr.take().expect("piped"));
         Process {
@@ -114,10 +131,10 @@ impl Program {
 }
 
 impl Process {
-    /// Waits for the line that says that it is ready.
+    /// Waits for the ready line, and returns the addresses in it.
     ///
     /// # Panics
-    /// When it ends instead.
+    /// If it ends before.
     pub async fn ready(&mut self) -> Ready {
         let line = self
             .stdout
@@ -125,7 +142,7 @@ impl Process {
         let Some(line) = line.await else {
             panic!("not ready: {}", self.stderr.text());
         };
-        let place = |name: &str| {
+        let value = |name: &str| {
             let words = line.split_whitespace();
             words
                 .filter_map(|word| word.split_once('='))
@@ -135,8 +152,8 @@ impl Process {
         };
         let address = |text: &str| text.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"));
         Ready {
-            grpc: address(place("grpc")),
-            http: (place("http") != "off").then(|| address(place("http"))),
+            grpc: address(value("grpc")),
+            http: (value("http") != "off").then(|| address(value("http"))),
         }
     }
 
@@ -145,10 +162,22 @@ impl Process {
         Connection::open(self.ready().await.grpc).await
     }
 
+    /// Waits until a line of its standard output holds `text`, and returns what it has written
+    /// there.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub async fn prints(&mut self, text: &str) -> String {
+        let line = self.stdout.line(text, |l| l.contains(text)).await;
+        let written = self.stdout.text();
+        assert!(line.is_some(), "{text:?} was not printed: {written}");
+        written
+    }
+
     /// Waits until a line of its standard error holds `text`.
     ///
     /// # Panics
-    /// When it ends before.
+    /// If it ends before.
     pub async fn says(&mut self, text: &str) {
         if self.stderr.line(text, |l| l.contains(text)).await.is_none() {
             panic!("{text:?} was not said: {}", self.stderr.text());
@@ -189,7 +218,7 @@ impl Process {
         value.split_whitespace().next().map(str::to_owned)
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn end(mut self) -> Ended {
         let status = soon("the program's end", self.child.wait()).await;
         Ended {
@@ -200,7 +229,7 @@ impl Process {
     }
 }
 
-/// What a program has written so far.
+/// The output of a program so far.
 #[derive(Debug)]
 struct Output {
     text: watch::Receiver<String>,
@@ -226,18 +255,19 @@ impl Output {
         self.text.borrow().clone()
     }
 
-    /// The first line that fits; nothing when the output ends without one.
+    /// Waits for a line that fits, and returns the first one; `None` if the output ends without
+    /// one.
     async fn line(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> Option<String> {
         let found = |text: &String| text.lines().find(|l| fits(l)).map(str::to_owned);
         let waiting = self.text.wait_for(|text| found(text).is_some());
-        // Either way: the writer may have ended after the very line.
+        // After an error, too: the writer may have ended after this line.
         drop(soon(what, waiting).await);
         let text = self.text.borrow();
         found(&text)
     }
 
     async fn end(self) -> String {
-        // A grandchild that holds the stream open would hold this too; motet starts none.
+        // A child of the program could keep the stream open; motet starts none.
         soon("the end of its output", self.reading)
             .await
             .expect("reading does not panic");

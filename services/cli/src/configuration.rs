@@ -1,23 +1,75 @@
 //! A configuration: read, its models resolved against their files, and its pipelines checked
 //! against what the models take and give.
+//!
+//! * [`Files`]: the files that a command line names.
+//! * `borrow`: what a file of pipelines takes from another configuration.
+
+mod borrow;
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
-use std::path::Path;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 
-use motet_config::{Colour, Diagnostics, Sources};
+use anyhow::{Context, bail};
+use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, list_of};
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, needs};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_runtime::config::{Config, ModelSpec};
 use motet_service::ResolvedModel;
 
+use crate::lock::Lock;
 use crate::signatures::Signatures;
 
 /// The configuration that is used where no file is given.
 pub const BUILTIN: &str = include_str!("builtin.yaml");
 /// The name of the built-in configuration in messages.
 const BUILTIN_NAME: &str = "the built-in configuration";
+/// The name of standard input in messages.
+const STDIN_NAME: &str = "standard input";
+
+/// The files that a command line names. The path `-` is standard input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// A configuration, or a file with one pipeline; the built-in configuration if there is none.
+    pub file: Option<PathBuf>,
+    /// The configuration that a file of pipelines borrows from; the built-in configuration if there
+    /// is none.
+    pub models: Option<PathBuf>,
+}
+
+impl Files {
+    /// The name of the file in messages.
+    pub fn name(&self) -> String {
+        self.file.as_deref().map_or(BUILTIN_NAME.to_owned(), name)
+    }
+
+    /// Reads the text of the file as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn text(&self) -> anyhow::Result<String> {
+        let Some(path) = &self.file else {
+            return Ok(BUILTIN.to_owned());
+        };
+        if is_stdin(path) {
+            return read_stdin().map_err(anyhow::Error::msg);
+        }
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("{} cannot be read", path.display()))
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn name(path: &Path) -> String {
+    match is_stdin(path) {
+        true => STDIN_NAME.to_owned(),
+        false => path.display().to_string(),
+    }
+}
 
 /// A configuration and everything found wrong with it so far.
 #[derive(Debug)]
@@ -28,8 +80,14 @@ pub struct Configuration {
     pub sources: Sources,
     /// The errors and warnings found so far.
     pub diagnostics: Diagnostics,
-    /// The pipelines, as far as they could be parsed.
+    /// The pipelines, as far as they could be parsed: the file's own, then borrowed ones.
     pub pipelines: Vec<PipelineSpec>,
+    /// The number of the file's own pipelines.
+    own_pipelines: usize,
+    /// The models that the pipelines call, if the models are borrowed: only these are served.
+    called_models: Option<BTreeSet<String>>,
+    /// The file that holds the models, if there is one.
+    models_file: Option<PathBuf>,
 }
 
 /// Every error and warning of a configuration, rendered as one report.
@@ -40,31 +98,91 @@ pub struct ConfigurationErrors(pub String);
 impl Configuration {
     /// Reads a file, or the built-in configuration.
     ///
+    /// A file of pipelines, with neither models nor endpoints, borrows: what its pipelines call are
+    /// models, endpoints and pipelines of `files.models`, or of the built-in configuration.
+    ///
     /// # Errors
-    /// When the file cannot be read or is not YAML. Other errors are gathered in `diagnostics`.
-    pub fn read(file: Option<&Path>) -> Result<Self, ConfigurationErrors> {
+    /// When a file cannot be read or is not YAML. Other errors are gathered in `diagnostics`.
+    pub fn read(files: &Files) -> Result<Self, ConfigurationErrors> {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
-        let config = match file {
-            Some(path) => Config::load(path, &mut sources, &mut diagnostics),
-            None => Config::from_text(BUILTIN_NAME, BUILTIN, &mut sources, &mut diagnostics),
-        };
-        let Some(config) = config else {
+        let own = load(files.file.as_deref(), &mut sources, &mut diagnostics);
+        let Some(config) = own else {
             return Err(report(&diagnostics, &sources));
         };
-        let pipelines: Vec<PipelineSpec> = config
-            .pipelines
-            .iter()
-            .filter_map(|node| syntax::parse(node, &mut diagnostics))
-            .collect();
-        let models = config.models.iter().map(|m| &m.name);
-        check::check_names(&pipelines, models, &mut diagnostics);
-        Ok(Self {
+        let pipelines = parse(&config, &mut diagnostics);
+        let mut configuration = Self {
+            own_pipelines: pipelines.len(),
+            called_models: None,
+            models_file: files.file.clone(),
             config,
             sources,
             diagnostics,
             pipelines,
-        })
+        };
+        let Config {
+            models, endpoints, ..
+        } = &configuration.config;
+        if files.file.is_some() && models.is_empty() && endpoints.is_empty() {
+            configuration.borrow(files.models.as_deref())?;
+        } else if files.models.is_some() {
+            let message = format!(
+                "`--models` is for a file of pipelines: {} has models or endpoints of its own",
+                files.name()
+            );
+            let diagnostic = Diagnostic::error_without_span(message);
+            configuration.diagnostics.push(diagnostic);
+        }
+        let mut diagnostics = std::mem::take(&mut configuration.diagnostics);
+        let models = configuration.served_models().map(|m| &m.name);
+        check::check_names(&configuration.pipelines, models, &mut diagnostics);
+        configuration.diagnostics = diagnostics;
+        Ok(configuration)
+    }
+
+    /// The models that a process with this configuration runs or reaches. Of borrowed models,
+    /// these are the ones that pipelines call.
+    pub fn served_models(&self) -> impl Iterator<Item = &ModelSpec> {
+        let called = self.called_models.as_ref();
+        let models = self.config.models.iter();
+        models.filter(move |m| called.is_none_or(|called| called.contains(&m.name.value)))
+    }
+
+    /// `true` if the models are borrowed from another configuration.
+    pub fn borrows(&self) -> bool {
+        self.called_models.is_some()
+    }
+
+    /// The path of the lock file beside the file that holds the models. `None` for the built-in
+    /// configuration, whose models are in the program, and for standard input.
+    pub fn lock_path(&self) -> Option<PathBuf> {
+        let file = self.models_file.as_deref();
+        file.filter(|path| !is_stdin(path)).map(Lock::path)
+    }
+
+    /// The name of the pipeline that a command line means: `name`, or the file's only one.
+    ///
+    /// # Errors
+    /// When there is no such pipeline, or no name and several pipelines.
+    pub fn pipeline(&self, name: Option<&str>) -> anyhow::Result<String> {
+        let names: Vec<&str> = self
+            .pipelines
+            .iter()
+            .map(|p| p.name.value.as_str())
+            .collect();
+        match (name, &names[..self.own_pipelines]) {
+            (Some(name), _) if names.contains(&name) => Ok(name.to_owned()),
+            (Some(name), _) => bail!(
+                "the configuration has no pipeline `{name}`; there are: {}",
+                list_of(&names)
+            ),
+            (None, [only]) => Ok((*only).to_owned()),
+            (None, []) => bail!("the configuration has no pipeline"),
+            (None, several) => bail!(
+                "the configuration has several pipelines: name one of {}",
+                list_of(several)
+            ),
+        }
     }
 
     /// Resolves the models that `wanted` selects against their files, without reading weights.
@@ -126,7 +244,50 @@ impl Configuration {
     }
 }
 
-fn report(diagnostics: &Diagnostics, sources: &Sources) -> ConfigurationErrors {
+/// Loads a file, standard input, or the built-in configuration. `None` after an error that leaves
+/// nothing to go on with, which is added to `diagnostics`.
+pub(crate) fn load(
+    file: Option<&Path>,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Config> {
+    match file {
+        None => Config::from_text(BUILTIN_NAME, BUILTIN, sources, diagnostics),
+        Some(path) if is_stdin(path) => match read_stdin() {
+            Ok(text) => Config::from_text(STDIN_NAME, &text, sources, diagnostics),
+            Err(why) => {
+                diagnostics.push(Diagnostic::error_without_span(why));
+                None
+            }
+        },
+        Some(path) => Config::load(path, sources, diagnostics),
+    }
+}
+
+/// Reads standard input, or says why it cannot be read.
+fn read_stdin() -> Result<String, String> {
+    let mut text = Vec::new();
+    let mut stdin = std::io::stdin().lock().take(FILE_BYTES_MAX as u64 + 1);
+    let cannot = |why: &str| format!("cannot read {STDIN_NAME}: {why}");
+    stdin
+        .read_to_end(&mut text)
+        .map_err(|e| cannot(&e.to_string()))?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(cannot(&format!(
+            "it has more bytes than the limit of {FILE_BYTES_MAX}"
+        )));
+    }
+    String::from_utf8(text).map_err(|_| cannot("it is not UTF-8 text"))
+}
+
+fn parse(config: &Config, diagnostics: &mut Diagnostics) -> Vec<PipelineSpec> {
+    let pipelines = config.pipelines.iter();
+    pipelines
+        .filter_map(|node| syntax::parse(node, diagnostics))
+        .collect()
+}
+
+pub(crate) fn report(diagnostics: &Diagnostics, sources: &Sources) -> ConfigurationErrors {
     ConfigurationErrors(diagnostics.render(sources, colour()))
 }
 

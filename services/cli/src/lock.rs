@@ -58,19 +58,32 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Fills in the signatures that no server stated, and warns on standard error of those that
-    /// differ from the lock. `path` is the lock file's, for messages.
+    /// The lock with the entries of another, which take precedence.
+    #[must_use]
+    pub fn updated(mut self, other: Self) -> Self {
+        self.models.extend(other.models);
+        for (endpoint, services) in other.services {
+            self.services.entry(endpoint).or_default().extend(services);
+        }
+        self
+    }
+
+    /// Fills in the signatures that no server stated from the lock file at `path`, if there is
+    /// one, and warns on standard error of those that differ from it.
     ///
     /// # Errors
-    /// When the descriptors of a service cannot be used.
-    pub fn fill(self, signatures: &mut Signatures, path: &Path) -> anyhow::Result<()> {
+    /// When the lock file cannot be read or used.
+    pub fn fill(signatures: &mut Signatures, path: &Path) -> anyhow::Result<()> {
+        let Some(lock) = Self::read(path)? else {
+            return Ok(());
+        };
         let changed = |what: String| {
             eprintln!(
                 "warning: {what} differs from {}; update it with `motet check --lock`",
                 path.display()
             );
         };
-        for (model, locked) in self.models {
+        for (model, locked) in lock.models {
             let known = signatures.iter().find(|(name, _)| *name == model);
             match known.map(|(_, signature)| signature) {
                 Some(Err(SignatureError::Unavailable { .. })) => {
@@ -90,7 +103,7 @@ impl Lock {
             })
             .collect();
         for (endpoint, service, answer) in asked {
-            let of_endpoint = self.services.get(&endpoint.to_string());
+            let of_endpoint = lock.services.get(&endpoint.to_string());
             let Some(locked) = of_endpoint.and_then(|services| services.get(&service)) else {
                 continue;
             };

@@ -1,13 +1,13 @@
-//! What commands print on standard output.
+//! Standard output.
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
 
-/// Prints `text` as it is.
+/// Prints `text` unchanged.
 ///
 /// # Errors
-/// When it cannot be written. A reader that has seen enough (`motet config | head`) is no error.
+/// When it cannot be written. A closed pipe, as of `motet config | head`, is not an error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     write(&mut std::io::stdout().lock(), text)
 }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_leaves_is_no_error_and_a_full_disk_is_one() {
+    fn a_closed_pipe_is_not_an_error_and_a_full_disk_is_one() {
         let mut written = Vec::new();
         write(&mut written, "a\n").expect("written");
         assert_eq!(written, b"a\n");

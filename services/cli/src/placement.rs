@@ -22,7 +22,7 @@ impl Placement {
     /// placed nowhere is left out.
     pub fn of_file(configuration: &Configuration) -> Self {
         let mut placement = Self::with_endpoints(configuration, &[]);
-        for model in &configuration.config.models {
+        for model in configuration.served_models() {
             let name = model.name.value.clone();
             match &model.endpoint {
                 _ if model.is_local() => placement.local.push(name),
@@ -44,7 +44,7 @@ impl Placement {
         check_flags(configuration, options)?;
         let mut placement = Self::with_endpoints(configuration, &options.endpoints);
         let mut unplaced = Vec::new();
-        for model in &configuration.config.models {
+        for model in configuration.served_models() {
             let name = &model.name.value;
             let flag = flagged(&options.endpoints, name);
             let endpoint = flag.or(model.endpoint.as_ref().map(|e| &e.value));
@@ -126,7 +126,7 @@ fn flagged<'f>(flags: &'f [(String, Endpoint)], name: &str) -> Option<&'f Endpoi
 
 /// Refuses flags that name a model or endpoint which the configuration does not have.
 fn check_flags(configuration: &Configuration, options: &Options) -> anyhow::Result<()> {
-    let models = configuration.config.models.iter();
+    let models = configuration.served_models();
     let models: Vec<&str> = models.map(|m| m.name.value.as_str()).collect();
     if let Role::Serve(wanted) = &options.role {
         check_names(wanted.iter().map(String::as_str), &models, "model")?;

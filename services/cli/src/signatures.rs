@@ -1,7 +1,7 @@
 //! Signatures of the models and services of a configuration: what each takes and gives, from
 //! files and from the servers that answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +29,14 @@ pub struct Signatures {
 }
 
 impl Signatures {
-    /// Signatures of the models of a configuration, none of which is known yet.
+    /// Signatures of models, none of which is known yet.
     ///
     /// A model that stays so has errors of its own, which are reported where they are: the check
     /// of pipelines is silent about it.
-    pub fn new(models: &[ModelSpec]) -> Self {
+    pub fn new<'m>(models: impl IntoIterator<Item = &'m ModelSpec>) -> Self {
         Self {
             models: models
-                .iter()
+                .into_iter()
                 .map(|m| (m.name.value.clone(), Err(SignatureError::Mistaken)))
                 .collect(),
             services: Schemas::default(),
@@ -96,7 +96,6 @@ impl SignatureSource for Signatures {
 
 /// Discovers signatures without starting or waiting for anything: models placed in this process
 /// are resolved against their files, and every server is asked once, all at the same time.
-/// `needs` are the services that pipelines call.
 ///
 /// Errors in files are added to the configuration's diagnostics. A server that cannot be reached
 /// is stated so in the signatures. Needs a tokio runtime.
@@ -106,10 +105,9 @@ impl SignatureSource for Signatures {
 pub async fn discover(
     configuration: &mut Configuration,
     placement: &Placement,
-    needs: BTreeSet<(EndpointRef, String)>,
 ) -> anyhow::Result<Signatures> {
     let resolved = configuration.resolve_models(|m| placement.is_local(m));
-    let mut signatures = Signatures::new(&configuration.config.models)
+    let mut signatures = Signatures::new(configuration.served_models())
         .with_models(&resolved)
         .with_services(configuration.schemas());
     let message_bytes_max = configuration.config.server.max_message_bytes;
@@ -123,7 +121,7 @@ pub async fn discover(
     }
     let endpoints = placement.endpoints(message_bytes_max);
     let mut services = JoinSet::new();
-    for (endpoint, service) in signatures.services.to_ask(needs) {
+    for (endpoint, service) in signatures.services.to_ask(configuration.needs()) {
         if let Some(remote) = endpoints.get(&endpoint) {
             services.spawn(async move {
                 let answer = remote.describe(&service, REMOTE_TIMEOUT).await;
@@ -142,4 +140,13 @@ pub async fn discover(
         signatures.services.insert(endpoint, service, answer);
     }
     Ok(signatures)
+}
+
+/// Discovers signatures with the placement that the file states. Needs a tokio runtime.
+///
+/// # Errors
+/// When an endpoint is not a valid address.
+pub async fn discover_from_file(configuration: &mut Configuration) -> anyhow::Result<Signatures> {
+    let placement = Placement::of_file(configuration);
+    discover(configuration, &placement).await
 }

@@ -1,10 +1,10 @@
-//! The files in `deploy/` use flags and models that the binary has.
+//! The files in `deploy/` use flags and models that the program has.
 
 use std::path::Path;
 
 use clap::Parser;
 use motet::args::{Cli, Command, HttpAddress};
-use motet::configuration::Configuration;
+use motet::configuration::{Configuration, Files};
 use motet_config::{Diagnostics, Node, Sources};
 
 fn text(name: &str) -> String {
@@ -28,7 +28,7 @@ fn strings(node: &Node) -> Vec<String> {
 }
 
 #[test]
-fn the_dockerfile_starts_the_binary_as_it_is() {
+fn the_dockerfile_starts_the_program_with_valid_arguments() {
     let dockerfile = text("Dockerfile");
     let cmd = dockerfile
         .lines()
@@ -38,7 +38,7 @@ fn the_dockerfile_starts_the_binary_as_it_is() {
     let Some(Command::Up(up)) = parse(&arguments).command else {
         panic!("{arguments:?} is not `up`");
     };
-    // A container is reached from outside it.
+    // A container is reached from outside: loopback would not do.
     assert!(up.listen.grpc.unwrap().ip().is_unspecified());
     assert!(matches!(up.listen.http, Some(HttpAddress::At(a)) if a.ip().is_unspecified()));
 }
@@ -58,8 +58,8 @@ fn the_compose_file_starts_every_model_and_reaches_each() {
         match parse(&strings(&command.node)).command {
             Some(Command::Serve(args)) => {
                 let port = args.listen.grpc.unwrap().port();
-                let place = format!("grpc://{}:{port}", service.key.value);
-                served.extend(args.models.into_iter().map(|m| (m, place.clone())));
+                let address = format!("grpc://{}:{port}", service.key.value);
+                served.extend(args.names.into_iter().map(|m| (m, address.clone())));
             }
             Some(Command::Gateway(args)) => {
                 let endpoints = args.remote.endpoints.into_iter();
@@ -71,7 +71,7 @@ fn the_compose_file_starts_every_model_and_reaches_each() {
     served.sort();
     reached.sort();
     assert_eq!(served, reached);
-    let builtin = Configuration::read(None).unwrap();
+    let builtin = Configuration::read(&Files::default()).unwrap();
     let mut models: Vec<&str> = builtin
         .config
         .models

@@ -1,4 +1,4 @@
-//! The command line and the files it is given.
+//! The command line, and errors in the files it names.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use tokio::net::TcpListener;
 use crate::motet;
 use crate::rag::{PASSAGES, QUESTIONS};
 
-/// The exit code for mistakes in a file.
+/// The exit code after errors in a file.
 const MISTAKES: Option<i32> = Some(2);
-/// The exit code for everything else.
+/// The exit code after any other failure.
 const FAILED: Option<i32> = Some(1);
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Success without a word on standard error, which gives standard output.
+/// Returns standard output of a success that wrote nothing on standard error.
 fn fine(ended: Ended) -> String {
     assert_eq!(
         (ended.code, &*ended.stderr),
@@ -30,7 +30,7 @@ fn fine(ended: Ended) -> String {
     ended.stdout
 }
 
-/// A failure in one line that holds these parts.
+/// Asserts a failure of one line that contains these parts.
 fn one_line(ended: &Ended, code: Option<i32>, parts: &[impl AsRef<str>]) {
     assert_eq!((ended.code, &*ended.stdout), (code, ""), "{}", ended.stderr);
     let [line] = &ended.stderr.lines().collect::<Vec<_>>()[..] else {
@@ -64,10 +64,10 @@ pipelines:
 "#;
 
 #[tokio::test]
-async fn every_mistake_of_a_file_at_once_and_nothing_is_started() {
+async fn every_mistake_in_a_file_is_reported_at_once_and_nothing_starts() {
     let folder = TempDir::new();
     folder.file("wrong.yaml", WRONG);
-    // A taken port: who tried to listen would fail with another error.
+    // Taken ports: a process that bound one would fail with another error.
     let taken = TcpListener::bind(in_process::ANY_PORT)
         .await
         .expect("a free port");
@@ -122,7 +122,7 @@ async fn every_mistake_of_a_file_at_once_and_nothing_is_started() {
 }
 
 #[tokio::test]
-async fn a_mistake_in_a_pipelines_own_file_is_shown_there() {
+async fn a_mistake_in_a_pipeline_file_is_reported_at_its_place_there() {
     let folder = TempDir::new();
     folder.file(
         "motet.yaml",
@@ -144,7 +144,7 @@ async fn a_mistake_in_a_pipelines_own_file_is_shown_there() {
     for args in [
         &["check", "motet.yaml"][..],
         &["check", "pipelines/one.yaml", "--models", "motet.yaml"],
-        // The built-in configuration has a minilm too.
+        // The built-in configuration has a `minilm`, too.
         &["check", "pipelines/one.yaml"],
     ] {
         let stdout = fine(motet(args).folder(folder.path()).run().await);
@@ -153,7 +153,7 @@ async fn a_mistake_in_a_pipelines_own_file_is_shown_there() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_way_is_said_in_one_line() {
+async fn an_obstacle_to_the_start_is_reported_in_one_line() {
     let folder = TempDir::new();
     let taken = TcpListener::bind(in_process::ANY_PORT)
         .await
@@ -180,16 +180,18 @@ async fn what_is_in_the_way_is_said_in_one_line() {
         "models:\n  mine: { task: embed, source: \"file:./cut\" }\n",
     );
     folder.file(
-        "lone.yaml",
-        "pipeline: p\ninputs: { a: string }\noutputs: { a: $a }\n",
+        "two.yaml",
+        "pipelines:\n  - { pipeline: a, inputs: { t: string }, nodes: { s: { op: select, in: { t: $t } } }, outputs: { t: $s.t } }\n  \
+         - { pipeline: b, inputs: { t: string }, nodes: { s: { op: select, in: { t: $t } } }, outputs: { t: $s.t } }\n",
     );
     #[rustfmt::skip]
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("up --grpc TAKEN --http off", &["cannot listen on", "TAKEN", "another program"]),
         ("up --grpc 127.0.0.1:0 --http TAKEN", &["cannot listen on", "TAKEN", "another program"]),
         ("serve --grpc TAKEN --http off", &["cannot listen on", "TAKEN"]),
         ("up -f cut.yaml --grpc 127.0.0.1:0 --http off", &["mine", "./cut", "model.safetensors", "truncated"]),
-        ("up -f lone.yaml", &["lone.yaml", "one pipeline", "`pipelines`"]),
+        ("graph -f two.yaml", &["several pipelines", "`a` and `b`"]),
+        ("proto two.yaml c", &["no pipeline `c`", "`a` and `b`"]),
         ("serve --model minlm", &["no model `minlm`", "minilm"]),
         ("gateway", &["no endpoint", "`chunker`, `minilm` and `reranker`", "--endpoint"]),
         ("gateway --endpoint nothing=grpc://h:1", &["no model `nothing`"]),
@@ -202,7 +204,7 @@ async fn what_is_in_the_way_is_said_in_one_line() {
         let parts: Vec<String> = parts.iter().map(|p| p.replace("TAKEN", &taken)).collect();
         one_line(&ended, FAILED, &parts);
     }
-    // A file that is not there, and a folder of weights that is not, are mistakes of the configuration.
+    // A missing file or folder of weights is an error of the configuration.
     folder.file(
         "gone.yaml",
         "models:\n  mine: { task: embed, source: \"file:./gone\" }\n",
@@ -219,9 +221,56 @@ async fn what_is_in_the_way_is_said_in_one_line() {
     }
 }
 
-/// A flag wins over its variable, that over the file. Each address is taken, so that the error tells which was used.
+/// An error of one model is reported once: not for another model, nor for the nodes that call it.
 #[tokio::test]
-async fn flags_win_over_variables_and_variables_over_the_file() {
+async fn a_server_that_is_down_is_not_blamed_for_the_errors_of_a_model() {
+    let away = TcpListener::bind(in_process::ANY_PORT)
+        .await
+        .expect("a free port");
+    let address = away.local_addr().expect("bound").to_string();
+    drop(away);
+    let folder = TempDir::new();
+    let text = "models:\n  bad: { task: embed, source: \"builtin:nothing\" }\n  \
+                away: { endpoint: \"grpc://ADDRESS\" }\npipelines:\n  - pipeline: p\n    \
+                inputs: { text: string }\n    nodes:\n      \
+                a: { model: away, in: { text: $text } }\n      \
+                b: { model: bad, in: { text: $text } }\n    \
+                outputs: { a: $a.embedding, b: $b.embedding }\n";
+    folder.file("motet.yaml", text.replace("ADDRESS", &address));
+    for command in ["check", "up", "gateway"] {
+        let args = [command, "motet.yaml"];
+        let program = match command {
+            "check" => motet(args),
+            _ => motet(args)
+                .on_free_ports()
+                .args(["--endpoint", &format!("away=grpc://{address}")]),
+        };
+        let ended = program.folder(folder.path()).run().await;
+        let report = &ended.stderr;
+        if command == "gateway" {
+            // A gateway does not read the files of models.
+            one_line(&ended, FAILED, &["no endpoint is known for `bad`"]);
+            continue;
+        }
+        assert_eq!((ended.code, &*ended.stdout), (MISTAKES, ""), "{report}");
+        let blocks: Vec<&str> = report.trim_end().split("\n\n").collect();
+        assert_eq!(blocks.len(), 3, "{report}");
+        assert!(
+            blocks[0].starts_with("error: no built-in model `nothing`"),
+            "{report}"
+        );
+        let reached = format!("model away at grpc://{address} cannot be reached");
+        assert!(
+            blocks[1].starts_with("warning: ") && blocks[1].contains(&reached),
+            "{report}"
+        );
+        assert_eq!(blocks[2], "1 error, 1 warning", "{report}");
+    }
+}
+
+/// Each address is taken, so that the error says which one was used.
+#[tokio::test]
+async fn a_flag_overrides_its_variable_and_a_variable_overrides_the_file() {
     let mut listeners = Vec::new();
     for _ in 0..3 {
         listeners.push(
@@ -254,7 +303,7 @@ async fn flags_win_over_variables_and_variables_over_the_file() {
 }
 
 #[tokio::test]
-async fn wrong_usage_is_answered_with_the_usage() {
+async fn wrong_usage_is_refused_with_the_reason() {
     #[rustfmt::skip]
     let cases: [(&[&str], &str); 8] = [
         (&["dance"], "unrecognized subcommand 'dance'"),
@@ -274,7 +323,7 @@ async fn wrong_usage_is_answered_with_the_usage() {
 }
 
 #[tokio::test]
-async fn the_built_in_configuration_is_a_file_to_begin_with() {
+async fn the_built_in_configuration_works_as_a_file() {
     let folder = TempDir::new();
     let printed = fine(motet(["config"]).run().await);
     let file = folder.file("my.yaml", &printed);
@@ -321,7 +370,8 @@ async fn graph_and_ops_are_printed() {
 #[tokio::test]
 async fn every_command_explains_itself() {
     for command in [
-        "", "up", "gateway", "serve", "check", "config", "graph", "proto", "call",
+        "", "up", "gateway", "serve", "check", "schema", "config", "graph", "proto", "call",
+        "list", "describe", "explain", "load", "unload",
     ] {
         let args: Vec<&str> = [command, "--help"]
             .into_iter()
@@ -350,7 +400,7 @@ async fn call_prints_for_people_and_for_programs() {
     let object = format!("{{\"query\": \"{question}\", \"documents\": {documents}, \"top_n\": 2}}");
     let in_file = folder.file("request.json", &object);
     let in_file = format!("@{}", text(&in_file));
-    // As much as the pipeline allows: other tests are busy with the same motet.
+    // The most that the pipeline allows: other tests use the same process.
     let deadline = ["--deadline", "30s"];
     let call = |args: &[&str]| motet(["call", "rag", "-a", &address]).args(args);
 

@@ -1,4 +1,4 @@
-//! motet from the outside: through its ports, its command line and its signals.
+//! motet from the outside: its ports, its command line and its signals. Each module is a topic.
 
 mod bad_input;
 mod clients;
@@ -8,25 +8,29 @@ mod deadlines;
 mod dependencies;
 mod draining;
 mod examples;
+mod file_kinds;
 mod grpc_nodes;
 mod health;
 mod http_port;
 mod inference;
 mod licences;
+mod limits;
 mod overload;
 mod pipelines;
 mod policies;
 mod processes;
 mod rag;
 mod reflection;
+mod remote_control;
 mod statuses;
+mod terminal;
 mod traces;
 mod versions;
 
 use motet_tests::program::Program;
 use std::ffi::OsStr;
 
-/// The program with these arguments.
+/// The program under test with these arguments.
 fn motet<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
     Program::new(env!("CARGO_BIN_EXE_motet-e2e")).args(args)
 }

@@ -1,4 +1,4 @@
-//! A gateway and its model services as processes of their own.
+//! A gateway and its model services in separate processes.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -18,12 +18,12 @@ use tonic::{Code, Request, Status};
 use crate::motet;
 use crate::rag::{PASSAGES, QUESTIONS, check_results, rag};
 
-/// `--endpoint` for a model.
+/// The `--endpoint` flag of a model.
 pub(crate) fn endpoint(model: &str, address: SocketAddr) -> [String; 2] {
     ["--endpoint".to_owned(), format!("{model}=grpc://{address}")]
 }
 
-/// A model service on any free port, or on one that was free a moment ago.
+/// Starts a model service on this address.
 pub(crate) async fn serve(models: &[&str], port: SocketAddr) -> (Process, SocketAddr) {
     let port = port.to_string();
     let mut args = vec!["serve", "--http", "off", "--grpc", &port];
@@ -39,7 +39,7 @@ fn free_port() -> SocketAddr {
     listener.local_addr().expect("bound")
 }
 
-/// The answer to a question, with the nodes that were degraded.
+/// Returns the answer to a question, with the names of degraded nodes.
 async fn ask(rag: &Service, question: &str) -> Result<(Value, String), Status> {
     let message = rag.message("Run", &json!({"query": question, "documents": PASSAGES}));
     let mut request = Request::new(message);
@@ -62,10 +62,10 @@ fn scores(answer: &Value) -> Vec<f32> {
         .collect()
 }
 
-/// Services in two processes: the same answers as in one; one dies, and its nodes fail or are degraded; it comes back,
-/// and all is as before.
+/// Two model services answer as one process does. Requests fail while one is down, and succeed
+/// after it has returned.
 #[tokio::test]
-async fn services_apart_answer_alike_die_and_come_back() {
+async fn separate_services_answer_as_one_process_and_may_restart() {
     let ((encoder, encoder_at), (_reranker, reranker_at)) = tokio::join!(
         serve(&["chunker", "minilm"], in_process::ANY_PORT),
         serve(&["reranker"], in_process::ANY_PORT),
@@ -121,13 +121,13 @@ async fn services_apart_answer_alike_die_and_come_back() {
     );
     assert!(difference < 1e-5, "{difference}");
 
-    // What every answer needs dies.
+    // Every answer needs this service.
     encoder.kill().await;
     let error = ask(&apart, "tides").await.expect_err("nobody embeds");
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     let info = status::read(&error).metadata;
     assert_eq!(info["pipeline"], "rag");
-    // Whichever of them was found out first.
+    // The first of the nodes that failed.
     let (node, model) = (&*info["node"], &*info["model"]);
     assert!(
         matches!((node, model), ("chunks", "chunker") | ("q" | "d", "minilm")),
@@ -147,7 +147,7 @@ async fn services_apart_answer_alike_die_and_come_back() {
         .expect("an answer");
     assert!(!answer.into_inner().ready);
 
-    // It comes back where it was.
+    // It returns at the same address.
     let (_encoder, _) = serve(&["chunker", "minilm"], encoder_at).await;
     let (answer, degraded) = until("an answer again", async || {
         ask(&apart, QUESTIONS[0].0).await.ok()
@@ -159,9 +159,8 @@ async fn services_apart_answer_alike_die_and_come_back() {
     );
 }
 
-/// A service that dies in the middle of a call is as unavailable as one that was never there.
 #[tokio::test]
-async fn a_connection_that_breaks_is_unavailable() {
+async fn a_call_whose_connection_breaks_is_unavailable() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
@@ -189,14 +188,13 @@ async fn a_connection_that_breaks_is_unavailable() {
     until("an answer again", async || ask(&rag, "tides").await.ok()).await;
 }
 
-/// The reranker dies: its node's substitute answers, and says so.
 #[tokio::test]
 async fn a_dead_reranker_degrades_the_answer() {
     let ((_models, models_at), (reranker, reranker_at)) = tokio::join!(
         serve(&["chunker", "minilm"], in_process::ANY_PORT),
         serve(&["reranker"], in_process::ANY_PORT),
     );
-    // The endpoints in the file this time.
+    // The endpoints are in the file.
     let folder = TempDir::new();
     let built_in = std::fs::read_to_string(repository().join("services/cli/src/builtin.yaml"));
     let (_, pipelines) = built_in
@@ -213,7 +211,27 @@ async fn a_dead_reranker_degrades_the_answer() {
         ),
     );
     let mut gateway = motet(["gateway", "-f"]).args([&file]).start();
-    let rag = rag(&gateway.connect().await).await;
+    let address = gateway.ready().await.grpc;
+    let rag = rag(&Connection::open(address).await).await;
+    let call = async |args: &[&str]| {
+        let documents = format!("documents={}", json!(PASSAGES));
+        let query = format!("query={}", QUESTIONS[0].0);
+        let address = address.to_string();
+        let program = motet([
+            "call",
+            "rag",
+            "-a",
+            &address,
+            &query,
+            &documents,
+            "--deadline",
+            "30s",
+        ]);
+        let ended = program.args(args).run().await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        (ended.stdout, ended.stderr)
+    };
+    assert_eq!(call(&[]).await.1, "");
     let (question, passage) = QUESTIONS[0];
     let (best, degraded) = ask(&rag, question).await.expect("an answer");
     assert_eq!(
@@ -236,6 +254,19 @@ async fn a_dead_reranker_degrades_the_answer() {
             .unwrap_or_default();
         assert_eq!(why.contains("reranker"), node["node"] == "rank", "{node}");
     }
+    let line = "degraded: the result of node rank is a substitute or incomplete";
+    for (args, end) in [
+        (&[][..], "; --receipt shows why"),
+        (&["--json"], "; --receipt shows why"),
+        (&["--receipt"], ""),
+    ] {
+        let (stdout, stderr) = call(args).await;
+        assert_eq!(stderr, format!("{line}{end}\n"));
+        assert!(
+            !stdout.contains(line) && stdout.contains(PASSAGES[passage]),
+            "{stdout}"
+        );
+    }
     let (_reranker, _) = serve(&["reranker"], reranker_at).await;
     until("the reranker again", async || {
         let (_, degraded) = ask(&rag, question).await.expect("an answer");
@@ -244,7 +275,7 @@ async fn a_dead_reranker_degrades_the_answer() {
     .await;
 }
 
-/// A gateway that starts first waits for its services: alive, not ready, not listening on its gRPC port's promises.
+/// While it waits for its services, the process is live but not ready.
 #[tokio::test]
 async fn a_gateway_may_start_before_its_services() {
     let (models_at, http) = (free_port(), free_port());
@@ -275,7 +306,7 @@ async fn a_gateway_may_start_before_its_services() {
 }
 
 #[tokio::test]
-async fn a_gateway_does_not_wait_for_ever() {
+async fn a_gateway_waits_for_its_services_for_a_limited_time() {
     let at = free_port();
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, at));
     let ended = motet(["gateway", "--wait", "600ms"])

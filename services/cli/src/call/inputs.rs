@@ -1,4 +1,4 @@
-//! The request message, from `name=value` arguments or from JSON.
+//! The request message, of `name=value` arguments or of JSON.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::args::CallArgs;
 
-/// The request that the arguments describe.
+/// Makes the request message of the arguments.
 pub(super) fn message(
     descriptor: &MessageDescriptor,
     args: &CallArgs,
@@ -65,7 +65,7 @@ fn field_value(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
     }
 }
 
-/// `@file`, `-` for standard input, or the text itself.
+/// Returns the text of `@file`, of standard input for `-`, or `text` itself.
 fn read(text: &str) -> anyhow::Result<String> {
     if text == "-" {
         let mut all = String::new();
@@ -77,7 +77,7 @@ fn read(text: &str) -> anyhow::Result<String> {
     read_file(text)
 }
 
-/// `@file`, or the text itself.
+/// Returns the text of `@file`, or `text` itself.
 fn read_file(text: &str) -> anyhow::Result<String> {
     match text.strip_prefix('@') {
         Some(path) => {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_text_or_json_as_the_field_wants() {
+    fn a_value_is_text_or_json_depending_on_the_field() {
         check(
             "motet.v1.DescribeRequest",
             &["name=a=b"],
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_inputs_are_named() {
+    fn an_error_names_the_wrong_input() {
         let message = "motet.v1.DescribeRequest";
         check(
             message,

@@ -1,43 +1,44 @@
-//! A client that learns a pipeline's messages from the server's own reflection.
+//! `motet call`: a client that gets a pipeline's messages by reflection.
 
 mod inputs;
 mod print;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use motet_gateway::check::service_name;
 use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::protobuf::DynamicCodec;
 use motet_gateway::serve::typed::PACKAGE;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::status;
 use prost_reflect::DynamicMessage;
+use tonic::Request;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
 use crate::args::CallArgs;
+use crate::client::{connect, refusal};
 use crate::output;
 
-/// The most bytes of an answer.
+/// The metadata of an answer that names the degraded nodes.
+const DEGRADED_METADATA: &str = "motet-degraded";
+/// The most bytes of a response.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// Calls the pipeline and prints its answer.
 ///
 /// # Errors
-/// When the gateway cannot be reached, knows no such pipeline, or refuses the request.
+/// When the gateway cannot be reached, has no such pipeline, or answers with an error.
 pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
-    let channel = connect(&args.address).await?;
+    let address = &args.server.address;
+    let channel = connect(address).await?;
     let service = format!("{PACKAGE}.{}", service_name(&args.pipeline));
     let described =
         reflect::describe(channel.clone(), &service)
             .await
             .map_err(|error| match error {
                 ReflectError::NoService { .. } => anyhow!(
-                    "the server at {} has no pipeline `{}`",
-                    args.address,
+                    "the server at {address} has no pipeline `{}`; see `motet list`",
                     args.pipeline
                 ),
-                error => anyhow!("the server at {} cannot be asked: {error}", args.address),
+                error => anyhow!("the server at {address} does not describe its services: {error}"),
             })?;
     let method = described
         .methods()
@@ -64,32 +65,33 @@ pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
         Some(deadline) => deadline.run(call).await,
         None => call.await,
     };
-    let answer: DynamicMessage = answer.map_err(refused)?.into_inner();
+    let answer = answer.map_err(|error| refusal(&error))?;
+    let degraded = answer.metadata().get(DEGRADED_METADATA);
+    let degraded = degraded
+        .and_then(|nodes| nodes.to_str().ok())
+        .map(str::to_owned);
+    let answer: DynamicMessage = answer.into_inner();
     if args.json {
-        output::print(&format!("{}\n", print::json(&answer)?))
+        output::print(&format!("{}\n", print::json(&answer)?))?;
     } else {
-        output::print(&print::text(&answer))
+        output::print(&print::text(&answer))?;
     }
+    if let Some(nodes) = degraded {
+        eprintln!("{}", degraded_line(&nodes, args.receipt));
+    }
+    Ok(())
 }
 
-async fn connect(address: &str) -> anyhow::Result<Channel> {
-    let address = address.strip_prefix("grpc://").unwrap_or(address);
-    Endpoint::from_shared(format!("http://{address}"))
-        .with_context(|| format!("`{address}` is not an address: write host:port"))?
-        .connect()
-        .await
-        .map_err(|_| anyhow!("nothing answers at {address}: is `motet` running there?"))
-}
-
-/// An error of the server, with the fields that it blames on lines of their own.
-fn refused(error: Status) -> anyhow::Error {
-    let violations = status::read(&error).violations;
-    let mut text = format!("{}: {}", status::code_name(error.code()), error.message());
-    if violations.len() > 1 {
-        text = format!("{}:", status::code_name(error.code()));
-        for (field, why) in violations {
-            text.push_str(&format!("\n  {field}: {why}"));
-        }
+/// The line about an answer that is degraded. `nodes` are the names in the metadata, separated by
+/// commas.
+fn degraded_line(nodes: &str, receipt: bool) -> String {
+    let names = nodes.replace(',', ", ");
+    let failed = match nodes.contains(',') {
+        true => format!("the results of nodes {names} are substitutes or incomplete"),
+        false => format!("the result of node {names} is a substitute or incomplete"),
+    };
+    match receipt {
+        true => format!("degraded: {failed}"),
+        false => format!("degraded: {failed}; --receipt shows why"),
     }
-    anyhow!(text)
 }

@@ -1,11 +1,11 @@
-//! An answer for people, or as JSON.
+//! An answer, for people or as JSON.
 
 use std::fmt::Write;
 
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, SerializeOptions, Value};
 
-/// The answer as JSON, fields named as in the pipeline file.
+/// Returns the answer as JSON, with the names of the pipeline file.
 pub(super) fn json(answer: &DynamicMessage) -> anyhow::Result<String> {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::pretty(&mut out);
@@ -14,8 +14,8 @@ pub(super) fn json(answer: &DynamicMessage) -> anyhow::Result<String> {
     Ok(String::from_utf8(out)?)
 }
 
-/// The answer for people: records numbered, one field a line where there are several; at the end
-/// the receipt, if there is one.
+/// Returns the answer for people: one line for each field, and for each item of a list. The receipt
+/// comes last, if there is one.
 pub(super) fn text(answer: &DynamicMessage) -> String {
     let mut out = String::new();
     let mut receipt = None;
@@ -44,7 +44,7 @@ pub(super) fn text(answer: &DynamicMessage) -> String {
     out
 }
 
-/// A value on one line.
+/// Returns a value on one line.
 fn line(value: &Value) -> String {
     match value {
         Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -70,7 +70,7 @@ fn line(value: &Value) -> String {
     }
 }
 
-/// What was out of the ordinary with a node.
+/// Returns what else happened at a node: cached rows, retries, hedges, degradation.
 fn notes(node: &motet_proto::v1::NodeReceipt) -> String {
     let mut notes = String::new();
     for (count, what) in [
@@ -100,7 +100,7 @@ fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
         let d = d.unwrap_or_default();
         d.seconds as f64 * 1e3 + f64::from(d.nanos) / 1e6
     };
-    let _ = writeln!(out, "\n{:.1} ms in all, times in ms:", ms(&receipt.total));
+    let _ = writeln!(out, "\n{:.1} ms in total; times in ms:", ms(&receipt.total));
     let _ = writeln!(
         out,
         "  {:<16} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}",

@@ -1,4 +1,4 @@
-//! `motet call`: one request to a pipeline of a running gateway.
+//! `motet call`: one call of a pipeline.
 
 use super::runtime;
 use crate::args::CallArgs;

@@ -1,41 +1,34 @@
-//! `motet graph`: a pipeline as a picture.
+//! `motet graph`: the graph of a pipeline.
 
 use anyhow::bail;
-use motet_config::list_of;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::serve::dot;
 
 use super::runtime;
-use crate::args::{FileArgs, PipelineArgs};
-use crate::configuration::Configuration;
+use crate::args::PipelineArgs;
+use crate::configuration::{Configuration, Files};
 use crate::lock::Lock;
 use crate::output;
-use crate::placement::Placement;
 use crate::signatures;
 
-pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<()> {
-    output::print(&dot(&checked(&args.pipeline, &args.file)?))
+pub(super) fn run(args: PipelineArgs) -> anyhow::Result<()> {
+    let (pipeline, files) = args.pipeline.split()?;
+    output::print(&dot(&checked(pipeline.as_deref(), &files)?))
 }
 
-/// A pipeline of a configuration, checked against what its models and endpoints say now or said.
-pub(super) fn checked(pipeline: &str, file: &FileArgs) -> anyhow::Result<CheckedPipeline> {
-    let mut configuration = Configuration::read(file.file.as_deref())?;
-    let (placement, needs) = (Placement::of_file(&configuration), configuration.needs());
-    let discovery = signatures::discover(&mut configuration, &placement, needs);
-    let mut signatures = runtime()?.block_on(discovery)?;
-    if let Some(path) = file.file.as_deref().map(Lock::path)
-        && let Some(lock) = Lock::read(&path)?
-    {
-        lock.fill(&mut signatures, &path)?;
+/// Checks the pipelines of a configuration, and returns the one with this name, or the only one.
+/// Signatures that no server states are those of the lock file.
+pub(super) fn checked(pipeline: Option<&str>, files: &Files) -> anyhow::Result<CheckedPipeline> {
+    let mut configuration = Configuration::read(files)?;
+    let mut signatures = runtime()?.block_on(signatures::discover_from_file(&mut configuration))?;
+    if let Some(path) = configuration.lock_path() {
+        Lock::fill(&mut signatures, &path)?;
     }
     let pipelines = configuration.check(&signatures, false);
     configuration.ok()?;
-    let names: Vec<String> = pipelines.iter().map(|p| p.name.clone()).collect();
-    match pipelines.into_iter().find(|p| p.name == pipeline) {
+    let name = configuration.pipeline(pipeline)?;
+    match pipelines.into_iter().find(|p| p.name == name) {
         Some(found) => Ok(found),
-        None => bail!(
-            "the configuration has no pipeline `{pipeline}`; there are: {}",
-            list_of(&names)
-        ),
+        None => bail!("the pipeline `{name}` cannot run"),
     }
 }

@@ -1,4 +1,4 @@
-//! `motet proto`: .proto files for code generators.
+//! `motet proto`: the .proto file of a pipeline.
 
 use std::path::Path;
 
@@ -9,18 +9,19 @@ use super::graph::checked;
 use crate::args::ProtoArgs;
 use crate::output;
 
-pub(super) fn run(args: &ProtoArgs) -> anyhow::Result<()> {
-    let (name, text) = match args.pipeline.as_str() {
-        "inference" => (
+pub(super) fn run(args: ProtoArgs) -> anyhow::Result<()> {
+    let (pipeline, files) = args.pipeline.split()?;
+    let (name, text) = match pipeline.as_deref() {
+        Some("inference") => (
             motet_proto::files::INFERENCE.0.to_owned(),
             motet_proto::files::INFERENCE.1.to_owned(),
         ),
-        "motet" => (
+        Some("motet") => (
             motet_proto::files::PIPELINES.0.to_owned(),
             motet_proto::files::PIPELINES.1.to_owned(),
         ),
         pipeline => {
-            let checked = checked(pipeline, &args.file)?;
+            let checked = checked(pipeline, &files)?;
             let api = TypedApi::new(&checked)?;
             (file_name(&checked.name), proto_file(&checked, &api))
         }

@@ -1,10 +1,11 @@
-//! `motet up`, `motet gateway` and `motet serve`: a process until it is told to stop.
+//! `motet up`, `motet gateway` and `motet serve`: a process until a signal stops it.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use motet_runtime::telemetry;
 
 use super::runtime;
+use super::summary::summary;
 use crate::args::LogFormat;
 use crate::process::{self, Options};
 
@@ -20,13 +21,13 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             LogFormat::Json => telemetry::LogFormat::Json,
         },
     })?;
-    let result = until_told(options).await;
+    let result = until_signalled(options).await;
     telemetry.shutdown().await;
     result
 }
 
-async fn until_told(options: Options) -> anyhow::Result<()> {
-    // Listened to from the beginning, so that a stop while models load is a stop too.
+async fn until_signalled(options: Options) -> anyhow::Result<()> {
+    // From the beginning: a signal stops the process while it loads, too.
     let mut stop = tokio::spawn(motet_runtime::shutdown::signal());
     let running = tokio::select! {
         running = process::start(options) => running?,
@@ -36,8 +37,14 @@ async fn until_told(options: Options) -> anyhow::Result<()> {
         }
     };
     let mut stdout = std::io::stdout();
-    // Whoever started the process may have closed its output; it serves all the same.
-    let _ = writeln!(stdout, "{}", running.ready_line()).and_then(|()| stdout.flush());
+    let mut text = format!("{}\n", running.ready_line());
+    if stdout.is_terminal() {
+        text.push_str(&summary(&running));
+    }
+    // The process serves even if its output was closed.
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     let signal = stop.await??;
     tracing::info!(signal, "stopping: what is in flight finishes first");
     let dropped = running.stop().await;

@@ -2,11 +2,12 @@
 //!
 //! * `startup`: the phases from a configuration to a process that is ready.
 //! * [`Running`]: a ready process, until it is drained.
+//! * [`Overview`]: what it serves.
 
+mod overview;
 mod startup;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use motet_runtime::config::Endpoint;
@@ -18,7 +19,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ListenArgs;
+use crate::configuration::Files;
 
+pub use overview::{Overview, PipelineOverview};
 pub use startup::start;
 
 /// Which parts of a configuration a process runs.
@@ -53,8 +56,8 @@ impl Role {
 pub struct Options {
     /// What it runs.
     pub role: Role,
-    /// The configuration file; the built-in configuration if there is none.
-    pub file: Option<PathBuf>,
+    /// The files of its configuration.
+    pub files: Files,
     /// Addresses that take precedence over the file's.
     pub listen: ListenArgs,
     /// Addresses of models and endpoints that take precedence over the file's.
@@ -70,6 +73,8 @@ pub struct Running {
     pub grpc: SocketAddr,
     /// The address of the HTTP port, if there is one.
     pub http: Option<SocketAddr>,
+    /// What it serves at first; a gateway loads and unloads pipelines.
+    pub overview: Overview,
     health: Health,
     shutdown: CancellationToken,
     grpc_server: JoinHandle<Drained>,

@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::bail;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
@@ -24,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, Running};
+use super::{Options, Overview, PipelineOverview, Running};
 use crate::args::{HttpAddress, ListenArgs};
 use crate::configuration::{Configuration, ConfigurationErrors};
 use crate::placement::Placement;
@@ -73,17 +72,10 @@ struct Remote {
 impl Startup {
     /// Reads the configuration.
     fn read(options: Options) -> anyhow::Result<Self> {
-        let configuration = Configuration::read(options.file.as_deref())?;
-        if configuration.config.lone_pipeline {
-            bail!(
-                "{} is one pipeline and not a configuration: name it under `pipelines` in a \
-                 configuration file, beside the models that it calls",
-                options.file.unwrap_or_default().display()
-            );
-        }
+        let configuration = Configuration::read(&options.files)?;
         Ok(Self {
             server: server_spec(&configuration.config.server, &options.listen),
-            signatures: Signatures::new(&configuration.config.models),
+            signatures: Signatures::default(),
             configuration,
             options,
         })
@@ -96,7 +88,7 @@ impl Startup {
         }
         let placement = Placement::for_process(&self.configuration, &self.options)?;
         let resolved = self.configuration.resolve_models(|m| placement.is_local(m));
-        let signatures = Signatures::new(&self.configuration.config.models).with_models(&resolved);
+        let signatures = Signatures::new(self.configuration.served_models()).with_models(&resolved);
         self.signatures = match self.options.role.has_gateway() {
             true => signatures.with_services(self.configuration.schemas()),
             false => signatures,
@@ -116,8 +108,7 @@ impl Startup {
             false => None,
         };
         let placement = placement.unwrap_or_else(|| Placement::of_file(configuration));
-        let needs = configuration.needs();
-        let signatures = signatures::discover(configuration, &placement, needs).await?;
+        let signatures = signatures::discover(configuration, &placement).await?;
         configuration.check(&signatures, true);
         Ok(configuration.errors())
     }
@@ -210,6 +201,15 @@ impl Startup {
             metrics,
         } = ports;
         let message_bytes_max = self.server.max_message_bytes;
+        let overview = Overview {
+            local_models: models
+                .models()
+                .iter()
+                .map(|m| m.name().to_owned())
+                .collect(),
+            remote_models: remote.models.iter().map(|m| m.model().to_owned()).collect(),
+            pipelines: pipelines.iter().map(PipelineOverview::of).collect(),
+        };
         let routes = if self.options.role.has_gateway() {
             let local = models.local(message_bytes_max);
             let local = models.models().iter().map(|m| {
@@ -240,6 +240,7 @@ impl Startup {
         Ok(Running {
             grpc: address,
             http,
+            overview,
             health,
             shutdown,
             grpc_server,

@@ -1,0 +1,117 @@
+//! Arguments of commands that call a running gateway.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::address::ServerAddress;
+
+/// Which gateway.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// The gateway's address; the port is 50051 where there is none
+    #[arg(
+        short,
+        long,
+        value_name = "HOST:PORT",
+        env = "MOTET_ADDRESS",
+        default_value = "127.0.0.1:50051"
+    )]
+    pub address: ServerAddress,
+}
+
+/// `motet call`.
+#[derive(Debug, Clone, Args)]
+pub struct CallArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Inputs.
+    #[arg(value_name = "NAME=VALUE")]
+    pub inputs: Vec<String>,
+    /// All inputs as one JSON object; `@file` reads it from a file, `-` from standard input
+    #[arg(short, long, value_name = "JSON", conflicts_with = "inputs")]
+    pub data: Option<String>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Also print where the time went.
+    #[arg(long)]
+    pub receipt: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// How long the call may take.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+}
+
+/// `motet list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Print the response as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `motet describe`.
+#[derive(Debug, Clone, Args)]
+pub struct DescribeArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Print the response as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the .proto file of the pipeline's gRPC service.
+    #[arg(long, conflicts_with = "json")]
+    pub proto: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `motet explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Print the response as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the graph in Graphviz's language.
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `motet load`.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArgs {
+    /// A file with one pipeline, or a configuration; `-` is standard input
+    #[arg(value_name = "FILE", required_unless_present = "file")]
+    pub argument: Option<PathBuf>,
+    /// The file as a flag
+    #[arg(short, long, value_name = "FILE", conflicts_with = "argument")]
+    pub file: Option<PathBuf>,
+    /// Print the responses as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `motet unload`.
+#[derive(Debug, Clone, Args)]
+pub struct UnloadArgs {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Which gateway.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}

@@ -1,0 +1,55 @@
+//! Connections of commands to a running server, and its errors as a person reads them.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use motet_runtime::status;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::address::ServerAddress;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects to a server.
+///
+/// # Errors
+/// When nothing answers at the address, with the cause.
+pub(crate) async fn connect(address: &ServerAddress) -> anyhow::Result<Channel> {
+    Endpoint::from_shared(address.uri())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .connect()
+        .await
+        .map_err(|error| {
+            anyhow!(
+                "nothing answers at {address}: {}; is `motet` running there?",
+                root_cause(&error)
+            )
+        })
+}
+
+/// The last error of a chain: the system's own words, without those of the layers above it.
+fn root_cause(error: &dyn StdError) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// An error of the server: its code and message, and the fields that it blames on lines of their
+/// own where there are several.
+pub(crate) fn refusal(error: &Status) -> anyhow::Error {
+    let code = status::code_name(error.code());
+    let violations = status::read(error).violations;
+    if violations.len() < 2 {
+        return anyhow!("{code}: {}", error.message());
+    }
+    let mut text = format!("{code}:");
+    for (field, why) in violations {
+        text.push_str(&format!("\n  {field}: {why}"));
+    }
+    anyhow!(text)
+}
