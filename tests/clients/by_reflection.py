@@ -1,4 +1,4 @@
-"""grpcio, with messages learnt from the server's reflection: python by_reflection.py HOST:PORT"""
+"""grpcio, with messages from the server's reflection: python by_reflection.py HOST:PORT"""
 
 import sys
 
@@ -28,7 +28,7 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 
     try:
         run(request_type(query=QUERY, documents=DOCUMENTS, top_n=0), timeout=30)
-        raise AssertionError("top_n 0 was taken")
+        raise AssertionError("top_n 0 was accepted")
     except grpc.RpcError as error:
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
         assert "top_n" in error.details(), error

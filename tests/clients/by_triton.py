@@ -57,7 +57,7 @@ for model, inputs, word in [
 ]:
     try:
         client.infer(model, inputs)
-        raise AssertionError(f"{model} took it")
+        raise AssertionError(f"{model} accepted it")
     except InferenceServerException as error:
         assert word in error.message(), error
 

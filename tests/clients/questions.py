@@ -1,4 +1,4 @@
-"""What every Python client asks, and what a right answer looks like."""
+"""The question of every Python client, and the check of its answer."""
 
 QUERY = "how do vaccines work"
 DOCUMENTS = [

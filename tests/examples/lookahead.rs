@@ -1,9 +1,12 @@
-//! What it gives a retrieval pipeline that its gateway tells the models which rows are to come: the embeddings of a request's query
-//! and of its documents' chunks go to one model, one call after the other.
+//! The gain of lookahead, by which a gateway announces rows to models before it sends them, for a
+//! retrieval pipeline: the query and the chunks of the documents are embedded by one model, in two
+//! calls one after the other.
 //!
-//!     cargo build --release && cargo run --release -p motet-tests --example lookahead -- target/release/motet [ROUNDS]
+//!     cargo build --release && cargo run --release -p motet-tests --example lookahead -- \
+//!         target/release/motet [ROUNDS]
 //!
-//! Two servers, alike but for `batcher: { lookahead: false }`, are called in turns, by the same numbers of callers.
+//! Two servers that differ only in `batcher: { lookahead: false }` are called in turns, by equal
+//! numbers of callers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use motet_tests::reflected::Service;
 use motet_tests::temp_dir::TempDir;
 use serde_json::json;
 
-/// One turn of one server.
+/// The duration of one turn of one server.
 const TURN: Duration = Duration::from_secs(2);
 const PASSAGES: usize = 8;
 const PASSAGE_WORDS: usize = 30;
@@ -39,7 +42,7 @@ pipelines:
     outputs: { score: $rank.score }
 "#;
 
-/// A server, and what came of its turns.
+/// A server and the durations of its calls, in milliseconds.
 struct Side {
     name: &'static str,
     _process: Process,
@@ -83,7 +86,7 @@ impl Side {
         self.times.extend(times.await);
     }
 
-    /// Batches of the embedding model so far, and their rows.
+    /// Returns the number of batches of the embedding model so far, and of their rows.
     async fn batches(&self) -> (f64, f64) {
         let metrics = Metrics::read(self.http).await;
         let of = |name: &str| metrics.count(name, &[("model", "minilm")]);
@@ -111,7 +114,7 @@ async fn main() {
     for callers in [1, 8, 32] {
         let mut before = Vec::new();
         for side in &mut sides {
-            // What a first turn learns is not counted.
+            // The first turn is warm-up: the batcher learns.
             side.turn(callers).await;
             side.times.clear();
             before.push(side.batches().await);

@@ -1,12 +1,13 @@
-//! How well the built-in pipeline finds documents, through gRPC: nDCG@10 over the Cranfield collection, of the 50 nearest
-//! documents in the order of cosine, and in the order that the pipeline gives them (each by its best passage).
+//! Retrieval quality of the built-in pipeline, through gRPC: nDCG@10 over the Cranfield collection,
+//! of the 50 nearest documents by cosine, and of the same documents as the pipeline ranks them,
+//! each by its best passage.
 //!
 //!     cargo run --release -p motet-tests --example retrieval -- FOLDER [HOST:PORT]
 //!
-//! FOLDER holds the collection's files cran.all.1400, cran.qry and cranqrel. Without an address, a motet is started in
-//! this process. Queries are numbered by their order in cran.qry, since cranqrel does so. Its grades run from 1 (a
-//! complete answer) to 4 (of little interest); -1 marks the paper that the question was drawn from. Gains here: -1
-//! counts 5, then 4, 3, 2, 1 for grades 1 to 4.
+//! FOLDER contains the collection's files cran.all.1400, cran.qry and cranqrel. Without an address,
+//! motet is started in this process. Queries are numbered by their order in cran.qry, as in
+//! cranqrel. Its grades are 1 (a complete answer) to 4 (of little interest); -1 marks the paper
+//! that the question was drawn from. The gain of -1 is 5; those of 1 to 4 are 4, 3, 2, 1.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,15 +19,15 @@ use motet_tests::reflected::Service;
 use motet_tests::tensors::{floats, raw, texts};
 use serde_json::{Value, json};
 
-/// Documents that go to the pipeline with each query.
+/// The number of documents sent to the pipeline with each query.
 const NEAREST: usize = 50;
-/// How often a query is asked at most.
+/// The most attempts for a query.
 const ATTEMPTS: usize = 5;
-/// Ranks that count.
+/// The cutoff of nDCG.
 const CUTOFF: usize = 10;
-/// Texts of one embedding call.
+/// The number of texts in one embedding call.
 const TEXTS_PER_CALL: usize = 32;
-/// Numbers of one embedding.
+/// The dimensions of an embedding.
 const SIZE: usize = 384;
 
 #[tokio::main]
@@ -73,7 +74,8 @@ async fn main() {
     );
 }
 
-/// The pipeline's answer. On a machine that is busy with other things one may be late: then it is asked for again.
+/// Returns the pipeline's answer. On a loaded machine it may miss its deadline: then the call is
+/// repeated.
 async fn ask(rag: &Service, request: &Value) -> Value {
     for _ in 1..ATTEMPTS {
         match rag.call("Run", request.clone()).await {
@@ -84,7 +86,7 @@ async fn ask(rag: &Service, request: &Value) -> Value {
     rag.call("Run", request.clone()).await.expect("an answer")
 }
 
-/// The text (field .W) of each record of a collection file, on one line.
+/// Returns the text (field .W) of each record of a collection file, on one line.
 fn bodies(file: &str) -> Vec<String> {
     let file = format!("\n{file}");
     let records = file.split("\n.I ").skip(1);
@@ -95,7 +97,7 @@ fn bodies(file: &str) -> Vec<String> {
     records.map(body).collect()
 }
 
-/// For each query, the gain of each document that was judged, by its place in the collection.
+/// Returns for each query the gain of each document that was judged, by the document's index.
 fn gains(judgements: &str) -> Vec<HashMap<usize, f64>> {
     let mut gains: Vec<HashMap<usize, f64>> = Vec::new();
     for line in judgements.lines() {
@@ -123,7 +125,7 @@ async fn embed(connection: &Connection, all: &[String]) -> Vec<Vec<f32>> {
     vectors
 }
 
-/// The documents nearest to a query, nearest first.
+/// Returns the documents nearest to a query, nearest first.
 fn nearest(query: &[f32], documents: &[Vec<f32>]) -> Vec<usize> {
     let cosine = |d: &Vec<f32>| d.iter().zip(query).map(|(x, y)| x * y).sum::<f32>();
     let mut scored: Vec<(f32, usize)> = documents.iter().map(cosine).zip(0..).collect();
@@ -131,7 +133,7 @@ fn nearest(query: &[f32], documents: &[Vec<f32>]) -> Vec<usize> {
     scored.into_iter().take(NEAREST).map(|(_, d)| d).collect()
 }
 
-/// The documents of an answer, each at the place of its best passage.
+/// Returns the documents of an answer, in the order of their best passages.
 fn order(answer: &Value, candidates: &[usize]) -> Vec<usize> {
     let mut order = Vec::new();
     for result in answer["results"].as_array().expect("results") {

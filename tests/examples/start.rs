@@ -1,7 +1,8 @@
-//! How fast a motet is there, and how much memory it takes: from start to the ready line, the first answers after it,
-//! and resident memory before and after them.
+//! Startup time and memory: the time from start to the ready line, the durations of the first
+//! answers, and resident memory before and after them.
 //!
-//!     cargo build --release && cargo run --release -p motet-tests --example start -- target/release/motet [TIMES]
+//!     cargo build --release && cargo run --release -p motet-tests --example start -- \
+//!         target/release/motet [TIMES]
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use motet_tests::program::Program;
 use motet_tests::reflected::Service;
 use serde_json::json;
 
-/// Answers that are timed after each start.
+/// The number of answers that are timed after each start.
 const ANSWERS: usize = 10;
 
 #[tokio::main]

@@ -1,4 +1,4 @@
-//! A receiver of traces by OTLP, inside the test process.
+//! A receiver of traces by OTLP inside the test process.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use crate::in_process::ANY_PORT;
 use crate::program::Program;
 use crate::wait::soon;
 
-/// A span as it came in, ids in hexadecimal.
+/// A span. Ids are in hexadecimal.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// `service.name` of the process.
+    /// The `service.name` of the process.
     pub service: String,
     /// Its name.
     pub name: String,
@@ -33,7 +33,7 @@ pub struct Span {
     pub id: String,
     /// The span above it; empty for a root.
     pub parent: String,
-    /// The spans that it links to, as pairs of trace and id.
+    /// The spans that it links to, as pairs of trace id and span id.
     pub links: Vec<(String, String)>,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
@@ -49,7 +49,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Listens on a free port, as long as the test's runtime lives.
+    /// Listens on a free port until the runtime of the test ends.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -64,7 +64,7 @@ impl Collector {
         Self { address, spans }
     }
 
-    /// The program with the variables that make it send its traces here.
+    /// Sets the variables that make a program send its traces here.
     pub fn attach(&self, program: Program) -> Program {
         program
             .env(
@@ -75,7 +75,7 @@ impl Collector {
             .env("OTEL_BSP_SCHEDULE_DELAY", "20")
     }
 
-    /// Waits until the spans that came in fulfil a condition, and gives them.
+    /// Waits until the spans received so far fulfil a condition, and returns them.
     pub async fn until(&self, what: &str, fulfilled: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let mut spans = self.spans.clone();
         let spans = soon(what, spans.wait_for(|spans| fulfilled(spans))).await;

@@ -1,8 +1,9 @@
-//! A client's connection on bare HTTP/2. tonic's own channel enforces `grpc-timeout` itself, connects anew behind the
-//! caller's back and rewords errors: a test would see the client where it means the server.
+//! A client's connection on plain HTTP/2. tonic's channel enforces `grpc-timeout` by itself,
+//! reconnects silently and rewords errors: a test would see the client's behaviour instead of the
+//! server's.
 //!
-//! The one thing that is added is patience: a call without a deadline gets a long one, since the default of a pipeline
-//! is made for users and not for tests that share two cores.
+//! One thing is added: a call without a deadline gets a long one, since the default of a pipeline
+//! is short for tests that share two cores.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -25,13 +26,13 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
 
-/// The largest answer that a test takes, in bytes.
+/// The largest response, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
-/// What a call that says nothing is given.
+/// The deadline of a call without one.
 const PATIENCE: HeaderValue = HeaderValue::from_static("60S");
 
-/// One connection. Clones share it; it closes when the last one goes.
+/// A connection. Clones share it; it closes when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Connection {
     sender: SendRequest<Body>,
@@ -42,14 +43,14 @@ impl Connection {
     /// Connects.
     ///
     /// # Panics
-    /// When nothing answers there.
+    /// If nothing answers at the address.
     pub async fn open(address: SocketAddr) -> Self {
         Self::try_open(address)
             .await
             .unwrap_or_else(|| panic!("nothing answers at {address}"))
     }
 
-    /// Connects, or gives nothing when nothing answers there.
+    /// Connects; `None` if nothing answers at the address.
     pub async fn try_open(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
@@ -60,32 +61,32 @@ impl Connection {
         Some(Self { sender, origin })
     }
 
-    /// Calls of any method with any codec.
+    /// A client for any method and codec.
     pub fn grpc(&self) -> Grpc<Self> {
         Grpc::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// The Open Inference Protocol.
+    /// A client of the Open Inference Protocol.
     pub fn inference(&self) -> GrpcInferenceServiceClient<Self> {
         GrpcInferenceServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// `motet.v1.Pipelines`.
+    /// A client of `motet.v1.Pipelines`.
     pub fn pipelines(&self) -> PipelinesClient<Self> {
         PipelinesClient::with_origin(self.clone(), self.origin.clone())
     }
 
-    /// `grpc.health.v1.Health`.
+    /// A client of `grpc.health.v1.Health`.
     pub fn health(&self) -> HealthClient<Self> {
         HealthClient::with_origin(self.clone(), self.origin.clone())
     }
 
-    /// A unary call with these very bytes as its message; gives those of the answer.
+    /// Makes a unary call with the bytes of a message, and returns those of the response.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error of the server.
     pub async fn raw(&self, method: &str, message: impl Into<Bytes>) -> Result<Bytes, Status> {
         let path = PathAndQuery::try_from(format!("/{method}")).expect("a method's name");
         let mut grpc = self.grpc();
@@ -112,7 +113,7 @@ impl Service<Request<Body>> for Connection {
     }
 }
 
-/// Messages as the bytes that they are.
+/// A codec of undecoded messages.
 #[derive(Clone, Copy, Debug)]
 struct Raw;
 

@@ -1,11 +1,11 @@
-//! The HTTP port, as a person with a browser or Prometheus sees it.
+//! A client of the HTTP port, and a reader of metrics.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Status and body of a page; nothing when nothing answers.
+/// Returns status and body of a page; `None` if nothing answers.
 pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -17,7 +17,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((status, body.to_owned()))
 }
 
-/// A page of metrics.
+/// The metrics of a process at one moment.
 #[derive(Debug)]
 pub struct Metrics(String);
 
@@ -25,7 +25,7 @@ impl Metrics {
     /// Reads `/metrics`.
     ///
     /// # Panics
-    /// When there is none.
+    /// If the page cannot be read.
     pub async fn read(address: SocketAddr) -> Self {
         match get(address, "/metrics").await {
             Some((200, text)) => Self(text),
@@ -33,7 +33,8 @@ impl Metrics {
         }
     }
 
-    /// The sum of the samples with this name and these labels (and any others); nothing when there are none.
+    /// Returns the sum of the samples with this name and, among others, these labels; `None` if
+    /// there are none.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let fits = |line: &&str| {
             let rest = line.strip_prefix(name);
@@ -47,7 +48,7 @@ impl Metrics {
         Some(samples.sum())
     }
 
-    /// The same, with 0 for what is not there yet.
+    /// As [`value`](Self::value), with 0 in place of `None`.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.value(name, labels).unwrap_or(0.0)
     }

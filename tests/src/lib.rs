@@ -1,17 +1,25 @@
-//! What the end-to-end tests stand on.
+//! The harness of the end-to-end tests and examples.
 //!
-//! * [`connection`]: a client's connection that adds nothing of its own, and typed clients over it.
-//! * [`reflected`]: a client that learns a service's messages by reflection.
-//! * [`in_process`]: motet inside the test process, one for all tests that can share it.
-//! * [`program`]: motet as a program of its own, to be signalled, killed and configured.
-//! * [`proxy`]: what stands between a gateway and its services, and decides how long they take.
+//! Servers:
+//! * [`in_process`]: motet inside the test process, and one that tests share.
+//! * [`program`]: motet as a program, to be configured, signalled and killed.
 //! * [`other_server`]: a gRPC server that is not motet.
-//! * [`http`]: the HTTP port, and metrics read from it.
-//! * [`collector`]: an OTLP receiver, and traces put together again.
-//! * [`packages`]: the packages that the workspace is built from.
-//! * [`temp_dir`]: folders that go away, [`wait`]: conditions that come true.
+//! * [`proxy`]: a proxy that delays or fails calls between a gateway and its services.
+//! * [`collector`]: a receiver of traces by OTLP.
 //!
-//! Everything here fails by a panic that says what was expected: it serves tests alone.
+//! Clients:
+//! * [`connection`]: an HTTP/2 connection that adds nothing of its own, and typed clients over it.
+//! * [`reflected`]: a client that gets a service's messages by reflection.
+//! * [`tensors`]: requests and responses of the Open Inference Protocol.
+//! * [`http`]: the HTTP port and its metrics.
+//! * [`load`]: callers in a closed loop, for benchmarks.
+//!
+//! Helpers:
+//! * [`packages`]: the packages that the workspace is built from.
+//! * [`temp_dir`]: folders that are removed after the test.
+//! * [`wait`]: conditions that are awaited up to a time limit.
+//!
+//! Functions panic where a test would fail, with a message that says what was expected.
 
 pub mod collector;
 pub mod connection;
@@ -29,7 +37,7 @@ pub mod wait;
 
 use std::path::{Path, PathBuf};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn repository() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests/ is in the repository").into()

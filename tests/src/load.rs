@@ -1,9 +1,9 @@
-//! Callers that ask one question after another, for benchmarks.
+//! Callers in a closed loop, for benchmarks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// `count` words of plain English, other ones for another `salt`.
+/// Returns `count` English words. They differ with `salt`.
 pub fn words(count: usize, salt: usize) -> String {
     const WORDS: [&str; 24] = [
         "the", "tide", "follows", "moon", "and", "vaccines", "train", "cells", "to", "remember",
@@ -14,15 +14,15 @@ pub fn words(count: usize, salt: usize) -> String {
     (0..count).map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The value that this share (0 to 1) of values is below; NaN of none.
+/// Returns the percentile of `values` at `share`, from 0 to 1; NaN without values.
 pub fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len().saturating_sub(1) as f64 * share) as usize;
     values.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// Runs `callers` at once for `time`. `call` is given the numbers of its caller and of the call, and makes one call; what comes back is
-/// how long each took, in milliseconds.
+/// Runs `callers` concurrently for `time`, each with one call after another. `call` takes the index
+/// of the caller and of the call. Returns the duration of each call in milliseconds.
 pub async fn closed_loop<C, F>(callers: usize, time: Duration, call: C) -> Vec<f64>
 where
     C: Fn(usize, usize) -> F + Send + Sync + 'static,

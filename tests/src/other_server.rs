@@ -1,4 +1,4 @@
-//! A gRPC server that is not motet: the services of a .proto file, answered as a test says.
+//! A gRPC server that is not motet: the services of a .proto file, with answers made by a test.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use tower::Service;
 use crate::reflected::json;
 use crate::wait::soon;
 
-/// Which version of reflection the server has.
+/// The version of reflection that the server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reflection {
     /// `grpc.reflection.v1`.
@@ -38,25 +38,25 @@ pub enum Reflection {
     No,
 }
 
-/// A call that the server got.
+/// A call that the server received.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The method, without its service.
+    /// The name of the method, without its service.
     pub method: String,
     /// The request.
     pub message: Value,
-    /// What came along.
+    /// The metadata.
     pub headers: HeaderMap,
 }
 
-/// What becomes of a call.
+/// The reply to a call.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// These messages: exactly one for a unary method.
     Messages(Vec<Value>),
     /// An error, after these messages.
     Error(Vec<Value>, Status),
-    /// Nothing, until the caller goes away.
+    /// No reply until the caller goes away.
     Hold,
 }
 
@@ -72,10 +72,10 @@ pub struct OtherServer {
 type Answer = dyn Fn(&Call) -> Reply + Send + Sync;
 
 impl OtherServer {
-    /// The services of these files on `address`.
+    /// Serves the services of `files` on `address`.
     ///
     /// # Panics
-    /// When the address is taken, or the files are not whole.
+    /// If the address is taken, or an imported file is missing.
     pub async fn start(
         address: SocketAddr,
         files: &FileDescriptorSet,
@@ -116,12 +116,12 @@ impl OtherServer {
         }
     }
 
-    /// All calls so far.
+    /// Returns all calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.borrow().clone()
     }
 
-    /// Waits until this many calls are held.
+    /// Waits until `count` calls are held.
     pub async fn holds(&self, count: usize) {
         let mut held = self.held.clone();
         let what = format!("{count} calls held");
@@ -130,16 +130,16 @@ impl OtherServer {
     }
 }
 
-/// The descriptors of a .proto file, with all that it imports.
+/// Compiles a .proto file and the files that it imports.
 ///
 /// # Panics
-/// When it has mistakes.
+/// If a file has errors.
 pub fn compile(file: &Path) -> FileDescriptorSet {
     let folder = file.parent().expect("a file is in a folder");
     protox::compile([file], [folder]).expect("a .proto file")
 }
 
-/// Every method, by path.
+/// A tower service of every method, routed by path.
 #[derive(Clone)]
 struct Methods {
     pool: DescriptorPool,
@@ -172,7 +172,7 @@ impl Service<http::Request<axum::body::Body>> for Methods {
             method,
             methods: self.clone(),
         };
-        // On the wire a unary answer is a stream of one message.
+        // On the wire a unary response is a stream of one message.
         Box::pin(async move { Ok(Grpc::new(codec).server_streaming(one, request).await) })
     }
 }
@@ -221,7 +221,7 @@ impl ServerStreamingService<DynamicMessage> for OneMethod {
     }
 }
 
-/// Counts a call that is held; dropped when its caller goes away.
+/// Counts a held call until its caller goes away.
 struct Held(watch::Sender<usize>);
 
 impl Held {

@@ -1,5 +1,5 @@
-//! A proxy in front of a model service: it sees every call and its headers, and can hold inferences back or let them
-//! fail. So a test decides itself how long an answer takes, and whether there is one.
+//! A proxy in front of a model service. It records the headers of inferences, and can hold or fail
+//! them: a test decides how long an answer takes without a fixed sleep.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,17 +20,17 @@ use crate::connection::Connection;
 use crate::in_process::ANY_PORT;
 use crate::wait::soon;
 
-/// What is held back.
+/// The method whose calls are held or failed.
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-/// What becomes of one inference.
+/// What the proxy does with an inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on to the service.
+    /// Forward it to the service.
     Pass,
-    /// It is held back until its caller goes away.
+    /// Hold it until its caller goes away.
     Hold,
-    /// It is answered with UNAVAILABLE.
+    /// Answer UNAVAILABLE.
     Fail,
 }
 
@@ -47,7 +47,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in front of the service on `behind`, letting everything through.
+    /// Starts a proxy in front of the service on `behind` that forwards everything.
     pub async fn start(behind: Connection) -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -79,7 +79,7 @@ impl Proxy {
                             Some(Fate::Pass) | None => {}
                         }
                         if held.is_some() {
-                            // The sender lives in the proxy; without one there is nobody left to wait for.
+                            // An error means that the proxy was dropped, and the test is over.
                             let _ = opened.wait_for(|open| *open).await;
                         }
                         drop(held);
@@ -93,7 +93,7 @@ impl Proxy {
                 hung_up.mark_unchanged();
                 tokio::spawn(async move {
                     tokio::select! {
-                        // How a connection ends is its client's affair.
+                        // An error of the connection is the client's to see.
                         _ = connection => {}
                         _ = hung_up.changed() => {}
                     }
@@ -110,36 +110,36 @@ impl Proxy {
         }
     }
 
-    /// Says what becomes of the next inferences, in the order in which they come. Those after them pass.
+    /// Sets what happens to the next inferences, in their order of arrival. Later ones pass.
     pub fn destine(&self, fates: impl IntoIterator<Item = Fate>) {
         let mut all = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(fates);
     }
 
-    /// Holds back the inferences that come from now on.
+    /// Holds inferences from now on.
     pub fn close(&self) {
         self.open.send_replace(false);
     }
 
-    /// Lets everything through again, what is held back first.
+    /// Forwards inferences again, and those that are held.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
 
-    /// Breaks all connections, as a service that dies does. New ones are taken.
+    /// Closes all connections, as a service that is killed does. New ones are accepted.
     pub fn hang_up(&self) {
         self.hung_up.send_replace(());
     }
 
-    /// Waits until this many inferences are held back.
+    /// Waits until `count` inferences are held.
     pub async fn holds(&self, count: usize) {
         let mut held = self.held.clone();
-        let what = format!("{count} calls held back");
+        let what = format!("{count} calls held");
         let waiting = soon(&what, held.wait_for(|held| *held == count)).await;
         waiting.expect("the proxy lives");
     }
 
-    /// The headers of all inferences so far.
+    /// Returns the headers of all inferences so far.
     pub fn inferences(&self) -> Vec<HeaderMap> {
         self.inferences.borrow().clone()
     }
@@ -150,7 +150,7 @@ fn next(fates: &Mutex<VecDeque<Fate>>) -> Option<Fate> {
     fates.pop_front()
 }
 
-/// Counts a call that is held back; dropped when it goes on, or when its caller goes away.
+/// Counts a held call until it is forwarded or its caller goes away.
 struct Held(watch::Sender<usize>);
 
 impl Held {

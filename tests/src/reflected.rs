@@ -1,4 +1,4 @@
-//! A client that knows nothing but what the server's reflection tells.
+//! A client that knows services by the server's reflection only.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use crate::connection::Connection;
 use crate::wait::until;
 
-/// What errors carry in an `Any`, which cannot be shown as JSON without its descriptor.
+/// A message of error details. It is in an `Any`, and JSON of an `Any` needs the descriptor.
 const ERROR_DETAILS: &str = "google.rpc.ErrorInfo";
 
 /// The versions of the reflection protocol; their messages are the same.
@@ -30,10 +30,10 @@ pub enum Version {
     V1Alpha,
 }
 
-/// Asks the reflection service one question.
+/// Makes one request to the reflection service.
 ///
 /// # Errors
-/// What the service answers.
+/// The error of the service.
 pub async fn ask(
     connection: &Connection,
     version: Version,
@@ -64,10 +64,10 @@ pub async fn ask(
     }
 }
 
-/// The names of all services.
+/// Lists the names of all services.
 ///
 /// # Panics
-/// When reflection does not list them.
+/// If reflection does not list them.
 pub async fn services(connection: &Connection, version: Version) -> Vec<String> {
     let question = MessageRequest::ListServices(String::new());
     match ask(connection, version, question).await {
@@ -78,10 +78,10 @@ pub async fn services(connection: &Connection, version: Version) -> Vec<String> 
     }
 }
 
-/// The files that declare some symbols, with all that they import.
+/// Returns the files that declare `symbols`, and the files that they import.
 ///
 /// # Errors
-/// What the service answers.
+/// The error of the service.
 pub async fn pool(
     connection: &Connection,
     version: Version,
@@ -116,10 +116,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Learns a service.
+    /// Gets the descriptors of a service.
     ///
     /// # Errors
-    /// When the server does not know it.
+    /// If the server does not have it.
     pub async fn learn(connection: &Connection, name: &str) -> Result<Self, Status> {
         Ok(Self {
             connection: connection.clone(),
@@ -128,29 +128,29 @@ impl Service {
         })
     }
 
-    /// One of its methods.
+    /// Returns the method with this name.
     ///
     /// # Panics
-    /// When it has none of this name.
+    /// If there is none.
     pub fn method(&self, name: &str) -> MethodDescriptor {
         let service = self.pool.get_service_by_name(&self.name).expect("learnt");
         let method = service.methods().find(|m| m.name() == name);
         method.unwrap_or_else(|| panic!("{} has no method {name}", self.name))
     }
 
-    /// The request message that this JSON describes.
+    /// Makes a request message of JSON.
     ///
     /// # Panics
-    /// When it does not fit.
+    /// If it does not fit the message.
     pub fn message(&self, method: &str, json: &Value) -> DynamicMessage {
         let input = self.method(method).input();
         DynamicMessage::deserialize(input, json).unwrap_or_else(|e| panic!("{json}: {e}"))
     }
 
-    /// A unary call.
+    /// Makes a unary call.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error of the server.
     pub async fn call(&self, method: &str, json: Value) -> Result<Value, Status> {
         let request = Request::new(self.message(method, &json));
         self.request(method, request)
@@ -158,11 +158,11 @@ impl Service {
             .map(Response::into_inner)
     }
 
-    /// The answer to a unary call that must come to one. Where the server is too busy to take it on, it is called again
-    /// when the server says so.
+    /// Makes a unary call that must succeed. While the server is overloaded, the call is repeated
+    /// after the delay of `RetryInfo`.
     ///
     /// # Panics
-    /// When there is another error, or no answer for long.
+    /// After another error, or without an answer within the time limit.
     pub async fn answer(&self, method: &str, json: Value) -> Value {
         until("an answer", async || {
             match self.call(method, json.clone()).await {
@@ -182,10 +182,10 @@ impl Service {
         .await
     }
 
-    /// A unary call with metadata in and out.
+    /// Makes a unary call with metadata in both directions.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error of the server.
     pub async fn request(
         &self,
         method: &str,
@@ -200,10 +200,10 @@ impl Service {
         Ok(answer.map(|message| json(&message)))
     }
 
-    /// A call with a stream each way.
+    /// Makes a call with streams in both directions.
     ///
     /// # Errors
-    /// What the server answers before the stream begins.
+    /// The error of the server before the first message.
     pub async fn stream(
         &self,
         method: &str,
@@ -223,22 +223,22 @@ impl Service {
     }
 }
 
-/// The answers of a stream.
+/// The responses of a stream.
 #[derive(Debug)]
 pub struct Answers(Streaming<DynamicMessage>);
 
 impl Answers {
-    /// The next answer; nothing at the end.
+    /// Returns the next response; `None` at the end.
     ///
     /// # Errors
-    /// How the stream ended.
+    /// The error that ended the stream.
     pub async fn next(&mut self) -> Result<Option<Value>, Status> {
         let message = self.0.next().await.transpose()?;
         Ok(message.map(|message| json(&message)))
     }
 }
 
-/// The message as JSON with the names of the .proto file.
+/// Returns a message as JSON, with the field names of the .proto file.
 pub fn json(message: &DynamicMessage) -> Value {
     let options = SerializeOptions::new().use_proto_field_name(true);
     message

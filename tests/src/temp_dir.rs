@@ -1,9 +1,9 @@
-//! Folders for a test's files.
+//! Temporary folders.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder of its own, gone when this is dropped.
+/// A temporary folder, removed when this is dropped.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
@@ -14,7 +14,7 @@ impl Default for TempDir {
 }
 
 impl TempDir {
-    /// A new, empty folder.
+    /// Creates an empty folder.
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -24,12 +24,12 @@ impl TempDir {
         Self(path)
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file and returns its path.
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         let folder = path.parent().expect("a file is in a folder");
@@ -41,7 +41,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // A folder that stays behind harms no test.
+        // A folder that cannot be removed fails no test.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,11 +1,11 @@
-//! Requests and answers of the Open Inference Protocol.
+//! Requests and responses of the Open Inference Protocol.
 
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::InferInputTensor;
 use motet_proto::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
 use motet_proto::oip;
 
-/// A request with raw contents. A scalar goes as a list of one.
+/// A request with raw contents. A scalar is sent as a list of one element.
 pub fn raw(model: &str, tensors: &[(&str, Tensor)]) -> ModelInferRequest {
     let mut request = ModelInferRequest {
         model_name: model.to_owned(),
@@ -15,7 +15,7 @@ pub fn raw(model: &str, tensors: &[(&str, Tensor)]) -> ModelInferRequest {
     request
 }
 
-/// A request with one text input, in the typed contents.
+/// A request with text inputs in typed contents.
 pub fn typed<T: AsRef<str>>(model: &str, inputs: &[(&str, &[T])]) -> ModelInferRequest {
     let input = |(name, texts): &(&str, &[T])| InferInputTensor {
         name: (*name).to_owned(),
@@ -37,15 +37,15 @@ pub fn typed<T: AsRef<str>>(model: &str, inputs: &[(&str, &[T])]) -> ModelInferR
     }
 }
 
-/// A list of texts, as the protocol's BYTES.
+/// A list of texts as a tensor of BYTES.
 pub fn texts<T: AsRef<str>>(texts: &[T]) -> Tensor {
     Tensor::byte_strings(texts.iter().map(|t| t.as_ref().as_bytes()))
 }
 
-/// One output of an answer.
+/// Returns an output of a response.
 ///
 /// # Panics
-/// When the answer has no such tensor or cannot be read.
+/// If the response has no such output, or cannot be read.
 pub fn output(answer: &ModelInferResponse, name: &str) -> Tensor {
     let mut answer = answer.clone();
     let outputs = oip::take_outputs(&mut answer).expect("an answer that can be read");
@@ -53,16 +53,16 @@ pub fn output(answer: &ModelInferResponse, name: &str) -> Tensor {
     found.unwrap_or_else(|| panic!("no output {name}")).1
 }
 
-/// The numbers of a float output.
+/// Returns the elements of a float output.
 pub fn floats(answer: &ModelInferResponse, name: &str) -> Vec<f32> {
     let tensor = output(answer, name);
     tensor.values::<f32>().expect("floats").to_vec()
 }
 
-/// The largest difference between two lists of numbers.
+/// Returns the largest absolute difference between elements of two lists.
 ///
 /// # Panics
-/// When they are not of one length.
+/// If their lengths differ.
 pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());

@@ -1,19 +1,19 @@
-//! Conditions that come true by themselves: asked for again and again, up to a bound.
+//! Waiting for conditions by polling, up to a time limit.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a test waits for anything. Far beyond what it takes: only a failing test gets there.
+/// The longest wait of a test. Only a failing test waits this long.
 pub const BOUND: Duration = Duration::from_secs(60);
-/// Pause between two questions.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks until the answer is `Some`, and gives it.
+/// Polls until the answer is `Some`, and returns it.
 ///
 /// # Panics
-/// When that has not happened within [`BOUND`].
+/// If there is none within [`BOUND`].
 pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -28,10 +28,10 @@ where
     }
 }
 
-/// Waits for a future that must end.
+/// Waits for a future.
 ///
 /// # Panics
-/// When it has not ended within [`BOUND`].
+/// If it is not ready within [`BOUND`].
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(BOUND, future).await {
         Ok(output) => output,

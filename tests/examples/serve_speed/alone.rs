@@ -1,4 +1,5 @@
-//! One caller, in turns with the encoder itself: how much longer a call takes, and where that time goes.
+//! A single caller, in turns with the encoder alone: how much longer a call takes, and where that
+//! time is spent.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,10 +18,12 @@ use tonic_health::pb::HealthCheckRequest;
 
 use crate::{bare, embed};
 
-/// As long as the encoder takes for a text, about: processors that have nothing to do take a while to wake up.
+/// A pause about as long as the encoder needs for a text. After a pause, processors need time to
+/// wake up.
 const REST: Duration = Duration::from_millis(4);
 
-/// Measures for so long, and prints. The caller is one thread, so that no time goes into handing its calls to others.
+/// Measures for `time`, and prints. The caller is a single thread, so that its calls are not handed
+/// between threads.
 pub(crate) fn measure(address: SocketAddr, precision: Precision, texts: &[String], time: Duration) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -35,8 +38,9 @@ pub(crate) fn measure(address: SocketAddr, precision: Precision, texts: &[String
     });
 }
 
-/// Times of the machine change within a second, so that encoder and call take the same text right after each other; each takes it twice
-/// and the second time counts, since what has just come back from a rest is slower.
+/// Calls and encodes every text in turns. The machine's speed varies within a second, so that
+/// encoder and call process the same text one right after the other; each does so twice, and the
+/// second time counts, since the first one after a pause is slower.
 async fn calls(
     connection: &Connection,
     bare: &Connection,
@@ -92,13 +96,13 @@ async fn calls(
     );
 }
 
-/// The encoder by itself, on a thread that leads others as an executor does.
+/// The encoder alone, on a thread that leads a thread team as an executor does.
 struct Encoder {
     texts: Sender<usize>,
     times: Receiver<Own>,
 }
 
-/// What it takes by itself for a text, in milliseconds.
+/// The encoder's times for a text, in milliseconds.
 struct Own {
     tokenizing: f64,
     encoding: f64,
@@ -153,14 +157,14 @@ impl Encoder {
         Self { texts, times }
     }
 
-    /// One text.
+    /// Encodes one text and returns the times.
     fn encode(&self, text: usize) -> Own {
         self.texts.send(text).expect("its thread");
         self.times.recv().expect("its thread")
     }
 }
 
-/// What an answer says that its call has taken, in milliseconds.
+/// Returns a time that a response states, in milliseconds.
 fn spent(answer: &ModelInferResponse, name: &str) -> f64 {
     let choice = answer.parameters[name].parameter_choice.as_ref();
     match choice {
@@ -169,7 +173,7 @@ fn spent(answer: &ModelInferResponse, name: &str) -> f64 {
     }
 }
 
-/// A health check, in milliseconds.
+/// Returns the duration of a health check, in milliseconds.
 async fn check(connection: &Connection) -> f64 {
     let started = Instant::now();
     let health = connection
@@ -180,7 +184,7 @@ async fn check(connection: &Connection) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-/// A call that asks for nothing, in milliseconds.
+/// Returns the duration of a call that does no work, in milliseconds.
 async fn nothing(connection: &Connection) -> f64 {
     let started = Instant::now();
     let live = connection

@@ -1,5 +1,5 @@
-//! A server with nothing of motet's: tonic alone, which answers health checks, in a process of its own. A call of it is what any call
-//! takes at least on this machine.
+//! A server of tonic alone, which answers health checks in a process of its own. The duration of
+//! its calls is the minimum of any gRPC call on this machine.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use tonic::transport::server::TcpIncoming;
 /// The argument that makes this program the server.
 pub(crate) const ARGUMENT: &str = "--bare";
 
-/// Serves until it is killed, and prints where.
+/// Serves until it is killed, and prints the address.
 pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("its address"));
@@ -26,7 +26,7 @@ pub(crate) async fn serve() {
         .expect("to serve");
 }
 
-/// Starts one, which ends with the process that is returned.
+/// Starts a server, which ends when the returned process is dropped.
 pub(crate) async fn start() -> (Child, SocketAddr) {
     let program = std::env::current_exe().expect("this program");
     let mut child = Command::new(program)

@@ -1,11 +1,12 @@
-//! What callers get from a motet on this machine: one text a request, by different numbers of callers, and a retrieval call. The
-//! encoder's own time for the same texts is measured in turns with the calls of a single caller.
+//! Throughput and latency of a server on this machine: embeddings of one text for each request,
+//! with different numbers of callers, and a retrieval call. For a single caller, the time of the
+//! encoder alone for the same texts is measured in turns with the calls.
 //!
-//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- target/release/motet [SECONDS [DTYPE [EXECUTORS]]]
+//!     cargo build --release && cargo run --release -p motet-tests --example serve_speed -- \
+//!         target/release/motet [SECONDS [DTYPE [EXECUTORS]]]
 //!
-//! Each model has one executor, which computes with all cores, unless it is said how many share them.
-//!
-//! The callers run on the same cores.
+//! Each model has one executor by default, which computes with all cores. The callers run on the
+//! same cores.
 
 mod alone;
 mod bare;
@@ -25,7 +26,7 @@ use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{raw, texts};
 use serde_json::json;
 
-/// Shortest and longest text in words; lengths are log-uniform.
+/// The shortest and longest text, in words. Lengths are log-uniform.
 const WORDS: (f64, f64) = (5.0, 150.0);
 const TEXTS: usize = 64;
 const PASSAGES: usize = 16;
@@ -116,14 +117,14 @@ async fn main() {
     println!("\nresident memory after all of it: {mb:.0} MB");
 }
 
-/// One call.
+/// Embeds one text.
 async fn embed(connection: &Connection, text: &str) -> ModelInferResponse {
     let request = raw("minilm", &[("text", texts(&[text]))]);
     let answer = connection.inference().model_infer(request).await;
     answer.expect("an answer").into_inner()
 }
 
-/// A connection for each caller.
+/// Opens a connection for each caller.
 async fn open(callers: usize, address: SocketAddr) -> Vec<Connection> {
     let mut connections = Vec::new();
     for _ in 0..callers {
@@ -145,7 +146,7 @@ fn report(callers: usize, time: Duration, mut times: Vec<f64>) {
     println!("{callers:>8} {rate:>10.1} {p50:>9.1} {p95:>9.1}");
 }
 
-/// A text of a log-uniform number of words, in an order without pattern.
+/// Returns a text whose number of words is log-uniform over `at`, in no particular order.
 fn text(at: usize) -> String {
     let share = ((at * 37) % TEXTS) as f64 / (TEXTS - 1) as f64;
     words((WORDS.0 * (WORDS.1 / WORDS.0).powf(share)) as usize, at)

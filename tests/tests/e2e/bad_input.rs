@@ -1,4 +1,4 @@
-//! What clients send that they should not, and what they send that looks as if they should not.
+//! Invalid requests, and unusual requests that are valid.
 
 use bytes::Bytes;
 use motet_proto::Tensor;
@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 use crate::rag::{PASSAGES, rag};
 
-/// What an error must say.
+/// What is expected of an error.
 #[derive(Debug)]
 struct Expected {
     code: Code,
@@ -80,7 +80,7 @@ fn number_field(number: u8, value: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn fine_though_it_looks_odd() {
+async fn an_unusual_request_is_answered() {
     let service = rag(&in_process::connect().await).await;
     let long = "Sediment settles where the current slows. ".repeat(834);
     assert!(long.split_whitespace().count() > 5000);
@@ -95,7 +95,7 @@ async fn fine_though_it_looks_odd() {
         ("tides", json!(none), 0),
         ("", json!(PASSAGES), 5),
         ("", json!(none), 0),
-        // Nothing is left of a text of control characters.
+        // The tokenizer removes control characters, so that the text is empty.
         (&*control, json!([control, "x"]), 1),
         ("why 🌊 🧑‍🚀", json!(["🌊🌊🌊", "👩‍👩‍👧‍👦 e\u{301}", "\u{202e}right to left"]), 3),
         ("潮汐为什么发生", json!(["月亮的引力牵引海水。", "パンは酵母で膨らむ。", "주식이 떨어졌다."]), 3),
@@ -122,7 +122,7 @@ async fn fine_though_it_looks_odd() {
 }
 
 #[tokio::test]
-async fn typed_requests_that_are_wrong() {
+async fn an_invalid_typed_request_is_refused_by_field() {
     let connection = in_process::connect().await;
     let query = bytes_field(1, b"tides");
     let document = bytes_field(2, b"the moon");
@@ -152,7 +152,7 @@ async fn typed_requests_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_message() {
+async fn bytes_that_are_not_a_message_are_refused() {
     let connection = in_process::connect().await;
     let query = bytes_field(1, b"tides");
     // The message is refused before the pipeline sees it.
@@ -188,7 +188,7 @@ async fn bytes_that_are_no_message() {
 }
 
 #[tokio::test]
-async fn what_is_not_there() {
+async fn an_unknown_name_is_not_found() {
     let connection = in_process::connect().await;
     let error = connection
         .raw("motet.pipeline.Rga/Run", Bytes::new())
@@ -244,7 +244,7 @@ async fn what_is_not_there() {
 }
 
 #[tokio::test]
-async fn tensors_that_are_wrong() {
+async fn an_invalid_tensor_is_refused_by_name() {
     let connection = in_process::connect().await;
     let of_rag = |extra: &[(&str, Tensor)]| {
         let tensors = [("query", texts(&["q"])), ("documents", texts(&["d"]))];
@@ -350,7 +350,7 @@ async fn tensors_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn limits_are_named() {
+async fn an_error_names_the_limit_that_was_exceeded() {
     let connection = in_process::connect().await;
     let yaml = "pipeline: small_things\n\
                 inputs:\n  query: { type: string, max_bytes: 8 }\n  documents: { type: 'string[N]', max_items: 3, max_bytes: 5 }\n\
@@ -395,7 +395,7 @@ async fn limits_are_named() {
         let error = small.call("Run", request).await.expect_err(&case);
         check(&case, &error, &expected);
     }
-    // A limit of a model, met inside a pipeline: the node and the model are named.
+    // A limit of a model inside a pipeline: the error names the node and the model.
     let error = rag
         .call("Run", json!({"query": "q", "documents": vec![""; 16_385]}))
         .await;

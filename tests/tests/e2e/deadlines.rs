@@ -1,4 +1,4 @@
-//! How long clients wait, and what happens to the work of those who do not.
+//! Deadlines of clients, and the work of clients that do not wait.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::motet;
 use crate::processes::endpoint;
 use crate::rag::{PASSAGES, rag};
 
-/// A gateway whose models are those of the shared motet, behind a proxy.
+/// A gateway that reaches the models of the shared process through a proxy.
 async fn behind(proxy: &Proxy) -> (Process, Connection) {
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
@@ -53,7 +53,7 @@ async fn a_late_answer_is_deadline_exceeded_and_frees_its_calls() {
     assert_eq!(status::read(&late).reason, "DEADLINE_EXCEEDED");
     proxy.holds(0).await;
 
-    // A stream: the requests that are late say so, or the stream itself does, whichever is first.
+    // On a stream either the late requests or the stream itself fail, whichever comes first.
     let message = rag.message("RunStream", &request);
     let endless =
         tokio_stream::StreamExt::chain(tokio_stream::once(message), tokio_stream::pending());
@@ -83,7 +83,7 @@ async fn a_late_answer_is_deadline_exceeded_and_frees_its_calls() {
         late.expect_err("nothing answers").code(),
         Code::DeadlineExceeded
     );
-    // Triton's own way to say it, in microseconds.
+    // Triton's parameter, in microseconds.
     let mut with_parameter = oip;
     let timeout = motet_proto::oip::parameter(100_000_i64);
     with_parameter
@@ -100,7 +100,7 @@ async fn a_late_answer_is_deadline_exceeded_and_frees_its_calls() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_or_cannot_be_read_is_refused_at_once() {
+async fn an_expired_or_malformed_deadline_is_refused_at_once() {
     let connection = in_process::connect().await;
     let rag = rag(&connection).await;
     for (timeout, code) in [
@@ -120,9 +120,9 @@ async fn a_deadline_that_has_passed_or_cannot_be_read_is_refused_at_once() {
     }
 }
 
-/// What is left goes on to every model: the client's time, capped by the pipeline's, less what has passed.
+/// Each call of a model carries the remaining time: the client's, capped by the pipeline's.
 #[tokio::test]
-async fn what_is_left_is_passed_on() {
+async fn the_remaining_time_is_passed_on_to_models() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
@@ -153,7 +153,7 @@ async fn what_is_left_is_passed_on() {
             let left = left(headers);
             let limit = Duration::from_secs(limit);
             assert!(left <= limit && left > limit / 3, "{left:?} of {limit:?}");
-            // `rank` is the last of each four.
+            // `rank` makes the last of four calls.
             if at % 4 == 3 {
                 assert!(left < last, "{left:?} after {last:?}");
                 last = Duration::MAX;
@@ -167,10 +167,10 @@ async fn what_is_left_is_passed_on() {
 /// A call of some method.
 type Call = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
 
-/// A client that goes away, and the way it does it.
+/// A client that goes away, and how it does.
 type Leave = fn(tokio::task::JoinHandle<()>, Connection);
 
-/// Rows of a client that went away leave the queue: the next one need not wait for them.
+/// The rows of a client that went away leave the queue, so that others do not wait for them.
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_rows() {
     let mut process = motet(["up"]).on_free_ports().start();
@@ -218,7 +218,7 @@ async fn a_client_that_goes_away_frees_its_rows() {
             })
             .await;
             let cancelled = count("motet_queue_cancelled_total").await - cancelled;
-            // Had they been computed, none would have been cancelled.
+            // If they had been computed, none would have been cancelled.
             assert!(cancelled > 0.0, "{case}, {surface}");
         }
     }
@@ -235,9 +235,9 @@ async fn a_client_that_goes_away_frees_its_rows() {
         .expect("an answer");
 }
 
-/// The same across processes: the gateway's own calls go when its client does.
+/// Across processes: the gateway cancels its calls when its client goes away.
 #[tokio::test]
-async fn a_client_that_goes_away_is_gone_for_the_services_too() {
+async fn a_client_that_goes_away_cancels_the_calls_of_its_gateway() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let (_gateway, connection) = behind(&proxy).await;
     let rag = rag(&connection).await;
@@ -256,7 +256,7 @@ async fn a_client_that_goes_away_is_gone_for_the_services_too() {
     proxy.close();
     for call in calls {
         let call = tokio::spawn(call);
-        // `chunks` and `q` need nothing but the request.
+        // `chunks` and `q` depend on the request only.
         proxy.holds(2).await;
         call.abort();
         proxy.holds(0).await;

@@ -1,4 +1,4 @@
-//! The directions in which the crates depend on each other.
+//! The directions of dependencies between the crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ),
 ];
 
-/// What a crate and everything below it must never need, as a part of a package's name.
+/// Parts of the names of packages that a crate must not depend on, directly or indirectly.
 const NEVER: [(&str, &[&str]); 7] = [
     ("motet-config", &["candle", "tonic", "prost", "tokio"]),
     ("motet-gateway", &["candle", "tokenizers", "safetensors"]),

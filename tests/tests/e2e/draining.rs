@@ -1,4 +1,4 @@
-//! How processes end: nothing that was accepted is lost.
+//! The end of a process: requests that were accepted are answered.
 
 use motet_runtime::status::Reason;
 use motet_tests::connection::Connection;
@@ -20,7 +20,7 @@ use crate::motet;
 use crate::processes::endpoint;
 use crate::rag::{PASSAGES, check_results, rag};
 
-/// A gateway whose models are those of the shared motet, behind a proxy.
+/// A gateway that reaches the models of the shared process through a proxy.
 async fn gateway(proxy: &Proxy, args: &[&str]) -> (Process, Ready) {
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
@@ -32,19 +32,19 @@ async fn gateway(proxy: &Proxy, args: &[&str]) -> (Process, Ready) {
     (gateway, ready)
 }
 
-/// A question on its way to a proxy that holds it.
+/// A call in flight that the proxy holds.
 async fn held(proxy: &Proxy, at: &Ready) -> JoinHandle<Result<Value, Status>> {
     let rag = rag(&Connection::open(at.grpc).await).await;
     proxy.close();
     let request = json!({"query": "tides", "documents": PASSAGES});
     let call = tokio::spawn(async move { rag.call("Run", request).await });
-    // `chunks` and `q` need nothing but the request.
+    // `chunks` and `q` depend on the request only.
     proxy.holds(2).await;
     call
 }
 
 #[tokio::test]
-async fn what_is_in_flight_finishes_before_the_process_ends() {
+async fn requests_in_flight_finish_before_the_process_ends() {
     let proxy = Proxy::start(in_process::connect().await).await;
     for signal in ["TERM", "INT", "QUIT"] {
         let (gateway, at) = gateway(&proxy, &["--grace", "60s"]).await;
@@ -140,7 +140,7 @@ async fn streams_end_when_their_requests_are_answered() {
     let question = json!({"query": "tides", "documents": PASSAGES});
     let question = rag.message("RunStream", &question);
     ask.send(question).await.expect("it is read");
-    // `chunks` and `q` need nothing but the request.
+    // `chunks` and `q` depend on the request only.
     proxy.holds(2).await;
 
     gateway.signal("TERM");
@@ -164,7 +164,7 @@ async fn streams_end_when_their_requests_are_answered() {
 }
 
 #[tokio::test]
-async fn the_grace_period_ends_what_does_not_finish() {
+async fn requests_that_outlast_the_grace_period_are_dropped() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let (gateway, at) = gateway(&proxy, &["--grace", "0s"]).await;
     let call = held(&proxy, &at).await;
@@ -177,13 +177,12 @@ async fn the_grace_period_ends_what_does_not_finish() {
     let ended = gateway.end().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("dropped=1"), "{}", ended.stderr);
-    // The caller of the services went away with it.
+    // Its own calls of the services ended with it.
     proxy.holds(0).await;
 }
 
-/// Rows in a batcher's queue are answered too.
 #[tokio::test]
-async fn a_model_service_answers_its_queue_before_it_ends() {
+async fn a_model_service_answers_queued_rows_before_it_ends() {
     let mut service = motet(["serve", "--model", "minilm", "--grace", "60s"])
         .on_free_ports()
         .start();
@@ -211,7 +210,7 @@ async fn a_model_service_answers_its_queue_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_signal_while_loading_ends_the_process_too() {
+async fn a_signal_during_startup_ends_the_process() {
     let nobody = std::net::TcpListener::bind(in_process::ANY_PORT).expect("a free port");
     let at = nobody.local_addr().expect("bound");
     drop(nobody);

@@ -1,4 +1,4 @@
-//! The configurations in `deploy/examples`, as they are.
+//! The configurations in `deploy/examples`.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -13,11 +13,11 @@ use tonic::Request;
 
 use crate::rag::{PASSAGES, QUESTIONS};
 
-/// One motet with all examples, for all tests.
+/// A process with all examples, shared by the tests.
 fn examples() -> &'static Running {
     static EXAMPLES: OnceLock<(Running, Runtime)> = OnceLock::new();
     let (running, _) = EXAMPLES.get_or_init(|| {
-        // A thread, since a runtime must not be made to wait inside another.
+        // On a thread of its own: one runtime must not block inside another.
         let started = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -59,14 +59,14 @@ async fn every_kind_of_retrieval_finds_the_answer() {
 }
 
 #[tokio::test]
-async fn without_a_question_nothing_is_scored() {
+async fn nothing_is_scored_without_a_query() {
     let service = pipeline("Careful").await;
     let answer = service.answer("Run", json!({"documents": PASSAGES})).await;
     assert_eq!(answer, json!({}));
 }
 
 #[tokio::test]
-async fn opinions_are_averaged_over_each_document() {
+async fn an_ensemble_averages_the_scores_of_each_document() {
     let (query, expected) = QUESTIONS[0];
     let service = pipeline("Opinions").await;
     let answer = service
@@ -105,7 +105,7 @@ async fn a_user_gets_one_arm_and_the_receipt_names_it() {
 }
 
 #[tokio::test]
-async fn each_document_is_read_on_its_own() {
+async fn a_map_runs_once_for_each_document() {
     let long = PASSAGES.join(" ");
     let documents = [long.as_str(), PASSAGES[1], PASSAGES[2]];
     let service = pipeline("Each").await;
@@ -131,7 +131,7 @@ async fn each_document_is_read_on_its_own() {
 }
 
 #[tokio::test]
-async fn a_pipeline_runs_inside_another_and_only_as_far_as_it_is_asked_for() {
+async fn a_called_pipeline_computes_only_the_outputs_that_are_needed() {
     let service = pipeline("Digest").await;
     let request = json!({"query": QUESTIONS[1].0, "documents": PASSAGES});
     let answer = service.answer("Run", request.clone()).await;

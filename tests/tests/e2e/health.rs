@@ -1,4 +1,4 @@
-//! `grpc.health.v1`, as load balancers ask it.
+//! `grpc.health.v1`, as load balancers call it.
 
 use motet_tests::in_process;
 use motet_tests::reflected::Service;
@@ -43,7 +43,7 @@ async fn the_server_its_models_and_its_pipelines_are_serving() {
 }
 
 #[tokio::test]
-async fn all_names_are_listed() {
+async fn every_name_is_listed_with_its_status() {
     let health = Service::learn(&in_process::connect().await, "grpc.health.v1.Health").await;
     let list = health
         .expect("known")

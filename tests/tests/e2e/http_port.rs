@@ -1,4 +1,4 @@
-//! The HTTP port: what a person, an orchestrator and Prometheus see.
+//! The HTTP port: liveness, readiness and metrics.
 
 use motet_tests::http::{Metrics, get};
 use motet_tests::tensors::{raw, texts};
@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::motet;
 use crate::rag::{PASSAGES, rag};
 
-/// What a process with the built-in model may take, resident.
+/// The most resident memory of a process with the built-in model.
 const MEMORY_BYTES_MAX: u64 = 400_000_000;
 
 #[tokio::test]
-async fn a_ready_process_says_so() {
+async fn a_ready_process_is_live_and_ready() {
     let http = in_process::shared().http;
     let page = async |path| get(http, path).await.expect("it answers");
     assert_eq!(page("/healthz").await, (200, "ok\n".to_owned()));
@@ -34,7 +34,7 @@ async fn the_grpc_port_names_the_http_port_to_clients_of_http_1() {
 
 #[tokio::test]
 async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
-    // A process of its own: others call the shared one meanwhile.
+    // A process of its own: other tests call the shared one.
     let mut process = motet(["up"]).on_free_ports().start();
     let ready = process.ready().await;
     let http = ready.http.expect("HTTP is on");
@@ -65,7 +65,7 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
         .await
         .expect_err("no text");
 
-    // A batch is counted once its callers have their answers; the last count of one is how long its rows waited.
+    // A batch is counted after its answers are sent; the wait of its rows is counted last.
     until("all rows are counted", async || {
         let minilm = [("model", "minilm")];
         let waits = |metrics: &Metrics| metrics.count("motet_queue_wait_seconds_count", &minilm);
@@ -96,7 +96,7 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
         ("motet_model_requests_total", with(&[("model", "minilm")], "INVALID_ARGUMENT"), 1.0),
         ("motet_model_errors_total", with(&[("model", "minilm")], "INVALID_ARGUMENT"), 1.0),
         ("motet_model_duration_seconds_count", with(&[("model", "chunker")], "OK"), 4.0),
-        // Rows: three times a query and six passages, then a query and one.
+        // Rows: three times one query and six passages, then one query and one passage.
         ("motet_batch_rows_sum", vec![("model", "minilm")], 23.0),
         ("motet_queue_wait_seconds_count", vec![("model", "minilm")], 23.0),
         ("motet_queue_depth", vec![("model", "minilm")], 0.0),
@@ -116,7 +116,7 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
         after.value("motet_build_info", &[("service", "motet")]),
         Some(1.0)
     );
-    // Linux alone tells.
+    // Only known on Linux.
     if let Some(seen) = process.memory_bytes() {
         let told = after
             .value("motet_process_memory_bytes", &[])
@@ -129,7 +129,6 @@ async fn metrics_count_pipelines_nodes_models_batches_and_queues() {
     }
 }
 
-/// Every metric on the page is in the catalogue's page, so that people find what it means.
 #[tokio::test]
 async fn every_metric_is_documented() {
     let page = repository().join("services/runtime/docs/metrics.md");

@@ -1,4 +1,4 @@
-//! The Open Inference Protocol at the gateway: pipelines and models alike.
+//! The Open Inference Protocol at the gateway, for pipelines and models.
 
 use motet_proto::Tensor;
 use motet_proto::inference::*;
@@ -10,7 +10,7 @@ use motet_tests::{connection::Connection, repository};
 use crate::motet;
 use crate::rag::{PASSAGES, QUESTIONS};
 
-/// Numbers of one embedding of the built-in model.
+/// The dimensions of an embedding of the built-in model.
 const SIZE: usize = 384;
 
 async fn infer(connection: &Connection, request: ModelInferRequest) -> ModelInferResponse {
@@ -53,7 +53,7 @@ async fn a_pipeline_is_a_model() {
     let text: Vec<&str> = text.as_strings().expect("texts").texts().collect();
     assert_eq!(text[0], PASSAGES[passage]);
 
-    // The same in typed contents, and with the default of top_n.
+    // With typed contents, and the default of top_n.
     let question = [question];
     let request = typed(
         "rag",
@@ -66,7 +66,7 @@ async fn a_pipeline_is_a_model() {
 }
 
 #[tokio::test]
-async fn only_the_outputs_asked_for_are_sent() {
+async fn only_requested_outputs_are_sent() {
     let connection = in_process::connect().await;
     let mut request = raw(
         "rag",
@@ -110,10 +110,10 @@ async fn a_model_answers_by_its_own_name() {
     assert_eq!(output(&empty, "embedding").shape(), [0, SIZE]);
 }
 
-/// The embeddings of awkward texts are those of sentence-transformers, through the gateway and from a model service in
-/// a process of its own, which give the same.
+/// The texts include empty, long and unusual ones. The gateway and a model service of its own
+/// process return the same vectors.
 #[tokio::test]
-async fn embeddings_through_a_port_are_those_of_sentence_transformers() {
+async fn embeddings_equal_those_of_sentence_transformers() {
     let folder = repository().join("tests/expected");
     let page = std::fs::read_to_string(folder.join("embeddings.json")).expect("the texts");
     let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
@@ -139,7 +139,7 @@ async fn embeddings_through_a_port_are_those_of_sentence_transformers() {
         let answer = infer(connection, raw("minilm", &[("text", self::texts(texts))])).await;
         floats(&answer, "embedding")
     };
-    // A few at a time: other tests wait for the same model.
+    // A few at a time: other tests use the same model.
     let mut through = Vec::new();
     for some in awkward.chunks(20) {
         through.extend(embed(&gateway, some).await);
@@ -158,7 +158,7 @@ async fn embeddings_through_a_port_are_those_of_sentence_transformers() {
 }
 
 #[tokio::test]
-async fn answers_say_what_they_cost() {
+async fn a_response_states_its_cost() {
     let answer = infer(
         &in_process::connect().await,
         raw("minilm", &[("text", texts(&["a", "b"]))]),
@@ -298,8 +298,8 @@ async fn the_index_lists_pipelines_and_models() {
 }
 
 #[tokio::test]
-async fn statistics_count_what_was_answered() {
-    // A process of its own: others call the shared one meanwhile.
+async fn statistics_count_answers_and_failures() {
+    // A process of its own: other tests call the shared one.
     let mut process = motet(["serve", "--model", "minilm"])
         .on_free_ports()
         .start();
@@ -398,7 +398,7 @@ async fn a_stream_of_the_protocol_answers_each_request() {
 }
 
 #[tokio::test]
-async fn models_are_not_loaded_by_the_protocol() {
+async fn the_protocol_does_not_load_or_unload_models() {
     let mut client = in_process::connect().await.inference();
     let request = RepositoryModelLoadRequest {
         model_name: "minilm".to_owned(),

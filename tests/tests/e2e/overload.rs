@@ -1,4 +1,4 @@
-//! More than a process takes on at once.
+//! Load over the limits of a process.
 
 use motet_runtime::status;
 use motet_tests::connection::Connection;
@@ -15,7 +15,7 @@ use crate::processes::endpoint;
 use crate::rag::{PASSAGES, check_results, rag};
 
 #[tokio::test]
-async fn requests_beyond_the_limit_are_refused_at_once_and_told_when_to_come_back() {
+async fn a_request_over_the_limit_is_refused_at_once_with_a_retry_delay() {
     let folder = TempDir::new();
     let built_in = motet(["config"]).run().await.stdout;
     let limited = "server:\n  max_concurrent_requests: 2\n";
@@ -32,7 +32,7 @@ async fn requests_beyond_the_limit_are_refused_at_once_and_told_when_to_come_bac
     proxy.close();
     let mut calls = Vec::new();
     for count in 1..=2 {
-        // A connection each: the limit is the process's.
+        // On connections of their own: the limit is that of the process.
         let rag = rag(&Connection::open(ready.grpc).await).await;
         let request = request.clone();
         calls.push(tokio::spawn(async move { rag.call("Run", request).await }));
@@ -47,7 +47,7 @@ async fn requests_beyond_the_limit_are_refused_at_once_and_told_when_to_come_bac
     assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
     assert!(error.message().contains("2"), "{error}");
     assert!(status::read(&error).retry_after.is_some(), "{error}");
-    // Whoever looks after the process is not turned away.
+    // Health checks are exempt.
     let question = tonic_health::pb::HealthCheckRequest::default();
     let health = connection.health().check(question).await;
     health.expect("an answer");

@@ -1,4 +1,4 @@
-//! `motet.v1.Pipelines`: what there is, and pipelines that come and go while motet serves.
+//! `motet.v1.Pipelines`: pipelines are listed, described, loaded and unloaded.
 
 use motet_proto::v1::{DescribeRequest, ExplainRequest, ListRequest, LoadRequest, UnloadRequest};
 use motet_runtime::status;
@@ -107,7 +107,7 @@ async fn pipelines_are_listed_described_and_explained() {
     }
 }
 
-/// A pipeline that embeds one text, under this name.
+/// The text of a pipeline with this name that embeds one text.
 fn embed(name: &str, output: &str) -> String {
     format!(
         "pipeline: {name}\n\
@@ -173,7 +173,7 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
         "vector"
     );
 
-    // Replaced: the connection, and other services on it, go on.
+    // The connection outlives the replacement.
     client
         .load(load(&embed(NAME, "direction")))
         .await
@@ -187,7 +187,7 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
         .expect("an answer");
     assert!(answer.get("vector").is_none() && answer.get("direction").is_some());
 
-    // A stream that has begun outlives its pipeline, and ends when its client ends it.
+    // An open stream outlives its pipeline, and ends when its client ends it.
     let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
     let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(requests);
     let stream = service
@@ -231,7 +231,7 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
 }
 
 #[tokio::test]
-async fn a_wrong_file_changes_nothing_and_names_every_mistake() {
+async fn a_file_with_mistakes_changes_nothing_and_every_mistake_is_reported() {
     const NAME: &str = "stays_right";
     let connection = in_process::connect().await;
     let mut client = connection.pipelines();
@@ -291,7 +291,8 @@ async fn a_wrong_file_changes_nothing_and_names_every_mistake() {
         .expect("it is there");
 }
 
-/// A pipeline that others call: its new form is theirs at once, unless they could not call it; it stays while they need it.
+/// Callers use the new version at once. A version that they could not call is refused, and so is an
+/// unload.
 #[tokio::test]
 async fn a_called_pipeline_is_replaced_under_its_callers() {
     const INNER: &str = "counted_inner";

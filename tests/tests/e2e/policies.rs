@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status};
 
 use crate::processes::serve;
 
-/// A gateway in front of an embedding model elsewhere, with a pipeline `called` of one call.
+/// A gateway with one pipeline, `called`, that calls an embedding model in another process.
 struct Gateway {
     running: motet::process::Running,
     called: Service,
@@ -44,12 +44,12 @@ impl Gateway {
         }
     }
 
-    /// What the receipt says of the node, where there is an answer.
+    /// Calls the pipeline and returns the node's entry in the receipt.
     async fn ask(&self, text: &str) -> Result<Value, Status> {
         self.ask_within("30S", &[text]).await
     }
 
-    /// The same of several texts, with a `grpc-timeout`.
+    /// The same for several texts, with a `grpc-timeout`.
     async fn ask_within(&self, timeout: &str, texts: &[&str]) -> Result<Value, Status> {
         let message = self.called.message("Run", &json!({"text": texts}));
         let mut request = Request::new(message);
@@ -75,7 +75,7 @@ const NODE: [(&str, &str); 2] = [("pipeline", "called"), ("node", "v")];
 async fn retries_stop_at_their_budget() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "retry: { max: 1, backoff: 1ms }").await;
-    // A first call fails, its retry does not: the circuit stays closed.
+    // The first call fails and its retry succeeds: the circuit stays closed.
     let mut answered = 0;
     let error = loop {
         proxy.destine([Fate::Fail, Fate::Pass]);
@@ -108,14 +108,14 @@ async fn the_loser_of_a_hedge_is_cancelled() {
         (&json!(1), &json!(true))
     );
     assert_eq!(proxy.inferences().len(), 2);
-    // The first call was held back until its caller went away.
+    // The proxy held the first call until its caller went away.
     proxy.holds(0).await;
     let won = gateway.metric("motet_node_hedges_won_total", &NODE).await;
     assert_eq!(won, Some(1.0));
 }
 
 #[tokio::test]
-async fn a_killed_service_opens_its_circuit_and_closes_it_when_it_is_back() {
+async fn the_circuit_of_a_killed_service_opens_and_closes_when_it_returns() {
     let (service, at) = serve(&["minilm"], in_process::ANY_PORT).await;
     let gateway = Gateway::start(at, "deadline: 5s").await;
     gateway.ask("tides").await.expect("an answer");
@@ -147,7 +147,7 @@ async fn a_killed_service_opens_its_circuit_and_closes_it_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_not_asked_again_even_where_nobody_answers() {
+async fn a_cached_answer_needs_no_service() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "cache: { ttl: 1h }").await;
     let node = gateway.ask("tides").await.expect("an answer");
@@ -171,7 +171,7 @@ async fn what_was_answered_is_not_asked_again_even_where_nobody_answers() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_in_time_is_refused_at_once() {
+async fn a_call_that_cannot_meet_its_deadline_is_refused_at_once() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let gateway = Gateway::start(proxy.address, "deadline: 100%").await;
     let long = "the moon pulls the sea towards it ".repeat(60);
@@ -195,6 +195,6 @@ async fn what_cannot_be_in_time_is_refused_at_once() {
         .metric("motet_budget_refused_total", &pipeline)
         .await;
     assert!(refused >= Some(1.0));
-    // One with little to do is not.
+    // A call with less work is not.
     gateway.ask("tides").await.expect("an answer");
 }

@@ -1,4 +1,4 @@
-//! The built-in pipeline, through its own typed service.
+//! The built-in pipeline through its typed service.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use tonic::Request;
 
 pub(crate) const RAG: &str = "motet.pipeline.Rag";
 
-/// Passages of which each answers one of [`QUESTIONS`].
+/// Passages, each of which answers one of [`QUESTIONS`].
 pub(crate) const PASSAGES: [&str; 6] = [
     "The share index fell two percent on Tuesday after the central bank raised its rate.",
     "A vaccine shows the immune system a harmless part of a pathogen, so that it makes antibodies and remembers it.",
@@ -23,7 +23,7 @@ pub(crate) const PASSAGES: [&str; 6] = [
     "To bleed a radiator, open its valve with a key until water comes instead of air.",
 ];
 
-/// Questions, each with the passage that answers it.
+/// Questions, each with the index of the passage that answers it.
 pub(crate) const QUESTIONS: [(&str, usize); 6] = [
     ("how do vaccines work", 1),
     ("why does bread rise", 2),
@@ -39,7 +39,7 @@ pub(crate) async fn rag(connection: &Connection) -> Service {
         .expect("the built-in pipeline")
 }
 
-/// Scores and texts come with each result, best first, and say where they are from.
+/// Asserts `count` results, best first, each with the text of the document that its index names.
 pub(crate) fn check_results(answer: &Value, documents: &[&str], top_n: usize) {
     let results = answer["results"].as_array().expect("results");
     assert_eq!(results.len(), top_n.min(documents.len()), "{answer}");
@@ -76,7 +76,7 @@ async fn the_passage_that_answers_comes_first() {
 }
 
 #[tokio::test]
-async fn five_results_unless_the_request_says_otherwise() {
+async fn the_default_of_top_n_is_five() {
     let rag = rag(&in_process::connect().await).await;
     for (top_n, expected) in [(None, 5), (Some(1), 1), (Some(6), 6), (Some(100), 6)] {
         let mut request = json!({"query": "tides", "documents": PASSAGES});
@@ -107,7 +107,7 @@ async fn a_long_document_gives_its_best_passage() {
 }
 
 #[tokio::test]
-async fn a_receipt_comes_when_it_is_asked_for() {
+async fn a_receipt_is_sent_on_request() {
     let rag = rag(&in_process::connect().await).await;
     let message = rag.message(
         "Run",
@@ -166,7 +166,7 @@ async fn a_receipt_comes_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn many_requests_of_one_stream_are_answered_and_matched_by_id() {
+async fn answers_on_a_stream_carry_the_id_of_their_request() {
     let rag = rag(&in_process::connect().await).await;
     let request = |id: usize| {
         let question = QUESTIONS[id % QUESTIONS.len()].0;
@@ -195,7 +195,7 @@ async fn many_requests_of_one_stream_are_answered_and_matched_by_id() {
 }
 
 #[tokio::test]
-async fn a_request_that_fails_does_not_end_its_stream() {
+async fn a_failed_request_does_not_end_its_stream() {
     let rag = rag(&in_process::connect().await).await;
     let (sender, requests) = mpsc::unbounded_channel();
     let requests = Request::new(UnboundedReceiverStream::new(requests));
@@ -232,18 +232,18 @@ async fn a_request_that_fails_does_not_end_its_stream() {
         (&json!("good"), &json!("a"))
     );
     assert!(right.get("error").is_none());
-    // Without an id there is nothing to match by, but the answer comes.
+    // A request without an id is answered without one.
     let nameless = ask(json!({"query": "x", "documents": []})).await;
     assert!(nameless.get("request_id").is_none() && nameless.get("error").is_none());
 }
 
 #[tokio::test]
-async fn a_stream_answers_each_request_as_it_finishes() {
+async fn answers_on_a_stream_come_in_the_order_in_which_they_finish() {
     let rag = rag(&in_process::connect().await).await;
     let (sender, requests) = mpsc::unbounded_channel();
     let requests = Request::new(UnboundedReceiverStream::new(requests));
     let mut answers = rag.stream("RunStream", requests).await.expect("a stream");
-    // The slow one first: the quick one overtakes it, since an empty list needs no model but the query's.
+    // The second request overtakes the first: without documents, only the query is embedded.
     let slow: Vec<String> = (0..24)
         .map(|n| format!("{} {n}", PASSAGES[n % 6].repeat(4)))
         .collect();

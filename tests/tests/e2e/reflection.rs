@@ -1,4 +1,4 @@
-//! Reflection, as grpcurl and code generators use it.
+//! gRPC reflection, as grpcurl and code generators use it.
 
 use motet_proto::v1::DescribeRequest;
 use motet_tests::reflected::{Version, ask, pool, services};
@@ -39,7 +39,7 @@ async fn every_service_is_listed_and_described() {
 }
 
 #[tokio::test]
-async fn methods_and_messages_are_symbols_too() {
+async fn methods_and_messages_are_found_as_symbols() {
     let connection = in_process::connect().await;
     for version in VERSIONS {
         for symbol in [
@@ -63,9 +63,8 @@ async fn methods_and_messages_are_symbols_too() {
     }
 }
 
-/// What a code generator makes of `motet proto` is what reflection says.
 #[tokio::test]
-async fn the_printed_proto_file_says_what_reflection_says() {
+async fn the_printed_proto_file_equals_the_reflected_descriptors() {
     let folder = TempDir::new();
     let out = folder.path().to_str().expect("UTF-8");
     let written = motet(["proto", "rag", "--out", out]).run().await;
@@ -88,7 +87,7 @@ async fn the_printed_proto_file_says_what_reflection_says() {
     let file_of = |pool: &DescriptorPool| {
         let service = pool.get_service_by_name(RAG).expect("the service");
         let mut file = service.parent_file().file_descriptor_proto().clone();
-        // "Does not stream" may be said or left out.
+        // Unset and `false` mean the same.
         for method in file.service.iter_mut().flat_map(|s| &mut s.method) {
             method.client_streaming.get_or_insert(false);
             method.server_streaming.get_or_insert(false);

@@ -1,4 +1,4 @@
-//! One trace of a request across gateway, services and batches.
+//! The trace of a request across gateway, services and batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::rag::{PASSAGES, rag};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
-/// Sends a question within a trace of the client's.
+/// Calls the pipeline within a trace of the client.
 async fn ask(connection: &Connection) {
     let rag = rag(connection).await;
     let message = rag.message("Run", &json!({"query": "tides", "documents": PASSAGES}));
@@ -48,7 +48,8 @@ fn one<'s>(spans: &[&'s Span], what: &str) -> &'s Span {
     }
 }
 
-/// Whether the request's own span, which ends last, and all of its inferences and their batches have come in.
+/// `true` if the request's own span, which ends last, and those of its inferences and their batches
+/// have arrived.
 fn complete(spans: &[Span]) -> bool {
     let batches: BTreeSet<_> = spans
         .iter()
@@ -65,7 +66,7 @@ fn complete(spans: &[Span]) -> bool {
             .all(|c| c.links.iter().all(|link| batches.contains(link)))
 }
 
-/// Checks the whole tree; the services are named as given.
+/// Checks the tree of spans. `services` are the expected service names.
 fn check(spans: &[Span], gateway: &str, service: &str) {
     let request = one(&named(spans, "motet.pipeline.Rag/Run"), "request");
     assert_eq!((&*request.parent, &*request.service), (CLIENT, gateway));
@@ -91,7 +92,7 @@ fn check(spans: &[Span], gateway: &str, service: &str) {
         let node = nodes[node];
         assert_eq!(node.attributes["model"], model);
         let mut inner = one(&children(spans, node), "call of a node");
-        // A service of the same process is called without the request that there is between two.
+        // Within one process there is no request span between gateway and model.
         if gateway != service {
             assert_eq!(
                 (&*inner.name, &*inner.service),
@@ -114,7 +115,7 @@ fn check(spans: &[Span], gateway: &str, service: &str) {
             continue;
         }
         assert!(part("tokenize").time.0 <= part("queue").time.0);
-        // Rows of one call may ride in several batches.
+        // The rows of one call may be in several batches.
         let (queue, computes) = (part("queue"), all("compute"));
         assert!(!computes.is_empty(), "{model} computed nothing");
         for compute in computes {
@@ -124,7 +125,8 @@ fn check(spans: &[Span], gateway: &str, service: &str) {
     }
 }
 
-/// The batch that computed rows of a call: it carries other calls too, so it has a trace of its own, and links lead both ways.
+/// Checks the batch of a call. It serves several calls, so it has a trace of its own, with links in
+/// both directions.
 fn check_batch(spans: &[Span], call: &Span, compute: &Span, model: &str) {
     let batches: Vec<&Span> = spans
         .iter()
@@ -186,11 +188,10 @@ async fn a_gateway_and_its_services_make_one_trace() {
     );
 }
 
-/// The last spans are sent before the process ends, and only those that the client wanted recorded.
 #[tokio::test]
-async fn what_the_client_does_not_record_is_not_exported_and_the_rest_is_before_the_end() {
+async fn sampled_spans_alone_are_exported_and_the_last_before_the_process_ends() {
     let collector = Collector::start().await;
-    // It would wait an hour by itself.
+    // By itself the exporter would wait for an hour.
     let program = collector
         .attach(motet(["up"]))
         .env("OTEL_BSP_SCHEDULE_DELAY", "3600000");
@@ -258,10 +259,9 @@ async fn a_gateway_that_exports_nothing_hands_on_the_callers_trace() {
     }
 }
 
-/// Without the variables nothing listens for traces, and nothing tries to reach anybody.
 #[tokio::test]
-async fn nothing_is_exported_unasked() {
-    // Where OpenTelemetry would send by itself. Whoever has the port already is not this test's to judge.
+async fn nothing_is_exported_without_configuration() {
+    // OpenTelemetry's default address. If the port is taken, this cannot be tested here.
     let Ok(default) = tokio::net::TcpListener::bind("127.0.0.1:4317").await else {
         return;
     };
@@ -282,7 +282,7 @@ async fn nothing_is_exported_unasked() {
     assert!(caller.is_none(), "{caller:?}");
 }
 
-/// What a future gives at once, if anything.
+/// Returns the output of a future that is ready at once.
 async fn futures_now<F: Future>(future: F) -> Option<F::Output> {
     tokio::time::timeout(std::time::Duration::ZERO, future)
         .await

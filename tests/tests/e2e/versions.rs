@@ -17,7 +17,7 @@ use tonic::Code;
 use crate::motet;
 use crate::processes::endpoint;
 
-/// Version 2 differs in its pooling.
+/// Two versions that differ in their pooling.
 const MODELS: &str = r#"
 models:
   "embedder@1": { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 64 } }
@@ -44,7 +44,7 @@ async fn embedding(connection: &Connection, version: &str) -> (String, Vec<f32>)
     (answer.model_version.clone(), floats(&answer, "embedding"))
 }
 
-/// What every server with these models says of them.
+/// Checks what a server with these models states of them.
 async fn check(connection: &Connection) {
     let (first, old) = embedding(connection, "1").await;
     let (second, new) = embedding(connection, "2").await;

@@ -1,4 +1,4 @@
-//! Clients that others wrote, against a motet that knows nothing of them.
+//! Clients of other projects against a real server.
 
 mod grpcurl;
 
@@ -10,7 +10,8 @@ use motet_tests::repository;
 use motet_tests::temp_dir::TempDir;
 use serde_json::{Value, json};
 
-/// The program that `variable` names, or `name` from the path; `None`, with a line that says why, when it does not start.
+/// The program that `variable` names, or `name` from the path. `None`, with a line that says why,
+/// if it does not start.
 fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
     let program = std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from);
     match Command::new(&program).args(probe).output() {
@@ -28,7 +29,7 @@ fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
     }
 }
 
-/// Runs a program to its end and gives what it printed.
+/// Runs a program to its end and returns its output.
 fn run(program: &Path, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -110,7 +111,7 @@ fn buf_curl() {
     check_answer(&run(&buf, &[&curl[..], &["-d", &data, &url]].concat()));
 }
 
-/// The folder of a program is where its libraries may lie, too.
+/// Adds the program's folder to the library path: its libraries may be there.
 #[test]
 fn perf_analyzer() {
     let variable = "MOTET_PERF_ANALYZER";
@@ -134,8 +135,8 @@ fn perf_analyzer() {
     for more in [&[][..], &["--streaming", "--async"]] {
         let mut args = vec!["-m", "minilm", "-u", &address, "-i", "grpc"];
         args.extend(["--shape", "text:1", "--string-data", "hello world"]);
-        // What it measures is for people; that it can measure is what is tested. It wants a steady
-        // machine, so it is asked for a number of requests, and any spread is fine.
+        // The test is that it can measure, whatever the numbers are. It waits for stable
+        // results by default, so a number of requests is given and any spread accepted.
         args.extend(["--measurement-mode", "count_windows"]);
         args.extend(["--measurement-request-count", "20", "-s", "999", "-r", "10"]);
         args.extend(more);

@@ -1,4 +1,4 @@
-//! What is sent, what comes back, and where a method can stand.
+//! Requests, responses, and the places in a pipeline where a method can be called.
 
 use motet_runtime::deadline::parse_timeout;
 use motet_runtime::status;
@@ -38,7 +38,7 @@ async fn a_method_is_called_with_fields_and_answers_in_outputs() {
                 "mode": "MODE_BEST",
             })
         );
-        // What is absent here is not set there, and the other way round.
+        // An absent input leaves the field unset, and an unset field the output absent.
         let answer = read.answer("Run", json!({"image": encode("")})).await;
         assert_eq!(answer, json!({"text": "", "mode": "MODE_BEST"}));
         let calls = server.calls();
@@ -57,7 +57,7 @@ async fn a_method_is_called_with_fields_and_answers_in_outputs() {
 }
 
 #[tokio::test]
-async fn the_deadline_goes_along_and_the_receipt_has_the_node() {
+async fn the_call_carries_the_deadline_and_the_receipt_has_the_node() {
     let server = server(letters).await;
     let node = "{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image }, deadline: 20s }";
     let (_gateway, read) = Gateway::over(&server, node, "{ text: $seen.text }").await;
@@ -73,7 +73,7 @@ async fn the_deadline_goes_along_and_the_receipt_has_the_node() {
 }
 
 #[tokio::test]
-async fn the_messages_of_a_stream_make_lists_up_to_a_limit() {
+async fn the_messages_of_a_stream_become_lists_up_to_a_limit() {
     let server = server(letters).await;
     let node = "{ grpc: ocr.v1.Ocr/Watch, endpoint: ocr, in: { image: $image }, max_items: 3, \
                 out: { number: number, text: text, words: words, x: boxes.x } }";
@@ -91,7 +91,7 @@ async fn the_messages_of_a_stream_make_lists_up_to_a_limit() {
             "x": [1, 2],
         })
     );
-    // No message is too large, all together are.
+    // Every message is small enough, but not all of them together.
     let bytes = "max_message_bytes: 64KiB";
     let endpoint = format!("grpc://{}", server.address);
     let node = "{ grpc: ocr.v1.Ocr/Watch, endpoint: ocr, in: { image: $image } }";
@@ -116,7 +116,7 @@ async fn the_messages_of_a_stream_make_lists_up_to_a_limit() {
 }
 
 #[tokio::test]
-async fn a_method_stands_wherever_a_node_can() {
+async fn a_method_can_be_called_wherever_a_node_can_be() {
     let server = server(letters).await;
     let configuration = format!(
         "endpoints: {{ ocr: \"grpc://{}\" }}

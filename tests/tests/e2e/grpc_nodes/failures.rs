@@ -1,4 +1,4 @@
-//! Servers that fail, are late or away, and clients that go away.
+//! Servers that fail, are late or down, and clients that go away.
 
 use motet_runtime::status;
 use motet_tests::other_server::{Call, Reply};
@@ -48,7 +48,7 @@ async fn a_call_ends_when_its_client_goes_away() {
 }
 
 #[tokio::test]
-async fn the_next_arm_stands_in_for_a_server_that_is_late_or_away() {
+async fn the_next_arm_replaces_a_server_that_is_late_or_down() {
     let slow = |call: &Call| match call.message["image"].as_str() {
         None => Reply::Hold,
         Some(_) => letters(call),
@@ -63,7 +63,7 @@ async fn the_next_arm_stands_in_for_a_server_that_is_late_or_away() {
     }
     server.holds(0).await;
 
-    // A descriptor is all that the gateway needs of a server that is not there.
+    // With a descriptor, the gateway starts although the server is down.
     let address = nobody();
     let endpoint = format!("{{ url: \"grpc://{address}\", descriptor: ocr.binpb }}");
     let gateway = Gateway::start(&one_node(&endpoint, node, "{ text: $seen.text }")).await;
@@ -77,7 +77,7 @@ async fn the_next_arm_stands_in_for_a_server_that_is_late_or_away() {
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     let expected = format!("node seen: endpoint ocr at grpc://{address} cannot be reached");
     assert_eq!(error.message(), expected);
-    // After some of these, calls are held back.
+    // After some failures the circuit opens.
     until("an open circuit", async || {
         let error = ask().await.expect_err("nobody there");
         (status::read(&error).reason == "CIRCUIT_OPEN").then_some(())

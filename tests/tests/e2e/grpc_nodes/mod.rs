@@ -21,7 +21,7 @@ fn ocr() -> FileDescriptorSet {
     compile(&repository().join("gateway/tests/protos/ocr.proto"))
 }
 
-/// Reads the letters of an image that is text itself, one box for each.
+/// Answers with the letters of an image, which is a text, and one box for each.
 fn letters(call: &Call) -> Reply {
     let image = call.message["image"].as_str().unwrap_or_default();
     let text = decode(image);
@@ -83,7 +83,7 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes.collect()).expect("text")
 }
 
-/// A configuration with one pipeline `read` of a node `seen`.
+/// A configuration with one pipeline, `read`, of one node, `seen`.
 fn one_node(endpoint: &str, node: &str, outputs: &str) -> String {
     format!(
         "endpoints: {{ ocr: {endpoint} }}\n\
@@ -112,7 +112,7 @@ impl Gateway {
         }
     }
 
-    /// The pipeline `read` over a node at `server`.
+    /// The pipeline `read` with a node that calls `server`.
     async fn over(server: &OtherServer, node: &str, outputs: &str) -> (Self, Service) {
         let endpoint = format!("grpc://{}", server.address);
         let gateway = Self::start(&one_node(&endpoint, node, outputs)).await;
@@ -133,7 +133,7 @@ async fn server(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Othe
 const READ: &str =
     "{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image, options.lang: $lang } }";
 
-/// An address where nobody listens.
+/// An address that nothing listens on.
 fn nobody() -> SocketAddr {
     let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
     listener.local_addr().expect("bound")

@@ -1,4 +1,4 @@
-//! The program: what it checks and locks, what it waits for, and pipelines that are loaded later.
+//! Services in `motet check`, in lock files, at startup, and in pipelines that are loaded later.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use super::{Gateway, READ, encode, letters, nobody, ocr, one_node, server};
 use crate::motet;
 
 #[tokio::test]
-async fn a_pipeline_that_is_loaded_later_calls_endpoints_that_have_a_name() {
+async fn a_pipeline_that_is_loaded_later_calls_named_endpoints() {
     let server = server(letters).await;
     let (gateway, _) = Gateway::over(&server, READ, "{ text: $seen.text }").await;
     let load = async |endpoint: &str, method: &str| {
@@ -46,9 +46,8 @@ async fn a_pipeline_that_is_loaded_later_calls_endpoints_that_have_a_name() {
     }
 }
 
-/// The program itself: what it says, what it locks, and that it waits.
 #[tokio::test]
-async fn the_program_checks_locks_and_waits() {
+async fn the_program_checks_locks_and_waits_for_services() {
     let folder = TempDir::new();
     let write = |address: SocketAddr, output: &str| {
         let outputs = format!("{{ text: $seen.{output} }}");
@@ -68,7 +67,7 @@ async fn the_program_checks_locks_and_waits() {
     assert_eq!(code, Some(2));
     assert!(said.contains("did you mean `text`?"), "{said}");
 
-    // A pipeline alone says where the server is.
+    // A lone pipeline states the address of the server.
     let node = READ.replace(
         "endpoint: ocr",
         &format!("endpoint: \"grpc://{}\"", running.address),
@@ -82,7 +81,7 @@ async fn the_program_checks_locks_and_waits() {
     let ended = motet(["check"]).args([&alone]).run().await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 
-    // Where nobody answers, it is not known; with a lock file it is.
+    // The schema of a server that is down is known from the lock file only.
     let away = nobody();
     write(away, "text");
     let (code, said) = check(&[]).await;
@@ -104,7 +103,7 @@ async fn the_program_checks_locks_and_waits() {
     assert_eq!(code, Some(2));
     assert!(said.contains("did you mean `text`?"), "{said}");
 
-    // A gateway waits for a server that it must ask.
+    // A gateway waits for a server whose schema it needs.
     write(away, "text");
     let mut process = motet(["gateway", "-f"])
         .args([&file])
@@ -131,7 +130,6 @@ async fn the_program_checks_locks_and_waits() {
     assert_eq!(process.end().await.code, Some(0));
 }
 
-/// Another gateway's pipeline is a method like any other.
 #[tokio::test]
 async fn a_gateway_calls_the_pipeline_of_another() {
     let behind: SocketAddr = in_process::shared().grpc;
