@@ -47,6 +47,41 @@ impl Decoder for BytesCodec {
     }
 }
 
+/// Encodes messages of any type, and decodes messages of one: the codec of clients and test servers.
+#[derive(Debug, Clone)]
+pub struct DynamicCodec(MessageDescriptor);
+
+impl DynamicCodec {
+    /// A codec that decodes messages of type `decoded`.
+    pub const fn new(decoded: MessageDescriptor) -> Self {
+        Self(decoded)
+    }
+}
+
+impl Codec for DynamicCodec {
+    type Encode = DynamicMessage;
+    type Decode = DynamicMessage;
+    type Encoder = DynamicEncoder;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> DynamicEncoder {
+        DynamicEncoder
+    }
+
+    fn decoder(&mut self) -> Self {
+        self.clone()
+    }
+}
+
+impl Decoder for DynamicCodec {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
+        decode(&self.0, buffer.copy_to_bytes(buffer.remaining())).map(Some)
+    }
+}
+
 /// Decodes a message.
 ///
 /// # Errors

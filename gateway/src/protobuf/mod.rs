@@ -19,7 +19,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{BytesCodec, DynamicEncoder, decode};
+pub use codec::{BytesCodec, DynamicCodec, DynamicEncoder, decode};
 pub use fields::{FieldPath, PathError};
 pub use read::read;
 pub use write::{WriteError, write};
