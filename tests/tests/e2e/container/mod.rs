@@ -7,8 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use clap::Parser;
-use motet_config::{Diagnostics, Sources};
 use motet_tests::program::Program;
 use motet_tests::reflected::Service;
 use motet_tests::repository;
@@ -46,15 +44,15 @@ fn both_stages_are_of_one_release_and_the_toolchain_is_the_repositorys() {
 }
 
 #[test]
-fn the_ports_of_the_image_agree() {
+fn the_exposed_ports_are_those_that_the_command_listens_on() {
     let runtime = runtime();
-    let env = runtime.env();
-    let port = |name: &str| {
-        let (_, address) = env.iter().find(|(n, _)| n == name).unwrap();
-        address.parse::<SocketAddr>().unwrap().port().to_string()
-    };
+    let command = exec(runtime.last("CMD"));
+    let addresses = command
+        .iter()
+        .filter_map(|word| word.parse::<SocketAddr>().ok());
+    let ports: Vec<String> = addresses.map(|a| a.port().to_string()).collect();
     let exposed: Vec<&str> = runtime.last("EXPOSE").split(' ').collect();
-    assert_eq!(exposed, [port("MOTET_GRPC"), port("MOTET_HTTP")]);
+    assert_eq!(exposed, ports);
 }
 
 /// The highest N of the symbol versions `GLIBC_2.N` that a program names.
@@ -96,25 +94,6 @@ fn the_program_needs_no_newer_libc_than_the_image_has() {
     }
 }
 
-#[test]
-fn the_commands_of_the_compose_file_are_understood() {
-    let text = std::fs::read_to_string(repository().join("deploy/compose.yaml")).unwrap();
-    let mut sources = Sources::new();
-    let mut diagnostics = Diagnostics::new();
-    let file = sources.add("compose.yaml", "", &text);
-    let root = motet_config::parse(&sources, file, &mut diagnostics).unwrap();
-    let services = root.as_map().unwrap().get("services").unwrap();
-    let services = services.node.as_map().unwrap();
-    assert_eq!(services.entries.len(), 3);
-    for service in &services.entries {
-        let command = service.node.as_map().unwrap().get("command").unwrap();
-        let words = command.node.as_list().unwrap().iter();
-        let words = words.map(|word| word.as_str().unwrap());
-        let parsed = motet::args::Cli::try_parse_from(std::iter::once("motet").chain(words));
-        assert!(parsed.is_ok(), "{}", parsed.unwrap_err());
-    }
-}
-
 /// Starts commands as the image does: on its libc, as its user, with its environment, on a root
 /// file system that is read-only where this user may mount.
 struct Image {
@@ -152,8 +131,8 @@ impl Image {
         })
     }
 
-    /// A command; `env` comes on top of the image's own.
-    fn program(&self, command: &[String], env: &[(&str, String)]) -> Program {
+    /// A command, with the image's environment.
+    fn program(&self, command: &[String]) -> Program {
         let user = self.stage.last("USER");
         let root = self.root.to_str().unwrap();
         let start = if self.read_only {
@@ -177,9 +156,6 @@ impl Image {
         for (name, value) in self.stage.env() {
             program = program.env(&name, value);
         }
-        for (name, value) in env {
-            program = program.env(name, value);
-        }
         program
     }
 }
@@ -190,9 +166,15 @@ async fn motet_runs_on_the_images_libc_as_its_user_with_a_read_only_root() {
         return;
     };
     let stage = &image.stage;
-    let command = [exec(stage.last("ENTRYPOINT")), exec(stage.last("CMD"))].concat();
-    let any = |name: &'static str| (name, "0.0.0.0:0".to_owned());
-    let program = image.program(&command, &[any("MOTET_GRPC"), any("MOTET_HTTP")]);
+    let mut command = [exec(stage.last("ENTRYPOINT")), exec(stage.last("CMD"))].concat();
+    for word in &mut command {
+        // The same interfaces, on free ports.
+        if let Ok(mut address) = word.parse::<SocketAddr>() {
+            address.set_port(0);
+            *word = address.to_string();
+        }
+    }
+    let program = image.program(&command);
     let mut process = program.start();
     process.ready().await;
     let user = process.user().expect("it runs").to_string();
@@ -200,7 +182,7 @@ async fn motet_runs_on_the_images_libc_as_its_user_with_a_read_only_root() {
 
     if image.read_only {
         let write = ["touch", "/tmp/written"].map(str::to_owned);
-        let ended = image.program(&write, &[]).run().await;
+        let ended = image.program(&write).run().await;
         assert!(ended.stderr.contains("Read-only file system"), "{ended:?}");
     } else {
         println!("skipped: a read-only root needs the right to mount");
