@@ -1,4 +1,12 @@
 //! A scalar of no element type yet: the form of literals, settings and parameters.
+//!
+//! * [`cell`]: single values that are compared.
+//! * [`decimal`]: decimals beside floats of several widths.
+//! * `dispatch`: code for every type of number.
+
+pub mod cell;
+pub mod decimal;
+pub(crate) mod dispatch;
 
 use std::fmt;
 

@@ -1,9 +1,10 @@
 //! The results of several arms made one, for an `ensemble`.
 
-use motet_proto::tensor::{Element, Tensor, TensorError};
+use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
 
 use super::error::{OpError, OpErrorKind};
+use super::extreme::Extreme;
 use super::scoring::fuse;
 use super::work;
 use crate::compute::cancel::Cancel;
@@ -76,13 +77,17 @@ pub fn combine(
             if parts.is_empty() {
                 return Ok(None);
             }
-            combine_output(how, &parts).map(Some)
+            combine_output(how, &parts, cancel).map(Some)
         })
         .collect()
 }
 
 /// One output of the arms, each with the arm's index.
-fn combine_output(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, OpError> {
+fn combine_output(
+    how: &Combine,
+    parts: &[(usize, &Tensor)],
+    cancel: &Cancel,
+) -> Result<Tensor, OpError> {
     let tensors: Vec<&Tensor> = parts.iter().map(|(_, t)| *t).collect();
     if matches!(how, Combine::Concat) {
         return Ok(Tensor::concat(&tensors)?);
@@ -102,7 +107,7 @@ fn combine_output(how: &Combine, parts: &[(usize, &Tensor)]) -> Result<Tensor, O
                 .collect();
             mean(&tensors, &weights)
         }
-        Combine::Max => max(&tensors),
+        Combine::Max => Extreme::Largest.elementwise(&tensors, cancel),
         Combine::Vote => vote(&tensors),
         Combine::Concat | Combine::Rrf { .. } => Err(OpErrorKind::Argument.into()),
     }
@@ -137,36 +142,6 @@ fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
     match parts[0].element() {
         ElementType::F64 => mean!(f64),
         _ => mean!(f32),
-    }
-}
-
-/// The largest of each element; NaN is less than any number.
-fn max(parts: &[&Tensor]) -> Result<Tensor, OpError> {
-    fn largest<T: Element + PartialOrd>(parts: &[&Tensor]) -> Result<Tensor, OpError> {
-        let mut best = parts[0].values::<T>()?.into_owned();
-        for part in &parts[1..] {
-            for (best, value) in best.iter_mut().zip(part.values::<T>()?.iter()) {
-                #[allow(clippy::eq_op)]
-                if *value > *best || *best != *best {
-                    *best = *value;
-                }
-            }
-        }
-        Ok(Tensor::from_values(parts[0].shape().to_vec(), best)?)
-    }
-    match parts[0].element() {
-        ElementType::I8 => largest::<i8>(parts),
-        ElementType::I16 => largest::<i16>(parts),
-        ElementType::I32 => largest::<i32>(parts),
-        ElementType::I64 => largest::<i64>(parts),
-        ElementType::U8 => largest::<u8>(parts),
-        ElementType::U16 => largest::<u16>(parts),
-        ElementType::U32 => largest::<u32>(parts),
-        ElementType::U64 => largest::<u64>(parts),
-        ElementType::F16 => largest::<half::f16>(parts),
-        ElementType::BF16 => largest::<half::bf16>(parts),
-        ElementType::F64 => largest::<f64>(parts),
-        _ => largest::<f32>(parts),
     }
 }
 

@@ -78,6 +78,9 @@ pub enum OpErrorKind {
     /// A row without elements has neither a best nor a smallest one.
     #[error("a row without elements has no {0}")]
     EmptyRow(&'static str),
+    /// A value that the op does not take.
+    #[error("{0}")]
+    Value(&'static str),
     /// An argument is missing or of another type, which the check of a pipeline rules out.
     #[error("an argument of the op is missing or of the wrong type")]
     Argument,

@@ -7,6 +7,8 @@
 //! * [`error`]: failures, with the arguments that are at fault.
 //! * `work`: what elementary steps cost, for the estimates of ops.
 //! * `convert`: values as another element type.
+//! * `extreme`: the smallest or largest of numbers.
+//! * `row_condition`: conditions over the columns of a list.
 //! * `scoring` (ranked lists) and `vectors` (dot products, similarities) are shared by ops.
 //! * [`combine`]: the results of several arms of an `ensemble` made one.
 
@@ -14,9 +16,11 @@ pub mod combine;
 mod convert;
 pub mod docs;
 pub mod error;
+mod extreme;
 pub mod op;
 pub mod ports;
 pub mod registry;
+mod row_condition;
 mod scoring;
 #[cfg(test)]
 mod testing;

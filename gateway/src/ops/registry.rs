@@ -28,6 +28,13 @@ registry! {
     mmr
     rrf
     length
+    filter
+    range
+    min
+    max
+    similarity
+    dedupe
+    split_text
     cast
     default
 }

@@ -4,7 +4,9 @@
 
 mod reader;
 
-use motet_config::{Diagnostic, Diagnostics, Entry, Node, Spanned, Value as Yaml};
+use std::cmp::Ordering;
+
+use motet_config::{Diagnostic, Diagnostics, Entry, Node, Span, Spanned, Value as Yaml};
 
 use super::reference::Reference;
 use crate::scalar::Scalar;
@@ -54,6 +56,28 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// `true` if two values of this order compare so. Values without an order (NaN, an absent
+    /// value) are unequal, and nothing else.
+    pub fn holds(self, order: Option<Ordering>) -> bool {
+        let Some(order) = order else {
+            return self == Self::Unequal;
+        };
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::Unequal => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
+    /// The sign in a condition.
+    pub fn sign(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(_, c)| *c == self);
+        found.map_or("", |(sign, _)| sign)
+    }
+
     const ALL: [(&'static str, Self); 6] = [
         ("==", Self::Equal),
         ("!=", Self::Unequal),
@@ -79,6 +103,26 @@ impl Expression {
             }
         }
     }
+}
+
+/// Parses a condition whose text is at `span` in its file.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse_condition(
+    text: &str,
+    span: Span,
+) -> Result<Spanned<Expression>, Box<Diagnostic>> {
+    if text.len() > CONDITION_BYTES_MAX {
+        let bytes = text.len();
+        return Err(Box::new(Diagnostic::error(
+            span,
+            format!(
+                "a condition of {bytes} bytes is longer than the limit of {CONDITION_BYTES_MAX}"
+            ),
+        )));
+    }
+    Reader::new(text, span).whole()
 }
 
 /// Reads a condition; `None` where it cannot be, which was reported.
@@ -111,19 +155,7 @@ pub(super) fn condition(
 }
 
 fn read(node: &Node, text: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<Expression>> {
-    let span = node.span;
-    if text.len() > CONDITION_BYTES_MAX {
-        diagnostics.push(Diagnostic::error(
-            span,
-            format!(
-                "a condition of {} bytes is longer than the limit of {CONDITION_BYTES_MAX}",
-                text.len()
-            ),
-        ));
-        return None;
-    }
-    let result = Reader::new(text, span).whole();
-    match result {
+    match parse_condition(text, node.span) {
         Ok(expression) => Some(expression),
         Err(diagnostic) => {
             diagnostics.push(*diagnostic);

@@ -22,6 +22,7 @@ use motet_proto::types::TensorType;
 use crate::policy::settings::{CacheSettings, Limit, Retry};
 use crate::scalar::Scalar;
 
+pub(crate) use condition::parse_condition;
 pub use condition::{CONDITION_BYTES_MAX, Comparison, Expression};
 pub use kind::{
     BodySpec, Case, CaseSpec, CombineSpec, EndpointRef, EnsembleSpec, GrpcSpec, ItemError,

@@ -1,0 +1,319 @@
+//! Conditions over the columns of a list, row by row: `score >= 0.5 and lang == "de"`.
+//!
+//! A condition is written like `when` of a node, over the inputs of an op. The check resolves its
+//! names to inputs and prints it with their indices (`$0 >= 0.5`), which is the form that the op
+//! parses again when it runs.
+
+use std::fmt;
+
+use motet_proto::tensor::Tensor;
+use motet_proto::types::ElementType;
+use motet_config::{Diagnostic, Span, Spanned, shown};
+
+use super::cancel::Meter;
+use super::error::{OpError, OpErrorKind};
+use super::ports::Arguments;
+use crate::scalar::Scalar;
+use crate::scalar::cell::{Cell, Class, Number};
+use crate::scalar::dispatch::for_number;
+use crate::syntax::{Comparison, Expression, Reference, parse_condition};
+
+/// A condition over the inputs of an op.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum RowCondition {
+    Compare(Comparison, [Operand; 2]),
+    Not(Box<RowCondition>),
+    And(Box<[RowCondition; 2]>),
+    Or(Box<[RowCondition; 2]>),
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Operand {
+    Literal(Scalar),
+    /// The input of this index.
+    Input(usize),
+}
+
+type Failure = Box<Diagnostic>;
+
+/// The index of an input, and its class where it is known.
+type Resolved = (usize, Option<Class>);
+
+impl RowCondition {
+    /// A condition as the file writes it, over named arguments.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn check(
+        text: &str,
+        span: Span,
+        arguments: &Arguments<'_>,
+    ) -> Result<Self, Failure> {
+        let expression = parse_condition(text, span)?;
+        of(&expression, &|reference, at| {
+            resolve(reference, at, arguments)
+        })
+    }
+
+    /// A condition that was checked and printed.
+    pub(super) fn parse(text: &str) -> Result<Self, OpErrorKind> {
+        let indices = |reference: &Reference, at: Span| {
+            let index = reference.target.value.parse().ok();
+            index
+                .map(|index| (index, None))
+                .ok_or_else(|| Box::new(Diagnostic::error(at, "not the index of an input")))
+        };
+        parse_condition(text, Span::default())
+            .and_then(|expression| of(&expression, &indices))
+            .map_err(|_| OpErrorKind::Argument)
+    }
+
+    /// The rows, of `count`, for which the condition holds. A single value is the same in each row.
+    pub(super) fn rows(
+        &self,
+        inputs: &[&Tensor],
+        count: usize,
+        meter: &mut Meter<'_>,
+    ) -> Result<Vec<usize>, OpError> {
+        let columns = inputs
+            .iter()
+            .map(|tensor| Column::of(tensor))
+            .collect::<Result<Vec<_>, _>>()?;
+        let cost = self.operations() as usize;
+        let mut rows = Vec::new();
+        for row in 0..count {
+            meter.spend(cost)?;
+            if self.holds(&columns, row) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Operations that one row costs.
+    pub(super) fn operations(&self) -> u64 {
+        match self {
+            Self::Compare(..) => super::work::RANK,
+            Self::Not(inner) => 1 + inner.operations(),
+            Self::And(sides) | Self::Or(sides) => {
+                sides.iter().map(Self::operations).sum::<u64>() + 1
+            }
+        }
+    }
+
+    fn holds(&self, columns: &[Column<'_>], row: usize) -> bool {
+        match self {
+            Self::Compare(comparison, [left, right]) => {
+                let (left, right) = (
+                    left.cell(right, columns, row),
+                    right.cell(left, columns, row),
+                );
+                let order = left.zip(right).and_then(|(left, right)| left.order(right));
+                comparison.holds(order)
+            }
+            Self::Not(inner) => !inner.holds(columns, row),
+            Self::And(sides) => sides.iter().all(|side| side.holds(columns, row)),
+            Self::Or(sides) => sides.iter().any(|side| side.holds(columns, row)),
+        }
+    }
+}
+
+impl Operand {
+    /// The value in a row. A literal is one of the other side's type.
+    fn cell<'c>(&'c self, other: &Self, columns: &'c [Column<'_>], row: usize) -> Option<Cell<'c>> {
+        match (self, other) {
+            (Self::Literal(literal), Self::Input(index)) => {
+                Some(literal.beside(columns.get(*index)?.element))
+            }
+            (Self::Literal(literal), Self::Literal(_)) => Some(literal.into()),
+            (Self::Input(index), _) => Some(columns.get(*index)?.cell(row)),
+        }
+    }
+}
+
+/// The elements of an input.
+struct Column<'t> {
+    element: ElementType,
+    single: bool,
+    get: Box<dyn Fn(usize) -> Cell<'t> + 't>,
+}
+
+impl<'t> Column<'t> {
+    fn of(tensor: &'t Tensor) -> Result<Self, OpError> {
+        let get: Box<dyn Fn(usize) -> Cell<'t> + 't> = for_number!(
+            tensor.element(),
+            T => {
+                let values = tensor.values::<T>()?;
+                Box::new(move |row| values[row].cell())
+            },
+            _ => match tensor.element() {
+                ElementType::Bool => Box::new(|row| Cell::Bool(tensor.data()[row] != 0)),
+                ElementType::String => {
+                    let texts: Vec<&str> = tensor.as_strings()?.texts().collect();
+                    Box::new(move |row| Cell::Text(texts[row]))
+                }
+                // The check lets no condition compare bytes.
+                _ => Box::new(|_| Cell::Text("")),
+            },
+        );
+        Ok(Self {
+            element: tensor.element(),
+            single: tensor.shape().is_empty(),
+            get,
+        })
+    }
+
+    fn cell(&self, row: usize) -> Cell<'t> {
+        (self.get)(if self.single { 0 } else { row })
+    }
+}
+
+/// An expression over inputs that `resolve` finds.
+fn of(
+    expression: &Spanned<Expression>,
+    resolve: &dyn Fn(&Reference, Span) -> Result<Resolved, Failure>,
+) -> Result<RowCondition, Failure> {
+    let both = |sides: &[Spanned<Expression>; 2]| -> Result<_, Failure> {
+        Ok(Box::new([of(&sides[0], resolve)?, of(&sides[1], resolve)?]))
+    };
+    match &expression.value {
+        Expression::Not(inner) => Ok(RowCondition::Not(Box::new(of(inner, resolve)?))),
+        Expression::And(sides) => Ok(RowCondition::And(both(sides)?)),
+        Expression::Or(sides) => Ok(RowCondition::Or(both(sides)?)),
+        Expression::Compare(comparison, sides) => {
+            let (left, left_class) = operand(&sides[0], resolve)?;
+            let (right, right_class) = operand(&sides[1], resolve)?;
+            let at = sides[1].span;
+            if let (Some(a), Some(b)) = (left_class, right_class)
+                && a != b
+            {
+                let (a, b) = (a.name(), b.name());
+                return wrong(at, format!("{a} cannot be compared with {b}"));
+            }
+            let equality = matches!(comparison, Comparison::Equal | Comparison::Unequal);
+            if left_class.or(right_class) == Some(Class::Boolean) && !equality {
+                return wrong(at, "booleans are compared by `==` and `!=`".to_owned());
+            }
+            Ok(RowCondition::Compare(*comparison, [left, right]))
+        }
+        _ => {
+            let (side, class) = operand(expression, resolve)?;
+            if let Some(class) = class.filter(|class| *class != Class::Boolean) {
+                let name = class.name();
+                let why = format!("a condition is a comparison or a boolean, not {name}");
+                return wrong(expression.span, why);
+            }
+            let truth = Operand::Literal(Scalar::Bool(true));
+            Ok(RowCondition::Compare(Comparison::Equal, [side, truth]))
+        }
+    }
+}
+
+fn operand(
+    expression: &Spanned<Expression>,
+    resolve: &dyn Fn(&Reference, Span) -> Result<Resolved, Failure>,
+) -> Result<(Operand, Option<Class>), Failure> {
+    match &expression.value {
+        Expression::Literal(scalar) => Ok((Operand::Literal(scalar.clone()), Some(scalar.class()))),
+        Expression::Reference(reference) => {
+            let (index, class) = resolve(reference, expression.span)?;
+            Ok((Operand::Input(index), class))
+        }
+        Expression::Null => wrong(expression.span, "no row of a list is `null`".to_owned()),
+        Expression::Length(_) => wrong(
+            expression.span,
+            "a row has no length: compare with the output of `op: length`".to_owned(),
+        ),
+        _ => wrong(
+            expression.span,
+            "a comparison is between values, not between conditions".to_owned(),
+        ),
+    }
+}
+
+/// Finds an input that can be compared row by row.
+fn resolve(
+    reference: &Reference,
+    at: Span,
+    arguments: &Arguments<'_>,
+) -> Result<Resolved, Failure> {
+    let name = reference.target.value.as_str();
+    let found = arguments.inputs.iter().position(|a| a.name == name);
+    let Some(index) = found.filter(|_| reference.port.is_none()) else {
+        let written = reference.to_string();
+        let written = written.trim_start_matches('$');
+        let message = format!("`in` has no value `{}` to compare", shown(written));
+        let names = arguments.inputs.iter().map(|a| a.name);
+        return Err(Box::new(
+            Diagnostic::error(at, message).suggest(name, names),
+        ));
+    };
+    let Some((element, rank)) = arguments.inputs[index].ty else {
+        return Ok((index, None));
+    };
+    match Class::of(element).filter(|_| rank <= 1) {
+        Some(class) => Ok((index, Some(class))),
+        None => {
+            let what = if rank > 1 {
+                format!("a row of `{name}` is not a single value")
+            } else {
+                format!("`{name}` is {element}, which cannot be compared")
+            };
+            wrong(at, what)
+        }
+    }
+}
+
+fn wrong<T>(at: Span, why: String) -> Result<T, Failure> {
+    Err(Box::new(Diagnostic::error(at, why)))
+}
+
+/// Prints a condition so that it parses as the same one.
+impl fmt::Display for RowCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compare(comparison, [left, right]) => {
+                write!(f, "{left} {} {right}", comparison.sign())
+            }
+            // Parentheses, whose depth is limited, stand only where the written ones did.
+            Self::Not(inner) => match **inner {
+                Self::Compare(..) | Self::Not(_) => write!(f, "not {inner}"),
+                Self::And(_) | Self::Or(_) => write!(f, "not ({inner})"),
+            },
+            Self::And(sides) => {
+                let [left, right] = &**sides;
+                match left {
+                    Self::Or(_) => write!(f, "({left})")?,
+                    _ => write!(f, "{left}")?,
+                }
+                match right {
+                    Self::Or(_) | Self::And(_) => write!(f, " and ({right})"),
+                    _ => write!(f, " and {right}"),
+                }
+            }
+            Self::Or(sides) => {
+                let [left, right] = &**sides;
+                match right {
+                    Self::Or(_) => write!(f, "{left} or ({right})"),
+                    _ => write!(f, "{left} or {right}"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(index) => write!(f, "${index}"),
+            Self::Literal(Scalar::Bool(b)) => write!(f, "{b}"),
+            Self::Literal(Scalar::Int(n)) => write!(f, "{n}"),
+            // With its point or exponent, so that it is read as a float again.
+            Self::Literal(Scalar::Float(x)) => write!(f, "{x:?}"),
+            // A text in quotes holds no quote of its own kind.
+            Self::Literal(Scalar::String(s)) if s.contains('"') => write!(f, "'{s}'"),
+            Self::Literal(Scalar::String(s)) => write!(f, "\"{s}\""),
+        }
+    }
+}
