@@ -2,11 +2,9 @@
 //!
 //! * [`cell`]: single values that are compared.
 //! * [`decimal`]: decimals beside floats of several widths.
-//! * `dispatch`: code for every type of number.
 
 pub mod cell;
 pub mod decimal;
-pub(crate) mod dispatch;
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use motet_config::{Diagnostic, Span, Spanned};
+use motet_config::{Diagnostic, Span, Spanned, nearest};
 use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::TensorType;
 
@@ -170,9 +170,13 @@ impl Checker<'_> {
         arguments: &Arguments<'_>,
     ) -> Option<Callee> {
         let Some(op) = registry::find(name) else {
+            let help = match nearest(name, registry::names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`motet check --ops` lists all ops".to_owned(),
+            };
             let message = format!("no op is named `{name}`");
             self.diagnostics
-                .push(Diagnostic::error(span, message).suggest(name, registry::names()));
+                .push(Diagnostic::error(span, message).help(help));
             return None;
         };
         let signature = match op.signature(arguments) {

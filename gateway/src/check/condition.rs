@@ -9,39 +9,25 @@ use motet_proto::types::ElementType;
 use super::checker::{Checker, DraftSource};
 use super::kind::{Condition, Operand};
 use crate::scalar::Scalar;
+use crate::scalar::cell::Class;
 use crate::syntax::{Comparison, Expression, Reference};
-
-/// What can be compared with what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Number,
-    Text,
-    Truth,
-}
-
-impl Class {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Number => "a number",
-            Self::Text => "a text",
-            Self::Truth => "a truth value",
-        }
-    }
-
-    fn of(element: ElementType) -> Option<Self> {
-        match element {
-            ElementType::Bool => Some(Self::Truth),
-            ElementType::String => Some(Self::Text),
-            ElementType::Bytes => None,
-            _ => Some(Self::Number),
-        }
-    }
-}
 
 /// One side of a comparison.
 struct Side {
     operand: Operand<DraftSource>,
     class: Class,
+    /// The element type of a value.
+    element: Option<ElementType>,
+}
+
+impl Side {
+    /// The operand beside elements of a type: a literal becomes one of them.
+    fn beside(self, element: Option<ElementType>) -> Operand<DraftSource> {
+        match (self.operand, element) {
+            (Operand::Literal(literal), Some(element)) => Operand::Literal(literal.beside(element)),
+            (operand, _) => operand,
+        }
+    }
 }
 
 impl Checker<'_> {
@@ -64,11 +50,11 @@ impl Checker<'_> {
             Expression::Compare(comparison, sides) => self.comparison(*comparison, sides),
             _ => {
                 let side = self.side(expression)?;
-                if side.class != Class::Truth {
+                if side.class != Class::Boolean {
                     let shown = side.class.name();
                     self.wrong(
                         expression.span,
-                        format!("a condition is a comparison or a truth value, not {shown}"),
+                        format!("a condition is a comparison or a boolean, not {shown}"),
                     );
                     return None;
                 }
@@ -139,29 +125,27 @@ impl Checker<'_> {
             );
             return None;
         }
-        if left.class == Class::Truth && !equality {
+        if left.class == Class::Boolean && !equality {
             self.wrong(
                 sides[1].span,
-                "truth values are compared by `==` and `!=`".to_owned(),
+                "booleans are compared by `==` and `!=`".to_owned(),
             );
             return None;
         }
+        let (of_left, of_right) = (left.element, right.element);
         Some(Condition::Compare {
             comparison,
-            left: left.operand,
-            right: right.operand,
+            left: left.beside(of_right),
+            right: right.beside(of_left),
         })
     }
 
     fn side(&mut self, expression: &Spanned<Expression>) -> Option<Side> {
         match &expression.value {
             Expression::Literal(scalar) => Some(Side {
-                class: match scalar {
-                    Scalar::Bool(_) => Class::Truth,
-                    Scalar::Int(_) | Scalar::Float(_) => Class::Number,
-                    Scalar::String(_) => Class::Text,
-                },
+                class: scalar.class(),
                 operand: Operand::Literal(scalar.clone()),
+                element: None,
             }),
             Expression::Reference(reference) => {
                 let flow = self.reference(reference, expression.span)?;
@@ -186,6 +170,7 @@ impl Checker<'_> {
                 Some(Side {
                     operand: Operand::Value(flow.source),
                     class,
+                    element: Some(flow.ty.element),
                 })
             }
             Expression::Length(reference) => {
@@ -204,6 +189,7 @@ impl Checker<'_> {
                 Some(Side {
                     operand: Operand::Length(flow.source),
                     class: Class::Number,
+                    element: None,
                 })
             }
             Expression::Null => {

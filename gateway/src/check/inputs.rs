@@ -8,7 +8,7 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 use super::checked::{Input, Literal, ValueType};
 use super::checker::{Checker, FlowType, InputDraft};
 use super::dims::{DimId, Origin};
-use super::literal::{fit, greater, scalar};
+use super::literal::{fit, scalar};
 use crate::scalar::Scalar;
 use crate::syntax::InputSpec;
 
@@ -98,7 +98,7 @@ impl Checker<'_> {
         };
         let (min, max) = (bound("min", &spec.min), bound("max", &spec.max));
         if let (Some(low), Some(high)) = (&min, &max)
-            && greater(low, high)
+            && low.exceeds(high, element)
             && let (Some(low_at), Some(high_at)) = (&spec.min, &spec.max)
         {
             self.diagnostics.push(
@@ -184,10 +184,10 @@ impl Checker<'_> {
         }
         for (value, written) in literal.values.iter().zip(&default.value.values) {
             let problem = match (min, max, value) {
-                (Some(min), _, value) if greater(min, value) => {
+                (Some(min), _, value) if min.exceeds(value, ty.element) => {
                     Some(format!("`default` ({value}) is less than `min` ({min})"))
                 }
-                (_, Some(max), value) if greater(value, max) => {
+                (_, Some(max), value) if value.exceeds(max, ty.element) => {
                     Some(format!("`default` ({value}) is greater than `max` ({max})"))
                 }
                 (_, _, Scalar::String(s)) if s.len() > max_bytes => Some(format!(

@@ -96,12 +96,3 @@ fn integer_range(element: ElementType) -> (i64, i64) {
         _ => (i64::MIN, i64::MAX),
     }
 }
-
-/// Whether `a` is greater than `b`, for two numbers.
-pub(super) fn greater(a: &Scalar, b: &Scalar) -> bool {
-    match (a, b) {
-        (Scalar::Int(a), Scalar::Int(b)) => a > b,
-        (Scalar::Float(a), Scalar::Float(b)) => a > b,
-        _ => false,
-    }
-}

@@ -9,7 +9,7 @@ use super::checked::{Setting, SettingValue};
 use super::checker::Checker;
 use super::checker::DraftSource;
 use super::graph::Target;
-use super::literal::{greater, scalar};
+use super::literal::scalar;
 use super::value::one_of;
 use crate::scalar::Scalar;
 use crate::syntax::{LiteralSpec, NodeSpec, Reference, Value};
@@ -135,14 +135,7 @@ impl Checker<'_> {
 
     /// Whether a value is within the range, or one of the words, of a parameter.
     fn in_range(&mut self, parameter: &Parameter, value: &Scalar, span: Span, what: &str) -> bool {
-        #[allow(clippy::cast_precision_loss)]
-        let bound = |n: i64| match value {
-            Scalar::Float(_) => Scalar::Float(n as f64),
-            _ => Scalar::Int(n),
-        };
-        let below = parameter.min.is_some_and(|min| greater(&bound(min), value));
-        let above = parameter.max.is_some_and(|max| greater(value, &bound(max)));
-        if below || above {
+        if !value.is_within(parameter.ty.element, parameter.min, parameter.max) {
             self.diagnostics.push(Diagnostic::error(
                 span,
                 format!("{what} is {value}, but must be {}", range(parameter)),

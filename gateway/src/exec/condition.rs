@@ -1,15 +1,11 @@
-//! Whether a condition holds for the values of a request.
-
-use std::cmp::Ordering;
+//! Conditions, decided for the values of a request.
 
 use motet_proto::tensor::Tensor;
 
-use super::literal::scalar;
 use crate::check::{Condition, Operand, Source};
-use crate::scalar::Scalar;
-use crate::syntax::Comparison;
+use crate::scalar::cell::Cell;
 
-/// Whether a condition holds. A comparison with an absent value does not.
+/// `true` if a condition holds. A comparison with an absent value does not.
 pub(super) fn holds(
     condition: &Condition<Source>,
     value: &impl Fn(&Source) -> Option<Tensor>,
@@ -24,55 +20,24 @@ pub(super) fn holds(
             left,
             right,
         } => {
-            let (left, right) = (operand(left, value), operand(right, value));
-            match (left, right) {
-                (Some(left), Some(right)) => compare(*comparison, &left, &right),
-                _ => false,
-            }
+            // Cells borrow strings from the tensors.
+            let tensors = [left, right].map(|side| match side {
+                Operand::Literal(_) => None,
+                Operand::Value(source) | Operand::Length(source) => value(source),
+            });
+            let left = cell(left, tensors[0].as_ref());
+            let right = cell(right, tensors[1].as_ref());
+            left.zip(right)
+                .is_some_and(|(left, right)| comparison.holds(left.order(right)))
         }
     }
 }
 
-fn operand(
-    operand: &Operand<Source>,
-    value: &impl Fn(&Source) -> Option<Tensor>,
-) -> Option<Scalar> {
+/// The value of an operand, whose tensor is `tensor`; `None` where it is absent.
+fn cell<'a>(operand: &'a Operand<Source>, tensor: Option<&'a Tensor>) -> Option<Cell<'a>> {
     match operand {
-        Operand::Literal(literal) => Some(literal.clone()),
-        Operand::Value(source) => scalar(&value(source)?),
-        Operand::Length(source) => i64::try_from(value(source)?.rows()).ok().map(Scalar::Int),
-    }
-}
-
-fn compare(comparison: Comparison, left: &Scalar, right: &Scalar) -> bool {
-    let order = match (left, right) {
-        (Scalar::Int(a), Scalar::Int(b)) => Some(a.cmp(b)),
-        (Scalar::String(a), Scalar::String(b)) => Some(a.cmp(b)),
-        (Scalar::Bool(a), Scalar::Bool(b)) => Some(a.cmp(b)),
-        (a, b) => match (number(a), number(b)) {
-            (Some(a), Some(b)) => a.partial_cmp(&b),
-            _ => None,
-        },
-    };
-    // What is not a number is equal to nothing, and neither less nor greater.
-    let Some(order) = order else {
-        return comparison == Comparison::Unequal;
-    };
-    match comparison {
-        Comparison::Equal => order == Ordering::Equal,
-        Comparison::Unequal => order != Ordering::Equal,
-        Comparison::Less => order == Ordering::Less,
-        Comparison::LessOrEqual => order != Ordering::Greater,
-        Comparison::Greater => order == Ordering::Greater,
-        Comparison::GreaterOrEqual => order != Ordering::Less,
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn number(scalar: &Scalar) -> Option<f64> {
-    match scalar {
-        Scalar::Int(n) => Some(*n as f64),
-        Scalar::Float(x) => Some(*x),
-        Scalar::Bool(_) | Scalar::String(_) => None,
+        Operand::Literal(literal) => Some(literal.into()),
+        Operand::Value(_) => Cell::of(tensor?),
+        Operand::Length(_) => i128::try_from(tensor?.rows()).ok().map(Cell::Int),
     }
 }

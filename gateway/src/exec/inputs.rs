@@ -12,6 +12,7 @@ use super::literal::out_of_range;
 use crate::check::Input;
 use crate::plan::Plan;
 use crate::scalar::Scalar;
+use crate::scalar::decimal;
 
 /// The inputs of one request, one tensor for each input of the pipeline.
 #[derive(Debug)]
@@ -150,7 +151,7 @@ impl Input {
 
     fn check_range(&self, tensor: &Tensor) -> Result<(), String> {
         macro_rules! each {
-            ($rust:ty, $wide:ty, $bound:expr) => {{
+            ($rust:ty, $wide:ty, $bound:expr, $shown:expr) => {{
                 let bound = |s: &Option<Scalar>| s.as_ref().and_then($bound);
                 let (min, max) = (bound(&self.min), bound(&self.max));
                 let range = (
@@ -159,9 +160,12 @@ impl Input {
                 );
                 let values = tensor.values::<$rust>().map_err(|e| e.to_string())?;
                 let mut values = values.iter().map(|v| <$wide>::from(*v));
-                // What is not a number is in no range.
+                // NaN is in no range.
                 match values.find(|v| !range.contains(v)) {
-                    Some(v) => Err(out_of_range(v, min, max)),
+                    Some(v) => {
+                        let found = $shown(v);
+                        Err(out_of_range(found, self.min.as_ref(), self.max.as_ref()))
+                    }
                     None => Ok(()),
                 }
             }};
@@ -170,24 +174,25 @@ impl Input {
             Scalar::Int(n) => Some(i128::from(*n)),
             _ => None,
         };
-        let float = |s: &Scalar| match s {
-            Scalar::Int(n) => Some(*n as f64),
-            Scalar::Float(x) => Some(*x),
+        let element = self.ty.element;
+        let float = |s: &Scalar| match s.beside(element) {
+            Scalar::Float(x) => Some(x),
             _ => None,
         };
-        match self.ty.element {
-            ElementType::I8 => each!(i8, i128, int),
-            ElementType::I16 => each!(i16, i128, int),
-            ElementType::I32 => each!(i32, i128, int),
-            ElementType::I64 => each!(i64, i128, int),
-            ElementType::U8 => each!(u8, i128, int),
-            ElementType::U16 => each!(u16, i128, int),
-            ElementType::U32 => each!(u32, i128, int),
-            ElementType::U64 => each!(u64, i128, int),
-            ElementType::F16 => each!(half::f16, f64, float),
-            ElementType::BF16 => each!(half::bf16, f64, float),
-            ElementType::F32 => each!(f32, f64, float),
-            ElementType::F64 => each!(f64, f64, float),
+        let shown = |x: f64| decimal::shortest(x, element);
+        match element {
+            ElementType::I8 => each!(i8, i128, int, |v: i128| v.to_string()),
+            ElementType::I16 => each!(i16, i128, int, |v: i128| v.to_string()),
+            ElementType::I32 => each!(i32, i128, int, |v: i128| v.to_string()),
+            ElementType::I64 => each!(i64, i128, int, |v: i128| v.to_string()),
+            ElementType::U8 => each!(u8, i128, int, |v: i128| v.to_string()),
+            ElementType::U16 => each!(u16, i128, int, |v: i128| v.to_string()),
+            ElementType::U32 => each!(u32, i128, int, |v: i128| v.to_string()),
+            ElementType::U64 => each!(u64, i128, int, |v: i128| v.to_string()),
+            ElementType::F16 => each!(half::f16, f64, float, shown),
+            ElementType::BF16 => each!(half::bf16, f64, float, shown),
+            ElementType::F32 => each!(f32, f64, float, shown),
+            ElementType::F64 => each!(f64, f64, float, shown),
             ElementType::Bool | ElementType::String | ElementType::Bytes => Ok(()),
         }
     }

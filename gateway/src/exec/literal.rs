@@ -99,8 +99,12 @@ pub(super) fn scalar(tensor: &Tensor) -> Option<Scalar> {
     }
 }
 
-/// What is wrong with a number outside a range, for people.
-pub(super) fn out_of_range<T: Display>(found: T, min: Option<T>, max: Option<T>) -> String {
+/// A message about a number outside a range.
+pub(super) fn out_of_range<T: Display>(
+    found: impl Display,
+    min: Option<T>,
+    max: Option<T>,
+) -> String {
     match (min, max) {
         (Some(min), Some(max)) => {
             format!("{found} is out of range: it must be from {min} to {max}")

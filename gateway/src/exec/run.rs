@@ -292,10 +292,9 @@ impl<'a> Run<'a> {
                     let value = value.and_then(literal::scalar).ok_or_else(|| {
                         Status::from(status::internal("an input is not a scalar"))
                     })?;
-                    if let Scalar::Int(n) = value
-                        && (min.is_some_and(|min| n < min) || max.is_some_and(|max| n > max))
-                    {
-                        let why = literal::out_of_range(n, *min, *max);
+                    if !value.is_within(setting.element, *min, *max) {
+                        let found = value.shown_as(setting.element);
+                        let why = literal::out_of_range(found, *min, *max);
                         return Err(status::invalid_argument(
                             name,
                             format!("{why}, as node {} needs it", node.name),

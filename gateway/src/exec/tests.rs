@@ -1,6 +1,8 @@
 mod bounds;
 mod called;
+mod decimals;
 mod kinds;
+mod ops;
 mod random;
 
 use std::sync::Arc;

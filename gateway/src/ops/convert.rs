@@ -1,9 +1,11 @@
 //! Values converted to another element type.
 
+use motet_proto::dispatch;
 use motet_proto::tensor::{Element, Tensor};
 use motet_proto::types::ElementType;
 
 use super::error::OpErrorKind;
+use crate::scalar::decimal;
 
 /// Elements on the way from one type to another.
 enum Values {
@@ -37,7 +39,10 @@ pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpErrorKi
                     v.iter().map(|n| (*n != 0).to_string()).collect()
                 }
                 Values::Ints(v) => v.iter().map(i128::to_string).collect(),
-                Values::Floats(v) => v.iter().map(f64::to_string).collect(),
+                Values::Floats(v) => {
+                    let from = tensor.element();
+                    v.iter().map(|x| decimal::shortest(*x, from)).collect()
+                }
                 Values::Texts(v) => v,
             };
             Ok(Tensor::strings(&texts).into_text(to)?.reshape(shape)?)
@@ -54,6 +59,10 @@ pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpErrorKi
             let floats = match values {
                 Values::Ints(v) => v.iter().map(|n| *n as f64).collect(),
                 Values::Floats(v) => v,
+                // Rounded once, not to 64 bits first.
+                Values::Texts(v) if to == ElementType::F32 => {
+                    texts_to(&v, to, |t| t.parse().ok().map(|x: f32| x.into()))?
+                }
                 Values::Texts(v) => texts_to(&v, to, |t| t.parse().ok())?,
             };
             write_floats(shape, to, floats)
@@ -79,38 +88,23 @@ fn texts_to<T>(
     texts.iter().enumerate().map(one).collect()
 }
 
+#[allow(clippy::useless_conversion)] // Where `T` is `f64`.
 fn read(tensor: &Tensor) -> Result<Values, OpErrorKind> {
-    macro_rules! each {
-        ($rust:ty, $variant:ident, $wide:ty) => {
-            Values::$variant(
-                tensor
-                    .values::<$rust>()?
-                    .iter()
-                    .map(|v| <$wide>::from(*v))
-                    .collect(),
-            )
-        };
-    }
-    Ok(match tensor.element() {
-        ElementType::Bool => Values::Ints(tensor.to_bools()?.into_iter().map(i128::from).collect()),
-        ElementType::I8 => each!(i8, Ints, i128),
-        ElementType::I16 => each!(i16, Ints, i128),
-        ElementType::I32 => each!(i32, Ints, i128),
-        ElementType::I64 => each!(i64, Ints, i128),
-        ElementType::U8 => each!(u8, Ints, i128),
-        ElementType::U16 => each!(u16, Ints, i128),
-        ElementType::U32 => each!(u32, Ints, i128),
-        ElementType::U64 => each!(u64, Ints, i128),
-        ElementType::F16 => each!(half::f16, Floats, f64),
-        ElementType::BF16 => each!(half::bf16, Floats, f64),
-        ElementType::F32 => each!(f32, Floats, f64),
-        ElementType::F64 => each!(f64, Floats, f64),
-        ElementType::String | ElementType::Bytes => {
+    Ok(dispatch!(tensor.element(), {
+        integer T => {
+            Values::Ints(tensor.values::<T>()?.iter().map(|n| i128::from(*n)).collect())
+        },
+        float T => {
+            Values::Floats(tensor.values::<T>()?.iter().map(|x| f64::from(*x)).collect())
+        },
+        _ => if tensor.element() == ElementType::Bool {
+            Values::Ints(tensor.to_bools()?.into_iter().map(i128::from).collect())
+        } else {
             let text = tensor.clone().into_text(ElementType::String)?;
             let texts = text.as_strings()?;
             Values::Texts(texts.texts().map(str::to_owned).collect())
-        }
-    })
+        },
+    }))
 }
 
 fn write_floats(shape: Vec<usize>, to: ElementType, v: Vec<f64>) -> Result<Tensor, OpErrorKind> {
@@ -136,16 +130,11 @@ fn write_ints(shape: Vec<usize>, to: ElementType, v: &[i128]) -> Result<Tensor, 
         let one = |n: &i128| T::try_from(*n).unwrap_or(if *n < 0 { min } else { max });
         Ok(Tensor::from_values(shape, v.iter().map(one).collect())?)
     }
-    match to {
-        ElementType::I8 => saturating(shape, v, i8::MIN, i8::MAX),
-        ElementType::I16 => saturating(shape, v, i16::MIN, i16::MAX),
-        ElementType::I32 => saturating(shape, v, i32::MIN, i32::MAX),
-        ElementType::U8 => saturating(shape, v, u8::MIN, u8::MAX),
-        ElementType::U16 => saturating(shape, v, u16::MIN, u16::MAX),
-        ElementType::U32 => saturating(shape, v, u32::MIN, u32::MAX),
-        ElementType::U64 => saturating(shape, v, u64::MIN, u64::MAX),
-        _ => saturating(shape, v, i64::MIN, i64::MAX),
-    }
+    dispatch!(to, {
+        integer T => saturating(shape, v, T::MIN, T::MAX),
+        float T => Err(OpErrorKind::Argument),
+        _ => Err(OpErrorKind::Argument),
+    })
 }
 
 #[cfg(test)]
@@ -184,6 +173,31 @@ mod tests {
                 Tensor::scalar_bool(true),
             ),
             (Tensor::scalar(7u8), ElementType::String, text("7")),
+            (Tensor::scalar(0.1f32), ElementType::String, text("0.1")),
+            (Tensor::scalar(0.1f64), ElementType::String, text("0.1")),
+            (Tensor::scalar(1.0f32), ElementType::String, text("1")),
+            (
+                Tensor::scalar(half::f16::from_f32(0.1)),
+                ElementType::String,
+                text("0.1"),
+            ),
+            (
+                Tensor::scalar(half::bf16::from_f32(0.3)),
+                ElementType::String,
+                text("0.3"),
+            ),
+            (
+                Tensor::scalar(0.1f32),
+                ElementType::F64,
+                Tensor::scalar(f64::from(0.1f32)),
+            ),
+            (text("0.1"), ElementType::F32, Tensor::scalar(0.1f32)),
+            // Half way between two floats once it is rounded to 64 bits.
+            (
+                text("1.00000005960464477540"),
+                ElementType::F32,
+                Tensor::scalar(1.000_000_1f32),
+            ),
             (
                 Tensor::scalar_bool(false),
                 ElementType::String,

@@ -1,14 +1,14 @@
 //! The smallest or largest of some numbers: what `min`, `max` and an `ensemble` share.
 
+use motet_proto::dispatch;
 use motet_proto::tensor::{Element, Tensor, TensorError};
-use motet_proto::types::TensorType;
+use motet_proto::types::{ElementType, TensorType};
 
 use super::cancel::Cancel;
 use super::error::{OpError, OpErrorKind};
 use super::op::{OpCall, Outputs, outputs};
 use super::ports::{ArgumentType, Arguments, FormError, Signature, port_like, symbols};
 use super::work;
-use crate::scalar::dispatch::for_number;
 
 /// The index of the form with several inputs, of which the other has one.
 const ELEMENTWISE: usize = 0;
@@ -42,11 +42,7 @@ impl Extreme {
     /// The most extreme number of each element of some tensors of one type and shape.
     pub(super) fn elementwise(self, parts: &[&Tensor], cancel: &Cancel) -> Result<Tensor, OpError> {
         let first = *parts.first().ok_or(TensorError::NotList)?;
-        for_number!(
-            first.element(),
-            T => self.elementwise_of::<T>(first, &parts[1..], cancel),
-            _ => Err(OpErrorKind::Argument.into()),
-        )
+        dispatch!(first.element(), { number T => self.elementwise_of::<T>(first, &parts[1..], cancel), _ => Err(OpErrorKind::Argument.into()) })
     }
 
     fn elementwise_of<T: Element + PartialOrd>(
@@ -76,11 +72,7 @@ impl Extreme {
 
     /// The most extreme number along the last dimension, and its index; the first of equal ones.
     fn along_rows(self, tensor: &Tensor, cancel: &Cancel) -> Result<[Tensor; 2], OpError> {
-        for_number!(
-            tensor.element(),
-            T => self.along_rows_of::<T>(tensor, cancel),
-            _ => Err(OpErrorKind::Argument.in_input(0)),
-        )
+        dispatch!(tensor.element(), { number T => self.along_rows_of::<T>(tensor, cancel), _ => Err(OpErrorKind::Argument.in_input(0)) })
     }
 
     fn along_rows_of<T: Element + PartialOrd>(
@@ -157,7 +149,7 @@ impl Extreme {
             let index = super::ports::OpPort {
                 ty: index
                     .ty
-                    .map(|ty| TensorType::new(motet_proto::types::ElementType::I32, ty.dims)),
+                    .map(|ty| TensorType::new(ElementType::I32, ty.dims)),
                 ..index
             };
             Signature {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use motet_config::{Diagnostic, Span};
 use motet_proto::tensor::Tensor;
+use motet_proto::types::ElementType;
 
 use super::docs::OpDocs;
 use super::error::{ArgumentId, OpError, OpErrorKind};
@@ -124,11 +125,11 @@ impl<'a> OpCall<'a> {
         }
     }
 
-    /// The parameter of this index as a number.
+    /// The parameter of this index as a number, which is a `float` like the elements that it is
+    /// compared with.
     pub(super) fn float(&self, index: usize) -> Result<f64, OpError> {
-        match self.settings.get(index) {
-            Some(Scalar::Float(x)) => Ok(*x),
-            Some(Scalar::Int(n)) => Ok(*n as f64),
+        match self.settings.get(index).map(|s| s.beside(ElementType::F32)) {
+            Some(Scalar::Float(x)) => Ok(x),
             _ => Err(bad_setting(index)),
         }
     }

@@ -6,16 +6,16 @@
 
 use std::fmt;
 
+use motet_config::{Diagnostic, Span, Spanned, truncated};
+use motet_proto::dispatch;
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
-use motet_config::{Diagnostic, Span, Spanned, shown};
 
 use super::cancel::Meter;
 use super::error::{OpError, OpErrorKind};
 use super::ports::Arguments;
 use crate::scalar::Scalar;
-use crate::scalar::cell::{Cell, Class, Number};
-use crate::scalar::dispatch::for_number;
+use crate::scalar::cell::{Cell, Class};
 use crate::syntax::{Comparison, Expression, Reference, parse_condition};
 
 /// A condition over the inputs of an op.
@@ -37,8 +37,8 @@ pub(super) enum Operand {
 
 type Failure = Box<Diagnostic>;
 
-/// The index of an input, and its class where it is known.
-type Resolved = (usize, Option<Class>);
+/// The index of an input, and its element type where it is known.
+type Resolved = (usize, Option<ElementType>);
 
 impl RowCondition {
     /// A condition as the file writes it, over named arguments.
@@ -105,10 +105,7 @@ impl RowCondition {
     fn holds(&self, columns: &[Column<'_>], row: usize) -> bool {
         match self {
             Self::Compare(comparison, [left, right]) => {
-                let (left, right) = (
-                    left.cell(right, columns, row),
-                    right.cell(left, columns, row),
-                );
+                let (left, right) = (left.cell(columns, row), right.cell(columns, row));
                 let order = left.zip(right).and_then(|(left, right)| left.order(right));
                 comparison.holds(order)
             }
@@ -120,32 +117,32 @@ impl RowCondition {
 }
 
 impl Operand {
-    /// The value in a row. A literal is one of the other side's type.
-    fn cell<'c>(&'c self, other: &Self, columns: &'c [Column<'_>], row: usize) -> Option<Cell<'c>> {
-        match (self, other) {
-            (Self::Literal(literal), Self::Input(index)) => {
-                Some(literal.beside(columns.get(*index)?.element))
-            }
-            (Self::Literal(literal), Self::Literal(_)) => Some(literal.into()),
-            (Self::Input(index), _) => Some(columns.get(*index)?.cell(row)),
+    /// The value in a row.
+    fn cell<'c>(&'c self, columns: &'c [Column<'_>], row: usize) -> Option<Cell<'c>> {
+        match self {
+            Self::Literal(literal) => Some(literal.into()),
+            Self::Input(index) => Some(columns.get(*index)?.cell(row)),
         }
     }
 }
 
 /// The elements of an input.
 struct Column<'t> {
-    element: ElementType,
     single: bool,
     get: Box<dyn Fn(usize) -> Cell<'t> + 't>,
 }
 
 impl<'t> Column<'t> {
+    #[allow(clippy::useless_conversion)] // Where `T` is `f64`.
     fn of(tensor: &'t Tensor) -> Result<Self, OpError> {
-        let get: Box<dyn Fn(usize) -> Cell<'t> + 't> = for_number!(
-            tensor.element(),
-            T => {
+        let get: Box<dyn Fn(usize) -> Cell<'t> + 't> = dispatch!(tensor.element(), {
+            integer T => {
                 let values = tensor.values::<T>()?;
-                Box::new(move |row| values[row].cell())
+                Box::new(move |row| Cell::Int(values[row].into()))
+            },
+            float T => {
+                let values = tensor.values::<T>()?;
+                Box::new(move |row| Cell::Float(values[row].into()))
             },
             _ => match tensor.element() {
                 ElementType::Bool => Box::new(|row| Cell::Bool(tensor.data()[row] != 0)),
@@ -156,9 +153,8 @@ impl<'t> Column<'t> {
                 // The check lets no condition compare bytes.
                 _ => Box::new(|_| Cell::Text("")),
             },
-        );
+        });
         Ok(Self {
-            element: tensor.element(),
             single: tensor.shape().is_empty(),
             get,
         })
@@ -182,53 +178,84 @@ fn of(
         Expression::And(sides) => Ok(RowCondition::And(both(sides)?)),
         Expression::Or(sides) => Ok(RowCondition::Or(both(sides)?)),
         Expression::Compare(comparison, sides) => {
-            let (left, left_class) = operand(&sides[0], resolve)?;
-            let (right, right_class) = operand(&sides[1], resolve)?;
+            let left = Side::of(&sides[0], resolve)?;
+            let right = Side::of(&sides[1], resolve)?;
             let at = sides[1].span;
-            if let (Some(a), Some(b)) = (left_class, right_class)
+            if let (Some(a), Some(b)) = (left.class, right.class)
                 && a != b
             {
                 let (a, b) = (a.name(), b.name());
                 return wrong(at, format!("{a} cannot be compared with {b}"));
             }
             let equality = matches!(comparison, Comparison::Equal | Comparison::Unequal);
-            if left_class.or(right_class) == Some(Class::Boolean) && !equality {
+            if left.class.or(right.class) == Some(Class::Boolean) && !equality {
                 return wrong(at, "booleans are compared by `==` and `!=`".to_owned());
             }
-            Ok(RowCondition::Compare(*comparison, [left, right]))
+            let (of_left, of_right) = (left.element, right.element);
+            let sides = [left.beside(of_right), right.beside(of_left)];
+            Ok(RowCondition::Compare(*comparison, sides))
         }
         _ => {
-            let (side, class) = operand(expression, resolve)?;
-            if let Some(class) = class.filter(|class| *class != Class::Boolean) {
+            let side = Side::of(expression, resolve)?;
+            if let Some(class) = side.class.filter(|class| *class != Class::Boolean) {
                 let name = class.name();
                 let why = format!("a condition is a comparison or a boolean, not {name}");
                 return wrong(expression.span, why);
             }
             let truth = Operand::Literal(Scalar::Bool(true));
-            Ok(RowCondition::Compare(Comparison::Equal, [side, truth]))
+            Ok(RowCondition::Compare(
+                Comparison::Equal,
+                [side.operand, truth],
+            ))
         }
     }
 }
 
-fn operand(
-    expression: &Spanned<Expression>,
-    resolve: &dyn Fn(&Reference, Span) -> Result<Resolved, Failure>,
-) -> Result<(Operand, Option<Class>), Failure> {
-    match &expression.value {
-        Expression::Literal(scalar) => Ok((Operand::Literal(scalar.clone()), Some(scalar.class()))),
-        Expression::Reference(reference) => {
-            let (index, class) = resolve(reference, expression.span)?;
-            Ok((Operand::Input(index), class))
+/// One side of a comparison, with what is known of it.
+struct Side {
+    operand: Operand,
+    class: Option<Class>,
+    /// The element type of an input.
+    element: Option<ElementType>,
+}
+
+impl Side {
+    fn of(
+        expression: &Spanned<Expression>,
+        resolve: &dyn Fn(&Reference, Span) -> Result<Resolved, Failure>,
+    ) -> Result<Self, Failure> {
+        match &expression.value {
+            Expression::Literal(scalar) => Ok(Self {
+                class: Some(scalar.class()),
+                operand: Operand::Literal(scalar.clone()),
+                element: None,
+            }),
+            Expression::Reference(reference) => {
+                let (index, element) = resolve(reference, expression.span)?;
+                Ok(Self {
+                    operand: Operand::Input(index),
+                    class: element.and_then(Class::of),
+                    element,
+                })
+            }
+            Expression::Null => wrong(expression.span, "no row of a list is `null`".to_owned()),
+            Expression::Length(_) => wrong(
+                expression.span,
+                "a row has no length: compare with the output of `op: length`".to_owned(),
+            ),
+            _ => wrong(
+                expression.span,
+                "a comparison is between values, not between conditions".to_owned(),
+            ),
         }
-        Expression::Null => wrong(expression.span, "no row of a list is `null`".to_owned()),
-        Expression::Length(_) => wrong(
-            expression.span,
-            "a row has no length: compare with the output of `op: length`".to_owned(),
-        ),
-        _ => wrong(
-            expression.span,
-            "a comparison is between values, not between conditions".to_owned(),
-        ),
+    }
+
+    /// The operand beside elements of a type: a literal becomes one of them.
+    fn beside(self, element: Option<ElementType>) -> Operand {
+        match (self.operand, element) {
+            (Operand::Literal(literal), Some(element)) => Operand::Literal(literal.beside(element)),
+            (operand, _) => operand,
+        }
     }
 }
 
@@ -243,7 +270,7 @@ fn resolve(
     let Some(index) = found.filter(|_| reference.port.is_none()) else {
         let written = reference.to_string();
         let written = written.trim_start_matches('$');
-        let message = format!("`in` has no value `{}` to compare", shown(written));
+        let message = format!("`in` has no value `{}` to compare", truncated(written));
         let names = arguments.inputs.iter().map(|a| a.name);
         return Err(Box::new(
             Diagnostic::error(at, message).suggest(name, names),
@@ -252,17 +279,14 @@ fn resolve(
     let Some((element, rank)) = arguments.inputs[index].ty else {
         return Ok((index, None));
     };
-    match Class::of(element).filter(|_| rank <= 1) {
-        Some(class) => Ok((index, Some(class))),
-        None => {
-            let what = if rank > 1 {
-                format!("a row of `{name}` is not a single value")
-            } else {
-                format!("`{name}` is {element}, which cannot be compared")
-            };
-            wrong(at, what)
-        }
+    if rank > 1 {
+        return wrong(at, format!("a row of `{name}` is not a single value"));
     }
+    if Class::of(element).is_none() {
+        let why = format!("`{name}` is {element}, which cannot be compared");
+        return wrong(at, why);
+    }
+    Ok((index, Some(element)))
 }
 
 fn wrong<T>(at: Span, why: String) -> Result<T, Failure> {

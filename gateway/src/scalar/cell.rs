@@ -2,12 +2,12 @@
 
 use std::cmp::Ordering;
 
-use motet_proto::tensor::{Element, Tensor};
+use motet_proto::dispatch;
+use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
 use super::Scalar;
 use super::decimal;
-use super::dispatch::for_number;
 
 /// What can be compared with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,35 @@ impl Scalar {
 
     /// The value as it compares with elements of a type: a number beside floats is the nearest of
     /// them, so that `0.7` equals the `float` 0.7.
-    pub fn beside(&self, element: ElementType) -> Cell<'_> {
+    #[must_use]
+    pub fn beside(&self, element: ElementType) -> Self {
         match (self, element.is_float()) {
-            (Self::Int(n), true) => Cell::Float(decimal::nearest(*n as f64, element)),
-            (Self::Float(x), true) => Cell::Float(decimal::nearest(*x, element)),
-            _ => Cell::from(self),
+            (Self::Int(n), true) => Self::Float(decimal::nearest(*n as f64, element)),
+            (Self::Float(x), true) => Self::Float(decimal::nearest(*x, element)),
+            _ => self.clone(),
+        }
+    }
+
+    /// `true` if the number is greater than another, both as elements of a type.
+    pub fn exceeds(&self, other: &Self, element: ElementType) -> bool {
+        let (a, b) = (self.beside(element), other.beside(element));
+        Cell::from(&a).order(Cell::from(&b)) == Some(Ordering::Greater)
+    }
+
+    /// `true` if the number, which is an element of a type, is within a range whose ends belong to
+    /// it. NaN is in no range.
+    pub fn is_within(&self, element: ElementType, min: Option<i64>, max: Option<i64>) -> bool {
+        let value = self.beside(element);
+        let order = |end: i64| Cell::from(&value).order(Cell::Int(end.into()));
+        min.is_none_or(|min| order(min).is_some_and(Ordering::is_ge))
+            && max.is_none_or(|max| order(max).is_some_and(Ordering::is_le))
+    }
+
+    /// The value as text, a float in the shortest form that reads back as the element type.
+    pub fn shown_as(&self, element: ElementType) -> String {
+        match self {
+            Self::Float(x) => decimal::shortest(*x, element),
+            _ => self.to_string(),
         }
     }
 }
@@ -77,15 +101,16 @@ pub enum Cell<'a> {
 
 impl<'a> Cell<'a> {
     /// The element of a tensor that has exactly one; `None` for bytes and for other shapes.
+    #[allow(clippy::useless_conversion)] // Where `T` is `f64`.
     pub fn of(tensor: &'a Tensor) -> Option<Self> {
-        for_number!(
-            tensor.element(),
-            T => tensor.to_scalar::<T>().ok().map(Number::cell),
+        dispatch!(tensor.element(), {
+            integer T => tensor.to_scalar::<T>().ok().map(|n| Self::Int(n.into())),
+            float T => tensor.to_scalar::<T>().ok().map(|x| Self::Float(x.into())),
             _ => match (tensor.element(), tensor.len()) {
                 (ElementType::Bool, 1) => tensor.data().first().map(|b| Self::Bool(*b != 0)),
                 _ => tensor.as_text().ok().map(Self::Text),
             },
-        )
+        })
     }
 
     /// The order of two values of one class; `None` for others, and for NaN.
@@ -118,25 +143,6 @@ impl<'a> From<&'a Scalar> for Cell<'a> {
     }
 }
 
-/// A number of a tensor as a value to compare.
-pub trait Number: Element {
-    /// The value.
-    fn cell(self) -> Cell<'static>;
-}
-
-macro_rules! numbers {
-    ($variant:ident: $($number:ty),*) => {
-        $(impl Number for $number {
-            fn cell(self) -> Cell<'static> {
-                Cell::$variant(self.into())
-            }
-        })*
-    };
-}
-
-numbers!(Int: i8, i16, i32, i64, u8, u16, u32, u64);
-numbers!(Float: half::f16, half::bf16, f32, f64);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +167,28 @@ mod tests {
         assert_eq!(Cell::of(&most), Some(Cell::Int(u64::MAX.into())));
         assert_eq!(Cell::of(&Tensor::scalar_bool(true)), Some(Cell::Bool(true)));
         assert_eq!(Cell::of(&Tensor::strings(["a", "b"])), None);
+    }
+
+    #[test]
+    fn numbers_are_held_to_a_range_as_elements_of_their_type() {
+        let (f32, f64, int) = (ElementType::F32, ElementType::F64, ElementType::I64);
+        for (value, element, min, max, within) in [
+            (Scalar::Int(1), int, Some(1), Some(1), true),
+            (Scalar::Int(0), int, Some(1), None, false),
+            (Scalar::Int(2), int, None, Some(1), false),
+            (Scalar::Float(1.0), f32, Some(0), Some(1), true),
+            (Scalar::Float(1.5), f32, Some(0), Some(1), false),
+            (Scalar::Float(1.0 + 1e-12), f32, Some(0), Some(1), true),
+            (Scalar::Float(1.0 + 1e-12), f64, Some(0), Some(1), false),
+            (Scalar::Float(f64::NAN), f32, Some(0), None, false),
+            (Scalar::Float(f64::NAN), f32, None, None, true),
+            (Scalar::Int(3), f32, Some(0), Some(1), false),
+        ] {
+            let found = value.is_within(element, min, max);
+            assert_eq!(found, within, "{value} in {min:?} to {max:?}");
+        }
+        let (low, high) = (Scalar::Float(0.7), Scalar::Float(0.700_000_000_1));
+        assert!(!high.exceeds(&low, f32) && high.exceeds(&low, f64));
+        assert!(!low.exceeds(&high, f64));
     }
 }

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn all_pairs_are_symmetric_and_nan_spoils_only_its_own() {
         let keys = floats(&[3, 2], &[1.0, 2.0, 3.0, 4.0, f32::NAN, 0.0]);
-        let out = run(&OP, 1, &[keys.clone()], &[text("dot")]).unwrap();
+        let out = run(&OP, 1, std::slice::from_ref(&keys), &[text("dot")]).unwrap();
         assert_eq!(out[0].shape(), [3, 3]);
         let scores = values(&out[0]);
         assert_eq!(scores[..2], [5.0, 11.0]);
