@@ -13,6 +13,7 @@ use super::checker::{
 use super::composition::Composition;
 use super::dims::{DimId, DimTable};
 use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
+use super::origins::{self, Origin};
 use super::usage::Usage;
 use super::value::checks_utf8;
 
@@ -34,7 +35,8 @@ impl Checker<'_> {
         }
         let scope = self.scopes.pop()?;
         let names = scope.nodes.iter().map(|n| n.name.value.clone()).collect();
-        let (nodes, positions) = builder.nodes(names, scope.drafts, order, usage)?;
+        let (mut nodes, positions) = builder.nodes(names, scope.drafts, order, usage)?;
+        origins::assign(&mut nodes, inputs.len());
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (spec, draft) in self.spec.outputs.iter().zip(self.outputs) {
             let name = spec.name.value.clone();
@@ -261,6 +263,7 @@ impl Builder {
                 ty,
                 source: positions.source(argument.flow.source)?,
                 lift: argument.lift,
+                origin: Origin::default(),
                 optional: argument.flow.optional,
             });
         }

@@ -11,6 +11,7 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 
 use super::composition::Composition;
 use super::kind::{Condition, NodeKind};
+use super::origins::Origin;
 use crate::policy::settings::Policies;
 use crate::scalar::Scalar;
 
@@ -162,6 +163,8 @@ pub struct Argument {
     pub lift: bool,
     /// The value is `bytes` and the port wants `string`: it must prove to be UTF-8.
     pub check_utf8: bool,
+    /// Where its content comes from.
+    pub origin: Origin,
     /// The value may be absent. Only what holds other nodes, an op that says so, a pipeline's
     /// optional input and a field of a request take such a value.
     pub optional: bool,

@@ -231,6 +231,19 @@ impl<S> Condition<S> {
 }
 
 impl NodeKind {
+    /// The bodies whose results the node may give, in the file's order: all but the shadows of a
+    /// `split`.
+    pub(super) fn arms_mut(&mut self) -> Vec<&mut Body> {
+        match self {
+            Self::Model(_) | Self::Grpc(_) | Self::Op(_) | Self::Pipeline(_) => Vec::new(),
+            Self::Fallback(arms) => arms.iter_mut().collect(),
+            Self::Switch(arms) => arms.iter_mut().map(|a| &mut a.body).collect(),
+            Self::Split(split) => split.arms.iter_mut().map(|(_, body)| body).collect(),
+            Self::Ensemble(ensemble) => ensemble.arms.iter_mut().collect(),
+            Self::Map(map) => vec![&mut map.body],
+        }
+    }
+
     /// What stands inside the node, in the file's order.
     pub fn bodies(&self) -> Vec<&Body> {
         match self {

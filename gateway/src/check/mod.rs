@@ -31,6 +31,7 @@ mod method;
 mod names;
 mod node;
 mod on_error;
+mod origins;
 mod outputs;
 mod pipelines;
 mod policy;
@@ -57,6 +58,7 @@ pub use kind::{
 };
 pub use method::MESSAGES_DEFAULT;
 pub use names::{check_names, service_name, shared_symbol};
+pub use origins::Origin;
 pub use pipelines::check_all;
 pub use signatures::{SignatureError, SignatureSource};
 

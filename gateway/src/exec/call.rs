@@ -11,6 +11,8 @@ use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
+use super::blame;
+use super::context::Context;
 use crate::check::{Argument, Length, Node, Produced, Setting};
 use crate::scalar::Scalar;
 
@@ -33,22 +35,16 @@ pub(super) struct Answer {
 /// # Errors
 /// When a value that must be text is not.
 pub(super) fn request(
+    context: Context<'_>,
     node: &Node,
     arguments: Vec<Tensor>,
     settings: Vec<Scalar>,
 ) -> Result<ModelInferRequest, Status> {
     let mut tensors = Vec::with_capacity(arguments.len());
-    for (argument, value) in node.inputs.iter().zip(arguments) {
-        tensors.push((
-            argument.port.as_str(),
-            fit_argument(argument, value).map_err(|why| {
-                Status::from(
-                    status::invalid_argument(&argument.port, why)
-                        .reason(Reason::BadTensor)
-                        .node(&node.name),
-                )
-            })?,
-        ));
+    for (index, (argument, value)) in node.inputs.iter().zip(arguments).enumerate() {
+        let value = fit_argument(argument, value)
+            .map_err(|why| blame::for_unfit(context, node, index, &why))?;
+        tensors.push((argument.port.as_str(), value));
     }
     let mut request = ModelInferRequest {
         parameters: node

@@ -5,6 +5,7 @@
 //! What stands inside a node runs in the same way, as a part of that node's future.
 
 mod batching_hints;
+mod blame;
 mod body;
 mod call;
 mod compare;

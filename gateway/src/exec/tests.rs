@@ -4,6 +4,7 @@ mod decimals;
 mod kinds;
 mod ops;
 mod random;
+mod whose_fault;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,11 +4,11 @@ use motet_proto::dispatch;
 use motet_proto::tensor::{Element, Tensor, TensorError};
 use motet_proto::types::{ElementType, TensorType};
 
-use super::cancel::Cancel;
 use super::error::{OpError, OpErrorKind};
 use super::op::{OpCall, Outputs, outputs};
 use super::ports::{ArgumentType, Arguments, FormError, Signature, port_like, symbols};
 use super::work;
+use crate::compute::cancel::Cancel;
 
 /// The index of the form with several inputs, of which the other has one.
 const ELEMENTWISE: usize = 0;

@@ -11,9 +11,9 @@ use motet_proto::dispatch;
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
-use super::cancel::Meter;
 use super::error::{OpError, OpErrorKind};
 use super::ports::Arguments;
+use crate::compute::cancel::Meter;
 use crate::scalar::Scalar;
 use crate::scalar::cell::{Cell, Class};
 use crate::syntax::{Comparison, Expression, Reference, parse_condition};

@@ -15,6 +15,7 @@ mod http_port;
 mod inference;
 mod licences;
 mod limits;
+mod ops;
 mod overload;
 mod pipelines;
 mod policies;

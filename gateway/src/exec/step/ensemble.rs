@@ -10,6 +10,7 @@ use tonic::Status;
 use super::{Inside, StepEnd};
 use crate::check::Ensemble;
 use crate::compute::compute;
+use crate::exec::blame;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
 use crate::ops::combine::{self, Combine, Results};
@@ -106,9 +107,7 @@ fn decide(
         return Ok(parts);
     }
     let why = format!("{why} ({} must)", ensemble.quorum);
-    let failure = ends.iter().flatten().find_map(|end| end.as_ref().err());
-    Err(match failure {
-        Some(error) => status::reworded(error, why),
-        None => status::deadline_exceeded(why).into(),
-    })
+    let failures = ends.iter().flatten().filter_map(|end| end.as_ref().err());
+    let error = blame::for_arms(failures, why.clone());
+    Err(error.unwrap_or_else(|| status::deadline_exceeded(why).into()))
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use motet_runtime::status;
 use tokio::time::Instant;
+use tonic::Status;
 
 use super::{Inside, StepEnd};
 use crate::check::Body;
+use crate::exec::blame;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
 use crate::plan::Graph;
@@ -20,7 +22,6 @@ pub(super) async fn run<'a>(
 ) -> StepEnd {
     let mut facts = Facts::default();
     let mut failures = Vec::new();
-    let mut last = None;
     for (index, (arm, graph)) in arms.iter().zip(graphs).enumerate() {
         if context.terms.deadline.is_past(Instant::now()) {
             break;
@@ -32,17 +33,13 @@ pub(super) async fn run<'a>(
                 facts.arm = Some(index);
                 return StepEnd::new(Ok(outputs), facts);
             }
-            Err(error) => {
-                failures.push(error.message().to_owned());
-                last = Some(error);
-            }
+            Err(error) => failures.push(error),
         }
     }
-    let error = match last {
-        Some(error) => {
-            status::reworded(&error, format!("every arm failed: {}", failures.join("; ")))
-        }
-        None => status::deadline_exceeded("no time was left to run an arm").into(),
-    };
+    let why: Vec<&str> = failures.iter().map(Status::message).collect();
+    let why = format!("every arm failed: {}", why.join("; "));
+    // Of several kinds of failure the last arm's counts.
+    let error = blame::for_arms(failures.iter().rev(), why)
+        .unwrap_or_else(|| status::deadline_exceeded("no time was left to run an arm").into());
     StepEnd::new(Err(error), facts)
 }

@@ -9,6 +9,7 @@ use tracing::{Instrument, info_span};
 use super::{Started, StepEnd};
 use crate::call::{Calls, Tally};
 use crate::check::{GrpcCall, Node, NodeKind};
+use crate::exec::blame;
 use crate::exec::call::fit_argument;
 use crate::exec::context::Context;
 use crate::exec::record::Facts;
@@ -28,7 +29,7 @@ pub(super) fn start<'a>(
             "a node is not bound to what it runs",
         )));
     };
-    let request = match request(node, call, arguments) {
+    let request = match request(context, node, call, arguments) {
         Ok(request) => request,
         Err(error) => return Started::Now(StepEnd::failed(error)),
     };
@@ -56,26 +57,22 @@ pub(super) fn start<'a>(
 
 /// The request with these argument values.
 fn request(
+    context: Context<'_>,
     node: &Node,
     call: &GrpcCall,
     arguments: Vec<Option<Tensor>>,
 ) -> Result<DynamicMessage, Status> {
-    let wrong = |port: &str, why: String| -> Status {
-        status::invalid_argument(port, why)
-            .reason(Reason::BadTensor)
-            .node(&node.name)
-            .into()
-    };
     let mut fields = Vec::with_capacity(arguments.len());
-    let arguments = node.inputs.iter().zip(arguments);
-    for ((argument, value), path) in arguments.zip(&call.arguments) {
+    let arguments = node.inputs.iter().zip(arguments).enumerate();
+    for ((index, (argument, value)), path) in arguments.zip(&call.arguments) {
         let Some(value) = value else { continue };
-        let value = fit_argument(argument, value).map_err(|why| wrong(&argument.port, why))?;
-        fields.push((argument, path, value));
+        let value = fit_argument(argument, value)
+            .map_err(|why| blame::for_unfit(context, node, index, &why))?;
+        fields.push((index, path, value));
     }
     let values = fields.iter().map(|(_, path, value)| (*path, value));
     protobuf::write(&call.request, values)
-        .map_err(|(at, error)| wrong(&fields[at].0.port, error.to_string()))
+        .map_err(|(at, error)| blame::for_unfit(context, node, fields[at].0, &error.to_string()))
 }
 
 /// The node's outputs, in their order: `None` where nothing reads one or it is absent.

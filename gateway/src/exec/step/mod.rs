@@ -126,7 +126,7 @@ pub(super) fn start<'a>(
             Err(error) => Started::Now(StepEnd::failed(error)),
         },
         Step::Grpc(calls) => grpc::start(context, calls, node, arguments),
-        Step::Op(op) => op::start(*op, node, arguments, settings),
+        Step::Op(op) => op::start(context, *op, node, arguments, settings),
         Step::Pipeline(plan) => pipeline::start(context, node, plan, arguments),
         Step::Bodies(_) | Step::Split(..) => later(Inside {
             node,

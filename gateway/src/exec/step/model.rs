@@ -27,7 +27,7 @@ pub(super) fn start<'a>(
         return Started::Now(StepEnd::done(outputs));
     }
     let rows = call::rows(node, &ready.arguments);
-    let mut request = match call::request(node, ready.arguments, ready.settings) {
+    let mut request = match call::request(context, node, ready.arguments, ready.settings) {
         Ok(request) => request,
         Err(error) => return Started::Now(StepEnd::failed(error)),
     };

@@ -1,23 +1,30 @@
 //! A node that runs inside the gateway.
 
 use motet_proto::tensor::Tensor;
-use motet_runtime::status::{self, Reason};
+use motet_runtime::status::{self, Reason, StatusBuilder};
+use tonic::Status;
 use tracing::{Instrument, info_span};
 
 use super::{Started, StepEnd};
-use crate::check::{Node, Source};
+use crate::check::Node;
 use crate::compute::{Cancel, INLINE_WORK_MAX, compute};
+use crate::exec::context::Context;
+use crate::exec::{blame, call};
 use crate::ops::{ArgumentId, BoundOp, OpError, OpErrorKind, Outputs, WORK_MAX};
 use crate::scalar::Scalar;
 
 /// Runs an op: at once where that is little work, else on a thread of its own, where it stops when
 /// the node is dropped.
 pub(super) fn start<'a>(
+    context: Context<'a>,
     op: BoundOp,
     node: &'a Node,
-    arguments: Vec<Option<Tensor>>,
+    mut arguments: Vec<Option<Tensor>>,
     settings: Vec<Scalar>,
 ) -> Started<'a> {
+    if let Err(error) = fit_arguments(context, node, &mut arguments) {
+        return Started::Now(StepEnd::failed(error));
+    }
     let work = op.work(&arguments, &settings);
     if work > WORK_MAX {
         let error = status::resource_exhausted(
@@ -33,37 +40,48 @@ pub(super) fn start<'a>(
     let span = info_span!("node", node = %node.name, op = op.name());
     if work <= INLINE_WORK_MAX {
         let result = span.in_scope(|| op.run(&arguments, &settings, &Cancel::default()));
-        return Started::Now(end(node, result).with_work(work));
+        return Started::Now(end(context, node, result).with_work(work));
     }
     let run = async move {
         let result = compute(work, move |cancel| op.run(&arguments, &settings, cancel)).await;
-        result.map_or_else(StepEnd::failed, |result| end(node, result))
+        result.map_or_else(StepEnd::failed, |result| end(context, node, result))
     };
     Started::Later(Box::pin(run.instrument(span)))
 }
 
-fn end(node: &Node, result: Result<Outputs, OpError>) -> StepEnd {
+/// Arguments as their ports take them: `bytes` for `string` must prove to be UTF-8.
+fn fit_arguments(
+    context: Context<'_>,
+    node: &Node,
+    arguments: &mut [Option<Tensor>],
+) -> Result<(), Status> {
+    let with_arguments = node.inputs.iter().zip(arguments).enumerate();
+    for (index, (argument, value)) in with_arguments {
+        if argument.element != argument.ty.element
+            && let Some(tensor) = value.take()
+        {
+            let fitted = call::fit_argument(argument, tensor).map_err(|why| {
+                let argument = [ArgumentId::Input(index)];
+                blame::for_arguments(context, node, &argument, &why).build()
+            })?;
+            *value = Some(fitted);
+        }
+    }
+    Ok(())
+}
+
+fn end(context: Context<'_>, node: &Node, result: Result<Outputs, OpError>) -> StepEnd {
     match result {
         Ok(outputs) => StepEnd::done(outputs),
-        Err(error) => StepEnd::failed(into_status(node, &error)),
+        Err(error) => StepEnd::failed(into_status(context, node, &error)),
     }
 }
 
-fn into_status(node: &Node, error: &OpError) -> tonic::Status {
-    // A value that comes straight from the request is the caller's to mend.
-    let of_caller = error.arguments.iter().find_map(|argument| match argument {
-        ArgumentId::Input(input) => {
-            let argument = node.inputs.get(*input)?;
-            matches!(argument.source, Source::Input(_)).then_some(argument.port.as_str())
-        }
-        ArgumentId::Setting(_) => None,
-    });
-    let status = match (&error.kind, of_caller) {
-        (OpErrorKind::OutputTooLarge, _) => {
-            status::resource_exhausted(error.to_string(), None).reason(Reason::OverLimit)
-        }
-        (_, Some(port)) => status::invalid_argument(port, error.to_string()),
-        _ => status::internal(error.to_string()).reason(Reason::OpFailed),
-    };
-    status.node(&node.name).into()
+fn into_status(context: Context<'_>, node: &Node, error: &OpError) -> StatusBuilder {
+    match error.kind {
+        OpErrorKind::OutputTooLarge => status::resource_exhausted(error.to_string(), None)
+            .reason(Reason::OverLimit)
+            .node(&node.name),
+        _ => blame::for_arguments(context, node, &error.arguments, &error.to_string()),
+    }
 }

@@ -8,6 +8,7 @@ use motet_runtime::status;
 
 use super::{Started, StepEnd};
 use crate::check::{Node, NodeKind};
+use crate::exec::blame;
 use crate::exec::context::Context;
 use crate::exec::record::{BodyRecord, Facts};
 use crate::exec::{self, Terms, Wanted};
@@ -34,6 +35,7 @@ pub(super) fn start<'a>(
         Ok(inputs) => inputs,
         Err(mistakes) => {
             let refused = exec::refuse(&plan.pipeline.name, &mistakes);
+            let refused = blame::for_called(context, node, call, &plan.pipeline, refused);
             return Started::Now(StepEnd::failed(refused));
         }
     };
@@ -59,7 +61,10 @@ pub(super) fn start<'a>(
                 };
                 StepEnd::new(Ok(outcome.outputs.into_iter().flatten().collect()), facts)
             }
-            Err(error) => StepEnd::failed(error),
+            Err(error) => {
+                let called = &plan.pipeline;
+                StepEnd::failed(blame::for_called(context, node, call, called, error))
+            }
         }
     }))
 }

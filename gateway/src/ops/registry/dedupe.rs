@@ -2,7 +2,7 @@
 
 use motet_proto::types::ElementType;
 
-use crate::ops::cancel::Cancel;
+use crate::compute::cancel::Cancel;
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::OpError;
 use crate::ops::op::{Op, OpCall, Outputs, outputs};

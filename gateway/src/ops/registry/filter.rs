@@ -3,7 +3,7 @@
 use motet_proto::tensor::Tensor;
 use motet_proto::types::{ElementType, TensorType};
 
-use crate::ops::cancel::Cancel;
+use crate::compute::cancel::Cancel;
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::{OpError, OpErrorKind};
 use crate::ops::op::{CompileContext, Op, OpCall, Outputs, outputs};

@@ -1,6 +1,6 @@
 //! `max`: the largest of some numbers.
 
-use crate::ops::cancel::Cancel;
+use crate::compute::cancel::Cancel;
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::OpError;
 use crate::ops::extreme::Extreme;

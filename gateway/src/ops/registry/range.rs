@@ -3,7 +3,7 @@
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
-use crate::ops::cancel::Cancel;
+use crate::compute::cancel::Cancel;
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::{ArgumentId, OUTPUT_BYTES_MAX, OpError, OpErrorKind};
 use crate::ops::op::{Op, OpCall, Outputs, outputs};

@@ -3,7 +3,7 @@
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
-use crate::ops::cancel::{Cancel, Meter};
+use crate::compute::cancel::{Cancel, Meter};
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::{OpError, within_output_limit};
 use crate::ops::op::{Op, OpCall, Outputs, outputs};

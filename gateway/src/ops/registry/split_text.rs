@@ -5,7 +5,7 @@ use std::ops::Range;
 use motet_proto::tensor::{StringsBuilder, Tensor};
 use motet_proto::types::{Dim, ElementType};
 
-use crate::ops::cancel::{Cancel, Meter};
+use crate::compute::cancel::{Cancel, Meter};
 use crate::ops::docs::{Form, OpDocs};
 use crate::ops::error::{ArgumentId, OUTPUT_BYTES_MAX, OpError, OpErrorKind};
 use crate::ops::op::{Op, OpCall, Outputs, outputs};

@@ -1,8 +1,8 @@
 //! `template`: a text filled with values.
 
+use motet_config::{Diagnostic, truncated};
 use motet_proto::tensor::{StringsBuilder, Tensor};
 use motet_proto::types::{ElementType, TensorType};
-use motet_config::{Diagnostic, truncated};
 
 use crate::compute::cancel::Cancel;
 use crate::ops::convert::cast;
