@@ -86,7 +86,7 @@ async fn trivial_nodes_let_other_requests_run() {
 #[tokio::test]
 async fn a_map_in_a_map_is_refused_before_it_starts_when_it_is_too_large() {
     let plan = plan(NESTED_MAP, &[]);
-    let words = |n: usize| Tensor::strings(&vec!["w"; n]);
+    let words = |n: usize| Tensor::strings(vec!["w"; n]);
     let outcome = run_plan(&plan, &[words(3), words(4)]).await.unwrap();
     assert_eq!(value(&outcome, 0).shape(), [3, 4]);
     let error = run_plan(&plan, &[words(8000), words(8000)])
