@@ -12,6 +12,9 @@ pub const INFERENCE: (&str, &str) = file!("inference/inference.proto");
 /// `motet.v1.Pipelines`.
 pub const PIPELINES: (&str, &str) = file!("motet/v1/pipelines.proto");
 
+/// Configuration of `buf lint` that accepts the names which cannot change for existing clients.
+pub const BUF: (&str, &str) = file!("buf.yaml");
+
 /// The files that the .proto file of a pipeline imports, except those that protobuf itself has.
 pub const IMPORTS: [(&str, &str); 3] = [
     file!("google/rpc/status.proto"),

@@ -7,12 +7,12 @@ use motet_proto::types::ElementType;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodDescriptorProto,
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileOptions, MethodDescriptorProto,
     OneofDescriptorProto, ServiceDescriptorProto,
 };
 
 use super::names::{
-    ERROR, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM, pascal_case, service_name,
+    ERROR, GO_PACKAGE, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM, pascal_case, service_name,
 };
 use crate::check::{CheckedPipeline, OutputKind};
 
@@ -111,6 +111,13 @@ fn file(pipeline: &CheckedPipeline) -> FileDescriptorProto {
             ..Default::default()
         }],
         syntax: Some("proto3".to_owned()),
+        options: Some(FileOptions {
+            go_package: Some(GO_PACKAGE.to_owned()),
+            java_multiple_files: Some(true),
+            java_outer_classname: Some(format!("{stem}Proto")),
+            java_package: Some(PACKAGE.to_owned()),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -5,6 +5,9 @@ pub(super) use crate::check::service_name as pascal_case;
 /// The package of every pipeline's service.
 pub const PACKAGE: &str = "motet.pipeline";
 
+/// Import path and name of the Go package: one for all pipelines, as the proto package.
+pub(super) const GO_PACKAGE: &str = "motet/pipeline;pipeline";
+
 /// The receipt, in a response.
 pub(super) const RECEIPT: (&str, u32) = ("receipt", 16000);
 /// What matches an answer to its request on a stream; in both.

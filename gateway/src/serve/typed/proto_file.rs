@@ -1,4 +1,4 @@
-//! A pipeline's descriptor as the text of a .proto file, for code generators.
+//! The descriptor of a pipeline as the text of a .proto file, for code generators.
 
 use std::fmt::Write;
 
@@ -6,10 +6,27 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
 use super::descriptor::TypedApi;
+use super::names::{ERROR, RECEIPT, REQUEST_ID, RUN};
 use crate::check::CheckedPipeline;
 
-/// The text of the .proto file of `pipeline`. It says the same as the descriptor that reflection
-/// serves.
+/// Lint rules of buf that the file of a pipeline breaks, with the reason: its names are those that
+/// existing clients call.
+const PACKAGE_COMMENT: &str = "\
+// The package of every pipeline. A pipeline is loaded under its own name, without a version.
+//
+// buf:lint:ignore PACKAGE_VERSION_SUFFIX
+";
+const SERVICE_COMMENT: &str = "\
+// The service has the name of the pipeline, and its two methods have the same messages.
+//
+// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+// buf:lint:ignore SERVICE_SUFFIX
+";
+
+/// Returns the text of the .proto file of `pipeline`. Compiled, it is the descriptor that
+/// reflection serves.
 pub fn proto_file(pipeline: &CheckedPipeline, api: &TypedApi) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -27,18 +44,25 @@ fn write_file(
         "// Pipeline {}, version {}.",
         pipeline.name, pipeline.version
     )?;
-    writeln!(out, "syntax = \"proto3\";\n\npackage {};\n", file.package())?;
+    writeln!(out, "syntax = \"proto3\";\n")?;
+    writeln!(out, "{PACKAGE_COMMENT}package {};\n", file.package())?;
     for import in &file.dependency {
         writeln!(out, "import \"{import}\";")?;
     }
+    writeln!(out)?;
+    write_options(out, file)?;
     for service in &file.service {
         writeln!(out)?;
-        for line in pipeline.description.as_deref().unwrap_or("").lines() {
-            writeln!(out, "// {line}")?;
+        if let Some(description) = &pipeline.description {
+            for line in description.lines() {
+                writeln!(out, "{}", format!("// {line}").trim_end())?;
+            }
+            writeln!(out, "//")?;
         }
-        writeln!(out, "service {} {{", service.name())?;
+        writeln!(out, "{SERVICE_COMMENT}service {} {{", service.name())?;
         for method in &service.method {
             let stream = |streams: bool| if streams { "stream " } else { "" };
+            writeln!(out, "  // {}", method_comment(method.name()))?;
             writeln!(
                 out,
                 "  rpc {}({}{}) returns ({}{});",
@@ -58,6 +82,43 @@ fn write_file(
     Ok(())
 }
 
+/// Writes the options for Go and Java, in alphabetical order.
+fn write_options(out: &mut String, file: &FileDescriptorProto) -> std::fmt::Result {
+    let Some(options) = &file.options else {
+        return Ok(());
+    };
+    writeln!(out, "option go_package = \"{}\";", options.go_package())?;
+    let multiple = options.java_multiple_files();
+    writeln!(out, "option java_multiple_files = {multiple};")?;
+    let class = options.java_outer_classname();
+    writeln!(out, "option java_outer_classname = \"{class}\";")?;
+    writeln!(out, "option java_package = \"{}\";", options.java_package())
+}
+
+fn method_comment(method: &str) -> &'static str {
+    if method == RUN {
+        "Answers one request."
+    } else {
+        "Answers each request of the stream as it finishes, in any order: set `request_id`."
+    }
+}
+
+/// Returns the comment of a field that every pipeline has.
+fn field_comment(field: &FieldDescriptorProto) -> Option<&'static str> {
+    let comments = [
+        (REQUEST_ID, "The same in a response as in its request."),
+        (
+            RECEIPT,
+            "Set if the metadata `motet-receipt: 1` asks for it.",
+        ),
+        (ERROR, "The status of a request of a stream that failed."),
+    ];
+    let found = comments
+        .iter()
+        .find(|((name, number), _)| *name == field.name() && *number as i32 == field.number());
+    found.map(|(_, comment)| *comment)
+}
+
 fn write_message(out: &mut String, message: &DescriptorProto, indent: &str) -> std::fmt::Result {
     writeln!(out, "{indent}message {} {{", message.name())?;
     let inner = format!("{indent}  ");
@@ -71,6 +132,9 @@ fn write_message(out: &mut String, message: &DescriptorProto, indent: &str) -> s
             _ if field.proto3_optional() => "optional ",
             _ => "",
         };
+        if let Some(comment) = field_comment(field) {
+            writeln!(out, "{inner}// {comment}")?;
+        }
         writeln!(
             out,
             "{inner}{label}{} {} = {}{};",

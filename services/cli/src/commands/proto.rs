@@ -33,7 +33,17 @@ pub(super) fn run(args: ProtoArgs) -> anyhow::Result<()> {
     for (name, text) in motet_proto::files::IMPORTS {
         write(folder, name, text)?;
     }
+    let (name, text) = motet_proto::files::BUF;
+    if !is_in_buf_workspace(folder, name) {
+        write(folder, name, text)?;
+    }
     Ok(())
+}
+
+/// `true` if `folder` or one above it has a configuration of buf, which would hold for the files.
+fn is_in_buf_workspace(folder: &Path, name: &str) -> bool {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    absolute.ancestors().any(|above| above.join(name).exists())
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {

@@ -95,6 +95,49 @@ fn check_answer(text: &str) {
 }
 
 #[test]
+fn the_printed_files_pass_buf_lint() {
+    let Some(buf) = find("MOTET_BUF", "buf", &["--version"]) else {
+        return;
+    };
+    let folder = TempDir::new();
+    let out = folder.path().to_str().unwrap();
+    for name in ["rag", "inference", "motet"] {
+        let motet = Path::new(env!("CARGO_BIN_EXE_motet-e2e"));
+        run(motet, &["proto", name, "--out", out]);
+    }
+    let lint = |folder: &Path| {
+        let output = Command::new(&buf)
+            .args(["lint", "."])
+            .current_dir(folder)
+            .output();
+        let output = output.unwrap();
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), report)
+    };
+    assert_eq!(lint(folder.path()), (true, String::new()));
+    // The rules are the default ones: without the comments, the names are reported.
+    let file = folder.path().join("motet/pipeline/rag.proto");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("buf:lint:ignore", "")).unwrap();
+    let (passes, report) = lint(folder.path());
+    assert!(
+        !passes && report.contains("Service name \"Rag\""),
+        "{report}"
+    );
+    std::fs::write(&file, text).unwrap();
+    // A configuration that the user has is not touched, neither here nor above.
+    let config = folder.path().join("buf.yaml");
+    std::fs::write(&config, "version: v1\n").unwrap();
+    let below = folder.path().join("below");
+    for out in [folder.path(), &below] {
+        let motet = Path::new(env!("CARGO_BIN_EXE_motet-e2e"));
+        run(motet, &["proto", "rag", "--out", out.to_str().unwrap()]);
+    }
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "version: v1\n");
+    assert!(!below.join("buf.yaml").exists());
+}
+
+#[test]
 fn buf_curl() {
     let Some(buf) = find("MOTET_BUF", "buf", &["--version"]) else {
         return;
