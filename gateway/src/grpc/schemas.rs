@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use motet_config::{Diagnostic, Diagnostics};
-use motet_runtime::config::EndpointSpec;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 use super::reflect::ReflectError;
 use crate::protobuf::descriptors;
-use crate::syntax::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
+use crate::syntax::{EndpointRef, EndpointSpec, KindSpec, NodeSpec, PipelineSpec};
 
 /// What is known of the services at endpoints.
 #[derive(Debug, Clone, Default)]

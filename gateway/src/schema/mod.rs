@@ -1,18 +1,19 @@
 //! The JSON schema of a pipeline file, for editors: completion and the first mistakes while one
 //! types. What a schema cannot say (references, types, lengths) is for `motet check`.
 
-mod configuration;
 mod policies;
 
+use motet_config::schema::{duration, object, object_with};
 use serde_json::{Value, json};
 
-use motet_runtime::config::ENDPOINTS_MAX;
-
 use crate::ops::registry;
-use crate::syntax::{ARMS_MAX, INPUTS_MAX, MESSAGES_MAX, NODES_MAX, OUTPUTS_MAX};
+use crate::syntax::{
+    ARMS_MAX, ENDPOINTS_MAX, INPUTS_MAX, MESSAGES_MAX, NODES_MAX, OUTPUTS_MAX, PIPELINES_MAX,
+};
 
-/// The schema of a configuration file, or of a file with one pipeline.
-pub fn json_schema() -> Value {
+/// Returns the schema of a configuration file, or of a file with one pipeline. `server` and
+/// `models` are the schemas of these keys, which others read.
+pub fn json_schema(server: Value, models: Value) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "motet",
@@ -21,8 +22,8 @@ pub fn json_schema() -> Value {
             "configuration": {
                 "type": "object",
                 "properties": {
-                    "server": configuration::server(),
-                    "models": configuration::models(),
+                    "server": server,
+                    "models": models,
                     "endpoints": {
                         "type": ["object", "null"],
                         "additionalProperties": {
@@ -36,6 +37,7 @@ pub fn json_schema() -> Value {
                     "pipelines": {
                         "type": "array",
                         "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }] },
+                        "maxItems": PIPELINES_MAX,
                     },
                 },
                 "additionalProperties": false,
@@ -183,7 +185,7 @@ fn node() -> Value {
         "max_items": { "type": "integer", "minimum": 1, "maximum": MESSAGES_MAX, "description": "for `grpc`: the most messages of an answer that is a stream" },
         "with": { "$ref": "#/$defs/values" },
         "when": { "$ref": "#/$defs/condition" },
-        "deadline": duration(),
+        "deadline": node_deadline(),
         "priority": { "type": ["integer", "string"] },
         "retry": policies::retry(),
         "hedge": policies::hedge(),
@@ -204,19 +206,6 @@ fn node() -> Value {
     })
 }
 
-fn object(properties: Value) -> Value {
-    object_with(&[], properties)
-}
-
-fn object_with(required: &[&str], properties: Value) -> Value {
-    json!({
-        "type": "object",
-        "required": required,
-        "properties": properties,
-        "additionalProperties": false,
-    })
-}
-
 fn map_of(what: &str, most: usize) -> Value {
     json!({
         "type": ["object", "null"],
@@ -230,66 +219,22 @@ fn url() -> Value {
     json!({ "type": "string", "pattern": "^grpc://" })
 }
 
-fn size() -> Value {
-    json!({ "type": ["integer", "string"], "description": "bytes, or such as 64 MiB" })
-}
-
-fn share() -> Value {
-    json!({ "type": "string", "pattern": "^[0-9.]+ *%$", "description": "such as 10%" })
-}
-
-fn duration() -> Value {
-    json!({ "type": "string", "description": "such as 200ms, 2s or 1m; for a node also a share such as 40%" })
+/// Returns the schema of the deadline of a node.
+fn node_deadline() -> Value {
+    json!({
+        "type": "string",
+        "description": "a duration such as 200ms, or a percentage of the time left such as 40%",
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use motet_config::{Colour, Diagnostics, Sources};
-    use motet_runtime::config::Config;
-
     use super::*;
     use crate::syntax::KINDS;
 
-    /// What the readers of a file do not know is not in the schema.
-    #[test]
-    fn every_key_is_one_that_is_read() {
-        let schema = json_schema();
-        let definitions = &schema["$defs"];
-        let configuration = &definitions["configuration"]["properties"];
-        let model = &configuration["models"]["additionalProperties"];
-        let node = &definitions["node"]["properties"];
-        let pipeline = |node: &str| {
-            format!(
-                "pipelines: [ {{ pipeline: p, nodes: {{ n: {{ model: m, {node} }} }}, outputs: {{}} }} ]"
-            )
-        };
-        let check = |keys: &Value, file: &dyn Fn(&str) -> String| {
-            let keys = keys["properties"].as_object().unwrap();
-            assert!(!keys.is_empty());
-            for key in keys.keys() {
-                let text = file(&format!("{{ {key}: x }}"));
-                let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-                let config = Config::from_text("t", &text, &mut sources, &mut diagnostics);
-                for pipeline in config.iter().flat_map(|config| &config.pipelines) {
-                    crate::syntax::parse(pipeline, &mut diagnostics);
-                }
-                let report = diagnostics.render(&sources, Colour::Never);
-                assert!(!report.contains("unknown key"), "{text}\n{report}");
-            }
-        };
-        check(&configuration["server"], &|map| format!("server: {map}"));
-        check(model, &|map| format!("models: {{ m: {map} }}"));
-        check(&model["properties"]["batcher"], &|map| {
-            format!("models: {{ m: {{ batcher: {map} }} }}")
-        });
-        for policy in ["retry", "hedge", "cache"] {
-            check(&node[policy], &|map| pipeline(&format!("{policy}: {map}")));
-        }
-    }
-
     #[test]
     fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {
-        let schema = json_schema();
+        let schema = json_schema(json!({}), json!({}));
         let properties = &schema["$defs"]["node"]["properties"];
         for kind in KINDS {
             assert!(properties.get(kind).is_some(), "{kind}");

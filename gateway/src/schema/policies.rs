@@ -1,9 +1,9 @@
 //! `retry`, `hedge` and `cache` of a node.
 
+use motet_config::schema::{duration, object, percent, size};
 use motet_runtime::status::code_name;
 use serde_json::{Value, json};
 
-use super::{duration, object, share, size};
 use crate::policy::settings::{Hedge, Retry};
 
 pub(super) fn retry() -> Value {
@@ -18,7 +18,7 @@ pub(super) fn hedge() -> Value {
     object(json!({
         "after": { "type": "string", "description": "such as 50ms, or a percentile of the latest calls such as p95" },
         "max": { "type": "integer", "minimum": 1, "maximum": Hedge::MAX_LIMIT, "default": Hedge::MAX_DEFAULT },
-        "budget": share(),
+        "budget": percent(),
     }))
 }
 

@@ -24,7 +24,7 @@ use crate::check::{self, CheckedPipeline, SignatureSource};
 use crate::grpc::Endpoints;
 use crate::model::Backend;
 use crate::plan::{BindError, Plan};
-use crate::syntax;
+use crate::syntax::{self, PIPELINES_MAX};
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -127,9 +127,6 @@ pub enum GatewayError {
         report: String,
     },
 }
-
-/// The most pipelines that a gateway serves.
-pub(super) const PIPELINES_MAX: usize = motet_runtime::config::PIPELINES_MAX;
 
 impl Gateway {
     /// Puts pipelines into service.

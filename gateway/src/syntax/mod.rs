@@ -4,6 +4,8 @@
 //! lead anywhere and types fit is for [`crate::check`].
 
 mod condition;
+mod endpoints;
+mod file;
 mod input;
 mod kind;
 mod kinds;
@@ -24,6 +26,8 @@ use crate::scalar::Scalar;
 
 pub(crate) use condition::parse_condition;
 pub use condition::{CONDITION_BYTES_MAX, Comparison, Expression};
+pub use endpoints::{ENDPOINTS_MAX, EndpointSpec};
+pub use file::{ConfigFile, PIPELINES_MAX};
 pub use kind::{
     BodySpec, Case, CaseSpec, CombineSpec, EndpointRef, EnsembleSpec, GrpcSpec, ItemError,
     KindSpec, MapSpec, ShadowSpec, SplitSpec, ValueSpec, WeightedSpec,

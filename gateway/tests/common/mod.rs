@@ -7,7 +7,6 @@ use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSourc
 use motet_gateway::grpc::NoService;
 use motet_gateway::syntax::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
-use motet_runtime::config::Config;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 /// Name, inputs, outputs.
@@ -121,7 +120,8 @@ impl SignatureSource for Models {
 pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String) {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
-    let config = Config::from_text("pipeline.yaml", text, &mut sources, &mut diagnostics);
+    let config =
+        syntax::ConfigFile::from_text("pipeline.yaml", text, &mut sources, &mut diagnostics);
     let mut specs = Vec::new();
     let mut checked: Vec<CheckedPipeline> = Vec::new();
     if let Some(config) = &config {
@@ -129,8 +129,7 @@ pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String)
             specs.extend(syntax::parse(node, &mut diagnostics));
         }
         checked = check::check_all(&specs, &Models, offline, &mut diagnostics);
-        let models = config.models.iter().map(|m| &m.name);
-        check::check_names(&specs, models, &mut diagnostics);
+        check::check_names(&specs, config.model_names(), &mut diagnostics);
     }
     if diagnostics.has_errors() {
         checked.clear();

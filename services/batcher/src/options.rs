@@ -1,5 +1,6 @@
 //! Options of a batcher, under the names that users of other batchers know.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Options of one batcher. The defaults suit a text encoder.
@@ -12,7 +13,7 @@ use std::time::Duration;
 ///     ..Options::default()
 /// };
 /// let problems = options.validate().unwrap_err();
-/// assert_eq!(problems[0].to_string(), "max_queue_size: must be at least 1");
+/// assert_eq!(problems[0].to_string(), "max_queue_size must be at least 1");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -108,53 +109,67 @@ pub(crate) struct Caps {
 
 /// A mistake in one option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option}: {reason}")]
+#[error("{option} {reason}")]
 pub struct OptionProblem {
     /// Name of the option, as a user writes it.
     pub option: &'static str,
-    /// The mistake, and its fix.
+    /// The option that it contradicts, if it is sound by itself.
+    pub contradicts: Option<&'static str>,
+    /// The mistake and its fix, as the rest of a sentence that begins with the option.
     pub reason: String,
 }
 
 impl Options {
+    /// Range of [`Options::bulk_share`].
+    pub const BULK_SHARE: RangeInclusive<f64> = 0.0..=0.5;
+
     /// Checks every option and every pair that can contradict each other.
     ///
     /// # Errors
     /// All problems, in the order of the fields.
     pub fn validate(&self) -> Result<(), Vec<OptionProblem>> {
         let mut problems = Vec::new();
-        let mut check = |sound: bool, option, reason: String| {
+        let mut check = |sound: bool, option, contradicts, reason: String| {
             if !sound {
-                problems.push(OptionProblem { option, reason });
+                problems.push(OptionProblem {
+                    option,
+                    contradicts,
+                    reason,
+                });
             }
         };
         check(
             self.max_batch_size > 0,
             "max_batch_size",
+            None,
             "must be at least 1".into(),
         );
         check(
             self.max_batch_tokens > 0,
             "max_batch_tokens",
+            None,
             "must be at least 1".into(),
         );
         check(
             self.max_row_tokens != Some(0),
             "max_row_tokens",
+            None,
             "must be at least 1, or left out for no limit".into(),
         );
         check(
             self.max_latency != Some(Duration::ZERO),
             "max_latency",
+            None,
             "must be longer than zero, or left out for no default deadline".into(),
         );
         if let Some(max_latency) = self.max_latency {
             check(
                 self.max_queue_delay <= max_latency,
                 "max_queue_delay",
+                Some("max_latency"),
                 format!(
-                    "{:?} is above max_latency ({max_latency:?}): waiting alone would make every \
-                     call late; lower it",
+                    "is {:?}, longer than max_latency ({max_latency:?}): waiting alone would make \
+                     every call late; lower it",
                     self.max_queue_delay
                 ),
             );
@@ -162,27 +177,36 @@ impl Options {
         check(
             self.max_queue_size > 0,
             "max_queue_size",
+            None,
             "must be at least 1".into(),
         );
         check(
             self.max_queue_size >= self.max_batch_size,
             "max_queue_size",
+            Some("max_batch_size"),
             format!(
-                "{} is below max_batch_size ({}): no full batch could form; raise it",
+                "is {}, below max_batch_size ({}): no full batch could form; raise it",
                 self.max_queue_size, self.max_batch_size
             ),
         );
         check(
-            (0.0..=0.5).contains(&self.bulk_share),
+            Self::BULK_SHARE.contains(&self.bulk_share),
             "bulk_share",
-            format!("{} is not between 0 and 0.5", self.bulk_share),
+            None,
+            format!(
+                "is {}, but must be between {} and {}",
+                self.bulk_share,
+                Self::BULK_SHARE.start(),
+                Self::BULK_SHARE.end()
+            ),
         );
         if let Policy::Fixed(window) = self.policy {
             check(
                 window <= self.max_queue_delay,
                 "policy",
+                Some("max_queue_delay"),
                 format!(
-                    "the fixed window {window:?} is above max_queue_delay ({:?}): raise \
+                    "has a window of {window:?}, longer than max_queue_delay ({:?}): raise \
                      max_queue_delay, or shorten the window",
                     self.max_queue_delay
                 ),

@@ -15,9 +15,10 @@ use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, lis
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, needs};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
-use motet_runtime::config::{Config, ModelSpec};
 use motet_service::ResolvedModel;
+use motet_service::spec::ModelSpec;
 
+use crate::config::Config;
 use crate::lock::Lock;
 use crate::signatures::Signatures;
 

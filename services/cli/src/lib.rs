@@ -2,6 +2,7 @@
 //!
 //! * [`args`]: the command line.
 //! * [`commands`]: one module for each sub-command, and the exit codes.
+//! * [`config`]: a configuration file, each key read by the crate that it configures.
 //! * [`configuration`]: a configuration, read and checked; [`called`]: what its pipelines call.
 //! * [`signatures`]: what its models and services take and give; [`lock`]: the same in a file.
 //! * [`placement`]: which models run in this process, and where the others are.
@@ -17,6 +18,7 @@ pub mod call;
 pub mod called;
 mod client;
 pub mod commands;
+pub mod config;
 pub mod configuration;
 pub mod lock;
 mod output;

@@ -4,7 +4,8 @@ use anyhow::{Context, bail};
 use motet_config::{list_of, nearest};
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
-use motet_runtime::config::{Endpoint, ModelSpec};
+use motet_runtime::config::Endpoint;
+use motet_service::spec::ModelSpec;
 
 use crate::configuration::Configuration;
 use crate::process::{Options, Role};

@@ -9,8 +9,8 @@ use motet_gateway::check::{SignatureError, SignatureSource};
 use motet_gateway::grpc::{NoService, Schemas};
 use motet_gateway::syntax::EndpointRef;
 use motet_proto::signature::Signature;
-use motet_runtime::config::ModelSpec;
 use motet_service::ResolvedModel;
+use motet_service::spec::ModelSpec;
 use prost_reflect::ServiceDescriptor;
 use tokio::task::JoinSet;
 

@@ -8,6 +8,8 @@
 //! * `node`: [`Node`], [`Value`], [`Map`] and [`Entry`].
 //! * `reader`: [`MapReader`], which reports missing and unknown keys of a map.
 //! * [`values`]: readers of single values: strings, counts, durations, sizes, words.
+//! * [`keys`]: the keys of a map as a table, with default, range and meaning of each.
+//! * [`schema`]: fragments of JSON schemas.
 //! * `diagnostics`: [`Diagnostic`], one mistake, and [`Diagnostics`], all of them.
 //! * `names`: near names and lists of names, for messages.
 //! * `render`: a report with line, column and caret.
@@ -53,10 +55,12 @@
 //! ```
 
 mod diagnostics;
+pub mod keys;
 mod names;
 mod node;
 mod reader;
 mod render;
+pub mod schema;
 mod source;
 pub mod values;
 mod yaml;

@@ -224,6 +224,16 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(*factor)
 }
 
+/// Returns a number of bytes as a size in the largest unit that divides it: `64MiB`.
+pub fn format_size(bytes: usize) -> String {
+    let bytes = bytes as u64;
+    let mut binary = SIZE_UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
+    match binary.rfind(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+        Some((name, factor)) => format!("{}{name}", bytes / factor),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// Reads a percentage such as `40%` as a fraction from 0 to 1. `range` is in percent, both ends
 /// included.
 pub fn percent(
@@ -311,6 +321,21 @@ pub fn list<'n>(entry: &'n Entry, diagnostics: &mut Diagnostics) -> Option<&'n [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_written_in_the_largest_unit_that_divides_it() {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1000, "1000B"),
+            (4096, "4KiB"),
+            (3 << 20, "3MiB"),
+            ((1 << 30) + 1024, "1048577KiB"),
+            (1 << 40, "1024GiB"),
+        ] {
+            assert_eq!(format_size(bytes), expected);
+            assert_eq!(parse_size(expected), Some(bytes as u64));
+        }
+    }
 
     #[test]
     fn a_size_has_an_integer_and_a_unit() {

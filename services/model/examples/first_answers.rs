@@ -9,7 +9,6 @@ use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip::{cost, integer_parameter, put_inputs};
-use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Loader, ModelServer};
@@ -28,9 +27,8 @@ const PASSAGE: &str =
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let config = Config::from_text("built-in", CONFIG, &mut sources, &mut diagnostics)
-        .ok_or("the configuration cannot be read")?;
-    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let models = motet_service::spec::read_text("built-in", CONFIG, &mut sources, &mut diagnostics);
+    let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     println!("{:<24} {:>8.0?}", "checked", started.elapsed());
     let loader = Loader::new(Metrics::new("example")?, Health::new())?;
     let mut models = Vec::new();

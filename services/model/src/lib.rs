@@ -10,6 +10,7 @@
 //! * `model`: [`Model`], which admits, times and counts calls.
 //! * `resolve`: [`Resolver`] and [`check`], a model of the configuration against the model's own
 //!   files, without reading weights.
+//! * [`spec`]: the key `models` of a configuration.
 //! * `task`: the table of tasks, and what a model of each does with a call.
 //! * `request`: parameters and tensors of a request against the signature, and its response.
 //! * `observer`: the batcher's events as metrics and health; `warm_up`: first runs of an encoder.
@@ -36,16 +37,14 @@
 //! use motet_proto::inference::ModelInferRequest;
 //! use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 //! use motet_proto::oip::{put_inputs, take_outputs};
-//! use motet_runtime::config::Config;
 //! use motet_runtime::health::Health;
 //! use motet_runtime::metrics::Metrics;
-//! use motet_service::{Loader, ModelServer, check};
+//! use motet_service::{Loader, ModelServer, check, spec};
 //!
 //! let yaml = r#"models: { minilm: { task: embed, source: "builtin:all-minilm-l6-v2" } }"#;
 //! let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-//! let config = Config::from_text("example.yaml", yaml, &mut sources, &mut diagnostics)
-//!     .ok_or("not a configuration")?;
-//! let resolved = check(&config.models, &sources, &mut diagnostics);
+//! let models = spec::read_text("example.yaml", yaml, &mut sources, &mut diagnostics);
+//! let resolved = check(&models, &sources, &mut diagnostics);
 //! assert!(!diagnostics.has_errors());
 //!
 //! let loader = Loader::new(Metrics::new("example")?, Health::new())?;
@@ -77,6 +76,7 @@ mod observer;
 mod request;
 mod resolve;
 mod server;
+pub mod spec;
 mod statistics;
 mod status_of;
 mod task;

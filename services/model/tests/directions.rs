@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "server",
     "loader",
     "model",
     "resolve",
+    "spec",
     "task",
     "statistics",
     "observer",
@@ -55,7 +56,11 @@ fn modules_use_each_other_in_one_direction() {
     let root = fs::read_to_string(source.join("lib.rs")).expect("lib.rs");
     let mut declared: Vec<&str> = root
         .lines()
-        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .filter_map(|line| {
+            line.trim_start_matches("pub ")
+                .strip_prefix("mod ")?
+                .strip_suffix(';')
+        })
         .filter(|module| *module != "tests")
         .collect();
     let mut listed = MODULES.to_vec();

@@ -9,7 +9,6 @@ use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip::put_inputs;
-use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Loader, ModelServer};
@@ -78,8 +77,8 @@ async fn a_trace_shows_queue_batch_and_forward_pass() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(keeper.clone()))
         .unwrap();
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let config = Config::from_text("t", CONFIG, &mut sources, &mut diagnostics).unwrap();
-    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let models = motet_service::spec::read_text("t", CONFIG, &mut sources, &mut diagnostics);
+    let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
     let server = ModelServer::new(loader.load_all(resolved).await.unwrap());
     *keeper.0.lock().unwrap() = Kept::default();

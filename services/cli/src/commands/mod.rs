@@ -75,7 +75,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }),
         Command::Check(args) => check::run(args),
         Command::Schema => {
-            let schema = motet_gateway::schema::json_schema();
+            let schema = crate::config::Config::schema();
             output::print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
         }
         Command::Config(args) => output::print(&args.files.files()?.text()?),

@@ -1,28 +1,17 @@
-//! The key `batcher` of the configuration as the batcher's options.
+//! The options of the batcher of a model.
 
-use motet_batcher::{Layout, Options, Policy};
-use motet_runtime::config::{BatchPolicy, BatcherSpec};
+use motet_batcher::{Layout, Options};
 
-/// Returns the options; `max_tokens` is the longest row. The number of executors is not among them,
-/// since a batcher is given its executors.
+use crate::spec::BatcherSpec;
+
+/// Returns the options of the configuration with those that the model tells: `max_tokens` is the
+/// longest row. The number of executors is not among them, since a batcher is given its executors.
 pub(super) fn options(spec: &BatcherSpec, max_tokens: usize) -> Options {
     Options {
-        max_batch_size: spec.max_batch_size,
-        max_batch_tokens: spec.max_batch_tokens as u64,
         max_row_tokens: u32::try_from(max_tokens).ok(),
-        max_latency: spec.max_latency,
-        max_queue_delay: spec.max_queue_delay,
-        max_queue_size: spec.max_queue_size,
-        bulk_share: spec.bulk_share,
-        lookahead: spec.lookahead,
-        policy: match (spec.policy, spec.fixed_window) {
-            (BatchPolicy::Adaptive, _) => Policy::Adaptive,
-            (BatchPolicy::Fixed, Some(window)) => Policy::Fixed(window),
-            // The configuration's reader has refused a fixed policy without a window.
-            (BatchPolicy::Greedy | BatchPolicy::Fixed, _) => Policy::Greedy,
-        },
         // The encoder does not pad rows.
         layout: Layout::Packed,
+        ..spec.options.clone()
     }
 }
 
@@ -31,7 +20,8 @@ mod tests {
     use std::time::Duration;
 
     use motet_config::{Diagnostics, Sources};
-    use motet_runtime::config::Config;
+
+    use motet_batcher::Policy;
 
     use super::*;
     use crate::resolve::{ModelKind, check as resolve};
@@ -45,8 +35,8 @@ mod tests {
             "models:\n  m:\n    task: embed\n    source: \"builtin:all-minilm-l6-v2\"\n    \
              max_tokens: {MAX_TOKENS}\n    batcher: {{ {batcher} }}\n"
         );
-        let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
-        let mut found = resolve(&config.models, &sources, &mut diagnostics);
+        let models = crate::spec::read_text("t", &text, &mut sources, &mut diagnostics);
+        let mut found = resolve(&models, &sources, &mut diagnostics);
         assert!(
             diagnostics.is_empty(),
             "{batcher}: {:?}",
@@ -71,7 +61,6 @@ mod tests {
     #[test]
     fn each_key_sets_its_option_and_no_other() {
         let ms = Duration::from_millis;
-        // The defaults of both are the same.
         check("", 1, |_| {});
         check("max_batch_size: 7", 1, |o| o.max_batch_size = 7);
         check("max_batch_tokens: 900", 1, |o| o.max_batch_tokens = 900);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use motet_batcher::Options;
 use motet_config::Spanned;
-use motet_models::{DeviceSpec, ModelFiles, Pooling, Precision, RowOutput, Tokenizer};
+use motet_models::{DeviceSpec, ModelFiles, Precision, RowOutput, Tokenizer};
 use motet_proto::signature::Signature;
-use motet_runtime::config::{self, ModelSpec};
 
 use super::files::Opened;
 use super::{Problem, Resolver, batcher_options};
+use crate::spec::ModelSpec;
 use crate::task::{EncoderTask, OutputSettings};
 
 /// How to load a model that has weights.
@@ -56,10 +56,7 @@ impl Resolver<'_> {
             return Err(problems);
         };
         let settings = OutputSettings {
-            pooling: spec.pooling.map(|pooling| match pooling.value {
-                config::Pooling::Mean => Pooling::Mean,
-                config::Pooling::Cls => Pooling::Cls,
-            }),
+            pooling: spec.pooling.map(|pooling| pooling.value),
             normalize: spec.normalize.map(|normalize| normalize.value),
         };
         let signature = task.signature(files.config().hidden_size());

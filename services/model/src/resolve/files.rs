@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use motet_config::{Sources, Spanned};
 use motet_models::{ModelFiles, Source, SourceError, Tokenizer};
-use motet_runtime::config::ModelSpec;
 
 use super::Problem;
+use crate::spec::ModelSpec;
 
 /// The files of a source, and its tokenizer.
 pub(super) type Opened = (ModelFiles, Arc<Tokenizer>);

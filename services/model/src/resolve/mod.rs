@@ -14,13 +14,13 @@ mod splitter;
 
 use motet_config::{Diagnostics, Sources};
 use motet_proto::signature::Signature;
-use motet_runtime::config::ModelSpec;
 
 pub(crate) use encoder::EncoderModel;
 pub use problem::Problem;
 pub(crate) use splitter::SplitterModel;
 
-use crate::task::{Engine, TaskKind};
+use crate::spec::ModelSpec;
+use crate::task::Engine;
 use files::OpenedFiles;
 
 /// A model that was checked: its signature, and all that [`Loader`](crate::Loader) needs.
@@ -102,11 +102,10 @@ impl<'a> Resolver<'a> {
     /// Every mistake found. The list is empty where the mistake is reported elsewhere: by the
     /// configuration's reader (no task, no source) or for another model.
     pub fn resolve(&self, spec: &ModelSpec) -> Result<ResolvedModel, Vec<Problem>> {
-        let task = spec.task.and_then(|task| TaskKind::find(task.value.name()));
-        let Some(task) = task else {
+        let Some(task) = spec.task else {
             return Err(Vec::new());
         };
-        let (signature, kind) = match task.engine {
+        let (signature, kind) = match task.value.engine {
             Engine::Splitter => {
                 let (signature, model) = self.resolve_splitter(spec)?;
                 (signature, ModelKind::Splitter(model))

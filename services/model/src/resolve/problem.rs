@@ -3,7 +3,8 @@
 use std::fmt;
 
 use motet_config::{Diagnostic, Span};
-use motet_runtime::config::ModelSpec;
+
+use crate::spec::ModelSpec;
 
 /// A mistake in one key of a model's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use motet_config::{Span, Spanned};
 use motet_models::{ChunkerOptions, Tokenizer};
 use motet_proto::signature::Signature;
-use motet_runtime::config::{ModelSpec, TokenizerSpec};
 
 use super::files::Opened;
 use super::{Problem, Resolver};
+use crate::spec::{ModelSpec, TokenizerSpec};
 use crate::task::{default_chunks, splitter_signature};
 
 /// How to load a model that splits texts.

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use motet_config::{Diagnostics, Sources};
-use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Loader, ResolvedModel, Resolver};
@@ -15,8 +14,8 @@ use crate::harness::block_on;
 fn mistakes(models: &str) -> Vec<(String, String)> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
-    let config = Config::from_text("test.yaml", &text, &mut sources, &mut diagnostics).unwrap();
-    motet_service::check(&config.models, &sources, &mut diagnostics);
+    let models = motet_service::spec::read_text("test.yaml", &text, &mut sources, &mut diagnostics);
+    motet_service::check(&models, &sources, &mut diagnostics);
     let place = |span| sources.snippet(span).to_owned();
     let pair = |d: &&motet_config::Diagnostic| (place(d.span.unwrap()), d.message.clone());
     diagnostics.sorted().iter().map(pair).collect()
@@ -133,9 +132,9 @@ fn chunks_fit_the_model_that_the_tokenizer_is_from() {
         let text = format!(
             "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e: {{ task: embed, source: \"builtin:all-minilm-l6-v2\", max_tokens: {max_tokens} }}\n"
         );
-        let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
-        let resolver = Resolver::new(&config.models, &sources);
-        let signature = resolver.signature(&config.models[0]).unwrap();
+        let models = motet_service::spec::read_text("t", &text, &mut sources, &mut diagnostics);
+        let resolver = Resolver::new(&models, &sources);
+        let signature = resolver.signature(&models[0]).unwrap();
         let numbers = |name: &str| {
             let parameter = signature.parameter(name).unwrap();
             (
@@ -189,8 +188,8 @@ impl Drop for Directory {
 fn resolved(models: &str) -> Vec<ResolvedModel> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
-    let config = Config::from_text("t", &text, &mut sources, &mut diagnostics).unwrap();
-    motet_service::check(&config.models, &sources, &mut diagnostics)
+    let models = motet_service::spec::read_text("t", &text, &mut sources, &mut diagnostics);
+    motet_service::check(&models, &sources, &mut diagnostics)
 }
 
 #[test]

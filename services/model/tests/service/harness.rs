@@ -9,7 +9,6 @@ use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::ModelInferResponse;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip;
-use motet_runtime::config::Config;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_service::{Limits, Loader, LocalService, ModelServer};
@@ -46,8 +45,9 @@ pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
 
 pub(crate) async fn load(config: &str, metrics: &Metrics, health: &Health) -> ModelServer {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let config = Config::from_text("test.yaml", config, &mut sources, &mut diagnostics).unwrap();
-    let resolved = motet_service::check(&config.models, &sources, &mut diagnostics);
+    let models =
+        motet_service::spec::read_text("test.yaml", config, &mut sources, &mut diagnostics);
+    let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{:?}", diagnostics.sorted());
     let loader = Loader::new(metrics.clone(), health.clone()).unwrap();
     let models = loader.with_limits(LIMITS).load_all(resolved).await;

@@ -1,33 +1,33 @@
-//! `server:`: where a process listens and what it takes on at once.
+//! The key `server` of a configuration: addresses and limits of a process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::limits::READ_TIMEOUT;
-use motet_config::{
-    Diagnostic, Diagnostics, Entry, MapReader, truncated,
-    values::{count, duration, size, string},
-};
+use motet_config::keys::{self, Field, Key};
+use motet_config::values::string;
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, truncated};
+use serde_json::{Value, json};
 
-/// Where a process listens and what it takes on at once.
+use crate::limits::READ_TIMEOUT;
+
+/// Addresses and limits of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSpec {
-    /// The gRPC address. Default `127.0.0.1:50051`; port 0 picks a free one.
+    /// Address of the gRPC server; port 0 is a free one.
     pub grpc: SocketAddr,
-    /// The address of metrics and health over HTTP; `None` where the file says `off`. Default
-    /// `127.0.0.1:8080`.
+    /// Address of metrics and health over HTTP; `None` if they are off.
     pub http: Option<SocketAddr>,
-    /// How long requests in flight may go on after a stop was asked for. Default 10 s.
+    /// Time that requests in flight have to finish after a stop was requested.
     pub grace: Duration,
-    /// The most bytes of one gRPC message, in or out. Default 64 MiB.
+    /// Most bytes of a gRPC message, received or sent.
     pub max_message_bytes: usize,
-    /// The most requests that the process works on at once; more are refused. Default 1024.
+    /// Most requests in progress; more are refused.
     pub max_concurrent_requests: usize,
-    /// How long the message of a call may take to come; streams may take as long as they like. Default 30 s.
+    /// Time within which the message of a call must arrive. Messages of streams have no limit.
     pub read_timeout: Duration,
-    /// The most connections on each port; more wait until one closes. Default 10,000.
+    /// Most connections of each port; more wait until one closes.
     pub max_connections: usize,
-    /// The most streams that one connection may have open. Default 1024.
+    /// Most streams of one connection.
     pub max_concurrent_streams: u32,
 }
 
@@ -47,115 +47,255 @@ impl Default for ServerSpec {
     }
 }
 
-/// The shortest and longest [`ServerSpec::read_timeout`].
-pub(super) const READ_TIMEOUTS: (Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_secs(3600));
-/// The longest [`ServerSpec::grace`].
-pub const GRACE_MAX: Duration = Duration::from_secs(3600);
-/// The least and most of [`ServerSpec::max_message_bytes`].
-pub const MESSAGE_BYTES: (usize, usize) = (4 << 10, 1 << 30);
-/// The most of [`ServerSpec::max_concurrent_requests`].
-pub const CONCURRENT_REQUESTS_MAX: usize = 1_000_000;
-/// The most of [`ServerSpec::max_connections`].
-pub const CONNECTIONS_MAX: usize = 1_000_000;
-/// The most of [`ServerSpec::max_concurrent_streams`].
-pub const CONCURRENT_STREAMS_MAX: usize = 1_000_000;
+/// Word of the key `http` for no HTTP server.
+const OFF: &str = "off";
 
-pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> ServerSpec {
-    let mut spec = ServerSpec::default();
-    if entry.node.is_null() {
-        return spec;
-    }
-    let Some(mut map) = MapReader::new(&entry.node, "`server`", entry.key.span, diagnostics) else {
-        return spec;
-    };
-    if let Some(address) = map.get("grpc").and_then(|e| address(e, diagnostics)) {
-        spec.grpc = address;
-    }
-    if let Some(entry) = map.get("http") {
-        if entry.node.as_str() == Some("off") {
-            spec.http = None;
-        } else if let Some(address) = address(entry, diagnostics) {
-            spec.http = Some(address);
+/// Longest duration of the keys of `server`.
+const DURATION_MAX: Duration = Duration::from_secs(3600);
+
+/// Keys of `server`, in the order of the documentation.
+const KEYS: [Key<ServerSpec>; 8] = [
+    Key {
+        name: "grpc",
+        about: "Address of the gRPC server. Port 0 is a free one.",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.grpc = address(entry, diagnostics)?;
+                Some(())
+            },
+            default: |s| Some(s.grpc.to_string()),
+            schema: || json!({ "type": "string" }),
+        },
+    },
+    Key {
+        name: "http",
+        about: "Address of metrics and health over HTTP, or `off`.",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.http = match entry.node.as_str() {
+                    Some(OFF) => None,
+                    _ => Some(address(entry, diagnostics)?),
+                };
+                Some(())
+            },
+            default: |s| s.http.map(|http| http.to_string()),
+            schema: || json!({ "type": "string" }),
+        },
+    },
+    Key {
+        name: "grace",
+        about: "Time that requests in flight have to finish after a stop was requested.",
+        field: Field::Duration(
+            Duration::ZERO..=DURATION_MAX,
+            |s| Some(s.grace),
+            |s, grace| s.grace = grace,
+        ),
+    },
+    Key {
+        name: "max_message_bytes",
+        about: "Most bytes of a gRPC message, received or sent.",
+        field: Field::Size(
+            4 << 10..=1 << 30,
+            |s| Some(s.max_message_bytes),
+            |s, bytes| s.max_message_bytes = bytes,
+        ),
+    },
+    Key {
+        name: "max_concurrent_requests",
+        about: "Most requests in progress, over all connections; more are refused.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_concurrent_requests),
+            |s, requests| s.max_concurrent_requests = requests,
+        ),
+    },
+    Key {
+        name: "read_timeout",
+        about: "Time within which the message of a call must arrive. Messages of streams have no \
+                limit.",
+        field: Field::Duration(
+            Duration::from_millis(100)..=DURATION_MAX,
+            |s| Some(s.read_timeout),
+            |s, timeout| s.read_timeout = timeout,
+        ),
+    },
+    Key {
+        name: "max_connections",
+        about: "Most connections of each port; more wait until one closes.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_connections),
+            |s, connections| s.max_connections = connections,
+        ),
+    },
+    Key {
+        name: "max_concurrent_streams",
+        about: "Most streams of one connection.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| usize::try_from(s.max_concurrent_streams).ok(),
+            |s, streams| s.max_concurrent_streams = u32::try_from(streams).unwrap_or(u32::MAX),
+        ),
+    },
+];
+
+impl ServerSpec {
+    /// Reads the entry `server` of a configuration. Mistakes are added to `diagnostics`; a key with
+    /// a mistake has its default.
+    pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Self {
+        let mut spec = Self::default();
+        if entry.node.is_null() {
+            return spec;
         }
+        let at = entry.key.span;
+        let Some(mut map) = MapReader::new(&entry.node, "`server`", at, diagnostics) else {
+            return spec;
+        };
+        keys::read(&KEYS, &mut spec, &mut map, diagnostics);
+        map.finish(diagnostics);
+        if let Some(http) = spec.http
+            && http == spec.grpc
+            && http.port() != 0
+        {
+            let message = format!("`grpc` and `http` cannot both listen on {http}");
+            diagnostics.push(Diagnostic::error(at, message));
+        }
+        spec
     }
-    if let Some(grace) = map
-        .get("grace")
-        .and_then(|e| duration(e, Duration::ZERO..=GRACE_MAX, diagnostics))
-    {
-        spec.grace = grace.value;
+
+    /// Returns the JSON schema of the key `server`, for editors.
+    pub fn schema() -> Value {
+        keys::schema(&KEYS)
     }
-    if let Some(bytes) = map
-        .get("max_message_bytes")
-        .and_then(|e| size(e, MESSAGE_BYTES.0..=MESSAGE_BYTES.1, diagnostics))
-    {
-        spec.max_message_bytes = bytes.value;
-    }
-    if let Some(requests) = map
-        .get("max_concurrent_requests")
-        .and_then(|e| count(e, 1..=CONCURRENT_REQUESTS_MAX, diagnostics))
-    {
-        spec.max_concurrent_requests = requests.value;
-    }
-    if let Some(limit) = map
-        .get("read_timeout")
-        .and_then(|e| duration(e, READ_TIMEOUTS.0..=READ_TIMEOUTS.1, diagnostics))
-    {
-        spec.read_timeout = limit.value;
-    }
-    if let Some(connections) = map
-        .get("max_connections")
-        .and_then(|e| count(e, 1..=CONNECTIONS_MAX, diagnostics))
-    {
-        spec.max_connections = connections.value;
-    }
-    if let Some(streams) = map
-        .get("max_concurrent_streams")
-        .and_then(|e| count(e, 1..=CONCURRENT_STREAMS_MAX, diagnostics))
-    {
-        spec.max_concurrent_streams = u32::try_from(streams.value).unwrap_or(u32::MAX);
-    }
-    map.finish(diagnostics);
-    if let Some(http) = spec.http
-        && http == spec.grpc
-        && http.port() != 0
-    {
-        diagnostics.push(Diagnostic::error(
-            entry.key.span,
-            format!("`grpc` and `http` cannot both listen on {http}"),
-        ));
-    }
-    spec
 }
 
 fn address(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
     let text = string(entry, diagnostics)?;
-    match parse_address(&text.value) {
-        Some(address) => Some(address),
-        None => {
-            diagnostics.push(
-                Diagnostic::error(
-                    text.span,
-                    format!(
-                        "`{}` must be an IP address and a port, not `{}`",
-                        entry.key.value,
-                        truncated(&text.value)
-                    ),
-                )
-                .help("write `127.0.0.1:50051` for this machine only, `0.0.0.0:50051` for every network, port 0 for a free one"),
-            );
-            None
-        }
+    let address = parse_address(&text.value);
+    if address.is_none() {
+        let message = format!(
+            "`{}` must be an IP address and a port, not `{}`",
+            entry.key.value,
+            truncated(&text.value)
+        );
+        let help = "write `127.0.0.1:50051` for this machine only, `0.0.0.0:50051` for every \
+                    network, port 0 for a free one";
+        diagnostics.push(Diagnostic::error(text.span, message).help(help));
     }
+    address
 }
 
-/// An address to listen on: `IP:port`, `[IPv6]:port` or `localhost:port`.
+/// Reads an address to listen on: `IP:port`, `[IPv6]:port` or `localhost:port`.
 pub fn parse_address(text: &str) -> Option<SocketAddr> {
     if let Some(port) = text.strip_prefix("localhost:") {
-        return Some(SocketAddr::new(
-            Ipv4Addr::LOCALHOST.into(),
-            port.parse().ok()?,
-        ));
+        let port = port.parse().ok()?;
+        return Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     }
     text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_config::{Colour, Sources, Value, parse};
+
+    use super::*;
+
+    fn read(text: &str) -> (ServerSpec, String) {
+        let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+        let file = sources.add("t.yaml", "", text);
+        let root = parse(&sources, file, &mut diagnostics).unwrap();
+        let Value::Map(map) = &root.value else {
+            panic!("{text}");
+        };
+        let spec = ServerSpec::read(&map.entries[0], &mut diagnostics);
+        (spec, diagnostics.render(&sources, Colour::Never))
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let (server, report) = read(
+            "\
+server:
+  grpc: 0.0.0.0:6000
+  http: off
+  grace: 1m
+  max_message_bytes: 1 MiB
+  max_concurrent_requests: 10
+  max_connections: 30
+  max_concurrent_streams: 20
+  read_timeout: 5s
+",
+        );
+        assert_eq!(report, "");
+        assert_eq!(server.grpc.to_string(), "0.0.0.0:6000");
+        assert_eq!(server.http, None);
+        assert_eq!(server.grace, Duration::from_secs(60));
+        assert_eq!(server.max_message_bytes, 1 << 20);
+        assert_eq!(server.max_concurrent_requests, 10);
+        assert_eq!(server.max_connections, 30);
+        assert_eq!(server.max_concurrent_streams, 20);
+        assert_eq!(server.read_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn every_mistake_is_reported() {
+        for (text, expected) in [
+            ("server: 5\n", &["`server` must be a map"][..]),
+            (
+                "server: { grpc: here, http: 80 }\n",
+                &[
+                    "`grpc` must be an IP address and a port, not `here`",
+                    "`http` must be a string, not an integer",
+                ],
+            ),
+            (
+                "server: { grpc: \"1.2.3.4:5\", http: \"1.2.3.4:5\" }\n",
+                &["cannot both listen on 1.2.3.4:5"],
+            ),
+            (
+                "server: { grace: 5 }\n",
+                &[
+                    "`grace` must be a duration, not an integer",
+                    "such as `200ms`",
+                ],
+            ),
+            (
+                "server: { grace: 5 parsecs }\n",
+                &["`grace` must be a duration"],
+            ),
+            (
+                "server: { grace: 2h }\n",
+                &["`grace` is 2h, but must be between 0s and 1h"],
+            ),
+            (
+                "server: { max_message_bytes: 10 }\n",
+                &["`max_message_bytes` is 10 bytes, but must be between 4096 and"],
+            ),
+            (
+                "server: { max_message_bytes: 64MB2 }\n",
+                &["must be a number of bytes"],
+            ),
+            (
+                "server: { max_concurrent_requests: 0 }\n",
+                &["is 0, but must be between 1 and 1000000"],
+            ),
+            (
+                "server: { max_concurrent_requests: many }\n",
+                &["must be an integer, not a string"],
+            ),
+        ] {
+            let (_, report) = read(text);
+            for part in expected {
+                assert!(report.contains(part), "{text}\nlacks: {part}\n{report}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_with_default_and_range() {
+        let page = include_str!("../../docs/configuration.md");
+        for row in keys::describe(&KEYS) {
+            assert!(page.contains(&row), "missing in the page: {row}");
+        }
+    }
 }

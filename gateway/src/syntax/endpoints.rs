@@ -1,88 +1,69 @@
-//! `endpoints:`: gRPC servers whose methods pipelines call, each once, by name.
+//! The key `endpoints` of a configuration: gRPC servers whose methods pipelines call, by name.
 
 use std::path::{Path, PathBuf};
 
-use super::endpoint::Endpoint;
-use super::model::ModelSpec;
-use super::names::NameRule;
-use motet_config::{
-    Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, truncated,
-    values::{non_empty, string},
-};
+use motet_config::values::{non_empty, string};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, truncated};
+use motet_runtime::config::{Endpoint, NameRule};
 
-/// The most endpoints of one configuration.
+/// Most endpoints of a configuration.
 pub const ENDPOINTS_MAX: usize = 1000;
 
-/// A gRPC server, by name.
+/// A gRPC server of a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointSpec {
-    /// The name, `[a-z][a-z0-9_-]*`.
+    /// Name, `[a-z][a-z0-9_-]*`.
     pub name: Spanned<String>,
-    /// Where the server is; `None` where it could not be read, which was reported.
+    /// Address; `None` if it could not be read, which was reported.
     pub url: Option<Spanned<Endpoint>>,
-    /// The file with the descriptors of its services, from the folder of the configuration; the
-    /// server is asked by reflection where there is none.
+    /// File with the descriptors of the server's services; server reflection is used without one.
     pub descriptor: Option<Spanned<PathBuf>>,
 }
 
-/// Reads the section. Paths in it start from `folder`.
+/// Reads the entry `endpoints`. Relative paths in it start from `folder`; `models` are the names of
+/// the models, which endpoints may not have.
 pub(super) fn read_all(
     entry: &Entry,
     folder: &Path,
-    models: &[ModelSpec],
+    models: &[&Spanned<String>],
     diagnostics: &mut Diagnostics,
 ) -> Vec<EndpointSpec> {
     let entries = match &entry.node.value {
         Value::Null => return Vec::new(),
         Value::Map(map) => &map.entries,
         _ => {
-            diagnostics.push(
-                Diagnostic::error(
-                    entry.node.span,
-                    format!(
-                        "`endpoints` must be a map of names and servers, not {}",
-                        entry.node.kind()
-                    ),
-                )
-                .help("write `endpoints: { ocr: { url: grpc://ocr:50051 } }`"),
-            );
+            let kind = entry.node.kind();
+            let message = format!("`endpoints` must be a map of names and servers, not {kind}");
+            let example = "write `endpoints: { ocr: { url: grpc://ocr:50051 } }`";
+            diagnostics.push(Diagnostic::error(entry.node.span, message).help(example));
             return Vec::new();
         }
     };
     if entries.len() > ENDPOINTS_MAX {
-        diagnostics.push(Diagnostic::error(
-            entry.key.span,
-            format!(
-                "{} endpoints are more than the limit of {ENDPOINTS_MAX}",
-                entries.len()
-            ),
-        ));
+        let found = entries.len();
+        let message = format!("{found} endpoints are more than the limit of {ENDPOINTS_MAX}");
+        diagnostics.push(Diagnostic::error(entry.key.span, message));
     }
     let endpoints: Vec<EndpointSpec> = entries
         .iter()
         .take(ENDPOINTS_MAX)
         .map(|e| read(e, folder, diagnostics))
         .collect();
-    for endpoint in &endpoints {
-        let name = &endpoint.name;
-        if let Some(model) = models.iter().find(|m| m.name.value == name.value) {
+    for EndpointSpec { name, .. } in &endpoints {
+        let shown = truncated(&name.value);
+        if let Some(model) = models.iter().find(|m| m.value == name.value) {
+            let message = format!("a model and an endpoint are both named `{shown}`");
             diagnostics.push(
-                Diagnostic::error(
-                    name.span,
-                    format!(
-                        "a model and an endpoint are both named `{}`",
-                        truncated(&name.value)
-                    ),
-                )
-                .also(model.name.span, "the model")
-                .help("`--endpoint` tells either where it is by its name: rename one of them"),
+                Diagnostic::error(name.span, message)
+                    .also(model.span, "the model")
+                    .help("`--endpoint` sets the address of either by its name: rename one"),
             );
         }
     }
     endpoints
 }
 
-/// `NAME: URL`, or `NAME: { url, descriptor }`.
+/// Reads `NAME: URL`, or `NAME: { url, descriptor }`.
 fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> EndpointSpec {
     NameRule::Endpoint.check("an endpoint", &entry.key, diagnostics);
     let mut spec = EndpointSpec {

@@ -1,0 +1,176 @@
+//! A configuration file with every key read: `server` by the runtime, `models` by the model
+//! service, `endpoints` and `pipelines` by the gateway.
+
+use std::path::Path;
+
+use motet_config::{Diagnostics, Node, Sources};
+use motet_gateway::schema::json_schema;
+use motet_gateway::syntax::{ConfigFile, EndpointSpec};
+use motet_runtime::config::ServerSpec;
+use motet_service::spec::{self, ModelSpec};
+use serde_json::Value;
+
+/// A configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses and limits of the process.
+    pub server: ServerSpec,
+    /// The models, in the order of the file.
+    pub models: Vec<ModelSpec>,
+    /// The gRPC servers whose methods pipelines call, in the order of the file.
+    pub endpoints: Vec<EndpointSpec>,
+    /// The pipelines, in the order of the file: inline ones and those of other files.
+    pub pipelines: Vec<Node>,
+    /// `true` if the file is one pipeline and nothing else.
+    pub lone_pipeline: bool,
+}
+
+impl Config {
+    /// Reads a configuration, or a file with one pipeline, and every pipeline file that it names.
+    ///
+    /// Mistakes are added to `diagnostics`, and the rest is still read, so that further checks
+    /// can report theirs in the same run. `None` when nothing useful could be read.
+    pub fn load(path: &Path, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let file = ConfigFile::load(path, sources, diagnostics)?;
+        Some(Self::of_file(file, diagnostics))
+    }
+
+    /// Reads a configuration from a text, as [`Config::load`]. Messages call it `name`; relative
+    /// paths in it start from the current folder.
+    pub fn from_text(
+        name: &str,
+        text: &str,
+        sources: &mut Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let file = ConfigFile::from_text(name, text, sources, diagnostics)?;
+        Some(Self::of_file(file, diagnostics))
+    }
+
+    fn of_file(file: ConfigFile, diagnostics: &mut Diagnostics) -> Self {
+        let server = file.server.map(|e| ServerSpec::read(&e, diagnostics));
+        let models = file.models.map(|e| spec::read(&e, diagnostics));
+        Self {
+            server: server.unwrap_or_default(),
+            models: models.unwrap_or_default(),
+            endpoints: file.endpoints,
+            pipelines: file.pipelines,
+            lone_pipeline: file.lone_pipeline,
+        }
+    }
+
+    /// Returns the JSON schema of a configuration, or of a file with one pipeline.
+    pub fn schema() -> Value {
+        json_schema(ServerSpec::schema(), spec::schema())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_config::Colour;
+
+    use super::*;
+
+    fn read(text: &str) -> (Option<Config>, String) {
+        let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+        let config = Config::from_text("motet.yaml", text, &mut sources, &mut diagnostics);
+        for pipeline in config.iter().flat_map(|config| &config.pipelines) {
+            motet_gateway::syntax::parse(pipeline, &mut diagnostics);
+        }
+        (config, diagnostics.render(&sources, Colour::Never))
+    }
+
+    #[test]
+    fn every_key_is_read_by_its_crate() {
+        let (config, report) = read(
+            "\
+server:
+  grpc: 0.0.0.0:6000
+models:
+  chunker: { task: preprocess, tokenizer: minilm }
+  minilm: { task: embed, source: \"builtin:all-minilm-l6-v2\" }
+endpoints:
+  ocr: { url: \"grpc://ocr:50051\", descriptor: ./ocr.binpb }
+pipelines:
+  - pipeline: a
+    inputs: { text: string }
+    outputs: { text: $text }
+",
+        );
+        assert_eq!(report, "");
+        let config = config.unwrap();
+        assert_eq!(config.server.grpc.to_string(), "0.0.0.0:6000");
+        let models: Vec<&str> = config
+            .models
+            .iter()
+            .map(|m| m.name.value.as_str())
+            .collect();
+        assert_eq!(models, ["chunker", "minilm"]);
+        assert_eq!(config.endpoints.len(), 1);
+        assert_eq!(config.pipelines.len(), 1);
+        assert!(!config.lone_pipeline);
+    }
+
+    #[test]
+    fn a_lone_pipeline_is_a_configuration() {
+        let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+        let text = "pipeline: a\nnodes: {}\n";
+        let config = Config::from_text("t", text, &mut sources, &mut diagnostics).unwrap();
+        assert!(diagnostics.is_empty());
+        assert!(config.lone_pipeline);
+        assert_eq!(config.pipelines.len(), 1);
+        assert_eq!(config.server, ServerSpec::default());
+    }
+
+    #[test]
+    fn mistakes_of_all_keys_are_reported_together() {
+        let (_, report) = read(
+            "sever: {}\nserver: { gprc: x }\nmodels: { m: 5 }\nendpoints: { e: 5 }\npipelines: 5\n",
+        );
+        for part in [
+            "unknown key `sever` in a configuration",
+            "did you mean `server`?",
+            "unknown key `gprc` in `server`",
+            "did you mean `grpc`?",
+            "model `m` must be a map",
+            "endpoint `e` must be a map",
+            "`pipelines` must be a list",
+            "5 errors",
+        ] {
+            assert!(report.contains(part), "{part}\n{report}");
+        }
+    }
+
+    /// Whatever the schema offers, the readers know.
+    #[test]
+    fn every_key_of_the_schema_is_read() {
+        let schema = Config::schema();
+        let definitions = &schema["$defs"];
+        let configuration = &definitions["configuration"]["properties"];
+        let model = &configuration["models"]["additionalProperties"];
+        let node = &definitions["node"]["properties"];
+        let pipeline = |node: &str| {
+            format!(
+                "pipelines: [ {{ pipeline: p, nodes: {{ n: {{ model: m, {node} }} }}, \
+                 outputs: {{}} }} ]"
+            )
+        };
+        let check = |keys: &Value, file: &dyn Fn(&str) -> String| {
+            let keys = keys["properties"].as_object().unwrap();
+            assert!(!keys.is_empty());
+            for key in keys.keys() {
+                let text = file(&format!("{{ {key}: x }}"));
+                let (_, report) = read(&text);
+                assert!(!report.contains("unknown key"), "{text}\n{report}");
+            }
+        };
+        check(&configuration["server"], &|map| format!("server: {map}"));
+        check(model, &|map| format!("models: {{ m: {map} }}"));
+        check(&model["properties"]["batcher"], &|map| {
+            format!("models: {{ m: {{ batcher: {map} }} }}")
+        });
+        for policy in ["retry", "hedge", "cache"] {
+            check(&node[policy], &|map| pipeline(&format!("{policy}: {map}")));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Keys of a model that do not go together.
+
+use motet_config::{Diagnostic, Diagnostics, Entry, Map, Spanned, list_of, truncated};
+
+use crate::task::{Engine, TASKS, TaskKind};
+
+/// Reports keys that a model lacks, and those that have no meaning for its task. `task` is `None`
+/// where there is none, or where it could not be read.
+pub(super) fn check_keys(
+    entry: &Entry,
+    task: Option<Spanned<&'static TaskKind>>,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(map) = entry.node.as_map() else {
+        return;
+    };
+    match task {
+        Some(task) => {
+            check_required(entry, map, task.value, diagnostics);
+            check_meaning(map, task, diagnostics);
+        }
+        None if map.get("task").is_none() => report_no_task(entry, map, diagnostics),
+        None => {}
+    }
+}
+
+/// Reports a model that has neither a task nor an endpoint, or that has keys of a task.
+fn report_no_task(entry: &Entry, map: &Map, diagnostics: &mut Diagnostics) {
+    let name = truncated(&entry.key.value);
+    let of_a_task = |key: &str| TASKS.iter().any(|task| task.keys.contains(&key));
+    let found = map.entries.iter().find(|e| of_a_task(&e.key.value));
+    if let Some(found) = found {
+        let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+        let message = format!("model `{name}` has `{}` but no `task`", found.key.value);
+        let help = format!("add `task:` with one of {}", list_of(&names));
+        diagnostics.push(Diagnostic::error(found.key.span, message).help(help));
+    } else if map.get("endpoint").is_none() {
+        let message = format!("model `{name}` needs `task` and `source`, or `endpoint`");
+        let help = "`task` and `source` run it here, `endpoint` reaches it elsewhere";
+        diagnostics.push(Diagnostic::error(entry.key.span, message).help(help));
+    }
+}
+
+/// Reports a model without a source of what its task needs, or with two.
+fn check_required(entry: &Entry, map: &Map, task: &TaskKind, diagnostics: &mut Diagnostics) {
+    let name = truncated(&entry.key.value);
+    let (source, tokenizer) = (map.get("source"), map.get("tokenizer"));
+    let at = entry.key.span;
+    let diagnostic = match (task.engine, source, tokenizer) {
+        (Engine::Splitter, None, None) => {
+            Diagnostic::error(at, format!("model `{name}` needs `tokenizer`"))
+                .label("which tokens does it count?")
+                .help("name a model of this file, or a source such as `builtin:all-minilm-l6-v2`")
+        }
+        (Engine::Splitter, Some(source), Some(_)) => {
+            let message = format!("model `{name}` has both `tokenizer` and `source`");
+            Diagnostic::error(source.key.span, message)
+                .help("a preprocessing model needs a tokenizer only: keep one of them")
+        }
+        (Engine::Encoder(_), None, _) => {
+            let help = "for example `source: \"builtin:all-minilm-l6-v2\"`, \
+                        or `source: \"file:./weights/my-model\"`";
+            Diagnostic::error(at, format!("model `{name}` needs `source`")).help(help)
+        }
+        _ => return,
+    };
+    diagnostics.push(diagnostic);
+}
+
+/// Reports keys of other tasks.
+fn check_meaning(map: &Map, task: Spanned<&'static TaskKind>, diagnostics: &mut Diagnostics) {
+    for entry in &map.entries {
+        let key = entry.key.value.as_str();
+        let has_meaning = |task: &TaskKind| task.keys.contains(&key);
+        if !has_meaning(task.value) && TASKS.iter().any(has_meaning) {
+            let message = format!("`{key}` has no meaning for the task `{}`", task.value.name);
+            diagnostics
+                .push(Diagnostic::error(entry.key.span, message).also(task.span, "the task"));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One model of a configuration.
+
+use std::ops::RangeInclusive;
+
+use motet_config::values::{boolean, count, non_empty, string, word};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, truncated};
+use motet_models::Pooling;
+use motet_runtime::config::{Endpoint, NameRule};
+
+use super::batcher::{self, BatcherSpec};
+use super::check_keys::check_keys;
+use crate::task::{TASKS, TaskKind};
+
+/// A model of a configuration. Only the form of its values has been checked:
+/// [`Resolver`](crate::Resolver) checks them against the model's files and this binary.
+#[derive(Clone, Debug)]
+pub struct ModelSpec {
+    /// Name, `[a-z][a-z0-9_-]*`, with `@version` where the model has several.
+    pub name: Spanned<String>,
+    /// Task. Set whenever a process can run the model from this file.
+    pub task: Option<Spanned<&'static TaskKind>>,
+    /// Source of the weights, such as `builtin:all-minilm-l6-v2`.
+    pub source: Option<Spanned<String>>,
+    /// Tokenizer that a model for `preprocess` counts tokens with.
+    pub tokenizer: Option<Spanned<TokenizerSpec>>,
+    /// Endpoint where a process that does not run the model reaches it.
+    pub endpoint: Option<Spanned<Endpoint>>,
+    /// Device; `None` is `auto`.
+    pub device: Option<Spanned<String>>,
+    /// Number format of the computation; `None` is `f32`.
+    pub dtype: Option<Spanned<String>>,
+    /// Threads that compute a batch on a CPU; `None` is a share of the cores that the process may
+    /// use.
+    pub threads: Option<Spanned<usize>>,
+    /// Most tokens of a row; `None` is the limit of the model itself.
+    pub max_tokens: Option<Spanned<usize>>,
+    /// Pooling of token vectors; `None` is that of the model's files.
+    pub pooling: Option<Spanned<Pooling>>,
+    /// Scaling of vectors to length 1; `None` is that of the model's files.
+    pub normalize: Option<Spanned<bool>>,
+    /// Batching of the rows of different callers.
+    pub batcher: BatcherSpec,
+}
+
+impl ModelSpec {
+    /// `true` if a process can run the model from this file alone.
+    pub const fn is_local(&self) -> bool {
+        self.task.is_some()
+    }
+}
+
+/// The tokenizer of a model for `preprocess`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerSpec {
+    /// That of another model of the file.
+    Model(String),
+    /// That of a source, as in [`ModelSpec::source`].
+    Source(String),
+}
+
+/// Tasks that are planned, and that this version does not have.
+const PLANNED_TASKS: [&str; 4] = ["classify", "generate", "detect", "embed_image"];
+
+/// Words of the key `pooling`.
+pub(super) const POOLINGS: [(&str, Pooling); 2] = [("mean", Pooling::Mean), ("cls", Pooling::Cls)];
+
+/// Range of the key `max_tokens`. The model itself has a limit, too.
+pub(super) const MAX_TOKENS: RangeInclusive<usize> = 2..=1 << 20;
+
+/// Range of the key `threads`.
+pub(super) const THREADS: RangeInclusive<usize> = 1..=1024;
+
+/// Reads one model.
+pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<ModelSpec> {
+    NameRule::Model.check("a model", &entry.key, diagnostics);
+    let what = format!("model `{}`", truncated(&entry.key.value));
+    let mut map = MapReader::new(&entry.node, &*what, entry.key.span, diagnostics)?;
+    let task = map.get("task").and_then(|e| task(e, diagnostics));
+    let spec = ModelSpec {
+        name: entry.key.clone(),
+        task,
+        source: map.get("source").and_then(|e| non_empty(e, diagnostics)),
+        tokenizer: map.get("tokenizer").and_then(|e| tokenizer(e, diagnostics)),
+        endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
+        device: map.get("device").and_then(|e| non_empty(e, diagnostics)),
+        dtype: map.get("dtype").and_then(|e| non_empty(e, diagnostics)),
+        threads: map
+            .get("threads")
+            .and_then(|e| count(e, THREADS, diagnostics)),
+        max_tokens: map
+            .get("max_tokens")
+            .and_then(|e| count(e, MAX_TOKENS, diagnostics)),
+        pooling: map
+            .get("pooling")
+            .and_then(|e| word(e, &POOLINGS, diagnostics)),
+        normalize: map.get("normalize").and_then(|e| boolean(e, diagnostics)),
+        batcher: map
+            .get("batcher")
+            .map(|e| batcher::read(e, diagnostics))
+            .unwrap_or_default(),
+    };
+    map.finish(diagnostics);
+    check_keys(entry, task, diagnostics);
+    Some(spec)
+}
+
+fn task(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<&'static TaskKind>> {
+    let planned = entry.node.as_str().filter(|t| PLANNED_TASKS.contains(t));
+    if let Some(text) = planned {
+        let message = format!("the task `{text}` is not supported yet by this version of motet");
+        diagnostics.push(Diagnostic::error(entry.node.span, message));
+        return None;
+    }
+    let words: Vec<(&str, &TaskKind)> = TASKS.iter().map(|task| (task.name, task)).collect();
+    word(entry, &words, diagnostics)
+}
+
+/// Reads the name of a model, or a source, which has a colon.
+fn tokenizer(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<TokenizerSpec>> {
+    let text = non_empty(entry, diagnostics)?;
+    Some(text.map(|text| {
+        if text.contains(':') {
+            TokenizerSpec::Source(text)
+        } else {
+            TokenizerSpec::Model(text)
+        }
+    }))
+}
+
+fn endpoint(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Endpoint>> {
+    let text = string(entry, diagnostics)?;
+    match Endpoint::parse(&text.value) {
+        Ok(endpoint) => Some(Spanned::new(endpoint, text.span)),
+        Err(error) => {
+            diagnostics.push(Diagnostic::error(text.span, format!("`endpoint` {error}")));
+            None
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The JSON schema of the key `models`.
+
+use motet_config::keys;
+use motet_config::schema::object;
+use serde_json::{Value, json};
+
+use super::batcher::KEYS as BATCHER_KEYS;
+use super::model::{MAX_TOKENS, POOLINGS, THREADS};
+use crate::task::TASKS;
+
+/// Returns the JSON schema of the key `models`, for editors.
+pub fn schema() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": {
+            "pattern": "^[a-z][a-z0-9_-]{0,62}(@[A-Za-z0-9][A-Za-z0-9._-]{0,31})?$",
+        },
+        "additionalProperties": model(),
+    })
+}
+
+fn model() -> Value {
+    let tasks: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+    let mut model = object(json!({
+        "task": { "enum": tasks },
+        "source": {
+            "type": "string",
+            "description": "builtin:all-minilm-l6-v2, or file:PATH of a folder",
+        },
+        "tokenizer": {
+            "type": "string",
+            "description": "for preprocess: a model of this file, or a source",
+        },
+        "endpoint": { "type": "string", "pattern": "^grpc://" },
+        "device": { "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?|metal)$" },
+        "dtype": { "enum": ["f32", "f16", "bf16", "int8"] },
+        "threads": { "type": "integer", "minimum": THREADS.start(), "maximum": THREADS.end() },
+        "max_tokens": {
+            "type": "integer",
+            "minimum": MAX_TOKENS.start(),
+            "maximum": MAX_TOKENS.end(),
+        },
+        "pooling": { "enum": POOLINGS.map(|(word, _)| word) },
+        "normalize": { "type": "boolean" },
+        "batcher": keys::schema(&BATCHER_KEYS),
+    }));
+    model["anyOf"] = json!([{ "required": ["task"] }, { "required": ["endpoint"] }]);
+    model
+}

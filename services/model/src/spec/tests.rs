@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use motet_batcher::Policy;
+use motet_config::{Colour, Diagnostics, Sources, keys};
+use motet_models::{Pooling, Precision};
+
+use super::*;
+use crate::task::TASKS;
+
+fn read(text: &str) -> (Vec<ModelSpec>, String) {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let models = read_text("motet.yaml", text, &mut sources, &mut diagnostics);
+    (models, diagnostics.render(&sources, Colour::Never))
+}
+
+#[test]
+fn every_key_of_a_model_is_read() {
+    let (models, report) = read(
+        "\
+models:
+  chunker: { task: preprocess, tokenizer: minilm }
+  minilm:
+    task: embed
+    source: \"builtin:all-minilm-l6-v2\"
+    device: cpu
+    dtype: f16
+    max_tokens: 128
+    pooling: cls
+    normalize: false
+    endpoint: \"grpc://minilm:50051\"
+    batcher: { max_batch_size: 8, max_batch_tokens: 512, max_latency: 200ms, max_queue_delay: 5ms,
+               max_queue_size: 64, policy: fixed, fixed_window: 2ms, bulk_share: 0.25, executors: 2 }
+  vision: { endpoint: \"grpc://vision.models.svc:8001\" }
+",
+    );
+    assert_eq!(report, "");
+    let [chunker, minilm, vision] = &models[..] else {
+        panic!("{models:?}");
+    };
+    assert_eq!(chunker.task.unwrap().value.name, "preprocess");
+    assert_eq!(
+        chunker.tokenizer.as_ref().unwrap().value,
+        TokenizerSpec::Model("minilm".to_owned())
+    );
+    assert_eq!(minilm.max_tokens.unwrap().value, 128);
+    assert_eq!(minilm.pooling.unwrap().value, Pooling::Cls);
+    assert!(!minilm.normalize.unwrap().value);
+    assert_eq!(
+        minilm.endpoint.as_ref().unwrap().value.uri(),
+        "http://minilm:50051"
+    );
+    let options = &minilm.batcher.options;
+    assert_eq!(options.max_batch_size, 8);
+    assert_eq!(options.policy, Policy::Fixed(Duration::from_millis(2)));
+    assert_eq!(minilm.batcher.executors, 2);
+    assert!(minilm.batcher.span("bulk_share").is_some());
+    assert!(!vision.is_local());
+}
+
+#[test]
+fn every_mistake_is_reported() {
+    for (text, expected) in [
+        (
+            "models: [a]\n",
+            &["`models` must be a map of names and models, not a list"][..],
+        ),
+        (
+            "models: { A: { endpoint: \"grpc://a:1\" } }\n",
+            &[
+                "`A` cannot be the name of a model",
+                "starts with a lower-case letter",
+                "`a` would do",
+            ],
+        ),
+        ("models: { a: 5 }\n", &["model `a` must be a map"]),
+        (
+            "models: { a: {} }\n",
+            &["needs `task` and `source`, or `endpoint`"],
+        ),
+        (
+            "models: { a: { source: x } }\n",
+            &[
+                "has `source` but no `task`",
+                "`preprocess`, `embed`, `embed_tokens` and `rerank`",
+            ],
+        ),
+        (
+            "models: { a: { task: embed } }\n",
+            &["model `a` needs `source`"],
+        ),
+        (
+            "models: { a: { task: preprocess } }\n",
+            &["model `a` needs `tokenizer`"],
+        ),
+        (
+            "models: { a: { task: preprocess, tokenizer: \"x:y\", source: \"x:y\" } }\n",
+            &["has both `tokenizer` and `source`"],
+        ),
+        (
+            "models: { a: { task: embd, source: x } }\n",
+            &["`task` must be one of", "did you mean `embed`?"],
+        ),
+        (
+            "models: { a: { task: classify, source: x } }\n",
+            &["the task `classify` is not supported yet"],
+        ),
+        (
+            "models: { a: { task: rerank, source: x, pooling: mean, normalize: true } }\n",
+            &[
+                "`pooling` has no meaning for the task `rerank`",
+                "`normalize` has no meaning",
+            ],
+        ),
+        (
+            "models: { a: { task: embed, source: \"\" } }\n",
+            &["`source` is empty"],
+        ),
+        (
+            "models: { a: { task: preprocess, tokenizer: minilm }, minlm: { task: embed, source: x } }\n",
+            &["no model is named `minilm`", "did you mean `minlm`?"],
+        ),
+        (
+            "models: { a: { task: preprocess, tokenizer: b }, b: { endpoint: \"grpc://b:1\" } }\n",
+            &["model `b` has no `source` to take a tokenizer from"],
+        ),
+        (
+            "models: { a: { endpoint: a:1 } }\n",
+            &["`endpoint` must look like `grpc://host:port`"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, modle: y, batcher: { max_batch: 1, max_batch_size: 0, policy: lazy } } }\n",
+            &[
+                "unknown key `modle`",
+                "unknown key `max_batch` in `batcher`",
+                "`max_batch_size` is 0",
+                "`policy` must be one of `adaptive`, `greedy` and `fixed`, not `lazy`",
+            ],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { max_latency: 10ms } } }\n",
+            &["`max_queue_delay` is 20ms, longer than max_latency (10ms)"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { max_queue_size: 8 } } }\n",
+            &["`max_queue_size` is 8, below max_batch_size (32)"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { policy: fixed } } }\n",
+            &["needs `fixed_window`"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { fixed_window: 1ms } } }\n",
+            &["works only with `policy: fixed`"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { policy: fixed, fixed_window: 1s } } }\n",
+            &["`policy` has a window of 1s, longer than max_queue_delay (20ms)"],
+        ),
+        (
+            "models: { a: { task: embed, source: x, batcher: { bulk_share: 0.6 } } }\n",
+            &["`bulk_share` is 0.6, but must be between 0 and 0.5"],
+        ),
+    ] {
+        let (_, report) = read(text);
+        for part in expected {
+            assert!(report.contains(part), "{text}\nlacks: {part}\n{report}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_another_task_is_refused() {
+    for task in TASKS {
+        for key in TASKS.iter().flat_map(|task| task.keys) {
+            let text = format!("models: {{ m: {{ task: {}, {key}: x }} }}", task.name);
+            let refused = read(&text).1.contains("has no meaning for the task");
+            assert_eq!(refused, !task.keys.contains(key), "{text}");
+        }
+    }
+}
+
+/// The same words and ranges in schema and readers.
+#[test]
+fn the_schema_offers_what_is_read() {
+    let schema = schema();
+    let properties = &schema["additionalProperties"]["properties"];
+    for word in properties["dtype"]["enum"].as_array().unwrap() {
+        assert!(
+            word.as_str().unwrap().parse::<Precision>().is_ok(),
+            "{word}"
+        );
+    }
+    let keys = properties.as_object().unwrap().keys();
+    let known = TASKS
+        .iter()
+        .flat_map(|task| task.keys)
+        .chain(&["task", "endpoint"]);
+    for key in known.clone() {
+        assert!(properties.get(key).is_some(), "{key}");
+    }
+    for key in keys {
+        assert!(known.clone().any(|known| known == key), "{key}");
+    }
+}
+
+#[test]
+fn the_documentation_has_every_key_of_batcher_with_default_and_range() {
+    let page = include_str!("../../../runtime/docs/configuration.md");
+    for row in keys::describe(&batcher::KEYS) {
+        assert!(page.contains(&row), "missing in the page: {row}");
+    }
+}
