@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 pub use checks::{CheckArgs, ConfigArgs, PipelineArgs, ProtoArgs};
 pub use clients::{
-    CallArgs, DescribeArgs, ExplainArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
+    CallArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
 };
 pub use files::{FileArgs, FileFlags, PipelineAndFile};
 pub use processes::{
@@ -108,6 +108,12 @@ pub enum Command {
                             motet call rag query=why -a gateway-1:50051"
     )]
     Call(CallArgs),
+    /// Ask whether a running server, or one of its pipelines or models, is ready.
+    #[command(
+        after_help = "Exit codes: 0 SERVING; 1 any other state, or no answer.\n\n\
+                            Examples:\n  motet health\n  motet health rag -a gateway-1:50051"
+    )]
+    Health(HealthArgs),
     /// List the pipelines of a running gateway.
     #[command(after_help = "Exit codes: 0 success; 1 no answer.\n\n\
                             Examples:\n  motet list\n  motet list --json -a gateway-1:50051")]

@@ -46,6 +46,19 @@ pub struct CallArgs {
     pub deadline: Option<Duration>,
 }
 
+/// `motet health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// A pipeline, its gRPC service, or a model; the whole server when there is none
+    pub name: Option<String>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// `motet list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {

@@ -2,11 +2,12 @@
 //!
 //! * `serve`: `up`, `gateway` and `serve`; `summary`: what they show on a terminal.
 //! * `check`, `graph`, `proto`: commands that read a configuration.
-//! * `call`, `pipelines`: commands that call a running gateway.
+//! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
 mod call;
 mod check;
 mod graph;
+mod health;
 mod pipelines;
 mod proto;
 mod serve;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Graph(args) => graph::run(args),
         Command::Proto(args) => proto::run(args),
         Command::Call(args) => call::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::List(args) => pipelines::list(&args),
         Command::Describe(args) => pipelines::describe(&args),
         Command::Explain(args) => pipelines::explain(&args),

@@ -176,10 +176,16 @@ async fn motet_runs_on_the_images_libc_as_its_user_with_a_read_only_root() {
     }
     let program = image.program(&command);
     let mut process = program.start();
-    process.ready().await;
+    let ready = process.ready().await;
     let user = process.user().expect("it runs").to_string();
     assert_eq!(Some(&*user), stage.last("USER").split(':').next());
 
+    let health = exec(stage.last("HEALTHCHECK"));
+    for (port, code) in [(ready.grpc.port(), 0), (1, 1)] {
+        let address = ["-a".to_owned(), format!("127.0.0.1:{port}")];
+        let ended = image.program(&[&health[..], &address].concat()).run().await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+    }
     if image.read_only {
         let write = ["touch", "/tmp/written"].map(str::to_owned);
         let ended = image.program(&write).run().await;
