@@ -125,7 +125,8 @@ pipelines:
     #[test]
     fn mistakes_of_all_keys_are_reported_together() {
         let (_, report) = read(
-            "sever: {}\nserver: { gprc: x }\nmodels: { m: 5 }\nendpoints: { e: 5 }\npipelines: 5\n",
+            "sever: {}\nserver: { gprc: x }\nmodels: { m: 5, n: { task: embed } }\n\
+             endpoints: { e: 5 }\npipelines: 5\n",
         );
         for part in [
             "unknown key `sever` in a configuration",
@@ -133,9 +134,10 @@ pipelines:
             "unknown key `gprc` in `server`",
             "did you mean `grpc`?",
             "model `m` must be a map",
+            "model `n` needs `source`",
             "endpoint `e` must be a map",
             "`pipelines` must be a list",
-            "5 errors",
+            "6 errors",
         ] {
             assert!(report.contains(part), "{part}\n{report}");
         }
