@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use motet_config::{Diagnostic, Spanned};
+use motet_proto::limits::TEXT_BYTES_MAX;
 use motet_proto::types::{Dim, ElementType, TensorType};
 
 use super::checked::{Input, Literal, ValueType};
@@ -14,8 +15,16 @@ use crate::syntax::InputSpec;
 
 /// The most elements of an input that does not say.
 pub const MAX_ITEMS_DEFAULT: usize = 1 << 20;
-/// The most bytes of one string or bytes element of an input that does not say.
+/// Maximum bytes of one `bytes` element of an input that sets no `max_bytes`. A `string` has at most
+/// [`TEXT_BYTES_MAX`] then, which is also what a model takes.
 pub const MAX_BYTES_DEFAULT: usize = 16 << 20;
+
+fn max_bytes_default(element: ElementType) -> usize {
+    match element {
+        ElementType::String => TEXT_BYTES_MAX,
+        _ => MAX_BYTES_DEFAULT,
+    }
+}
 
 impl Checker<'_> {
     pub(super) fn check_inputs(&mut self) {
@@ -59,7 +68,9 @@ impl Checker<'_> {
         let (min, max) = self.bounds(spec, element);
         self.limits(spec, &ty.value);
         let max_items = spec.max_items.map_or(MAX_ITEMS_DEFAULT, |m| m.value);
-        let max_bytes = spec.max_bytes.map_or(MAX_BYTES_DEFAULT, |m| m.value);
+        let max_bytes = spec
+            .max_bytes
+            .map_or_else(|| max_bytes_default(element), |m| m.value);
         let default = self.default_value(spec, &ty.value, (&min, &max), (max_items, max_bytes));
         InputDraft {
             ty: Some(FlowType { element, dims }),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use motet_proto::inference::{InferTensorContents, ModelInferRequest};
+use motet_proto::limits::TEXT_BYTES_MAX;
 use motet_proto::oip::parameter;
 use motet_proto::v1::LoadRequest;
 use motet_runtime::status;
@@ -356,13 +357,15 @@ async fn an_error_names_the_limit_that_was_exceeded() {
                 inputs:\n  query: { type: string, max_bytes: 8 }\n  documents: { type: 'string[N]', max_items: 3, max_bytes: 5 }\n\
                 nodes:\n  r: { model: reranker, in: { query: $query, text: $documents } }\n\
                 outputs: { score: $r.score }\n";
-    connection
-        .pipelines()
-        .load(LoadRequest {
-            yaml: yaml.to_owned(),
-        })
-        .await
-        .expect("it is right");
+    let long_texts = "pipeline: long_texts\n\
+                inputs: { documents: { type: 'string[N]', max_bytes: 2097152 } }\n\
+                nodes: { chunks: { model: chunker, in: { text: $documents } } }\n\
+                outputs: { chunk: $chunks.text }\n";
+    for yaml in [yaml, long_texts] {
+        let yaml = yaml.to_owned();
+        let loaded = connection.pipelines().load(LoadRequest { yaml }).await;
+        loaded.expect("it is right");
+    }
     let small = motet_tests::reflected::Service::learn(&connection, "motet.pipeline.SmallThings");
     let small = small.await.expect("it is there");
     let rag = rag(&connection).await;
@@ -411,18 +414,44 @@ async fn an_error_names_the_limit_that_was_exceeded() {
         info: of_node,
     };
     check("rows", &error.expect_err("too many"), &expected);
-    let error = rag
-        .call(
-            "Run",
-            json!({"query": "q", "documents": ["a".repeat((1 << 20) + 1)]}),
-        )
+    let long =
+        motet_tests::reflected::Service::learn(&connection, "motet.pipeline.LongTexts").await;
+    let text = "a".repeat(TEXT_BYTES_MAX + 1);
+    let error = long
+        .expect("it is there")
+        .call("Run", json!({ "documents": [text] }))
         .await;
     let expected = Expected {
         says: &["node chunks", "1048577 bytes", "1048576"],
         fields: &["text[0]"],
+        info: &[
+            ("pipeline", "long_texts"),
+            ("node", "chunks"),
+            ("model", "chunker"),
+        ],
         ..expected
     };
     check("bytes", &error.expect_err("too long"), &expected);
+    // An input without `max_bytes` has the same limit.
+    let error = rag
+        .call("Run", json!({ "query": "q", "documents": ["a", text] }))
+        .await;
+    let expected = Expected {
+        code: Code::ResourceExhausted,
+        says: &[
+            "documents",
+            "element 1",
+            "1048577 bytes",
+            "limit is 1048576",
+        ],
+        fields: &["documents"],
+        info: &[("pipeline", "rag")],
+    };
+    check(
+        "bytes of an input",
+        &error.expect_err("too long"),
+        &expected,
+    );
 
     // The message itself.
     let limit = 64 << 20;
