@@ -55,7 +55,7 @@ pub use cost::{CostModel, Measurement};
 pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Verdict, Window};
 pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, CallTiming, Event, Executor,
-    NoObserver, Observer, RowError, SpawnError,
+    NoObserver, Observer, RowError, SpawnError, measure,
 };
 pub use options::{Layout, OptionProblem, Options, Policy};
 pub use refusal::Refusal;

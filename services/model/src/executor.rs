@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use motet_batcher::{BatchError, Executor, RowError};
+use motet_batcher::{BatchError, Executor, Measurement, Options, RowError, measure};
 use motet_models::{
     EncodeError, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam, ThreadTeamError,
     TokenIds,
 };
 
 use crate::core_permits::CoreSemaphore;
+use crate::measurements::Measurements;
 use crate::trace::CallTrace;
+
+/// Tokens of the row that every executor runs before it serves.
+const WARM_UP_TOKENS: u32 = 16;
 
 /// A row of a batch.
 #[derive(Clone, Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct EncoderExecutor {
     team: ThreadTeam,
     /// `None` where a device computes: the thread then only submits work to it.
     cores: Option<CoreSemaphore>,
+    measurements: Measurements,
 }
 
 impl EncoderExecutor {
@@ -43,6 +48,7 @@ impl EncoderExecutor {
         output: RowOutput,
         threads: usize,
         cores: &CoreSemaphore,
+        measurements: Measurements,
     ) -> Result<Self, ThreadTeamError> {
         let is_cpu = encoder.device().is_cpu();
         Ok(Self {
@@ -51,24 +57,15 @@ impl EncoderExecutor {
             output,
             team: ThreadTeam::for_current_thread(if is_cpu { threads } else { 1 })?,
             cores: is_cpu.then(|| cores.clone()),
+            measurements,
         })
-    }
-
-    pub(crate) fn encoder(&self) -> &TextEncoder {
-        &self.encoder
-    }
-
-    /// A row of these token ids.
-    pub(crate) fn input<'i>(&self, ids: &'i [u32]) -> RowInput<'i> {
-        let output = self.output;
-        RowInput { ids, output }
     }
 
     /// Encodes a batch once the cores are free.
     ///
     /// # Errors
     /// A failure of the device, which loses the whole batch.
-    pub(crate) fn encode(
+    fn encode(
         &self,
         rows: &[RowInput<'_>],
     ) -> Result<Vec<Result<RowEmbedding, motet_models::RowError>>, EncodeError> {
@@ -88,9 +85,13 @@ impl Executor for EncoderExecutor {
     ) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
+        let output = self.output;
         let inputs: Vec<_> = rows
             .iter()
-            .map(|row| self.input(row.ids.as_slice()))
+            .map(|row| RowInput {
+                ids: row.ids.as_slice(),
+                output,
+            })
             .collect();
         let forward =
             tracing::info_span!("forward", model = %self.model, rows = rows.len(), tokens);
@@ -99,6 +100,26 @@ impl Executor for EncoderExecutor {
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         let results = results.into_iter().map(|row| row.map_err(invalid));
         Ok(results.collect())
+    }
+
+    /// Returns a row of synthetic token ids.
+    fn sample(&self, tokens: u32) -> Option<EncodeRow> {
+        let config = self.encoder.config();
+        let vocabulary = config.encoder.vocab_size;
+        let tokens = (tokens as usize).clamp(1, config.max_tokens);
+        let ids = (0..tokens).map(|at| ((7 * at + 3) % vocabulary) as u32);
+        let ids = TokenIds::from(ids.collect::<Vec<u32>>());
+        let trace = CallTrace::queue();
+        Some(EncodeRow { ids, trace })
+    }
+
+    /// The first executor of an encoder measures it, while the others wait. All run a small batch.
+    fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError> {
+        let row = self.sample(WARM_UP_TOKENS);
+        self.run(&row.iter().collect::<Vec<_>>())?;
+        let measurements = self.measurements.clone();
+        let measurements = measurements.get_or_init(|| measure(self, options));
+        Ok(measurements.clone())
     }
 }
 

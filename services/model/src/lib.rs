@@ -13,7 +13,7 @@
 //! * [`spec`]: the key `models` of a configuration.
 //! * `task`: the table of tasks, and what a model of each does with a call.
 //! * `request`: parameters and tensors of a request against the signature, and its response.
-//! * `observer`: the batcher's events as metrics and health; `warm_up`: first runs of an encoder.
+//! * `observer`: the batcher's events as metrics and health.
 //! * `executor`: the forward pass on a thread of the batcher.
 //! * `statistics`: the protocol's totals of a model; `status_of`: failures as gRPC statuses.
 //!
@@ -22,6 +22,7 @@
 //! * `limits`: [`Limits`] of a call; `call_cost`: where the time of a call went.
 //! * `cpu_pool`: threads for tokenizing and other work that must not run on the async runtime.
 //! * `core_permits`: the processor's cores, which batches acquire before they compute.
+//! * `measurements`: times of batches, measured once for each encoder.
 //! * `in_flight`: calls in flight, which a drain waits for; `trace`: the spans of a call.
 //!
 //! # Example
@@ -71,6 +72,7 @@ mod executor;
 mod in_flight;
 mod limits;
 mod loader;
+mod measurements;
 mod model;
 mod observer;
 mod request;
@@ -81,7 +83,6 @@ mod statistics;
 mod status_of;
 mod task;
 mod trace;
-mod warm_up;
 
 #[cfg(test)]
 mod tests;

@@ -12,11 +12,11 @@ use crate::core_permits::CoreSemaphore;
 use crate::cpu_pool::CpuPool;
 use crate::executor::EncoderExecutor;
 use crate::limits::Limits;
+use crate::measurements::{MeasurementCache, Measurements};
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
 use crate::resolve::{EncoderModel, ModelKind, ResolvedModel};
 use crate::task::{BatchedEncoder, Runner, Splitter, TextCodec};
-use crate::warm_up::{MeasurementCache, Measurements, warm_up};
 
 /// The text that tokenizers are warmed up with.
 const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
@@ -165,10 +165,9 @@ impl Loader {
             model: name.into(),
             encoder,
             output: model.output,
-            max_tokens: model.max_tokens,
             threads,
             cores: self.cores.clone(),
-            measurements: measurements.clone(),
+            measurements,
         };
         let factories = (0..model.executors).map(|_| {
             let factory = factory.clone();
@@ -181,7 +180,6 @@ impl Loader {
             model: name.to_owned(),
             cause,
         })?;
-        batcher.calibrate(measurements.get().map_or(&[], Vec::as_slice));
         Ok(BatchedEncoder {
             codec: TextCodec {
                 task: model.task,
@@ -241,20 +239,24 @@ struct ExecutorFactory {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
     output: RowOutput,
-    max_tokens: usize,
     threads: usize,
     cores: CoreSemaphore,
     measurements: Measurements,
 }
 
 impl ExecutorFactory {
-    /// Returns an executor that belongs to the calling thread and is warm.
+    /// Returns an executor that belongs to the calling thread.
     fn build(&self) -> Result<EncoderExecutor, BuildError> {
         let (model, encoder) = (self.model.clone(), self.encoder.clone());
-        let executor = EncoderExecutor::new(model, encoder, self.output, self.threads, &self.cores)
-            .map_err(|error| BuildError(error.to_string()))?;
-        warm_up(&executor, self.max_tokens, &self.measurements)
-            .map_err(|error| BuildError(error.to_string()))?;
-        Ok(executor)
+        let (threads, measurements) = (self.threads, self.measurements.clone());
+        EncoderExecutor::new(
+            model,
+            encoder,
+            self.output,
+            threads,
+            &self.cores,
+            measurements,
+        )
+        .map_err(|error| BuildError(error.to_string()))
     }
 }

@@ -13,7 +13,6 @@ const MODULES: [&str; 18] = [
     "task",
     "statistics",
     "observer",
-    "warm_up",
     "executor",
     "status_of",
     "request",
@@ -21,6 +20,7 @@ const MODULES: [&str; 18] = [
     "call_cost",
     "cpu_pool",
     "core_permits",
+    "measurements",
     "in_flight",
     "trace",
 ];

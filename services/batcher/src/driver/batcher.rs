@@ -104,8 +104,8 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Drop for Admitted<R, O> {
 }
 
 impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
-    /// Starts a thread for each factory, builds its executor there and measures it (see
-    /// [`Executor::sample`]); returns once all are ready.
+    /// Starts a thread for each factory, builds its executor there and warms it up (see
+    /// [`Executor::warm_up`]); returns once all are ready.
     ///
     /// A factory is called again to replace an executor that panicked. `name` is the name of the
     /// model in threads, spans and logs.

@@ -1,49 +1,54 @@
 //! Times an executor before it serves, so that the first calls already have a known cost.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::executor::Executor;
 use crate::cost::Measurement;
 use crate::options::Options;
 
-/// Rows x tokens that are timed, where the limits allow: short and long, few and many.
-const GRID: [(usize, u32); 6] = [(1, 16), (8, 16), (1, 128), (8, 128), (1, 512), (4, 512)];
-/// Times that each shape is run.
+/// Rows and tokens of each row that are timed: short and long rows, few and many.
+const SHAPES: [(usize, u32); 6] = [(1, 16), (8, 16), (1, 128), (8, 64), (8, 128), (4, 256)];
+/// Runs of each shape.
 const REPEATS: usize = 2;
+/// Runs that are expected to end later than this after the first are left out: a better estimate is
+/// not worth a slower start.
+const TIME_MAX: Duration = Duration::from_millis(500);
 
-/// Runs the grid; the first run, which pays for allocations and caches, is discarded. Empty if the executor makes no samples.
-pub(crate) fn measure<E: Executor>(executor: &mut E, options: &Options) -> Vec<Measurement> {
+/// Times runs of [`Executor::sample`]s of several shapes; no row is longer than
+/// [`Options::max_row_tokens`]. Takes about half a second. Empty if the executor has no samples.
+pub fn measure<E: Executor>(executor: &mut E, options: &Options) -> Vec<Measurement> {
     let tokens_max = options.max_row_tokens.unwrap_or(u32::MAX);
-    let mut shapes: Vec<(usize, u32)> = GRID
-        .iter()
-        .map(|&(rows, tokens)| (rows.min(options.max_batch_size), tokens.min(tokens_max)))
-        .collect();
-    shapes.retain(|&(rows, tokens)| rows as u64 * u64::from(tokens) <= options.max_batch_tokens);
-    shapes.dedup();
-    let first = shapes.first().copied().into_iter();
-    let runs = first.chain(
-        shapes
-            .iter()
-            .flat_map(|&shape| std::iter::repeat_n(shape, REPEATS)),
-    );
-    let mut measurements = Vec::new();
-    for (number, (rows, tokens)) in runs.enumerate() {
-        let Some(samples) = (0..rows)
-            .map(|_| executor.sample(tokens))
-            .collect::<Option<Vec<_>>>()
-        else {
+    let shapes = SHAPES.map(|(rows, tokens)| (rows, tokens.min(tokens_max)));
+    // The first run pays for allocations and cold caches.
+    let _ = time(executor, shapes[0]);
+    let began = Instant::now();
+    let mut per_token = 0.0;
+    let mut measurements: Vec<Measurement> = Vec::new();
+    for shape in shapes.into_iter().flat_map(|shape| [shape; REPEATS]) {
+        let tokens = shape.0 as f64 * f64::from(shape.1);
+        let expected_end = began.elapsed().as_secs_f64() + per_token * tokens;
+        if !measurements.is_empty() && expected_end > TIME_MAX.as_secs_f64() {
             break;
-        };
-        let samples: Vec<&E::Row> = samples.iter().collect();
-        let started = Instant::now();
-        // A shape that fails here says nothing about its cost; if it matters, a caller's batch will fail and be reported.
-        if executor.run(&samples).is_ok() && number > 0 {
-            measurements.push(Measurement {
-                rows,
-                tokens: rows as u64 * u64::from(tokens),
-                duration: started.elapsed(),
-            });
+        }
+        if let Some(measurement) = time(executor, shape) {
+            per_token = measurement.duration.as_secs_f64() / tokens;
+            measurements.push(measurement);
         }
     }
     measurements
+}
+
+/// Times one run; `None` if there are no samples or the run fails. If a failure matters, a batch of a
+/// caller will fail and be reported.
+fn time<E: Executor>(executor: &mut E, (rows, tokens): (usize, u32)) -> Option<Measurement> {
+    let samples: Option<Vec<E::Row>> = (0..rows).map(|_| executor.sample(tokens)).collect();
+    let samples = samples?;
+    let samples: Vec<&E::Row> = samples.iter().collect();
+    let started = Instant::now();
+    executor.run(&samples).ok()?;
+    Some(Measurement {
+        rows,
+        tokens: rows as u64 * u64::from(tokens),
+        duration: started.elapsed(),
+    })
 }

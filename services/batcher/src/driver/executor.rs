@@ -1,5 +1,9 @@
 //! The executor of batches, which owns a model.
 
+use super::calibration::measure;
+use crate::cost::Measurement;
+use crate::options::Options;
+
 /// Runs batches on a thread of its own.
 ///
 /// Its factory creates it on that thread and it never leaves the thread, so it need not be `Send`.
@@ -24,6 +28,19 @@ pub trait Executor: 'static {
     fn sample(&self, tokens: u32) -> Option<Self::Row> {
         let _ = tokens;
         None
+    }
+
+    /// Prepares the executor to serve: it runs on its thread until memory is allocated and caches are
+    /// warm. Returns timed runs, from which the batcher learns the cost of a batch; by default those
+    /// of [`measure`]. An executor that shares a model with others may return their runs instead.
+    ///
+    /// # Errors
+    /// [`BatchError`] if the executor cannot run at all; it then counts as not built.
+    fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError>
+    where
+        Self: Sized,
+    {
+        Ok(measure(self, options))
     }
 }
 

@@ -29,6 +29,7 @@ mod sync;
 mod worker;
 
 pub use batcher::Batcher;
+pub use calibration::measure;
 pub use call::{Call, CallReply, CallTiming};
 pub use error::{BuildError, SpawnError};
 pub use executor::{BatchError, Executor, RowError};

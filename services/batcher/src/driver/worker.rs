@@ -1,4 +1,4 @@
-//! The thread of one executor: build, measure, run batches, and rebuild after a panic.
+//! The thread of one executor: build, warm up, run batches, and rebuild after a panic.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,14 +7,15 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::calibration;
 use super::dispatch::{Assignment, RunResult};
 use super::error::BuildError;
 use super::executor::Executor;
 use super::shared::Shared;
+use crate::cost::Measurement;
 use crate::options::Options;
 
-/// Body of an executor thread. `ready` receives the outcome of building and measuring the executor.
+/// Body of an executor thread. `ready` receives the outcome of building the executor and warming
+/// it up.
 pub(crate) fn run_thread<E, F>(
     shared: &Arc<Shared<E::Row, E::Output>>,
     number: usize,
@@ -25,18 +26,14 @@ pub(crate) fn run_thread<E, F>(
     E: Executor,
     F: FnMut() -> Result<E, BuildError>,
 {
-    let built = build(&mut factory).and_then(|mut executor| {
-        // Measuring warms every executor up; one is enough to learn from.
-        let measurements = guarded(|| calibration::measure(&mut executor, options))?;
-        if number == 0 && !measurements.is_empty() {
-            shared.calibrate(&measurements);
-        }
-        Ok(executor)
-    });
-    match built {
-        Ok(executor) => {
+    match build(&mut factory, options) {
+        Ok((executor, measurements)) => {
+            // One executor is enough to learn from.
+            if number == 0 && !measurements.is_empty() {
+                shared.calibrate(&measurements);
+            }
             let _ = ready.send(Ok(()));
-            serve(shared, number, executor, factory);
+            serve(shared, number, options, executor, factory);
         }
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -48,6 +45,7 @@ pub(crate) fn run_thread<E, F>(
 fn serve<E, F>(
     shared: &Arc<Shared<E::Row, E::Output>>,
     number: usize,
+    options: &Options,
     mut executor: E,
     mut factory: F,
 ) where
@@ -63,8 +61,8 @@ fn serve<E, F>(
                 // The state after a panic is not trusted. Its memory is freed before the next
                 // executor needs as much.
                 let _ = guarded(|| drop(executor));
-                match build(&mut factory) {
-                    Ok(rebuilt) => executor = rebuilt,
+                match build(&mut factory, options) {
+                    Ok((rebuilt, _)) => executor = rebuilt,
                     Err(BuildError(message)) => return shared.died(number, message),
                 }
             }
@@ -103,8 +101,16 @@ fn run<E: Executor>(
     }
 }
 
-fn build<E, F: FnMut() -> Result<E, BuildError>>(factory: &mut F) -> Result<E, BuildError> {
-    guarded(factory)?
+/// Builds an executor and warms it up; returns the runs that it timed.
+fn build<E, F>(factory: &mut F, options: &Options) -> Result<(E, Vec<Measurement>), BuildError>
+where
+    E: Executor,
+    F: FnMut() -> Result<E, BuildError>,
+{
+    let mut executor = guarded(factory)??;
+    let measurements = guarded(|| executor.warm_up(options))?;
+    let measurements = measurements.map_err(|error| BuildError(error.to_string()))?;
+    Ok((executor, measurements))
 }
 
 /// Runs code of the executor; a panic becomes an error.
