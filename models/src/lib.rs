@@ -1,18 +1,45 @@
-//! Text models of motet: where weights come from, how they are loaded, and how texts become vectors.
+//! Text models of motet: where weights come from, how they are loaded, and how texts become
+//! vectors.
 //!
-//! The path of a text is the order of the modules:
+//! The modules in the order in which a text passes them:
 //!
-//! * [`source`]: `builtin:NAME` or `file:PATH` names a model; [`ModelFiles`] reads its Hugging Face directory layout.
-//! * [`config`]: what the JSON files say (sizes, pooling, token limit), without touching the weights.
-//! * [`device`]: CPU, CUDA or Metal, and the element type used for computing.
-//! * [`preprocess`]: cleans long texts and splits them into chunks of a number of tokens.
-//! * [`tokenizer`]: text to token ids.
-//! * [`encoder`]: token ids to vectors, all rows of a batch packed into one matrix without padding; on a CPU by itself, elsewhere
-//!   with Candle.
-//! * [`threads`]: those that compute a batch on a CPU together.
-//! * [`late_interaction`]: scores a query against a text from their token vectors (MaxSim).
+//! * [`source`]: `builtin:NAME` or `file:PATH` names a model; [`ModelFiles`] reads its files in the
+//!   Hugging Face layout.
+//! * [`config`]: sizes, pooling and token limit from the JSON files, without reading weights.
+//! * [`device`]: CPU, CUDA or Metal, and the number format of the computation.
+//! * [`preprocess`]: cleans long texts and splits them into chunks by tokens.
+//! * [`tokenizer`]: texts to token ids.
+//! * [`encoder`]: token ids to vectors. All rows of a batch are packed into one matrix without
+//!   padding. On a CPU with kernels of its own, on other devices with Candle.
+//! * [`thread_team`]: the threads that compute a batch on a CPU.
+//! * [`late_interaction`]: scores of a query against a text from their token vectors (MaxSim).
 //!
-//! Everything is synchronous and, but for [`ThreadTeam`], `Send + Sync`; when what is computed, and batching, belong to the callers.
+//! Everything is synchronous and, apart from [`ThreadTeam`], `Send + Sync`. Batching and scheduling
+//! are left to the callers.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "builtin")] {
+//! use motet_models::{
+//!     DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, ThreadTeam, Tokenizer,
+//! };
+//!
+//! let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
+//! let tokenizer = Tokenizer::load(&files)?;
+//! let encoder = TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, Precision::F32)?;
+//!
+//! let ids = tokenizer.encode("How do vaccines work?")?;
+//! let row = RowInput { ids: ids.as_slice(), output: RowOutput::POOLED };
+//! let team = ThreadTeam::current_or_default()?;
+//! let result = encoder.encode(&[row], &team)?.remove(0)?;
+//! let vector = result.pooled().expect("one vector was asked for");
+//! assert_eq!(vector.len(), 384);
+//! # }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod config;
 pub mod device;

@@ -1,4 +1,7 @@
-//! What the JSON files of a model directory say: sizes, pooling, limits. No weights are read here.
+//! The configuration of a model, read from its JSON files without touching the weights.
+//!
+//! * `bert`: [`BertConfig`], the sizes of the transformer (config.json).
+//! * `sentence`: pooling, normalisation and token limit (the files of sentence-transformers).
 
 mod bert;
 mod sentence;
@@ -13,26 +16,28 @@ pub use sentence::Pooling;
 use crate::error::LoadError;
 use crate::source::Source;
 
-/// Everything about a model that is known before its weights are read.
+/// The configuration of a model: all that is known before its weights are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// The transformer's sizes (config.json).
+    /// The sizes of the transformer (config.json).
     pub encoder: BertConfig,
-    /// How token vectors become one vector (1_Pooling/config.json; mean where there is none).
+    /// How token vectors are pooled to one (1_Pooling/config.json; the mean without that file).
     pub pooling: Pooling,
-    /// Whether vectors are scaled to length 1 by default (a Normalize module in modules.json).
+    /// `true` if vectors are scaled to length 1 by default (a Normalize module in modules.json).
     pub normalize: bool,
-    /// Most tokens of a row, special tokens included (sentence_bert_config.json, at most the number of positions).
+    /// Maximum tokens of a row, special tokens included (sentence_bert_config.json, at most the
+    /// number of positions).
     pub max_tokens: usize,
 }
 
 impl ModelConfig {
-    /// Length of an embedding.
+    /// Number of values of an embedding.
     pub fn hidden_size(&self) -> usize {
         self.encoder.hidden_size
     }
 
-    /// Reads the JSON files through `read`, which gives a file's content or `None` where there is no such file.
+    /// Reads the JSON files through `read`, which returns the content of a file, or `None` if it
+    /// does not exist.
     pub(crate) fn read(
         model: &Source,
         read: impl Fn(&str) -> Result<Option<Cow<'static, [u8]>>, LoadError>,

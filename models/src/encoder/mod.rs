@@ -1,10 +1,14 @@
 //! The BERT encoder: rows of token ids to vectors.
 //!
-//! A batch is **packed**: the tokens of all rows stand one after another in a matrix `[T, H]` (T tokens in all, H the
-//! hidden size), so no work is spent on padding and a row's result does not depend on its neighbours. Everything but
-//! attention works on single tokens and takes the whole matrix at once; attention looks at one row at a time.
+//! A batch is **packed**: the tokens of all rows stand one after another in a matrix `[T, H]` (T
+//! tokens in all, H the hidden size), so no work is spent on padding and a row's result does not
+//! depend on its neighbours. Everything but attention works on single tokens and takes the whole
+//! matrix at once; attention looks at one row at a time.
 //!
-//! There are two engines with one meaning: `cpu`, made for processors, and `device`, which is Candle's operations.
+//! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
+//! * `row`: [`RowInput`] and [`RowError`]; `output`: [`RowOutput`] and [`RowEmbedding`].
+//! * `weights`: named tensors of the weights file; `cache`: [`EncoderCache`], one copy of the
+//!   weights.
 
 mod cache;
 mod cpu;
@@ -37,7 +41,8 @@ use weights::Weights;
 #[error("computing the batch failed: {0}")]
 pub struct EncodeError(#[from] candle_core::Error);
 
-/// A text encoder with its weights on a device. `Send + Sync`; share it by [`std::sync::Arc`], or through an [`EncoderCache`].
+/// A text encoder with its weights on a device. `Send + Sync`; share it by [`std::sync::Arc`], or
+/// through an [`EncoderCache`].
 #[derive(Debug)]
 pub struct TextEncoder {
     source: Source,
@@ -47,7 +52,7 @@ pub struct TextEncoder {
     engine: Engine,
 }
 
-/// What computes.
+/// The implementation of the forward pass.
 #[derive(Debug)]
 enum Engine {
     Cpu(CpuEncoder),
@@ -55,11 +60,12 @@ enum Engine {
 }
 
 impl TextEncoder {
-    /// Reads the weights, whatever type they are stored in, and places them on `device` as `precision`
+    /// Reads the weights, of any supported element type, and places them on `device` as `precision`
     /// (on a CPU f16 and bf16 are f32, see [`Precision::on`]).
     ///
     /// # Errors
-    /// A precision that the device does not compute in; a weights file that is corrupt, lacks a tensor or has one of another shape; a device that has no room.
+    /// A precision that the device does not support; a weights file that is corrupt, lacks a tensor
+    /// or has one of another shape; a device without enough memory.
     pub fn load(
         files: &ModelFiles,
         device: &Device,
@@ -98,46 +104,47 @@ impl TextEncoder {
         Ok(encoder)
     }
 
-    /// Where the weights came from.
+    /// The source of the weights.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Sizes, pooling and limits.
+    /// The model's configuration: sizes, pooling and limits.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Where the weights are.
+    /// The device that holds the weights.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The element type used for computing.
+    /// The number format of the computation.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Whether a row can be encoded: not empty, within the model's limit, all ids in its vocabulary.
+    /// Checks that a row can be encoded: it is not empty, within the model's limit, and all ids are
+    /// in the vocabulary.
     ///
     /// # Errors
-    /// What is wrong with the row.
+    /// Why the row cannot be encoded.
     pub fn check(&self, ids: &[u32]) -> Result<(), RowError> {
         row::check(ids, &self.config)
     }
 
-    /// Encodes a batch of rows. The results are in the order of the rows; a row that [`check`](Self::check) refuses
-    /// gets its own error and does not touch the others.
+    /// Encodes a batch of rows. The results are in the order of the rows; a row that
+    /// [`check`](Self::check) refuses gets its own error and does not touch the others.
     ///
-    /// On a CPU `threads` share the work, and a row's result is the same, bit for bit, whatever rows are beside it and however many
-    /// threads there are. Other devices are asked by their leader alone.
+    /// On a CPU the team shares the work, and a row's result is the same, bit for bit, in any batch
+    /// and with any number of threads. On other devices only the leader submits work.
     ///
     /// # Errors
-    /// Only a failure of the device, which loses the whole batch.
+    /// A failure of the device, which loses the whole batch.
     pub fn encode(
         &self,
         rows: &[RowInput<'_>],
-        threads: &ThreadTeam,
+        team: &ThreadTeam,
     ) -> Result<Vec<Result<RowEmbedding, RowError>>, EncodeError> {
         let checks: Vec<Result<(), RowError>> =
             rows.iter().map(|row| self.check(row.ids)).collect();
@@ -148,8 +155,8 @@ impl TextEncoder {
             .collect();
         let embeddings = match &self.engine {
             _ if good.is_empty() => Vec::new(),
-            Engine::Cpu(cpu) => threads.run(|| cpu.encode(&good, &self.config)),
-            Engine::Device(device) => threads.run(|| device.encode(&good, &self.config))?,
+            Engine::Cpu(cpu) => team.run(|| cpu.encode(&good, &self.config)),
+            Engine::Device(device) => team.run(|| device.encode(&good, &self.config))?,
         };
         let mut embeddings = embeddings.into_iter();
         Ok(checks

@@ -1,4 +1,8 @@
-//! Long texts to chunks that a model can take.
+//! Long texts to chunks of a number of tokens.
+//!
+//! * `clean`: folds white space and drops control characters, and keeps the origin of characters.
+//! * `borders`: boundaries of sentences, words and tokens.
+//! * `chunker`: [`Chunker`], which cuts at the best boundary within the limit.
 
 mod borders;
 mod chunker;

@@ -1,4 +1,7 @@
-//! Where a model comes from: its name in a configuration, and its files.
+//! The source of a model: its name in a configuration, and its files.
+//!
+//! * `builtin`: the models that are compiled into the binary.
+//! * `files`: [`ModelFiles`], the files of a source in the Hugging Face layout.
 
 mod builtin;
 mod files;
@@ -11,10 +14,10 @@ pub use files::ModelFiles;
 
 use builtin::BUILTIN;
 
-/// Where a model's files are. Written `builtin:NAME` or `file:PATH`.
+/// The place of a model's files, written `builtin:NAME` or `file:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// Compiled into the binary; the name is one of [`Source::builtin_names`].
+    /// A model that is compiled into the binary; its name is one of [`Source::builtin_names`].
     Builtin(&'static str),
     /// A directory in the Hugging Face layout.
     File(PathBuf),
@@ -26,7 +29,8 @@ impl Source {
         BUILTIN.iter().map(|model| model.name)
     }
 
-    /// The same source with a relative `file:` path taken from `base`, which is usually the folder of the configuration file.
+    /// Returns the source with a relative `file:` path resolved against `base`, usually the folder
+    /// of the configuration file.
     pub fn resolve(self, base: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(base.join(path)),
@@ -44,10 +48,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// A source that cannot be understood.
+/// A text that is not a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// No `scheme:` in front.
+    /// The text has no `scheme:`.
     #[error("source `{given}` has no scheme; write builtin:NAME or file:PATH{}", did_you_mean(suggestion.as_deref()))]
     NoScheme {
         /// The text given.
@@ -55,17 +59,17 @@ pub enum SourceError {
         /// A likely correction.
         suggestion: Option<String>,
     },
-    /// A scheme that does not exist.
+    /// The scheme does not exist.
     #[error("source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME and file:PATH{}", did_you_mean(suggestion.as_deref()))]
     UnknownScheme {
         /// The text given.
         given: String,
-        /// What stands before the colon.
+        /// The text before the colon.
         scheme: String,
         /// A likely correction.
         suggestion: Option<String>,
     },
-    /// A built-in name that does not exist.
+    /// No built-in model has this name.
     #[error("no built-in model `{name}`; {known}{}", did_you_mean(suggestion.as_deref()))]
     UnknownBuiltin {
         /// The name given.
@@ -75,7 +79,7 @@ pub enum SourceError {
         /// A likely correction.
         suggestion: Option<String>,
     },
-    /// Nothing after the scheme.
+    /// Nothing follows the scheme.
     #[error("source `{given}` names nothing after the scheme; write builtin:NAME or file:PATH")]
     Empty {
         /// The text given.
@@ -129,7 +133,7 @@ fn known_builtins() -> String {
     }
 }
 
-/// The known name most like `given`, if one is like it at all.
+/// Returns the known name that is most similar to `given`, if any is similar.
 fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LIKE_ENOUGH: f64 = 0.5;
     known

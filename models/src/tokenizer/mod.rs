@@ -1,7 +1,10 @@
 //! Texts to token ids.
 //!
-//! The `tokenizers` library reads tokenizer.json and knows all of Unicode. Plain words of BERT's tokenizer, which most texts are made
-//! of, are split here instead, to the same tokens in a fraction of the time.
+//! The `tokenizers` library reads tokenizer.json and handles all of Unicode. Plain ASCII words of
+//! BERT tokenizers, which most texts consist of, are split here instead, to the same tokens in a
+//! fraction of the time.
+//!
+//! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
 
 mod plain;
 mod wordpiece;
@@ -14,7 +17,8 @@ use wordpiece::Wordpiece;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 
-/// The token ids of one row, special tokens included; never empty when made by [`Tokenizer::encode`].
+/// The token ids of one row, special tokens included; never empty when made by
+/// [`Tokenizer::encode`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenIds {
     ids: Vec<u32>,
@@ -32,18 +36,18 @@ impl TokenIds {
         self.ids.len()
     }
 
-    /// Whether there is no token at all.
+    /// `true` if there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Whether the text was longer than the model's limit and lost its end.
+    /// `true` if the text was longer than the limit and was cut.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
 }
 
-/// Ids made elsewhere; whether they suit a model is checked when they are encoded.
+/// Ids from elsewhere; they are checked against the model when they are encoded.
 impl From<Vec<u32>> for TokenIds {
     fn from(ids: Vec<u32>) -> Self {
         Self {
@@ -53,11 +57,12 @@ impl From<Vec<u32>> for TokenIds {
     }
 }
 
-/// A text that cannot be tokenized. No known text does this with the supported tokenizers; the library's interface allows for it.
+/// A text that cannot be tokenized. No such text is known for the supported tokenizers, but the
+/// library's interface allows for it.
 #[derive(Debug, thiserror::Error)]
 #[error("text cannot be tokenized: {reason}")]
 pub struct TokenizerError {
-    /// What the tokenizer library says.
+    /// The message of the tokenizer library.
     pub reason: String,
 }
 
@@ -69,27 +74,28 @@ impl TokenizerError {
     }
 }
 
-/// How much longer the library takes for a byte than a byte of a plain word does; a call of it is taken for four bytes.
+/// Cost of a byte in the library, relative to a byte of a plain word; a call of the library costs
+/// as much as four such bytes.
 const LIBRARY_COST: usize = 16;
 
-/// One token of a text, without the special tokens around it.
+/// One token of a text; special tokens are not among these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSpan {
     /// Bytes of the text that the token covers.
     pub bytes: Range<usize>,
-    /// Which word it belongs to, in the tokenizer's sense: tokens of one word have the same number, and no token spans two words.
+    /// Number of the tokenizer's word that the token belongs to; no token spans two words.
     pub word: Option<u32>,
 }
 
-/// A model's tokenizer. Cheap to use from many threads at once.
+/// The tokenizer of a model, for use from many threads at once.
 ///
-/// Padding and truncation written in tokenizer.json are not used: rows are never padded, and the limit is the model's own
-/// ([`crate::ModelConfig::max_tokens`]).
+/// Padding and truncation of tokenizer.json are not used: rows are never padded, and the limit is
+/// the model's own ([`crate::ModelConfig::max_tokens`]).
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    /// Knows all of Unicode.
+    /// For all texts.
     full: tokenizers::Tokenizer,
-    /// For plain words, where the tokenizer is BERT's.
+    /// For plain words, if the tokenizer is a BERT tokenizer.
     words: Option<Wordpiece>,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
@@ -100,7 +106,8 @@ impl Tokenizer {
     /// Reads a model's tokenizer.json.
     ///
     /// # Errors
-    /// A file that is missing or is no tokenizer, or one that adds more special tokens than the model's limit allows.
+    /// A file that is missing or is no tokenizer, or one that adds more special tokens than the
+    /// model's limit allows.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         Self::from_bytes(
             &files.tokenizer()?,
@@ -136,17 +143,18 @@ impl Tokenizer {
         })
     }
 
-    /// Most tokens of a row, special tokens included.
+    /// Maximum tokens of a row, special tokens included.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// How many special tokens each row has.
+    /// Number of special tokens of each row.
     pub fn special_tokens(&self) -> usize {
         self.prefix.len() + self.suffix.len()
     }
 
-    /// The token ids of a text with its special tokens, cut to the model's limit. Any text will do, the empty one too.
+    /// Returns the token ids of a text with its special tokens, cut to the model's limit. The text
+    /// may be empty.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -154,7 +162,8 @@ impl Tokenizer {
         self.encode_within(text, self.max_tokens)
     }
 
-    /// As [`encode`](Self::encode), cut to a lower limit: `max_tokens` counts special tokens, of which a row always has all.
+    /// Like [`encode`](Self::encode), cut to `max_tokens`, which counts special tokens; a row
+    /// always has all of these.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -171,7 +180,7 @@ impl Tokenizer {
         Ok(TokenIds { ids, truncated })
     }
 
-    /// How many tokens a text has, without special tokens and without a limit.
+    /// Returns the number of tokens of a text, without special tokens and without a limit.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -181,7 +190,8 @@ impl Tokenizer {
         Ok(ids.len())
     }
 
-    /// All tokens of a text in order, without special tokens and without a limit. Time is linear in the text's length.
+    /// Returns all tokens of a text in order, without special tokens and without a limit. Time is
+    /// linear in the text's length.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -211,7 +221,8 @@ impl Tokenizer {
         Ok(spans)
     }
 
-    /// About how much there is to do for a text: 1 for each byte of a plain word, which takes some 10 ns, and more for others.
+    /// Estimates the time to tokenize a text, in units of about 10 ns: 1 for each byte of a plain
+    /// word, more for others.
     pub fn cost(&self, text: &str) -> usize {
         let Some(words) = &self.words else {
             return LIBRARY_COST * text.len();
@@ -223,7 +234,7 @@ impl Tokenizer {
         parts.sum()
     }
 
-    /// Appends a text's ids, without special tokens. May leave some out where there are more than `end` in all.
+    /// Appends the ids of a text, without special tokens. May stop once `ids` has more than `end`.
     fn append(&self, text: &str, ids: &mut Vec<u32>, end: usize) -> Result<(), TokenizerError> {
         let Some(words) = &self.words else {
             return self.append_by_library(text, ids);
@@ -248,7 +259,8 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Appends what the library finds in a part of a text that begins there, in words from that number on.
+    /// Appends the tokens that the library finds in a part of a text that begins at byte `start`;
+    /// words are numbered from `number`.
     fn append_spans(
         &self,
         part: &str,
@@ -268,7 +280,7 @@ impl Tokenizer {
     }
 }
 
-/// What the tokenizer puts before and after a text, found by looking at one.
+/// Returns the special tokens before and after a text, found by tokenizing a probe.
 fn special_tokens(library: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), String> {
     const PROBE: &str = "a";
     let bare = library

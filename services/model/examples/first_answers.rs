@@ -1,4 +1,5 @@
-//! How long the built-in models take to be ready, and whether the first answers after that are as fast as later ones.
+//! Measures how long the built-in models take to be ready, and whether their first responses are as
+//! fast as later ones.
 //!
 //!     cargo run --release -p motet-service --example first_answers
 
@@ -45,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = ModelServer::new(models);
     let mut client = GrpcInferenceServiceClient::new(server.local(64 << 20));
     println!(
-        "\n{:<24} {:>9} {:>9} {:>9}   beside the model",
+        "\n{:<24} {:>9} {:>9} {:>9}   outside the model",
         "", "first", "tenth", "median"
     );
     let passages = |n: usize| ("text", Tensor::strings(vec![PASSAGE; n]));
@@ -59,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     for (model, what, inputs) in cases {
         let mut times = Vec::new();
-        let mut beside = Vec::new();
+        let mut outside = Vec::new();
         for _ in 0..CALLS {
             let mut request = ModelInferRequest {
                 model_name: model.to_owned(),
@@ -72,14 +73,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let spent = |name| integer_parameter(&response.parameters, name);
             let model = spent(cost::COMPUTE_US)?.unwrap_or(0);
             times.push(elapsed);
-            beside.push(elapsed.saturating_sub(Duration::from_micros(model.unsigned_abs())));
+            outside.push(elapsed.saturating_sub(Duration::from_micros(model.unsigned_abs())));
         }
         let (first, tenth) = (times[0], times[9]);
         times.sort_unstable();
-        beside.sort_unstable();
+        outside.sort_unstable();
         let title = format!("{model}, {what}");
-        let (median, beside) = (times[CALLS / 2], beside[CALLS / 2]);
-        println!("{title:<24} {first:>9.2?} {tenth:>9.2?} {median:>9.2?} {beside:>9.2?}");
+        let (median, outside) = (times[CALLS / 2], outside[CALLS / 2]);
+        println!("{title:<24} {first:>9.2?} {tenth:>9.2?} {median:>9.2?} {outside:>9.2?}");
     }
     server.drain().await;
     Ok(())

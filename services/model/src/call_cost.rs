@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use motet_batcher::CallTiming;
 
-/// What answering one call cost.
+/// The cost of one call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallCost {
     /// Time spent waiting for an executor, or for a thread where there is no batcher.

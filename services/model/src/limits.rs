@@ -2,7 +2,7 @@
 
 use motet_proto::limits::TEXT_BYTES_MAX;
 
-/// What one call may ask for, apart from the size of its message.
+/// Limits of one call, apart from the size of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum rows of an input. Default 16,384.

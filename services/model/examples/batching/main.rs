@@ -1,14 +1,15 @@
-//! What the adaptive batcher is worth on the built-in encoder: against greedy and a fixed window of 5 ms, for open-loop,
-//! bursty and closed-loop callers. Printed, not asserted.
+//! Measures the adaptive policy on the built-in encoder against greedy and a fixed window of 5 ms,
+//! for open-loop, bursty and closed-loop callers. Prints a table and asserts nothing.
 //!
 //!     cargo run --release -p motet-service --example batching -- [--seconds 2] [--rounds 3]
 //!
-//! `--seconds` is the length of a slice: each policy has one in each round of each kind of traffic, in turn, with the same
-//! arrivals. Whatever disturbs the machine so disturbs all of them; compare the ratios, not the times. Texts have 5 to 150
-//! words and are tokenized beforehand; a call has one row and goes straight to the batcher, without gRPC.
-//! Loads are shares of what 64 greedy callers reach at the start of each round. Times of requests from the first fifth of a
-//! slice are not counted: what ran before it is still being forgotten. Few requests (see their column) have no p99 worth the
-//! name: give a slow machine longer slices.
+//! `--seconds` is the length of a slice. In each round each policy has a slice of each kind of
+//! traffic, in turn and with the same arrivals, so that disturbances of the machine affect all
+//! policies: compare the ratios, not the times. Texts have 5 to 150 words and are tokenized
+//! beforehand; a call has one row and goes to the batcher directly, without gRPC. Loads are shares
+//! of the throughput of 64 greedy callers at the start of the round. Requests of the first fifth of
+//! a slice are not timed, since the batcher still adapts to the slice. The p99 of few requests (see
+//! their column) means little: a slow machine needs longer slices.
 
 mod outcome;
 mod subject;
@@ -24,7 +25,7 @@ use subject::subjects;
 use traffic::TRAFFIC;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-/// A row: the token ids of a text.
+/// The token ids of a text, which are a row.
 type Ids = Arc<[u32]>;
 
 const POLICIES: [(&str, Policy); 3] = [
@@ -32,9 +33,9 @@ const POLICIES: [(&str, Policy); 3] = [
     ("greedy", Policy::Greedy),
     ("fixed 5ms", Policy::Fixed(Duration::from_millis(5))),
 ];
-/// Whom the others are compared with.
+/// The index of the policy that the others are compared with.
 const GREEDY: usize = 1;
-/// Callers that measure saturation.
+/// Number of callers that measure saturation.
 const SATURATING: usize = 64;
 
 #[tokio::main]
@@ -52,7 +53,7 @@ async fn main() -> Result<(), Failure> {
         for (at, (_, traffic)) in TRAFFIC.into_iter().enumerate() {
             let seed = (round * TRAFFIC.len() + at) as u64 * 1000;
             for turn in 0..subjects.len() {
-                // Another one goes first in each round.
+                // Another policy goes first in each round.
                 let policy = (turn + round) % subjects.len();
                 let subject = &subjects[policy];
                 let before = subject.stats();
@@ -68,14 +69,14 @@ async fn main() -> Result<(), Failure> {
             1e3 * stats.cost_fixed_seconds,
             1e6 * stats.cost_token_seconds,
         );
-        eprintln!("{name}: a batch is taken to cost {a:.2} ms + {b:.1} us a token");
+        eprintln!("{name}: estimated cost of a batch {a:.2} ms + {b:.1} us for each token");
     }
     outcomes.iter_mut().flatten().for_each(Outcome::sort);
     print(&outcomes);
     Ok(())
 }
 
-/// Seconds of a slice, and rounds.
+/// Returns the seconds of a slice and the number of rounds.
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<(f64, usize), Failure> {
     const USAGE: &str = "usage: batching [--seconds S] [--rounds N], S from 0.1, N from 1";
     let (mut seconds, mut rounds) = (2.0, 3);

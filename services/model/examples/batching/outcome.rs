@@ -1,4 +1,4 @@
-//! What became of the requests, and the table of it.
+//! The outcomes of requests, and the table of them.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use motet_batcher::Stats;
 use crate::traffic::TRAFFIC;
 use crate::{GREEDY, POLICIES};
 
-/// Share of a slice whose requests are not timed.
+/// Share of a slice, from its start, whose requests are not timed.
 const SETTLING: f64 = 0.2;
 
-/// One request: its rows are answered when the last one is. Seconds of the slice.
+/// One request, answered when the last of its rows is; times are seconds from the start of the
+/// slice.
 pub(crate) struct Answered {
     pub(crate) began: f64,
     pub(crate) ended: f64,
@@ -28,13 +29,13 @@ impl Slice {
         self.answered.iter().map(|request| request.rows).sum()
     }
 
-    /// Until the last answer: an executor that falls behind has more to do after the last request.
+    /// Seconds until the last response, which can be later than the end of the slice.
     fn seconds(&self) -> f64 {
         let ends = self.answered.iter().map(|request| request.ended);
         ends.fold(0.0, f64::max)
     }
 
-    /// Rows answered in a second.
+    /// Rows per second.
     pub(crate) fn throughput(&self) -> f64 {
         self.rows() as f64 / self.seconds()
     }
@@ -49,7 +50,7 @@ impl Slice {
     }
 }
 
-/// What one policy did with one kind of traffic, over all rounds.
+/// The outcome of one policy and one kind of traffic over all rounds.
 #[derive(Default)]
 pub(crate) struct Outcome {
     milliseconds: Vec<f64>,
@@ -87,7 +88,7 @@ impl Outcome {
         self.milliseconds.sort_by(f64::total_cmp);
     }
 
-    /// Needs sorted times.
+    /// Returns a quantile; the times must be sorted.
     fn quantile(&self, share: f64) -> f64 {
         let last = self.milliseconds.len().checked_sub(1);
         last.map_or(f64::NAN, |last| {
@@ -96,7 +97,7 @@ impl Outcome {
     }
 }
 
-/// The table of all outcomes, in Markdown; `-` where nothing was timed.
+/// Prints the table of all outcomes in Markdown, with `-` where nothing was timed.
 pub(crate) fn print(outcomes: &[[Outcome; 3]]) {
     let heads = [
         "traffic",

@@ -1,4 +1,4 @@
-//! The batchers under test, each with the encoder behind it.
+//! The batchers under test, each with the encoder.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::outcome::{Answered, Slice};
 use crate::traffic::{Traffic, arrivals, index, texts};
 use crate::{Failure, Ids, POLICIES};
 
-/// Owns nothing but its share of the encoder.
+/// An executor on the shared encoder.
 struct Encoder {
     encoder: Arc<TextEncoder>,
     threads: ThreadTeam,
@@ -45,7 +45,7 @@ impl Executor for Encoder {
     }
 }
 
-/// One policy's batcher and what it is fed with.
+/// The batcher of one policy, and the texts that it is sent.
 #[derive(Clone)]
 pub(crate) struct Subject {
     batcher: Batcher<Ids, RowEmbedding>,
@@ -53,7 +53,8 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Sends rows as one call each; nothing if one of them was refused. `began` is when they were due.
+    /// Sends each row as a call of its own; `None` if one of them was refused or failed. `began` is
+    /// when they were due.
     async fn request(self, rows: Vec<usize>, start: Instant, began: f64) -> Option<Answered> {
         let count = rows.len();
         let mut calls = JoinSet::new();
@@ -79,7 +80,7 @@ impl Subject {
         })
     }
 
-    /// Callers that each wait for an answer before they ask again.
+    /// Runs a closed loop: each caller waits for its response before it sends the next request.
     pub(crate) async fn closed(&self, callers: usize, seconds: f64, seed: u64) -> Slice {
         let start = Instant::now();
         let mut all = JoinSet::new();
@@ -103,10 +104,10 @@ impl Subject {
         slice
     }
 
-    /// Requests at these times, whatever becomes of those before.
+    /// Runs an open loop: requests arrive at these times, whether or not earlier ones are answered.
     async fn open(&self, arrivals: Vec<(f64, usize)>, seed: u64) -> Result<Slice, Failure> {
         let (subject, handle) = (self.clone(), Handle::current());
-        // A thread of its own sleeps more exactly than the runtime's timer.
+        // A thread sleeps more precisely than the runtime's timer.
         let sending = tokio::task::spawn_blocking(move || {
             let mut random = Random::new(seed);
             let start = Instant::now();
@@ -129,7 +130,7 @@ impl Subject {
         self.batcher.stats()
     }
 
-    /// A slice of traffic; `saturation` is in rows a second.
+    /// Runs a slice of traffic; `saturation` is in rows per second.
     pub(crate) async fn run(
         &self,
         traffic: Traffic,
@@ -147,7 +148,7 @@ impl Subject {
     }
 }
 
-/// A batcher for each policy; they share the weights.
+/// Returns a batcher for each policy; they share the weights.
 pub(crate) async fn subjects() -> Result<Vec<Subject>, Failure> {
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
     let texts: Arc<[Ids]> = texts(&Tokenizer::load(&files)?)?.into();

@@ -1,4 +1,4 @@
-//! What is asked of the batchers: kinds of traffic, and texts.
+//! Kinds of traffic, and texts.
 
 use motet_batcher_simulator::Random;
 use motet_models::Tokenizer;
@@ -7,18 +7,21 @@ use crate::{Failure, Ids};
 
 const TEXTS: usize = 512;
 const WORDS: std::ops::RangeInclusive<usize> = 5..=150;
-const VOCABULARY: &str = "a of the in on light water river stone music summer morning window question answer letter \
-    harbour garden weather history number paper silver winter engine market planet story vaccine immune system germ \
-    network protocol tensor measure carefully quickly slowly between under after before while because everyone nobody";
+const VOCABULARY: &str = "a of the in on light water river stone music summer morning window \
+    question answer letter harbour garden weather history number paper silver winter engine market \
+    planet story vaccine immune system germ network protocol tensor measure carefully quickly \
+    slowly between under after before while because everyone nobody";
 #[derive(Clone, Copy)]
 pub(crate) enum Traffic {
-    /// Single rows at this share of saturation, arriving independently (Poisson).
+    /// Single rows that arrive independently (Poisson), at this share of saturation.
     Open(f64),
-    /// Groups of so many rows at four times saturation, with pauses: this share of saturation on average.
+    /// Groups of this many rows at four times saturation, with pauses between them; this share of
+    /// saturation on average.
     Bursts(usize, f64),
-    /// So many rows at the same moment, answered when the last is: this share of saturation on average.
+    /// Requests of this many rows, answered when the last row is; this share of saturation on
+    /// average.
     FanOut(usize, f64),
-    /// So many callers, each with its next row as soon as it has an answer.
+    /// This many callers, each of which sends its next row when it has a response.
     Closed(usize),
 }
 
@@ -34,7 +37,7 @@ pub(crate) const TRAFFIC: [(&str, Traffic); 9] = [
     ("closed 128", Traffic::Closed(128)),
 ];
 
-/// When requests come, in seconds, and how many rows each has.
+/// Returns the requests of a slice: the second at which each arrives and its number of rows.
 pub(crate) fn arrivals(
     traffic: Traffic,
     saturation: f64,
@@ -62,7 +65,7 @@ pub(crate) fn arrivals(
                     arrivals.push((now, 1));
                 }
             }
-            // These have no times of their own.
+            // A closed loop has no arrival times.
             Traffic::Closed(_) => break,
         }
     }
@@ -70,7 +73,7 @@ pub(crate) fn arrivals(
     arrivals
 }
 
-/// Token ids of made-up texts.
+/// Returns the token ids of synthetic texts.
 pub(crate) fn texts(tokenizer: &Tokenizer) -> Result<Vec<Ids>, Failure> {
     let words: Vec<&str> = VOCABULARY.split_whitespace().collect();
     let mut random = Random::new(1);
@@ -84,7 +87,7 @@ pub(crate) fn texts(tokenizer: &Tokenizer) -> Result<Vec<Ids>, Failure> {
     Ok(texts)
 }
 
-/// One of the texts.
+/// Returns the index of a random text.
 pub(crate) fn index(random: &mut Random) -> usize {
     (random.uniform() * TEXTS as f64) as usize
 }

@@ -15,7 +15,7 @@ pub struct Problem {
     pub key: &'static str,
     /// Where the value of the key is written.
     pub span: Span,
-    /// What is wrong and how to mend it, in one line.
+    /// The mistake and how to correct it, in one line.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What differs between the tasks that have an encoder.
+//! The differences between the tasks that have an encoder.
 
 use std::fmt::Debug;
 

@@ -1,11 +1,11 @@
-//! Tasks of models: the table of them, and what a model of each does with a call.
+//! Tasks of models: the table of tasks, and how a model of each answers a call.
 //!
 //! A task is one file with its row of the table. Those with an encoder implement [`EncoderTask`]
 //! and share everything else:
 //!
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
 //! * `embed`, `embed_tokens`, `rerank`: the tasks with an encoder.
-//! * `encoder_task`: [`EncoderTask`], what differs between these.
+//! * `encoder_task`: [`EncoderTask`], the differences between these.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
 //! * `runner`: [`Runner`], a running model of either kind.
@@ -34,13 +34,13 @@ pub struct TaskKind {
     pub name: &'static str,
     /// The keys of `models` that mean something for the task, `task` and `endpoint` apart.
     pub keys: &'static [&'static str],
-    /// What the task does, in one line.
+    /// A description of the task in one line.
     pub about: &'static str,
-    /// What runs it.
+    /// The implementation of the task.
     pub(crate) engine: Engine,
 }
 
-/// What runs a task.
+/// The implementation of a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Engine {
     /// A tokenizer and the CPU pool.

@@ -11,7 +11,7 @@ use super::{BatchedEncoder, Splitter};
 use crate::call_cost::CallCost;
 use crate::request::{Parameters, ResponseBuilder};
 
-/// What answers the calls of a model.
+/// Answers the calls of a model.
 #[derive(Debug)]
 pub(crate) enum Runner {
     Splitter(Splitter),

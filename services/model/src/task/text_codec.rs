@@ -1,4 +1,4 @@
-//! What happens to a call's texts before the batcher, and to its vectors after.
+//! Texts to token ids before the batcher, vectors to tensors after it.
 
 use std::sync::Arc;
 

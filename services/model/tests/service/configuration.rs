@@ -130,7 +130,8 @@ fn chunks_fit_the_model_that_the_tokenizer_is_from() {
     let parameters = |max_tokens: usize| {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
         let text = format!(
-            "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e: {{ task: embed, source: \"builtin:all-minilm-l6-v2\", max_tokens: {max_tokens} }}\n"
+            "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e:\n    task: embed\n    \
+             source: \"builtin:all-minilm-l6-v2\"\n    max_tokens: {max_tokens}\n"
         );
         let models = motet_service::spec::read_text("t", &text, &mut sources, &mut diagnostics);
         let resolver = Resolver::new(&models, &sources);

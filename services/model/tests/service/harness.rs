@@ -20,10 +20,22 @@ pub(crate) const CONFIG: &str = r#"
 models:
   chunker:  { task: preprocess, tokenizer: minilm }
   minilm:   { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 512 } }
-  cls:      { task: embed, source: "builtin:all-minilm-l6-v2", pooling: cls, normalize: false, batcher: { max_batch_tokens: 64 } }
-  tokens:   { task: embed_tokens, source: "builtin:all-minilm-l6-v2", max_tokens: 8, batcher: { max_batch_tokens: 64 } }
+  cls:
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    pooling: cls
+    normalize: false
+    batcher: { max_batch_tokens: 64 }
+  tokens:
+    task: embed_tokens
+    source: "builtin:all-minilm-l6-v2"
+    max_tokens: 8
+    batcher: { max_batch_tokens: 64 }
   reranker: { task: rerank, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 64 } }
-  counted:  { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 64, policy: greedy } }
+  counted:
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    batcher: { max_batch_tokens: 64, policy: greedy }
 "#;
 
 pub(crate) const MESSAGE_BYTES_MAX: usize = 4 << 20;

@@ -112,7 +112,8 @@ fn the_best_answer_scores_highest() {
         let question = "how do vaccines work";
         let answers = [
             "The stock market fell on Monday.",
-            "A vaccine shows the immune system a harmless part of a germ, so that it learns to fight it.",
+            "A vaccine shows the immune system a harmless part of a germ, so that it learns to \
+             fight it.",
             "Bread needs flour, water, salt and yeast.",
         ];
         let inputs = [query(question), texts(&answers)];

@@ -27,7 +27,13 @@ use crate::harness::*;
 fn a_model_server_answers_on_a_port() {
     block_on(async {
         let (metrics, health) = (Metrics::new("test").unwrap(), Health::new());
-        let config = r#"models: { m: { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 32 } } }"#;
+        let config = r#"
+models:
+  m:
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    batcher: { max_batch_tokens: 32 }
+"#;
         let models = load(config, &metrics, &health).await;
         let routes = models.routes(&health, MESSAGE_BYTES_MAX).unwrap();
         let service = layers::stack(LiveRoutes::new(routes), Admission::new(100), &metrics);

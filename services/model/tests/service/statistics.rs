@@ -53,7 +53,13 @@ fn every_call_is_counted() {
 fn metrics_and_health_follow_a_model() {
     block_on(async {
         let (metrics, health) = (Metrics::new("test").unwrap(), Health::new());
-        let config = r#"models: { m: { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 32, executors: 2 } } }"#;
+        let config = r#"
+models:
+  m:
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    batcher: { max_batch_tokens: 32, executors: 2 }
+"#;
         let server = load(config, &metrics, &health).await;
         assert_eq!(health.is_serving("m"), Some(true));
         let mut client = client_of(&server);
