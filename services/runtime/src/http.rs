@@ -8,7 +8,7 @@ use http::{StatusCode, header};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// What the pages of the HTTP port are made from.
+/// The sources of the HTTP port's pages.
 #[derive(Clone, Debug)]
 pub struct HttpState {
     /// Readiness comes from here.

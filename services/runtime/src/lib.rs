@@ -1,11 +1,23 @@
-//! What every motet server process needs, whatever it serves: configuration reading, deadlines, gRPC errors with
-//! details, limits, serving with graceful shutdown, health, reflection, the HTTP port, metrics, traces and logs.
+//! The parts that every motet server process needs, whatever it serves.
 //!
-//! This crate knows no pipelines and no models; it is handed names (of pipelines, nodes, models) by those that do.
+//! A request passes through them in this order: [`serve`] accepts its connection, [`layers`] stacks
+//! trace, admission, deadline, error mapping and panics around the [`routes`], and the handler
+//! finds its [`deadline`] in the request's extensions and answers errors made by [`status`].
 //!
-//! The way of a request through it: [`serve`] accepts the connection, [`layers`] stacks trace, in-flight count,
-//! admission, deadline and error mapping over the [`routes`], and what is behind the routes finds its [`deadline`] in
-//! the request's extensions and answers errors made by [`status`].
+//! * [`config`]: the sections of a configuration file that concern servers and models.
+//! * [`deadline`]: `grpc-timeout`, enforced and passed on.
+//! * [`health`]: `grpc.health.v1`, and readiness for the HTTP port.
+//! * [`http`]: the HTTP port.
+//! * [`layers`]: the server's layers and the skeleton that they share.
+//! * [`limits`]: admission, body timeouts, error mapping, panics.
+//! * [`metrics`]: instruments, Prometheus text, OTLP.
+//! * [`reflection`]: gRPC reflection over descriptors known at run time.
+//! * [`request_stream`]: streams of requests.
+//! * [`routes`]: the services behind a port, replaceable while it serves.
+//! * [`serve`]: ports and connections.
+//! * [`shutdown`]: signals and draining.
+//! * [`status`]: gRPC errors with details.
+//! * [`telemetry`]: logs, traces and trace context.
 
 pub mod config;
 pub mod deadline;

@@ -1,7 +1,8 @@
 //! Server reflection, v1 and v1alpha, over descriptor sets that are known at run time.
 //!
-//! tonic-reflection indexes services, methods, messages, fields and enums as symbols, which clients such as grpcurl and
-//! ghz look up. It cannot change once built: build anew and swap the routes ([`crate::routes::LiveRoutes::set`]).
+//! tonic-reflection indexes services, methods, messages, fields and enums as symbols, which clients
+//! such as grpcurl and ghz look up. It cannot change once built: to change it, build another and
+//! swap the routes ([`crate::routes::LiveRoutes::set`]).
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -13,11 +14,11 @@ use tonic_reflection::server::Builder;
 #[error("a descriptor set cannot be served by reflection: {0}")]
 pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 
-/// Adds both reflection services to `routes`, for the encoded `FileDescriptorSet`s given (a file that is in several of
-/// them counts once), for reflection itself, and for the details of errors.
+/// Adds both reflection services to `routes`. They describe the encoded `FileDescriptorSet`s (a
+/// file in several of them counts once), reflection itself, and the details of errors.
 ///
 /// # Errors
-/// When a set does not decode, or a descriptor in it has no name.
+/// If a set does not decode, or a descriptor in it has no name.
 pub fn add(
     routes: Routes,
     descriptor_sets: &[impl AsRef<[u8]>],
@@ -40,8 +41,8 @@ pub fn add(
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// `google/rpc/error_details.proto`. Errors carry its messages as `Any`, which a client that knows only what reflection
-/// tells cannot print as JSON otherwise.
+/// `google/rpc/error_details.proto`. Errors carry its messages as `Any`, which a client that relies on
+/// reflection could not print as JSON otherwise.
 fn error_details() -> Vec<u8> {
     const BARE_NAME: &str = "error_details.proto";
     let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();

@@ -13,8 +13,8 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
 
-/// A handle on the current routes. Clones share them; [`LiveRoutes::set`] swaps them for all. A request runs to its end
-/// on the routes that were current when it came.
+/// A handle on the current routes. Clones share them; [`LiveRoutes::set`] swaps them for all. A
+/// request runs to its end on the routes that were current when it arrived.
 #[derive(Clone, Debug)]
 pub struct LiveRoutes(Arc<ArcSwap<Router>>);
 

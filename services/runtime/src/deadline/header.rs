@@ -8,7 +8,7 @@ pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Digits that the gRPC protocol allows.
 const DIGITS_MAX: usize = 8;
 
-/// A `grpc-timeout` header that is not of the form the gRPC protocol gives.
+/// A `grpc-timeout` header that is not of the form that the gRPC protocol defines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "grpc-timeout {found:?} is malformed: expected 1 to 8 digits and one of the units H, M, S, m, u, n (for example 250m)"
@@ -43,8 +43,8 @@ pub fn parse_timeout(value: &[u8]) -> Result<Duration, TimeoutError> {
     })
 }
 
-/// Writes a timeout as a `grpc-timeout` value, in the finest unit that fits eight digits, rounded down: the next hop is
-/// never told that it has more time than there is.
+/// Writes a timeout as a `grpc-timeout` value, in the finest unit that fits eight digits. It is
+/// rounded down, so that the next hop never has more time than this one.
 pub fn format_timeout(timeout: Duration) -> String {
     const LIMIT: u128 = 10u128.pow(DIGITS_MAX as u32);
     let nanos = timeout.as_nanos();

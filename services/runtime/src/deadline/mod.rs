@@ -1,8 +1,12 @@
 //! Deadlines: read from `grpc-timeout`, enforced on the server, passed on with what is left.
 //!
-//! tonic enforces `grpc-timeout` only inside its own transport, and answers CANCELLED. gRPC says DEADLINE_EXCEEDED, and
-//! handlers need to know how much time there is: hence [`DeadlineLayer`] on the server side, which puts a [`Deadline`]
-//! into the request's extensions, and [`Deadline::run`] on the client side.
+//! tonic enforces `grpc-timeout` only inside its own transport, and answers CANCELLED. gRPC says
+//! DEADLINE_EXCEEDED, and handlers need to know how much time there is: hence [`DeadlineLayer`] on
+//! the server side, which puts a [`Deadline`] into the request's extensions, and [`Deadline::run`]
+//! on the client side.
+//!
+//! * `header`: the `grpc-timeout` header.
+//! * `layer`: the server's layer.
 
 mod header;
 mod layer;
@@ -17,10 +21,21 @@ use tonic::{Code, Status};
 pub use header::{GRPC_TIMEOUT, TimeoutError, format_timeout, parse_timeout};
 pub use layer::{DeadlineLayer, DeadlineService};
 
-/// Further than any clock can add; what a timeout that overflows the clock is taken for.
+/// The timeout in place of one that overflows the clock.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-/// The moment by which an answer must be there. Ordered: the earlier is the smaller, so `a.min(b)` is the stricter.
+/// The moment by which a call must be answered. Deadlines are ordered: `a.min(b)` is the stricter.
+///
+/// ```
+/// use std::time::Duration;
+/// use motet_runtime::deadline::Deadline;
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let caller = Deadline::after(now, Duration::from_secs(2));
+/// let own = Deadline::after(now, Duration::from_secs(1));
+/// assert_eq!(caller.capped(Some(own)).remaining(now), Duration::from_secs(1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 
@@ -60,12 +75,13 @@ impl Deadline {
         self.0.saturating_duration_since(now)
     }
 
-    /// Whether it has passed at `now`.
+    /// `true` if it has passed at `now`.
     pub fn is_past(self, now: Instant) -> bool {
         self.0 <= now
     }
 
-    /// Writes what is left now into the metadata of an outgoing request, replacing any earlier `grpc-timeout`.
+    /// Writes the time left into the metadata of an outgoing request, in place of any
+    /// `grpc-timeout`.
     pub fn write(self, metadata: &mut MetadataMap) {
         let left = format_timeout(self.remaining(Instant::now()));
         if let Ok(value) = MetadataValue::try_from(left) {
@@ -76,8 +92,8 @@ impl Deadline {
     /// Runs a call until it answers or the deadline passes; then the call is dropped.
     ///
     /// # Errors
-    /// The call's own status; DEADLINE_EXCEEDED when late, also where tonic's client transport noticed first (it calls
-    /// that CANCELLED).
+    /// The call's own status, or DEADLINE_EXCEEDED; also if tonic's client transport noticed first,
+    /// which calls it CANCELLED.
     pub async fn run<T>(self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         match tokio::time::timeout_at(self.0, call).await {
             Ok(Err(status)) if is_transport_timeout(&status) => Err(exceeded(None)),
@@ -87,12 +103,12 @@ impl Deadline {
     }
 }
 
-/// Whether this status is how tonic's client transport reports that `grpc-timeout` ran out.
+/// `true` if tonic's client transport reports with this status that `grpc-timeout` ran out.
 pub fn is_transport_timeout(status: &Status) -> bool {
     status.code() == Code::Cancelled && status.message() == tonic::TimeoutExpired(()).to_string()
 }
 
-/// The status for a call that came to its deadline; `timeout` is the time it was given, where known.
+/// The status of a call that reached its deadline; `timeout` is the time it was given, if known.
 pub(crate) fn exceeded(timeout: Option<Duration>) -> Status {
     match timeout {
         Some(timeout) => crate::status::deadline_exceeded(format!(

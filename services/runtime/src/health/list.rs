@@ -1,5 +1,6 @@
-//! The `List` method of grpc.health.v1, which tonic-health's copy of the protocol is too old to have: its messages, the
-//! service that adds it to the generated one, and a descriptor that shows it to reflection.
+//! The `List` method of grpc.health.v1, which tonic-health's copy of the protocol is too old to
+//! have: its messages, the service that adds it to the generated one, and a descriptor for
+//! reflection.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

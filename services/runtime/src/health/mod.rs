@@ -1,8 +1,12 @@
-//! grpc.health.v1 for the server and for each name in it (models, pipelines), and readiness for the HTTP port.
+//! grpc.health.v1 for the server and for each name in it (models, pipelines), and readiness for the
+//! HTTP port.
 //!
-//! The service is our own over tonic-health's generated code: tonic-health's service ends a Watch of an unknown name
-//! with NOT_FOUND, where the protocol asks for a stream that says SERVICE_UNKNOWN and goes on; and a Watch must end when
-//! the server drains, since a health watcher would otherwise hold its connection until the grace period is over.
+//! The service is our own over tonic-health's generated code. tonic-health's ends a Watch of an
+//! unknown name with NOT_FOUND, where the protocol asks for a stream that says SERVICE_UNKNOWN and
+//! goes on; and a Watch must end when the server drains, since it would hold its connection until
+//! the end of the grace period.
+//!
+//! * `list`: the List method, which tonic-health does not have.
 
 mod list;
 
@@ -20,7 +24,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-/// The name that stands for the whole server.
+/// The name of the whole server.
 pub const OVERALL: &str = "";
 
 pub use list::{HealthListRequest, HealthListResponse, HealthServer};
@@ -61,26 +65,26 @@ impl Health {
         health
     }
 
-    /// Sets whether `name` (a model, a pipeline, or [`OVERALL`]) is served. New names come into being here.
+    /// Sets if `name` (a model, a pipeline, or [`OVERALL`]) is served. Adds the name if it is new.
     pub fn set(&self, name: impl Into<String>, serving: bool) {
         let name = name.into();
         self.0
             .send_if_modified(|board| board.serving.insert(name, serving) != Some(serving));
     }
 
-    /// Forgets a name: it is unknown from now on.
+    /// Removes a name, which is unknown from now on.
     pub fn remove(&self, name: &str) {
         self.0
             .send_if_modified(|board| board.serving.remove(name).is_some());
     }
 
-    /// Everything is NOT_SERVING from now on, whatever is set later; watchers are told and their streams end.
+    /// Makes every name NOT_SERVING for good. Watchers get the change, and then their streams end.
     pub fn drain(&self) {
         self.0
             .send_if_modified(|board| !std::mem::replace(&mut board.draining, true));
     }
 
-    /// Whether `name` is served; nothing when the name is unknown.
+    /// `true` if `name` is served; `None` if it is unknown.
     pub fn is_serving(&self, name: &str) -> Option<bool> {
         self.0
             .borrow()
@@ -88,7 +92,7 @@ impl Health {
             .map(|status| status == ServingStatus::Serving)
     }
 
-    /// The names that are not served, in order; the overall server stands as `server`. Empty means ready.
+    /// The names that are not served, in order, with `server` for [`OVERALL`]. Empty means ready.
     pub fn not_ready(&self) -> Vec<String> {
         let board = self.0.borrow();
         let names = board.serving.keys();
@@ -157,7 +161,7 @@ impl health_server::Health for HealthService {
     }
 }
 
-/// The stream that a Watch answers: the status now, then each change, until the server drains.
+/// The answers of a Watch: the current status, then each change, until the server drains.
 pub struct StatusChanges {
     board: WatchStream<Board>,
     name: String,

@@ -1,4 +1,4 @@
-//! Gauges of batchers, asked for when metrics are read: always current, and nothing to do between two readings.
+//! Gauges of batchers, read when metrics are: always current, at no cost in between.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,22 +11,22 @@ use super::catalogue::{self, Instrument};
 /// The state of one model's batcher.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BatcherState {
-    /// Rows waiting.
+    /// Rows in the queue.
     pub rows_queued: usize,
-    /// Executors alive.
+    /// Executors that are alive.
     pub executors: usize,
-    /// Interactive rows that arrive in a second, lately.
+    /// Recent arrival rate of interactive rows, per second.
     pub rows_per_second: f64,
-    /// Learnt seconds of a batch whatever its size.
+    /// Fixed cost of a batch, in seconds, as estimated.
     pub cost_batch_seconds: f64,
-    /// Learnt seconds that each token adds.
+    /// Cost of a token, in seconds, as estimated.
     pub cost_token_seconds: f64,
-    /// Usual relative error of a predicted batch time.
+    /// Mean relative error of predicted batch times.
     pub cost_error: f64,
 }
 
-/// Keeps a model's gauges in the metrics; dropping it takes them out.
-pub struct Watch(#[expect(dead_code, reason = "kept for as long as it is watched")] Arc<Source>);
+/// A registration of a model's gauges; dropping it removes them from the metrics.
+pub struct Watch(#[expect(dead_code, reason = "keeps the source alive")] Arc<Source>);
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ struct Source {
     read: Box<dyn Fn() -> BatcherState + Send + Sync>,
 }
 
-/// The batchers that are watched.
+/// The registered batchers.
 #[derive(Clone, Default)]
 pub(super) struct Watched(Arc<Mutex<Vec<Weak<Source>>>>);
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Watched {
 }
 
 impl Watched {
-    /// None yet; their gauges are instruments of `meter`.
+    /// An empty registry whose gauges are instruments of `meter`.
     pub(super) fn new(meter: &Meter) -> Self {
         let watched = Self::default();
         watched.count(meter, catalogue::QUEUE_DEPTH, |state| state.rows_queued);
@@ -75,7 +75,7 @@ impl Watched {
         Watch(source)
     }
 
-    /// Those that are still there, taken out of the lock: reading one may take another lock.
+    /// The sources that are still alive. The lock is released first: reading one may take another.
     fn sources(&self) -> Vec<Arc<Source>> {
         let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sources.iter().filter_map(Weak::upgrade).collect()

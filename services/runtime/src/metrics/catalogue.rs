@@ -1,7 +1,7 @@
-//! Every instrument, declared once. Instruments are made from these declarations and the page `docs/metrics.md` is
-//! written from them, so that name, unit, labels and description cannot drift apart.
+//! Every instrument, declared once. Instruments and the page `docs/metrics.md` are made from these
+//! declarations, so that names, units, labels and descriptions cannot differ.
 
-/// What an instrument does with the values given to it.
+/// The kind of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A sum that only grows.
@@ -10,7 +10,7 @@ pub enum Kind {
     UpDownCounter,
     /// The latest value.
     Gauge,
-    /// How values are distributed, in buckets with these upper bounds.
+    /// A distribution, in buckets with these upper bounds.
     Histogram(Buckets),
 }
 
@@ -48,7 +48,7 @@ pub struct Instrument {
     pub name: &'static str,
     /// Name in Prometheus text (a histogram adds `_bucket`, `_sum` and `_count`).
     pub prometheus: &'static str,
-    /// What it does with values.
+    /// Its kind.
     pub kind: Kind,
     /// Unit in UCUM notation; a unit in braces only annotates.
     pub unit: &'static str,

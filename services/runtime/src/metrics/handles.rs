@@ -1,7 +1,7 @@
-//! What records: one handle for each pipeline, node, model and server, made once and kept.
+//! Handles that record: one for each pipeline, node, model and server, made once and kept.
 //!
-//! A handle holds its label sets ready, so recording allocates nothing: it is a hash of the labels, a look-up and an
-//! atomic addition for each instrument.
+//! A handle holds its label sets ready, so recording allocates nothing: per instrument it hashes
+//! the labels, looks them up and does one atomic addition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl CallMetrics {
         }
     }
 
-    /// A call has ended with this code after this time.
+    /// Records a call that ended with `code` after `elapsed`.
     pub fn record(&self, code: Code, elapsed: Duration) {
         let labels = &self.by_code[code as usize];
         self.instruments.requests.add(1, labels);
@@ -69,7 +69,7 @@ pub struct ShadowMetrics {
 }
 
 impl ShadowMetrics {
-    /// A run came to this, a constant such as `same`.
+    /// Counts a run; `outcome` is a constant such as `same`.
     pub fn record(&self, outcome: &'static str) {
         let [pipeline, node, arm] = self.labels.clone();
         let outcome = KeyValue::new("outcome", outcome);
@@ -98,7 +98,7 @@ pub(super) struct BatchInstruments {
     pub(super) cancelled: Counter<u64>,
 }
 
-/// Records what a model service does.
+/// Records the requests, batches and queue of one model.
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
     pub(super) calls: CallMetrics,
@@ -108,12 +108,12 @@ pub struct ModelMetrics {
 }
 
 impl ModelMetrics {
-    /// A request to the model has ended with this code after this time.
+    /// Records a request that ended with `code` after `elapsed`.
     pub fn request(&self, code: Code, elapsed: Duration) {
         self.calls.record(code, elapsed);
     }
 
-    /// A batch of these rows and tokens was computed in this time.
+    /// Records a batch and the time it took to compute.
     pub fn batch(&self, rows: usize, tokens: usize, compute: Duration) {
         self.batches.rows.record(rows as u64, &self.labels);
         self.batches.tokens.record(tokens as u64, &self.labels);
@@ -122,12 +122,13 @@ impl ModelMetrics {
             .record(compute.as_secs_f64(), &self.labels);
     }
 
-    /// A row waited this long for its batch.
+    /// Records how long a row waited for its batch.
     pub fn queue_wait(&self, wait: Duration) {
         self.batches.wait.record(wait.as_secs_f64(), &self.labels);
     }
 
-    /// A batch started for this cause, a constant such as `window`, after an executor had waited so long for company.
+    /// Records why a batch started (`cause` is a constant such as `window`), and how long its
+    /// executor had waited for more rows.
     pub fn batch_started(&self, cause: &'static str, deliberate_wait: Duration) {
         let labels = [self.labels[0].clone(), KeyValue::new("cause", cause)];
         self.batches.starts.add(1, &labels);
@@ -135,7 +136,7 @@ impl ModelMetrics {
         self.batches.deliberate_wait.record(wait, &self.labels);
     }
 
-    /// A wait for company is over: how long it was meant to last, and the rows expected and come meanwhile.
+    /// Records a wait for more rows: its planned length, and the rows expected and arrived.
     pub fn window(&self, chosen: Duration, rows_expected: f64, rows_arrived: usize) {
         let batches = &self.batches;
         batches.window.record(chosen.as_secs_f64(), &self.labels);
@@ -143,45 +144,45 @@ impl ModelMetrics {
         batches.rows_arrived.add(rows_arrived as u64, &self.labels);
     }
 
-    /// A batch failed and was halved to find the row at fault.
+    /// Counts a batch that failed and was halved to find the row at fault.
     pub fn bisected(&self) {
         self.batches.bisections.add(1, &self.labels);
     }
 
-    /// A batch ran out of memory and was halved.
+    /// Counts a batch that ran out of memory and was halved.
     pub fn memory_split(&self) {
         self.batches.memory_splits.add(1, &self.labels);
     }
 
-    /// Rows failed because their batch did.
+    /// Counts rows that failed because their batch did.
     pub fn rows_failed(&self, rows: usize) {
         self.batches.rows_failed.add(rows as u64, &self.labels);
     }
 
-    /// An executor crashed.
+    /// Counts a crash of an executor.
     pub fn executor_crashed(&self) {
         self.batches.crashes.add(1, &self.labels);
     }
 
-    /// Asks `read` for the model's gauges whenever metrics are read, for as long as the answer is kept. `read` must not
-    /// block, nor read metrics.
-    #[must_use = "the gauges are there for as long as this is"]
+    /// Registers the model's gauges, which call `read` whenever metrics are read. `read` must
+    /// neither block nor read metrics.
+    #[must_use = "the gauges are removed when this is dropped"]
     pub fn watch(&self, read: impl Fn() -> BatcherState + Send + Sync + 'static) -> Watch {
         self.watched.add(self.labels.clone(), read)
     }
 
-    /// The queue did not take rows; `reason` is a constant such as `queue_full`.
+    /// Counts rows that the queue refused; `reason` is a constant such as `queue_full`.
     pub fn refused(&self, reason: &'static str, rows: usize) {
         let labels = [self.labels[0].clone(), KeyValue::new("reason", reason)];
         self.batches.refused.add(rows as u64, &labels);
     }
 
-    /// Rows came to their deadline while they waited.
+    /// Counts rows whose deadline passed while they waited.
     pub fn expired(&self, rows: usize) {
         self.batches.expired.add(rows as u64, &self.labels);
     }
 
-    /// Rows were given up by their caller while they waited.
+    /// Counts rows whose caller went away while they waited.
     pub fn cancelled(&self, rows: usize) {
         self.batches.cancelled.add(rows as u64, &self.labels);
     }

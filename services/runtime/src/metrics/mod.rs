@@ -1,6 +1,12 @@
 //! Metrics: OpenTelemetry instruments, read as Prometheus text and, when asked for, sent by OTLP.
 //!
-//! Nothing is global: a process makes one [`Metrics`] and hands it around, tests make as many as they like.
+//! Nothing is global: a process makes one [`Metrics`] and passes it on; tests make several.
+//!
+//! * [`catalogue`]: the declaration of every instrument.
+//! * `handles`, `policies`: handles that record.
+//! * `batcher_gauges`: gauges that are read on demand.
+//! * `page`: the documentation page.
+//! * `process`: the memory of this process.
 
 mod batcher_gauges;
 pub mod catalogue;
@@ -66,15 +72,16 @@ impl Metrics {
     /// Metrics for Prometheus only; `service` is the name of the process in `motet_build_info`.
     ///
     /// # Errors
-    /// When the exporter cannot be set up.
+    /// If the exporter cannot be set up.
     pub fn new(service: &str) -> Result<Self, MetricsError> {
         Self::build(service, SdkMeterProvider::builder())
     }
 
-    /// As [`Metrics::new`], and by OTLP where the standard `OTEL_*` variables ask for it. Needs a tokio runtime then.
+    /// As [`Metrics::new`], and sent by OTLP if the standard `OTEL_*` variables ask for it. That
+    /// needs a tokio runtime.
     ///
     /// # Errors
-    /// When an exporter cannot be set up.
+    /// If an exporter cannot be set up.
     pub fn from_env(service: &str) -> Result<Self, MetricsError> {
         let builder = SdkMeterProvider::builder().with_resource(telemetry::resource(service));
         Self::build(service, telemetry::with_otlp_metrics(builder)?)
@@ -182,7 +189,7 @@ impl Metrics {
         }
     }
 
-    /// The handle for what one pipeline refuses because too little time is left.
+    /// The handle for one pipeline's refusals for lack of time.
     pub fn refusals(&self, pipeline: &str) -> RefusalMetrics {
         RefusalMetrics::new(&self.0.refusals, pipeline)
     }
@@ -220,12 +227,12 @@ impl Metrics {
     /// Everything as Prometheus text.
     ///
     /// # Errors
-    /// When an instrument holds what Prometheus text cannot say.
+    /// If an instrument has a value that Prometheus text cannot express.
     pub fn render(&self) -> Result<String, MetricsError> {
         Ok(TextEncoder::new().encode_to_string(&self.0.registry.gather())?)
     }
 
-    /// Sends what an OTLP reader still holds, and stops it. Blocks for as long as that takes.
+    /// Sends what the OTLP reader still holds, and stops it. Blocks until it is sent.
     pub fn shutdown(&self) {
         if let Err(error) = self.0.provider.shutdown() {
             tracing::warn!(%error, "the last metrics could not be sent");
@@ -241,7 +248,7 @@ fn counter(meter: &Meter, instrument: Instrument) -> Counter<u64> {
         .build()
 }
 
-/// A counter of what need not be whole.
+/// A counter of fractional amounts.
 fn real_counter(meter: &Meter, instrument: Instrument) -> Counter<f64> {
     meter
         .f64_counter(instrument.name)

@@ -1,4 +1,4 @@
-//! The page that documents the metrics, written from the catalogue.
+//! The documentation page of the metrics, generated from the catalogue.
 
 use std::fmt::Write;
 

@@ -1,11 +1,12 @@
-//! What records the policies of a gateway's calls: one handle for each node that calls, one for each model called.
+//! Handles that record the policies of a gateway's calls: one for each node that calls, one for
+//! each model called.
 
 use std::sync::Arc;
 
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, Value};
 
-/// Records what a pipeline refuses because too little time is left.
+/// Counts refusals of one pipeline for lack of time.
 #[derive(Clone, Debug)]
 pub struct RefusalMetrics {
     refused: Counter<u64>,
@@ -20,7 +21,7 @@ impl RefusalMetrics {
         }
     }
 
-    /// A request or a node was refused at once.
+    /// Counts a request or node that was refused at once.
     pub fn refused(&self) {
         self.refused.add(1, &self.labels);
     }
@@ -36,7 +37,7 @@ pub(super) struct RepeatInstruments {
     pub(super) hedges_refused: Counter<u64>,
 }
 
-/// Records how often a node repeats its calls.
+/// Counts the retries and hedges of one node.
 #[derive(Clone, Debug)]
 pub struct RepeatMetrics {
     instruments: RepeatInstruments,
@@ -51,29 +52,29 @@ impl RepeatMetrics {
         }
     }
 
-    /// A failed call is made again.
+    /// Counts a retry.
     pub fn retried(&self) {
         self.instruments.retries.add(1, &self.labels);
     }
 
-    /// A failed call could have been made again, but was not; `reason` is a constant such as `budget`.
+    /// Counts a retry that was not made; `reason` is a constant such as `budget`.
     pub fn retry_refused(&self, reason: &'static str) {
         let [pipeline, node] = [0, 1].map(|at| self.labels[at].clone());
         let labels = [pipeline, node, KeyValue::new("reason", reason)];
         self.instruments.retries_refused.add(1, &labels);
     }
 
-    /// A slow call is made a second time.
+    /// Counts a hedge.
     pub fn hedged(&self) {
         self.instruments.hedges.add(1, &self.labels);
     }
 
-    /// A later call answered before the first.
+    /// Counts a hedge that answered before the first call.
     pub fn hedge_won(&self) {
         self.instruments.hedges_won.add(1, &self.labels);
     }
 
-    /// A slow call was not made a second time, because the budget was spent.
+    /// Counts a hedge that was not made because the budget was spent.
     pub fn hedge_refused(&self) {
         self.instruments.hedges_refused.add(1, &self.labels);
     }
@@ -102,18 +103,18 @@ impl CircuitMetrics {
         }
     }
 
-    /// The circuit opened, for the first time or again.
+    /// Records that the circuit opened, for the first time or again.
     pub fn opened(&self) {
         self.instruments.openings.add(1, &self.labels);
         self.instruments.open.record(1, &self.labels);
     }
 
-    /// The circuit closed.
+    /// Records that the circuit closed.
     pub fn closed(&self) {
         self.instruments.open.record(0, &self.labels);
     }
 
-    /// A call was refused because the circuit was open.
+    /// Counts a call that was refused because the circuit was open.
     pub fn refused(&self) {
         self.instruments.refused.add(1, &self.labels);
     }
@@ -149,7 +150,8 @@ impl CacheMetrics {
         }
     }
 
-    /// Rows of one call: those whose answers were kept, those that another call had on its way, those that were sent.
+    /// Counts the rows of one call: `hits` were in the cache, `joined` waited for another call's
+    /// answer, `misses` were sent.
     pub fn rows(&self, hits: usize, joined: usize, misses: usize) {
         for (rows, labels) in [hits, joined, misses].into_iter().zip(&*self.by_result) {
             if rows > 0 {
@@ -158,7 +160,7 @@ impl CacheMetrics {
         }
     }
 
-    /// So many bytes are kept now, and so many rows had to leave for that.
+    /// Records the size of the cache, in bytes, after `evicted` rows were removed from it.
     pub fn kept(&self, bytes: usize, evicted: usize) {
         self.instruments.bytes.record(bytes as u64, &self.labels);
         if evicted > 0 {

@@ -1,6 +1,6 @@
-//! What the system says about this process.
+//! The memory of this process.
 
-/// Resident memory in bytes, where the system tells it (Linux).
+/// Resident memory in bytes; `None` except on Linux.
 pub(super) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

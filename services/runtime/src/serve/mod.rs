@@ -219,7 +219,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` is cancelled. Then no connection is accepted, clients are told to go
-    /// elsewhere (GOAWAY), calls in flight may end within the grace period, and the rest is dropped.
+    /// elsewhere (GOAWAY), calls in flight may end within the grace period, and the rest is
+    /// dropped.
     pub async fn run<S, B>(self, service: S, shutdown: CancellationToken) -> Drained
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
@@ -356,7 +357,8 @@ async fn accept(
     SocketAddr,
     Option<tokio::sync::OwnedSemaphorePermit>,
 )> {
-    // Waits here at `max_connections`. The semaphore is never closed, so there is a permit in the end.
+    // Waits here at `max_connections`. The semaphore is never closed, so there is a permit in the
+    // end.
     let slot = slots.clone().acquire_owned().await.ok();
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?; // small answers must not wait for more to send

@@ -1,11 +1,17 @@
 //! gRPC errors: the one place that makes them, with `google.rpc` details that a program can act on.
 //!
-//! Every error carries an `ErrorInfo` of domain `motet` whose reason is a constant in UPPER_SNAKE_CASE and whose
-//! metadata names what was involved (`pipeline`, `node`, `model`, ...). Bad input adds a `BadRequest` with one violation
-//! for each field; overload adds a `RetryInfo`.
+//! Every error carries an `ErrorInfo` of domain `motet` with a [`Reason`], whose metadata names
+//! what was involved (`pipeline`, `node`, `model`, ...). Bad input adds a `BadRequest` with one
+//! violation for each field; overload adds a `RetryInfo`.
 //!
-//! An error travels in HTTP/2 headers, and clients refuse header lists of more than a few KiB: texts and lists are cut
-//! to the limits below, so that a bad request with a thousand mistakes still arrives as an error that can be read.
+//! An error travels in HTTP/2 headers, and clients refuse header lists of more than a few KiB:
+//! texts and lists are cut to the limits below, so that a request with a thousand mistakes still
+//! gets a readable error.
+//!
+//! * `reason`: the table of reasons.
+//! * `page`: its documentation page.
+//! * `read`: reading errors back, and adding to errors of other servers.
+//! * `transport`: errors that are found before a handler runs.
 
 mod page;
 mod read;
@@ -79,7 +85,7 @@ impl StatusBuilder {
         self
     }
 
-    /// Tells the caller when a retry may work.
+    /// Adds a `RetryInfo`: the delay after which a retry may succeed.
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
@@ -180,7 +186,7 @@ where
     builder
 }
 
-/// A limit is exceeded; `retry_after` says when it may be different (nothing where a retry cannot help).
+/// A limit is exceeded; `retry_after` is `None` if a retry cannot help.
 pub fn resource_exhausted(
     message: impl Into<String>,
     retry_after: Option<Duration>,
@@ -190,7 +196,7 @@ pub fn resource_exhausted(
     builder
 }
 
-/// A message is larger than the server takes, or than it gives.
+/// A request or an answer is larger than the limit.
 pub fn message_too_large(message: impl Into<String>, limit: impl Into<String>) -> StatusBuilder {
     resource_exhausted(message, None)
         .reason(Reason::MessageTooLarge)
@@ -309,7 +315,7 @@ fn assemble(code: Code, message: String, details: Vec<Any>) -> Status {
     Status::with_details(code, message, encoded.into())
 }
 
-/// `text` cut at a character border to at most `limit` bytes, with a mark where it was cut.
+/// Truncates `text` to at most `limit` bytes at a character boundary, with `...` at the end.
 fn cut(mut text: String, limit: usize) -> String {
     const MARK: &str = "...";
     if text.len() > limit {

@@ -13,7 +13,7 @@ use super::{
     DESCRIPTION_BYTES_MAX, DOMAIN, Reason, TYPE_BAD_REQUEST, TYPE_ERROR_INFO, TYPE_RETRY_INFO, cut,
 };
 
-/// What the `google.rpc` details of a status say; empty where a status has none.
+/// The `google.rpc` details of a status; empty if it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// `ErrorInfo.reason`.
@@ -28,7 +28,8 @@ pub struct Details {
     pub retry_after: Option<Duration>,
 }
 
-/// Reads the details of a status. Details that cannot be decoded read as absent: they come from other servers.
+/// Reads the details of a status. Details that cannot be decoded count as absent: they come from
+/// other servers.
 pub fn read(status: &Status) -> Details {
     let mut details = Details::default();
     for any in decode(status) {
@@ -57,9 +58,10 @@ pub fn read(status: &Status) -> Details {
     details
 }
 
-/// Adds metadata to the `ErrorInfo` of a status that something further down made: its code, its message and all its
-/// other details, also those unknown here, stay as they are. A key that is already there is a step of a path, outermost
-/// first: a node `inner` of a pipeline that is itself node `outer` of another reads `outer/inner`.
+/// Adds metadata to the `ErrorInfo` of a status that something further down made. Its code, message
+/// and other details, also those unknown here, stay as they are. A key that is there already
+/// becomes a path, outermost first: node `inner` of a pipeline that is node `outer` of another is
+/// `outer/inner`.
 ///
 /// The metadata (headers) of the original status is dropped: it belongs to the other connection.
 pub fn annotate<'a>(
@@ -93,7 +95,7 @@ pub fn annotate<'a>(
     super::assemble(status.code(), status.message().to_owned(), details)
 }
 
-/// The same status, details and all, with another message.
+/// The status with another message and the same details.
 pub fn reworded(status: &Status, message: String) -> Status {
     let message = cut(message, super::MESSAGE_BYTES_MAX);
     super::assemble(status.code(), message, decode(status))
@@ -112,7 +114,7 @@ fn decode(status: &Status) -> Vec<Any> {
     pb::Status::decode(status.details()).map_or_else(|_| Vec::new(), |decoded| decoded.details)
 }
 
-/// The status that these headers or trailers carry, if they carry one that is an error.
+/// The error in these headers or trailers, if there is one.
 pub(crate) fn from_headers(headers: &http::HeaderMap) -> Option<Status> {
     Status::from_header_map(headers)
         .filter(|status| status.code() != Code::Ok)

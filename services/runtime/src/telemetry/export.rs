@@ -1,13 +1,14 @@
-//! What the standard `OTEL_*` variables ask for.
+//! The exporters that the standard `OTEL_*` variables ask for.
 //!
-//! Endpoint, headers, timeout, compression, sampler and batch sizes are read by the SDK itself; this module only
-//! decides whether there is an exporter at all, since the SDK would otherwise send to localhost without being asked.
+//! The SDK itself reads endpoint, headers, timeout, compression, sampler and batch sizes. This
+//! module decides if there is an exporter at all, since the SDK would send to localhost without
+//! being asked.
 
 use opentelemetry_otlp::{MetricExporter, SpanExporter};
 
 use super::TelemetryError;
 
-/// The variables that decide about one signal.
+/// The variables of one signal.
 struct Signal {
     exporter: &'static str,
     endpoint: &'static str,

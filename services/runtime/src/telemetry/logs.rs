@@ -1,4 +1,4 @@
-//! Log lines, for people or as JSON, with the trace id of the request they belong to.
+//! Log lines, for people or as JSON, with the trace id of their request.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// One readable line, in colour on a terminal.
@@ -50,8 +50,8 @@ where
     }
 }
 
-/// The trace that the current span belongs to. The OpenTelemetry layer makes a span's context current while it is
-/// entered, so this costs only the lines that are written.
+/// The trace of the current span. The OpenTelemetry layer makes a span's context current while it
+/// is entered, so only lines that are written have a cost.
 fn trace_id() -> Option<TraceId> {
     let context = Context::current();
     let span = context.span().span_context().clone();
@@ -108,7 +108,7 @@ where
     }
 }
 
-/// Puts `trace_id` first into the object that the JSON format writes.
+/// Inserts `trace_id` as the first field of a JSON line.
 struct WithTraceId(tracing_subscriber::fmt::format::Format<Json>);
 
 impl<S, N> FormatEvent<S, N> for WithTraceId

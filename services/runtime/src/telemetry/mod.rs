@@ -1,7 +1,12 @@
 //! Logs and traces of a process.
 //!
-//! Logs go to stderr. Traces go where the standard `OTEL_*` variables say, by OTLP over gRPC; without them nothing is
-//! exported, but `traceparent` still passes through and log lines carry the trace id.
+//! Logs go to stderr. Traces go where the standard `OTEL_*` variables say, by OTLP over gRPC.
+//! Without them nothing is exported, but the caller's `traceparent` is handed on and log lines
+//! carry the trace id.
+//!
+//! * `export`: the exporters that the environment asks for.
+//! * `logs`: the format of log lines.
+//! * [`propagate`]: trace context in requests and outgoing calls.
 
 mod export;
 mod logs;
@@ -26,16 +31,17 @@ pub use logs::LogFormat;
 /// Log levels without `RUST_LOG`.
 const DEFAULT_LEVELS: &str = "warn,motet=info";
 
-/// How a process logs and traces.
+/// Options of logs and traces.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `service.name` of what is exported, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name it.
+    /// The exported `service.name`, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` set
+    /// it.
     pub service_name: String,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
 }
 
-/// Why telemetry cannot begin.
+/// An error that prevents telemetry from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `RUST_LOG` cannot be read.
@@ -59,7 +65,7 @@ pub enum TelemetryError {
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Holds the exporter. Call [`Telemetry::shutdown`] at the end, or the last spans are lost.
+/// The exporter. Call [`Telemetry::shutdown`] at the end, or the last spans are lost.
 #[must_use = "spans are exported while this lives"]
 #[derive(Debug)]
 pub struct Telemetry {
@@ -75,22 +81,23 @@ fn is_exporting() -> bool {
     EXPORTING.load(Ordering::Relaxed)
 }
 
-/// Which spans are worth their time.
+/// The spans that are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spans {
     /// All: they are exported.
     All,
-    /// Those of whole requests, from which log lines have their trace id and outgoing calls their `traceparent`.
+    /// Those of whole requests only: log lines take their trace id from them.
     Requests,
 }
 
 impl Spans {
-    /// Lets log lines through, and the spans that are wanted.
+    /// A filter that passes log lines and these spans.
     fn filter(self) -> FilterFn<impl Fn(&Metadata<'_>) -> bool + Clone> {
         filter_fn(move |meta| {
             !meta.is_span() || self == Self::All || meta.name() == propagate::REQUEST_SPAN
         })
-        // Joined with a filter of levels, no hint at all would count as the finest, and every line that nobody reads would be looked at.
+        // Without a hint, the filter would count as the finest level when it is joined with a
+        // filter of levels, and lines that are not logged would be evaluated.
         .with_max_level_hint(LevelFilter::TRACE)
     }
 }
@@ -119,7 +126,7 @@ pub fn init(options: &Options) -> Result<Telemetry, TelemetryError> {
 }
 
 impl Telemetry {
-    /// Traces as the environment asks, without touching the process's logging: for [`Telemetry::layer`].
+    /// Traces as the environment asks, without setting up logging; see [`Telemetry::layer`].
     ///
     /// # Errors
     /// When the `OTEL_*` variables cannot be followed.
@@ -146,9 +153,9 @@ impl Telemetry {
         Self::new(provider, Spans::All)
     }
 
-    /// The layer that turns motet's spans of level INFO and above into OpenTelemetry spans. Spans of other crates are
-    /// left out: they are many, and the exporter's own would trace themselves. Where nothing is exported, only the spans of
-    /// whole requests are made.
+    /// The layer that turns motet's spans of level INFO and above into OpenTelemetry spans. Spans
+    /// of other crates are left out: they are many, and the exporter's would trace themselves. If
+    /// nothing is exported, only the spans of whole requests are made.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
@@ -166,7 +173,7 @@ impl Telemetry {
             )
     }
 
-    /// Sends what is still to be sent. Waits up to the exporter's own limit (`OTEL_BSP_EXPORT_TIMEOUT`).
+    /// Sends the last spans. Waits up to the exporter's own limit (`OTEL_BSP_EXPORT_TIMEOUT`).
     pub async fn shutdown(self) {
         let provider = self.provider;
         // The exporter blocks its caller, and needs this runtime meanwhile.
@@ -179,7 +186,7 @@ impl Telemetry {
     }
 }
 
-/// What describes this process in what it exports.
+/// The exported description of this process.
 pub(crate) fn resource(service_name: &str) -> Resource {
     let from_env = Resource::builder().build();
     let named = from_env
@@ -193,7 +200,7 @@ pub(crate) fn resource(service_name: &str) -> Resource {
         .build()
 }
 
-/// Adds an OTLP reader where the environment asks for one.
+/// Adds an OTLP reader if the environment asks for one.
 pub(crate) fn with_otlp_metrics(
     builder: MeterProviderBuilder,
 ) -> Result<MeterProviderBuilder, TelemetryError> {
