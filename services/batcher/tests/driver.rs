@@ -468,7 +468,7 @@ async fn a_batcher_that_cannot_start_says_why() {
         .err();
     assert_eq!(
         error.expect("it fails").to_string(),
-        "max_batch_size: must be at least 1"
+        "max_batch_size must be at least 1"
     );
 }
 

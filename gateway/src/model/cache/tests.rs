@@ -122,7 +122,7 @@ async fn memory_is_bounded_and_freed_with_the_last_pipeline() {
     let shared = backend("m", &model);
     let small = list("cache: { max: 64KiB }", &shared);
     let large = list("cache: { max: 1MiB }", &shared);
-    let texts: Vec<String> = (0..1000).map(|n| format!("{n:0300}")).collect();
+    let texts: Vec<String> = (0..1000).map(|n| format!("{n:0400}")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     ask(&small, &texts).await.unwrap();
     assert_eq!(
