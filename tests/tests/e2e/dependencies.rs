@@ -38,7 +38,13 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ),
     (
         "motet-tests",
-        &["motet", "motet-gateway", "motet-proto", "motet-runtime"],
+        &[
+            "motet",
+            "motet-config",
+            "motet-gateway",
+            "motet-proto",
+            "motet-runtime",
+        ],
     ),
 ];
 

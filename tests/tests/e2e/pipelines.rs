@@ -187,7 +187,8 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
         .expect("an answer");
     assert!(answer.get("vector").is_none() && answer.get("direction").is_some());
 
-    // An open stream outlives its pipeline, and ends when its client ends it.
+    // An open stream outlives its pipeline, and ends when its client ends it: each request runs on
+    // what is served when it comes.
     let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
     let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(requests);
     let stream = service
@@ -201,7 +202,20 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
         .await
         .expect("it is there");
     sender
-        .send(service.message("RunStream", &json!({"text": "still"})))
+        .send(service.message("RunStream", &json!({"text": "still", "request_id": "7"})))
+        .expect("open");
+    let unloaded = soon("the answer", stream.next())
+        .await
+        .expect("no error")
+        .expect("an answer");
+    assert_eq!(unloaded["error"]["code"], 5, "{unloaded}");
+    assert_eq!(unloaded["request_id"], "7", "{unloaded}");
+    client
+        .load(load(&embed(NAME, "direction")))
+        .await
+        .expect("it is right");
+    sender
+        .send(service.message("RunStream", &json!({"text": "again"})))
         .expect("open");
     drop(sender);
     let last = soon("the answer", stream.next())
@@ -209,6 +223,12 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
         .expect("no error")
         .expect("an answer");
     assert!(last.get("direction").is_some(), "{last}");
+    client
+        .unload(UnloadRequest {
+            name: NAME.to_owned(),
+        })
+        .await
+        .expect("it is there");
     assert!(
         soon("the end", stream.next())
             .await

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
+use motet_runtime::status::unknown_method;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService, UnaryService};
@@ -48,25 +49,20 @@ impl TypedPipelines {
         }
     }
 
-    /// The pipeline whose gRPC service this is.
+    /// The pipeline whose gRPC service `path` (`/package.Service/Method`) is of.
     ///
     /// # Errors
     /// NOT_FOUND where a pipeline could have the name, UNIMPLEMENTED for any other service.
-    fn find(&self, service: &str) -> Result<Arc<ServedPipeline>, Status> {
+    fn find(&self, service: &str, path: &str) -> Result<Arc<ServedPipeline>, Status> {
         if let Some(served) = self.registry.by_service(service) {
             return Ok(served);
         }
         let pipeline = service.strip_prefix(PACKAGE);
         Err(match pipeline.and_then(|rest| rest.strip_prefix('.')) {
             Some(name) => self.registry.unknown_pipeline(name),
-            None => unknown_method(),
+            None => unknown_method(path).into(),
         })
     }
-}
-
-/// The layer that maps errors words it, with the path.
-fn unknown_method() -> Status {
-    Status::unimplemented("")
 }
 
 impl Service<http::Request<Body>> for TypedPipelines {
@@ -79,14 +75,17 @@ impl Service<http::Request<Body>> for TypedPipelines {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let path = request.uri().path().trim_start_matches('/');
-        let (service, method) = path.split_once('/').unwrap_or((path, ""));
+        let path = request.uri().path();
+        let (service, method) = path
+            .trim_start_matches('/')
+            .split_once('/')
+            .unwrap_or_default();
         let unary = match method {
             RUN => true,
             RUN_STREAM => false,
-            _ => return refuse(unknown_method()),
+            _ => return refuse(unknown_method(path).into()),
         };
-        let served = match self.find(service) {
+        let served = match self.find(service, path) {
             Ok(served) => served,
             Err(error) => return refuse(error),
         };
@@ -162,12 +161,10 @@ impl StreamingService<Bytes> for Stream {
             let (pipelines, service) = (pipelines.clone(), service.clone());
             let (opened, options) = (opened.clone(), options.clone());
             async move {
-                let served = match pipelines.find(&service) {
-                    Ok(served) => served,
-                    Err(error) => {
-                        let id = messages::request_id_of(&opened.api.request, message);
-                        return messages::failure(&opened.api.response, id, &error);
-                    }
+                let Some(served) = pipelines.registry.by_service(&service) else {
+                    let error = pipelines.registry.unknown_pipeline(&opened.pipeline().name);
+                    let id = messages::request_id_of(&opened.api.request, message);
+                    return messages::failure(&opened.api.response, id, &error);
                 };
                 match run(&served, message, deadline, &options).await {
                     Ok((answer, _)) => answer,
