@@ -57,7 +57,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Counts the operations of a long loop, so that the flag is read once every
-/// [`CHECK_INTERVAL`] and costs nothing in between.
+/// `CHECK_INTERVAL` operations and costs nothing in between.
 #[derive(Debug)]
 pub struct Meter<'c> {
     cancel: &'c Cancel,

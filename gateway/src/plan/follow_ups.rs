@@ -107,8 +107,8 @@ impl FollowUpStats {
     }
 
     /// Predicts the follow-up in a request of class `size` from the latest requests of that class:
-    /// the median of the rows, and the time within which [`ARRIVED_SHARE`] of them arrived. `None`
-    /// below [`SAMPLES_MIN`] requests, and when no rows usually follow.
+    /// the median of the rows, and the time within which `ARRIVED_SHARE` of them arrived. `None`
+    /// below `SAMPLES_MIN` requests, and when no rows usually follow.
     pub fn predict(&self, size: SizeClass) -> Option<FollowUp> {
         let of_class = self.0.iter().filter(|(other, _)| *other == size);
         let (mut rows, mut gaps): (Vec<usize>, Vec<Duration>) = of_class

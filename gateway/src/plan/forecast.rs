@@ -79,7 +79,7 @@ impl SizedLatencyWindow {
         self.window.push((size, latency));
     }
 
-    /// Returns the expected latency for a request of class `size`: zero below [`SAMPLES_MIN`]
+    /// Returns the expected latency for a request of class `size`: zero below `SAMPLES_MIN`
     /// latencies of this class or smaller ones.
     pub fn estimate(&self, size: SizeClass, now: Instant) -> Estimate {
         let mut comparable: Vec<Duration> = self

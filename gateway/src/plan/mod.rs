@@ -74,7 +74,8 @@ pub enum Step {
     Op(BoundOp),
     /// Another pipeline.
     Pipeline(Arc<Plan>),
-    /// The bodies inside the node, in the order of [`NodeKind::bodies`].
+    /// The bodies inside the node, in the order of
+    /// [`NodeKind::bodies`](crate::check::NodeKind::bodies).
     Bodies(Vec<Arc<Graph>>),
     /// The bodies inside a `split`, and its state.
     Split(Vec<Arc<Graph>>, SplitState),
