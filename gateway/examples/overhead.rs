@@ -22,7 +22,7 @@ use motet_gateway::serve::{Gateway, GatewayParts};
 use motet_gateway::syntax;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Form};
+use motet_proto::oip::{self, Encoding};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
@@ -75,7 +75,7 @@ impl UnaryService<ModelInferRequest> for Echo {
         std::future::ready(match oip::take_inputs(&mut request) {
             Ok((inputs, _)) => {
                 let named = inputs.iter().map(|(_, tensor)| ("y", tensor));
-                oip::put_outputs(&mut response, named, Form::Raw);
+                oip::put_outputs(&mut response, named, Encoding::Raw);
                 Ok(Response::new(response))
             }
             Err(error) => Err(Status::internal(error.to_string())),
@@ -273,7 +273,7 @@ async fn graph(name: &str, yaml: &str) -> Result<(), AnyError> {
     let mut times = Vec::new();
     for _ in 0..2000 {
         let inputs = exec::bind_inputs(&plan, vec![Some(tensor.clone())])
-            .map_err(|mistakes| exec::refuse("trivial", &mistakes))?;
+            .map_err(|mistakes| exec::violation_status("trivial", &mistakes))?;
         let terms = Terms {
             deadline: Deadline::within(Duration::from_secs(10)),
             priority: None,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Form};
+use motet_proto::oip::{self, Encoding};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::Deadline;
@@ -19,7 +19,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use crate::exec::{Outcome, Terms, Wanted, bind_inputs, refuse, run};
+use crate::exec::{Outcome, Terms, Wanted, bind_inputs, run, violation_status};
 use crate::model::Backend;
 use crate::plan::{Bind, Plan};
 use crate::syntax;
@@ -87,7 +87,7 @@ pub(crate) fn lengths_of(mut request: ModelInferRequest) -> ModelInferResponse {
 
 pub(crate) fn answer_with(tensors: &[(&str, &Tensor)]) -> ModelInferResponse {
     let mut response = ModelInferResponse::default();
-    oip::put_outputs(&mut response, tensors.iter().copied(), Form::Raw);
+    oip::put_outputs(&mut response, tensors.iter().copied(), Encoding::Raw);
     response
 }
 
@@ -240,7 +240,7 @@ pub(crate) async fn run_within(
     time: Duration,
 ) -> Result<Outcome, Status> {
     let given = inputs.iter().cloned().map(Some).collect();
-    let inputs = bind_inputs(plan, given).map_err(|m| refuse(&plan.pipeline.name, &m))?;
+    let inputs = bind_inputs(plan, given).map_err(|m| violation_status(&plan.pipeline.name, &m))?;
     let terms = Terms {
         deadline: Deadline::within(time),
         priority: Some(1),

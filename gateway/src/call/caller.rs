@@ -8,16 +8,16 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::hedge::{self, Hedging};
-use super::limits::{self, Guard};
-use super::{Tally, retry};
+use super::limits::{self, SharedLimits};
+use super::{CallStats, retry};
 use crate::policy::settings::{Policies, Retry};
 
 /// What can be called: a model, or a method of another server.
-pub trait Target: Send + Sync {
+pub trait Upstream: Send + Sync {
     /// What is sent.
-    type Message: Clone + Send + Sync;
+    type Request: Clone + Send + Sync;
     /// What comes back.
-    type Answer: Send;
+    type Response: Send;
 
     /// What it is, for messages and as the key of its name in an error: `model` or `endpoint`.
     fn kind(&self) -> &'static str;
@@ -26,10 +26,10 @@ pub trait Target: Send + Sync {
     fn label(&self) -> &str;
 
     /// Where it is, for people.
-    fn place(&self) -> &str;
+    fn address(&self) -> &str;
 
     /// What all who call it share.
-    fn guard(&self) -> &Guard;
+    fn limits(&self) -> &SharedLimits;
 
     /// One call. What is left until `deadline` and the current trace go along.
     ///
@@ -38,25 +38,25 @@ pub trait Target: Send + Sync {
     /// when it cannot be reached.
     fn send(
         &self,
-        message: Self::Message,
+        message: Self::Request,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Self::Answer, Status>> + Send;
+    ) -> impl Future<Output = Result<Self::Response, Status>> + Send;
 }
 
 /// What one node calls, with the node's policies and what they learnt.
 #[derive(Debug)]
-pub struct Calls<T> {
-    pub(super) target: T,
+pub struct PolicyClient<U> {
+    pub(super) upstream: U,
     retry: Option<Retry>,
     hedging: Option<Hedging>,
     pub(super) repeats: RepeatMetrics,
     circuit: CircuitMetrics,
 }
 
-impl<T: Target> Calls<T> {
-    /// `target`, as `node` of `pipeline` calls it under its policies.
+impl<U: Upstream> PolicyClient<U> {
+    /// `upstream`, as `node` of `pipeline` calls it under its policies.
     pub fn new(
-        target: T,
+        upstream: U,
         pipeline: &str,
         node: &str,
         policies: &Policies,
@@ -66,56 +66,59 @@ impl<T: Target> Calls<T> {
             retry: policies.retry.clone(),
             hedging: policies.hedge.map(|h| Hedging::new(h, Instant::now())),
             repeats: metrics.repeats(pipeline, node),
-            circuit: metrics.circuit(target.label()),
-            target,
+            circuit: metrics.circuit(upstream.label()),
+            upstream,
         }
     }
 
     /// What is called.
-    pub fn target(&self) -> &T {
-        &self.target
+    pub fn upstream(&self) -> &U {
+        &self.upstream
     }
 
     /// One call under the node's policies. Never goes on past the deadline.
     ///
     /// # Errors
-    /// As [`Target::send`]; UNAVAILABLE while the circuit is open.
-    pub async fn make(
+    /// As [`Upstream::send`]; UNAVAILABLE while the circuit is open.
+    pub async fn call(
         &self,
-        message: T::Message,
+        message: U::Request,
         deadline: Deadline,
-        tally: &mut Tally,
-    ) -> Result<T::Answer, Status> {
-        self.target.guard().called(Instant::now());
+        stats: &mut CallStats,
+    ) -> Result<U::Response, Status> {
+        self.upstream.limits().record_call(Instant::now());
         match &self.retry {
-            Some(retry) => retry::call(self, retry, &message, deadline, tally).await,
-            None => self.try_once(message, deadline, tally).await,
+            Some(retry) => retry::call(self, retry, &message, deadline, stats).await,
+            None => self.attempt(message, deadline, stats).await,
         }
     }
 
     /// One try: a call, and those made beside it where it is slow.
-    pub(super) async fn try_once(
+    pub(super) async fn attempt(
         &self,
-        message: T::Message,
+        message: U::Request,
         deadline: Deadline,
-        tally: &mut Tally,
-    ) -> Result<T::Answer, Status> {
+        stats: &mut CallStats,
+    ) -> Result<U::Response, Status> {
         match &self.hedging {
-            Some(hedging) => hedge::call(self, hedging, message, deadline, tally).await,
-            None => self.call(message, deadline).await,
+            Some(hedging) => hedge::call(self, hedging, message, deadline, stats).await,
+            None => self.send(message, deadline).await,
         }
-        .inspect_err(|error| tally.circuit_open |= limits::is_circuit_open(error))
+        .inspect_err(|error| stats.circuit_open |= limits::is_circuit_open(error))
     }
 
     /// One call, if the circuit lets it through.
-    pub(super) async fn call(
+    pub(super) async fn send(
         &self,
-        message: T::Message,
+        message: U::Request,
         deadline: Deadline,
-    ) -> Result<T::Answer, Status> {
-        let pass = self.target.guard().enter(&self.target, &self.circuit)?;
-        let result = self.target.send(message, deadline).await;
-        pass.end(result.as_ref().err());
+    ) -> Result<U::Response, Status> {
+        let permit = self
+            .upstream
+            .limits()
+            .admit(&self.upstream, &self.circuit)?;
+        let result = self.upstream.send(message, deadline).await;
+        permit.finish(result.as_ref().err());
         result
     }
 }

@@ -11,22 +11,22 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::limits::lock;
-use super::{Calls, Tally, Target};
+use super::{CallStats, PolicyClient, Upstream};
 use crate::policy::bucket::{Rates, TokenBucket};
 use crate::policy::latency::LatencyWindow;
 use crate::policy::settings::{Hedge, HedgeAfter};
 
 /// Latest calls whose percentile is taken.
-const CALLS_KEPT: usize = 256;
+const LATENCY_WINDOW: usize = 256;
 /// Calls that are known before a percentile of them means anything.
-const CALLS_MIN: usize = 20;
+const LATENCIES_MIN: usize = 20;
 /// Hedges that may come in a burst.
 const BURST: f64 = 10.0;
 
 /// The hedges of one node: what is asked for, and what was learnt.
 #[derive(Debug)]
 pub(super) struct Hedging {
-    terms: Hedge,
+    settings: Hedge,
     state: Mutex<State>,
 }
 
@@ -37,58 +37,58 @@ struct State {
 }
 
 impl Hedging {
-    pub(super) fn new(terms: Hedge, now: Instant) -> Self {
+    pub(super) fn new(settings: Hedge, now: Instant) -> Self {
         let rates = Rates {
             capacity: BURST,
-            per_call: terms.budget,
+            per_call: settings.budget,
             per_second: 0.0,
         };
         Self {
-            terms,
+            settings,
             state: Mutex::new(State {
-                latencies: LatencyWindow::new(CALLS_KEPT),
+                latencies: LatencyWindow::new(LATENCY_WINDOW),
                 budget: TokenBucket::new(rates, now),
             }),
         }
     }
 
     /// A call is made; after how long it counts as slow, where that is known.
-    fn called(&self, now: Instant) -> Option<Duration> {
+    fn record_call(&self, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.state);
         state.budget.record_call(now);
-        match self.terms.after {
+        match self.settings.after {
             HedgeAfter::Duration(after) => Some(after),
-            HedgeAfter::Percentile(_) if state.latencies.len() < CALLS_MIN => None,
+            HedgeAfter::Percentile(_) if state.latencies.len() < LATENCIES_MIN => None,
             HedgeAfter::Percentile(share) => state.latencies.percentile(share),
         }
     }
 
-    fn take(&self, now: Instant) -> bool {
+    fn take_token(&self, now: Instant) -> bool {
         lock(&self.state).budget.take(now)
     }
 
-    fn answered(&self, took: Duration) {
+    fn record_latency(&self, took: Duration) {
         lock(&self.state).latencies.record(took);
     }
 }
 
 /// A call and those beside it.
-pub(super) async fn call<T: Target>(
-    node: &Calls<T>,
+pub(super) async fn call<U: Upstream>(
+    client: &PolicyClient<U>,
     hedging: &Hedging,
-    message: T::Message,
+    message: U::Request,
     deadline: Deadline,
-    tally: &mut Tally,
-) -> Result<T::Answer, Status> {
+    stats: &mut CallStats,
+) -> Result<U::Response, Status> {
     let started = Instant::now();
-    let after = hedging.called(started);
+    let after = hedging.record_call(started);
     let call = |nth: u32, message| {
-        let call = node.call(message, deadline);
+        let call = client.send(message, deadline);
         call.map(move |result| (nth, result))
     };
     let mut calls = FuturesUnordered::new();
     calls.push(call(0, message.clone()));
-    let mut left = after.map_or(0, |_| hedging.terms.max);
+    let mut left = after.map_or(0, |_| hedging.settings.max);
     let after = after.unwrap_or_default();
     let mut slow_at = started + after;
     let mut first_error = None;
@@ -97,10 +97,10 @@ pub(super) async fn call<T: Target>(
             biased;
             Some((nth, result)) = calls.next() => match result {
                 Ok(answer) => {
-                    hedging.answered(started.elapsed());
+                    hedging.record_latency(started.elapsed());
                     if nth > 0 {
-                        tally.hedge_won = true;
-                        node.repeats.hedge_won();
+                        stats.hedge_won = true;
+                        client.repeats.hedge_won();
                     }
                     return Ok(answer);
                 }
@@ -108,7 +108,7 @@ pub(super) async fn call<T: Target>(
                     let error = first_error.take().unwrap_or(error);
                     // Another call of the same may still do better, where the error was not
                     // the request's own doing.
-                    if calls.is_empty() || !may_pass(&error) {
+                    if calls.is_empty() || !is_transient(&error) {
                         return Err(error);
                     }
                     first_error = Some(error);
@@ -116,14 +116,14 @@ pub(super) async fn call<T: Target>(
             },
             () = tokio::time::sleep_until(slow_at), if left > 0 => {
                 let now = Instant::now();
-                if hedging.take(now) {
-                    node.repeats.hedged();
-                    tally.hedges += 1;
+                if hedging.take_token(now) {
+                    client.repeats.hedged();
+                    stats.hedges += 1;
                     left -= 1;
                     slow_at = now + after;
-                    calls.push(call(tally.hedges, message.clone()));
+                    calls.push(call(stats.hedges, message.clone()));
                 } else {
-                    node.repeats.hedge_refused();
+                    client.repeats.hedge_refused();
                     left = 0;
                 }
             }
@@ -132,7 +132,7 @@ pub(super) async fn call<T: Target>(
 }
 
 /// Whether the same call may end in another way elsewhere or later.
-fn may_pass(error: &Status) -> bool {
+fn is_transient(error: &Status) -> bool {
     matches!(
         error.code(),
         Code::Unavailable

@@ -7,7 +7,7 @@ use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::Target;
+use super::Upstream;
 use crate::policy::breaker::{Breaker, BreakerOptions, Change, Outcome, Permit};
 use crate::policy::bucket::{Rates, TokenBucket};
 
@@ -20,12 +20,12 @@ const RETRIES: Rates = Rates {
 
 /// What all callers of one model or endpoint share.
 #[derive(Debug)]
-pub struct Guard {
+pub struct SharedLimits {
     breaker: Mutex<Breaker>,
     retries: Mutex<TokenBucket>,
 }
 
-impl Guard {
+impl SharedLimits {
     /// A closed circuit and a full budget.
     pub fn new(options: BreakerOptions) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Guard {
     }
 
     /// A call is made for the first time.
-    pub(super) fn called(&self, now: Instant) {
+    pub(super) fn record_call(&self, now: Instant) {
         lock(&self.retries).record_call(now);
     }
 
@@ -48,24 +48,24 @@ impl Guard {
     ///
     /// # Errors
     /// UNAVAILABLE while the circuit is open.
-    pub(super) fn enter<'a, T: Target>(
+    pub(super) fn admit<'a, U: Upstream>(
         &'a self,
-        target: &'a T,
+        upstream: &'a U,
         metrics: &'a CircuitMetrics,
-    ) -> Result<Pass<'a, T>, Status> {
+    ) -> Result<BreakerPermit<'a, U>, Status> {
         let permit = lock(&self.breaker).permit(Instant::now());
         match permit {
-            Ok(permit) => Ok(Pass {
-                guard: self,
-                target,
+            Ok(permit) => Ok(BreakerPermit {
+                limits: self,
+                upstream,
                 metrics,
                 permit: Some(permit),
             }),
             Err(left) => {
                 metrics.refused();
-                let (kind, name, place) = (target.kind(), target.label(), target.place());
+                let (kind, name, address) = (upstream.kind(), upstream.label(), upstream.address());
                 Err(status::unavailable(format!(
-                    "{kind} {name} at {place} was not reached several times in a row, and is not \
+                    "{kind} {name} at {address} was not reached several times in a row, and is not \
                      called again for {} ms",
                     left.as_millis()
                 ))
@@ -84,17 +84,17 @@ pub(super) fn is_circuit_open(error: &Status) -> bool {
 }
 
 /// A call that was let through. Dropped without an end, it tells the circuit nothing.
-pub(super) struct Pass<'a, T: Target> {
-    guard: &'a Guard,
-    target: &'a T,
+pub(super) struct BreakerPermit<'a, U: Upstream> {
+    limits: &'a SharedLimits,
+    upstream: &'a U,
     metrics: &'a CircuitMetrics,
     permit: Option<Permit>,
 }
 
-impl<T: Target> Pass<'_, T> {
+impl<U: Upstream> BreakerPermit<'_, U> {
     /// The call is over.
-    pub(super) fn end(mut self, error: Option<&Status>) {
-        self.give_back(match error.map(Status::code) {
+    pub(super) fn finish(mut self, error: Option<&Status>) {
+        self.release(match error.map(Status::code) {
             Some(Code::Unavailable) => Outcome::Failed,
             // How long a caller waits says nothing about the model.
             Some(Code::DeadlineExceeded | Code::Cancelled) => Outcome::Dropped,
@@ -102,19 +102,23 @@ impl<T: Target> Pass<'_, T> {
         });
     }
 
-    fn give_back(&mut self, outcome: Outcome) {
+    fn release(&mut self, outcome: Outcome) {
         let Some(permit) = self.permit.take() else {
             return;
         };
         let now = Instant::now();
-        let change = lock(&self.guard.breaker).release(permit, outcome, now, fastrand::f64());
-        let (kind, name, place) = (self.target.kind(), self.target.label(), self.target.place());
+        let change = lock(&self.limits.breaker).release(permit, outcome, now, fastrand::f64());
+        let (kind, name, address) = (
+            self.upstream.kind(),
+            self.upstream.label(),
+            self.upstream.address(),
+        );
         match change {
             Some(Change::Opened(pause)) => {
                 self.metrics.opened();
                 tracing::warn!(
                     name,
-                    place,
+                    address,
                     ?pause,
                     "a {kind} is not reached: its circuit is open"
                 );
@@ -123,7 +127,7 @@ impl<T: Target> Pass<'_, T> {
                 self.metrics.closed();
                 tracing::info!(
                     name,
-                    place,
+                    address,
                     "a {kind} is reached again: its circuit is closed"
                 );
             }
@@ -132,9 +136,9 @@ impl<T: Target> Pass<'_, T> {
     }
 }
 
-impl<T: Target> Drop for Pass<'_, T> {
+impl<U: Upstream> Drop for BreakerPermit<'_, U> {
     fn drop(&mut self) {
-        self.give_back(Outcome::Dropped);
+        self.release(Outcome::Dropped);
     }
 }
 

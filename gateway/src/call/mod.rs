@@ -18,12 +18,12 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{Calls, Target};
-pub use limits::Guard;
+pub use caller::{PolicyClient, Upstream};
+pub use limits::SharedLimits;
 
 /// What a call took besides time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct CallStats {
     /// Times that it was made again after an error.
     pub retries: u32,
     /// Times that it was made again because it was slow.

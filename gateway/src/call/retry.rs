@@ -7,39 +7,39 @@ use motet_runtime::status;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Calls, Tally, Target};
+use super::{CallStats, PolicyClient, Upstream};
 use crate::policy::settings::Retry;
 
 /// A call and its retries. A failure that was retried says in its metadata how often it was tried.
-pub(super) async fn call<T: Target>(
-    calls: &Calls<T>,
+pub(super) async fn call<U: Upstream>(
+    client: &PolicyClient<U>,
     retry: &Retry,
-    message: &T::Message,
+    message: &U::Request,
     deadline: Deadline,
-    tally: &mut Tally,
-) -> Result<T::Answer, Status> {
+    stats: &mut CallStats,
+) -> Result<U::Response, Status> {
     loop {
-        let error = match calls.try_once(message.clone(), deadline, tally).await {
+        let error = match client.attempt(message.clone(), deadline, stats).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let Some(pause) = pause(calls, retry, &error, deadline, tally.retries) else {
-            if tally.retries == 0 {
+        let Some(pause) = pause(client, retry, &error, deadline, stats.retries) else {
+            if stats.retries == 0 {
                 return Err(error);
             }
-            let attempts = (tally.retries + 1).to_string();
+            let attempts = (stats.retries + 1).to_string();
             return Err(status::annotate(&error, [("attempts", attempts.as_str())]));
         };
-        tracing::debug!(name = calls.target.label(), ?pause, %error, "a call is made again");
+        tracing::debug!(name = client.upstream.label(), ?pause, %error, "a call is made again");
         tokio::time::sleep(pause).await;
-        calls.repeats.retried();
-        tally.retries += 1;
+        client.repeats.retried();
+        stats.retries += 1;
     }
 }
 
 /// How long to wait before the next retry; `None` when there is none.
-fn pause<T: Target>(
-    calls: &Calls<T>,
+fn pause<U: Upstream>(
+    client: &PolicyClient<U>,
     retry: &Retry,
     error: &Status,
     deadline: Deadline,
@@ -52,11 +52,11 @@ fn pause<T: Target>(
     let pause = retry.backoff.pause(made, fastrand::f64(), asked);
     let now = Instant::now();
     if pause >= deadline.remaining(now) {
-        calls.repeats.retry_refused("deadline");
+        client.repeats.retry_refused("deadline");
         return None;
     }
-    if !calls.target.guard().take_retry(now) {
-        calls.repeats.retry_refused("budget");
+    if !client.upstream.limits().take_retry(now) {
+        client.repeats.retry_refused("budget");
         return None;
     }
     Some(pause)

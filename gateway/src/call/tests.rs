@@ -8,7 +8,7 @@ use motet_runtime::status;
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
-use super::Tally;
+use super::CallStats;
 use crate::plan::Plan;
 use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan, value};
 
@@ -35,10 +35,10 @@ fn failing_when(fails: impl Fn(usize) -> Option<Status> + Send + Sync + 'static)
     })
 }
 
-async fn ask(plan: &Arc<Plan>) -> Result<(Vec<f32>, Tally), Status> {
+async fn ask(plan: &Arc<Plan>) -> Result<(Vec<f32>, CallStats), Status> {
     let outcome = run_plan(plan, &[Tensor::strings(["abc"])]).await?;
-    let tally = outcome.records[0].facts.tally;
-    Ok((floats(&value(&outcome, 0)), tally))
+    let stats = outcome.records[0].facts.call_stats;
+    Ok((floats(&value(&outcome, 0)), stats))
 }
 
 fn away() -> Status {
@@ -84,10 +84,10 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
         let plan = one_call(policies, &model);
         let what = format!("{policies}, {failures} x {error}");
         match ask(&plan).await {
-            Ok((sizes, tally)) => {
+            Ok((sizes, stats)) => {
                 assert!(answered, "{what}");
                 assert_eq!(sizes, [3.0]);
-                assert_eq!(tally.retries as usize, calls - 1, "{what}");
+                assert_eq!(stats.retries as usize, calls - 1, "{what}");
             }
             Err(found) => {
                 assert!(!answered, "{what}: {found}");
@@ -122,8 +122,8 @@ async fn retries_end_with_the_budget_and_the_budget_comes_back() {
     let model = failing_when(|n| (n % 2 == 0).then(away));
     let plan = one_call("retry: { max: 1, backoff: 1ms }", &model);
     let mut answered = 0;
-    while let Ok((_, tally)) = ask(&plan).await {
-        assert_eq!(tally.retries, 1);
+    while let Ok((_, stats)) = ask(&plan).await {
+        assert_eq!(stats.retries, 1);
         answered += 1;
         assert!(answered < 100, "a budget ends");
     }
@@ -132,8 +132,8 @@ async fn retries_end_with_the_budget_and_the_budget_comes_back() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The call that was not retried left the model at an odd call, which is answered.
     for retries in [0, 1] {
-        let (_, tally) = ask(&plan).await.unwrap();
-        assert_eq!(tally.retries, retries);
+        let (_, stats) = ask(&plan).await.unwrap();
+        assert_eq!(stats.retries, retries);
     }
 }
 
@@ -185,10 +185,10 @@ async fn a_model_that_is_not_reached_is_left_alone_for_a_while() {
 async fn a_retry_waits_for_the_circuit_where_there_is_time() {
     let model = failing_when(|n| (n < 5).then(away));
     let plan = one_call("retry: { max: 6, backoff: 1ms }", &model);
-    let (_, tally) = ask(&plan).await.unwrap();
-    assert!(tally.circuit_open);
+    let (_, stats) = ask(&plan).await.unwrap();
+    assert!(stats.circuit_open);
     assert_eq!(
-        tally.retries, 6,
+        stats.retries, 6,
         "four failed, one was held back, one answered"
     );
     assert_eq!(model.seen().len(), 6);
@@ -229,10 +229,10 @@ async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
     let (model, under_way) = taking(|n| if n == 0 { None } else { Some(5) });
     let plan = one_call("hedge: { after: 20ms }", &model);
     let started = Instant::now();
-    let (sizes, tally) = ask(&plan).await.unwrap();
+    let (sizes, stats) = ask(&plan).await.unwrap();
     assert_eq!(sizes, [3.0]);
     assert_eq!(started.elapsed(), Duration::from_millis(25));
-    assert_eq!((tally.hedges, tally.hedge_won), (1, true));
+    assert_eq!((stats.hedges, stats.hedge_won), (1, true));
     assert_eq!(model.seen().len(), 2);
     assert_eq!(
         under_way.load(Ordering::SeqCst),
@@ -243,8 +243,8 @@ async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
     // The first call may still win.
     let (model, under_way) = taking(|_| Some(30));
     let plan = one_call("hedge: { after: 20ms, max: 3 }", &model);
-    let (_, tally) = ask(&plan).await.unwrap();
-    assert_eq!((tally.hedges, tally.hedge_won), (1, false));
+    let (_, stats) = ask(&plan).await.unwrap();
+    assert_eq!((stats.hedges, stats.hedge_won), (1, false));
     assert_eq!(under_way.load(Ordering::SeqCst), 0);
 
     // At most so many, one after another.
@@ -276,8 +276,8 @@ async fn what_is_slow_is_learnt() {
         assert_eq!(ask(&plan).await.unwrap().1.hedges, 0, "call {n}");
     }
     let started = Instant::now();
-    let (_, tally) = ask(&plan).await.unwrap();
-    assert!(tally.hedge_won);
+    let (_, stats) = ask(&plan).await.unwrap();
+    assert!(stats.hedge_won);
     assert_eq!(started.elapsed(), Duration::from_millis(20));
 }
 
@@ -296,6 +296,6 @@ async fn a_failure_beside_a_call_that_answers_is_not_seen() {
         }
     });
     let plan = one_call("hedge: { after: 20ms }", &model);
-    let (_, tally) = ask(&plan).await.unwrap();
-    assert_eq!((tally.hedges, tally.hedge_won), (1, false));
+    let (_, stats) = ask(&plan).await.unwrap();
+    assert_eq!((stats.hedges, stats.hedge_won), (1, false));
 }

@@ -24,40 +24,40 @@ pub struct Inputs {
 
 /// What is wrong with a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum ViolationKind {
     /// It is not what the input takes.
-    Wrong(String),
+    Invalid(String),
     /// It is larger than the input allows.
     OverLimit(String),
 }
 
 /// An input that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct InputViolation {
     /// The input.
     pub input: String,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub kind: ViolationKind,
 }
 
-impl Mistake {
+impl InputViolation {
     /// An input that is not what the pipeline takes.
-    pub fn wrong(input: impl Into<String>, why: impl Into<String>) -> Self {
+    pub fn invalid(input: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             input: input.into(),
-            fault: Fault::Wrong(why.into()),
+            kind: ViolationKind::Invalid(why.into()),
         }
     }
 }
 
-/// All mistakes of a request as one status: RESOURCE_EXHAUSTED when sizes are all that is wrong,
+/// All violations of a request as one status: RESOURCE_EXHAUSTED when sizes are all that is wrong,
 /// else INVALID_ARGUMENT; with a field violation for each.
-pub fn refuse(pipeline: &str, mistakes: &[Mistake]) -> Status {
-    let only_sizes = mistakes
+pub fn violation_status(pipeline: &str, violations: &[InputViolation]) -> Status {
+    let only_sizes = violations
         .iter()
-        .all(|m| matches!(m.fault, Fault::OverLimit(_)));
-    let fields = mistakes.iter().map(|m| {
-        let (Fault::Wrong(why) | Fault::OverLimit(why)) = &m.fault;
+        .all(|m| matches!(m.kind, ViolationKind::OverLimit(_)));
+    let fields = violations.iter().map(|m| {
+        let (ViolationKind::Invalid(why) | ViolationKind::OverLimit(why)) = &m.kind;
         (m.input.clone(), why.clone())
     });
     let builder = status::invalid_arguments(fields).pipeline(pipeline);
@@ -73,40 +73,43 @@ pub fn refuse(pipeline: &str, mistakes: &[Mistake]) -> Status {
 ///
 /// # Errors
 /// Every mistake.
-pub fn bind_inputs(plan: &Plan, tensors: Vec<Option<Tensor>>) -> Result<Inputs, Vec<Mistake>> {
+pub fn bind_inputs(
+    plan: &Plan,
+    tensors: Vec<Option<Tensor>>,
+) -> Result<Inputs, Vec<InputViolation>> {
     let pipeline = &plan.pipeline;
     let mut lengths = Lengths::new(&pipeline.symbols);
-    let mut mistakes = Vec::new();
+    let mut violations = Vec::new();
     let mut bound = Vec::with_capacity(tensors.len());
     for (input, given) in pipeline.inputs.iter().zip(tensors) {
         let Some(tensor) = given.or_else(|| input.default_tensor()) else {
             if input.optional {
                 bound.push(None);
             } else {
-                mistakes.push(Mistake::wrong(&input.name, "is required"));
+                violations.push(InputViolation::invalid(&input.name, "is required"));
             }
             continue;
         };
         let checked = input.check(&tensor).and_then(|()| {
             lengths
                 .bind(&input.ty, tensor.shape(), &pipeline.symbols)
-                .map_err(|e| Fault::Wrong(e.to_string()))
+                .map_err(|e| ViolationKind::Invalid(e.to_string()))
         });
         match checked {
             Ok(()) => bound.push(Some(tensor)),
-            Err(fault) => mistakes.push(Mistake {
+            Err(kind) => violations.push(InputViolation {
                 input: input.name.clone(),
-                fault,
+                kind,
             }),
         }
     }
-    if mistakes.is_empty() {
+    if violations.is_empty() {
         Ok(Inputs {
             tensors: bound,
             lengths,
         })
     } else {
-        Err(mistakes)
+        Err(violations)
     }
 }
 
@@ -116,9 +119,9 @@ impl Input {
     ///
     /// # Errors
     /// What is wrong, for people.
-    fn check(&self, tensor: &Tensor) -> Result<(), Fault> {
+    fn check(&self, tensor: &Tensor) -> Result<(), ViolationKind> {
         if tensor.element() != self.ty.element {
-            return Err(Fault::Wrong(format!(
+            return Err(ViolationKind::Invalid(format!(
                 "elements are {}, not {}",
                 tensor.element(),
                 self.ty.element
@@ -126,7 +129,7 @@ impl Input {
         }
         let items = items(tensor.shape());
         if items > self.max_items {
-            return Err(Fault::OverLimit(format!(
+            return Err(ViolationKind::OverLimit(format!(
                 "has {items} elements: the limit is {}",
                 self.max_items
             )));
@@ -137,7 +140,7 @@ impl Input {
                 .enumerate()
                 .find(|(_, t)| t.len() > self.max_bytes)
         {
-            return Err(Fault::OverLimit(format!(
+            return Err(ViolationKind::OverLimit(format!(
                 "element {at} has {} bytes: the limit is {}",
                 text.len(),
                 self.max_bytes
@@ -146,7 +149,7 @@ impl Input {
         if self.min.is_none() && self.max.is_none() {
             return Ok(());
         }
-        self.check_range(tensor).map_err(Fault::Wrong)
+        self.check_range(tensor).map_err(ViolationKind::Invalid)
     }
 
     fn check_range(&self, tensor: &Tensor) -> Result<(), String> {
@@ -237,8 +240,8 @@ mod tests {
         );
         let positive = input(ElementType::F32, Some(Scalar::Float(0.0)), None);
         let text = input(ElementType::String, None, None);
-        let wrong = |s: &str| Err(Fault::Wrong(s.to_owned()));
-        let over = |s: &str| Err(Fault::OverLimit(s.to_owned()));
+        let wrong = |s: &str| Err(ViolationKind::Invalid(s.to_owned()));
+        let over = |s: &str| Err(ViolationKind::OverLimit(s.to_owned()));
         for (input, tensor, result) in [
             (&one_to_ten, Tensor::scalar(10i64), Ok(())),
             (
@@ -291,7 +294,7 @@ mod tests {
         let tensor = Tensor::from_raw(ElementType::F32, vec![1 << 40, 0], bytes::Bytes::new());
         assert_eq!(
             list.check(&tensor.unwrap()),
-            Err(Fault::OverLimit(
+            Err(ViolationKind::OverLimit(
                 "has 1099511627776 elements: the limit is 2".to_owned()
             ))
         );
@@ -299,13 +302,13 @@ mod tests {
 
     #[test]
     fn sizes_alone_are_exhaustion() {
-        let size = Mistake {
+        let size = InputViolation {
             input: "x".to_owned(),
-            fault: Fault::OverLimit("too long".to_owned()),
+            kind: ViolationKind::OverLimit("too long".to_owned()),
         };
-        let alone = refuse("p", std::slice::from_ref(&size));
+        let alone = violation_status("p", std::slice::from_ref(&size));
         assert_eq!(alone.code(), Code::ResourceExhausted);
-        let both = refuse("p", &[size, Mistake::wrong("y", "is required")]);
+        let both = violation_status("p", &[size, InputViolation::invalid("y", "is required")]);
         assert_eq!(both.code(), Code::InvalidArgument);
         assert_eq!(both.message(), "x: too long; y: is required");
         assert_eq!(status::read(&both).violations.len(), 2);

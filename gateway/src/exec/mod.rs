@@ -33,7 +33,7 @@ use motet_runtime::status;
 use tonic::Status;
 
 pub use elements::REQUEST_ELEMENTS_MAX;
-pub use inputs::{Fault, Inputs, Mistake, bind_inputs, refuse};
+pub use inputs::{InputViolation, Inputs, ViolationKind, bind_inputs, violation_status};
 pub use record::{BodyRecord, Facts, NodeRecord, critical_path};
 
 use crate::check::Column;

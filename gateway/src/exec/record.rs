@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::call::Tally;
+use crate::call::CallStats;
 use crate::plan::Plan;
 
 /// What happened to one node.
@@ -33,7 +33,7 @@ pub struct Facts {
     /// Rows of the largest batch that they rode in.
     pub batch_rows: usize,
     /// How often a model was called, and why more than once.
-    pub tally: Tally,
+    pub call_stats: CallStats,
     /// Why the node's own answer was replaced, or what of it is missing.
     pub degraded: Option<String>,
     /// Why the node failed.

@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 
 use super::Remote;
 use crate::call::transport::outgoing;
-use crate::call::{Guard, Target};
+use crate::call::{SharedLimits, Upstream};
 use crate::protobuf::DynamicEncoder;
 
 /// A method of a server, and what its answer may come to.
@@ -88,9 +88,9 @@ fn too_much(what: &str) -> Status {
         .into()
 }
 
-impl Target for Method {
-    type Message = DynamicMessage;
-    type Answer = Vec<DynamicMessage>;
+impl Upstream for Method {
+    type Request = DynamicMessage;
+    type Response = Vec<DynamicMessage>;
 
     fn kind(&self) -> &'static str {
         "endpoint"
@@ -100,12 +100,12 @@ impl Target for Method {
         self.remote.name()
     }
 
-    fn place(&self) -> &str {
-        self.remote.place()
+    fn address(&self) -> &str {
+        self.remote.address()
     }
 
-    fn guard(&self) -> &Guard {
-        self.remote.guard()
+    fn limits(&self) -> &SharedLimits {
+        self.remote.limits()
     }
 
     async fn send(

@@ -13,4 +13,4 @@ mod schemas;
 
 pub use method::Method;
 pub use remote::{Endpoints, Remote};
-pub use schemas::{NoService, Schemas, needs};
+pub use schemas::{NoService, Schemas, called_services};

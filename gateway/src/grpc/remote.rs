@@ -7,7 +7,7 @@ use motet_runtime::config::Endpoint;
 use motet_runtime::status;
 use tonic::Status;
 
-use crate::call::Guard;
+use crate::call::SharedLimits;
 use crate::call::transport::{self, Transport, connection_failure};
 use crate::policy::breaker::BreakerOptions;
 use crate::syntax::EndpointRef;
@@ -22,14 +22,14 @@ pub struct Remote {
 
 /// What all who call one server share, by whatever name.
 struct Shared {
-    place: String,
+    address: String,
     transport: Transport,
-    guard: Guard,
+    limits: SharedLimits,
 }
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Remote({} at {})", self.name, self.shared.place)
+        write!(f, "Remote({} at {})", self.name, self.shared.address)
     }
 }
 
@@ -40,8 +40,8 @@ impl Remote {
     }
 
     /// Where it is, for people.
-    pub fn place(&self) -> &str {
-        &self.shared.place
+    pub fn address(&self) -> &str {
+        &self.shared.address
     }
 
     /// The most bytes of a message, in or out.
@@ -52,9 +52,9 @@ impl Remote {
     /// Names the endpoint in an error. A connection that cannot be made or breaks reads as what
     /// it means.
     pub(super) fn blame(&self, error: &Status) -> Status {
-        let at = match self.place() {
-            place if place == self.name() => format!("endpoint {place}"),
-            place => format!("endpoint {} at {place}", self.name()),
+        let at = match self.address() {
+            address if address == self.name() => format!("endpoint {address}"),
+            address => format!("endpoint {} at {address}", self.name()),
         };
         match connection_failure(error) {
             Some(what) => status::unavailable(format!("{at} {what}"))
@@ -68,8 +68,8 @@ impl Remote {
         self.shared.transport.clone()
     }
 
-    pub(super) fn guard(&self) -> &Guard {
-        &self.shared.guard
+    pub(super) fn limits(&self) -> &SharedLimits {
+        &self.shared.limits
     }
 }
 
@@ -122,9 +122,9 @@ impl Endpoints {
         open.retain(|_, shared| shared.strong_count() > 0);
         // An address was read from a text that makes a URI.
         let shared = Arc::new(Shared {
-            place: address.to_string(),
+            address: address.to_string(),
             transport: transport::connect(address).ok()?,
-            guard: Guard::new(BreakerOptions::default()),
+            limits: SharedLimits::new(BreakerOptions::default()),
         });
         open.insert(address.clone(), Arc::downgrade(&shared));
         Some(shared)

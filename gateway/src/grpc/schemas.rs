@@ -163,7 +163,7 @@ impl Schemas {
 }
 
 /// The services that pipelines call, each once.
-pub fn needs(pipelines: &[PipelineSpec]) -> BTreeSet<(EndpointRef, String)> {
+pub fn called_services(pipelines: &[PipelineSpec]) -> BTreeSet<(EndpointRef, String)> {
     fn of(node: &NodeSpec, found: &mut BTreeSet<(EndpointRef, String)>) {
         let Some(kind) = &node.kind else { return };
         if let KindSpec::Grpc(grpc) = &kind.value {

@@ -23,12 +23,12 @@ use tonic::{Request, Status};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-use super::cache::Segment;
+use super::cache::SharedCache;
 use super::in_process::Direct;
 use crate::call::transport::{
     self, BoxError, Transport, TransportError, connection_failure, outgoing,
 };
-use crate::call::{Guard, Target};
+use crate::call::{SharedLimits, Upstream};
 use crate::policy::breaker::BreakerOptions;
 
 /// A model and the way to it. Cheap to clone.
@@ -39,18 +39,18 @@ pub struct Backend {
     /// Name and version on the wire; an empty version is the service's choice.
     name: Arc<str>,
     version: Arc<str>,
-    place: Arc<str>,
+    address: Arc<str>,
     client: GrpcInferenceServiceClient<Transport>,
     direct: Option<Direct>,
     message_bytes_max: usize,
-    guard: Arc<Guard>,
+    limits: Arc<SharedLimits>,
     is_motet: Arc<AtomicBool>,
-    rows: Arc<Segment>,
+    rows: Arc<SharedCache>,
 }
 
 impl std::fmt::Debug for Backend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Backend({} at {})", self.model, self.place)
+        write!(f, "Backend({} at {})", self.model, self.address)
     }
 }
 
@@ -108,7 +108,7 @@ impl Backend {
         ))
     }
 
-    fn new(model: &str, place: &str, transport: Transport, message_bytes_max: usize) -> Self {
+    fn new(model: &str, address: &str, transport: Transport, message_bytes_max: usize) -> Self {
         let client = GrpcInferenceServiceClient::new(transport)
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
@@ -117,11 +117,11 @@ impl Backend {
             model: model.into(),
             name: name.into(),
             version: version.unwrap_or_default().into(),
-            place: place.into(),
+            address: address.into(),
             client,
             direct: None,
             message_bytes_max,
-            guard: Arc::new(Guard::new(BreakerOptions::default())),
+            limits: Arc::new(SharedLimits::new(BreakerOptions::default())),
             is_motet: Arc::default(),
             rows: Arc::default(),
         }
@@ -157,13 +157,13 @@ impl Backend {
     }
 
     /// Where it runs, for people: an endpoint or `this process`.
-    pub fn place(&self) -> &str {
-        &self.place
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// What all who call the model share.
-    pub fn guard(&self) -> &Guard {
-        &self.guard
+    pub fn limits(&self) -> &SharedLimits {
+        &self.limits
     }
 
     /// Returns whether the model's service is a motet one, as its answers tell: others need not
@@ -181,7 +181,7 @@ impl Backend {
     }
 
     /// The rows of the model's answers that are kept for all who cache its calls.
-    pub fn rows(&self) -> &Arc<Segment> {
+    pub fn rows(&self) -> &Arc<SharedCache> {
         &self.rows
     }
 
@@ -311,7 +311,7 @@ impl Backend {
     /// means.
     fn blame(&self, error: &Status) -> Status {
         if let Some(what) = connection_failure(error) {
-            return status::unavailable(format!("model {} at {} {what}", self.model, self.place))
+            return status::unavailable(format!("model {} at {} {what}", self.model, self.address))
                 .model(&*self.model)
                 .into();
         }
@@ -323,9 +323,9 @@ impl Backend {
     }
 }
 
-impl Target for Backend {
-    type Message = ModelInferRequest;
-    type Answer = ModelInferResponse;
+impl Upstream for Backend {
+    type Request = ModelInferRequest;
+    type Response = ModelInferResponse;
 
     fn kind(&self) -> &'static str {
         "model"
@@ -335,12 +335,12 @@ impl Target for Backend {
         &self.model
     }
 
-    fn place(&self) -> &str {
-        &self.place
+    fn address(&self) -> &str {
+        &self.address
     }
 
-    fn guard(&self) -> &Guard {
-        &self.guard
+    fn limits(&self) -> &SharedLimits {
+        &self.limits
     }
 
     async fn send(

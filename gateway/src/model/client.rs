@@ -7,17 +7,17 @@ use tonic::Status;
 
 use super::Backend;
 use super::cache::{self, Cached};
-use crate::call::{Calls, Tally};
+use crate::call::{CallStats, PolicyClient};
 use crate::check::Node;
 
 /// A model as one node calls it.
 #[derive(Debug)]
-pub struct Upstream {
-    pub(super) calls: Calls<Backend>,
+pub struct ModelClient {
+    pub(super) calls: PolicyClient<Backend>,
     cached: Option<Cached>,
 }
 
-impl Upstream {
+impl ModelClient {
     /// The model behind `backend`, as `node` of `pipeline` calls it.
     pub fn new(backend: Backend, pipeline: &str, node: &Node, metrics: &Metrics) -> Self {
         let cached = node.policies.cache.as_ref().map(|cache| {
@@ -25,14 +25,14 @@ impl Upstream {
             Cached::new(cache, node, backend.rows(), metrics)
         });
         Self {
-            calls: Calls::new(backend, pipeline, &node.name, &node.policies, metrics),
+            calls: PolicyClient::new(backend, pipeline, &node.name, &node.policies, metrics),
             cached,
         }
     }
 
     /// The model, wherever it is.
     pub fn backend(&self) -> &Backend {
-        self.calls.target()
+        self.calls.upstream()
     }
 
     /// One inference under the node's policies. Never goes on past the deadline.
@@ -43,11 +43,11 @@ impl Upstream {
         &self,
         message: ModelInferRequest,
         deadline: Deadline,
-        tally: &mut Tally,
+        stats: &mut CallStats,
     ) -> Result<ModelInferResponse, Status> {
         match &self.cached {
-            Some(cached) => cache::infer(self, cached, message, deadline, tally).await,
-            None => self.calls.make(message, deadline, tally).await,
+            Some(cached) => cache::infer(self, cached, message, deadline, stats).await,
+            None => self.calls.call(message, deadline, stats).await,
         }
     }
 }

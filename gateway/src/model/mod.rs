@@ -1,6 +1,6 @@
 //! Models as nodes call them, wherever they run.
 //!
-//! * [`client`](Upstream): a model as one node calls it.
+//! * [`client`](ModelClient): a model as one node calls it.
 //! * [`cache`]: answers kept row by row, in front of the call.
 //! * [`backend`](Backend): a model and the way to it, shared by all nodes that call it.
 //! * `in_process`: inference without the wire form, for a model of this process.
@@ -12,4 +12,4 @@ mod client;
 mod in_process;
 
 pub use backend::Backend;
-pub use client::Upstream;
+pub use client::ModelClient;

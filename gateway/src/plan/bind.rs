@@ -5,10 +5,10 @@ use std::sync::Arc;
 use motet_runtime::metrics::Metrics;
 
 use super::{FollowUps, Graph, NodeLatencies, Plan, SplitState, Step, Topology};
-use crate::call::Calls;
+use crate::call::PolicyClient;
 use crate::check::{Body, CheckedPipeline, Composition, CompositionError, Node, NodeKind, Source};
 use crate::grpc::{Method, Remote};
-use crate::model::{Backend, Upstream};
+use crate::model::{Backend, ModelClient};
 use crate::syntax::EndpointRef;
 
 /// Why a checked pipeline cannot be bound.
@@ -130,7 +130,7 @@ impl Binder<'_> {
             NodeKind::Model(model) => {
                 let backend = self.bind.model(model);
                 let backend = backend.ok_or_else(|| unbound("model", model))?;
-                let upstream = Upstream::new(backend, self.pipeline, node, self.metrics);
+                let upstream = ModelClient::new(backend, self.pipeline, node, self.metrics);
                 Step::Model(Box::new(upstream))
             }
             NodeKind::Grpc(call) => {
@@ -139,7 +139,7 @@ impl Binder<'_> {
                 });
                 let method =
                     method.ok_or_else(|| unbound("endpoint", &call.endpoint.to_string()))?;
-                let calls = Calls::new(
+                let calls = PolicyClient::new(
                     method,
                     self.pipeline,
                     &node.name,

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use motet_runtime::metrics::CallMetrics;
 
-use crate::call::Calls;
+use crate::call::PolicyClient;
 use crate::check::{CheckedPipeline, Composition};
 use crate::grpc::Method;
-use crate::model::{Backend, Upstream};
+use crate::model::{Backend, ModelClient};
 use crate::ops::BoundOp;
 
 pub use bind::{Bind, BindError};
@@ -67,9 +67,9 @@ pub struct Graph {
 #[derive(Debug)]
 pub enum Step {
     /// A call of a model.
-    Model(Box<Upstream>),
+    Model(Box<ModelClient>),
     /// A call of a method of another server.
-    Grpc(Box<Calls<Method>>),
+    Grpc(Box<PolicyClient<Method>>),
     /// An op in this process.
     Op(BoundOp),
     /// Another pipeline.

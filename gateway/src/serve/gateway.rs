@@ -13,8 +13,8 @@ use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-use super::load::Learnt;
-use super::load::catalog::{Known, Places};
+use super::load::ReflectedServices;
+use super::load::catalog::{BindTargets, LoadCatalog};
 use super::load::dependents::callers;
 use super::pipeline::ServedPipeline;
 use super::registry::{Pipelines, Registry};
@@ -165,11 +165,11 @@ impl Gateway {
     }
 
     /// Asks endpoints about the services that a pipeline file calls and that are not known yet.
-    pub async fn learn(&self, yaml: &str) -> Learnt {
-        Learnt::of(yaml, &*self.0.signatures, &self.0.endpoints).await
+    pub async fn reflect_services(&self, yaml: &str) -> ReflectedServices {
+        ReflectedServices::fetch(yaml, &*self.0.signatures, &self.0.endpoints).await
     }
 
-    /// Checks the text of a pipeline file, of which everything was [learnt](Self::learn), and
+    /// Checks the text of a pipeline file, of which everything was [learnt](Self::reflect_services), and
     /// puts it into service, in place of the pipeline of the same name if there is one. Gives the
     /// pipeline and the warnings.
     ///
@@ -178,10 +178,10 @@ impl Gateway {
     pub fn load(
         &self,
         yaml: &str,
-        learnt: &Learnt,
+        reflected: &ReflectedServices,
     ) -> Result<(Arc<ServedPipeline>, Vec<String>), GatewayError> {
         let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let (checked, warnings) = self.check(yaml, learnt)?;
+        let (checked, warnings) = self.check(yaml, reflected)?;
         let name = checked.name.clone();
         let mut pipelines = (*self.0.registry.pipelines()).clone();
         self.check_name(&name)?;
@@ -227,7 +227,7 @@ impl Gateway {
     fn check(
         &self,
         yaml: &str,
-        learnt: &Learnt,
+        reflected: &ReflectedServices,
     ) -> Result<(CheckedPipeline, Vec<String>), GatewayError> {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
@@ -235,9 +235,9 @@ impl Gateway {
         let checked = motet_config::parse(&sources, file, &mut diagnostics)
             .and_then(|root| syntax::parse(&root, &mut diagnostics))
             .and_then(|spec| {
-                let signatures = Known {
+                let signatures = LoadCatalog {
                     models: &*self.0.signatures,
-                    learnt,
+                    reflected,
                     pipelines: &self.0.registry.pipelines(),
                 };
                 check::check(&spec, &signatures, &mut diagnostics)
@@ -279,7 +279,7 @@ impl Gateway {
         pipeline: impl Into<Arc<CheckedPipeline>>,
         pipelines: &Pipelines,
     ) -> Result<Arc<ServedPipeline>, GatewayError> {
-        let bind = Places {
+        let bind = BindTargets {
             registry: &self.0.registry,
             endpoints: &self.0.endpoints,
             pipelines,

@@ -15,7 +15,7 @@ mod signature;
 mod stats;
 
 pub use gateway::{Gateway, GatewayError, GatewayParts};
-pub use load::Learnt;
+pub use load::ReflectedServices;
 pub use pipeline::ServedPipeline;
 pub use pipelines::dot;
 pub use registry::Registry;

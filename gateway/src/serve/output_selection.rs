@@ -1,7 +1,7 @@
 //! The outputs that a request asks for.
 
 use crate::check::CheckedPipeline;
-use crate::exec::Mistake;
+use crate::exec::InputViolation;
 
 /// For each column of the outputs, `true` if it is among `names` (see [`positions`]).
 ///
@@ -10,7 +10,7 @@ use crate::exec::Mistake;
 pub(super) fn select<'n>(
     pipeline: &CheckedPipeline,
     names: impl IntoIterator<Item = &'n str>,
-) -> Result<Vec<bool>, Vec<Mistake>> {
+) -> Result<Vec<bool>, Vec<InputViolation>> {
     let mut selected = vec![false; pipeline.values().count()];
     for position in positions(pipeline, names)? {
         selected[position] = true;
@@ -26,7 +26,7 @@ pub(super) fn select<'n>(
 pub(super) fn positions<'n>(
     pipeline: &CheckedPipeline,
     names: impl IntoIterator<Item = &'n str>,
-) -> Result<Vec<usize>, Vec<Mistake>> {
+) -> Result<Vec<usize>, Vec<InputViolation>> {
     let columns: Vec<String> = pipeline.columns().map(|(name, _)| name).collect();
     let mut positions = Vec::new();
     let mut violations = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn positions<'n>(
         positions.extend((0..columns.len()).filter(|at| of_output(&columns[*at])));
         if positions.len() == before {
             let why = format!("is not an output: the outputs are {}", columns.join(", "));
-            violations.push(Mistake::wrong(name, why));
+            violations.push(InputViolation::invalid(name, why));
         }
     }
     if violations.is_empty() {

@@ -105,7 +105,8 @@ impl ServedPipeline {
     /// INVALID_ARGUMENT with every input that is wrong, DEADLINE_EXCEEDED, or the error of the
     /// node that failed.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Status> {
-        let refused = |violations: Vec<_>| exec::refuse(&self.pipeline().name, &violations);
+        let refused =
+            |violations: Vec<_>| exec::violation_status(&self.pipeline().name, &violations);
         let inputs = exec::bind_inputs(&self.plan, call.inputs).map_err(refused)?;
         let terms = Terms {
             deadline: self.deadline(call.deadline)?,

@@ -141,9 +141,9 @@ impl Pipelines for PipelinesService {
 
     async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
         let yaml = request.into_inner().yaml;
-        let learnt = self.0.learn(&yaml).await;
+        let reflected = self.0.reflect_services(&yaml).await;
         let (served, warnings) = self
-            .change(move |gateway| gateway.load(&yaml, &learnt))
+            .change(move |gateway| gateway.load(&yaml, &reflected))
             .await?;
         Ok(Response::new(LoadResponse {
             pipeline: Some(summary(&served)),

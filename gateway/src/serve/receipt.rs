@@ -27,12 +27,12 @@ pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
             arm: arm.unwrap_or_default(),
             skipped: record.facts.skipped,
             cancelled: record.facts.cancelled,
-            retries: record.facts.tally.retries,
-            hedges: record.facts.tally.hedges,
-            hedge_won: record.facts.tally.hedge_won,
-            circuit_open: record.facts.tally.circuit_open,
-            cache_hits: record.facts.tally.cache_hits,
-            cache_joined: record.facts.tally.cache_joined,
+            retries: record.facts.call_stats.retries,
+            hedges: record.facts.call_stats.hedges,
+            hedge_won: record.facts.call_stats.hedge_won,
+            circuit_open: record.facts.call_stats.circuit_open,
+            cache_hits: record.facts.call_stats.cache_hits,
+            cache_joined: record.facts.call_stats.cache_joined,
         });
     });
     v1::Receipt {

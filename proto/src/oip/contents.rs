@@ -1,6 +1,6 @@
 //! The typed lists of `contents` as tensors.
 
-use super::error::Problem;
+use super::error::DecodeError;
 use crate::inference::InferTensorContents;
 use crate::tensor::{Element, Tensor, element_count};
 use crate::types::ElementType;
@@ -9,10 +9,10 @@ use crate::types::ElementType;
 fn narrow<W: Copy + std::fmt::Display, T: Element + TryFrom<W>>(
     shape: Vec<usize>,
     values: Vec<W>,
-) -> Result<Tensor, Problem> {
+) -> Result<Tensor, DecodeError> {
     let values = values
         .into_iter()
-        .map(|v| T::try_from(v).map_err(|_| Problem::Range(v.to_string(), T::TYPE)))
+        .map(|v| T::try_from(v).map_err(|_| DecodeError::Range(v.to_string(), T::TYPE)))
         .collect::<Result<Vec<T>, _>>()?;
     Ok(Tensor::from_values(shape, values)?)
 }
@@ -25,7 +25,7 @@ pub(super) fn from_contents(
     element: ElementType,
     shape: Vec<usize>,
     c: InferTensorContents,
-) -> Result<Tensor, Problem> {
+) -> Result<Tensor, DecodeError> {
     let filled = [
         ("bool_contents", c.bool_contents.len()),
         ("int_contents", c.int_contents.len()),
@@ -36,9 +36,9 @@ pub(super) fn from_contents(
         ("fp64_contents", c.fp64_contents.len()),
         ("bytes_contents", c.bytes_contents.len()),
     ];
-    let wanted = list_of(element).ok_or(Problem::OnlyRaw(element))?;
+    let wanted = list_of(element).ok_or(DecodeError::OnlyRaw(element))?;
     if let Some((found, _)) = filled.iter().find(|(n, len)| *len > 0 && *n != wanted) {
-        return Err(Problem::WrongList {
+        return Err(DecodeError::WrongList {
             found,
             wanted,
             element,
@@ -47,7 +47,7 @@ pub(super) fn from_contents(
     let count = element_count(&shape)?;
     let found = filled.iter().find(|(n, _)| *n == wanted).map_or(0, |f| f.1);
     if found != count {
-        return Err(Problem::Count {
+        return Err(DecodeError::Count {
             found,
             count,
             shape,
@@ -68,7 +68,7 @@ pub(super) fn from_contents(
         ElementType::String | ElementType::Bytes => {
             Tensor::byte_strings(&c.bytes_contents).reshape(shape)?
         }
-        ElementType::F16 | ElementType::BF16 => return Err(Problem::OnlyRaw(element)),
+        ElementType::F16 | ElementType::BF16 => return Err(DecodeError::OnlyRaw(element)),
     })
 }
 

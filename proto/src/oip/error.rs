@@ -7,12 +7,12 @@ use crate::types::ElementType;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// A tensor that cannot be read.
-    #[error("tensor `{name}`: {problem}")]
+    #[error("tensor `{name}`: {error}")]
     Tensor {
         /// Name of the tensor.
         name: String,
         /// The problem.
-        problem: Problem,
+        error: DecodeError,
     },
     /// Raw contents for some of the tensors only.
     #[error("{raw} raw contents do not go with {tensors} tensors: give one for each, or none")]
@@ -33,10 +33,10 @@ pub enum MessageError {
 }
 
 impl MessageError {
-    pub(super) fn tensor(name: &str, problem: Problem) -> Self {
+    pub(super) fn tensor(name: &str, error: DecodeError) -> Self {
         Self::Tensor {
             name: name.to_owned(),
-            problem,
+            error,
         }
     }
 
@@ -51,7 +51,7 @@ impl MessageError {
 
 /// A problem of one tensor of a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum DecodeError {
     /// Datatype that the protocol does not have.
     #[error("unknown datatype `{0}`")]
     Datatype(String),

@@ -1,7 +1,7 @@
 //! Tensors from and to messages of the Open Inference Protocol.
 //!
 //! A request has its elements raw or in typed lists; both become a [`Tensor`], raw ones without a
-//! copy. A response has the form of its request ([`Form`]), so that a client that writes JSON also
+//! copy. A response has the form of its request ([`Encoding`]), so that a client that writes JSON also
 //! reads JSON.
 //!
 //! * `contents`: the typed lists; `parameters`: parameters of requests and responses.
@@ -20,7 +20,7 @@ mod version;
 
 use bytes::Bytes;
 
-pub use error::{MessageError, Problem};
+pub use error::{DecodeError, MessageError};
 pub use model_config::model_config;
 pub use parameters::{PRIORITY, TIMEOUT, integer_parameter, parameter};
 pub use version::{VERSION, find_version, split_version};
@@ -33,9 +33,9 @@ use crate::inference::{InferTensorContents, ModelInferRequest, ModelInferRespons
 use crate::tensor::Tensor;
 use crate::types::ElementType;
 
-/// Form of the elements in a message.
+/// Encoding of the elements in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
+pub enum Encoding {
     /// `raw_input_contents` and `raw_output_contents`.
     #[default]
     Raw,
@@ -50,7 +50,9 @@ pub type Named = (String, Tensor);
 ///
 /// # Errors
 /// The first tensor that cannot be read.
-pub fn take_inputs(request: &mut ModelInferRequest) -> Result<(Vec<Named>, Form), MessageError> {
+pub fn take_inputs(
+    request: &mut ModelInferRequest,
+) -> Result<(Vec<Named>, Encoding), MessageError> {
     let parts = std::mem::take(&mut request.inputs)
         .into_iter()
         .map(|t| (t.name, t.datatype, t.shape, t.contents))
@@ -91,12 +93,12 @@ pub fn put_inputs<'a>(
 pub fn put_outputs<'a>(
     response: &mut ModelInferResponse,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
-    form: Form,
+    encoding: Encoding,
 ) {
     let tensors: Vec<_> = tensors.into_iter().collect();
-    let typed: Option<Vec<_>> = match form {
-        Form::Raw => None,
-        Form::Typed => tensors.iter().map(|(_, t)| to_contents(t)).collect(),
+    let typed: Option<Vec<_>> = match encoding {
+        Encoding::Raw => None,
+        Encoding::Typed => tensors.iter().map(|(_, t)| to_contents(t)).collect(),
     };
     let is_typed = typed.is_some();
     let mut contents = typed.unwrap_or_default().into_iter();
@@ -125,11 +127,11 @@ fn wire_shape(tensor: &Tensor) -> Vec<i64> {
 /// Name, datatype, shape and typed lists of a tensor.
 type Part = (String, String, Vec<i64>, Option<InferTensorContents>);
 
-fn take(parts: Vec<Part>, raw: Vec<Bytes>) -> Result<(Vec<Named>, Form), MessageError> {
-    let form = if raw.is_empty() && parts.iter().any(|p| p.3.is_some()) {
-        Form::Typed
+fn take(parts: Vec<Part>, raw: Vec<Bytes>) -> Result<(Vec<Named>, Encoding), MessageError> {
+    let encoding = if raw.is_empty() && parts.iter().any(|p| p.3.is_some()) {
+        Encoding::Typed
     } else {
-        Form::Raw
+        Encoding::Raw
     };
     if !raw.is_empty() && raw.len() != parts.len() {
         return Err(MessageError::RawCount {
@@ -141,13 +143,13 @@ fn take(parts: Vec<Part>, raw: Vec<Bytes>) -> Result<(Vec<Named>, Form), Message
     let mut tensors: Vec<Named> = Vec::with_capacity(parts.len());
     for (name, datatype, shape, contents) in parts {
         if tensors.iter().any(|(n, _)| *n == name) {
-            return Err(MessageError::tensor(&name, Problem::Twice));
+            return Err(MessageError::tensor(&name, DecodeError::Twice));
         }
         let tensor = take_one(&datatype, &shape, contents, raw.next())
-            .map_err(|problem| MessageError::tensor(&name, problem))?;
+            .map_err(|error| MessageError::tensor(&name, error))?;
         tensors.push((name, tensor));
     }
-    Ok((tensors, form))
+    Ok((tensors, encoding))
 }
 
 fn take_one(
@@ -155,15 +157,15 @@ fn take_one(
     shape: &[i64],
     contents: Option<InferTensorContents>,
     raw: Option<Bytes>,
-) -> Result<Tensor, Problem> {
-    let element =
-        ElementType::from_oip(datatype).ok_or_else(|| Problem::Datatype(datatype.to_owned()))?;
+) -> Result<Tensor, DecodeError> {
+    let element = ElementType::from_oip(datatype)
+        .ok_or_else(|| DecodeError::Datatype(datatype.to_owned()))?;
     let shape: Vec<usize> = shape
         .iter()
-        .map(|d| usize::try_from(*d).map_err(|_| Problem::Shape(shape.to_vec())))
+        .map(|d| usize::try_from(*d).map_err(|_| DecodeError::Shape(shape.to_vec())))
         .collect::<Result<_, _>>()?;
     match (raw, contents) {
-        (Some(_), Some(c)) if c != InferTensorContents::default() => Err(Problem::Both),
+        (Some(_), Some(c)) if c != InferTensorContents::default() => Err(DecodeError::Both),
         (Some(raw), _) => Ok(Tensor::from_raw(element, shape, raw)?),
         (None, contents) => from_contents(element, shape, contents.unwrap_or_default()),
     }

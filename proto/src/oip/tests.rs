@@ -32,15 +32,18 @@ fn every_type() -> Vec<Tensor> {
 
 #[test]
 fn every_type_survives_both_forms() {
-    for form in [Form::Raw, Form::Typed] {
+    for encoding in [Encoding::Raw, Encoding::Typed] {
         for t in every_type() {
             let mut response = ModelInferResponse::default();
-            put_outputs(&mut response, [("x", &t)], form);
-            assert_eq!(response.raw_output_contents.is_empty(), form == Form::Typed);
+            put_outputs(&mut response, [("x", &t)], encoding);
+            assert_eq!(
+                response.raw_output_contents.is_empty(),
+                encoding == Encoding::Typed
+            );
             assert_eq!(
                 take_outputs(&mut response).unwrap(),
                 [("x".to_owned(), t)],
-                "{form:?}"
+                "{encoding:?}"
             );
         }
     }
@@ -50,7 +53,7 @@ fn every_type_survives_both_forms() {
 fn half_precision_floats_are_always_raw() {
     let t = Tensor::from_values(vec![1], vec![half::f16::ONE]).unwrap();
     let mut response = ModelInferResponse::default();
-    put_outputs(&mut response, [("x", &t)], Form::Typed);
+    put_outputs(&mut response, [("x", &t)], Encoding::Typed);
     assert_eq!(response.raw_output_contents.len(), 1);
     assert_eq!(take_outputs(&mut response).unwrap()[0].1, t);
 }
@@ -60,8 +63,8 @@ fn raw_contents_are_not_copied() {
     let t = Tensor::from_values(vec![2], vec![1f32, 2.0]).unwrap();
     let mut request = ModelInferRequest::default();
     put_inputs(&mut request, [("x", &t)]);
-    let (tensors, form) = take_inputs(&mut request).unwrap();
-    assert_eq!(form, Form::Raw);
+    let (tensors, encoding) = take_inputs(&mut request).unwrap();
+    assert_eq!(encoding, Encoding::Raw);
     assert_eq!(tensors[0].1.data().as_ptr(), t.data().as_ptr());
 }
 

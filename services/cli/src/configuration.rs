@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, list_of};
 use motet_gateway::check::{self, CheckedPipeline};
-use motet_gateway::grpc::{Schemas, needs};
+use motet_gateway::grpc::{Schemas, called_services};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_service::ResolvedModel;
 use motet_service::spec::ModelSpec;
@@ -211,8 +211,8 @@ impl Configuration {
     }
 
     /// Returns the services that the pipelines call, each with its endpoint.
-    pub fn needs(&self) -> BTreeSet<(EndpointRef, String)> {
-        needs(&self.pipelines)
+    pub fn called_services(&self) -> BTreeSet<(EndpointRef, String)> {
+        called_services(&self.pipelines)
     }
 
     /// Checks the pipelines, and returns the correct ones, each after those that it calls.

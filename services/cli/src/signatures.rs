@@ -121,7 +121,7 @@ pub async fn discover(
     }
     let endpoints = placement.endpoints(message_bytes_max);
     let mut services = JoinSet::new();
-    for (endpoint, service) in signatures.services.to_ask(configuration.needs()) {
+    for (endpoint, service) in signatures.services.to_ask(configuration.called_services()) {
         if let Some(remote) = endpoints.get(&endpoint) {
             services.spawn(async move {
                 let answer = remote.describe(&service, REMOTE_TIMEOUT).await;

@@ -7,7 +7,7 @@ use tonic::Status;
 use tracing::{Instrument, info_span};
 
 use super::{Started, StepEnd};
-use crate::call::{Calls, Tally};
+use crate::call::{CallStats, PolicyClient};
 use crate::check::{GrpcCall, Node, NodeKind};
 use crate::exec::blame;
 use crate::exec::call::fit_argument;
@@ -20,7 +20,7 @@ use crate::protobuf;
 /// it is.
 pub(super) fn start<'a>(
     context: Context<'a>,
-    calls: &'a Calls<Method>,
+    calls: &'a PolicyClient<Method>,
     node: &'a Node,
     arguments: Vec<Option<Tensor>>,
 ) -> Started<'a> {
@@ -38,13 +38,13 @@ pub(super) fn start<'a>(
         "node",
         node = %node.name,
         grpc = &call.path[1..],
-        endpoint = calls.target().remote().name()
+        endpoint = calls.upstream().remote().name()
     );
     let run = async move {
-        let mut tally = Tally::default();
-        let answer = calls.make(request, deadline, &mut tally).await;
+        let mut call_stats = CallStats::default();
+        let answer = calls.call(request, deadline, &mut call_stats).await;
         let facts = Facts {
-            tally,
+            call_stats,
             ..Facts::default()
         };
         StepEnd::new(

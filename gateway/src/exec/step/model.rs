@@ -5,19 +5,19 @@ use motet_proto::tensor::Tensor;
 use tracing::{Instrument, info_span};
 
 use super::{Ready, Started, StepEnd};
-use crate::call::Tally;
+use crate::call::CallStats;
 use crate::check::Node;
 use crate::exec::call::{self, Answer};
 use crate::exec::context::Context;
 use crate::exec::lengths::Lengths;
 use crate::exec::record::Facts;
-use crate::model::Upstream;
+use crate::model::ModelClient;
 use motet_proto::oip::PRIORITY;
 
 /// Starts a call. A list of none is answered on the spot.
 pub(super) fn start<'a>(
     context: Context<'a>,
-    upstream: &'a Upstream,
+    upstream: &'a ModelClient,
     ready: Ready<'a, '_>,
 ) -> Started<'a> {
     let node = ready.node;
@@ -41,21 +41,23 @@ pub(super) fn start<'a>(
     let deadline = context.node_deadline(node);
     let span = info_span!("node", node = %node.name, model = upstream.backend().model());
     let call = async move {
-        let mut tally = Tally::default();
+        let mut call_stats = CallStats::default();
         let answer = upstream
-            .infer(request, deadline, &mut tally)
+            .infer(request, deadline, &mut call_stats)
             .await
             .and_then(|response| call::answer(node, response));
-        end(rows, tally, answer)
+        end(rows, call_stats, answer)
     };
     Started::Later(Box::pin(call.instrument(span)))
 }
 
-fn end(rows: usize, tally: Tally, answer: Result<Answer, tonic::Status>) -> StepEnd {
-    let known = tally.cache_hits.saturating_add(tally.cache_joined);
+fn end(rows: usize, call_stats: CallStats, answer: Result<Answer, tonic::Status>) -> StepEnd {
+    let known = call_stats
+        .cache_hits
+        .saturating_add(call_stats.cache_joined);
     let mut facts = Facts {
         rows: rows.saturating_sub(known as usize),
-        tally,
+        call_stats,
         ..Facts::default()
     };
     let result = answer.map(|answer| {

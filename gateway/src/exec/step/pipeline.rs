@@ -34,7 +34,7 @@ pub(super) fn start<'a>(
     let inputs = match exec::bind_inputs(plan, inputs) {
         Ok(inputs) => inputs,
         Err(mistakes) => {
-            let refused = exec::refuse(&plan.pipeline.name, &mistakes);
+            let refused = exec::violation_status(&plan.pipeline.name, &mistakes);
             let refused = blame::for_called(context, node, call, &plan.pipeline, refused);
             return Started::Now(StepEnd::failed(refused));
         }

@@ -18,7 +18,7 @@ const NONE: usize = usize::MAX;
 
 /// A bounded map from bytes to rows.
 #[derive(Debug)]
-pub(super) struct RowStore<V> {
+pub(super) struct LruRows<V> {
     places: HashMap<Arc<[u8]>, usize>,
     slots: Vec<Option<Slot<V>>>,
     free: Vec<usize>,
@@ -38,7 +38,7 @@ struct Slot<V> {
     older: usize,
 }
 
-impl<V: Clone> RowStore<V> {
+impl<V: Clone> LruRows<V> {
     /// An empty store of at most so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_leaves_first() {
         let now = Instant::now();
-        let mut store = RowStore::new(3 * taken(100));
+        let mut store = LruRows::new(3 * taken(100));
         for n in 0..3 {
             assert_eq!(store.put(key(n), n, 100, now), 0);
         }
@@ -224,7 +224,7 @@ mod tests {
     fn how_old_is_too_old_is_the_askers_affair() {
         let now = Instant::now();
         let later = now + Duration::from_secs(10);
-        let mut store = RowStore::new(1 << 20);
+        let mut store = LruRows::new(1 << 20);
         store.put(key(1), "old", 1, now);
         assert_eq!(store.get(&key(1), Duration::from_secs(9), later), None);
         assert_eq!(
@@ -244,7 +244,7 @@ mod tests {
             bytes_max in 0usize..4000,
         ) {
             let now = Instant::now();
-            let mut store = RowStore::new(bytes_max);
+            let mut store = LruRows::new(bytes_max);
             let mut list: Vec<(u32, usize)> = Vec::new();
             for (put, n, content) in steps {
                 if put {

@@ -23,21 +23,21 @@ use prost::Message;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::Upstream;
-use crate::call::Tally;
+use super::ModelClient;
+use crate::call::CallStats;
 use crate::check::Node;
 use crate::compute::{compute, copying};
 use crate::policy::settings::Cache;
-use rows::{Row, Shape, Split};
-pub use shared::Segment;
-use shared::{Claim, Landing, Leader, Ticket};
+use rows::{Row, RowLayout, SplitRequest};
+pub use shared::SharedCache;
+use shared::{FetchLease, FetchOutcome, Reservation, Waiter};
 
 /// The cache of one node: a claim on what all nodes of a model share.
 #[derive(Debug)]
 pub(super) struct Cached {
-    shape: Arc<Shape>,
+    layout: Arc<RowLayout>,
     ttl: Duration,
-    claim: Claim,
+    reservation: Reservation,
     metrics: CacheMetrics,
 }
 
@@ -45,14 +45,14 @@ impl Cached {
     pub(super) fn new(
         cache: &Cache,
         node: &Node,
-        segment: &Arc<Segment>,
+        shared: &Arc<SharedCache>,
         metrics: CacheMetrics,
     ) -> Self {
         let used = |name: &str| node.outputs.iter().any(|o| o.used && o.name == name);
         Self {
-            shape: Arc::new(Shape::new(cache, used)),
+            layout: Arc::new(RowLayout::new(cache, used)),
             ttl: cache.ttl,
-            claim: segment.claim(cache.max_bytes, &metrics),
+            reservation: shared.reserve(cache.max_bytes, &metrics),
             metrics,
         }
     }
@@ -60,11 +60,11 @@ impl Cached {
 
 /// An inference of which only the rows that are not known are sent.
 pub(super) async fn infer(
-    upstream: &Upstream,
+    upstream: &ModelClient,
     cached: &Cached,
     message: ModelInferRequest,
     deadline: Deadline,
-    tally: &mut Tally,
+    stats: &mut CallStats,
 ) -> Result<ModelInferResponse, Status> {
     let split = split(cached, message).await?;
     let mut found: Vec<Option<Arc<Row>>> = vec![None; split.len()];
@@ -74,15 +74,15 @@ pub(super) async fn infer(
     let mut join = true;
     loop {
         let unknown = (0..split.len()).filter(|row| found[*row].is_none());
-        let segment = cached.claim.segment();
-        let sorted = segment.sort(split.keys(), unknown, cached.ttl, join, Instant::now());
-        hits += sorted.hits.len();
-        for (row, value) in sorted.hits {
+        let shared = cached.reservation.cache();
+        let lookup = shared.look_up(split.keys(), unknown, cached.ttl, join, Instant::now());
+        hits += lookup.hits.len();
+        for (row, value) in lookup.hits {
             found[row] = Some(value);
         }
-        let own = fetch(upstream, cached, &split, sorted.leader, deadline, tally);
+        let own = fetch(upstream, cached, &split, lookup.lease, deadline, stats);
         let others = async {
-            let waited = deadline.run(async { Ok(wait(sorted.waits).await) }).await;
+            let waited = deadline.run(async { Ok(wait(lookup.waits).await) }).await;
             waited.map_err(|e| status::annotate(&e, [("model", upstream.backend().model())]))
         };
         let (own, others) = futures::try_join!(own, others)?;
@@ -105,8 +105,8 @@ pub(super) async fn infer(
             cached
                 .metrics
                 .rows(hits, joined, split.len() - hits - joined);
-            tally.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
-            tally.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
+            stats.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
+            stats.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
             return assemble(cached, rows, parameters).await;
         }
     }
@@ -116,15 +116,15 @@ pub(super) async fn infer(
 const ROW_WORK: u64 = 256;
 
 /// Takes a request apart into rows.
-async fn split(cached: &Cached, message: ModelInferRequest) -> Result<Split, Status> {
+async fn split(cached: &Cached, message: ModelInferRequest) -> Result<SplitRequest, Status> {
     let rows = message
         .inputs
         .iter()
         .filter_map(|input| input.shape.first());
     let rows = rows.max().map_or(0, |rows| rows.unsigned_abs());
     let work = copying(message.encoded_len()).saturating_add(rows.saturating_mul(ROW_WORK));
-    let shape = cached.shape.clone();
-    compute(work, move |_| Split::new(&shape, message)).await?
+    let layout = cached.layout.clone();
+    compute(work, move |_| SplitRequest::new(&layout, message)).await?
 }
 
 /// Takes an answer to `count` rows apart.
@@ -135,9 +135,9 @@ async fn rows_of(
 ) -> Result<(ModelInferResponse, Result<Vec<Arc<Row>>, String>), Status> {
     let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
     let work = copying(bytes).saturating_add((count as u64).saturating_mul(ROW_WORK));
-    let shape = cached.shape.clone();
+    let layout = cached.layout.clone();
     compute(work, move |_| {
-        let rows = shape.rows(&response, count);
+        let rows = layout.rows(&response, count);
         (response, rows)
     })
     .await
@@ -154,8 +154,8 @@ async fn assemble(
         .flat_map(|row| row.iter())
         .map(|part| part.len());
     let work = copying(bytes.sum()).saturating_add((rows.len() as u64).saturating_mul(ROW_WORK));
-    let shape = cached.shape.clone();
-    compute(work, move |_| shape.answer(&rows, parameters)).await?
+    let layout = cached.layout.clone();
+    compute(work, move |_| layout.answer(&rows, parameters)).await?
 }
 
 /// What an own call brought.
@@ -169,26 +169,26 @@ struct Fetched {
 
 /// Makes the one call for the rows that nobody knows, and tells those who wait for them.
 async fn fetch(
-    upstream: &Upstream,
+    upstream: &ModelClient,
     cached: &Cached,
-    split: &Split,
-    leader: Option<Leader>,
+    split: &SplitRequest,
+    lease: Option<FetchLease>,
     deadline: Deadline,
-    tally: &mut Tally,
+    stats: &mut CallStats,
 ) -> Result<Option<Fetched>, Status> {
-    let Some(leader) = leader else {
+    let Some(lease) = lease else {
         return Ok(None);
     };
-    let asked = leader.asked().to_vec();
+    let asked = lease.asked().to_vec();
     let message = split.message(&asked)?;
-    let response = match upstream.calls.make(message, deadline, tally).await {
+    let response = match upstream.calls.call(message, deadline, stats).await {
         Ok(response) => response,
         // That this caller ran out of time is nothing to those who wait: one of them calls.
         Err(error) if matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             return Err(error);
         }
         Err(error) => {
-            leader.fail();
+            lease.fail();
             return Err(error);
         }
     };
@@ -196,13 +196,13 @@ async fn fetch(
     let rows = match rows {
         Ok(rows) => rows,
         Err(why) => {
-            leader.fail();
+            lease.fail();
             let model = upstream.backend().model();
             let error = status::internal(format!("model {model} gave a wrong answer: {why}"));
             return Err(error.reason(Reason::BadAnswer).model(model).into());
         }
     };
-    leader.land(&response.model_version, &rows, &cached.metrics);
+    lease.complete(&response.model_version, &rows, &cached.metrics);
     Ok(Some(Fetched {
         asked,
         rows,
@@ -219,16 +219,16 @@ struct Waited {
 }
 
 /// Waits for rows that others have on their way. Those of a call that was given up stay unknown.
-async fn wait(tickets: Vec<(usize, Ticket)>) -> Waited {
+async fn wait(waiters: Vec<(usize, Waiter)>) -> Waited {
     let mut waited = Waited::default();
-    for (row, mut ticket) in tickets {
-        match ticket.landing().await {
-            Some(Landing::Landed(rows)) => {
+    for (row, mut waiter) in waiters {
+        match waiter.outcome().await {
+            Some(FetchOutcome::Fetched(rows)) => {
                 waited
                     .rows
-                    .extend(rows.get(ticket.at).map(|r| (row, r.clone())));
+                    .extend(rows.get(waiter.at).map(|r| (row, r.clone())));
             }
-            Some(Landing::Failed) => waited.failed = true,
+            Some(FetchOutcome::Failed) => waited.failed = true,
             None => {}
         }
     }

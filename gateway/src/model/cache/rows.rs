@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Form, PRIORITY, TIMEOUT, lookahead};
+use motet_proto::oip::{self, Encoding, PRIORITY, TIMEOUT, lookahead};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 use motet_runtime::status;
@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::policy::settings::{Cache, CachedOutput};
 
 /// Parameters that say how a call is scheduled, not what it comes to.
-const OF_THE_CALL: [&str; 5] = [
+const SCHEDULING_PARAMETERS: [&str; 5] = [
     PRIORITY,
     TIMEOUT,
     lookahead::REQUEST,
@@ -24,17 +24,17 @@ const OF_THE_CALL: [&str; 5] = [
     lookahead::SEQUEL_US,
 ];
 
-/// The content of one row of an answer: raw, one for each output of a [`Shape`].
+/// The content of one row of an answer: raw, one for each output of a [`RowLayout`].
 pub(super) type Row = Box<[Box<[u8]>]>;
 
 /// Which inputs of a model are one for each row, and which outputs are kept.
 #[derive(Debug)]
-pub(super) struct Shape {
+pub(super) struct RowLayout {
     row_inputs: Vec<String>,
     outputs: Vec<CachedOutput>,
 }
 
-impl Shape {
+impl RowLayout {
     /// What the check found, of the outputs that are used.
     pub(super) fn new(cache: &Cache, used: impl Fn(&str) -> bool) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Shape {
     /// An answer of these rows.
     ///
     /// # Errors
-    /// When rows do not make a tensor, which those that [`Shape::rows`] gave do.
+    /// When rows do not make a tensor, which those that [`RowLayout::rows`] gave do.
     pub(super) fn answer(
         &self,
         rows: &[Arc<Row>],
@@ -105,7 +105,11 @@ impl Shape {
             let mut shape = vec![rows.len()];
             shape.extend_from_slice(&output.inner);
             let tensor = tensor(on_the_wire(output.element), shape, data.freeze())?;
-            oip::put_outputs(&mut response, [(output.name.as_str(), &tensor)], Form::Raw);
+            oip::put_outputs(
+                &mut response,
+                [(output.name.as_str(), &tensor)],
+                Encoding::Raw,
+            );
         }
         Ok(response)
     }
@@ -125,7 +129,7 @@ fn tensor(element: ElementType, shape: Vec<usize>, data: Bytes) -> Result<Tensor
 
 /// A request as rows. The key of a row holds everything that its answer depends on.
 #[derive(Debug)]
-pub(super) struct Split {
+pub(super) struct SplitRequest {
     /// The request without its tensors.
     rest: ModelInferRequest,
     /// Whether each is one for each row, and its name.
@@ -133,17 +137,17 @@ pub(super) struct Split {
     keys: Vec<Arc<[u8]>>,
 }
 
-impl Split {
+impl SplitRequest {
     /// Takes a request apart.
     ///
     /// # Errors
     /// When its rows cannot be told, as those of a request that was made for a node can.
-    pub(super) fn new(shape: &Shape, mut message: ModelInferRequest) -> Result<Self, Status> {
+    pub(super) fn new(layout: &RowLayout, mut message: ModelInferRequest) -> Result<Self, Status> {
         let unreadable = |why: String| Status::from(status::internal(why));
         let (tensors, _) = oip::take_inputs(&mut message).map_err(|e| unreadable(e.to_string()))?;
         let tensors: Vec<_> = tensors
             .into_iter()
-            .map(|(name, tensor)| (shape.row_inputs.contains(&name), name, tensor))
+            .map(|(name, tensor)| (layout.row_inputs.contains(&name), name, tensor))
             .collect();
         let columns = tensors
             .iter()
@@ -157,7 +161,7 @@ impl Split {
                 "inputs have different numbers of rows".to_owned(),
             ));
         }
-        let shared = shared_key(&message, shape, &tensors).finish();
+        let shared = shared_key(&message, layout, &tensors).finish();
         let keys = (0..count)
             .map(|at| {
                 let bytes: usize = columns.iter().map(|c| size_of::<u64>() + c[at].len()).sum();
@@ -241,14 +245,14 @@ impl SharedKey {
 /// inputs, and the inputs that are not one for each row.
 fn shared_key(
     message: &ModelInferRequest,
-    shape: &Shape,
+    layout: &RowLayout,
     tensors: &[(bool, String, Tensor)],
 ) -> SharedKey {
     let mut key = SharedKey::new();
     let mut parameters: Vec<_> = message
         .parameters
         .iter()
-        .filter(|(name, _)| !OF_THE_CALL.contains(&name.as_str()))
+        .filter(|(name, _)| !SCHEDULING_PARAMETERS.contains(&name.as_str()))
         .collect();
     parameters.sort_by_key(|(name, _)| *name);
     key.put_count(parameters.len());
@@ -256,8 +260,8 @@ fn shared_key(
         key.put(name.as_bytes());
         key.put(&value.encode_to_vec());
     }
-    key.put_count(shape.outputs.len());
-    for output in &shape.outputs {
+    key.put_count(layout.outputs.len());
+    for output in &layout.outputs {
         key.put(output.name.as_bytes());
     }
     key.put_count(tensors.len());

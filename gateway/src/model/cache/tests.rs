@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Duration;
 use tonic::{Code, Status};
 
-use super::rows::{Shape, Split};
-use crate::call::Tally;
+use super::rows::{RowLayout, SplitRequest};
+use crate::call::CallStats;
 use crate::model::Backend;
 use crate::plan::Plan;
 use crate::policy::settings::Cache;
@@ -36,17 +36,17 @@ async fn ask_limited(
     plan: &Arc<Plan>,
     texts: &[&str],
     limit: i64,
-) -> Result<(Vec<f32>, Tally, usize), Status> {
+) -> Result<(Vec<f32>, CallStats, usize), Status> {
     let inputs = [Tensor::strings(texts), Tensor::scalar(limit)];
     let outcome = run_plan(plan, &inputs).await?;
     let facts = &outcome.records[0].facts;
-    Ok((floats(&value(&outcome, 0)), facts.tally, facts.rows))
+    Ok((floats(&value(&outcome, 0)), facts.call_stats, facts.rows))
 }
 
 /// The answer, rows that were kept, rows that another had on its way, rows sent.
 async fn ask(plan: &Arc<Plan>, texts: &[&str]) -> Result<(Vec<f32>, [usize; 3]), Status> {
-    let (sizes, tally, sent) = ask_limited(plan, texts, 8).await?;
-    let known = [tally.cache_hits as usize, tally.cache_joined as usize];
+    let (sizes, stats, sent) = ask_limited(plan, texts, 8).await?;
+    let known = [stats.cache_hits as usize, stats.cache_joined as usize];
     Ok((sizes, [known[0], known[1], sent]))
 }
 
@@ -75,8 +75,8 @@ async fn only_rows_that_nobody_knows_are_sent() {
     assert_eq!(mixed, (vec![3.0, 1.0, 0.0, 2.0], [2, 0, 2]));
     assert_eq!(sent(&model), [vec!["a", "bb"], vec!["ccc", ""]]);
     // Another setting may come to another answer.
-    let (_, tally, rows) = ask_limited(&plan, &["a"], 9).await.unwrap();
-    assert_eq!((tally.cache_hits, rows), (0, 1));
+    let (_, stats, rows) = ask_limited(&plan, &["a"], 9).await.unwrap();
+    assert_eq!((stats.cache_hits, rows), (0, 1));
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn wrong_answers_are_not_kept() {
 
 /// The keys of a request's rows, for a model that takes a query for all rows and two texts for each.
 fn keys(limit: i64, query: &str, rows: &[(&str, &str)]) -> Vec<Arc<[u8]>> {
-    let shape = Shape::new(
+    let layout = RowLayout::new(
         &Cache {
             ttl: Duration::ZERO,
             max_bytes: 0,
@@ -306,11 +306,11 @@ fn keys(limit: i64, query: &str, rows: &[(&str, &str)]) -> Vec<Arc<[u8]>> {
     let b = Tensor::strings(rows.iter().map(|r| r.1));
     let query = Tensor::scalar_string(query);
     oip::put_inputs(&mut request, [("query", &query), ("a", &a), ("b", &b)]);
-    Split::new(&shape, request).unwrap().keys().to_vec()
+    SplitRequest::new(&layout, request).unwrap().keys().to_vec()
 }
 
 proptest! {
-    /// Keys are equal exactly where all that an answer hangs on is.
+    /// Two keys are equal exactly if everything that the answer depends on is.
     #[test]
     fn keys_are_exact(
         one in (0i64..2, "[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}"),

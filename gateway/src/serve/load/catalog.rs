@@ -6,7 +6,7 @@ use std::sync::Arc;
 use motet_proto::signature::Signature;
 use prost_reflect::ServiceDescriptor;
 
-use super::Learnt;
+use super::ReflectedServices;
 use crate::check::{CheckedPipeline, SignatureError, SignatureSource};
 use crate::grpc::{Endpoints, NoService, Remote};
 use crate::model::Backend;
@@ -16,13 +16,13 @@ use crate::serve::registry::Registry;
 use crate::syntax::EndpointRef;
 
 /// Where the plans of a gateway find what they call.
-pub(in crate::serve) struct Places<'a> {
+pub(in crate::serve) struct BindTargets<'a> {
     pub(in crate::serve) registry: &'a Registry,
     pub(in crate::serve) endpoints: &'a Endpoints,
     pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<ServedPipeline>>,
 }
 
-impl Bind for Places<'_> {
+impl Bind for BindTargets<'_> {
     fn model(&self, name: &str) -> Option<Backend> {
         self.registry.models().get(name).cloned()
     }
@@ -37,13 +37,13 @@ impl Bind for Places<'_> {
 }
 
 /// What a pipeline that is loaded now may call.
-pub(in crate::serve) struct Known<'a> {
+pub(in crate::serve) struct LoadCatalog<'a> {
     pub(in crate::serve) models: &'a dyn SignatureSource,
-    pub(in crate::serve) learnt: &'a Learnt,
+    pub(in crate::serve) reflected: &'a ReflectedServices,
     pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<ServedPipeline>>,
 }
 
-impl SignatureSource for Known<'_> {
+impl SignatureSource for LoadCatalog<'_> {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         self.models.model(name)
     }
@@ -53,7 +53,7 @@ impl SignatureSource for Known<'_> {
         endpoint: &EndpointRef,
         service: &str,
     ) -> Result<ServiceDescriptor, NoService> {
-        self.learnt.service(self.models, endpoint, service)
+        self.reflected.service(self.models, endpoint, service)
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<CheckedPipeline>, SignatureError> {

@@ -9,4 +9,4 @@ pub(super) mod dependents;
 
 mod reflection;
 
-pub use reflection::Learnt;
+pub use reflection::ReflectedServices;

@@ -15,11 +15,11 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// What endpoints said. Only endpoints that the configuration names are asked: who may load a
 /// pipeline does not thereby choose which hosts the gateway connects to.
 #[derive(Debug, Clone, Default)]
-pub struct Learnt(Schemas);
+pub struct ReflectedServices(Schemas);
 
-impl Learnt {
+impl ReflectedServices {
     /// Asks about what a pipeline file needs and `known` does not have.
-    pub(in crate::serve) async fn of(
+    pub(in crate::serve) async fn fetch(
         yaml: &str,
         known: &(dyn SignatureSource + Send + Sync),
         endpoints: &Endpoints,
@@ -28,8 +28,8 @@ impl Learnt {
         let until = Instant::now() + WITHIN;
         let yaml = yaml.to_owned();
         // A long file takes a while to read.
-        let needs = tokio::task::spawn_blocking(move || needs(&yaml)).await;
-        for (endpoint, service) in needs.unwrap_or_default() {
+        let required = tokio::task::spawn_blocking(move || required_services(&yaml)).await;
+        for (endpoint, service) in required.unwrap_or_default() {
             let unknown = known.service(&endpoint, &service).err();
             let (Some(NoService::Unavailable { .. }), EndpointRef::Name(_), Some(remote)) =
                 (unknown, &endpoint, endpoints.get(&endpoint))
@@ -69,11 +69,11 @@ impl Learnt {
 }
 
 /// The services that a pipeline file calls; none where it cannot be read, which the check tells.
-fn needs(yaml: &str) -> std::collections::BTreeSet<(EndpointRef, String)> {
+fn required_services(yaml: &str) -> std::collections::BTreeSet<(EndpointRef, String)> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("pipeline", "", yaml);
     let root = motet_config::parse(&sources, file, &mut diagnostics);
     let spec = root.and_then(|root| syntax::parse(&root, &mut diagnostics));
-    grpc::needs(spec.as_slice())
+    grpc::called_services(spec.as_slice())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{self, Form, Named, PRIORITY, TIMEOUT};
+use motet_proto::oip::{self, Encoding, Named, PRIORITY, TIMEOUT};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 use motet_runtime::deadline::Deadline;
@@ -13,7 +13,7 @@ use tokio::time::Duration;
 use tonic::Status;
 
 use crate::compute::{compute, converting};
-use crate::exec::{self, Mistake};
+use crate::exec::{self, InputViolation};
 use crate::serve::pipeline::{Answer, Call, ServedPipeline};
 use crate::serve::{output_selection, signature};
 
@@ -44,8 +44,8 @@ const IGNORED_PARAMETERS: [&str; 4] = [
     "sequence_start",
 ];
 
-fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<Mistake>> {
-    let mistakes: Vec<Mistake> = request
+fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<InputViolation>> {
+    let violations: Vec<InputViolation> = request
         .parameters
         .keys()
         .map(String::as_str)
@@ -53,16 +53,16 @@ fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<Mistake>> {
         .filter(|name| !name.starts_with("triton_"))
         .map(|name| {
             let known = PARAMETERS.join(", ");
-            Mistake::wrong(
+            InputViolation::invalid(
                 name,
                 format!("is not a parameter of a pipeline: there are {known}"),
             )
         })
         .collect();
-    if mistakes.is_empty() {
+    if violations.is_empty() {
         Ok(())
     } else {
-        Err(mistakes)
+        Err(violations)
     }
 }
 
@@ -90,7 +90,8 @@ pub(super) async fn infer_pipeline(
     deadline: Option<Deadline>,
 ) -> Result<ModelInferResponse, Status> {
     let pipeline = served.pipeline();
-    let refused = |violations: Vec<Mistake>| exec::refuse(&pipeline.name, &violations);
+    let refused =
+        |violations: Vec<InputViolation>| exec::violation_status(&pipeline.name, &violations);
     let deadline = with_timeout_parameter(&request, deadline)?;
     known_parameters(&request).map_err(refused)?;
     let asked_for: Vec<String> = request.outputs.iter().map(|o| o.name.clone()).collect();
@@ -104,7 +105,7 @@ pub(super) async fn infer_pipeline(
     };
     let priority = priority(&request)?;
     let id = std::mem::take(&mut request.id);
-    let (inputs, form) = read(served, request).await?;
+    let (inputs, encoding) = read(served, request).await?;
     let call = Call {
         inputs,
         columns,
@@ -112,7 +113,7 @@ pub(super) async fn infer_pipeline(
         priority,
     };
     let answer = served.call(call).await?;
-    write(served, answer, id, positions, form).await
+    write(served, answer, id, positions, encoding).await
 }
 
 /// Takes the tensors out of a request. Large contents in typed form are read on a blocking thread;
@@ -120,14 +121,14 @@ pub(super) async fn infer_pipeline(
 async fn read(
     served: &Arc<ServedPipeline>,
     mut request: ModelInferRequest,
-) -> Result<(Vec<Option<Tensor>>, Form), Status> {
+) -> Result<(Vec<Option<Tensor>>, Encoding), Status> {
     let bytes = contents_bytes(&request);
     let served = served.clone();
     compute(converting(bytes), move |_| {
-        let (tensors, form) = oip::take_inputs(&mut request).map_err(bad_message)?;
+        let (tensors, encoding) = oip::take_inputs(&mut request).map_err(bad_message)?;
         let tensors = in_order(&served, tensors)
-            .map_err(|violations| exec::refuse(&served.pipeline().name, &violations))?;
-        Ok((tensors, form))
+            .map_err(|violations| exec::violation_status(&served.pipeline().name, &violations))?;
+        Ok((tensors, encoding))
     })
     .await?
 }
@@ -148,12 +149,12 @@ async fn write(
     answer: Answer,
     id: String,
     positions: Vec<usize>,
-    form: Form,
+    encoding: Encoding,
 ) -> Result<ModelInferResponse, Status> {
     let columns = answer.into_columns();
-    let work = match form {
-        Form::Raw => 0,
-        Form::Typed => converting(columns.iter().flatten().map(|t| t.data().len()).sum()),
+    let work = match encoding {
+        Encoding::Raw => 0,
+        Encoding::Typed => converting(columns.iter().flatten().map(|t| t.data().len()).sum()),
     };
     let served = served.clone();
     compute(work, move |_| {
@@ -168,7 +169,7 @@ async fn write(
             let name = served.signature.outputs.get(at)?.name.as_str();
             Some((name, columns.get(at)?.as_ref()?))
         });
-        oip::put_outputs(&mut response, named, form);
+        oip::put_outputs(&mut response, named, encoding);
         response
     })
     .await
@@ -178,25 +179,25 @@ async fn write(
 fn in_order(
     served: &ServedPipeline,
     tensors: Vec<Named>,
-) -> Result<Vec<Option<Tensor>>, Vec<Mistake>> {
+) -> Result<Vec<Option<Tensor>>, Vec<InputViolation>> {
     let inputs = &served.pipeline().inputs;
     let mut ordered = vec![None; inputs.len()];
-    let mut mistakes = Vec::new();
+    let mut violations = Vec::new();
     for (name, tensor) in tensors {
         let Some(at) = inputs.iter().position(|i| i.name == name) else {
             let known: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
             let why = format!("is not an input: the inputs are {}", known.join(", "));
-            mistakes.push(Mistake::wrong(name, why));
+            violations.push(InputViolation::invalid(name, why));
             continue;
         };
         match signature::from_wire(tensor, inputs[at].ty.element, inputs[at].ty.rank()) {
             Ok(tensor) => ordered[at] = Some(tensor),
-            Err(why) => mistakes.push(Mistake::wrong(name, why)),
+            Err(why) => violations.push(InputViolation::invalid(name, why)),
         }
     }
-    if mistakes.is_empty() {
+    if violations.is_empty() {
         Ok(ordered)
     } else {
-        Err(mistakes)
+        Err(violations)
     }
 }

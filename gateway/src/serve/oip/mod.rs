@@ -277,7 +277,7 @@ impl GrpcInferenceService for OipGateway {
                     reason: if ready {
                         String::new()
                     } else {
-                        format!("{} does not answer that it is ready", model.place())
+                        format!("{} does not answer that it is ready", model.address())
                     },
                 });
             }

@@ -5,7 +5,7 @@ use motet_proto::types::ElementType;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use crate::check::{CheckedPipeline, Input, Length, OutputKind};
-use crate::exec::Mistake;
+use crate::exec::InputViolation;
 use crate::protobuf::elements::{elements, from_elements};
 
 /// Takes the inputs out of a request, in the pipeline's order: `None` where one is left out. A
@@ -17,8 +17,8 @@ use crate::protobuf::elements::{elements, from_elements};
 pub(super) fn take_inputs(
     pipeline: &CheckedPipeline,
     mut message: DynamicMessage,
-) -> Result<Vec<Option<Tensor>>, Vec<Mistake>> {
-    let mut mistakes: Vec<Mistake> = message
+) -> Result<Vec<Option<Tensor>>, Vec<InputViolation>> {
+    let mut violations: Vec<InputViolation> = message
         .unknown_fields()
         .map(|field| unknown_field(pipeline, field.number()))
         .collect();
@@ -27,19 +27,19 @@ pub(super) fn take_inputs(
         let given = message.take_field_by_number(number);
         match to_tensor(input, given) {
             Ok(tensor) => tensors.push(tensor),
-            Err(why) => mistakes.push(Mistake::wrong(&input.name, why)),
+            Err(why) => violations.push(InputViolation::invalid(&input.name, why)),
         }
     }
-    if mistakes.is_empty() {
+    if violations.is_empty() {
         Ok(tensors)
     } else {
-        Err(mistakes)
+        Err(violations)
     }
 }
 
-fn unknown_field(pipeline: &CheckedPipeline, number: u32) -> Mistake {
+fn unknown_field(pipeline: &CheckedPipeline, number: u32) -> InputViolation {
     let inputs: Vec<&str> = pipeline.inputs.iter().map(|i| i.name.as_str()).collect();
-    Mistake::wrong(
+    InputViolation::invalid(
         format!("field {number}"),
         format!(
             "is not an input of pipeline {}: its inputs are {}",

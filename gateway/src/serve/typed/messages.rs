@@ -34,7 +34,7 @@ pub(super) fn read(served: &ServedPipeline, message: Bytes) -> Result<Request, S
     Ok(Request {
         id: request_id(&message),
         inputs: convert::take_inputs(pipeline, message)
-            .map_err(|violations| exec::refuse(&pipeline.name, &violations)),
+            .map_err(|violations| exec::violation_status(&pipeline.name, &violations)),
     })
 }
 

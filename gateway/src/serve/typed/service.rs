@@ -83,11 +83,11 @@ impl Service<http::Request<Body>> for TypedPipelines {
         let unary = match method {
             RUN => true,
             RUN_STREAM => false,
-            _ => return refuse(unknown_method(path).into()),
+            _ => return error_response(unknown_method(path).into()),
         };
         let served = match self.find(service, path) {
             Ok(served) => served,
-            Err(error) => return refuse(error),
+            Err(error) => return error_response(error),
         };
         let mut grpc = Grpc::new(BytesCodec)
             .max_decoding_message_size(self.message_bytes_max)
@@ -104,7 +104,7 @@ impl Service<http::Request<Body>> for TypedPipelines {
     }
 }
 
-fn refuse(status: Status) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
+fn error_response(status: Status) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
 
@@ -210,7 +210,7 @@ impl RequestOptions {
         let pipeline = served.pipeline();
         match select(pipeline, names.iter().map(String::as_str)) {
             Ok(columns) => Ok(Some(columns)),
-            Err(violations) => Err(exec::refuse(&pipeline.name, &violations)),
+            Err(violations) => Err(exec::violation_status(&pipeline.name, &violations)),
         }
     }
 }

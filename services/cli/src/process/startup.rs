@@ -162,8 +162,8 @@ impl Startup {
             self.signatures.insert(backend.model(), Ok(signature));
             health.set(backend.model(), true);
         }
-        let needs = self.configuration.needs();
-        for (endpoint, service) in self.signatures.services.to_ask(needs) {
+        let services = self.configuration.called_services();
+        for (endpoint, service) in self.signatures.services.to_ask(services) {
             if let Some(remote) = remote.endpoints.get(&endpoint) {
                 let answer = remote_startup::service(&remote, &service, deadline).await;
                 self.signatures.services.insert(endpoint, service, answer);

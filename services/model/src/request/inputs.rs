@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use motet_proto::inference::ModelInferRequest;
-use motet_proto::oip::{Form, take_inputs};
+use motet_proto::oip::{Encoding, take_inputs};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::types::Dim;
 use motet_proto::{ElementType, Tensor};
@@ -35,7 +35,7 @@ impl Inputs {
         request: &mut ModelInferRequest,
         signature: &Signature,
         limits: &Limits,
-    ) -> Result<(Self, Form), Status> {
+    ) -> Result<(Self, Encoding), Status> {
         let parameters = request.inputs.iter().map(|t| (&t.name, &t.parameters));
         let wanted = request.outputs.iter().map(|t| (&t.name, &t.parameters));
         for (tensor, parameters) in parameters.chain(wanted) {
@@ -47,9 +47,9 @@ impl Inputs {
                 return Err(invalid_argument(tensor, description).into());
             }
         }
-        let (tensors, form) = take_inputs(request)
+        let (tensors, encoding) = take_inputs(request)
             .map_err(|error| invalid_argument(error.field(), error.to_string()).build())?;
-        Ok((Self::bind(tensors, signature, limits)?, form))
+        Ok((Self::bind(tensors, signature, limits)?, encoding))
     }
 
     fn bind(

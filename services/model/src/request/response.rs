@@ -6,7 +6,7 @@ use std::time::Duration;
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::{Form, cost, parameter, put_outputs};
+use motet_proto::oip::{Encoding, cost, parameter, put_outputs};
 use motet_proto::signature::Signature;
 use motet_runtime::status::invalid_arguments;
 use tonic::Status;
@@ -61,7 +61,7 @@ impl ResponseBuilder {
     }
 
     /// Returns the response with the wanted tensors, raw or typed as `form` says.
-    pub(crate) fn build(mut self, outputs: &Outputs, form: Form) -> ModelInferResponse {
+    pub(crate) fn build(mut self, outputs: &Outputs, encoding: Encoding) -> ModelInferResponse {
         let named = |name: &String| outputs.iter().find(|(n, _)| n == name);
         let chosen: Vec<_> = if self.wanted.is_empty() {
             outputs.iter().collect()
@@ -69,7 +69,7 @@ impl ResponseBuilder {
             self.wanted.iter().filter_map(named).collect()
         };
         let tensors = chosen.into_iter().map(|(name, tensor)| (*name, tensor));
-        put_outputs(&mut self.response, tensors, form);
+        put_outputs(&mut self.response, tensors, encoding);
         self.response
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use motet_batcher::{Batcher, Call, CallTiming};
 use motet_models::{RowEmbedding, TokenIds};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::Form;
+use motet_proto::oip::Encoding;
 use motet_proto::signature::Signature;
 use motet_runtime::metrics::Watch;
 use motet_runtime::status::internal;
@@ -48,7 +48,7 @@ impl BatchedEncoder {
         parameters: Parameters,
         response: ResponseBuilder,
     ) -> Result<(ModelInferResponse, CallCost), Status> {
-        let ((rows, form), input) = self.tokenize(request, signature).await?;
+        let ((rows, encoding), input) = self.tokenize(request, signature).await?;
         let count = rows.len();
         let (rows, timing) = self.encode(rows, &parameters).await?;
         let values = self.codec.output_values(count);
@@ -57,7 +57,7 @@ impl BatchedEncoder {
         let assemble = move || {
             let outputs = codec.outputs(rows);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
-            Ok(response.build(&outputs, form))
+            Ok(response.build(&outputs, encoding))
         };
         let span = tracing::info_span!("assemble");
         let (response, output) = self.job(span, is_short, assemble).await?;
@@ -78,21 +78,21 @@ impl BatchedEncoder {
         &self,
         mut request: ModelInferRequest,
         signature: Arc<Signature>,
-    ) -> Result<((Vec<TokenIds>, Form), Duration), Status> {
+    ) -> Result<((Vec<TokenIds>, Encoding), Duration), Status> {
         let codec = self.codec.clone();
         let span = tracing::info_span!("tokenize");
         if request.encoded_len() > INLINE_REQUEST_BYTES_MAX {
             let prepare = move || {
-                let (inputs, form) = Inputs::take(&mut request, &signature, &codec.limits)?;
-                Ok((codec.tokenize(&inputs)?, form))
+                let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
+                Ok((codec.tokenize(&inputs)?, encoding))
             };
             return self.job(span, false, prepare).await;
         }
         let started = Instant::now();
-        let (inputs, form) = Inputs::take(&mut request, &signature, &codec.limits)?;
+        let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
         let is_short = codec.tokenization_cost(&inputs) <= INLINE_TOKENIZATION_COST_MAX;
         let read = started.elapsed();
-        let tokenize = move || Ok((codec.tokenize(&inputs)?, form));
+        let tokenize = move || Ok((codec.tokenize(&inputs)?, encoding));
         let (rows, tokenized) = self.job(span, is_short, tokenize).await?;
         Ok((rows, read + tokenized))
     }
