@@ -1,4 +1,4 @@
-//! Calls of one server under a node's policies: made again, made twice, held back.
+//! Calls of one upstream under the policies of a node: retry, hedge, circuit breaker.
 
 use std::future::Future;
 
@@ -12,30 +12,30 @@ use super::limits::{self, SharedLimits};
 use super::{CallStats, retry};
 use crate::policy::settings::{Policies, Retry};
 
-/// What can be called: a model, or a method of another server.
+/// A service that nodes call: a model, or a method of a gRPC server.
 pub trait Upstream: Send + Sync {
-    /// What is sent.
+    /// Message that is sent.
     type Request: Clone + Send + Sync;
-    /// What comes back.
+    /// Message that is received.
     type Response: Send;
 
-    /// What it is, for messages and as the key of its name in an error: `model` or `endpoint`.
+    /// Returns `model` or `endpoint`, for messages and as the key of the name in an error.
     fn kind(&self) -> &'static str;
 
-    /// What it is called in the configuration.
+    /// Returns the name in the configuration.
     fn label(&self) -> &str;
 
-    /// Where it is, for people.
+    /// Returns the address, for messages.
     fn address(&self) -> &str;
 
-    /// What all who call it share.
+    /// Returns the limits that all callers share.
     fn limits(&self) -> &SharedLimits;
 
-    /// One call. What is left until `deadline` and the current trace go along.
+    /// Sends one request, with the time left until `deadline` and the current trace context.
     ///
     /// # Errors
-    /// The server's own status, naming what was called; DEADLINE_EXCEEDED when late; UNAVAILABLE
-    /// when it cannot be reached.
+    /// The status of the server, with the name of the upstream; DEADLINE_EXCEEDED after the
+    /// deadline; UNAVAILABLE if the server cannot be reached.
     fn send(
         &self,
         message: Self::Request,
@@ -43,7 +43,7 @@ pub trait Upstream: Send + Sync {
     ) -> impl Future<Output = Result<Self::Response, Status>> + Send;
 }
 
-/// What one node calls, with the node's policies and what they learnt.
+/// An upstream as one node calls it, with the policies of the node and their state.
 #[derive(Debug)]
 pub struct PolicyClient<U> {
     pub(super) upstream: U,
@@ -54,7 +54,7 @@ pub struct PolicyClient<U> {
 }
 
 impl<U: Upstream> PolicyClient<U> {
-    /// `upstream`, as `node` of `pipeline` calls it under its policies.
+    /// Returns the client with which `node` of `pipeline` calls `upstream`.
     pub fn new(
         upstream: U,
         pipeline: &str,
@@ -71,15 +71,15 @@ impl<U: Upstream> PolicyClient<U> {
         }
     }
 
-    /// What is called.
+    /// Returns the upstream.
     pub fn upstream(&self) -> &U {
         &self.upstream
     }
 
-    /// One call under the node's policies. Never goes on past the deadline.
+    /// Calls the upstream under the policies. Ends by the deadline.
     ///
     /// # Errors
-    /// As [`Upstream::send`]; UNAVAILABLE while the circuit is open.
+    /// Those of [`Upstream::send`]; UNAVAILABLE while the circuit is open.
     pub async fn call(
         &self,
         message: U::Request,
@@ -93,7 +93,7 @@ impl<U: Upstream> PolicyClient<U> {
         }
     }
 
-    /// One try: a call, and those made beside it where it is slow.
+    /// Makes one attempt, with its hedges.
     pub(super) async fn attempt(
         &self,
         message: U::Request,
@@ -107,7 +107,7 @@ impl<U: Upstream> PolicyClient<U> {
         .inspect_err(|error| stats.circuit_open |= limits::is_circuit_open(error))
     }
 
-    /// One call, if the circuit lets it through.
+    /// Sends one request if the circuit admits it.
     pub(super) async fn send(
         &self,
         message: U::Request,

@@ -1,5 +1,5 @@
-//! Makes a second call beside one that is slow, and takes the first answer. The others are
-//! dropped, which cancels them down to their rows in the batcher's queue.
+//! Hedging: sends a request again while an earlier attempt is slow, and takes the first answer.
+//! The other attempts are dropped, which cancels them down to their rows in the batcher's queue.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::policy::bucket::{Rates, TokenBucket};
 use crate::policy::latency::LatencyWindow;
 use crate::policy::settings::{Hedge, HedgeAfter};
 
-/// Latest calls whose percentile is taken.
+/// Latest latencies of which the percentile is taken.
 const LATENCY_WINDOW: usize = 256;
-/// Calls that are known before a percentile of them means anything.
+/// Least number of latencies of which a percentile is meaningful.
 const LATENCIES_MIN: usize = 20;
-/// Hedges that may come in a burst.
+/// Largest burst of hedges.
 const BURST: f64 = 10.0;
 
-/// The hedges of one node: what is asked for, and what was learnt.
+/// Hedging of the calls of one node: settings, latest latencies, and budget.
 #[derive(Debug)]
 pub(super) struct Hedging {
     settings: Hedge,
@@ -52,7 +52,8 @@ impl Hedging {
         }
     }
 
-    /// A call is made; after how long it counts as slow, where that is known.
+    /// Records a call. Returns the time after which it counts as slow; `None` while too few
+    /// latencies are known.
     fn record_call(&self, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.state);
         state.budget.record_call(now);
@@ -72,7 +73,7 @@ impl Hedging {
     }
 }
 
-/// A call and those beside it.
+/// Sends a request, and hedges while it is slow.
 pub(super) async fn call<U: Upstream>(
     client: &PolicyClient<U>,
     hedging: &Hedging,
@@ -106,8 +107,7 @@ pub(super) async fn call<U: Upstream>(
                 }
                 Err(error) => {
                     let error = first_error.take().unwrap_or(error);
-                    // Another call of the same may still do better, where the error was not
-                    // the request's own doing.
+                    // An attempt in flight may still succeed, unless the request is at fault.
                     if calls.is_empty() || !is_transient(&error) {
                         return Err(error);
                     }
@@ -131,7 +131,7 @@ pub(super) async fn call<U: Upstream>(
     }
 }
 
-/// Whether the same call may end in another way elsewhere or later.
+/// Returns whether another attempt at the same request may succeed.
 fn is_transient(error: &Status) -> bool {
     matches!(
         error.code(),

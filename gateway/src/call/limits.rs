@@ -1,4 +1,4 @@
-//! What all callers of one model or endpoint share: its circuit breaker, and the budget for retries.
+//! Limits that all callers of one upstream share: its circuit breaker and its retry budget.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,14 +11,15 @@ use super::Upstream;
 use crate::policy::breaker::{Breaker, BreakerOptions, Change, Outcome, Permit};
 use crate::policy::bucket::{Rates, TokenBucket};
 
-/// Retries of all callers of a model: a fifth of their calls, and some for those with few.
+/// Budget for the retries of all callers of an upstream: a fifth of their calls, and one a second
+/// for callers with few calls.
 const RETRIES: Rates = Rates {
     capacity: 10.0,
     per_call: 0.2,
     per_second: 1.0,
 };
 
-/// What all callers of one model or endpoint share.
+/// Limits that all callers of one upstream share.
 #[derive(Debug)]
 pub struct SharedLimits {
     breaker: Mutex<Breaker>,
@@ -26,7 +27,7 @@ pub struct SharedLimits {
 }
 
 impl SharedLimits {
-    /// A closed circuit and a full budget.
+    /// Returns a closed circuit and a full budget.
     pub fn new(options: BreakerOptions) -> Self {
         Self {
             breaker: Mutex::new(Breaker::new(options)),
@@ -34,17 +35,17 @@ impl SharedLimits {
         }
     }
 
-    /// A call is made for the first time.
+    /// Records a call, not counting its retries, which adds to the budget.
     pub(super) fn record_call(&self, now: Instant) {
         lock(&self.retries).record_call(now);
     }
 
-    /// Takes from the budget for one retry, if there is enough.
+    /// Takes a retry from the budget. Returns whether there was one.
     pub(super) fn take_retry(&self, now: Instant) -> bool {
         lock(&self.retries).take(now)
     }
 
-    /// Lets one call through.
+    /// Admits one request.
     ///
     /// # Errors
     /// UNAVAILABLE while the circuit is open.
@@ -78,12 +79,12 @@ impl SharedLimits {
     }
 }
 
-/// Whether a call failed because its circuit was open.
+/// Returns whether a call failed because the circuit was open.
 pub(super) fn is_circuit_open(error: &Status) -> bool {
     error.code() == Code::Unavailable && Reason::of(error) == Some(Reason::CircuitOpen)
 }
 
-/// A call that was let through. Dropped without an end, it tells the circuit nothing.
+/// Permission for one request. Dropping it unfinished reports [`Outcome::Dropped`].
 pub(super) struct BreakerPermit<'a, U: Upstream> {
     limits: &'a SharedLimits,
     upstream: &'a U,
@@ -92,11 +93,11 @@ pub(super) struct BreakerPermit<'a, U: Upstream> {
 }
 
 impl<U: Upstream> BreakerPermit<'_, U> {
-    /// The call is over.
+    /// Reports the outcome of the request, `None` for success.
     pub(super) fn finish(mut self, error: Option<&Status>) {
         self.release(match error.map(Status::code) {
             Some(Code::Unavailable) => Outcome::Failed,
-            // How long a caller waits says nothing about the model.
+            // The patience of a caller says nothing about the upstream.
             Some(Code::DeadlineExceeded | Code::Cancelled) => Outcome::Dropped,
             _ => Outcome::Answered,
         });
@@ -142,6 +143,7 @@ impl<U: Upstream> Drop for BreakerPermit<'_, U> {
     }
 }
 
+/// Locks a mutex, also after a panic of another holder.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

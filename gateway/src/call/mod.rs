@@ -1,12 +1,12 @@
-//! One call under a node's policies, generic over what is called.
+//! One call under the policies of a node, generic over the [`Upstream`] that is called.
 //!
-//! * [`caller`](Calls): the policies around a call, from the inside out: limits, hedge, retry.
-//! * `limits`: the circuit breaker and the retry budget that all callers of one server share.
-//! * `hedge`: a second call beside a slow one.
-//! * `retry`: a failed call again.
-//! * `transport`: the gRPC channel, and what travels with a request.
+//! * [`caller`](PolicyClient): applies the policies, from the inside out: limits, hedge, retry.
+//! * `limits`: the circuit breaker and the retry budget that all callers of one upstream share.
+//! * `hedge`: a second attempt while the first is slow.
+//! * `retry`: further attempts after a failure.
+//! * `transport`: the gRPC channel, and the metadata of a request.
 //!
-//! All of it happens inside the future of the request: dropping that drops every call.
+//! A call is one future; dropping it cancels every attempt in flight.
 
 pub(crate) mod limits;
 pub(crate) mod transport;
@@ -21,19 +21,19 @@ mod tests;
 pub use caller::{PolicyClient, Upstream};
 pub use limits::SharedLimits;
 
-/// What a call took besides time.
+/// Statistics of one call: repeated attempts, the circuit breaker and the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CallStats {
-    /// Times that it was made again after an error.
+    /// Number of retries.
     pub retries: u32,
-    /// Times that it was made again because it was slow.
+    /// Number of hedged attempts.
     pub hedges: u32,
-    /// Whether one of these answered first.
+    /// `true` if a hedged attempt answered first.
     pub hedge_won: bool,
-    /// Whether it was held back, at least once, because what is called was not reached before.
+    /// `true` if an open circuit refused at least one attempt.
     pub circuit_open: bool,
-    /// Rows that were not sent because their answers were kept.
+    /// Rows answered from the cache.
     pub cache_hits: u32,
-    /// Rows that were not sent because another call had them on its way.
+    /// Rows answered by a call that was in flight already.
     pub cache_joined: u32,
 }

@@ -1,4 +1,4 @@
-//! Makes a failed call again: only where that can help, within the budget, before the deadline.
+//! Retries: only of transient errors, within the budget, before the deadline.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use tonic::Status;
 use super::{CallStats, PolicyClient, Upstream};
 use crate::policy::settings::Retry;
 
-/// A call and its retries. A failure that was retried says in its metadata how often it was tried.
+/// Makes a call and its retries. The metadata of a failure after retries has the number of
+/// `attempts`.
 pub(super) async fn call<U: Upstream>(
     client: &PolicyClient<U>,
     retry: &Retry,
@@ -30,14 +31,15 @@ pub(super) async fn call<U: Upstream>(
             let attempts = (stats.retries + 1).to_string();
             return Err(status::annotate(&error, [("attempts", attempts.as_str())]));
         };
-        tracing::debug!(name = client.upstream.label(), ?pause, %error, "a call is made again");
+        tracing::debug!(name = client.upstream.label(), ?pause, %error, "a call is retried");
         tokio::time::sleep(pause).await;
         client.repeats.retried();
         stats.retries += 1;
     }
 }
 
-/// How long to wait before the next retry; `None` when there is none.
+/// Returns the pause before the next retry, or `None` if the error is final. `made` is the number
+/// of retries so far.
 fn pause<U: Upstream>(
     client: &PolicyClient<U>,
     retry: &Retry,

@@ -1,4 +1,4 @@
-//! The way to a gRPC server: what carries a call, what goes along with it, and what became of the
+//! Transport of calls to a gRPC server: the channel, the metadata of a request, and failures of the
 //! connection.
 
 use std::time::Duration;
@@ -11,13 +11,14 @@ use tonic::{Request, Status};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+/// Any error of a transport.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What carries a call: anything that answers HTTP requests with gRPC in them.
+/// A service that answers gRPC requests over HTTP/2, in this process or in another.
 pub(crate) type Transport =
     BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
 
-/// A transport that gave no answer.
+/// Failure of a transport to deliver an answer.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct TransportError(BoxError);
@@ -28,18 +29,18 @@ impl TransportError {
     }
 }
 
-/// How long the connection to another process may take to come up.
+/// Time limit for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection without answers to pings for so long is given up.
+/// Time without an answer to a ping after which a connection is closed.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is pinged.
+/// Interval between pings of a connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A channel to another process. The connection is made at the first call, and again whenever it
-/// is lost. Needs a tokio runtime.
+/// Returns a channel to another process. It connects at the first call, and again whenever the
+/// connection is lost. Needs a tokio runtime.
 ///
 /// # Errors
-/// When the endpoint makes no URI.
+/// When the endpoint is not a URI.
 pub(crate) fn connect(endpoint: &config::Endpoint) -> Result<Transport, tonic::transport::Error> {
     let channel = Endpoint::from_shared(endpoint.uri())?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -52,7 +53,8 @@ pub(crate) fn connect(endpoint: &config::Endpoint) -> Result<Transport, tonic::t
     ))
 }
 
-/// A request with what is left until `deadline`, and the current trace.
+/// Returns a request whose metadata has the time left until `deadline` and the current trace
+/// context.
 pub(crate) fn outgoing<T>(message: T, deadline: Option<Deadline>) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(deadline) = deadline {
@@ -62,9 +64,9 @@ pub(crate) fn outgoing<T>(message: T, deadline: Option<Deadline>) -> Request<T> 
     request
 }
 
-/// What became of the connection, when that is why there is no answer. An error that arrived over
-/// it has details or no source; where a connection breaks in the middle of a call, tonic says
-/// UNKNOWN or INTERNAL.
+/// Describes the failure of the connection that caused `error`; `None` for an error that the server
+/// sent. Such an error has details or no source; where a connection breaks during a call, tonic
+/// says UNKNOWN or INTERNAL.
 pub(crate) fn connection_failure(error: &Status) -> Option<&'static str> {
     use tonic::Code::{Internal, Unavailable, Unknown};
     if !error.details().is_empty() {

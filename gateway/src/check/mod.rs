@@ -57,7 +57,7 @@ pub use kind::{
     SwitchArm,
 };
 pub use method::MESSAGES_DEFAULT;
-pub use names::{check_names, service_name, shared_symbol};
+pub use names::{check_names, pascal_case, shared_symbol};
 pub use origins::Origin;
 pub use pipelines::check_all;
 pub use signatures::{SignatureError, SignatureSource};

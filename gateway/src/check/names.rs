@@ -6,7 +6,7 @@ use motet_proto::oip::split_version;
 use crate::syntax::{OutputValue, PipelineSpec};
 
 /// The name of the gRPC service of a pipeline, without its package: `my_rag` is `MyRag`.
-pub fn service_name(pipeline: &str) -> String {
+pub fn pascal_case(pipeline: &str) -> String {
     pipeline
         .split('_')
         .flat_map(|word| {
@@ -22,7 +22,7 @@ pub fn service_name(pipeline: &str) -> String {
 /// that name.
 pub fn shared_symbol(a: &str, b: &str) -> Option<String> {
     let symbols = |pipeline| {
-        let service = service_name(pipeline);
+        let service = pascal_case(pipeline);
         ["", "Request", "Response"].map(|end| format!("{service}{end}"))
     };
     let others = symbols(b);
@@ -155,7 +155,7 @@ mod tests {
             ("a_1", "A1", "a1"),
             ("x_", "X", "x"),
         ] {
-            assert_eq!(service_name(name), service);
+            assert_eq!(pascal_case(name), service);
             assert_eq!(json_name(name), json);
         }
     }

@@ -6,7 +6,7 @@ use motet_runtime::metrics::Metrics;
 use tonic::Status;
 
 use super::Backend;
-use super::cache::{self, Cached};
+use super::cache::{self, NodeCache};
 use crate::call::{CallStats, PolicyClient};
 use crate::check::Node;
 
@@ -14,19 +14,19 @@ use crate::check::Node;
 #[derive(Debug)]
 pub struct ModelClient {
     pub(super) calls: PolicyClient<Backend>,
-    cached: Option<Cached>,
+    cache: Option<NodeCache>,
 }
 
 impl ModelClient {
     /// The model behind `backend`, as `node` of `pipeline` calls it.
     pub fn new(backend: Backend, pipeline: &str, node: &Node, metrics: &Metrics) -> Self {
-        let cached = node.policies.cache.as_ref().map(|cache| {
+        let cache = node.policies.cache.as_ref().map(|settings| {
             let metrics = metrics.cache(backend.model());
-            Cached::new(cache, node, backend.rows(), metrics)
+            NodeCache::new(settings, node, backend.rows(), metrics)
         });
         Self {
             calls: PolicyClient::new(backend, pipeline, &node.name, &node.policies, metrics),
-            cached,
+            cache,
         }
     }
 
@@ -45,8 +45,8 @@ impl ModelClient {
         deadline: Deadline,
         stats: &mut CallStats,
     ) -> Result<ModelInferResponse, Status> {
-        match &self.cached {
-            Some(cached) => cache::infer(self, cached, message, deadline, stats).await,
+        match &self.cache {
+            Some(cache) => cache::infer(self, cache, message, deadline, stats).await,
             None => self.calls.call(message, deadline, stats).await,
         }
     }

@@ -1,4 +1,4 @@
-//! A gateway: pipelines over models, loaded and unloaded while it serves.
+//! The gateway: serves pipelines over models, and loads and unloads them meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use tower::ServiceExt;
 
 use super::load::ReflectedServices;
 use super::load::catalog::{BindTargets, LoadCatalog};
-use super::load::dependents::callers;
+use super::load::dependents::{dependents, relink_dependents};
 use super::pipeline::ServedPipeline;
 use super::registry::{Pipelines, Registry};
 use super::typed::{DescriptorError, TypedPipelines};
@@ -26,25 +26,25 @@ use crate::model::Backend;
 use crate::plan::{BindError, Plan};
 use crate::syntax::{self, PIPELINES_MAX};
 
-/// What a gateway is made of.
+/// Parts of a gateway.
 pub struct GatewayParts {
-    /// The models, each with the way to it.
+    /// Models that nodes call.
     pub models: Vec<Backend>,
-    /// What the models take and give, for pipelines loaded later.
+    /// Signatures of the models, to check pipelines that are loaded later.
     pub signatures: Arc<dyn SignatureSource + Send + Sync>,
-    /// The pipelines to begin with, each after those that it calls.
+    /// Pipelines to serve from the start, each after those that it calls.
     pub pipelines: Vec<CheckedPipeline>,
-    /// The gRPC servers whose methods nodes call.
+    /// gRPC servers whose methods nodes call.
     pub endpoints: Arc<Endpoints>,
-    /// The most bytes of one message, in or out.
+    /// Largest message in bytes, in or out.
     pub message_bytes_max: usize,
-    /// Instruments.
+    /// Instruments for the metrics.
     pub metrics: Metrics,
-    /// The health of the process; each pipeline is a name in it.
+    /// Health of the process, with an entry for each pipeline.
     pub health: Health,
 }
 
-/// A gateway. Cheap to clone.
+/// A gateway: pipelines over models, served by gRPC. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
 
@@ -56,17 +56,17 @@ struct Inner {
     metrics: Metrics,
     health: Health,
     routes: LiveRoutes,
-    /// Held while pipelines are loaded or unloaded: one change at a time.
+    /// Held while a pipeline is loaded or unloaded.
     change: Mutex<()>,
 }
 
-/// Why pipelines cannot be put into service.
+/// Failure to load or unload a pipeline.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// A pipeline calls something that the gateway does not have, or too much of it.
+    /// The pipeline calls something that the gateway does not have, or calls too much.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A pipeline's messages cannot be declared.
+    /// The messages of the pipeline cannot be declared.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
     /// Reflection cannot serve the descriptors.
@@ -75,55 +75,55 @@ pub enum GatewayError {
     /// A model has the name of the pipeline.
     #[error("a model is already named {name}, and both are reached by name")]
     NameOfModel {
-        /// The name.
+        /// Name of the pipeline.
         name: String,
     },
     /// Another pipeline declares the same name in gRPC.
     #[error("pipeline {other} already declares {symbol} in gRPC")]
     SymbolTaken {
-        /// The other pipeline.
+        /// Name of the other pipeline.
         other: String,
-        /// The full name of the service or message.
+        /// Full name of the service or message.
         symbol: String,
     },
-    /// There is no room for another pipeline.
+    /// The gateway serves its largest number of pipelines.
     #[error("the gateway serves {limit} pipelines already, which is the limit")]
     Full {
-        /// The most pipelines.
+        /// Largest number of pipelines.
         limit: usize,
     },
     /// Other pipelines call the one that is to be unloaded.
     #[error("pipeline {name} is called by {}: unload them first", callers.join(", "))]
     Called {
-        /// The pipeline.
+        /// Name of the pipeline.
         name: String,
-        /// The pipelines that call it, themselves or by way of others.
+        /// Names of the pipelines that call it, directly or through others.
         callers: Vec<String>,
     },
-    /// Other pipelines call the one that is to be replaced, in a way that no longer fits.
+    /// Other pipelines call the one that is to be replaced, and its inputs or outputs changed.
     #[error(
         "pipeline {name} is called by {}, and its inputs or outputs are others now: \
          unload them first",
         callers.join(", ")
     )]
     CalledDifferently {
-        /// The pipeline.
+        /// Name of the pipeline.
         name: String,
-        /// The pipelines that call it, themselves or by way of others.
+        /// Names of the pipelines that call it, directly or through others.
         callers: Vec<String>,
     },
-    /// The new form of a pipeline calls one that calls it.
+    /// The new form of the pipeline calls one of its callers.
     #[error("pipeline {name} would call itself, by way of {}", by_way_of.join(", "))]
     CallsItself {
-        /// The pipeline.
+        /// Name of the pipeline.
         name: String,
-        /// The pipelines between.
+        /// Names of the pipelines between.
         by_way_of: Vec<String>,
     },
-    /// The file has mistakes.
+    /// The file has errors.
     #[error("{report}")]
-    Mistakes {
-        /// All of them, with their places, for people.
+    Invalid {
+        /// All errors with their positions, as text.
         report: String,
     },
 }
@@ -132,7 +132,7 @@ impl Gateway {
     /// Puts pipelines into service.
     ///
     /// # Errors
-    /// When one cannot be: see [`GatewayError`].
+    /// When one cannot be served: see [`GatewayError`].
     pub fn new(parts: GatewayParts) -> Result<Self, GatewayError> {
         let registry = Arc::new(Registry::new(parts.models));
         let gateway = Self(Arc::new(Inner {
@@ -154,27 +154,27 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// What to serve. It follows loads and unloads.
+    /// Returns the routes to serve. They change with each load and unload.
     pub fn routes(&self) -> LiveRoutes {
         self.0.routes.clone()
     }
 
-    /// The pipelines and models.
+    /// Returns the pipelines and models.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.0.registry
     }
 
-    /// Asks endpoints about the services that a pipeline file calls and that are not known yet.
+    /// Asks endpoints for the services that a pipeline file calls and the gateway does not know.
     pub async fn reflect_services(&self, yaml: &str) -> ReflectedServices {
         ReflectedServices::fetch(yaml, &*self.0.signatures, &self.0.endpoints).await
     }
 
-    /// Checks the text of a pipeline file, of which everything was [learnt](Self::reflect_services), and
-    /// puts it into service, in place of the pipeline of the same name if there is one. Gives the
+    /// Checks the text of a pipeline file and puts the pipeline into service, replacing one of the
+    /// same name. `reflected` comes from [`reflect_services`](Self::reflect_services). Returns the
     /// pipeline and the warnings.
     ///
     /// # Errors
-    /// When the file has mistakes, or the pipeline cannot be served: nothing has changed then.
+    /// When the file has errors, or the pipeline cannot be served; the gateway is unchanged then.
     pub fn load(
         &self,
         yaml: &str,
@@ -193,24 +193,26 @@ impl Gateway {
         let served = self.prepare(checked, &pipelines)?;
         let before = pipelines.insert(name, served.clone());
         if let Some(before) = before {
-            self.rebind(&before, &served, &mut pipelines)?;
+            let prepare = |pipeline, pipelines: &_| self.prepare(pipeline, pipelines);
+            relink_dependents(&before, &served, &mut pipelines, prepare)?;
         }
         self.publish(pipelines)?;
         tracing::info!(pipeline = %served.pipeline().name, "loaded a pipeline");
         Ok((served, warnings))
     }
 
-    /// Takes a pipeline out of service; requests in flight finish. `false` when there is none.
+    /// Takes a pipeline out of service; its requests in flight finish. Returns whether there was
+    /// one.
     ///
     /// # Errors
-    /// When what is left cannot be served.
+    /// When other pipelines call it.
     pub fn unload(&self, name: &str) -> Result<bool, GatewayError> {
         let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pipelines = (*self.0.registry.pipelines()).clone();
         let Some(served) = pipelines.remove(name) else {
             return Ok(false);
         };
-        let callers = callers(&pipelines, name);
+        let callers = dependents(&pipelines, name);
         if !callers.is_empty() {
             return Err(GatewayError::Called {
                 name: name.to_owned(),
@@ -250,7 +252,7 @@ impl Gateway {
                     warnings.iter().map(|d| d.message.clone()).collect(),
                 ))
             }
-            _ => Err(GatewayError::Mistakes {
+            _ => Err(GatewayError::Invalid {
                 report: diagnostics.render(&sources, Colour::Never),
             }),
         }
@@ -273,8 +275,8 @@ impl Gateway {
         }
     }
 
-    /// Makes a pipeline ready to serve over those that there are.
-    pub(super) fn prepare(
+    /// Binds a pipeline to the models, and to the pipelines that it calls.
+    fn prepare(
         &self,
         pipeline: impl Into<Arc<CheckedPipeline>>,
         pipelines: &Pipelines,
@@ -288,7 +290,7 @@ impl Gateway {
         Ok(Arc::new(ServedPipeline::new(plan, &self.0.metrics)?))
     }
 
-    /// Makes these pipelines the ones that are served, by every surface and in reflection.
+    /// Replaces the served pipelines, in every surface and in reflection.
     fn publish(&self, pipelines: Pipelines) -> Result<(), GatewayError> {
         let inner = &self.0;
         let files = FileDescriptorSet {

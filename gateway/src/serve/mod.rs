@@ -1,5 +1,13 @@
-//! The gateway's gRPC surfaces: every pipeline as a service of its own, as a model of the Open
-//! Inference Protocol, and in `motet.v1.Pipelines`.
+//! The surfaces of the gateway, and loading of pipelines.
+//!
+//! * [`gateway`](Gateway): serves pipelines, and loads and unloads them.
+//! * [`registry`](Registry): the loaded pipelines, and the models.
+//! * [`pipeline`](ServedPipeline): a request to a pipeline and its answer, below all surfaces.
+//! * [`typed`]: every pipeline as a gRPC service of its own.
+//! * `oip`: every pipeline as a model of the Open Inference Protocol.
+//! * `pipelines`: the service `motet.v1.Pipelines`.
+//! * `load`: what a pipeline may call, and the pipelines that call it.
+//! * `output_selection`, `receipt`, [`signature`](signature()), `stats`: parts of the surfaces.
 
 pub mod typed;
 

@@ -1,12 +1,12 @@
-//! The outputs that a request asks for.
+//! Selection of outputs by a request.
 
 use crate::check::CheckedPipeline;
 use crate::exec::InputViolation;
 
-/// For each column of the outputs, `true` if it is among `names` (see [`positions`]).
+/// Returns for each output column whether `names` has it (see [`positions`]).
 ///
 /// # Errors
-/// Every name that is no output.
+/// A violation for each name that is not an output.
 pub(super) fn select<'n>(
     pipeline: &CheckedPipeline,
     names: impl IntoIterator<Item = &'n str>,
@@ -18,11 +18,11 @@ pub(super) fn select<'n>(
     Ok(selected)
 }
 
-/// The positions of the columns that `names` mean, in the order of the names: an output stands for
-/// all its columns, `results.score` for one of them.
+/// Returns the positions of the output columns with these `names`, in the order of the names. The
+/// name of a list of records selects all its columns, `results.score` one of them.
 ///
 /// # Errors
-/// Every name that is no output.
+/// A violation for each name that is not an output.
 pub(super) fn positions<'n>(
     pipeline: &CheckedPipeline,
     names: impl IntoIterator<Item = &'n str>,

@@ -1,5 +1,5 @@
-//! A pipeline in service, below all surfaces: a surface makes a [`Call`] of its own messages, and
-//! its own messages of an [`Answer`].
+//! A pipeline in service, below all surfaces: a surface converts its messages to a [`Call`], and an
+//! [`Answer`] to its messages.
 
 use std::sync::Arc;
 
@@ -21,35 +21,36 @@ use crate::check::CheckedPipeline;
 use crate::exec::{self, Outcome, Terms, Wanted};
 use crate::plan::Plan;
 
-/// A pipeline in service. Requests that began on it finish on it, whatever is loaded meanwhile.
+/// A pipeline in service. A request finishes on the pipeline on which it began, also if another is
+/// loaded meanwhile.
 #[derive(Debug)]
 pub struct ServedPipeline {
-    /// The graph that runs.
+    /// Plan that requests run.
     pub plan: Arc<Plan>,
-    /// The messages of its typed service.
+    /// Messages of the typed service.
     pub api: TypedApi,
-    /// The pipeline as a model of the Open Inference Protocol.
+    /// Signature as a model of the Open Inference Protocol.
     pub(super) signature: Signature,
-    /// Calls of its typed service.
+    /// Statistics of the typed service.
     pub(super) typed: SurfaceStats,
-    /// Calls by the Open Inference Protocol.
+    /// Statistics of calls by the Open Inference Protocol.
     pub(super) oip: SurfaceStats,
 }
 
-/// One request to a pipeline, whichever surface it came by.
+/// One request to a pipeline, by any surface.
 #[derive(Debug, Default)]
 pub(super) struct Call {
-    /// A tensor for each input of the pipeline; `None` where the request leaves one out.
+    /// A tensor for each input of the pipeline; `None` for one that is left out.
     pub(super) inputs: Vec<Option<Tensor>>,
-    /// For each column of the outputs, whether it is asked for; `None` asks for all.
+    /// For each output column, `true` to compute it; `None` for all.
     pub(super) columns: Option<Vec<bool>>,
-    /// The deadline that the caller asks for.
+    /// Deadline of the caller.
     pub(super) deadline: Option<Deadline>,
-    /// The priority that goes on to models.
+    /// Priority, which is passed on to models.
     pub(super) priority: Option<i64>,
 }
 
-/// The answer to a [`Call`].
+/// Answer to a [`Call`].
 #[derive(Debug)]
 pub(super) struct Answer {
     plan: Arc<Plan>,
@@ -57,22 +58,22 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// For each output of the pipeline its value or its columns.
+    /// Returns the value of each output, or the columns of one that is a list of records.
     pub(super) fn outputs(&self) -> &[Vec<Option<Tensor>>] {
         &self.outcome.outputs
     }
 
-    /// The columns of all outputs, in order.
+    /// Returns the columns of all outputs, in order.
     pub(super) fn into_columns(self) -> Vec<Option<Tensor>> {
         self.outcome.outputs.into_iter().flatten().collect()
     }
 
-    /// Why the answer took as long as it did.
+    /// Returns the receipt: where the time of the request went.
     pub(super) fn receipt(&self) -> v1::Receipt {
         receipt::receipt(&self.plan, &self.outcome)
     }
 
-    /// The names of the nodes that were degraded.
+    /// Returns the names of the degraded nodes.
     pub(super) fn degraded(&self) -> Vec<String> {
         receipt::degraded(&self.plan, &self.outcome)
     }
@@ -94,7 +95,7 @@ impl ServedPipeline {
         })
     }
 
-    /// The pipeline as it was checked.
+    /// Returns the checked pipeline.
     pub fn pipeline(&self) -> &CheckedPipeline {
         &self.plan.pipeline
     }
@@ -102,8 +103,8 @@ impl ServedPipeline {
     /// Runs one request.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every input that is wrong, DEADLINE_EXCEEDED, or the error of the
-    /// node that failed.
+    /// INVALID_ARGUMENT with a violation for each invalid input, DEADLINE_EXCEEDED, or the error of
+    /// the node that failed.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Status> {
         let refused =
             |violations: Vec<_>| exec::violation_status(&self.pipeline().name, &violations);
@@ -120,10 +121,10 @@ impl ServedPipeline {
         })
     }
 
-    /// The deadline of a request that begins now, for a client that asked for `asked`.
+    /// Returns the deadline of a request that begins now; `asked` is the deadline of the client.
     ///
     /// # Errors
-    /// DEADLINE_EXCEEDED when the client's deadline has already passed.
+    /// DEADLINE_EXCEEDED if the deadline of the client has already passed.
     fn deadline(&self, asked: Option<Deadline>) -> Result<Deadline, Status> {
         let now = Instant::now();
         let pipeline = &self.pipeline().name;
@@ -137,7 +138,7 @@ impl ServedPipeline {
         Ok(Deadline::after(now, timeout))
     }
 
-    /// Counts and durations since the pipeline was loaded.
+    /// Returns counts and durations since the pipeline was loaded.
     pub(super) fn statistics(&self) -> ModelStatistics {
         let (typed, oip) = (self.typed.totals(), self.oip.totals());
         let add = |a: StatisticDuration, b: StatisticDuration| StatisticDuration {

@@ -1,4 +1,4 @@
-//! `motet.v1.Pipelines`: what there is, how it is built, loading and unloading.
+//! The service `motet.v1.Pipelines`: lists, describes, explains, loads and unloads pipelines.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ use super::signature;
 use super::typed::proto_file;
 use crate::check::{CheckedPipeline, NodeKind, ValueType};
 
-/// The service. Cheap to clone.
+/// The service `motet.v1.Pipelines`. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct PipelinesService(Gateway);
 
@@ -25,14 +25,14 @@ pub(super) fn server(gateway: Gateway) -> PipelinesServer<PipelinesService> {
 }
 
 impl PipelinesService {
-    /// Changes the pipelines. A long file takes a while to check, so a thread of its own does it.
+    /// Loads or unloads a pipeline on a blocking thread, since checking a long file takes long.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Gateway) -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, Status> {
         let gateway = self.0.clone();
         match tokio::task::spawn_blocking(move || change(&gateway)).await {
-            Ok(result) => result.map_err(refusal),
+            Ok(result) => result.map_err(gateway_status),
             Err(_) => Err(status::internal("changing the pipelines crashed").into()),
         }
     }
@@ -168,7 +168,8 @@ impl Pipelines for PipelinesService {
     }
 }
 
-fn refusal(error: GatewayError) -> Status {
+/// Returns the status for a failed change.
+fn gateway_status(error: GatewayError) -> Status {
     let message = error.to_string();
     match error {
         GatewayError::NameOfModel { .. } | GatewayError::SymbolTaken { .. } => {
@@ -181,12 +182,13 @@ fn refusal(error: GatewayError) -> Status {
         GatewayError::Bind(_)
         | GatewayError::Descriptor(_)
         | GatewayError::Reflection(_)
-        | GatewayError::Mistakes { .. } => status::invalid_argument("yaml", message)
+        | GatewayError::Invalid { .. } => status::invalid_argument("yaml", message)
             .reason(Reason::BadPipeline)
             .into(),
     }
 }
 
+/// Describes the kind of a node.
 fn kind(kind: &NodeKind) -> String {
     match kind {
         NodeKind::Model(model) => format!("model {model}"),
@@ -201,7 +203,7 @@ fn kind(kind: &NodeKind) -> String {
     }
 }
 
-/// The graph of a pipeline in Graphviz's language.
+/// Returns the graph of a pipeline in the language of Graphviz.
 pub fn dot(pipeline: &CheckedPipeline) -> String {
     let mut out = format!("digraph {} {{\n  rankdir=LR;\n", pipeline.name);
     for node in &pipeline.nodes {

@@ -1,4 +1,4 @@
-//! The receipt of a request, as the API gives it.
+//! The receipt of a request, and the names of its degraded nodes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::check::Node;
 use crate::exec::{NodeRecord, Outcome, critical_path};
 use crate::plan::{Graph, Plan, Step};
 
-/// Why a request took as long as it did.
+/// Returns the receipt of a request: timings of each node, and the critical path.
 pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
     let mut nodes = Vec::new();
     walk(plan, &outcome.records, true, &mut |name, record, arm| {
@@ -46,8 +46,8 @@ pub(super) fn receipt(plan: &Plan, outcome: &Outcome) -> v1::Receipt {
     }
 }
 
-/// The names of the nodes that were degraded, each once; those inside a `map` without their
-/// element.
+/// Returns the names of the degraded nodes, each once; those inside a `map` without the index of
+/// the element.
 pub(super) fn degraded(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let mut names = Vec::new();
     walk(plan, &outcome.records, false, &mut |name, record, _| {
@@ -58,7 +58,7 @@ pub(super) fn degraded(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     names
 }
 
-/// Shows each record, with what ran inside after it: its name, itself, and the arm it took.
+/// Calls `show` with the name, the record and the arm taken of each node, outer nodes first.
 fn walk(
     plan: &Plan,
     records: &[NodeRecord],
@@ -68,17 +68,17 @@ fn walk(
     let scope = Scope {
         nodes: &plan.pipeline.nodes,
         graph: &plan.graph,
-        // A pipeline is no arm: its nodes go by their own names.
+        // The nodes of a pipeline have their own names.
         only_step: None,
     };
     scope.walk("", records, items, show);
 }
 
-/// Nodes whose records are shown.
+/// Nodes of one graph.
 struct Scope<'a> {
     nodes: &'a [Node],
     graph: &'a Graph,
-    /// The name of the body, which its only step has too.
+    /// Name of the body, which is also the name of its only node.
     only_step: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! The pipelines and models of a gateway, as they are at this moment.
+//! The pipelines and models that a gateway serves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::model::Backend;
 /// Pipelines by name.
 pub(super) type Pipelines = BTreeMap<String, Arc<ServedPipeline>>;
 
-/// The pipelines, swapped as a whole, and the models, which stay.
+/// The loaded pipelines, replaced as a whole by each change, and the models, which never change.
 #[derive(Debug)]
 pub struct Registry {
     served: ArcSwap<Served>,
     models: BTreeMap<String, Backend>,
 }
 
-/// One state of the pipelines, in both ways in which they are looked up.
+/// The pipelines at one moment, by name and by service.
 #[derive(Debug, Default)]
 struct Served {
     by_name: Arc<Pipelines>,
@@ -29,7 +29,7 @@ struct Served {
 }
 
 impl Registry {
-    /// No pipelines yet, over these models.
+    /// Returns a registry of these models and no pipelines.
     pub(super) fn new(models: impl IntoIterator<Item = Backend>) -> Self {
         Self {
             served: ArcSwap::default(),
@@ -40,7 +40,7 @@ impl Registry {
         }
     }
 
-    /// The pipelines now, by name.
+    /// Returns the loaded pipelines, by name.
     pub fn pipelines(&self) -> Arc<BTreeMap<String, Arc<ServedPipeline>>> {
         self.served.load().by_name.clone()
     }
@@ -55,13 +55,13 @@ impl Registry {
         }));
     }
 
-    /// The models, by name.
+    /// Returns the models, by name.
     pub const fn models(&self) -> &BTreeMap<String, Backend> {
         &self.models
     }
 
-    /// The model that a request means by a name and a version (empty: none asked for). Whether a
-    /// version that the configuration does not name exists, the model's service knows.
+    /// Returns the model of a name and a version, which may be empty. A version that the
+    /// configuration does not name is left to the service of the model.
     ///
     /// # Errors
     /// NOT_FOUND, with the models or the versions that exist.
@@ -84,29 +84,29 @@ impl Registry {
         ))
     }
 
-    /// `true` if a model has this name, in any version.
+    /// Returns whether a model has this name, in any version.
     pub(super) fn has_model(&self, name: &str) -> bool {
         self.models.values().any(|model| model.name() == name)
     }
 
-    /// A pipeline by name.
+    /// Returns a pipeline by name.
     pub fn pipeline(&self, name: &str) -> Option<Arc<ServedPipeline>> {
         self.served.load().by_name.get(name).cloned()
     }
 
-    /// A pipeline by the full name of its gRPC service.
+    /// Returns a pipeline by the full name of its gRPC service.
     pub(super) fn by_service(&self, service: &str) -> Option<Arc<ServedPipeline>> {
         self.served.load().by_service.get(service).cloned()
     }
 
-    /// NOT_FOUND, with the pipelines that exist.
+    /// Returns NOT_FOUND, with the names of the loaded pipelines.
     pub(super) fn unknown_pipeline(&self, name: &str) -> Status {
         let pipelines = self.pipelines();
         let known: Vec<&str> = pipelines.keys().map(String::as_str).collect();
         not_found(Resource::Pipeline, name, &known)
     }
 
-    /// NOT_FOUND, with the pipelines and models that exist.
+    /// Returns NOT_FOUND, with the names of pipelines and models.
     fn unknown_model(&self, name: &str) -> Status {
         let pipelines = self.pipelines();
         let known: Vec<&str> = pipelines

@@ -1,4 +1,4 @@
-//! What a pipeline takes and gives, as the Open Inference Protocol sees it: a pipeline is a model.
+//! Signature of a pipeline as a model of the Open Inference Protocol.
 
 use motet_proto::signature::{Port, Signature};
 use motet_proto::tensor::Tensor;
@@ -6,7 +6,7 @@ use motet_proto::types::ElementType;
 
 use crate::check::CheckedPipeline;
 
-/// The signature of a pipeline. A column of records is a tensor of its own, `results.score`.
+/// Returns the signature of a pipeline. Each column of records is a tensor, `results.score`.
 pub fn signature(pipeline: &CheckedPipeline) -> Signature {
     let port = |name: String, ty: &crate::check::ValueType| {
         Port::new(name, ty.to_tensor_type(&pipeline.symbols))
@@ -23,11 +23,11 @@ pub fn signature(pipeline: &CheckedPipeline) -> Signature {
     }
 }
 
-/// A tensor of the wire as a pipeline's input takes it: a list of one is a scalar, `BYTES` is
-/// text where text is wanted. What does not fit stays as it is, for the check to name.
+/// Converts a tensor of the protocol to the type of an input: a list of one element to a scalar,
+/// BYTES to text. Other tensors are returned unchanged, for the check of the inputs to report.
 ///
 /// # Errors
-/// When text is wanted and an element is not UTF-8.
+/// When the input is text and an element is not UTF-8.
 pub(super) fn from_wire(
     tensor: Tensor,
     element: ElementType,

@@ -1,4 +1,4 @@
-//! Counts and durations of the calls of one surface of a pipeline.
+//! Statistics of the calls that reach a pipeline by one surface.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use motet_runtime::metrics::CallMetrics;
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
-/// Metrics and totals of the calls that come by one surface.
+/// Metrics and totals of the calls by one surface.
 #[derive(Debug)]
 pub(super) struct SurfaceStats {
     metrics: CallMetrics,
@@ -22,7 +22,7 @@ pub(super) struct SurfaceStats {
 pub(super) struct Totals {
     pub(super) success: StatisticDuration,
     pub(super) fail: StatisticDuration,
-    /// When the last call ended, in milliseconds since 1970.
+    /// End of the last call, in milliseconds since 1970.
     pub(super) last_ms: u64,
 }
 
@@ -57,8 +57,8 @@ impl SurfaceStats {
         }
     }
 
-    /// Runs one request from the reading of its metadata to the writing of its answer, counts it
-    /// and times it. One that is dropped counts as CANCELLED.
+    /// Runs one request, from reading its metadata to writing its response, and records its status
+    /// and duration. A request that is dropped counts as CANCELLED.
     pub(super) async fn observe<T>(
         &self,
         call: impl Future<Output = Result<T, Status>>,
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn calls_count_by_how_they_end() {
+    async fn calls_are_counted_by_outcome() {
         let metrics = Metrics::new("test").unwrap();
         let stats = SurfaceStats::new(metrics.pipeline("p", "typed"));
         stats.observe(async { Ok(()) }).await.unwrap();
@@ -123,7 +123,7 @@ mod tests {
         let _ = tokio::time::timeout(Duration::ZERO, abandoned).await;
         let totals = stats.totals();
         assert_eq!(totals.success.count, 1);
-        // One failed and one was given up; one that never began is no call.
+        // One failed and one was dropped; one that was never polled is not a call.
         assert_eq!(totals.fail.count, 2);
         assert!(totals.last_ms > 0);
     }

@@ -1,7 +1,7 @@
-//! A bounded map from bytes to rows of answers: the least recently used row leaves first.
+//! A bounded map from keys to rows of answers, which evicts the least recently used row.
 //!
-//! What counts is memory, keys and bookkeeping included. How old a row may be is asked at each
-//! look-up, since callers differ in that.
+//! The bound is on memory, keys and bookkeeping included. The largest age of a row is an argument
+//! of a lookup, since callers differ in it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a row takes beside its key and its content: two references to the key, a slot, its place
-/// in the table, and what allocators round up. An estimate on the high side.
+/// Memory of a row in bytes besides key and content: two references to the key, a slot, an entry of
+/// the index, and rounding by the allocator. An upper estimate.
 const ROW_OVERHEAD_BYTES: usize = 256;
 
-/// No slot.
+/// The index of no slot.
 const NONE: usize = usize::MAX;
 
-/// A bounded map from bytes to rows.
+/// A bounded map from keys to rows.
 #[derive(Debug)]
 pub(super) struct LruRows<V> {
-    places: HashMap<Arc<[u8]>, usize>,
+    index: HashMap<Arc<[u8]>, usize>,
     slots: Vec<Option<Slot<V>>>,
     free: Vec<usize>,
     newest: usize,
@@ -39,10 +39,10 @@ struct Slot<V> {
 }
 
 impl<V: Clone> LruRows<V> {
-    /// An empty store of at most so many bytes.
+    /// Returns an empty map of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
-            places: HashMap::new(),
+            index: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             newest: NONE,
@@ -52,26 +52,26 @@ impl<V: Clone> LruRows<V> {
         }
     }
 
-    /// Bytes taken.
+    /// Returns the memory in use, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Rows kept.
+    /// Returns the number of rows.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.places.len()
+        self.index.len()
     }
 
-    /// Changes the bound, and gives the number of rows that had to leave.
+    /// Changes the bound. Returns the number of rows evicted.
     pub(super) fn resize(&mut self, bytes_max: usize) -> usize {
         self.bytes_max = bytes_max;
         self.shrink()
     }
 
-    /// The row under `key` that is at most `age_max` old. It counts as used.
+    /// Returns the row of `key` if it is at most `age_max` old, and marks it as used.
     pub(super) fn get(&mut self, key: &[u8], age_max: Duration, now: Instant) -> Option<V> {
-        let at = *self.places.get(key)?;
+        let at = *self.index.get(key)?;
         let slot = self.slots[at].as_ref()?;
         if now.saturating_duration_since(slot.stored) > age_max {
             return None;
@@ -82,8 +82,8 @@ impl<V: Clone> LruRows<V> {
         Some(value)
     }
 
-    /// Keeps a row of `content_bytes`, in place of one under the same key, and gives the number
-    /// of rows that had to leave. One larger than the whole store is not kept.
+    /// Inserts a row of `content_bytes`, replacing one of the same key. Returns the number of rows
+    /// evicted. A row larger than the bound is not inserted.
     pub(super) fn put(
         &mut self,
         key: Arc<[u8]>,
@@ -116,32 +116,33 @@ impl<V: Clone> LruRows<V> {
                 self.slots.len() - 1
             }
         };
-        self.places.insert(key, at);
+        self.index.insert(key, at);
         self.bytes += bytes;
         self.link(at);
         self.shrink()
     }
 
+    /// Evicts rows until the map is within its bound. Returns their number.
     fn shrink(&mut self) -> usize {
-        let mut left = 0;
+        let mut evicted = 0;
         while self.bytes > self.bytes_max {
             let Some(Some(slot)) = self.slots.get(self.oldest) else {
                 break;
             };
             let key = slot.key.clone();
             self.remove(&key);
-            left += 1;
+            evicted += 1;
         }
-        if self.places.is_empty() {
-            // Give memory back, not only rows.
+        if self.index.is_empty() {
+            // Frees the memory of the tables too.
             let bytes_max = self.bytes_max;
             *self = Self::new(bytes_max);
         }
-        left
+        evicted
     }
 
     fn remove(&mut self, key: &[u8]) {
-        let Some(at) = self.places.remove(key) else {
+        let Some(at) = self.index.remove(key) else {
             return;
         };
         self.unlink(at);
@@ -151,7 +152,7 @@ impl<V: Clone> LruRows<V> {
         self.free.push(at);
     }
 
-    /// Takes a slot out of the order of use.
+    /// Removes a slot from the list by recency.
     fn unlink(&mut self, at: usize) {
         let Some(slot) = &self.slots[at] else { return };
         let (newer, older) = (slot.newer, slot.older);
@@ -165,7 +166,7 @@ impl<V: Clone> LruRows<V> {
         }
     }
 
-    /// Makes a slot the last used.
+    /// Adds a slot to the list as the most recently used.
     fn link(&mut self, at: usize) {
         let before = self.newest;
         if let Some(Some(slot)) = self.slots.get_mut(before) {
@@ -193,80 +194,80 @@ mod tests {
         n.to_le_bytes().as_slice().into()
     }
 
-    /// What a row of `content` bytes takes.
-    fn taken(content: usize) -> usize {
+    /// Returns the memory of a row of `content` bytes.
+    fn memory(content: usize) -> usize {
         4 + content + ROW_OVERHEAD_BYTES
     }
 
     #[test]
-    fn the_least_recently_used_leaves_first() {
+    fn the_least_recently_used_row_is_evicted_first() {
         let now = Instant::now();
-        let mut store = LruRows::new(3 * taken(100));
+        let mut rows = LruRows::new(3 * memory(100));
         for n in 0..3 {
-            assert_eq!(store.put(key(n), n, 100, now), 0);
+            assert_eq!(rows.put(key(n), n, 100, now), 0);
         }
-        assert_eq!(store.get(&key(0), HOUR, now), Some(0));
-        assert_eq!(store.put(key(3), 3, 100, now), 1);
+        assert_eq!(rows.get(&key(0), HOUR, now), Some(0));
+        assert_eq!(rows.put(key(3), 3, 100, now), 1);
         let kept: Vec<_> = (0..4)
-            .filter_map(|n| store.get(&key(n), HOUR, now))
+            .filter_map(|n| rows.get(&key(n), HOUR, now))
             .collect();
         assert_eq!(kept, [0, 2, 3]);
-        // A large one takes the place of several, one that is too large of none.
-        assert_eq!(store.put(key(9), 9, 2 * taken(100) - taken(0), now), 2);
-        assert_eq!(store.put(key(8), 8, 4 * taken(100), now), 0);
-        assert_eq!(store.get(&key(8), HOUR, now), None);
-        assert_eq!((store.len(), store.bytes()), (2, 3 * taken(100)));
-        assert_eq!(store.resize(0), 2);
-        assert_eq!((store.len(), store.bytes()), (0, 0));
+        // A large row evicts several; one larger than the bound is not inserted.
+        assert_eq!(rows.put(key(9), 9, 2 * memory(100) - memory(0), now), 2);
+        assert_eq!(rows.put(key(8), 8, 4 * memory(100), now), 0);
+        assert_eq!(rows.get(&key(8), HOUR, now), None);
+        assert_eq!((rows.len(), rows.bytes()), (2, 3 * memory(100)));
+        assert_eq!(rows.resize(0), 2);
+        assert_eq!((rows.len(), rows.bytes()), (0, 0));
     }
 
     #[test]
-    fn how_old_is_too_old_is_the_askers_affair() {
+    fn the_largest_age_is_an_argument_of_each_lookup() {
         let now = Instant::now();
         let later = now + Duration::from_secs(10);
-        let mut store = LruRows::new(1 << 20);
-        store.put(key(1), "old", 1, now);
-        assert_eq!(store.get(&key(1), Duration::from_secs(9), later), None);
+        let mut rows = LruRows::new(1 << 20);
+        rows.put(key(1), "old", 1, now);
+        assert_eq!(rows.get(&key(1), Duration::from_secs(9), later), None);
         assert_eq!(
-            store.get(&key(1), Duration::from_secs(10), later),
+            rows.get(&key(1), Duration::from_secs(10), later),
             Some("old")
         );
-        store.put(key(1), "new", 1, later);
-        assert_eq!(store.get(&key(1), Duration::ZERO, later), Some("new"));
-        assert_eq!(store.len(), 1);
+        rows.put(key(1), "new", 1, later);
+        assert_eq!(rows.get(&key(1), Duration::ZERO, later), Some("new"));
+        assert_eq!(rows.len(), 1);
     }
 
     proptest! {
-        /// Against a list in the order of use.
+        /// The map agrees with a list in the order of use.
         #[test]
-        fn as_a_list_in_order_of_use(
+        fn the_map_evicts_like_a_list_in_order_of_use(
             steps in prop::collection::vec((any::<bool>(), 0u32..12, 0usize..600), 0..300),
             bytes_max in 0usize..4000,
         ) {
             let now = Instant::now();
-            let mut store = LruRows::new(bytes_max);
+            let mut rows = LruRows::new(bytes_max);
             let mut list: Vec<(u32, usize)> = Vec::new();
             for (put, n, content) in steps {
                 if put {
-                    store.put(key(n), n, content, now);
+                    rows.put(key(n), n, content, now);
                     list.retain(|(k, _)| *k != n);
-                    if taken(content) <= bytes_max {
-                        list.push((n, taken(content)));
+                    if memory(content) <= bytes_max {
+                        list.push((n, memory(content)));
                     }
                     while list.iter().map(|(_, bytes)| bytes).sum::<usize>() > bytes_max {
                         list.remove(0);
                     }
                 } else {
                     let known = list.iter().position(|(k, _)| *k == n);
-                    prop_assert_eq!(store.get(&key(n), HOUR, now), known.map(|_| n));
+                    prop_assert_eq!(rows.get(&key(n), HOUR, now), known.map(|_| n));
                     if let Some(at) = known {
                         let used = list.remove(at);
                         list.push(used);
                     }
                 }
-                prop_assert_eq!(store.len(), list.len());
-                prop_assert_eq!(store.bytes(), list.iter().map(|(_, bytes)| bytes).sum::<usize>());
-                prop_assert!(store.bytes() <= bytes_max);
+                prop_assert_eq!(rows.len(), list.len());
+                prop_assert_eq!(rows.bytes(), list.iter().map(|(_, bytes)| bytes).sum::<usize>());
+                prop_assert!(rows.bytes() <= bytes_max);
             }
         }
     }

@@ -1,7 +1,12 @@
-//! Answers kept row by row: only rows that nobody knows are sent, as one call.
+//! A cache of the answers of a model, row by row.
 //!
-//! A row is known when it is kept and young enough, or when another call has it on its way. A
-//! request whose rows are all known calls nobody.
+//! A row is a hit if it is in the cache and young enough. A row that another call is fetching is
+//! awaited. The other rows of a request are fetched together, in one call; where there are none,
+//! the model is not called.
+//!
+//! * `rows`: splits requests into rows with their keys, and joins rows to an answer.
+//! * `shared`: the rows that all nodes of one model share, and those in flight.
+//! * `lru`: the bounded map in which rows are kept.
 
 mod lru;
 mod rows;
@@ -32,16 +37,16 @@ use rows::{Row, RowLayout, SplitRequest};
 pub use shared::SharedCache;
 use shared::{FetchLease, FetchOutcome, Reservation, Waiter};
 
-/// The cache of one node: a claim on what all nodes of a model share.
+/// The cache of one node: its settings, and its share in the cache of the model.
 #[derive(Debug)]
-pub(super) struct Cached {
+pub(super) struct NodeCache {
     layout: Arc<RowLayout>,
     ttl: Duration,
     reservation: Reservation,
     metrics: CacheMetrics,
 }
 
-impl Cached {
+impl NodeCache {
     pub(super) fn new(
         cache: &Cache,
         node: &Node,
@@ -58,37 +63,37 @@ impl Cached {
     }
 }
 
-/// An inference of which only the rows that are not known are sent.
+/// Answers a request from the cache, fetching the rows that are missing.
 pub(super) async fn infer(
-    upstream: &ModelClient,
-    cached: &Cached,
+    client: &ModelClient,
+    cache: &NodeCache,
     message: ModelInferRequest,
     deadline: Deadline,
     stats: &mut CallStats,
 ) -> Result<ModelInferResponse, Status> {
-    let split = split(cached, message).await?;
+    let split = split(cache, message).await?;
     let mut found: Vec<Option<Arc<Row>>> = vec![None; split.len()];
     let mut parameters = HashMap::new();
     let (mut hits, mut joined) = (0, 0);
-    // After another's call has failed, rows are fetched without waiting for anybody.
+    // After the call of another request has failed, rows are fetched without waiting.
     let mut join = true;
     loop {
         let unknown = (0..split.len()).filter(|row| found[*row].is_none());
-        let shared = cached.reservation.cache();
-        let lookup = shared.look_up(split.keys(), unknown, cached.ttl, join, Instant::now());
+        let shared = cache.reservation.cache();
+        let lookup = shared.look_up(split.keys(), unknown, cache.ttl, join, Instant::now());
         hits += lookup.hits.len();
         for (row, value) in lookup.hits {
             found[row] = Some(value);
         }
-        let own = fetch(upstream, cached, &split, lookup.lease, deadline, stats);
+        let own = fetch(client, cache, &split, lookup.lease, deadline, stats);
         let others = async {
             let waited = deadline.run(async { Ok(wait(lookup.waits).await) }).await;
-            waited.map_err(|e| status::annotate(&e, [("model", upstream.backend().model())]))
+            waited.map_err(|e| status::annotate(&e, [("model", client.backend().model())]))
         };
         let (own, others) = futures::try_join!(own, others)?;
         if let Some(own) = own {
             if own.asked.len() == split.len() {
-                cached.metrics.rows(0, 0, split.len());
+                cache.metrics.rows(0, 0, split.len());
                 return Ok(own.response);
             }
             parameters = own.response.parameters;
@@ -102,40 +107,40 @@ pub(super) async fn infer(
         }
         join &= !others.failed;
         if let Some(rows) = found.iter().cloned().collect::<Option<Vec<_>>>() {
-            cached
+            cache
                 .metrics
                 .rows(hits, joined, split.len() - hits - joined);
             stats.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
             stats.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
-            return assemble(cached, rows, parameters).await;
+            return assemble(cache, rows, parameters).await;
         }
     }
 }
 
-/// Operations that taking a message apart into rows, or putting one together, takes for each row.
+/// Operations per row of splitting a message, or of joining rows to one.
 const ROW_WORK: u64 = 256;
 
-/// Takes a request apart into rows.
-async fn split(cached: &Cached, message: ModelInferRequest) -> Result<SplitRequest, Status> {
+/// Splits a request into rows.
+async fn split(cache: &NodeCache, message: ModelInferRequest) -> Result<SplitRequest, Status> {
     let rows = message
         .inputs
         .iter()
         .filter_map(|input| input.shape.first());
     let rows = rows.max().map_or(0, |rows| rows.unsigned_abs());
     let work = copying(message.encoded_len()).saturating_add(rows.saturating_mul(ROW_WORK));
-    let layout = cached.layout.clone();
+    let layout = cache.layout.clone();
     compute(work, move |_| SplitRequest::new(&layout, message)).await?
 }
 
-/// Takes an answer to `count` rows apart.
+/// Splits an answer to `count` rows. Returns the answer, and its rows or what is wrong with it.
 async fn rows_of(
-    cached: &Cached,
+    cache: &NodeCache,
     response: ModelInferResponse,
     count: usize,
 ) -> Result<(ModelInferResponse, Result<Vec<Arc<Row>>, String>), Status> {
     let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
     let work = copying(bytes).saturating_add((count as u64).saturating_mul(ROW_WORK));
-    let layout = cached.layout.clone();
+    let layout = cache.layout.clone();
     compute(work, move |_| {
         let rows = layout.rows(&response, count);
         (response, rows)
@@ -143,9 +148,9 @@ async fn rows_of(
     .await
 }
 
-/// Makes an answer of rows.
+/// Joins rows to an answer.
 async fn assemble(
-    cached: &Cached,
+    cache: &NodeCache,
     rows: Vec<Arc<Row>>,
     parameters: HashMap<String, InferParameter>,
 ) -> Result<ModelInferResponse, Status> {
@@ -154,23 +159,23 @@ async fn assemble(
         .flat_map(|row| row.iter())
         .map(|part| part.len());
     let work = copying(bytes.sum()).saturating_add((rows.len() as u64).saturating_mul(ROW_WORK));
-    let layout = cached.layout.clone();
+    let layout = cache.layout.clone();
     compute(work, move |_| layout.answer(&rows, parameters)).await?
 }
 
-/// What an own call brought.
+/// Rows that this request fetched.
 struct Fetched {
-    /// The rows asked for, by their place in the request.
+    /// Positions of the rows in the request.
     asked: Vec<usize>,
-    /// What they came to.
+    /// The rows, in the same order.
     rows: Vec<Arc<Row>>,
     response: ModelInferResponse,
 }
 
-/// Makes the one call for the rows that nobody knows, and tells those who wait for them.
+/// Fetches the rows of a lease in one call, and passes them to all that wait for them.
 async fn fetch(
-    upstream: &ModelClient,
-    cached: &Cached,
+    client: &ModelClient,
+    cache: &NodeCache,
     split: &SplitRequest,
     lease: Option<FetchLease>,
     deadline: Deadline,
@@ -181,9 +186,9 @@ async fn fetch(
     };
     let asked = lease.asked().to_vec();
     let message = split.message(&asked)?;
-    let response = match upstream.calls.call(message, deadline, stats).await {
+    let response = match client.calls.call(message, deadline, stats).await {
         Ok(response) => response,
-        // That this caller ran out of time is nothing to those who wait: one of them calls.
+        // The deadline of this request is not that of the waiting ones: one of them fetches.
         Err(error) if matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             return Err(error);
         }
@@ -192,17 +197,17 @@ async fn fetch(
             return Err(error);
         }
     };
-    let (response, rows) = rows_of(cached, response, asked.len()).await?;
+    let (response, rows) = rows_of(cache, response, asked.len()).await?;
     let rows = match rows {
         Ok(rows) => rows,
         Err(why) => {
             lease.fail();
-            let model = upstream.backend().model();
+            let model = client.backend().model();
             let error = status::internal(format!("model {model} gave a wrong answer: {why}"));
             return Err(error.reason(Reason::BadAnswer).model(model).into());
         }
     };
-    lease.complete(&response.model_version, &rows, &cached.metrics);
+    lease.complete(&response.model_version, &rows, &cache.metrics);
     Ok(Some(Fetched {
         asked,
         rows,
@@ -210,27 +215,27 @@ async fn fetch(
     }))
 }
 
-/// What calls of others brought.
+/// Rows that other requests fetched.
 #[derive(Default)]
-struct Waited {
+struct Joined {
     rows: Vec<(usize, Arc<Row>)>,
-    /// Whether one of them failed: waiting for another could go on like that.
+    /// `true` if one of their calls failed; waiting for the next might fail in the same way.
     failed: bool,
 }
 
-/// Waits for rows that others have on their way. Those of a call that was given up stay unknown.
-async fn wait(waiters: Vec<(usize, Waiter)>) -> Waited {
-    let mut waited = Waited::default();
+/// Waits for rows that other requests are fetching. Rows of an abandoned call stay missing.
+async fn wait(waiters: Vec<(usize, Waiter)>) -> Joined {
+    let mut joined = Joined::default();
     for (row, mut waiter) in waiters {
         match waiter.outcome().await {
             Some(FetchOutcome::Fetched(rows)) => {
-                waited
+                joined
                     .rows
                     .extend(rows.get(waiter.at).map(|r| (row, r.clone())));
             }
-            Some(FetchOutcome::Failed) => waited.failed = true,
+            Some(FetchOutcome::Failed) => joined.failed = true,
             None => {}
         }
     }
-    waited
+    joined
 }

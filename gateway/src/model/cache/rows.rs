@@ -1,4 +1,4 @@
-//! Messages taken apart into rows, and rows put together to messages.
+//! Splitting of requests and answers into rows, and joining of rows to messages.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
@@ -15,7 +15,7 @@ use tonic::Status;
 
 use crate::policy::settings::{Cache, CachedOutput};
 
-/// Parameters that say how a call is scheduled, not what it comes to.
+/// Parameters that affect how a call is scheduled, not its answer.
 const SCHEDULING_PARAMETERS: [&str; 5] = [
     PRIORITY,
     TIMEOUT,
@@ -24,10 +24,11 @@ const SCHEDULING_PARAMETERS: [&str; 5] = [
     lookahead::SEQUEL_US,
 ];
 
-/// The content of one row of an answer: raw, one for each output of a [`RowLayout`].
+/// One row of an answer: the raw bytes of each output of a [`RowLayout`].
 pub(super) type Row = Box<[Box<[u8]>]>;
 
-/// Which inputs of a model are one for each row, and which outputs are kept.
+/// Layout of the rows of a model: the inputs that have one element per row, and the outputs that
+/// are cached.
 #[derive(Debug)]
 pub(super) struct RowLayout {
     row_inputs: Vec<String>,
@@ -35,7 +36,7 @@ pub(super) struct RowLayout {
 }
 
 impl RowLayout {
-    /// What the check found, of the outputs that are used.
+    /// Returns the layout that the check found, with the outputs that are `used`.
     pub(super) fn new(cache: &Cache, used: impl Fn(&str) -> bool) -> Self {
         Self {
             row_inputs: cache.row_inputs.clone(),
@@ -48,10 +49,10 @@ impl RowLayout {
         }
     }
 
-    /// The rows of an answer to `count` of them.
+    /// Splits an answer to `count` rows.
     ///
     /// # Errors
-    /// What is wrong with the answer.
+    /// The reason why the answer does not fit the request.
     pub(super) fn rows(
         &self,
         response: &ModelInferResponse,
@@ -74,7 +75,8 @@ impl RowLayout {
             if tensor.shape().split_first() != Some((&count, &output.inner[..])) {
                 let found = tensor.shape();
                 return Err(format!(
-                    "tensor `{name}` has the shape {found:?}, though {count} rows of {:?} were asked for",
+                    "tensor `{name}` has the shape {found:?}, though {count} rows of {:?} were \
+                     asked for",
                     output.inner
                 ));
             }
@@ -85,10 +87,10 @@ impl RowLayout {
         Ok((0..count).map(|at| Arc::new(row(at))).collect())
     }
 
-    /// An answer of these rows.
+    /// Joins rows to an answer.
     ///
     /// # Errors
-    /// When rows do not make a tensor, which those that [`RowLayout::rows`] gave do.
+    /// INTERNAL if the rows do not form tensors; those of [`RowLayout::rows`] do.
     pub(super) fn answer(
         &self,
         rows: &[Arc<Row>],
@@ -115,7 +117,7 @@ impl RowLayout {
     }
 }
 
-/// Text is only bytes on the wire.
+/// Returns the element type on the wire, where text is BYTES.
 fn on_the_wire(element: ElementType) -> ElementType {
     match element {
         ElementType::String => ElementType::Bytes,
@@ -127,21 +129,21 @@ fn tensor(element: ElementType, shape: Vec<usize>, data: Bytes) -> Result<Tensor
     Tensor::from_raw(element, shape, data).map_err(|e| status::internal(e.to_string()).into())
 }
 
-/// A request as rows. The key of a row holds everything that its answer depends on.
+/// A request split into rows. The key of a row has everything that its answer depends on.
 #[derive(Debug)]
 pub(super) struct SplitRequest {
     /// The request without its tensors.
     rest: ModelInferRequest,
-    /// Whether each is one for each row, and its name.
+    /// The input tensors: `true` for one with an element per row, the name, the tensor.
     tensors: Vec<(bool, String, Tensor)>,
     keys: Vec<Arc<[u8]>>,
 }
 
 impl SplitRequest {
-    /// Takes a request apart.
+    /// Splits a request.
     ///
     /// # Errors
-    /// When its rows cannot be told, as those of a request that was made for a node can.
+    /// INTERNAL if the inputs do not have one number of rows; those of a checked node have.
     pub(super) fn new(layout: &RowLayout, mut message: ModelInferRequest) -> Result<Self, Status> {
         let unreadable = |why: String| Status::from(status::internal(why));
         let (tensors, _) = oip::take_inputs(&mut message).map_err(|e| unreadable(e.to_string()))?;
@@ -178,20 +180,20 @@ impl SplitRequest {
         })
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The key of each row.
+    /// Returns the key of each row.
     pub(super) fn keys(&self) -> &[Arc<[u8]>] {
         &self.keys
     }
 
-    /// The request for some of the rows.
+    /// Returns the request for some of the rows, given by position.
     ///
     /// # Errors
-    /// When there is no such row.
+    /// INTERNAL for a position out of range.
     pub(super) fn message(&self, rows: &[usize]) -> Result<ModelInferRequest, Status> {
         let mut message = self.rest.clone();
         for (by_row, name, tensor) in &self.tensors {
@@ -207,12 +209,12 @@ impl SplitRequest {
     }
 }
 
-/// The bytes of the part of a key that all rows of a request share.
+/// Size in bytes of the part of a key that all rows of a request share.
 const SHARED_KEY_BYTES: usize = 2 * size_of::<u64>();
 
-/// A digest of the part of a key that all rows share, which may be large: a query of megabytes
-/// would otherwise be kept again for each of its documents. 128 bits from two hashes with random
-/// secrets of this process, so that nobody can choose inputs that collide.
+/// Digest of the part of a key that all rows share, which may be large: without it, each document
+/// would keep a copy of a query of megabytes. 128 bits, of two hashes that are keyed with random
+/// secrets of this process, so that a client cannot choose inputs that collide.
 struct SharedKey([DefaultHasher; 2]);
 
 impl SharedKey {
@@ -225,7 +227,7 @@ impl SharedKey {
         self.0.iter_mut().for_each(|h| h.write_u64(count as u64));
     }
 
-    /// Adds a part with its length, so that no two lists of parts read the same.
+    /// Adds a part with its length, so that different lists of parts differ.
     fn put(&mut self, part: &[u8]) {
         self.put_count(part.len());
         self.0.iter_mut().for_each(|h| h.write(part));
@@ -241,8 +243,8 @@ impl SharedKey {
     }
 }
 
-/// The part of a key that all rows share: parameters, the outputs that are kept, the form of the
-/// inputs, and the inputs that are not one for each row.
+/// Returns the part of a key that all rows share: parameters, names of the cached outputs, types
+/// and shapes of the inputs, and the contents of the inputs that belong to the whole request.
 fn shared_key(
     message: &ModelInferRequest,
     layout: &RowLayout,
@@ -282,7 +284,7 @@ fn shared_key(
     key
 }
 
-/// Appends a part with its length, so that no two lists of parts read the same.
+/// Appends a part with its length, so that different lists of parts differ.
 fn put(key: &mut Vec<u8>, part: &[u8]) {
     key.extend_from_slice(&(part.len() as u64).to_le_bytes());
     key.extend_from_slice(part);

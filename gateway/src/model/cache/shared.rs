@@ -1,8 +1,7 @@
-//! What all nodes that cache calls of one model share: the rows that are kept, and those that are
-//! on their way.
+//! The cache of one model, shared by all nodes that call it: rows of answers, and rows in flight.
 //!
-//! A lock is held for the look-up of a request's rows, never while anything is awaited. Rows on
-//! their way are those of requests in flight, which admission bounds.
+//! The lock is held while the rows of a request are looked up, never across an `.await`. Rows in
+//! flight belong to requests in flight, which admission bounds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,17 +15,18 @@ use super::lru::LruRows;
 use super::rows::Row;
 use crate::call::limits::lock;
 
-/// The rows of one model's answers, shared by all nodes that cache its calls.
+/// Rows of the answers of one model, shared by all nodes that cache its calls.
 #[derive(Debug)]
 pub struct SharedCache(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     rows: LruRows<Entry>,
-    /// The version of the model that answered last. Rows of another are not used.
+    /// Version of the model that answered last. Rows of another version are misses.
     version: Arc<str>,
+    /// Rows that a call is fetching.
     in_flight: HashMap<Arc<[u8]>, Waiter>,
-    /// What each node allows; the largest holds.
+    /// Size in bytes that each node reserves; the largest is the size of the cache.
     reservations: Vec<usize>,
 }
 
@@ -36,44 +36,44 @@ struct Entry {
     row: Arc<Row>,
 }
 
-/// How a call for rows ended.
+/// Outcome of a call that fetched rows.
 #[derive(Debug, Clone)]
 pub(super) enum FetchOutcome {
-    /// The rows, in the order in which they were asked for.
+    /// The rows, in the order of the keys of its lease.
     Fetched(Arc<[Arc<Row>]>),
-    /// It failed.
+    /// The call failed.
     Failed,
 }
 
-/// A row that somebody's call has on its way.
+/// A row that a call is fetching.
 #[derive(Debug, Clone)]
 pub(super) struct Waiter {
     receiver: watch::Receiver<Option<FetchOutcome>>,
-    /// Its place among the rows of that call.
+    /// Position of the row in the call.
     pub at: usize,
 }
 
 impl Waiter {
-    /// How the call ended; `None` when its caller gave it up.
+    /// Waits for the end of the call. `None` if its caller abandoned it.
     pub(super) async fn outcome(&mut self) -> Option<FetchOutcome> {
         let outcome = self.receiver.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone())
     }
 }
 
-/// The rows of a request, sorted by who knows them.
+/// Result of looking up rows. A row is given by its position in the request.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    /// Rows that are kept.
+    /// Rows in the cache.
     pub hits: Vec<(usize, Arc<Row>)>,
-    /// Rows that are on their way.
+    /// Rows that another call is fetching.
     pub waits: Vec<(usize, Waiter)>,
-    /// The duty to fetch those that nobody knows.
+    /// The other rows, to be fetched by the caller.
     pub lease: Option<FetchLease>,
 }
 
 impl Default for SharedCache {
-    /// Keeps nothing until somebody reserves room.
+    /// Returns a cache of 0 bytes; reservations enlarge it.
     fn default() -> Self {
         Self(Mutex::new(State {
             rows: LruRows::new(0),
@@ -85,7 +85,7 @@ impl Default for SharedCache {
 }
 
 impl SharedCache {
-    /// Allows so many bytes for as long as the claim lives.
+    /// Enlarges the cache to at least `bytes` while the reservation lives.
     pub(super) fn reserve(self: &Arc<Self>, bytes: usize, metrics: &CacheMetrics) -> Reservation {
         let mut state = lock(&self.0);
         state.reservations.push(bytes);
@@ -97,8 +97,8 @@ impl SharedCache {
         }
     }
 
-    /// Sorts rows by who knows them. Those that nobody does are on their way from now on, by the
-    /// leader that is given. Without `join`, rows on their way count as unknown.
+    /// Looks up `rows`, positions in `keys`. Rows that are missing count as in flight from now on,
+    /// until the returned lease ends. Without `join`, rows in flight count as missing.
     pub(super) fn look_up(
         self: &Arc<Self>,
         keys: &[Arc<[u8]>],
@@ -135,7 +135,7 @@ impl SharedCache {
                 state.in_flight.entry(key.clone()).or_insert(waiter);
             }
         }
-        // A leader that is dropped takes the lock.
+        // A lease that is dropped takes the lock.
         drop(guard);
         Lookup {
             hits,
@@ -153,7 +153,7 @@ impl State {
     }
 }
 
-/// A share in a segment: it keeps at least as much as this claim allows, while it lives.
+/// A reserved size, in bytes, of a [`SharedCache`]. Dropping it may shrink the cache.
 #[derive(Debug)]
 pub(super) struct Reservation {
     cache: Arc<SharedCache>,
@@ -177,7 +177,8 @@ impl Drop for Reservation {
     }
 }
 
-/// The duty to fetch rows that others may wait for. Dropped, it tells them that nobody does.
+/// The exclusive right to fetch some rows, on which other requests may wait. Dropping it makes them
+/// look the rows up again.
 #[derive(Debug)]
 pub(super) struct FetchLease {
     cache: Arc<SharedCache>,
@@ -187,12 +188,12 @@ pub(super) struct FetchLease {
 }
 
 impl FetchLease {
-    /// The rows to fetch, by their place in the request.
+    /// Returns the rows to fetch, by their position in the request.
     pub(super) fn asked(&self) -> &[usize] {
         &self.asked
     }
 
-    /// The rows are there, from this version of the model.
+    /// Adds the fetched rows, of this version of the model, and wakes the waiting requests.
     pub(super) fn complete(self, version: &str, rows: &[Arc<Row>], metrics: &CacheMetrics) {
         let now = Instant::now();
         {
@@ -215,7 +216,7 @@ impl FetchLease {
             .send_replace(Some(FetchOutcome::Fetched(rows.into())));
     }
 
-    /// The call failed.
+    /// Reports a failed call to the waiting requests.
     pub(super) fn fail(self) {
         self.sender.send_replace(Some(FetchOutcome::Failed));
     }
@@ -225,7 +226,7 @@ impl Drop for FetchLease {
     fn drop(&mut self) {
         let mut state = lock(&self.cache.0);
         for key in &self.keys {
-            // Not those of another call for the same row.
+            // Another call may be fetching the same row.
             let own = state
                 .in_flight
                 .get(key)

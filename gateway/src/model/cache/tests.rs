@@ -1,4 +1,4 @@
-//! Answers kept by row, driven through whole pipelines over models in this process.
+//! Tests of the cache through pipelines that call models in this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::policy::settings::Cache;
 use crate::testing::{FakeModel, backend, floats, lengths_of, plan_over, run_plan, value};
 
-/// A pipeline that embeds a list.
+/// Returns a pipeline that embeds a list.
 fn list(cache: &str, backend: &Backend) -> Arc<Plan> {
     let yaml = format!(
         "
@@ -43,14 +43,14 @@ async fn ask_limited(
     Ok((floats(&value(&outcome, 0)), facts.call_stats, facts.rows))
 }
 
-/// The answer, rows that were kept, rows that another had on its way, rows sent.
+/// Returns the answer, and the numbers of rows that were hits, joined, and sent.
 async fn ask(plan: &Arc<Plan>, texts: &[&str]) -> Result<(Vec<f32>, [usize; 3]), Status> {
     let (sizes, stats, sent) = ask_limited(plan, texts, 8).await?;
     let known = [stats.cache_hits as usize, stats.cache_joined as usize];
     Ok((sizes, [known[0], known[1], sent]))
 }
 
-/// The texts of each call that a model saw.
+/// Returns the texts of each call of a model.
 fn sent(model: &FakeModel) -> Vec<Vec<String>> {
     let texts = |tensor: &Tensor| {
         let texts = tensor.as_strings().unwrap();
@@ -64,7 +64,7 @@ fn sent(model: &FakeModel) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn only_rows_that_nobody_knows_are_sent() {
+async fn only_missing_rows_are_sent() {
     let model = FakeModel::lengths();
     let plan = list("cache: {}", &backend("m", &model));
     let first = ask(&plan, &["a", "bb", "a"]).await.unwrap();
@@ -80,7 +80,7 @@ async fn only_rows_that_nobody_knows_are_sent() {
 }
 
 #[tokio::test]
-async fn pipelines_share_what_is_kept_and_a_scalar_is_a_row() {
+async fn pipelines_share_the_cache_and_a_scalar_is_a_row() {
     let model = FakeModel::lengths();
     let shared = backend("m", &model);
     let listed = list("cache: {}", &shared);
@@ -102,7 +102,7 @@ outputs: { size: $a.size }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_node_says_how_old_is_too_old() {
+async fn each_node_has_its_own_ttl() {
     let model = FakeModel::lengths();
     let shared = backend("m", &model);
     let (fresh, old) = (
@@ -140,7 +140,7 @@ async fn memory_is_bounded_and_freed_with_the_last_pipeline() {
 }
 
 #[tokio::test]
-async fn another_version_of_the_model_answers_anew() {
+async fn a_new_version_of_the_model_invalidates_the_rows() {
     let version = Arc::new(AtomicUsize::new(1));
     let model = {
         let version = version.clone();
@@ -159,7 +159,7 @@ async fn another_version_of_the_model_answers_anew() {
     assert_eq!(ask(&plan, &["a", "c"]).await.unwrap().1, [2, 0, 0]);
 }
 
-/// A model that answers once the gate is open; its n-th call fails where `fails` says so.
+/// Returns a model that answers once the gate is open, and whose call number n fails if `fails(n)`.
 fn gated(
     fails: impl Fn(usize) -> bool + Send + Sync + 'static,
 ) -> (FakeModel, watch::Sender<bool>) {
@@ -179,7 +179,7 @@ fn gated(
     (model, gate)
 }
 
-/// Starts a request and lets it come as far as it can.
+/// Starts a request and runs it as far as it gets.
 async fn begin(
     plan: &Arc<Plan>,
     texts: &'static [&'static str],
@@ -215,7 +215,7 @@ async fn identical_rows_in_flight_are_sent_once() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_strands_nobody() {
+async fn a_cancelled_request_does_not_fail_those_that_wait_for_its_rows() {
     let (model, gate) = gated(|_| false);
     let plan = list("cache: {}", &backend("m", &model));
     let first = begin(&plan, &["a", "bb"]).await;
@@ -234,7 +234,7 @@ async fn a_caller_that_goes_away_strands_nobody() {
 }
 
 #[tokio::test]
-async fn a_failure_is_the_callers_own() {
+async fn a_failed_fetch_is_repeated_by_those_that_waited_for_it() {
     let (model, gate) = gated(|n| n == 0);
     let plan = list("cache: {}", &backend("m", &model));
     let first = begin(&plan, &["a"]).await;
@@ -250,7 +250,7 @@ async fn a_failure_is_the_callers_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_another_ends_with_the_deadline() {
+async fn waiting_for_rows_in_flight_ends_with_the_deadline() {
     let (model, _gate) = gated(|_| false);
     let shared = backend("m", &model);
     let (slow, hasty) = (
@@ -266,7 +266,7 @@ async fn waiting_for_another_ends_with_the_deadline() {
 }
 
 #[tokio::test]
-async fn wrong_answers_are_not_kept() {
+async fn wrong_answers_are_not_cached() {
     let model = FakeModel::new(|mut request: ModelInferRequest| async move {
         let (inputs, _) = oip::take_inputs(&mut request).unwrap();
         let text = inputs[0].1.gather(&[0]).unwrap();
@@ -286,7 +286,7 @@ async fn wrong_answers_are_not_kept() {
     assert_eq!(model.seen().len(), 2);
 }
 
-/// The keys of a request's rows, for a model that takes a query for all rows and two texts for each.
+/// Returns the keys of the rows of a request to a model that takes one query and two texts per row.
 fn keys(limit: i64, query: &str, rows: &[(&str, &str)]) -> Vec<Arc<[u8]>> {
     let layout = RowLayout::new(
         &Cache {
@@ -312,7 +312,7 @@ fn keys(limit: i64, query: &str, rows: &[(&str, &str)]) -> Vec<Arc<[u8]>> {
 proptest! {
     /// Two keys are equal exactly if everything that the answer depends on is.
     #[test]
-    fn keys_are_exact(
+    fn keys_are_equal_exactly_for_equal_rows(
         one in (0i64..2, "[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}"),
         two in (0i64..2, "[ab]{0,2}", "[ab]{0,2}", "[ab]{0,2}"),
     ) {
@@ -322,16 +322,20 @@ proptest! {
         prop_assert_eq!(key(&one) == key(&two), one == two);
     }
 
-    /// Whatever is asked in whatever order, answers are right and each text is sent once.
+    /// Answers are those of a pipeline without a cache, and each text is sent once.
     #[test]
-    fn as_without_a_cache(requests in prop::collection::vec(prop::collection::vec("[a-d]{0,3}", 0..8), 1..12)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    fn answers_are_those_without_a_cache(
+        requests in prop::collection::vec(prop::collection::vec("[a-d]{0,3}", 0..8), 1..12),
+    ) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().unwrap();
         runtime.block_on(async {
             let model = FakeModel::lengths();
             let plan = list("cache: {}", &backend("m", &model));
             for texts in &requests {
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                let outcome = run_plan(&plan, &[Tensor::strings(&texts), Tensor::scalar(8i64)]).await.unwrap();
+                let inputs = [Tensor::strings(&texts), Tensor::scalar(8i64)];
+                let outcome = run_plan(&plan, &inputs).await.unwrap();
                 let sizes: Vec<f32> = texts.iter().map(|t| t.len() as f32).collect();
                 assert_eq!(floats(&value(&outcome, 0)), sizes);
             }
@@ -345,7 +349,7 @@ proptest! {
 }
 
 #[test]
-fn a_shared_input_is_not_kept_for_each_row() {
+fn a_shared_input_is_not_copied_into_each_key() {
     let query = "q".repeat(1 << 20);
     let rows: Vec<(&str, &str)> = vec![("a", "b"); 100];
     let bytes: usize = keys(1, &query, &rows).iter().map(|key| key.len()).sum();

@@ -1,4 +1,4 @@
-//! What a pipeline of a gateway may call: its models, endpoints and other pipelines.
+//! Models, endpoints and pipelines that a pipeline of the gateway may call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::serve::pipeline::ServedPipeline;
 use crate::serve::registry::Registry;
 use crate::syntax::EndpointRef;
 
-/// Where the plans of a gateway find what they call.
+/// Models, endpoints and pipelines to which the plans of a gateway are bound.
 pub(in crate::serve) struct BindTargets<'a> {
     pub(in crate::serve) registry: &'a Registry,
     pub(in crate::serve) endpoints: &'a Endpoints,
@@ -36,7 +36,7 @@ impl Bind for BindTargets<'_> {
     }
 }
 
-/// What a pipeline that is loaded now may call.
+/// Signatures and services against which a pipeline is checked when it is loaded.
 pub(in crate::serve) struct LoadCatalog<'a> {
     pub(in crate::serve) models: &'a dyn SignatureSource,
     pub(in crate::serve) reflected: &'a ReflectedServices,

@@ -1,69 +1,71 @@
-//! Pipelines that call a pipeline which is replaced or taken away.
+//! Dependents of a pipeline: the pipelines that call it, directly or through others.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::serve::gateway::{Gateway, GatewayError};
+use crate::check::CheckedPipeline;
+use crate::serve::gateway::GatewayError;
 use crate::serve::pipeline::ServedPipeline;
+use crate::serve::registry::Pipelines;
 
-impl Gateway {
-    /// Makes those that call a pipeline call its new form, which must be called in the same way.
-    pub(in crate::serve) fn rebind(
-        &self,
-        before: &ServedPipeline,
-        after: &ServedPipeline,
-        pipelines: &mut BTreeMap<String, Arc<ServedPipeline>>,
-    ) -> Result<(), GatewayError> {
-        let name = &after.plan.pipeline.name;
-        let called = callers(pipelines, name);
-        if called.is_empty() {
-            return Ok(());
-        }
-        if called.contains(name) {
+/// Binds the dependents of a replaced pipeline to its new form, in `pipelines`, which has the new
+/// form already. `prepare` binds one pipeline to those of a map.
+///
+/// # Errors
+/// When the new form has other inputs or outputs, or calls one of its dependents, or when a
+/// dependent cannot be bound.
+pub(in crate::serve) fn relink_dependents(
+    before: &ServedPipeline,
+    after: &ServedPipeline,
+    pipelines: &mut Pipelines,
+    prepare: impl Fn(Arc<CheckedPipeline>, &Pipelines) -> Result<Arc<ServedPipeline>, GatewayError>,
+) -> Result<(), GatewayError> {
+    let name = &after.plan.pipeline.name;
+    let mut left = dependents(pipelines, name);
+    if left.is_empty() {
+        return Ok(());
+    }
+    if left.contains(name) {
+        return Err(GatewayError::CallsItself {
+            name: name.clone(),
+            by_way_of: left,
+        });
+    }
+    if !before.plan.pipeline.is_called_like(&after.plan.pipeline) {
+        return Err(GatewayError::CalledDifferently {
+            name: name.clone(),
+            callers: left,
+        });
+    }
+    while !left.is_empty() {
+        let Some(at) = left.iter().position(|n| calls_none_of(pipelines, n, &left)) else {
             return Err(GatewayError::CallsItself {
                 name: name.clone(),
-                by_way_of: called,
+                by_way_of: left,
             });
+        };
+        let dependent = left.swap_remove(at);
+        if let Some(served) = pipelines.get(&dependent) {
+            let relinked = prepare(served.plan.pipeline.clone(), pipelines)?;
+            pipelines.insert(dependent, relinked);
         }
-        if !before.plan.pipeline.is_called_like(&after.plan.pipeline) {
-            return Err(GatewayError::CalledDifferently {
-                name: name.clone(),
-                callers: called,
-            });
-        }
-        // Each after those that it calls itself.
-        let mut left = called;
-        while !left.is_empty() {
-            let is_ready = |caller: &String| {
-                let served = pipelines.get(caller);
-                served.is_none_or(|served| {
-                    let calls = served.plan.pipelines();
-                    !calls.iter().any(|plan| left.contains(&plan.pipeline.name))
-                })
-            };
-            let Some(at) = left.iter().position(is_ready) else {
-                return Err(GatewayError::CallsItself {
-                    name: name.clone(),
-                    by_way_of: left,
-                });
-            };
-            let caller = left.swap_remove(at);
-            if let Some(served) = pipelines.get(&caller) {
-                let rebound = self.prepare(served.plan.pipeline.clone(), pipelines)?;
-                pipelines.insert(caller, rebound);
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
-/// The names of the pipelines that call the pipeline `name`, themselves or by way of others.
-pub(in crate::serve) fn callers(
-    pipelines: &BTreeMap<String, Arc<ServedPipeline>>,
-    name: &str,
-) -> Vec<String> {
+/// Returns the names of the pipelines that call the pipeline `name`, directly or through others.
+pub(in crate::serve) fn dependents(pipelines: &Pipelines, name: &str) -> Vec<String> {
     let all = pipelines.iter();
     all.filter(|(_, served)| served.plan.composition.called.contains(name))
-        .map(|(caller, _)| caller.clone())
+        .map(|(dependent, _)| dependent.clone())
         .collect()
+}
+
+/// Returns whether the pipeline `name` calls none of `others` directly.
+fn calls_none_of(pipelines: &Pipelines, name: &str, others: &[String]) -> bool {
+    pipelines.get(name).is_none_or(|served| {
+        let called = served.plan.pipelines();
+        !called
+            .iter()
+            .any(|plan| others.contains(&plan.pipeline.name))
+    })
 }

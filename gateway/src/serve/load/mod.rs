@@ -1,8 +1,8 @@
 //! Loading pipelines while the gateway serves.
 //!
-//! * [`catalog`]: what a pipeline that is loaded may call.
-//! * [`dependents`]: pipelines that call one which is replaced.
-//! * [`reflection`]: services that endpoints describe when they are asked.
+//! * [`catalog`]: models, endpoints and pipelines that a pipeline may call.
+//! * [`dependents`]: pipelines that call one which is replaced or unloaded.
+//! * [`reflection`]: descriptions of services, from the servers themselves.
 
 pub(super) mod catalog;
 pub(super) mod dependents;

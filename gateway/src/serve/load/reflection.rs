@@ -1,5 +1,4 @@
-//! What endpoints say of the services that a pipeline calls which is loaded while the gateway
-//! serves.
+//! Reflection of the services that a pipeline calls which is loaded while the gateway serves.
 
 use motet_config::{Diagnostics, Sources};
 use prost_reflect::ServiceDescriptor;
@@ -9,25 +8,25 @@ use crate::check::SignatureSource;
 use crate::grpc::{self, Endpoints, NoService, Schemas};
 use crate::syntax::{self, EndpointRef};
 
-/// How long endpoints may take to answer, all together.
-const WITHIN: Duration = Duration::from_secs(5);
+/// Time limit for the answers of all endpoints together.
+const REFLECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What endpoints said. Only endpoints that the configuration names are asked: who may load a
-/// pipeline does not thereby choose which hosts the gateway connects to.
+/// Services that endpoints described by reflection. Only endpoints of the configuration are asked:
+/// a client that may load pipelines must not choose the hosts to which the gateway connects.
 #[derive(Debug, Clone, Default)]
 pub struct ReflectedServices(Schemas);
 
 impl ReflectedServices {
-    /// Asks about what a pipeline file needs and `known` does not have.
+    /// Asks the endpoints for the services that a pipeline file calls and `known` does not have.
     pub(in crate::serve) async fn fetch(
         yaml: &str,
         known: &(dyn SignatureSource + Send + Sync),
         endpoints: &Endpoints,
     ) -> Self {
         let mut schemas = Schemas::default();
-        let until = Instant::now() + WITHIN;
+        let until = Instant::now() + REFLECTION_TIMEOUT;
         let yaml = yaml.to_owned();
-        // A long file takes a while to read.
+        // Parsing a long file takes long.
         let required = tokio::task::spawn_blocking(move || required_services(&yaml)).await;
         for (endpoint, service) in required.unwrap_or_default() {
             let unknown = known.service(&endpoint, &service).err();
@@ -43,7 +42,7 @@ impl ReflectedServices {
         Self(schemas)
     }
 
-    /// A service, as `known` has it or as it was learnt.
+    /// Returns a service, from `known` or else from reflection.
     pub(in crate::serve) fn service(
         &self,
         known: &dyn SignatureSource,
@@ -68,7 +67,8 @@ impl ReflectedServices {
     }
 }
 
-/// The services that a pipeline file calls; none where it cannot be read, which the check tells.
+/// Returns the services that a pipeline file calls; none if the file has errors, which the check
+/// reports.
 fn required_services(yaml: &str) -> std::collections::BTreeSet<(EndpointRef, String)> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();

@@ -1,4 +1,4 @@
-//! A pipeline called as a model.
+//! `ModelInfer` of a pipeline.
 
 use std::sync::Arc;
 
@@ -17,12 +17,13 @@ use crate::exec::{self, InputViolation};
 use crate::serve::pipeline::{Answer, Call, ServedPipeline};
 use crate::serve::{output_selection, signature};
 
-/// The stricter of the caller's deadline and the request's `timeout` parameter, in microseconds.
+/// Returns the earlier of the deadline of the caller and that of the parameter `timeout`, which is
+/// in microseconds.
 pub(super) fn with_timeout_parameter(
     request: &ModelInferRequest,
     asked: Option<Deadline>,
 ) -> Result<Option<Deadline>, Status> {
-    let timeout = oip::integer_parameter(&request.parameters, TIMEOUT).map_err(bad_message)?;
+    let timeout = oip::integer_parameter(&request.parameters, TIMEOUT).map_err(message_status)?;
     match timeout {
         None | Some(0) => Ok(asked),
         Some(us) => match u64::try_from(us) {
@@ -34,9 +35,9 @@ pub(super) fn with_timeout_parameter(
     }
 }
 
-/// Parameters of a request to a pipeline. Triton's clients add some of their own, which ask for
-/// nothing here.
+/// Parameters of a request to a pipeline.
 const PARAMETERS: [&str; 2] = [PRIORITY, TIMEOUT];
+/// Parameters that clients of Triton add, which have no effect.
 const IGNORED_PARAMETERS: [&str; 4] = [
     "binary_data_output",
     "sequence_end",
@@ -44,7 +45,7 @@ const IGNORED_PARAMETERS: [&str; 4] = [
     "sequence_start",
 ];
 
-fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<InputViolation>> {
+fn check_parameters(request: &ModelInferRequest) -> Result<(), Vec<InputViolation>> {
     let violations: Vec<InputViolation> = request
         .parameters
         .keys()
@@ -66,9 +67,9 @@ fn known_parameters(request: &ModelInferRequest) -> Result<(), Vec<InputViolatio
     }
 }
 
-/// The request's `priority` parameter.
+/// Returns the parameter `priority`.
 fn priority(request: &ModelInferRequest) -> Result<Option<i64>, Status> {
-    match oip::integer_parameter(&request.parameters, PRIORITY).map_err(bad_message)? {
+    match oip::integer_parameter(&request.parameters, PRIORITY).map_err(message_status)? {
         Some(value) if value < 0 => {
             Err(status::invalid_argument(PRIORITY, "must not be negative").into())
         }
@@ -76,14 +77,14 @@ fn priority(request: &ModelInferRequest) -> Result<Option<i64>, Status> {
     }
 }
 
-fn bad_message(error: oip::MessageError) -> Status {
+fn message_status(error: oip::MessageError) -> Status {
     status::invalid_argument(error.field(), error.to_string()).into()
 }
 
 /// Runs a pipeline for a request of the protocol.
 ///
 /// # Errors
-/// The faults of the request, or the error of the pipeline.
+/// INVALID_ARGUMENT with the violations of the request, or the error of the pipeline.
 pub(super) async fn infer_pipeline(
     served: &Arc<ServedPipeline>,
     mut request: ModelInferRequest,
@@ -93,14 +94,14 @@ pub(super) async fn infer_pipeline(
     let refused =
         |violations: Vec<InputViolation>| exec::violation_status(&pipeline.name, &violations);
     let deadline = with_timeout_parameter(&request, deadline)?;
-    known_parameters(&request).map_err(refused)?;
-    let asked_for: Vec<String> = request.outputs.iter().map(|o| o.name.clone()).collect();
-    let asked_for = asked_for.iter().map(String::as_str);
+    check_parameters(&request).map_err(refused)?;
+    let names: Vec<String> = request.outputs.iter().map(|o| o.name.clone()).collect();
+    let names = names.iter().map(String::as_str);
     let (columns, positions) = if request.outputs.is_empty() {
         (None, (0..served.signature.outputs.len()).collect())
     } else {
-        let columns = output_selection::select(pipeline, asked_for.clone()).map_err(refused)?;
-        let positions = output_selection::positions(pipeline, asked_for).map_err(refused)?;
+        let columns = output_selection::select(pipeline, names.clone()).map_err(refused)?;
+        let positions = output_selection::positions(pipeline, names).map_err(refused)?;
         (Some(columns), positions)
     };
     let priority = priority(&request)?;
@@ -116,8 +117,8 @@ pub(super) async fn infer_pipeline(
     write(served, answer, id, positions, encoding).await
 }
 
-/// Takes the tensors out of a request. Large contents in typed form are read on a blocking thread;
-/// raw ones are not even copied.
+/// Takes the tensors out of a request. Large typed contents are decoded on a blocking thread; raw
+/// contents are not copied.
 async fn read(
     served: &Arc<ServedPipeline>,
     mut request: ModelInferRequest,
@@ -125,7 +126,7 @@ async fn read(
     let bytes = contents_bytes(&request);
     let served = served.clone();
     compute(converting(bytes), move |_| {
-        let (tensors, encoding) = oip::take_inputs(&mut request).map_err(bad_message)?;
+        let (tensors, encoding) = oip::take_inputs(&mut request).map_err(message_status)?;
         let tensors = in_order(&served, tensors)
             .map_err(|violations| exec::violation_status(&served.pipeline().name, &violations))?;
         Ok((tensors, encoding))
@@ -133,7 +134,7 @@ async fn read(
     .await?
 }
 
-/// The bytes of a request that must be looked at: all but raw contents of fixed size.
+/// Returns the number of bytes to decode: all but raw contents of fixed element size.
 fn contents_bytes(request: &ModelInferRequest) -> usize {
     if request.raw_input_contents.is_empty() {
         return request.encoded_len();
@@ -143,7 +144,7 @@ fn contents_bytes(request: &ModelInferRequest) -> usize {
     texts.map(|(_, contents)| contents.len()).sum()
 }
 
-/// Makes the response: the columns at `positions`, without those that are absent.
+/// Returns the response with the columns at `positions`, without absent ones.
 async fn write(
     served: &Arc<ServedPipeline>,
     answer: Answer,
@@ -175,7 +176,7 @@ async fn write(
     .await
 }
 
-/// The tensors of a request in the pipeline's order.
+/// Returns the tensors of a request in the order of the inputs of the pipeline.
 fn in_order(
     served: &ServedPipeline,
     tensors: Vec<Named>,

@@ -1,5 +1,7 @@
-//! The Open Inference Protocol at the gateway: every pipeline is a model, and every model that
-//! pipelines use can be called by its own name too.
+//! Surface of the Open Inference Protocol: every pipeline is a model, and every model that
+//! pipelines call can also be called by its own name.
+//!
+//! * `infer`: inference of a pipeline; other methods are here.
 
 mod infer;
 
@@ -24,18 +26,19 @@ use super::pipeline::ServedPipeline;
 use super::registry::Registry;
 use infer::{infer_pipeline, with_timeout_parameter};
 
-/// How long a model service may take to answer a question about itself.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// `platform` of a pipeline.
+/// Time limit of requests to a model service other than inference.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+/// `platform` of a pipeline in its metadata.
 const PLATFORM: &str = "motet_pipeline";
 
-/// The service. Cheap to clone.
+/// The inference service of the gateway. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct OipGateway {
     registry: Arc<Registry>,
 }
 
-/// The service over `registry`, taking and giving messages of at most `message_bytes_max` bytes.
+/// Returns the service over `registry`. A message, in or out, has at most `message_bytes_max`
+/// bytes.
 pub(super) fn server(
     registry: Arc<Registry>,
     message_bytes_max: usize,
@@ -46,7 +49,10 @@ pub(super) fn server(
 }
 
 impl OipGateway {
-    /// The pipeline `name` in the version asked for; `None` when it is not a pipeline.
+    /// Returns the pipeline `name`; `None` if no pipeline has the name.
+    ///
+    /// # Errors
+    /// NOT_FOUND for another version of the pipeline.
     fn pipeline(&self, name: &str, version: &str) -> Result<Option<Arc<ServedPipeline>>, Status> {
         let Some(served) = self.registry.pipeline(name) else {
             return Ok(None);
@@ -95,7 +101,7 @@ impl GrpcInferenceService for OipGateway {
             self.registry
                 .models()
                 .values()
-                .map(|m| m.ready(QUESTION_TIMEOUT)),
+                .map(|m| m.ready(QUERY_TIMEOUT)),
         );
         let ready = ready.await.into_iter().all(|ready| ready);
         Ok(Response::new(ServerReadyResponse { ready }))
@@ -110,11 +116,11 @@ impl GrpcInferenceService for OipGateway {
         let ready = match self.pipeline(name, version) {
             Ok(Some(served)) => {
                 let backends = served.plan.backends().iter();
-                let ready = join_all(backends.map(|b| b.ready(QUESTION_TIMEOUT)));
+                let ready = join_all(backends.map(|b| b.ready(QUERY_TIMEOUT)));
                 ready.await.into_iter().all(|ready| ready)
             }
             Ok(None) => match self.registry.model(name, version) {
-                Ok(model) => model.ready(QUESTION_TIMEOUT).await,
+                Ok(model) => model.ready(QUERY_TIMEOUT).await,
                 Err(_) => false,
             },
             Err(_) => false,
@@ -151,7 +157,7 @@ impl GrpcInferenceService for OipGateway {
                 ),
                 None => {
                     let model = self.registry.model(&request.name, &request.version)?;
-                    let (signature, versions) = model.signature(QUESTION_TIMEOUT).await?;
+                    let (signature, versions) = model.signature(QUERY_TIMEOUT).await?;
                     (request.name, versions, "motet_model", signature)
                 }
             };
@@ -199,7 +205,7 @@ impl GrpcInferenceService for OipGateway {
                             status::code_name(error.code()),
                             error.message()
                         ),
-                        // Says which request it was.
+                        // Matches the error to its request.
                         infer_response: Some(ModelInferResponse {
                             id,
                             ..Default::default()
@@ -225,7 +231,7 @@ impl GrpcInferenceService for OipGateway {
             }
             None => {
                 let model = self.registry.model(&request.name, &request.version)?;
-                model.config(QUESTION_TIMEOUT).await.map(Response::new)
+                model.config(QUERY_TIMEOUT).await.map(Response::new)
             }
         }
     }
@@ -239,14 +245,14 @@ impl GrpcInferenceService for OipGateway {
         if request.name.is_empty() {
             model_stats.extend(self.registry.pipelines().values().map(|p| p.statistics()));
             let asked = self.registry.models().values();
-            let answers = join_all(asked.map(|m| m.statistics(QUESTION_TIMEOUT))).await;
-            // A model that does not answer is left out; its own call says why.
+            let answers = join_all(asked.map(|m| m.statistics(QUERY_TIMEOUT))).await;
+            // A model that does not answer is left out.
             model_stats.extend(answers.into_iter().flatten().flatten());
         } else if let Some(served) = self.pipeline(&request.name, &request.version)? {
             model_stats.push(served.statistics());
         } else {
             let model = self.registry.model(&request.name, &request.version)?;
-            model_stats = model.statistics(QUESTION_TIMEOUT).await?;
+            model_stats = model.statistics(QUERY_TIMEOUT).await?;
         }
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
     }
@@ -267,7 +273,7 @@ impl GrpcInferenceService for OipGateway {
             })
             .collect();
         let asked = self.registry.models().values();
-        let answers = join_all(asked.map(|m| m.ready(QUESTION_TIMEOUT))).await;
+        let answers = join_all(asked.map(|m| m.ready(QUERY_TIMEOUT))).await;
         for (model, ready) in self.registry.models().values().zip(answers) {
             if ready || !only_ready {
                 models.push(ModelIndex {
@@ -289,19 +295,19 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
-        Err(fixed(&request.into_inner().model_name))
+        Err(models_are_fixed(&request.into_inner().model_name))
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
-        Err(fixed(&request.into_inner().model_name))
+        Err(models_are_fixed(&request.into_inner().model_name))
     }
 }
 
-/// Models are what the configuration says; pipelines have a service of their own for this.
-fn fixed(name: &str) -> Status {
+/// Returns the status for loading or unloading a model, which the configuration alone decides.
+fn models_are_fixed(name: &str) -> Status {
     status::failed_precondition(
         "models are loaded from the configuration at start; pipelines are loaded and unloaded \
          by motet.v1.Pipelines/Load and Unload",

@@ -1,4 +1,4 @@
-//! Messages to tensors and back.
+//! Conversion of messages to tensors, and back.
 
 use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
@@ -8,12 +8,11 @@ use crate::check::{CheckedPipeline, Input, Length, OutputKind};
 use crate::exec::InputViolation;
 use crate::protobuf::elements::{elements, from_elements};
 
-/// Takes the inputs out of a request, in the pipeline's order: `None` where one is left out. A
-/// list cannot be told from one left out, so an empty list stands for the default where there is
-/// one.
+/// Takes the inputs out of a request, in the order of the pipeline; `None` for one that is left
+/// out. An empty list is the same as none in protobuf, so it means the default if there is one.
 ///
 /// # Errors
-/// Every field that is wrong.
+/// A violation for each invalid field.
 pub(super) fn take_inputs(
     pipeline: &CheckedPipeline,
     mut message: DynamicMessage,
@@ -119,11 +118,11 @@ fn from_tensor_message(element: ElementType, message: &DynamicMessage) -> Result
     Tensor::from_raw(element, shape, data).map_err(|e| e.to_string())
 }
 
-/// The response message for the outputs of a request, in the pipeline's order. The field of one
-/// that is absent is not set.
+/// Returns the response message of `outputs`, in the order of the pipeline. The field of an absent
+/// output is not set.
 ///
 /// # Errors
-/// When a tensor is not of the type that the pipeline says.
+/// When a tensor is not of the type of its output.
 pub(super) fn put_outputs(
     pipeline: &CheckedPipeline,
     response: &MessageDescriptor,
@@ -163,7 +162,7 @@ fn records(field: &FieldDescriptor, columns: &[Option<Tensor>]) -> Result<Value,
     ))
 }
 
-/// The value of each row of a column of records.
+/// Returns the value of each row of a column of records.
 fn row_values_of(field: &FieldDescriptor, column: &Tensor) -> Result<Vec<Value>, TensorError> {
     if column.shape().len() == 1 {
         return elements(column);
@@ -174,7 +173,7 @@ fn row_values_of(field: &FieldDescriptor, column: &Tensor) -> Result<Vec<Value>,
         .collect()
 }
 
-/// One tensor as the value of a field: a scalar, a list, a list of rows, or a tensor message.
+/// Returns a tensor as the value of a field: a scalar, a list, a list of rows, or a tensor message.
 fn to_value(field: &FieldDescriptor, tensor: &Tensor) -> Result<Value, TensorError> {
     match *tensor.shape() {
         [] => elements(tensor)?

@@ -1,7 +1,7 @@
-//! The .proto file of a pipeline, as a descriptor.
+//! The descriptor of the .proto file of a pipeline.
 //!
-//! Scalars are `optional`, so that a value of zero and one left out differ; a list is `repeated`,
-//! a matrix is a repeated row message, and anything of more dimensions is `motet.v1.Tensor`.
+//! A scalar is `optional`, so that zero and an absent value differ; a list is `repeated`, a matrix
+//! is a repeated row message, and a tensor of more dimensions is `motet.v1.Tensor`.
 
 use motet_proto::types::ElementType;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
@@ -12,40 +12,40 @@ use prost_types::{
 };
 
 use super::names::{
-    ERROR, GO_PACKAGE, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM, pascal_case, service_name,
+    ERROR, GO_PACKAGE, PACKAGE, RECEIPT, REQUEST_ID, RUN, RUN_STREAM, service_name,
 };
-use crate::check::{CheckedPipeline, OutputKind};
+use crate::check::{CheckedPipeline, OutputKind, pascal_case};
 
-/// The messages of one pipeline, and the file that declares them.
+/// Messages of one pipeline, and the file that declares them.
 #[derive(Debug, Clone)]
 pub struct TypedApi {
-    /// The full name of the service.
+    /// Full name of the service.
     pub service: String,
-    /// The file, without its imports.
+    /// File that declares service and messages, without its imports.
     pub file: FileDescriptorProto,
-    /// The request message.
+    /// Request message.
     pub request: MessageDescriptor,
-    /// The response message.
+    /// Response message.
     pub response: MessageDescriptor,
 }
 
-/// Why a pipeline's messages cannot be declared.
+/// Failure to declare the messages of a pipeline.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
-    /// Two of its names come to the same in protobuf.
+    /// Two names of the pipeline are the same in protobuf.
     #[error("pipeline {pipeline} has no typed API: {source}")]
     Clash {
-        /// The pipeline.
+        /// Name of the pipeline.
         pipeline: String,
-        /// What clashes.
+        /// The two names.
         source: Box<prost_reflect::DescriptorError>,
     },
-    /// The declared service is not in the pool.
+    /// The declared service is not in the descriptor pool.
     #[error("service {0} is not declared")]
     Missing(String),
 }
 
-/// Every file that a pipeline's file may import.
+/// Returns the files that the file of a pipeline may import.
 fn base_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
     DescriptorPool::decode(motet_proto::FILE_DESCRIPTOR_SET)
 }
@@ -54,7 +54,7 @@ impl TypedApi {
     /// Declares the messages of `pipeline`.
     ///
     /// # Errors
-    /// When two of the pipeline's names come to the same in protobuf.
+    /// When two names of the pipeline are the same in protobuf.
     pub fn new(pipeline: &CheckedPipeline) -> Result<Self, DescriptorError> {
         let file = file(pipeline);
         let error = |source| DescriptorError::Clash {
@@ -80,7 +80,7 @@ impl TypedApi {
     }
 }
 
-/// The path of a pipeline's .proto file.
+/// Returns the path of the .proto file of a pipeline.
 pub fn file_name(pipeline: &str) -> String {
     format!("motet/pipeline/{pipeline}.proto")
 }
@@ -122,7 +122,7 @@ fn file(pipeline: &CheckedPipeline) -> FileDescriptorProto {
     }
 }
 
-/// Whether a field is a row or a tensor of `motet/v1/tensor.proto`.
+/// Returns whether a field has a message of `motet/v1/tensor.proto`.
 fn uses_tensors(message: &DescriptorProto) -> bool {
     let receipt = ".motet.v1.Receipt";
     message
@@ -153,7 +153,7 @@ fn response(pipeline: &CheckedPipeline, stem: &str) -> DescriptorProto {
                 let full = format!(".{PACKAGE}.{stem}Response.{name}");
                 let mut record = Message::new(name);
                 for column in columns {
-                    // The first dimension is the records.
+                    // The first dimension counts the records.
                     let rank = column.ty.rank().saturating_sub(1);
                     record.tensor(&column.name, column.ty.element, rank);
                 }
@@ -168,7 +168,7 @@ fn response(pipeline: &CheckedPipeline, stem: &str) -> DescriptorProto {
     message.0
 }
 
-/// A message under construction.
+/// Builder of a message.
 struct Message(DescriptorProto);
 
 impl Message {
@@ -179,7 +179,7 @@ impl Message {
         })
     }
 
-    /// A field for a tensor, under the next number.
+    /// Adds the field of a tensor, with the next number.
     fn tensor(&mut self, name: &str, element: ElementType, rank: usize) {
         match rank {
             0 => {
@@ -203,7 +203,7 @@ impl Message {
         self.numbered(name, number, label, ty, type_name);
     }
 
-    /// A field of the API itself, under its own number.
+    /// Adds a field that every pipeline has, with its fixed number.
     fn scalar(&mut self, (name, number): (&str, u32), ty: Type, type_name: Option<&str>) {
         let type_name = type_name.map(str::to_owned);
         self.numbered(name, number as i32, Label::Optional, ty, type_name);
@@ -219,7 +219,7 @@ impl Message {
     ) {
         self.0.field.push(FieldDescriptorProto {
             name: Some(name.to_owned()),
-            // The name as it is in the file, also in JSON.
+            // JSON has the name of the pipeline file too.
             json_name: Some(name.to_owned()),
             number: Some(number),
             label: Some(label.into()),
@@ -229,7 +229,7 @@ impl Message {
         });
     }
 
-    /// Gives the last field proto3's `optional`: a oneof of its own.
+    /// Makes the last field `optional`, which in a descriptor is a oneof of its own.
     fn make_optional(&mut self) {
         let index = self.0.oneof_decl.len() as i32;
         if let Some(field) = self.0.field.last_mut() {
@@ -243,7 +243,7 @@ impl Message {
     }
 }
 
-/// The protobuf type of one element.
+/// Returns the protobuf type of one element.
 fn scalar_type(element: ElementType) -> Type {
     match element {
         ElementType::String => Type::String,
@@ -258,7 +258,7 @@ fn scalar_type(element: ElementType) -> Type {
     }
 }
 
-/// The message that holds one row of a matrix.
+/// Returns the message of one row of a matrix.
 fn row_message(element: ElementType) -> &'static str {
     match element {
         ElementType::String => "StringRow",

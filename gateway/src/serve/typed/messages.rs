@@ -1,4 +1,4 @@
-//! The messages of a pipeline's typed service, from and to bytes.
+//! Decoding of requests and encoding of responses of a typed service.
 
 use bytes::Bytes;
 use motet_proto::tensor::Tensor;
@@ -16,18 +16,18 @@ use crate::exec;
 use crate::protobuf::decode;
 use crate::serve::pipeline::{Answer, ServedPipeline};
 
-/// A request as it was read.
+/// A decoded request.
 pub(super) struct Request {
-    /// The id that matches an answer to its request.
+    /// Id that matches a response to its request.
     pub(super) id: Option<String>,
-    /// A tensor for each input, `None` where it is left out; or what is wrong with the fields.
+    /// A tensor for each input, `None` if it is left out; or the status for invalid fields.
     pub(super) inputs: Result<Vec<Option<Tensor>>, Status>,
 }
 
 /// Decodes a request.
 ///
 /// # Errors
-/// INVALID_ARGUMENT when the bytes are no such message, with the field at fault.
+/// INVALID_ARGUMENT that names the field which cannot be decoded.
 pub(super) fn read(served: &ServedPipeline, message: Bytes) -> Result<Request, Status> {
     let message = decode(&served.api.request, message)?;
     let pipeline = served.pipeline();
@@ -41,7 +41,7 @@ pub(super) fn read(served: &ServedPipeline, message: Bytes) -> Result<Request, S
 /// Encodes an answer.
 ///
 /// # Errors
-/// INTERNAL when a tensor is not of the type that the pipeline says.
+/// INTERNAL if a tensor is not of the type of its output.
 pub(super) fn write(
     served: &ServedPipeline,
     answer: &Answer,
@@ -58,7 +58,7 @@ pub(super) fn write(
     Ok(message.encode_to_vec().into())
 }
 
-/// The answer to a request of a stream that failed.
+/// Encodes the response to a request of a stream that failed.
 pub(super) fn failure(response: &MessageDescriptor, id: Option<String>, error: &Status) -> Bytes {
     let mut message = DynamicMessage::new(response.clone());
     put_id(&mut message, id);
@@ -66,7 +66,7 @@ pub(super) fn failure(response: &MessageDescriptor, id: Option<String>, error: &
     message.encode_to_vec().into()
 }
 
-/// The id of a request that is not read further; `None` where it has none.
+/// Returns the id of a request that is otherwise not decoded, or `None`.
 pub(super) fn request_id_of(request: &MessageDescriptor, message: Bytes) -> Option<String> {
     request_id(&decode(request, message).ok()?)
 }
@@ -84,7 +84,7 @@ fn put_id(message: &mut DynamicMessage, id: Option<String>) {
     }
 }
 
-/// Sets the field of this number to a message of generated code.
+/// Sets a field, given by number, to a message of generated code.
 fn put_message(message: &mut DynamicMessage, number: u32, value: &impl Message) {
     let field: Option<FieldDescriptor> = message.descriptor().get_field(number);
     if let Some(field) = field

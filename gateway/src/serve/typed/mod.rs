@@ -1,4 +1,11 @@
-//! Every pipeline as a gRPC service of its own, with messages made from its inputs and outputs.
+//! Typed surface: every pipeline as a gRPC service of its own, with messages made from its inputs
+//! and outputs.
+//!
+//! * `names`: names and numbers that all pipelines share.
+//! * `descriptor`: the messages of a pipeline, as a protobuf descriptor.
+//! * `proto_file`: the same descriptor as the text of a .proto file.
+//! * `messages`, `convert`: bytes to messages, and messages to tensors, both ways.
+//! * `service`: routing of requests to pipelines by path.
 
 mod convert;
 mod descriptor;

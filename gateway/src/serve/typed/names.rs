@@ -1,26 +1,32 @@
-//! Names and numbers of the typed API that are not the pipeline's own.
+//! Names and numbers of the typed API that all pipelines share.
 
-pub(super) use crate::check::service_name as pascal_case;
+use crate::check::pascal_case;
 
-/// The package of every pipeline's service.
+/// Protobuf package of the services of all pipelines.
 pub const PACKAGE: &str = "motet.pipeline";
 
-/// Import path and name of the Go package: one for all pipelines, as the proto package.
+/// Import path and name of the Go package of all pipelines.
 pub(super) const GO_PACKAGE: &str = "motet/pipeline;pipeline";
 
-/// The receipt, in a response.
+/// Name and number of the receipt in a response.
 pub(super) const RECEIPT: (&str, u32) = ("receipt", 16000);
-/// What matches an answer to its request on a stream; in both.
+/// Name and number of the id that matches a response to its request on a stream, in both.
 pub(super) const REQUEST_ID: (&str, u32) = ("request_id", 16001);
-/// Why one request of a stream failed, in a response.
+/// Name and number of the error of one request of a stream, in a response.
 pub(super) const ERROR: (&str, u32) = ("error", 16002);
 
-/// The unary method.
+/// Name of the unary method.
 pub(super) const RUN: &str = "Run";
-/// The streaming method.
+/// Name of the streaming method.
 pub(super) const RUN_STREAM: &str = "RunStream";
 
-/// The full name of a pipeline's service.
+/// Returns the full name of the service of a pipeline.
+///
+/// ```
+/// use motet_gateway::serve::typed::service_name;
+///
+/// assert_eq!(service_name("hybrid_search"), "motet.pipeline.HybridSearch");
+/// ```
 pub fn service_name(pipeline: &str) -> String {
     format!("{PACKAGE}.{}", pascal_case(pipeline))
 }

@@ -9,8 +9,8 @@ use super::descriptor::TypedApi;
 use super::names::{ERROR, RECEIPT, REQUEST_ID, RUN};
 use crate::check::CheckedPipeline;
 
-/// Lint rules of buf that the file of a pipeline breaks, with the reason: its names are those that
-/// existing clients call.
+/// Comments that make `buf lint` ignore rules which the names of a pipeline break; clients call
+/// them by these names.
 const PACKAGE_COMMENT: &str = "\
 // The package of every pipeline. A pipeline is loaded under its own name, without a version.
 //
@@ -147,7 +147,7 @@ fn write_message(out: &mut String, message: &DescriptorProto, indent: &str) -> s
     writeln!(out, "{indent}}}")
 }
 
-/// JSON keeps the names of the pipeline file, where protobuf would make `topN` of `top_n`.
+/// Returns the option that keeps a name in JSON, where protobuf would make `topN` of `top_n`.
 fn json_name(field: &FieldDescriptorProto) -> String {
     if field.name().contains('_') {
         format!(" [json_name = \"{}\"]", field.name())

@@ -1,4 +1,4 @@
-//! Routes calls of pipelines by path, over the pipelines that are served at that moment.
+//! Routing of requests to the typed services of the pipelines that are loaded, by path.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::serve::output_selection::select;
 use crate::serve::pipeline::{Answer, Call, ServedPipeline};
 use crate::serve::registry::Registry;
 
-/// Requests that ask for a receipt carry this metadata, with any value but `0`.
+/// Request metadata that asks for a receipt, with any value but `0`.
 const RECEIPT_METADATA: &str = "motet-receipt";
-/// Answers with substituted parts name the nodes in this metadata.
+/// Response metadata with the names of the degraded nodes.
 const DEGRADED_METADATA: &str = "motet-degraded";
-/// Requests that want only some outputs name them in this metadata, with commas between.
+/// Request metadata with the names of the outputs to compute, separated by commas.
 const FIELDS_METADATA: &str = "motet-fields";
 
-/// The typed services of all pipelines, as one HTTP service. Cheap to clone.
+/// HTTP service of the typed services of all pipelines. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct TypedPipelines {
     registry: Arc<Registry>,
@@ -40,8 +40,8 @@ pub(in crate::serve) struct TypedPipelines {
 }
 
 impl TypedPipelines {
-    /// Serves the pipelines of `registry`, taking and giving messages of at most
-    /// `message_bytes_max` bytes.
+    /// Serves the pipelines of `registry`. A message, in or out, has at most `message_bytes_max`
+    /// bytes.
     pub(in crate::serve) const fn new(registry: Arc<Registry>, message_bytes_max: usize) -> Self {
         Self {
             registry,
@@ -49,10 +49,10 @@ impl TypedPipelines {
         }
     }
 
-    /// The pipeline whose gRPC service `path` (`/package.Service/Method`) is of.
+    /// Returns the pipeline of a gRPC service. `path` is `/package.Service/Method`.
     ///
     /// # Errors
-    /// NOT_FOUND where a pipeline could have the name, UNIMPLEMENTED for any other service.
+    /// NOT_FOUND in the package of pipelines, UNIMPLEMENTED for any other service.
     fn find(&self, service: &str, path: &str) -> Result<Arc<ServedPipeline>, Status> {
         if let Some(served) = self.registry.by_service(service) {
             return Ok(served);
@@ -104,10 +104,12 @@ impl Service<http::Request<Body>> for TypedPipelines {
     }
 }
 
+/// Returns the HTTP response of a call that fails with `status`.
 fn error_response(status: Status) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
 
+/// Handler of a single request.
 struct Unary(Arc<ServedPipeline>);
 
 impl UnaryService<Bytes> for Unary {
@@ -134,12 +136,12 @@ impl UnaryService<Bytes> for Unary {
     }
 }
 
-/// A stream of requests. Each runs on the pipeline that is served when it comes.
+/// Handler of a stream of requests. Each request runs on the pipeline loaded when it arrives.
 struct Stream {
     pipelines: TypedPipelines,
     service: Arc<str>,
-    /// The pipeline when the stream was opened, whose messages carry the error of a request that
-    /// comes after it was unloaded.
+    /// Pipeline at the start of the stream; its response carries the error of a request that
+    /// arrives after the pipeline was unloaded.
     opened: Arc<ServedPipeline>,
 }
 
@@ -153,7 +155,7 @@ impl StreamingService<Bytes> for Stream {
         let options = Arc::new(RequestOptions::of(request.metadata()));
         let (pipelines, service) = (self.pipelines.clone(), self.service.clone());
         let opened = self.opened.clone();
-        // A stream that asks for outputs that there are not is refused as a whole.
+        // Metadata belongs to the stream, so an unknown output fails the stream.
         if let Err(refused) = options.columns(&opened) {
             return Box::pin(async move { opened.typed.observe(async { Err(refused) }).await });
         }
@@ -178,10 +180,10 @@ impl StreamingService<Bytes> for Stream {
     }
 }
 
-/// The wishes of a caller beside the request itself, from its metadata.
+/// Options of a request that its metadata sets.
 struct RequestOptions {
     receipt: bool,
-    /// The names of the outputs that are asked for; all of them where the caller does not say.
+    /// Names of the outputs to compute; `None` for all.
     fields: Option<Vec<String>>,
 }
 
@@ -199,7 +201,7 @@ impl RequestOptions {
         }
     }
 
-    /// For each column of the pipeline's outputs, whether it is asked for; `None` asks for all.
+    /// Returns for each output column whether to compute it; `None` for all.
     ///
     /// # Errors
     /// INVALID_ARGUMENT for an output that the pipeline does not have.
@@ -215,13 +217,13 @@ impl RequestOptions {
     }
 }
 
-/// The error of a request, with the id that the request has.
+/// Error of a request, with the id of the request.
 struct Failure {
     id: Option<String>,
     error: Status,
 }
 
-/// One request, on whichever method it came: the answer, and the nodes that were degraded.
+/// Runs one request of either method. Returns the response and the names of the degraded nodes.
 async fn run(
     served: &Arc<ServedPipeline>,
     message: Bytes,
@@ -248,14 +250,14 @@ async fn run(
     answered.map_err(|error| Failure { id, error })
 }
 
-/// Decodes a request. A large one is decoded on a blocking thread.
+/// Decodes a request, a large one on a blocking thread.
 async fn read(served: &Arc<ServedPipeline>, message: Bytes) -> Result<messages::Request, Status> {
     let work = converting(message.len());
     let pipeline = served.clone();
     compute(work, move |_| messages::read(&pipeline, message)).await?
 }
 
-/// Encodes an answer. A large one is encoded on a blocking thread.
+/// Encodes a response, a large one on a blocking thread.
 async fn write(
     served: &Arc<ServedPipeline>,
     answer: Answer,

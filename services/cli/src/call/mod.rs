@@ -4,10 +4,10 @@ mod inputs;
 mod print;
 
 use anyhow::anyhow;
-use motet_gateway::check::service_name;
+
 use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::protobuf::DynamicCodec;
-use motet_gateway::serve::typed::PACKAGE;
+use motet_gateway::serve::typed::service_name;
 use motet_runtime::deadline::Deadline;
 use prost_reflect::DynamicMessage;
 use tonic::Request;
@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
     let address = &args.server.address;
     let channel = connect(address).await?;
-    let service = format!("{PACKAGE}.{}", service_name(&args.pipeline));
+    let service = service_name(&args.pipeline);
     let described =
         reflect::describe(channel.clone(), &service)
             .await
