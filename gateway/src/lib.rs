@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 0 | [`scalar`] | a single value of no element type yet |
 //! | 0 | [`compute`] | computations beside the async runtime, and their cancellation |
-//! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies, settings |
+//! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies |
 //! | 0 | [`protobuf`] | messages whose type is known at run time, and tensors in them |
 //! | 1 | [`call`] | one call under policies, generic over what is called |
 //! | 1 | [`syntax`] | a pipeline file as written |

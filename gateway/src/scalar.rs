@@ -1,7 +1,7 @@
-//! A scalar of no element type yet: the form of literals, settings and parameters.
+//! Scalars without an element type: literals, settings and parameters.
 //!
-//! * [`cell`]: single values that are compared.
-//! * [`decimal`]: decimals beside floats of several widths.
+//! * [`cell`]: comparison of scalars and elements of tensors.
+//! * [`decimal`]: conversion between decimals and floats of several widths.
 
 pub mod cell;
 pub mod decimal;

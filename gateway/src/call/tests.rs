@@ -1,4 +1,4 @@
-//! Policies of calls, driven through whole pipelines over models in this process.
+//! Tests of the policies through pipelines that call models in this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use super::CallStats;
 use crate::plan::Plan;
 use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan, value};
 
-/// A pipeline of one call with these policies.
+/// Returns a pipeline of one call with these policies.
 fn one_call(policies: &str, model: &FakeModel) -> Arc<Plan> {
     let yaml = format!(
         "
@@ -26,7 +26,7 @@ outputs: {{ size: $a.size }}
     plan(&yaml, &[("m", model)])
 }
 
-/// A model whose n-th call fails where `fails` says so, and answers otherwise.
+/// Returns a model whose call number n fails with `fails(n)`, or else answers.
 fn failing_when(fails: impl Fn(usize) -> Option<Status> + Send + Sync + 'static) -> FakeModel {
     let calls = AtomicUsize::new(0);
     FakeModel::new(move |request| {
@@ -46,12 +46,12 @@ fn away() -> Status {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+async fn only_transient_errors_are_retried() {
     let full = |after_ms: u64| {
         let after = Duration::from_millis(after_ms);
         Status::from(status::resource_exhausted("full", Some(after)))
     };
-    // Policies, how often it fails and how, then whether it is answered after how many calls.
+    // Policies, number of failures, error; then whether the last call succeeds, number of calls.
     for (policies, failures, error, answered, calls) in [
         ("retry: { max: 2 }", 0, away(), true, 1),
         ("retry: { max: 2 }", 2, away(), true, 3),
@@ -102,9 +102,9 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_never_goes_past_the_deadline() {
+async fn no_retry_begins_after_the_deadline() {
     let model = failing_when(|_| Some(away()));
-    // Pauses of up to 10 s do not fit into 50 ms but by chance.
+    // Few of the pauses, which are of up to 10 s, are shorter than 50 ms.
     let plan = one_call("deadline: 50ms, retry: { max: 9, backoff: 10s }", &model);
     let started = Instant::now();
     let error = ask(&plan).await.unwrap_err();
@@ -117,8 +117,8 @@ async fn a_retry_never_goes_past_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_end_with_the_budget_and_the_budget_comes_back() {
-    // Every second call fails, so that the circuit stays closed.
+async fn retries_stop_when_the_budget_is_spent_until_calls_refill_it() {
+    // Every second call fails, which keeps the circuit closed.
     let model = failing_when(|n| (n % 2 == 0).then(away));
     let plan = one_call("retry: { max: 1, backoff: 1ms }", &model);
     let mut answered = 0;
@@ -127,10 +127,10 @@ async fn retries_end_with_the_budget_and_the_budget_comes_back() {
         answered += 1;
         assert!(answered < 100, "a budget ends");
     }
-    // Ten tokens, a fifth of one for each call, and next to nothing for the time.
+    // Ten tokens, a fifth of one for each call, and almost none for the time.
     assert!((10..=13).contains(&answered), "{answered}");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The call that was not retried left the model at an odd call, which is answered.
+    // The call without a retry left the model at an odd call, which succeeds.
     for retries in [0, 1] {
         let (_, stats) = ask(&plan).await.unwrap();
         assert_eq!(stats.retries, retries);
@@ -138,7 +138,7 @@ async fn retries_end_with_the_budget_and_the_budget_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_not_reached_is_left_alone_for_a_while() {
+async fn consecutive_failures_open_the_circuit() {
     let alive = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let model = {
         let alive = alive.clone();
@@ -165,7 +165,7 @@ async fn a_model_that_is_not_reached_is_left_alone_for_a_while() {
         ("a", "m")
     );
 
-    // A failed probe opens it for longer.
+    // A failed probe opens the circuit for longer.
     tokio::time::sleep(Duration::from_millis(1200)).await;
     ask(&plan).await.unwrap_err();
     assert_eq!(model.seen().len(), 6);
@@ -182,7 +182,7 @@ async fn a_model_that_is_not_reached_is_left_alone_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_waits_for_the_circuit_where_there_is_time() {
+async fn a_retry_waits_for_the_circuit_if_the_deadline_allows() {
     let model = failing_when(|n| (n < 5).then(away));
     let plan = one_call("retry: { max: 6, backoff: 1ms }", &model);
     let (_, stats) = ask(&plan).await.unwrap();
@@ -194,8 +194,8 @@ async fn a_retry_waits_for_the_circuit_where_there_is_time() {
     assert_eq!(model.seen().len(), 6);
 }
 
-/// A model whose calls take, in their order, these milliseconds; none: for ever. Counts the calls
-/// that are under way.
+/// Returns a model whose calls take these milliseconds in turn, `None` for ever, and the number of
+/// its calls in flight.
 fn taking(
     ms: impl Fn(usize) -> Option<u64> + Send + Sync + 'static,
 ) -> (FakeModel, Arc<AtomicUsize>) {
@@ -225,7 +225,7 @@ fn taking(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
+async fn a_slow_call_is_hedged_and_the_loser_is_cancelled() {
     let (model, under_way) = taking(|n| if n == 0 { None } else { Some(5) });
     let plan = one_call("hedge: { after: 20ms }", &model);
     let started = Instant::now();
@@ -240,14 +240,14 @@ async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
         "the slow call was dropped"
     );
 
-    // The first call may still win.
+    // The first attempt may still win.
     let (model, under_way) = taking(|_| Some(30));
     let plan = one_call("hedge: { after: 20ms, max: 3 }", &model);
     let (_, stats) = ask(&plan).await.unwrap();
     assert_eq!((stats.hedges, stats.hedge_won), (1, false));
     assert_eq!(under_way.load(Ordering::SeqCst), 0);
 
-    // At most so many, one after another.
+    // At most `max` hedges, one after another.
     let (model, _) = taking(|_| None);
     let plan = one_call("deadline: 200ms, hedge: { after: 20ms, max: 3 }", &model);
     let error = ask(&plan).await.unwrap_err();
@@ -256,20 +256,20 @@ async fn a_slow_call_is_made_twice_and_the_loser_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hedges_end_with_their_budget() {
+async fn hedges_stop_when_the_budget_is_spent() {
     let (model, _) = taking(|_| Some(50));
     let plan = one_call("hedge: { after: 20ms, budget: 20% }", &model);
     let mut hedges = 0;
     for _ in 0..100 {
         hedges += ask(&plan).await.unwrap().1.hedges;
     }
-    // Ten in a burst, and a fifth of a hundred.
+    // A burst of ten, and a fifth of a hundred calls.
     assert!((28..=30).contains(&hedges), "{hedges}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_slow_is_learnt() {
-    // Calls of 10 ms with a slow one now and then, among them the 31st.
+async fn a_percentile_of_latencies_decides_which_calls_are_slow() {
+    // Calls of 10 ms with occasional slow ones, among them the 31st.
     let (model, _) = taking(|n| if n % 30 == 29 { None } else { Some(10) });
     let plan = one_call("hedge: { after: p90 }", &model);
     for n in 0..29 {
@@ -282,7 +282,7 @@ async fn what_is_slow_is_learnt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_beside_a_call_that_answers_is_not_seen() {
+async fn a_failed_attempt_is_hidden_by_one_that_succeeds() {
     let calls = AtomicUsize::new(0);
     let model = FakeModel::new(move |request| {
         let n = calls.fetch_add(1, Ordering::SeqCst);

@@ -22,9 +22,11 @@ struct Side {
 
 impl Side {
     /// The operand beside elements of a type: a literal becomes one of them.
-    fn beside(self, element: Option<ElementType>) -> Operand<DraftSource> {
+    fn rounded_to(self, element: Option<ElementType>) -> Operand<DraftSource> {
         match (self.operand, element) {
-            (Operand::Literal(literal), Some(element)) => Operand::Literal(literal.beside(element)),
+            (Operand::Literal(literal), Some(element)) => {
+                Operand::Literal(literal.rounded_to(element))
+            }
             (operand, _) => operand,
         }
     }
@@ -135,8 +137,8 @@ impl Checker<'_> {
         let (of_left, of_right) = (left.element, right.element);
         Some(Condition::Compare {
             comparison,
-            left: left.beside(of_right),
-            right: right.beside(of_left),
+            left: left.rounded_to(of_right),
+            right: right.rounded_to(of_left),
         })
     }
 

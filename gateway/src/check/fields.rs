@@ -37,7 +37,7 @@ impl Checker<'_> {
                         "`{}` and `{}` are one field",
                         other.name.value, name.value
                     ));
-                } else if let Some(oneof) = other.path.excludes(&path) {
+                } else if let Some(oneof) = other.path.shared_oneof(&path) {
                     wrong = Some(format!(
                         "`{}` and `{}` are both of the oneof `{oneof}`, of which only one can be set",
                         other.name.value, name.value
@@ -104,7 +104,7 @@ impl Checker<'_> {
                 self.incomplete = true;
                 self.diagnostics.push(
                     Diagnostic::error(written.span, format!("`{text}` is never absent"))
-                        .note(path.about())
+                        .note(path.describe())
                         .note(why)
                         .help(format!("write `{text}`")),
                 );
@@ -135,7 +135,8 @@ impl Checker<'_> {
 
     /// A text that is written out for an enum must be one of its words.
     fn words(&mut self, argument: &Named<Spanned<Value>>, path: &FieldPath) {
-        let (Value::Literal(literal), Some(words)) = (&argument.value.value, path.words()) else {
+        let (Value::Literal(literal), Some(words)) = (&argument.value.value, path.enum_values())
+        else {
             return;
         };
         for value in &literal.values {
@@ -155,7 +156,7 @@ impl Checker<'_> {
                     argument.name.value
                 ),
             )
-            .note(path.about());
+            .note(path.describe());
             // Enum values are written in upper case, mostly behind the name of the enum.
             let near = nearest(&upper, words.iter().map(String::as_str)).or_else(|| {
                 words
@@ -177,7 +178,7 @@ impl Checker<'_> {
 pub(super) fn input_ports(fields: &[Field]) -> Vec<CalleePort> {
     let mut lists: Vec<String> = Vec::new();
     let ports = fields.iter().map(|field| {
-        let symbol = field.path.list_name().map(|list| {
+        let symbol = field.path.list_path().map(|list| {
             let at = lists.iter().position(|l| *l == list).unwrap_or_else(|| {
                 lists.push(list);
                 lists.len() - 1
@@ -194,7 +195,7 @@ pub(super) fn input_ports(fields: &[Field]) -> Vec<CalleePort> {
             required: false,
             // What is absent is not set.
             optional: !field.path.is_column(),
-            about: Some(field.path.about()),
+            about: Some(field.path.describe()),
         }
     });
     ports.collect()
@@ -214,7 +215,7 @@ pub(super) fn output_ports(
             Dim::Fixed(_) => None,
         })
         .collect();
-    let lists: Vec<String> = fields.iter().filter_map(|f| f.path.list_name()).collect();
+    let lists: Vec<String> = fields.iter().filter_map(|f| f.path.list_path()).collect();
     // No length of an answer is one of the request, whatever its fields are called.
     let apart = |mut name: String, others: &[&[String]]| {
         while others.iter().any(|names| names.contains(&name)) {
@@ -226,7 +227,7 @@ pub(super) fn output_ports(
     let ports = fields.iter().map(|field| {
         let list = field
             .path
-            .list_name()
+            .list_path()
             .map(|list| apart(list, &[&of_inputs]));
         CalleePort {
             name: field.name.value.clone(),
@@ -236,7 +237,7 @@ pub(super) fn output_ports(
             )),
             required: true,
             optional: field.optional,
-            about: Some(field.path.about()),
+            about: Some(field.path.describe()),
         }
     });
     ports.collect()

@@ -72,7 +72,7 @@ impl GrpcCall {
         self.response.get_field_by_name(name)?;
         Some(match FieldPath::find(&self.response, name) {
             Err(error) => format!("{error}: name what it should be under `out`"),
-            Ok(path) if self.chosen => format!("{}: add it to `out`", path.about()),
+            Ok(path) if self.chosen => format!("{}: add it to `out`", path.describe()),
             Ok(_) => return None,
         })
     }

@@ -1,26 +1,26 @@
-//! Cancellation of computations: one that runs on a thread of its own stops when its request ends.
+//! Cancellation of computations: one on a blocking thread stops when its request ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Operations between two looks at the flag, about a millisecond.
+/// Operations between two reads of the flag, about a millisecond.
 const CHECK_INTERVAL: u64 = 1 << 20;
 
-/// The request of a computation has ended.
+/// Error of a computation whose request has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request has ended")]
 pub struct Cancelled;
 
-/// Tells a computation whether its request has ended. The default never ends.
+/// Cancellation flag of a computation, set when its request ends. The default is never set.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Option<Arc<AtomicBool>>);
 
-/// Ends the request of a [`Cancel`] when it is dropped.
+/// Guard that sets the flag of a [`Cancel`] when it is dropped.
 #[derive(Debug)]
 pub struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A flag, and the guard whose drop sets it.
+    /// Returns a flag and its guard.
     ///
     /// ```
     /// use motet_gateway::compute::Cancel;
@@ -35,13 +35,13 @@ impl Cancel {
         (Self(Some(flag.clone())), CancelOnDrop(flag))
     }
 
-    /// `true` once the request has ended.
+    /// Returns whether the request has ended.
     pub fn is_cancelled(&self) -> bool {
         // The flag guards no other data, so no ordering is needed.
         self.0.as_ref().is_some_and(|f| f.load(Ordering::Relaxed))
     }
 
-    /// A counter of operations that looks at the flag from time to time.
+    /// Returns a counter of operations that reads the flag at intervals.
     pub fn meter(&self) -> Meter<'_> {
         Meter {
             cancel: self,
@@ -56,8 +56,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Counts the operations of a long loop, so that the flag is read once every
-/// `CHECK_INTERVAL` operations and costs nothing in between.
+/// Counter of the operations of a loop, which reads the flag once every `CHECK_INTERVAL`
+/// operations.
 #[derive(Debug)]
 pub struct Meter<'c> {
     cancel: &'c Cancel,
@@ -65,7 +65,7 @@ pub struct Meter<'c> {
 }
 
 impl Meter<'_> {
-    /// Counts `operations` that are about to run.
+    /// Counts `operations` before they run.
     ///
     /// # Errors
     /// When the request has ended.

@@ -1,38 +1,37 @@
-//! Computations and the async runtime: short ones run where they are, long ones on a thread of
-//! their own, and both stop when their request does.
+//! Computations beside the async runtime: short ones run on its threads, long ones on blocking
+//! threads, and all stop when their request ends.
 //!
-//! * [`cancel`]: how a long computation learns that its request has ended.
-//! * [`turn`]: how a chain of short computations lets other requests run.
+//! * [`cancel`]: cancellation of a computation when its request ends.
+//! * [`coop`]: cooperative yielding between short computations.
 
 pub mod cancel;
-pub mod turn;
+pub mod coop;
 
 use motet_runtime::status;
 use tonic::Status;
 use tracing::Span;
 
 pub use cancel::{Cancel, Cancelled};
-pub use turn::Turn;
+pub use coop::CoopBudget;
 
-/// Operations of about a nanosecond beyond which a computation leaves the async runtime: about a
+/// Most operations, of about a nanosecond each, of a computation on the async runtime: about a
 /// quarter of a millisecond.
 pub const INLINE_WORK_MAX: u64 = 1 << 18;
 
-/// Operations that copying or comparing `bytes` bytes takes.
+/// Returns the operations of copying or comparing `bytes` bytes.
 pub const fn copying(bytes: usize) -> u64 {
     const BYTES_PER_OPERATION: u64 = 8;
     bytes as u64 / BYTES_PER_OPERATION
 }
 
-/// Operations that converting `bytes` bytes of a message to or from values takes.
+/// Returns the operations of converting `bytes` bytes of a message to or from values.
 pub const fn converting(bytes: usize) -> u64 {
     const OPERATIONS_PER_BYTE: u64 = 8;
     bytes as u64 * OPERATIONS_PER_BYTE
 }
 
-/// Runs `f`, which takes about `work` operations: at once where that is little
-/// ([`INLINE_WORK_MAX`]), else on a blocking thread. Dropping the future tells `f` through its
-/// [`Cancel`].
+/// Runs `f`, which takes about `work` operations: on this thread for at most [`INLINE_WORK_MAX`],
+/// else on a blocking thread. Dropping the future sets the [`Cancel`] of `f`.
 ///
 /// # Errors
 /// INTERNAL when `f` panics on a blocking thread.

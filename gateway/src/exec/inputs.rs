@@ -178,7 +178,7 @@ impl Input {
             _ => None,
         };
         let element = self.ty.element;
-        let float = |s: &Scalar| match s.beside(element) {
+        let float = |s: &Scalar| match s.rounded_to(element) {
             Scalar::Float(x) => Some(x),
             _ => None,
         };

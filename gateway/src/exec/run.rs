@@ -16,7 +16,7 @@ use super::record::NodeRecord;
 use super::step::{self, Started, StepEnd};
 use super::time::Schedule;
 use crate::check::{Node, SettingValue, Source, Substitute};
-use crate::compute::Turn;
+use crate::compute::CoopBudget;
 use crate::plan::Graph;
 use crate::plan::Liveness;
 use crate::scalar::Scalar;
@@ -50,7 +50,7 @@ pub(super) struct Run<'a> {
     /// The start of this graph, which may be later than that of the request.
     pub(super) began: Instant,
     /// Operations done on the async runtime without waiting, since the last of them were counted
-    /// against a [`Turn`].
+    /// against a [`CoopBudget`].
     uncounted: u64,
     /// All of them.
     work: u64,
@@ -93,11 +93,11 @@ impl<'a> Run<'a> {
     /// Runs every node that is needed.
     pub(super) async fn drive(&mut self) -> Result<(), Status> {
         let mut running = Running::new();
-        let mut turn = Turn::default();
+        let mut budget = CoopBudget::default();
         loop {
             while let Some(index) = self.progress.next_ready() {
                 self.start(index, &mut running)?;
-                turn.spend(std::mem::take(&mut self.uncounted)).await;
+                budget.spend(std::mem::take(&mut self.uncounted)).await;
             }
             if self.progress.is_finished() {
                 return Ok(());
@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
                         Status::from(status::internal("an input is not a scalar"))
                     })?;
                     if !value.is_within(setting.element, *min, *max) {
-                        let found = value.shown_as(setting.element);
+                        let found = value.format_as(setting.element);
                         let why = literal::out_of_range(found, *min, *max);
                         return Err(status::invalid_argument(
                             name,

@@ -128,7 +128,11 @@ impl<'a> OpCall<'a> {
     /// The parameter of this index as a number, which is a `float` like the elements that it is
     /// compared with.
     pub(super) fn float(&self, index: usize) -> Result<f64, OpError> {
-        match self.settings.get(index).map(|s| s.beside(ElementType::F32)) {
+        match self
+            .settings
+            .get(index)
+            .map(|s| s.rounded_to(ElementType::F32))
+        {
             Some(Scalar::Float(x)) => Ok(x),
             _ => Err(bad_setting(index)),
         }

@@ -192,7 +192,7 @@ fn of(
                 return wrong(at, "booleans are compared by `==` and `!=`".to_owned());
             }
             let (of_left, of_right) = (left.element, right.element);
-            let sides = [left.beside(of_right), right.beside(of_left)];
+            let sides = [left.rounded_to(of_right), right.rounded_to(of_left)];
             Ok(RowCondition::Compare(*comparison, sides))
         }
         _ => {
@@ -251,9 +251,11 @@ impl Side {
     }
 
     /// The operand beside elements of a type: a literal becomes one of them.
-    fn beside(self, element: Option<ElementType>) -> Operand {
+    fn rounded_to(self, element: Option<ElementType>) -> Operand {
         match (self.operand, element) {
-            (Operand::Literal(literal), Some(element)) => Operand::Literal(literal.beside(element)),
+            (Operand::Literal(literal), Some(element)) => {
+                Operand::Literal(literal.rounded_to(element))
+            }
             (operand, _) => operand,
         }
     }

@@ -1,4 +1,4 @@
-//! tonic's codec over messages whose type is known at run time.
+//! Codecs of tonic over bytes, and over messages whose type is known at run time.
 
 use bytes::{Buf, BufMut, Bytes};
 use motet_runtime::status;
@@ -8,8 +8,8 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Messages as their bytes: who serves them decodes and encodes, where large ones are no work of
-/// the connection's task.
+/// Codec of encoded messages. The handler decodes and encodes them, so that large ones do not block
+/// the task of the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct BytesCodec;
 
@@ -47,12 +47,13 @@ impl Decoder for BytesCodec {
     }
 }
 
-/// Encodes messages of any type, and decodes messages of one: the codec of clients and test servers.
+/// Codec that encodes messages of any type and decodes messages of one, for clients and test
+/// servers.
 #[derive(Debug, Clone)]
 pub struct DynamicCodec(MessageDescriptor);
 
 impl DynamicCodec {
-    /// A codec that decodes messages of type `decoded`.
+    /// Returns a codec that decodes messages of type `decoded`.
     pub const fn new(decoded: MessageDescriptor) -> Self {
         Self(decoded)
     }
@@ -85,13 +86,13 @@ impl Decoder for DynamicCodec {
 /// Decodes a message.
 ///
 /// # Errors
-/// INVALID_ARGUMENT that names the field.
+/// INVALID_ARGUMENT that names the field which cannot be decoded.
 pub fn decode(message: &MessageDescriptor, bytes: Bytes) -> Result<DynamicMessage, Status> {
     DynamicMessage::decode(message.clone(), bytes.clone())
         .map_err(|error| malformed(message, bytes, &error))
 }
 
-/// Encodes messages of any type.
+/// Encoder of messages of any type.
 #[derive(Debug)]
 pub struct DynamicEncoder;
 
@@ -110,7 +111,7 @@ impl Encoder for DynamicEncoder {
     }
 }
 
-/// The status for bytes that are no such message, which names the field.
+/// Returns the status for bytes that cannot be decoded, with the name of the field.
 fn malformed(message: &MessageDescriptor, bytes: Bytes, error: &DecodeError) -> Status {
     let text = error.to_string();
     let named = faulty_field(message, bytes).and_then(|field| {
@@ -120,8 +121,8 @@ fn malformed(message: &MessageDescriptor, bytes: Bytes, error: &DecodeError) -> 
     status::malformed_message(&named.unwrap_or(text)).into()
 }
 
-/// The first field that cannot be decoded. prost-reflect does not say which it was, so each is
-/// tried alone.
+/// Returns the first field that cannot be decoded. The error of prost-reflect does not name it, so
+/// each field is decoded alone.
 fn faulty_field(message: &MessageDescriptor, bytes: Bytes) -> Option<String> {
     let mut rest = bytes;
     while rest.has_remaining() {

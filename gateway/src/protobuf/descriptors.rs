@@ -1,4 +1,4 @@
-//! Descriptors of services: from a file, and to and from a form that a person can read.
+//! Descriptors of services, from a file or as JSON.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,14 @@ use prost_reflect::{
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use serde_json::Value;
 
-/// The most bytes of a file with descriptors.
+/// Largest file of descriptors in bytes.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads a file with a `FileDescriptorSet`.
 ///
 /// # Errors
-/// When it cannot be read, is too large, or is no such file or not a whole one; as the end of a sentence.
+/// The reason, as the end of a sentence: the file cannot be read, is too large, or is not a
+/// complete `FileDescriptorSet` with a service.
 pub fn read(path: &Path) -> Result<DescriptorPool, String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|error| match error.kind() {
@@ -39,7 +40,7 @@ pub fn read(path: &Path) -> Result<DescriptorPool, String> {
     Ok(pool)
 }
 
-/// A service with all that its messages are made of, as JSON: the same for the same service.
+/// Returns a service with all types that it uses, as JSON. Equal services have equal JSON.
 pub fn to_json(service: &ServiceDescriptor) -> Value {
     let mut files = BTreeMap::new();
     gather(service.parent_file(), &mut files);
@@ -53,7 +54,7 @@ pub fn to_json(service: &ServiceDescriptor) -> Value {
     serde_json::to_value(set.transcode_to_dynamic()).unwrap_or_default()
 }
 
-/// Without recursion: imports may be a chain of any length.
+/// Adds a file and its imports. Not recursive, since imports may be a chain of any length.
 fn gather(file: FileDescriptor, files: &mut BTreeMap<String, FileDescriptorProto>) {
     let mut left = vec![file];
     while let Some(file) = left.pop() {
@@ -64,10 +65,10 @@ fn gather(file: FileDescriptor, files: &mut BTreeMap<String, FileDescriptorProto
     }
 }
 
-/// The service of this full name in what [`to_json`] gave.
+/// Returns the service of this full name in the JSON of [`to_json`].
 ///
 /// # Errors
-/// When it is not there.
+/// The reason, as a sentence, if the JSON is invalid or lacks the service.
 pub fn from_json(service: &str, json: Value) -> Result<ServiceDescriptor, String> {
     let empty = FileDescriptorSet::default();
     let set = DynamicMessage::deserialize(empty.descriptor(), json).map_err(|e| e.to_string())?;

@@ -1,11 +1,14 @@
-//! Elements of tensors as protobuf values, and back.
+//! Conversion of elements of tensors to protobuf values, and back.
 
 use bytes::Bytes;
 use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
 use prost_reflect::Value;
 
-/// A tensor of protobuf values. Integers narrower than their protobuf type must fit.
+/// Returns the tensor of protobuf values.
+///
+/// # Errors
+/// When a value is of another type or out of range, or the values do not fill `shape`.
 pub(crate) fn from_elements(
     element: ElementType,
     shape: Vec<usize>,
@@ -49,7 +52,7 @@ pub(crate) fn from_elements(
     }
 }
 
-/// Every element, in row-major order.
+/// Returns all elements as protobuf values, in row-major order.
 pub(crate) fn elements(tensor: &Tensor) -> Result<Vec<Value>, TensorError> {
     macro_rules! numbers {
         ($rust:ty, $value:ident) => {

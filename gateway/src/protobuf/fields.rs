@@ -1,44 +1,43 @@
-//! Paths of fields in messages, and what a field is as a tensor.
+//! Paths of fields in messages, and their tensor types.
 
 use std::ops::Range;
 
 use motet_proto::types::ElementType;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-/// The most fields of one path: messages nest no deeper than protobuf itself allows.
+/// Most fields of one path.
 const DEPTH_MAX: usize = 32;
 
-/// A field of a message, or of a message inside it. At most one field on the way is a list: then
-/// the values of all its elements make one column.
+/// Path of a field in a message or in a message inside it. At most one field of the path is
+/// repeated; the values of all its elements form one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath {
-    /// The fields on the way, outermost first.
+    /// Fields of the path, outermost first.
     pub(super) steps: Vec<FieldDescriptor>,
-    /// Which of them is a list.
+    /// Index of the repeated field.
     pub(super) list: Option<usize>,
     element: ElementType,
 }
 
-/// A path that names no field with a tensor form. The message is whole sentences without a full
-/// stop.
+/// Error of a path that is not a field with a tensor type. The message has no full stop at its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PathError {
-    /// What is wrong.
+    /// Message.
     pub message: String,
-    /// Where in the path.
+    /// Bytes of the path that are wrong.
     pub at: Range<usize>,
-    /// For a name that there is not: those that there are.
+    /// Names of the existing fields, for an unknown name.
     pub known: Vec<String>,
-    /// What to do.
+    /// Suggested correction.
     pub help: Option<String>,
 }
 
 impl FieldPath {
-    /// The field that `path` names in `message`, such as `text` or `items.score`.
+    /// Finds the field `path` of `message`, such as `text` or `items.score`.
     ///
     /// # Errors
-    /// There is no such field, or it cannot be a tensor.
+    /// When there is no such field, or it has no tensor type.
     pub fn find(message: &MessageDescriptor, path: &str) -> Result<Self, PathError> {
         let mut inside = message.clone();
         let mut steps: Vec<FieldDescriptor> = Vec::new();
@@ -73,7 +72,7 @@ impl FieldPath {
             if field.is_map() || field.is_group() {
                 return Err(wrong(format!(
                     "{}, which has no tensor form",
-                    about(&field)
+                    describe(&field)
                 )));
             }
             if field.is_list() {
@@ -81,7 +80,7 @@ impl FieldPath {
                     let outer: &FieldDescriptor = &steps[outer];
                     return Err(wrong(format!(
                         "{}, inside the list `{}`: a list of lists has no tensor form",
-                        about(&field),
+                        describe(&field),
                         outer.name()
                     )));
                 }
@@ -98,7 +97,7 @@ impl FieldPath {
                             help: message.fields().next().map(|first| {
                                 format!("name one of its fields, such as `{path}.{}`", first.name())
                             }),
-                            ..wrong(format!("{}, which is not one value", about(&field)))
+                            ..wrong(format!("{}, which is not one value", describe(&field)))
                         });
                     };
                     let element = element(&value.kind());
@@ -108,7 +107,7 @@ impl FieldPath {
                 (_, false) => {
                     return Err(wrong(format!(
                         "{}, which has no fields of its own",
-                        about(&field)
+                        describe(&field)
                     )));
                 }
                 (kind, true) => return Self::of(steps, list, element(&kind), wrong),
@@ -133,54 +132,55 @@ impl FieldPath {
         })
     }
 
-    /// The type of each value.
+    /// Returns the type of each value.
     pub const fn element(&self) -> ElementType {
         self.element
     }
 
-    /// Whether a field on the way is a list, and so the values are one.
+    /// Returns whether a field of the path is repeated.
     pub const fn is_list(&self) -> bool {
         self.list.is_some()
     }
 
-    /// Whether the list is of messages, of each of which this is one field.
+    /// Returns whether the path is a field of a repeated message.
     pub fn is_column(&self) -> bool {
         self.list.is_some_and(|at| at + 1 < self.steps.len())
     }
 
-    /// The path up to the list, which columns of one list share.
-    pub fn list_name(&self) -> Option<String> {
+    /// Returns the path up to the repeated field, which columns of one list share.
+    pub fn list_path(&self) -> Option<String> {
         let names = self.steps[..=self.list?]
             .iter()
             .map(|f| f.name().to_owned());
         Some(names.collect::<Vec<_>>().join("."))
     }
 
-    /// Whether an answer can tell that the field is not set, as its default is not.
+    /// Returns whether an unset field can be told from one that is set to its default.
     pub fn can_be_absent(&self) -> bool {
         self.list.is_none() && self.steps.iter().any(FieldDescriptor::supports_presence)
     }
 
-    /// The words that the field takes, if it is an enum.
-    pub fn words(&self) -> Option<Vec<String>> {
+    /// Returns the names of the values of an enum; `None` for other fields.
+    pub fn enum_values(&self) -> Option<Vec<String>> {
         match self.leaf().kind() {
             Kind::Enum(words) => Some(words.values().map(|v| v.name().to_owned()).collect()),
             _ => None,
         }
     }
 
-    /// What the field is, such as ``field `size` of `ocr.v1.ReadRequest` is int32``.
-    pub fn about(&self) -> String {
+    /// Describes the field, such as ``field `size` of `ocr.v1.ReadRequest` is int32``.
+    pub fn describe(&self) -> String {
         let last = self.steps.len() - 1;
         let shown = match self.steps.get(last.wrapping_sub(1)) {
             Some(around) if is_wrapper(&around.kind()) => around,
             _ => &self.steps[last],
         };
-        about(shown)
+        describe(shown)
     }
 
-    /// Two members of one `oneof`, of which only one can be set: this path and another.
-    pub fn excludes(&self, other: &Self) -> Option<String> {
+    /// Returns the name of the `oneof` that prevents this field and `other` from being set
+    /// together.
+    pub fn shared_oneof(&self, other: &Self) -> Option<String> {
         let pairs = self.steps.iter().zip(&other.steps);
         let (a, b) = pairs.into_iter().find(|(a, b)| a != b)?;
         let oneof = a.containing_oneof()?;
@@ -192,7 +192,7 @@ impl FieldPath {
     }
 }
 
-/// The field of a message that stands for one value, such as `google.protobuf.StringValue`.
+/// Returns the field of a wrapper message such as `google.protobuf.StringValue`.
 fn wrapped(message: &MessageDescriptor) -> Option<FieldDescriptor> {
     let name = message.full_name().strip_prefix("google.protobuf.")?;
     let values = [
@@ -215,7 +215,7 @@ fn is_wrapper(kind: &Kind) -> bool {
     matches!(kind, Kind::Message(message) if wrapped(message).is_some())
 }
 
-/// The element type of a field; an enum is the name of its value.
+/// Returns the element type of a field. An enum is the name of its value.
 fn element(kind: &Kind) -> Option<ElementType> {
     Some(match kind {
         Kind::Bool => ElementType::Bool,
@@ -231,7 +231,7 @@ fn element(kind: &Kind) -> Option<ElementType> {
     })
 }
 
-fn about(field: &FieldDescriptor) -> String {
+fn describe(field: &FieldDescriptor) -> String {
     format!(
         "field `{}` of `{}` is {}",
         field.name(),
@@ -240,7 +240,7 @@ fn about(field: &FieldDescriptor) -> String {
     )
 }
 
-/// The type of a field as a .proto file writes it.
+/// Returns the type of a field as in a .proto file.
 fn kind(field: &FieldDescriptor) -> String {
     if field.is_map() {
         return "a map".to_owned();

@@ -1,11 +1,11 @@
 //! Protobuf messages whose type is known at run time, and tensors in them.
 //!
 //! * [`descriptors`]: descriptors of services, from a file and as JSON.
-//! * [`codec`](BytesCodec): tonic's codecs over bytes and dynamic messages.
-//! * [`fields`](FieldPath): the field that a path such as `options.lang` names, as a tensor.
-//! * `elements`: elements of tensors as protobuf values, and back.
-//! * [`write()`]: a message made of tensors.
-//! * [`read()`]: tensors taken out of messages.
+//! * [`codec`](BytesCodec): codecs of tonic over bytes and over dynamic messages.
+//! * [`fields`](FieldPath): paths of fields such as `options.lang`, and their tensor types.
+//! * `elements`: conversion of elements of tensors to protobuf values, and back.
+//! * [`write()`]: makes a message of tensors.
+//! * [`read()`]: takes tensors out of messages.
 
 pub mod descriptors;
 

@@ -1,4 +1,4 @@
-//! Outputs taken out of answers.
+//! Reading of tensors from messages.
 
 use motet_proto::tensor::{Tensor, TensorError};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
@@ -6,12 +6,12 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
 use super::FieldPath;
 use super::elements::from_elements;
 
-/// The value of a field: of one answer, or, as a list, of all `messages` of a stream: one element
-/// of each, or all that each has in its own list. A field that is not set has its default; `None`
-/// only where `optional` asks for that to be told.
+/// Returns the tensor of a field: the value in one message or, as a list, the values in all
+/// `messages` of a stream, one of each or all elements of its repeated field. An unset field has
+/// its default, or is `None` if `optional`.
 ///
 /// # Errors
-/// An answer with a value that its field cannot have.
+/// When a value is not of the type of its field.
 pub fn read(
     path: &FieldPath,
     messages: &[DynamicMessage],
@@ -33,7 +33,7 @@ pub fn read(
     from_elements(path.element(), shape, values).map(Some)
 }
 
-/// Whether every field on the way that can tell is set.
+/// Returns whether every field of the path that tracks presence is set.
 fn is_set(message: &DynamicMessage, steps: &[FieldDescriptor]) -> bool {
     let Some((field, rest)) = steps.split_first() else {
         return true;
@@ -47,7 +47,8 @@ fn is_set(message: &DynamicMessage, steps: &[FieldDescriptor]) -> bool {
     }
 }
 
-/// The depth is that of the path, which is limited.
+/// Collects the values at the end of a path. The recursion is as deep as the path, which is
+/// limited.
 fn gather(message: &DynamicMessage, steps: &[FieldDescriptor], values: &mut Vec<Value>) {
     let Some((field, rest)) = steps.split_first() else {
         return;
@@ -66,7 +67,7 @@ fn gather(message: &DynamicMessage, steps: &[FieldDescriptor], values: &mut Vec<
     }
 }
 
-/// One value; that of an enum is its name, or its number where it has none.
+/// Returns one value. An enum is its name, or its number if it has no name.
 fn leaf(field: &FieldDescriptor, value: &Value) -> Value {
     match (field.kind(), value) {
         (Kind::Enum(words), Value::EnumNumber(number)) => {

@@ -1,4 +1,4 @@
-//! Fields as tensors and back, for every type there is.
+//! Tests of reading and writing fields of every type.
 
 use motet_proto::tensor::Tensor;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
@@ -32,7 +32,7 @@ fn many<T: motet_proto::tensor::Element>(values: Vec<T>) -> Tensor {
     Tensor::from_values(vec![values.len()], values).expect("values")
 }
 
-/// What is written comes back after a way through the wire's bytes.
+/// A message that is written, encoded, decoded and read has the same tensors.
 #[test]
 fn every_type_is_written_and_read() {
     let everything = message("Everything");
@@ -123,7 +123,7 @@ fn what_is_not_set_has_its_default_or_is_absent() {
         let path = FieldPath::find(&everything, name).expect(name);
         assert_eq!(path.can_be_absent(), can, "{name}");
     }
-    // Set to its default is set.
+    // A field that is set to its default counts as set.
     let mut set = DynamicMessage::new(everything.clone());
     set.set_field_by_name("note", Value::String(String::new()));
     let path = FieldPath::find(&everything, "note").expect("note");
@@ -182,7 +182,7 @@ fn columns_of_one_list_have_one_length_and_enums_their_words() {
         error.to_string(),
         "`FAST` is none of the values of `ocr.v1.Mode`: MODE_UNSPECIFIED, MODE_FAST, MODE_BEST"
     );
-    // A value that the enum has no name for is its number.
+    // An enum value without a name is its number.
     let options = message("Options");
     let mut odd = DynamicMessage::new(options.clone());
     odd.set_field_by_name("mode", Value::EnumNumber(77));
@@ -212,12 +212,14 @@ fn paths_that_lead_nowhere_say_why() {
         (
             "items",
             "items",
-            "field `items` of `ocr.v1.Everything` is repeated `ocr.v1.Item`, which is not one value",
+            "field `items` of `ocr.v1.Everything` is repeated `ocr.v1.Item`, which is not one \
+             value",
         ),
         (
             "items.weights",
             "weights",
-            "field `weights` of `ocr.v1.Item` is repeated float, inside the list `items`: a list of lists has no tensor form",
+            "field `weights` of `ocr.v1.Item` is repeated float, inside the list `items`: a list \
+             of lists has no tensor form",
         ),
         (
             "table",
@@ -232,7 +234,8 @@ fn paths_that_lead_nowhere_say_why() {
         (
             "at",
             "at",
-            "field `at` of `ocr.v1.Everything` is `google.protobuf.Timestamp`, which is not one value",
+            "field `at` of `ocr.v1.Everything` is `google.protobuf.Timestamp`, which is not one \
+             value",
         ),
     ] {
         let error = FieldPath::find(&everything, path).expect_err(path);

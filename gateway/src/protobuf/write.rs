@@ -1,4 +1,4 @@
-//! A request made of tensors.
+//! Writing of tensors into a message.
 
 use motet_proto::tensor::{Tensor, TensorError};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
@@ -6,39 +6,38 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use super::FieldPath;
 use super::elements::elements;
 
-/// Values that do not make a request.
+/// Failure to write tensors into a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// A text is none of the values of an enum.
+    /// A string is not a value of the enum.
     #[error("`{word}` is none of the values of `{name}`: {}", known.join(", "))]
     Word {
-        /// The text.
+        /// The string.
         word: String,
-        /// The enum.
+        /// Name of the enum.
         name: String,
-        /// Its values.
+        /// Names of its values.
         known: Vec<String>,
     },
-    /// A column of another length than its list has already.
+    /// A column has another length than the columns before it in the same list.
     #[error("has {found} elements, but the list `{list}` has {wanted}")]
     Length {
-        /// The list.
+        /// Path of the list.
         list: String,
-        /// Elements of this column.
+        /// Length of this column.
         found: usize,
-        /// Elements of those before it.
+        /// Length of the columns before it.
         wanted: usize,
     },
-    /// A tensor that is not of its field's type.
+    /// A tensor is not of the type of its field.
     #[error(transparent)]
     Tensor(#[from] TensorError),
 }
 
-/// A message with these fields set, the others not. Gives with an error the index of the value
-/// that is wrong.
+/// Returns a message with these fields set.
 ///
 /// # Errors
-/// A value that its field does not take.
+/// The index of the first value that its field does not accept, and the reason.
 pub fn write<'a>(
     message: &MessageDescriptor,
     values: impl IntoIterator<Item = (&'a FieldPath, &'a Tensor)>,
@@ -86,7 +85,7 @@ fn put(request: &mut DynamicMessage, path: &FieldPath, tensor: &Tensor) -> Resul
         rows.resize(values.len(), Value::Message(DynamicMessage::new(row)));
     } else if rows.len() != values.len() {
         return Err(WriteError::Length {
-            list: path.list_name().unwrap_or_default(),
+            list: path.list_path().unwrap_or_default(),
             found: values.len(),
             wanted: rows.len(),
         });
@@ -99,7 +98,7 @@ fn put(request: &mut DynamicMessage, path: &FieldPath, tensor: &Tensor) -> Resul
     Ok(())
 }
 
-/// Sets the field at the end of a path without lists but there.
+/// Sets the field at the end of a path of which only the last field may be repeated.
 fn set(message: &mut DynamicMessage, steps: &[FieldDescriptor], value: Value) {
     if let Some((last, before)) = steps.split_last()
         && let Some(message) = inside(message, before)
@@ -108,8 +107,8 @@ fn set(message: &mut DynamicMessage, steps: &[FieldDescriptor], value: Value) {
     }
 }
 
-/// The message at the end of a path of messages, made where it is not there yet. A path leads
-/// through nothing but messages, so it is always there.
+/// Returns the message at the end of a path of messages, and creates those that are missing. `None`
+/// only if a field of the path is not a message.
 fn inside<'m>(
     mut message: &'m mut DynamicMessage,
     steps: &[FieldDescriptor],

@@ -1,4 +1,4 @@
-//! Single values that are compared: literals, settings and elements of tensors.
+//! Comparison of single values: literals, settings and elements of tensors.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use motet_proto::types::ElementType;
 use super::Scalar;
 use super::decimal;
 
-/// What can be compared with what.
+/// Classes of values that have an order among themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Numbers of every element type.
@@ -21,7 +21,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of the elements of a tensor; `None` for bytes, which have no order.
+    /// Returns the class of an element type; `None` for bytes, which have no order.
     pub const fn of(element: ElementType) -> Option<Self> {
         match element {
             ElementType::Bool => Some(Self::Boolean),
@@ -31,7 +31,7 @@ impl Class {
         }
     }
 
-    /// The name with its article, for messages.
+    /// Returns the name with its article, for messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Number => "a number",
@@ -42,7 +42,7 @@ impl Class {
 }
 
 impl Scalar {
-    /// The class of the value.
+    /// Returns the class of the value.
     pub const fn class(&self) -> Class {
         match self {
             Self::Bool(_) => Class::Boolean,
@@ -51,10 +51,10 @@ impl Scalar {
         }
     }
 
-    /// The value as it compares with elements of a type: a number beside floats is the nearest of
-    /// them, so that `0.7` equals the `float` 0.7.
+    /// Rounds a number to the nearest element of a floating-point type, so that `0.7` equals the
+    /// `float` 0.7. Returns other values unchanged.
     #[must_use]
-    pub fn beside(&self, element: ElementType) -> Self {
+    pub fn rounded_to(&self, element: ElementType) -> Self {
         match (self, element.is_float()) {
             (Self::Int(n), true) => Self::Float(decimal::nearest(*n as f64, element)),
             (Self::Float(x), true) => Self::Float(decimal::nearest(*x, element)),
@@ -62,23 +62,23 @@ impl Scalar {
         }
     }
 
-    /// `true` if the number is greater than another, both as elements of a type.
+    /// Returns whether the number is greater than another, both as elements of a type.
     pub fn exceeds(&self, other: &Self, element: ElementType) -> bool {
-        let (a, b) = (self.beside(element), other.beside(element));
+        let (a, b) = (self.rounded_to(element), other.rounded_to(element));
         Cell::from(&a).order(Cell::from(&b)) == Some(Ordering::Greater)
     }
 
-    /// `true` if the number, which is an element of a type, is within a range whose ends belong to
-    /// it. NaN is in no range.
+    /// Returns whether the number, an element of a type, is in a range that includes its ends. NaN
+    /// is in no range.
     pub fn is_within(&self, element: ElementType, min: Option<i64>, max: Option<i64>) -> bool {
-        let value = self.beside(element);
+        let value = self.rounded_to(element);
         let order = |end: i64| Cell::from(&value).order(Cell::Int(end.into()));
         min.is_none_or(|min| order(min).is_some_and(Ordering::is_ge))
             && max.is_none_or(|max| order(max).is_some_and(Ordering::is_le))
     }
 
-    /// The value as text, a float in the shortest form that reads back as the element type.
-    pub fn shown_as(&self, element: ElementType) -> String {
+    /// Formats the value, a float in the shortest form that reads back as the element type.
+    pub fn format_as(&self, element: ElementType) -> String {
         match self {
             Self::Float(x) => decimal::shortest(*x, element),
             _ => self.to_string(),
@@ -100,7 +100,7 @@ pub enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// The element of a tensor that has exactly one; `None` for bytes and for other shapes.
+    /// Returns the element of a tensor that has exactly one; `None` for bytes and other shapes.
     #[allow(clippy::useless_conversion)] // Where `T` is `f64`.
     pub fn of(tensor: &'a Tensor) -> Option<Self> {
         dispatch!(tensor.element(), {
@@ -113,7 +113,7 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// The order of two values of one class; `None` for others, and for NaN.
+    /// Returns the order of two values of one class; `None` for two classes, and for NaN.
     pub fn order(self, other: Cell<'_>) -> Option<Ordering> {
         match (self, other) {
             (Self::Bool(a), Cell::Bool(b)) => Some(a.cmp(&b)),

@@ -1,12 +1,12 @@
-//! Decimals and binary floats of several widths. One rule holds everywhere: a decimal beside a
-//! float is the nearest float of its type, and a float is written as the shortest decimal that
-//! reads back as the same float of its type.
+//! Conversion between decimals and binary floats of several widths. A decimal that meets a float is
+//! rounded to the nearest float of its type; a float is written as the shortest decimal that reads
+//! back as the same float of its type.
 
 use half::{bf16, f16};
 use motet_proto::types::ElementType;
 
-/// The value of the element type that is nearest to `x`; `x` itself for a type of other values,
-/// and where it is finite but beyond the largest float of the type, which no float equals.
+/// Returns the value of a floating-point type that is nearest to `x`. Returns `x` itself for other
+/// types, and if it is finite but beyond the largest float of the type, which no float equals.
 ///
 /// ```
 /// use motet_gateway::scalar::decimal::nearest;
@@ -25,7 +25,7 @@ pub fn nearest(x: f64, element: ElementType) -> f64 {
     if rounded.is_infinite() { x } else { rounded }
 }
 
-/// The shortest decimal that reads back as `x`, which is a value of the element type.
+/// Returns the shortest decimal that reads back as `x`, a value of the element type.
 ///
 /// ```
 /// use motet_gateway::scalar::decimal::shortest;
@@ -37,15 +37,15 @@ pub fn nearest(x: f64, element: ElementType) -> f64 {
 pub fn shortest(x: f64, element: ElementType) -> String {
     match element {
         ElementType::F32 => (x as f32).to_string(),
-        // Five and four significant digits tell all values of these types apart.
+        // Five and four significant digits distinguish all values of these types.
         ElementType::F16 => shortest_of(x, 5, |d| f16::from_f64(d).to_f64()),
         ElementType::BF16 => shortest_of(x, 4, |d| bf16::from_f64(d).to_f64()),
         _ => x.to_string(),
     }
 }
 
-/// The nearest decimal with the fewest significant digits, at most `digits_max`, that `read` makes
-/// `x` again.
+/// Returns the nearest decimal with the fewest significant digits, at most `digits_max`, that
+/// `read` converts to `x`.
 fn shortest_of(x: f64, digits_max: usize, read: impl Fn(f64) -> f64) -> String {
     let decimals = (0..digits_max).filter_map(|digits| format!("{x:.digits$e}").parse().ok());
     let shortest = decimals.into_iter().find(|d: &f64| read(*d) == x);

@@ -1,5 +1,5 @@
-//! The JSON schema of a pipeline file, for editors: completion and the first mistakes while one
-//! types. What a schema cannot say (references, types, lengths) is for `motet check`.
+//! The JSON schema of pipeline and configuration files, for completion and first errors in editors.
+//! References, types and lengths are beyond a schema; `motet check` checks them.
 
 mod policies;
 
@@ -29,14 +29,19 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                         "additionalProperties": {
                             "anyOf": [url(), object_with(&["url"], json!({
                                 "url": url(),
-                                "descriptor": { "type": "string", "description": "the path of a FileDescriptorSet" },
+                                "descriptor": {
+                                    "type": "string",
+                                    "description": "the path of a FileDescriptorSet",
+                                },
                             }))],
                         },
                         "maxProperties": ENDPOINTS_MAX,
                     },
                     "pipelines": {
                         "type": "array",
-                        "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }] },
+                        "items": {
+                            "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/pipeline" }],
+                        },
                         "maxItems": PIPELINES_MAX,
                     },
                 },
@@ -63,7 +68,10 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                 "additionalProperties": false,
             },
             "name": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$" },
-            "reference": { "type": "string", "pattern": "^\\$[A-Za-z0-9_-]+(\\.[A-Za-z0-9_./:-]+)?$" },
+            "reference": {
+                "type": "string",
+                "pattern": "^\\$[A-Za-z0-9_-]+(\\.[A-Za-z0-9_./:-]+)?$",
+            },
             "output": {
                 "anyOf": [
                     { "$ref": "#/$defs/reference" },
@@ -76,7 +84,8 @@ pub fn json_schema(server: Value, models: Value) -> Value {
             },
             "type": {
                 "type": "string",
-                "description": "string, bytes, bool, int, float, i8 to u64, f16, bf16, f64, with dimensions such as [N,384]",
+                "description": "string, bytes, bool, int, float, i8 to u64, f16, bf16, f64, \
+                                with dimensions such as [N,384]",
             },
             "literal": {
                 "anyOf": [
@@ -84,7 +93,10 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                     { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
                 ],
             },
-            "values": { "type": ["object", "null"], "additionalProperties": { "$ref": "#/$defs/literal" } },
+            "values": {
+                "type": ["object", "null"],
+                "additionalProperties": { "$ref": "#/$defs/literal" },
+            },
             "input": {
                 "anyOf": [{ "$ref": "#/$defs/type" }, object_with(&["type"], json!({
                     "type": { "$ref": "#/$defs/type" },
@@ -100,17 +112,25 @@ pub fn json_schema(server: Value, models: Value) -> Value {
             "node": node(),
             "graph": object_with(&["outputs"], json!({
                 "nodes": map_of("node", NODES_MAX),
-                "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+                "outputs": references(),
             })),
             "body": { "anyOf": [{ "$ref": "#/$defs/node" }, { "$ref": "#/$defs/graph" }] },
         },
     })
 }
 
+/// Returns the schema of a node of any kind.
 fn node() -> Value {
     let ops: Vec<&str> = registry::names().collect();
     let body = || json!({ "$ref": "#/$defs/body" });
-    let arms = |least: usize| json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX });
+    let arms = |least: usize| {
+        json!({
+            "type": "array",
+            "items": body(),
+            "minItems": least,
+            "maxItems": ARMS_MAX,
+        })
+    };
     let kinds = json!({
         "model": { "type": "string" },
         "grpc": { "type": "string", "pattern": "^/?[A-Za-z0-9_.]+/[A-Za-z0-9_]+$" },
@@ -132,7 +152,10 @@ fn node() -> Value {
             "arms": {
                 "type": "array",
                 "minItems": 1,
-                "items": object_with(&["weight", "do"], json!({ "weight": { "type": "number", "minimum": 0 }, "do": body() })),
+                "items": object_with(&["weight", "do"], json!({
+                    "weight": { "type": "number", "minimum": 0 },
+                    "do": body(),
+                })),
             },
             "shadow": {
                 "type": "array",
@@ -150,7 +173,9 @@ fn node() -> Value {
                     object_with(&["weighted_mean"], json!({
                         "weighted_mean": { "type": "array", "items": { "type": "number" } },
                     })),
-                    object_with(&["rrf"], json!({ "rrf": object(json!({ "k": { "type": "integer", "minimum": 1 } })) })),
+                    object_with(&["rrf"], json!({
+                        "rrf": object(json!({ "k": { "type": "integer", "minimum": 1 } })),
+                    })),
                 ],
             },
             "quorum": { "type": "integer", "minimum": 1 },
@@ -164,7 +189,7 @@ fn node() -> Value {
             "on_item_error": { "enum": ["fail", "drop", "null"] },
             "do": body(),
             "nodes": map_of("node", NODES_MAX),
-            "outputs": { "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } },
+            "outputs": references(),
         })),
     });
     let one_of: Vec<Value> = kinds
@@ -175,14 +200,22 @@ fn node() -> Value {
         .collect();
     let mut properties = json!({
         "in": { "$ref": "#/$defs/values" },
-        "endpoint": { "type": "string", "description": "for `grpc`: one of `endpoints`, or grpc://host:port" },
+        "endpoint": {
+            "type": "string",
+            "description": "for `grpc`: one of `endpoints`, or grpc://host:port",
+        },
         "out": {
             "type": "object",
             "description": "for `grpc`: outputs by name, each with a path of fields of the answer",
             "additionalProperties": { "type": "string" },
             "maxProperties": OUTPUTS_MAX,
         },
-        "max_items": { "type": "integer", "minimum": 1, "maximum": MESSAGES_MAX, "description": "for `grpc`: the most messages of an answer that is a stream" },
+        "max_items": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MESSAGES_MAX,
+            "description": "for `grpc`: the most messages of an answer that is a stream",
+        },
         "with": { "$ref": "#/$defs/values" },
         "when": { "$ref": "#/$defs/condition" },
         "deadline": node_deadline(),
@@ -206,6 +239,12 @@ fn node() -> Value {
     })
 }
 
+/// Returns the schema of outputs, each a reference.
+fn references() -> Value {
+    json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } })
+}
+
+/// Returns the schema of an object of at most `most` entries of the type `what`, by name.
 fn map_of(what: &str, most: usize) -> Value {
     json!({
         "type": ["object", "null"],
@@ -215,6 +254,7 @@ fn map_of(what: &str, most: usize) -> Value {
     })
 }
 
+/// Returns the schema of the URL of a gRPC server.
 fn url() -> Value {
     json!({ "type": "string", "pattern": "^grpc://" })
 }

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::{Inside, StepEnd};
 use crate::check::Map;
-use crate::compute::{Turn, compute, copying};
+use crate::compute::{CoopBudget, compute, copying};
 use crate::exec::body;
 use crate::exec::context::Context;
 use crate::exec::elements::{self, Shapes};
@@ -68,7 +68,7 @@ async fn items<'a>(
     };
     let mut items: Vec<Option<Item>> = (0..count).map(|_| None).collect();
     let mut running = stream::iter((0..count).map(one)).buffer_unordered(map.concurrency);
-    let mut turn = Turn::default();
+    let mut budget = CoopBudget::default();
     while let Some((index, work, (result, record))) = running.next().await {
         if facts.inside.len() < RECORDED_ITEMS_MAX
             || result.is_err() && map.on_item_error == ItemError::Fail
@@ -83,7 +83,7 @@ async fn items<'a>(
             ));
         }
         items[index] = Some(result);
-        turn.spend(NODE_WORK.saturating_add(work)).await;
+        budget.spend(NODE_WORK.saturating_add(work)).await;
     }
     Ok(items.into_iter().flatten().collect())
 }

@@ -43,7 +43,7 @@ pub(super) struct StepEnd {
     /// What the receipt says of it.
     pub facts: Facts,
     /// Operations that were done on the async runtime for it without waiting, see
-    /// [`Turn`](crate::compute::Turn).
+    /// [`CoopBudget`](crate::compute::CoopBudget).
     pub work: u64,
 }
 

@@ -280,7 +280,8 @@ async fn wrong_answers_are_not_cached() {
         assert_eq!(error.code(), Code::Internal);
         assert_eq!(
             error.message(),
-            "node a: model m gave a wrong answer: tensor `size` has the shape [1], though 2 rows of [] were asked for"
+            "node a: model m gave a wrong answer: tensor `size` has the shape [1], though \
+             2 rows of [] were asked for"
         );
     }
     assert_eq!(model.seen().len(), 2);
