@@ -14,7 +14,7 @@ use super::literal;
 use super::progress::Progress;
 use super::record::NodeRecord;
 use super::step::{self, Started, StepEnd};
-use super::time::Schedule;
+use super::time::{self, Schedule};
 use crate::check::{Node, SettingValue, Source, Substitute};
 use crate::compute::CoopBudget;
 use crate::plan::Graph;
@@ -173,7 +173,9 @@ impl<'a> Run<'a> {
             .and_then(|outputs| self.check_outputs(index, &outputs).map(|()| outputs));
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.frame.graph.metrics[index].record(code, total);
-        self.learn(index, code, total);
+        if !result.as_ref().is_err_and(time::is_refusal) {
+            self.learn(index, code, total);
+        }
         self.learn_follow_up(index);
         match result {
             Ok(outputs) => {

@@ -138,6 +138,15 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Returns whether a node failed because its time was too short to begin with: that it failed fast
+/// says nothing of how long it takes.
+pub(super) fn is_refusal(error: &Status) -> bool {
+    matches!(
+        Reason::of(error),
+        Some(Reason::TooLittleTime | Reason::DeadlineTooShort)
+    )
+}
+
 fn too_little(left: Duration, least: Duration) -> Status {
     status::deadline_exceeded(format!(
         "{} of the request's time are left, but this and what follows lately took {} at the least",

@@ -24,6 +24,13 @@ impl Work {
     }
 }
 
+/// Returns the expected seconds of a call's own work in full batches, with nothing else to do.
+pub(crate) fn own_seconds(cost: &CostModel, caps: &Caps, executors: usize, own: Work) -> f64 {
+    let batches = own.batches(caps);
+    let seconds = batches * cost.fixed_seconds() + cost.seconds_per_token() * own.tokens as f64;
+    seconds / (executors.max(1) as f64).min(batches.max(1.0))
+}
+
 /// Returns the seconds until a call of `own` work would be answered: after the running batches, then
 /// the work ahead in full batches, then the call's own, by the safe estimate.
 pub(crate) fn seconds_until_answer(load: &Load<'_>, own: Work) -> f64 {
@@ -33,13 +40,10 @@ pub(crate) fn seconds_until_answer(load: &Load<'_>, own: Work) -> f64 {
         rows: load.ahead.rows + own.rows,
         tokens: load.ahead.tokens + own.tokens,
     };
-    let own_batches = own.batches(caps);
-    let batches_ahead = (together.batches(caps) - own_batches).max(0.0);
+    let batches_ahead = (together.batches(caps) - own.batches(caps)).max(0.0);
     let ahead_seconds =
         batches_ahead * cost.fixed_seconds() + cost.seconds_per_token() * load.ahead.tokens as f64;
-    let own_seconds =
-        own_batches * cost.fixed_seconds() + cost.seconds_per_token() * own.tokens as f64;
     load.next_free
         + ahead_seconds / executors
-        + cost.safety() * own_seconds / executors.min(own_batches.max(1.0))
+        + cost.safety() * own_seconds(cost, caps, load.executors, own)
 }

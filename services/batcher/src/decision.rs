@@ -60,6 +60,8 @@ pub enum Cause {
     Drain,
     /// It is a part of a batch that failed.
     Retry,
+    /// It is one row of a call that was refused: a run that may correct the estimate.
+    Trial,
 }
 
 impl Cause {
@@ -72,6 +74,7 @@ impl Cause {
             Cause::Deadline => "deadline",
             Cause::Drain => "drain",
             Cause::Retry => "retry",
+            Cause::Trial => "trial",
         }
     }
 }
@@ -100,12 +103,12 @@ pub enum Verdict {
     Fail,
 }
 
-/// A row that left the queue without an answer.
+/// A row that left the queue without an answer, as did all others of its call that waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// The row.
     pub row: Row,
-    /// [`Refusal::DeadlineExceeded`] if its deadline came, [`Refusal::WouldBeLate`] if the time that
-    /// is left is too short.
+    /// [`Refusal::DeadlineExceeded`] if its deadline came, [`Refusal::WouldBeLate`] or
+    /// [`Refusal::DeadlineTooShort`] if the time that is left is too short.
     pub refusal: Refusal,
 }

@@ -218,6 +218,7 @@ mod tests {
                 id: RowId(number as u64),
                 call: CallId(number as u64),
                 index: 0,
+                call_rows: 1,
                 tokens,
                 arrived: Time::ZERO,
                 deadline,

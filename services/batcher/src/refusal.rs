@@ -7,18 +7,31 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The queue is full. A retry may help.
-    #[error("the queue is full ({limit} rows); retry in {retry_after:?}")]
+    #[error("the queue is full ({limit} rows); retry in {:?}", rounded(*retry_after))]
     QueueFull {
         /// [`Options::max_queue_size`](crate::Options::max_queue_size).
         limit: usize,
         /// Time after which a retry may help.
         retry_after: Duration,
     },
-    /// It could not be answered by its deadline: refused at once, or given up in the queue. A retry
-    /// or a longer deadline may help.
+    /// Its own work takes longer than its deadline allows, even with nothing else to do: refused at
+    /// once, or given up in the queue. Only a longer deadline or less work helps.
     #[error(
-        "the answer would come in {predicted:?}, after the deadline; \
-         retry in {retry_after:?} or allow more time"
+        "its work is estimated to take {:?}, and its deadline allows {:?}; allow more time, or send \
+         fewer or shorter rows",
+        rounded(*needed), rounded(*allowed)
+    )]
+    DeadlineTooShort {
+        /// Expected time of its work, by recent batches.
+        needed: Duration,
+        /// Time from its arrival to its deadline.
+        allowed: Duration,
+    },
+    /// Other work comes first, and it could not be answered by its deadline: refused at once, or
+    /// given up in the queue. A retry or a longer deadline may help.
+    #[error(
+        "the answer would come in {:?}, after the deadline; retry in {:?} or allow more time",
+        rounded(*predicted), rounded(*retry_after)
     )]
     WouldBeLate {
         /// Time from the refusal until it would have been answered.
@@ -53,6 +66,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Refusal::QueueFull { .. } => "queue_full",
+            Refusal::DeadlineTooShort { .. } => "deadline_too_short",
             Refusal::WouldBeLate { .. } => "would_be_late",
             Refusal::TooLarge { .. } => "too_large",
             Refusal::DeadlineExceeded => "deadline_exceeded",
@@ -60,4 +74,13 @@ impl Refusal {
             Refusal::ExecutorDied { .. } => "executor_died",
         }
     }
+}
+
+/// Rounds a duration down for people: to microseconds below 10 ms, else to milliseconds.
+fn rounded(duration: Duration) -> Duration {
+    let step = match duration < Duration::from_millis(10) {
+        true => 1_000,
+        false => 1_000_000,
+    };
+    duration - Duration::from_nanos((duration.subsec_nanos() % step).into())
 }

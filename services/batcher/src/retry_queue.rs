@@ -32,22 +32,21 @@ impl RetryQueue {
 
     /// Takes out the rows whose deadline has come.
     pub(crate) fn take_expired(&mut self, now: Time) -> Vec<Row> {
-        let mut expired = Vec::new();
-        for half in &mut self.halves {
-            expired.extend(half.extract_if(.., |row| row.is_expired(now)));
-        }
-        self.halves.retain(|half| !half.is_empty());
-        expired
+        self.take(|row| row.is_expired(now))
     }
 
-    /// Takes out the rows of a call; returns their number.
-    pub(crate) fn cancel(&mut self, call: CallId) -> usize {
-        let before = self.len();
+    /// Takes out the rows of a call.
+    pub(crate) fn take_call(&mut self, call: CallId) -> Vec<Row> {
+        self.take(|row| row.call == call)
+    }
+
+    fn take(&mut self, leaves: impl Fn(&Row) -> bool) -> Vec<Row> {
+        let mut taken = Vec::new();
         for half in &mut self.halves {
-            half.retain(|row| row.call != call);
+            taken.extend(half.extract_if(.., |row| leaves(row)));
         }
         self.halves.retain(|half| !half.is_empty());
-        before - self.len()
+        taken
     }
 
     /// Number of rows that wait.

@@ -35,6 +35,8 @@ pub struct Row {
     pub call: CallId,
     /// Position in the call, from 0.
     pub index: usize,
+    /// Number of rows of the call.
+    pub call_rows: usize,
     /// Length in tokens.
     pub tokens: u32,
     /// Time at which the call was admitted.
@@ -51,6 +53,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Returns the identities of all rows of the call.
+    pub(crate) fn call_ids(&self) -> impl Iterator<Item = RowId> + use<> {
+        let first = self.id.0 - self.index as u64;
+        (first..first + self.call_rows as u64).map(RowId)
+    }
+
     /// `true` if the row's deadline has come.
     pub(crate) fn is_expired(&self, now: Time) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)

@@ -91,7 +91,9 @@ impl Stats {
 pub struct RefusedRows {
     /// The queue was full.
     pub queue_full: u64,
-    /// They could not have been answered in time.
+    /// Their own work takes longer than their deadline allows.
+    pub deadline_too_short: u64,
+    /// Behind other work, they could not have been answered in time.
     pub would_be_late: u64,
     /// A row of the call was longer than the model allows.
     pub too_large: u64,
@@ -103,6 +105,7 @@ impl RefusedRows {
     pub(crate) fn count(&mut self, refusal: &Refusal, rows: usize) {
         *match refusal {
             Refusal::QueueFull { .. } => &mut self.queue_full,
+            Refusal::DeadlineTooShort { .. } => &mut self.deadline_too_short,
             Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => &mut self.would_be_late,
             Refusal::TooLarge { .. } => &mut self.too_large,
             Refusal::Draining | Refusal::ExecutorDied { .. } => &mut self.unavailable,

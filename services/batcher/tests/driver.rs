@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, NoObserver,
-    Observer, Options, Policy, Priority, Refusal, RowError, SpawnError,
+    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, Measurement,
+    NoObserver, Observer, Options, Policy, Priority, Refusal, RowError, SpawnError,
 };
 
 /// A row that says how it ends.
@@ -420,6 +420,40 @@ async fn an_expired_call_leaves_the_queue() {
         Err(Refusal::DeadlineExceeded),
         "its run outlasted its deadline"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_the_time_for_its_work_is_refused_and_one_row_tried() {
+    let bench = Bench::new(small_batches(), 1).await;
+    // 100 s for each token.
+    let run = |tokens| Measurement {
+        rows: 1,
+        tokens,
+        duration: Duration::from_secs(100 * tokens),
+    };
+    bench.batcher.calibrate(&[run(1), run(100)]);
+    let mut short = call(&[Row::Double(1), Row::FailBatch]);
+    short.rows[1].1 = 9;
+    short.deadline = Some(Instant::now() + Duration::from_secs(50));
+    let refused = bench.batcher.submit(short.clone()).await;
+    assert!(
+        matches!(refused, Err(Refusal::DeadlineTooShort { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(bench.run_begins(), 1, "the longer row");
+    // A call that comes meanwhile is not answered later than by an ordinary batch.
+    let waiting = bench.submit(&[Row::Double(3)]);
+    bench.queued(1).await;
+    let (batcher, events) = (bench.batcher.clone(), bench.events.clone());
+    bench.open();
+    assert_eq!(answers(waiting.await.expect("no panic")), [Ok(6)]);
+    batcher.drain().await;
+    let stats = batcher.stats();
+    assert_eq!((stats.rows_failed, stats.rows_answered), (0, 1));
+    assert_eq!(stats.rows_refused.deadline_too_short, 2);
+    let events = events.0.lock().expect("no panic");
+    let is_failure = |event: &Event| matches!(event, Event::RowsFailed { .. });
+    assert!(!events.iter().any(is_failure), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,12 @@
 //! Properties over any sequence of events: every admitted row is resolved exactly once, limits hold,
 //! and no row fails for another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, Decision, ExpectedRows, Layout, Lookahead, Options, Outcome, Policy, Priority,
-    RowId, Scheduler, Ticket, Time, Verdict,
+    Arrival, Batch, CallId, Cause, Decision, ExpectedRows, Layout, Lookahead, Options, Outcome,
+    Policy, Priority, Refusal, RowId, Scheduler, Ticket, Time, Verdict,
 };
 use proptest::prelude::*;
 
@@ -100,8 +100,11 @@ struct World {
     waiting: BTreeSet<RowId>,
     running: Vec<Batch>,
     resolved: BTreeMap<RowId, &'static str>,
+    /// Calls that have been given up.
+    given_up: HashSet<CallId>,
     /// Time since which a free executor has had rows to run.
     idle_since: Option<Time>,
+    trials: usize,
 }
 
 impl World {
@@ -116,7 +119,9 @@ impl World {
             waiting: BTreeSet::new(),
             running: Vec::new(),
             resolved: BTreeMap::new(),
+            given_up: HashSet::new(),
             idle_since: None,
+            trials: 0,
         }
     }
 
@@ -139,6 +144,9 @@ impl World {
                 assert!(row.deadline.is_some(), "{row:?} has no deadline to miss");
                 assert!(self.waiting.remove(&row.id), "{row:?} was not waiting");
                 self.resolve(row.id, "expired");
+                if self.given_up.insert(row.call) {
+                    self.abandon(row.call);
+                }
             }
             match decision {
                 Decision::Run(batch) => self.start(batch),
@@ -165,6 +173,15 @@ impl World {
         }
     }
 
+    /// Resolves the running rows of a call that was given up.
+    fn abandon(&mut self, call: CallId) {
+        let running = self.running.iter().flat_map(|batch| &batch.rows);
+        let rows: Vec<_> = running.filter(|row| row.call == call).copied().collect();
+        for row in rows {
+            self.resolve(row.id, "expired");
+        }
+    }
+
     fn start(&mut self, batch: Batch) {
         self.idle_since = None;
         assert!(!batch.rows.is_empty() && batch.rows.len() <= self.options.max_batch_size);
@@ -180,7 +197,16 @@ impl World {
             self.options.layout.tokens(batch.rows.len(), sum, longest)
         );
         assert!(batch.rows.len() == 1 || batch.tokens <= self.options.max_batch_tokens);
+        if batch.cause == Cause::Trial {
+            assert_eq!(batch.rows.len(), 1);
+            assert!(self.waiting.is_empty() && self.running.is_empty());
+            self.resolve(batch.rows[0].id, "tried");
+            self.trials += 1;
+            self.running.push(batch);
+            return;
+        }
         for row in &batch.rows {
+            assert!(!self.given_up.contains(&row.call), "{row:?} is of no use");
             assert!(
                 row.deadline.is_none_or(|deadline| deadline > self.now),
                 "{row:?} starts after its deadline"
@@ -206,9 +232,9 @@ impl World {
         };
         let verdict = self.scheduler.complete(self.now, batch.id, outcome);
         for row in &batch.rows {
-            let cancelled = self.resolved.get(&row.id) == Some(&"cancelled");
+            let resolved = self.resolved.get(&row.id);
             match verdict {
-                _ if cancelled => {}
+                _ if matches!(resolved, Some(&("cancelled" | "expired" | "tried"))) => {}
                 Verdict::Retry => assert!(self.waiting.insert(row.id)),
                 Verdict::Answer => self.resolve(row.id, "answered"),
                 Verdict::Fail => {
@@ -248,19 +274,24 @@ impl World {
                 lookahead,
             } => {
                 let deadline = deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
-                if let Ok(ticket) = self.scheduler.admit(
-                    self.now,
-                    Arrival {
-                        tokens: &tokens,
-                        deadline,
-                        priority,
-                        lookahead,
-                    },
-                ) {
-                    assert_eq!(ticket.rows, tokens.len());
-                    self.waiting
-                        .extend((0..ticket.rows as u64).map(|n| RowId(ticket.first.0 + n)));
-                    self.tickets.push(ticket);
+                let arrival = Arrival {
+                    tokens: &tokens,
+                    deadline,
+                    priority,
+                    lookahead,
+                };
+                match self.scheduler.admit(self.now, arrival) {
+                    Ok(ticket) => {
+                        assert_eq!(ticket.rows, tokens.len());
+                        self.waiting
+                            .extend((0..ticket.rows as u64).map(|n| RowId(ticket.first.0 + n)));
+                        self.tickets.push(ticket);
+                    }
+                    Err(Refusal::DeadlineTooShort { needed, allowed }) => {
+                        assert!(needed > allowed);
+                        self.scheduler.queue_trial(self.now, &arrival);
+                    }
+                    Err(_) => {}
                 }
             }
             Step::Complete {
@@ -289,7 +320,8 @@ impl World {
         assert!(self.scheduler.is_drained());
         assert!(self.waiting.is_empty());
         let rows: usize = self.tickets.iter().map(|ticket| ticket.rows).sum();
-        assert_eq!(self.resolved.len(), rows, "every admitted row is resolved");
+        let resolved = self.resolved.len() - self.trials;
+        assert_eq!(resolved, rows, "every admitted row is resolved");
     }
 }
 

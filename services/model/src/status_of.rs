@@ -21,6 +21,10 @@ pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
                 .reason(Reason::QueueFull)
                 .with("max_queue_size", limit.to_string())
         }
+        Refusal::DeadlineTooShort { needed, allowed } => deadline_exceeded(message)
+            .reason(Reason::DeadlineTooShort)
+            .with("needed_ms", needed.as_millis().to_string())
+            .with("allowed_ms", allowed.as_millis().to_string()),
         Refusal::WouldBeLate { retry_after, .. } => {
             resource_exhausted(message, Some(*retry_after)).reason(Reason::WouldBeLate)
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, BatchId, Decision, Lookahead, Options, Outcome, Policy, Scheduler, Time,
+    Arrival, BatchId, Decision, Lookahead, Options, Outcome, Policy, Refusal, Scheduler, Time,
 };
 
 use crate::baselines::{Aimd, BentoMl, Fifo, KServe, MlServer, Tei, Triton};
@@ -55,8 +55,8 @@ pub trait ServerPolicy {
 /// Motet's scheduler, each request a call of one row.
 pub struct Motet {
     scheduler: Scheduler,
-    /// The request behind each admitted row.
-    requests: Vec<usize>,
+    /// The request behind each row; none behind a trial.
+    requests: Vec<Option<usize>>,
 }
 
 impl Motet {
@@ -79,11 +79,16 @@ impl ServerPolicy for Motet {
             priority: request.priority,
             lookahead: Lookahead::default(),
         };
-        let admitted = self.scheduler.admit(now, arrival).is_ok();
-        if admitted {
-            self.requests.push(number);
+        match self.scheduler.admit(now, arrival) {
+            Ok(_) => self.requests.push(Some(number)),
+            Err(Refusal::DeadlineTooShort { .. }) => {
+                let trial = self.scheduler.queue_trial(now, &arrival);
+                self.requests.extend(trial.map(|_| None));
+                return false;
+            }
+            Err(_) => return false,
         }
-        admitted
+        true
     }
 
     fn poll(&mut self, now: Time) -> Action {
@@ -92,7 +97,7 @@ impl ServerPolicy for Motet {
                 let request = |row: &motet_batcher::Row| self.requests[row.id.0 as usize];
                 Action::Run(SimulatedBatch {
                     batch: batch.id.0,
-                    requests: batch.rows.iter().map(request).collect(),
+                    requests: batch.rows.iter().filter_map(request).collect(),
                     tokens: batch.tokens,
                 })
             }
@@ -110,7 +115,7 @@ impl ServerPolicy for Motet {
         self.scheduler
             .take_dropped()
             .iter()
-            .map(|dropped| self.requests[dropped.row.id.0 as usize])
+            .filter_map(|dropped| self.requests[dropped.row.id.0 as usize])
             .collect()
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use motet_proto::oip;
 use motet_proto::tensor::Tensor;
 use motet_runtime::deadline::parse_timeout;
-use motet_runtime::status;
+use motet_runtime::status::{self, Reason};
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
@@ -209,6 +209,50 @@ async fn a_wrong_forecast_mends_itself() {
     for _ in 0..20 {
         chain.ask(&large, ms(100)).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_model_teaches_no_latency() {
+    let takes = Arc::new(AtomicU64::new(0));
+    let model = {
+        let takes = takes.clone();
+        FakeModel::new(move |request| {
+            let takes = takes.load(Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(ms(takes.max(1))).await;
+                let too_short = status::StatusBuilder::new(Reason::DeadlineTooShort, "100 ms");
+                match takes {
+                    0 => Err(too_short.build()),
+                    _ => Ok(lengths_of(request)),
+                }
+            }
+        })
+    };
+    let others = [0, 0].map(timed);
+    let retried = CHAIN.replace("$text } }", "$text }, retry: { max: 2 } }");
+    let plan = plan(
+        &retried,
+        &[
+            ("first", &model),
+            ("second", &others[0].0),
+            ("third", &others[1].0),
+        ],
+    );
+    let text = [Tensor::strings(["text"])];
+    for _ in 0..10 {
+        let error = run_within(&plan, &text, ms(50)).await.unwrap_err();
+        assert_eq!(status::read(&error).reason, "DEADLINE_TOO_SHORT");
+        assert_eq!(status::read(&error).metadata["node"], "a");
+    }
+    assert_eq!(model.seen().len(), 10, "none was made again");
+    // Its circuit is closed. It takes 100 ms, which is then all that is known of it.
+    takes.store(100, Ordering::SeqCst);
+    for _ in 0..8 {
+        run_within(&plan, &text, ms(5000)).await.unwrap();
+    }
+    tokio::time::sleep(ms(60)).await;
+    let error = run_within(&plan, &text, ms(50)).await.unwrap_err();
+    assert_eq!(status::read(&error).reason, "TOO_LITTLE_TIME");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::executor::RowError;
-use crate::arrival::{Lookahead, Ticket};
+use crate::arrival::Lookahead;
 use crate::decision::Cause;
 use crate::refusal::Refusal;
 use crate::row::Priority;
@@ -79,7 +79,6 @@ pub(crate) type Reply<O> = (oneshot::Sender<Answer<O>>, Answer<O>);
 
 /// A call some of whose rows have no answer yet.
 pub(crate) struct Pending<R, O> {
-    pub(crate) ticket: Ticket,
     rows: Arc<[R]>,
     span: Span,
     arrived: Time,
@@ -90,16 +89,10 @@ pub(crate) struct Pending<R, O> {
 }
 
 impl<R, O> Pending<R, O> {
-    pub(crate) fn new(
-        ticket: Ticket,
-        rows: Arc<[R]>,
-        arrived: Time,
-        reply: oneshot::Sender<Answer<O>>,
-    ) -> Self {
+    pub(crate) fn new(rows: Arc<[R]>, arrived: Time, reply: oneshot::Sender<Answer<O>>) -> Self {
         let missing = rows.len();
         let outputs = std::iter::repeat_with(|| None).take(missing).collect();
         Pending {
-            ticket,
             rows,
             span: Span::current(),
             arrived,
@@ -173,6 +166,14 @@ pub(crate) struct Caller<R> {
 }
 
 impl<R> Caller<R> {
+    /// Returns a call of these rows, in the current span.
+    pub(crate) fn new(rows: Arc<[R]>) -> Self {
+        Caller {
+            rows,
+            span: Span::current(),
+        }
+    }
+
     pub(crate) fn of<O>(pending: &Pending<R, O>) -> Self {
         Caller {
             rows: pending.rows.clone(),

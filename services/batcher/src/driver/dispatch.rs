@@ -10,7 +10,7 @@ use super::executor::{BatchError, RowError};
 use super::observer::{BatchRan, Event};
 use super::shared::Shared;
 use super::state::Outbox;
-use crate::decision::{Batch, Decision, Outcome, Verdict};
+use crate::decision::{Batch, Cause, Decision, Outcome, Verdict};
 use crate::row::{CallId, Row};
 
 /// The result of a run: one result for each row, an error of the batch, or the message of a panic.
@@ -134,7 +134,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         // The halves of a failed batch may run on other executors, and the executor that finishes
         // last lets the others end.
         self.changed.notify_all();
-        outbox.events.push(event(batch, verdict, outcome, &run));
+        outbox.events.extend(event(batch, verdict, outcome, &run));
         outbox.send(&*self.observer);
     }
 }
@@ -144,10 +144,11 @@ fn unknown_batch() -> RowError {
     RowError::Failed("the batch is unknown".to_owned())
 }
 
-/// Returns the event of a batch that ended.
-fn event(batch: Batch, verdict: Verdict, outcome: Outcome, run: &FinishedRun) -> Event {
+/// Returns the event of a batch that ended; `None` for a trial that failed, whose row no caller
+/// misses.
+fn event(batch: Batch, verdict: Verdict, outcome: Outcome, run: &FinishedRun) -> Option<Event> {
     let (rows, tokens) = (run.rows, run.tokens);
-    match verdict {
+    Some(match verdict {
         Verdict::Answer => Event::BatchRan(BatchRan {
             rows,
             tokens,
@@ -163,6 +164,7 @@ fn event(batch: Batch, verdict: Verdict, outcome: Outcome, run: &FinishedRun) ->
         }),
         Verdict::Retry if outcome == Outcome::OutOfMemory => Event::MemorySplit { rows, tokens },
         Verdict::Retry => Event::Bisected { rows },
+        Verdict::Fail if run.cause == Cause::Trial => return None,
         Verdict::Fail => Event::RowsFailed { rows },
-    }
+    })
 }

@@ -3,6 +3,7 @@
 //! it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::thread::{JoinHandle, spawn};
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use super::executor::{BatchError, RowError};
 use super::observer::NoObserver;
 use super::shared::Shared;
 use crate::arrival::{Lookahead, Ticket};
+use crate::cost::Measurement;
 use crate::options::{Options, Policy};
 use crate::refusal::Refusal;
 use crate::row::Priority;
@@ -151,6 +153,32 @@ fn a_caller_that_cancels_does_not_affect_others() {
         let stats = driver.stats();
         assert_eq!(stats.rows_answered + stats.rows_cancelled, 2);
         assert_eq!(gone.try_recv().is_ok(), stats.rows_answered == 2);
+    });
+}
+
+#[test]
+fn a_trial_runs_or_is_dropped_in_a_drain() {
+    model(1, || {
+        let driver = driver(1);
+        // 100 s for each token.
+        driver.calibrate(&[1, 100].map(|tokens| Measurement {
+            rows: 1,
+            tokens,
+            duration: Duration::from_secs(100 * tokens),
+        }));
+        let thread = executor(&driver);
+        let refused = driver.admit(Call {
+            rows: vec![(BAD, 1), (8, 2)],
+            deadline: Some(std::time::Instant::now() + Duration::from_secs(50)),
+            priority: Priority::Interactive,
+            lookahead: Lookahead::default(),
+        });
+        assert!(matches!(refused, Err(Refusal::DeadlineTooShort { .. })));
+        driver.drain();
+        thread.join().expect("no panic");
+        let stats = driver.stats();
+        assert!(stats.batches_started <= 1);
+        assert_eq!((stats.rows_answered, stats.rows_failed), (0, 0));
     });
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::call::{Answer, Call, Pending};
+use super::call::{Answer, Call, Caller, Pending};
 use super::observer::{Event, Observer};
 use super::state::{Outbox, State};
 use super::sync::{Condvar, Mutex, MutexGuard};
@@ -45,6 +45,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             state: Mutex::new(State {
                 scheduler,
                 calls: HashMap::new(),
+                trial: None,
             }),
             changed: Condvar::new(),
             origin: Instant::now(),
@@ -85,25 +86,30 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             .map(|deadline| self.time(Instant::from_std(deadline)));
         let mut state = self.lock();
         let now = self.now();
-        match state.scheduler.admit(
-            now,
-            Arrival {
-                tokens: &tokens,
-                deadline,
-                priority: call.priority,
-                lookahead: call.lookahead,
-            },
-        ) {
+        let arrival = Arrival {
+            tokens: &tokens,
+            deadline,
+            priority: call.priority,
+            lookahead: call.lookahead,
+        };
+        match state.scheduler.admit(now, arrival) {
             Ok(ticket) => {
                 state
                     .calls
-                    .insert(ticket.call, Pending::new(ticket, rows, now, reply));
+                    .insert(ticket.call, Pending::new(rows, now, reply));
                 drop(state);
                 self.changed.notify_all();
                 Ok((ticket, receiver))
             }
             Err(refusal) => {
-                drop(state);
+                let is_too_short = matches!(refusal, Refusal::DeadlineTooShort { .. });
+                if is_too_short && let Some(trial) = state.scheduler.queue_trial(now, &arrival) {
+                    state.trial = Some((trial, Caller::new(rows)));
+                    drop(state);
+                    self.changed.notify_all();
+                } else {
+                    drop(state);
+                }
                 self.observer.observe(&Event::Refused {
                     refusal: refusal.clone(),
                     rows: tokens.len(),

@@ -15,6 +15,8 @@ pub(super) struct State<R, O> {
     pub(super) scheduler: Scheduler,
     /// The calls without an answer.
     pub(super) calls: HashMap<CallId, Pending<R, O>>,
+    /// The call of the row that waits for its trial; it has been refused already.
+    pub(super) trial: Option<(CallId, Caller<R>)>,
 }
 
 /// Replies and events that leave once the lock is released.
@@ -49,9 +51,10 @@ impl<O> Outbox<O> {
 
 impl<R, O> State<R, O> {
     /// Returns the calls that the rows belong to.
-    pub(super) fn callers(&self, rows: &[Row]) -> HashMap<CallId, Caller<R>> {
+    pub(super) fn callers(&mut self, rows: &[Row]) -> HashMap<CallId, Caller<R>> {
         let mut callers = HashMap::new();
         for row in rows {
+            callers.extend(self.trial.take_if(|(call, _)| *call == row.call));
             if let Some(pending) = self.calls.get(&row.call) {
                 callers
                     .entry(row.call)
@@ -69,6 +72,7 @@ impl<R, O> State<R, O> {
             });
             outbox.replies.push(pending.refuse(refusal.clone()));
         }
+        self.trial = None;
     }
 
     /// Refuses the calls of the rows that the scheduler gave up, whole: all rows of a call have one
@@ -76,7 +80,6 @@ impl<R, O> State<R, O> {
     pub(super) fn refuse_dropped(&mut self, outbox: &mut Outbox<O>) {
         for Dropped { row, refusal } in self.scheduler.take_dropped() {
             if let Some(pending) = self.calls.remove(&row.call) {
-                self.scheduler.expire(&pending.ticket);
                 outbox.events.push(Event::Expired {
                     rows: pending.missing(),
                 });

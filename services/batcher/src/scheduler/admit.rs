@@ -78,15 +78,29 @@ impl Scheduler {
         {
             return Err(Refusal::TooLarge { tokens, limit });
         }
-        if self.queued() == 0 && self.running.is_empty() {
-            // Even where it looks hopeless: a wrong estimate must not refuse for ever, and only a
-            // run can correct it.
+        if let Some(deadline) = deadline {
+            let own = arrival.tokens.iter().copied().collect();
+            self.check_own_work(own, deadline.since(now))?;
+        }
+        if self.is_idle() {
             return Ok(());
         }
         self.check_queue(arrival.tokens.len())?;
         deadline.map_or(Ok(()), |deadline| {
             self.check_deadline(now, arrival, deadline)
         })
+    }
+
+    /// Checks that a call has the time for its own work, by the expected time of it: the safe
+    /// estimate would refuse calls that would usually be answered in time.
+    pub(super) fn check_own_work(&self, own: Work, allowed: Duration) -> Result<(), Refusal> {
+        let cost = &self.learnt.cost;
+        let seconds = admission::own_seconds(cost, &self.caps(), self.executors, own);
+        let needed = Time::from_seconds(seconds).since(Time::ZERO);
+        match needed <= allowed {
+            true => Ok(()),
+            false => Err(Refusal::DeadlineTooShort { needed, allowed }),
+        }
     }
 
     /// Checks that the queue takes `rows` more rows.
@@ -175,6 +189,7 @@ impl Scheduler {
                 id: RowId(ticket.first.0 + index as u64),
                 call: ticket.call,
                 index,
+                call_rows: ticket.rows,
                 tokens,
                 arrived: now,
                 deadline: ticket.deadline,

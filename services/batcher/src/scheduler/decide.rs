@@ -1,12 +1,14 @@
 //! The decision of a free executor: run a batch now, wait for further rows, or nothing.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Scheduler, Stage};
 use crate::bulk;
 use crate::decision::{Cause, Decision};
 use crate::formation::{self, Draft, Fitted};
 use crate::options::{Caps, Layout};
 use crate::policy::{Backlog, Wait, WaitInputs};
-use crate::row::{Priority, Row};
+use crate::row::{CallId, Priority, Row};
 use crate::time::Time;
 
 /// Most times that a batch is formed again because rows in it would be late.
@@ -36,7 +38,7 @@ impl Scheduler {
                 return Decision::Run(self.dispatch(now, draft, Cause::Ready));
             }
             self.waits.abandon();
-            return Decision::Idle;
+            return self.start_trial(now).map_or(Decision::Idle, Decision::Run);
         }
         let caps = self.caps();
         // Only after `form`: rows left queued by a shorter draft would look to it like a queue longer
@@ -77,19 +79,27 @@ impl Scheduler {
             let draft = self.draft(priority);
             let is_whole_lane = draft.rows.len() == self.queue.lane(priority).len();
             let cost = &self.learnt.cost;
-            let seconds = cost.predict_safe(draft.tokens(caps.layout));
+            let tokens = draft.tokens(caps.layout);
+            let expected_end = now.plus_seconds(cost.predict(tokens));
+            if is_whole_lane && is_one_call_in_time(&draft.rows, expected_end) {
+                return draft;
+            }
+            let seconds = cost.predict_safe(tokens);
             let Fitted {
-                draft,
+                mut draft,
                 mut hopeless,
             } = formation::fit(draft, !is_whole_lane, &caps, cost, now);
             if draft.rows.is_empty() && is_whole_lane {
-                let trial = take_freshest(&mut hopeless);
-                self.drop_hopeless(now, hopeless, seconds);
-                return trial.into_iter().collect();
+                draft = take_freshest(&mut hopeless).into_iter().collect();
             }
-            let is_settled = hopeless.is_empty() || is_whole_lane;
-            self.drop_hopeless(now, hopeless, seconds);
-            if is_settled {
+            if hopeless.is_empty() {
+                return draft;
+            }
+            self.drop_hopeless(now, &hopeless, seconds);
+            let given_up: HashSet<CallId> = hopeless.iter().map(|row| row.call).collect();
+            draft.rows.retain(|row| !given_up.contains(&row.call));
+            let draft: Draft = draft.rows.into_iter().collect();
+            if is_whole_lane && !draft.rows.is_empty() {
                 return draft;
             }
         }
@@ -183,10 +193,23 @@ impl Scheduler {
     }
 }
 
-/// Takes out the row with the most time left. It runs although it looks hopeless: the executor would
-/// idle otherwise, and the estimate may be wrong, which only a run can correct.
+/// Returns `true` if all rows are of one call, which `end` would answer in time. It then runs whole
+/// even where the safe estimate is past its deadline: to cut it would only make it later.
+fn is_one_call_in_time(rows: &[Row], end: Time) -> bool {
+    rows.first().is_some_and(|first| {
+        let is_in_time = first.deadline.is_none_or(|deadline| end <= deadline);
+        is_in_time && rows.iter().all(|row| row.call == first.call)
+    })
+}
+
+/// Takes out the row with the most time left among those that are the last of their call. It runs
+/// although it looks hopeless: the executor would idle otherwise, and the estimate may be wrong.
 fn take_freshest(hopeless: &mut Vec<Row>) -> Option<Row> {
-    let indices = 0..hopeless.len();
-    let freshest = indices.max_by_key(|&index| hopeless[index].due)?;
+    let mut rows_of = HashMap::new();
+    for row in &*hopeless {
+        *rows_of.entry(row.call).or_insert(0) += 1;
+    }
+    let last = (0..hopeless.len()).filter(|&index| rows_of[&hopeless[index].call] == 1);
+    let freshest = last.max_by_key(|&index| hopeless[index].due)?;
     Some(hopeless.remove(freshest))
 }

@@ -90,6 +90,7 @@ impl Scheduler {
     /// Learns from a batch that ended, counts it, and queues its rows again if they are retried.
     fn account_end(&mut self, now: Time, batch: Running, outcome: Outcome, verdict: Verdict) {
         let Running {
+            id,
             started,
             tokens,
             size,
@@ -98,6 +99,7 @@ impl Scheduler {
         } = batch;
         let duration = now.since(started);
         self.stats.compute_time += duration;
+        self.trials.ended(now, id, duration);
         if outcome == Outcome::OutOfMemory {
             self.learnt.memory.shrink(tokens);
             self.stats.memory_splits += u64::from(verdict == Verdict::Retry);

@@ -4,12 +4,14 @@
 //! * `decide`: what a free executor does: run a batch, wait, or nothing
 //! * `dispatch`: batches start and end
 //! * `remove`: rows leave without an answer
+//! * `trials`: runs that correct an estimate which is too high
 //! * `waits`: deliberate waits and the decision points that they are counted from
 
 mod admit;
 mod decide;
 mod dispatch;
 mod remove;
+mod trials;
 mod waits;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::retry_queue::RetryQueue;
 use crate::row::{BatchId, Priority, Row};
 use crate::stats::Stats;
 use crate::time::Time;
+use trials::Trials;
 use waits::Waits;
 
 /// A batch on an executor.
@@ -104,6 +107,7 @@ pub struct Scheduler {
     announcements: Announcements,
     bulk_credit: BulkCredit,
     waits: Waits,
+    trials: Trials,
     stage: Stage,
     /// The error of the last executor that died.
     death: Arc<str>,
@@ -127,6 +131,7 @@ impl Scheduler {
             announcements: Announcements::default(),
             bulk_credit: BulkCredit::default(),
             waits: Waits::default(),
+            trials: Trials::default(),
             stage: Stage::Serving,
             death: "no executor is left".into(),
             stats: Stats::default(),
@@ -162,6 +167,7 @@ impl Scheduler {
 
     /// Stops admitting calls and waiting for further rows.
     pub fn drain(&mut self) {
+        self.trials.clear();
         self.stage = Stage::Draining;
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::Scheduler;
 use crate::arrival::Ticket;
 use crate::decision::Dropped;
+use crate::formation::Draft;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::retry_queue::RetryQueue;
-use crate::row::{Row, RowId};
+use crate::row::{CallId, Row, RowId, Work};
 use crate::time::Time;
 
 impl Scheduler {
@@ -29,18 +30,30 @@ impl Scheduler {
     }
 
     fn remove(&mut self, ticket: &Ticket) -> usize {
-        self.announcements.forget(ticket.call);
         let ids = ticket.first.0..ticket.first.0 + ticket.rows as u64;
-        let queued = ids
-            .filter(|&id| self.queue.remove(RowId(id)).is_some())
-            .count();
-        let mut removed = queued + self.retries.cancel(ticket.call);
+        let waiting = self.take_waiting(ticket.call, ids.map(RowId));
+        waiting.len() + self.abandon(ticket.call)
+    }
+
+    /// Takes the rows of a call out of the queue and the retries.
+    fn take_waiting(&mut self, call: CallId, ids: impl Iterator<Item = RowId>) -> Vec<Row> {
+        let queued = ids.filter_map(|id| self.queue.remove(id));
+        let mut rows: Vec<Row> = queued.collect();
+        rows.extend(self.retries.take_call(call));
+        rows
+    }
+
+    /// Takes note that nobody waits for a call any more; its running rows are not run again. Returns
+    /// their number.
+    fn abandon(&mut self, call: CallId) -> usize {
+        self.announcements.forget(call);
+        let mut abandoned = 0;
         for running in &mut self.running {
             let before = running.rows.len();
-            running.rows.retain(|row| row.call != ticket.call);
-            removed += before - running.rows.len();
+            running.rows.retain(|row| row.call != call);
+            abandoned += before - running.rows.len();
         }
-        removed
+        abandoned
     }
 
     /// Removes every waiting row; they count as failed.
@@ -48,40 +61,60 @@ impl Scheduler {
         self.stats.rows_failed += self.queued() as u64;
         self.queue = Queue::default();
         self.retries = RetryQueue::default();
+        self.trials.clear();
     }
 
     /// Returns the rows given up by [`Scheduler::poll`] since the last call of this method, because
-    /// their deadline came or could not be met.
+    /// their deadline came or could not be met. They are all waiting rows of their calls; running
+    /// ones are removed as by [`Scheduler::cancel`].
     pub fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
     /// Gives up the waiting rows whose deadline has come.
     pub(super) fn drop_expired(&mut self, now: Time) {
-        let retries = self.retries.take_expired(now);
-        let queued = self.queue.take_expired(now);
-        for row in retries.into_iter().chain(queued) {
-            self.give_up(row, Refusal::DeadlineExceeded);
-        }
+        let mut expired = self.retries.take_expired(now);
+        expired.extend(self.queue.take_expired(now));
+        self.give_up(expired, &Refusal::DeadlineExceeded);
     }
 
-    /// Gives up queued rows that a run of `seconds` from now would answer after their deadline.
-    pub(super) fn drop_hopeless(&mut self, now: Time, rows: Vec<Row>, seconds: f64) {
-        let predicted = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let end = now.after(predicted);
+    /// Gives up the calls of queued rows that a run of `seconds` from now would answer after their
+    /// deadline. All waiting rows of such a call leave: without these it is not answered.
+    pub(super) fn drop_hopeless(&mut self, now: Time, rows: &[Row], seconds: f64) {
         for row in rows {
-            self.queue.remove(row.id);
-            let retry_after = row.deadline.map_or(Duration::ZERO, |at| end.since(at));
-            let refusal = Refusal::WouldBeLate {
-                predicted,
-                retry_after,
-            };
-            self.give_up(row, refusal);
+            let waiting = self.take_waiting(row.call, row.call_ids());
+            if let Some(refusal) = self.lateness(now, &waiting, seconds) {
+                self.give_up(waiting, &refusal);
+            }
         }
     }
 
-    fn give_up(&mut self, row: Row, refusal: Refusal) {
-        self.stats.rows_expired += 1;
-        self.dropped.push(Dropped { row, refusal });
+    /// Returns the reason for which the waiting rows of a call would be late in a run of `seconds`
+    /// from now: too much work of its own, or else the time that it has waited. `None` if there are
+    /// no rows, or they have no deadline.
+    fn lateness(&self, now: Time, rows: &[Row], seconds: f64) -> Option<Refusal> {
+        let (arrived, deadline) = rows.first().map(|row| (row.arrived, row.deadline))?;
+        let deadline = deadline?;
+        let draft: Draft = rows.iter().copied().collect();
+        let own = Work {
+            rows: rows.len(),
+            tokens: draft.tokens(self.options.layout),
+        };
+        let predicted = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let would_be_late = Refusal::WouldBeLate {
+            predicted,
+            retry_after: now.after(predicted).since(deadline),
+        };
+        let own_work = self.check_own_work(own, deadline.since(arrived));
+        Some(own_work.err().unwrap_or(would_be_late))
+    }
+
+    /// Drops rows that are in no queue any more, and abandons their calls.
+    fn give_up(&mut self, rows: Vec<Row>, refusal: &Refusal) {
+        for row in rows {
+            self.stats.rows_expired += 1 + self.abandon(row.call) as u64;
+            let refusal = refusal.clone();
+            self.dropped.push(Dropped { row, refusal });
+        }
     }
 }

@@ -8,3 +8,4 @@ mod infer;
 mod port;
 mod statistics;
 mod stream;
+mod too_little_time;

@@ -64,7 +64,7 @@ models:
         let long = "word ".repeat(300);
         let mut late = Request::new(request("m", &[texts(&vec![long.as_str(); LIMITS.rows])]));
         // The deadline passes while the texts are read: a call that reaches the queue with too
-        // little time is refused as `WOULD_BE_LATE` instead.
+        // little time is refused as `DEADLINE_TOO_SHORT`.
         late.set_timeout(Duration::from_millis(1));
         let error = client_of(&models).model_infer(late).await.unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");

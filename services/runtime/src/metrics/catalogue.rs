@@ -128,7 +128,7 @@ instruments! {
     BATCH_DURATION: Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds", "s", ["model"],
         "Time a model computed on each batch.";
     BATCH_STARTS: Kind::Counter, "motet.batch.starts", "motet_batch_starts_total", "{batch}", ["model", "cause"],
-        "Batches that a model computed, by why they started when they did: ready (waiting would not have paid), size (full), window (the wait was over), deadline (waiting longer would have made a row late), drain (shutting down) or retry (part of a batch that failed).";
+        "Batches that a model computed, by why they started when they did: ready (waiting would not have paid), size (full), window (the wait was over), deadline (waiting longer would have made a row late), drain (shutting down), retry (part of a batch that failed) or trial (a row of a call that was refused for a deadline shorter than its work, run to see if it really takes so long).";
     BATCH_DELIBERATE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.batch.deliberate_wait", "motet_batch_deliberate_wait_seconds", "s", ["model"],
         "Time a free executor waited for company before each batch; 0 where it did not wait.";
     BATCH_BISECTIONS: Kind::Counter, "motet.batch.bisections", "motet_batch_bisections_total", "{batch}", ["model"],

@@ -213,6 +213,10 @@ reasons! {
         "There was no answer within the deadline of the call or the timeout of the pipeline.",
         "Give the call more time, send less in one call, or give the server more capacity; the \
          metadata names what was still running.";
+    DeadlineTooShort = "DEADLINE_TOO_SHORT": DeadlineExceeded, Caller, WithMoreTime,
+        "The model needs more time for the call's own rows than its deadline allows, even idle.",
+        "Give the call more time than `needed_ms`, or send fewer or shorter rows in one call; \
+         nothing was computed for it.";
     Draining = "DRAINING": Unavailable, Operator, Elsewhere,
         "The server is shutting down and takes no new calls.",
         "Repeat the call: a load balancer sends it to another server.";
@@ -326,6 +330,6 @@ reasons! {
         "The model or pipeline is here, but not in this version.",
         "Use one of the versions that the message lists, or none.";
     WouldBeLate = "WOULD_BE_LATE": ResourceExhausted, Load, Later,
-        "The call was refused at once because its deadline would pass before it were answered.",
+        "Behind the calls that wait already, the call would be answered after its deadline.",
         "Call again after the delay of `RetryInfo`, give the call more time, or add capacity.";
 }
