@@ -1,9 +1,9 @@
-//! What the gateway adds to a call: `cargo run --release -p motet-gateway --example overhead`.
+//! Benchmark of the latency that the gateway adds to a call:
+//! `cargo run --release -p motet-gateway --example overhead`.
 //!
-//! A model that gives back what it is given answers over TCP by itself (a bare echo), and behind a
-//! gateway in the same process, in pipelines of one and two calls. Rounds of all variants
-//! alternate, so that what the machine does meanwhile meets them alike. Then graphs of 100 nodes
-//! that do nothing, without any wire.
+//! An echo model answers over TCP directly, and behind a gateway in the same process, in pipelines
+//! of one and two calls. Rounds of all variants alternate, so that other load on the machine
+//! affects them equally. Then graphs of 100 trivial nodes are run, without gRPC.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -43,7 +43,7 @@ type AnyError = Box<dyn Error + Send + Sync>;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const ROUNDS: usize = 20;
 
-/// Gives back its input `x` as `y`.
+/// Returns its input `x` as the output `y`.
 #[derive(Clone)]
 struct Echo;
 
@@ -83,7 +83,7 @@ impl UnaryService<ModelInferRequest> for Echo {
     }
 }
 
-/// The same without the wire, as the gateway calls a model of its own process.
+/// The same echo without encoding, as the gateway calls a model of its own process.
 #[derive(Clone)]
 struct EchoMethod;
 
@@ -105,7 +105,7 @@ impl tonic::server::NamedService for Echo {
     const NAME: &'static str = "inference.GRPCInferenceService";
 }
 
-/// Every model takes `x: float[N]` and gives `y: float[N]`.
+/// Signatures of models that map `x: float[N]` to `y: float[N]`.
 struct Signatures;
 
 impl SignatureSource for Signatures {
@@ -132,7 +132,7 @@ fn checked(yaml: &str) -> Result<CheckedPipeline, AnyError> {
         .ok_or_else(|| diagnostics.render(&sources, Colour::Never).into())
 }
 
-/// A pipeline of so many calls, one after the other.
+/// Returns a pipeline of `calls` calls, one after the other.
 fn chain(name: &str, calls: usize) -> String {
     let mut text = format!("pipeline: {name}\ninputs: {{ x: \"float[N]\" }}\nnodes:\n");
     let mut before = "$x".to_owned();
@@ -145,7 +145,7 @@ fn chain(name: &str, calls: usize) -> String {
     text + &format!("outputs: {{ y: {before} }}\n")
 }
 
-/// 100 nodes that do nothing: one after the other, or side by side.
+/// Returns a pipeline of 100 trivial nodes, in a chain or in parallel.
 fn trivial(side_by_side: bool) -> String {
     let mut text = String::from("pipeline: trivial\ninputs: { x: \"float[N]\" }\nnodes:\n");
     for i in 0..100 {
@@ -253,8 +253,9 @@ async fn wire(kilobytes: usize, calls: usize) -> Result<(), AnyError> {
     let [echo, one, two] = [0, 1, 2].map(|i| median(&mut times[i]));
     let us = |d: Duration| d.as_secs_f64() * 1e6;
     println!(
-        "{kilobytes:>5} KB  bare echo {:>8.1} us   one call {:>8.1} us ({:.2} x)   two calls {:>8.1} us ({:.2} x)   \
-         a chain of two adds {:>7.1} us, its second call {:>7.1} us",
+        "{kilobytes:>5} KB  bare echo {:>8.1} us   one call {:>8.1} us ({:.2} x)   \
+         two calls {:>8.1} us ({:.2} x)   a chain of two adds {:>7.1} us, \
+         its second call {:>7.1} us",
         us(echo),
         us(one),
         us(one) / us(echo),

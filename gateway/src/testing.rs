@@ -1,4 +1,4 @@
-//! Models that answer as a test says, behind real gRPC in this process, and pipelines over them.
+//! Fake models behind real gRPC in this process, and pipelines that call them.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -24,21 +24,21 @@ use crate::model::Backend;
 use crate::plan::{Bind, Plan};
 use crate::syntax;
 
-/// What a fake model does with a request.
+/// Behaviour of a fake model: the answer to a request.
 type Behaviour = Arc<
     dyn Fn(ModelInferRequest) -> BoxFuture<'static, Result<ModelInferResponse, Status>>
         + Send
         + Sync,
 >;
 
-/// A model behind a real gRPC service, with a behaviour that the test gives.
+/// A model behind a real gRPC service, whose behaviour the test supplies.
 #[derive(Clone)]
 pub(crate) struct FakeModel {
     behaviour: Behaviour,
     calls: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// What a fake model saw of one call.
+/// One call as the fake model received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) inputs: Vec<(String, Tensor)>,
@@ -58,7 +58,7 @@ impl FakeModel {
         }
     }
 
-    /// One float a row: the number of bytes of its text.
+    /// Returns a model that answers each row with the length of its text in bytes.
     pub(crate) fn lengths() -> Self {
         Self::new(async |request| Ok(lengths_of(request)))
     }
@@ -130,7 +130,7 @@ impl UnaryService<ModelInferRequest> for FakeModel {
     }
 }
 
-/// The pipelines that were checked so far, over models of [`OneSignature`].
+/// Signatures of the pipelines that were checked before, and of models of [`OneSignature`].
 #[derive(Default)]
 struct Known(Vec<Arc<Plan>>);
 
@@ -152,7 +152,7 @@ impl SignatureSource for Known {
     }
 }
 
-/// Binds to backends and to pipelines that were checked before.
+/// Bind targets: backends, and pipelines that were bound before.
 struct Targets<'a> {
     backends: &'a [Backend],
     known: &'a Known,
@@ -168,7 +168,7 @@ impl Bind for Targets<'_> {
     }
 }
 
-/// Every model takes `text: string[N]` and gives `size: float[N]` (and `spare: float[N]`).
+/// Signatures of models that map `text: string[N]` to `size: float[N]` and `spare: float[N]`.
 struct OneSignature;
 
 impl SignatureSource for OneSignature {
@@ -190,22 +190,22 @@ pub(crate) fn plan(yaml: &str, models: &[(&str, &FakeModel)]) -> Arc<Plan> {
     plan_over(yaml, &backends)
 }
 
-/// The way to a model in this process.
+/// Returns the backend of a model in this process.
 pub(crate) fn backend(name: &str, model: &FakeModel) -> Backend {
     Backend::local(name, model.clone(), 1 << 20)
 }
 
-/// A pipeline over backends that others may share.
+/// Returns a pipeline over backends that may be shared.
 pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
     plan_counted(yaml, backends, &Metrics::new("test").unwrap())
 }
 
-/// A pipeline whose instruments the test reads.
+/// Returns a pipeline with the metrics of the test.
 pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) -> Arc<Plan> {
     plan_calling(yaml, backends, &Known::default(), metrics)
 }
 
-/// The last of some pipelines, each of which may call those before it.
+/// Returns the last of some pipelines, each of which may call those before it.
 pub(crate) fn plans_over(yaml: &[&str], backends: &[Backend]) -> Arc<Plan> {
     let metrics = Metrics::new("test").unwrap();
     let mut known = Known::default();
@@ -233,7 +233,7 @@ pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outc
     run_within(plan, inputs, Duration::from_secs(5)).await
 }
 
-/// As [`run_plan`], with another deadline.
+/// Runs a plan like [`run_plan`], with a deadline.
 pub(crate) async fn run_within(
     plan: &Arc<Plan>,
     inputs: &[Tensor],
@@ -252,7 +252,7 @@ pub(crate) fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.values::<f32>().unwrap().to_vec()
 }
 
-/// The first value of an output.
+/// Returns the first value of an output.
 pub(crate) fn value(outcome: &Outcome, output: usize) -> Tensor {
     outcome.outputs[output][0].clone().unwrap()
 }

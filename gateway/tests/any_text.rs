@@ -1,4 +1,5 @@
-//! No text, however wrong, makes the reader or the check panic, hang or lose its place.
+//! Properties of reading and checking arbitrary texts: no panic, no hang, every error has a
+//! position.
 
 mod common;
 
@@ -7,18 +8,30 @@ use proptest::sample::{Index, select};
 
 const BUILTIN: &str = include_str!("../../services/cli/src/builtin.yaml");
 
-/// A pipeline over methods of another server.
+/// A pipeline that calls methods of another server.
 const METHODS: &str = "
 pipeline: a
 inputs: { image: bytes, lang: { type: string, optional: true }, texts: \"string[T]\" }
 nodes:
-  a: { grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image, options.lang: $lang, items.text: $texts, options.mode: MODE_FAST } }
-  b: { grpc: ocr.v1.Ocr/Watch, endpoint: grpc://ocr:1, in: { image: $image, number: 3 }, max_items: 9, out: { text: text, x: boxes.x, y: boxes.y } }
-  c: { grpc: ocr.v1.Ocr/Echo, endpoint: ocr, in: { again.again.text: $a.text, texts: $b.text, wrapped: x, at.seconds: 1 }, out: { n: note?, w: wrapped? } }
+  a:
+    grpc: ocr.v1.Ocr/Read
+    endpoint: ocr
+    in: { image: $image, options.lang: $lang, items.text: $texts, options.mode: MODE_FAST }
+  b:
+    grpc: ocr.v1.Ocr/Watch
+    endpoint: grpc://ocr:1
+    in: { image: $image, number: 3 }
+    max_items: 9
+    out: { text: text, x: boxes.x, y: boxes.y }
+  c:
+    grpc: ocr.v1.Ocr/Echo
+    endpoint: ocr
+    in: { again.again.text: $a.text, texts: $b.text, wrapped: x, at.seconds: 1 }
+    out: { n: note?, w: wrapped? }
 outputs: { words: $a.words, n: $c.n, boxes: { x: $b.x, y: $b.y } }
 ";
 
-/// Pieces that mean something to the reader.
+/// Tokens of pipeline files.
 const PIECES: [&str; 58] = [
     "grpc",
     "endpoint",
@@ -80,7 +93,7 @@ const PIECES: [&str; 58] = [
     "日本🎉",
 ];
 
-/// Checks a text and says how long the report is, so that nothing is left out.
+/// Checks a text. Returns the length of the report, so that it is rendered.
 fn survives(text: &str) -> usize {
     common::check(text, false).1.len() + common::check(text, true).1.len()
 }
@@ -88,19 +101,24 @@ fn survives(text: &str) -> usize {
 proptest! {
 
     #[test]
-    fn any_text(text in any::<String>()) {
+    fn any_text_is_reported(text in any::<String>()) {
         survives(&text);
     }
 
     #[test]
-    fn any_pieces(pieces in prop::collection::vec(select(PIECES.as_slice()), 0..60)) {
+    fn any_sequence_of_tokens_is_reported(
+        pieces in prop::collection::vec(select(PIECES.as_slice()), 0..60),
+    ) {
         survives(&pieces.concat());
     }
 
     #[test]
-    fn a_file_with_pieces_put_in(
+    fn a_file_with_inserted_tokens_is_reported(
         file in select([BUILTIN, METHODS].as_slice()),
-        changes in prop::collection::vec((any::<Index>(), select(PIECES.as_slice()), 0usize..12), 1..6)
+        changes in prop::collection::vec(
+            (any::<Index>(), select(PIECES.as_slice()), 0usize..12),
+            1..6,
+        )
     ) {
         let mut text = file.to_owned();
         for (at, piece, gone) in changes {
@@ -113,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_with_words_exchanged(
+    fn a_file_with_exchanged_words_is_reported(
         file in select([BUILTIN, METHODS].as_slice()),
         swaps in prop::collection::vec((any::<Index>(), any::<Index>()), 1..8)
     ) {
@@ -127,14 +145,14 @@ proptest! {
 }
 
 #[test]
-fn the_files_are_right_before_they_are_changed() {
+fn the_unchanged_files_are_valid() {
     for file in [BUILTIN, METHODS] {
         assert_eq!(common::check(file, false).1, "");
     }
 }
 
 #[test]
-fn a_long_chain_and_a_wide_graph_are_quick() {
+fn a_long_chain_and_a_wide_graph_are_checked_quickly() {
     let mut chain = String::from(
         "pipeline: a\ninputs: { t: \"string[N]\" }\nnodes:\n  n0: { op: select, in: { x: $t } }\n",
     );
@@ -158,8 +176,8 @@ fn a_long_chain_and_a_wide_graph_are_quick() {
 }
 
 #[test]
-fn the_largest_graph_is_checked_in_time_that_follows_its_size() {
-    // As many references as a file may hold: work that grew with their product would take minutes.
+fn the_largest_graph_is_checked_in_linear_time() {
+    // As many references as a file may have; quadratic work would take minutes.
     let columns: Vec<String> = (0..200).map(|i| format!("c{i}: $PREV.c{i}")).collect();
     let columns = columns.join(", ");
     let first = columns.replace("$PREV.c", "$t").replace(", c", ",\n    c");

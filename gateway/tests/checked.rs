@@ -1,4 +1,4 @@
-//! What a pipeline that holds turns into.
+//! The checked form of valid pipelines.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn source(pipeline: &CheckedPipeline, source: &Source) -> String {
     }
 }
 
-/// Each node on a line: what it calls, arguments, results.
+/// Returns a line for each node: kind, arguments, outputs.
 fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
     pipeline
         .nodes
@@ -89,7 +89,7 @@ fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
 }
 
 #[test]
-fn the_builtin_pipeline_is_a_plan() {
+fn the_builtin_pipeline_is_checked() {
     let rag = one(BUILTIN);
     assert_eq!(rag.name, "rag");
     assert_eq!(rag.version, 1);
@@ -189,7 +189,7 @@ fn the_builtin_pipeline_is_a_plan() {
 }
 
 #[test]
-fn plans_keep_what_only_a_request_can_tell() {
+fn checks_that_depend_on_the_request_are_kept() {
     let checked = one("
 pipeline: a
 inputs: { raw: \"bytes[N]\", v: \"float[D]\", text: string, list: \"string[L]\" }
@@ -214,7 +214,8 @@ outputs: { a: $late.score, b: $l.label, c: $n.index, d: $j.out, e: $l.label }
             "late select[0](score=$r.score) -> score: float[2] after [0]",
             "e minilm(text=!$raw) -> embedding: float[N,f.D_out_1] after []",
             "l vectors(vector=^$v) -> label: ^string after []",
-            "f foreign(INPUT__0=^$text) -> OUTPUT__0?: ^bytes, dense/out: ^float[f.D_out_1] after []",
+            "f foreign(INPUT__0=^$text) -> OUTPUT__0?: ^bytes, dense/out: ^float[f.D_out_1] \
+             after []",
             "n topk[0](query=$f.dense/out, keys=$e.embedding) -> index: i32[n.K], \
              score?: float[n.K] after [2, 4]",
             "raw2 select[0](x=$list) -> x: string[L] after []",
@@ -244,7 +245,7 @@ outputs: { a: $late.score, b: $l.label, c: $n.index, d: $j.out, e: $l.label }
 }
 
 #[test]
-fn nodes_that_no_output_needs_are_left_out() {
+fn nodes_that_no_output_depends_on_are_dropped() {
     let text = "
 pipeline: a
 inputs: { text: string }
@@ -255,7 +256,7 @@ nodes:
 outputs: { x: $a.text }
 ";
     let (checked, report) = common::check(text, false);
-    // Two chunkers give two lengths: what stands in must have the length that it stands for.
+    // Two chunkers have two lengths: a substitute must have the length of what it replaces.
     assert!(
         report.contains("lengths differ: `spare.M` is not `a.M`"),
         "{report}"
@@ -266,12 +267,12 @@ outputs: { x: $a.text }
     assert!(report.contains("2 warnings"), "{report}");
     assert_eq!(checked[0].nodes.len(), 1);
     assert_eq!(checked[0].nodes[0].name, "a");
-    // What holds when the node fails binds nothing when it does not.
+    // The lengths of the substitute are not bound if the node succeeds.
     assert!(checked[0].symbols.iter().all(|s| s.fixed.is_none()));
 }
 
 #[test]
-fn a_method_is_called_with_what_its_messages_say() {
+fn ports_of_a_method_are_fields_of_its_messages() {
     let checked = one("
 pipeline: a
 inputs: { image: bytes, lang: { type: string, optional: true }, texts: \"string[T]\" }
@@ -288,7 +289,13 @@ nodes:
     in: { image: $image }
     max_items: 9
     out: { text: text, words: words, x: boxes.x, y: boxes.y }
-outputs: { text: $a.text, words: $a.words, lang: $a.lang, pages: { t: $b.text }, w: $b.words, boxes: { x: $b.x, y: $b.y } }
+outputs:
+  text: $a.text
+  words: $a.words
+  lang: $a.lang
+  pages: { t: $b.text }
+  w: $b.words
+  boxes: { x: $b.x, y: $b.y }
 ");
     let show = |node: usize| -> Vec<String> {
         let outputs = checked.nodes[node].outputs.iter();
@@ -296,7 +303,7 @@ outputs: { text: $a.text, words: $a.words, lang: $a.lang, pages: { t: $b.text },
             .map(|o| format!("{}: {}", o.name, show(&checked, &o.ty)))
             .collect()
     };
-    // A map and messages have no form of their own, and are left out.
+    // A map and messages have no tensor type, and are left out.
     assert_eq!(
         show(0),
         ["text: string", "lang: string", "words: string[a.words]"]
@@ -324,7 +331,7 @@ outputs: { text: $a.text, words: $a.words, lang: $a.lang, pages: { t: $b.text },
 }
 
 #[test]
-fn the_examples_hold() {
+fn the_examples_are_valid() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
     let mut text = String::from("pipelines:\n");
     let mut files: Vec<_> = std::fs::read_dir(folder)

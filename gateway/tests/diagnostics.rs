@@ -1,8 +1,7 @@
-//! What a user reads when a pipeline file is wrong: cases and reports side by side in the text
-//! files of `tests/diagnostics`.
+//! Golden tests of the reports on invalid pipeline files, in the text files of `tests/diagnostics`.
 //!
-//! A case is `#### title`, the file, `----`, the report. After a change that is meant:
-//! `UPDATE_GOLDEN=1 cargo test -p motet-gateway --test diagnostics`, then read the difference.
+//! A case is `#### title`, the file, `----`, the report. After an intended change, run
+//! `UPDATE_GOLDEN=1 cargo test -p motet-gateway --test diagnostics` and read the difference.
 
 mod common;
 
@@ -32,7 +31,7 @@ fn read(text: &str) -> Vec<Case> {
 }
 
 #[test]
-fn reports_are_as_reviewed() {
+fn reports_match_the_golden_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut files: Vec<_> = fs::read_dir(&folder)

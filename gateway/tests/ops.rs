@@ -1,11 +1,11 @@
-//! The examples of the documentation of ops are nodes of pipelines that pass the check.
+//! Checks that the documented examples of ops are valid nodes.
 
 mod common;
 
 use motet_gateway::ops::OPS;
 use motet_gateway::ops::docs::Form;
 
-/// A pipeline whose only node is the example of a form.
+/// Returns a pipeline whose only node is the example of a form.
 fn pipeline(op: &str, form: &Form) -> String {
     let inputs: String = form
         .example
@@ -13,7 +13,7 @@ fn pipeline(op: &str, form: &Form) -> String {
         .map(|(name, ty)| format!("  {name}: \"{ty}\"\n"))
         .collect();
     let output = form.outputs.split(':').next().unwrap_or_default();
-    // Outputs that are named after the inputs are written in words.
+    // The outputs of some ops have the names of the inputs, which the documentation describes.
     let output = match output.contains(' ') {
         true => form.example[0].0,
         false => output,

@@ -37,7 +37,7 @@ fn is_for_tests(file: &Path) -> bool {
     file.iter().any(name) || file == Path::new("testing.rs")
 }
 
-/// A room and its floor; `None` for what is in no room.
+/// Returns a room and its floor; `None` for what is in no room.
 fn room_of(module: &[String]) -> Option<(&'static str, u8)> {
     let name = match module.first()?.as_str() {
         KINDS => module.get(2)?,
@@ -63,7 +63,7 @@ fn fault(from: &[String], to: &[String]) -> Option<String> {
     }
 }
 
-/// The Rust files below a folder, by their paths in it.
+/// Returns the Rust files below a folder, by their paths in it.
 fn rust_files(root: &Path) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -80,7 +80,7 @@ fn rust_files(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The path of the module that a file is: `exec::step` for `exec/step/mod.rs`.
+/// Returns the path of the module that a file is: `exec::step` for `exec/step/mod.rs`.
 fn module_of(file: &Path) -> ModulePath {
     let mut module: ModulePath = file
         .with_extension("")

@@ -1,4 +1,4 @@
-//! The results of several arms made one, for an `ensemble`.
+//! Combination of the results of several arms of an `ensemble`.
 
 use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
@@ -9,14 +9,14 @@ use super::scoring::fuse;
 use super::work;
 use crate::compute::cancel::Cancel;
 
-/// How the results of arms become one.
+/// Methods of combining the results of arms.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Combine {
-    /// The mean with these weights, one for each arm; those of arms that failed do not count.
+    /// Weighted mean, with one weight for each arm. Arms that failed do not count.
     Mean(Vec<f64>),
-    /// The largest of each element; NaN is less than any number.
+    /// Maximum of each element; NaN is less than any number.
     Max,
-    /// The value that most arms gave; among equals that of the earliest arm.
+    /// Majority vote on each element; the earliest arm decides a tie.
     Vote,
     /// Reciprocal rank fusion: the score of an index is the sum over the arms of 1 / (k + rank),
     /// ranks counted from 1.
@@ -24,14 +24,14 @@ pub enum Combine {
         /// The constant added to each rank.
         k: i64,
     },
-    /// Lists one after the other, in the order of the arms.
+    /// Concatenation of lists, in the order of the arms.
     Concat,
 }
 
-/// The results of one arm; `None` for those that nothing reads.
+/// Results of one arm; `None` for results that no node reads.
 pub type Results = Vec<Option<Tensor>>;
 
-/// Upper estimate of the elementary operations of [`combine`], each about a nanosecond.
+/// Returns an upper estimate of the operations of [`combine`], of about a nanosecond each.
 pub fn work(how: &Combine, arms: &[Option<Results>]) -> u64 {
     let tensors = || arms.iter().flatten().flatten().flatten();
     let elements: usize = tensors().map(Tensor::len).sum();
@@ -47,11 +47,11 @@ pub fn work(how: &Combine, arms: &[Option<Results>]) -> u64 {
         .saturating_add(work::elements(bytes))
 }
 
-/// Combines the results of arms, in the arms' order, `None` for those that did not answer: output
-/// by output, or for `rrf` the ranked list of each arm into indices and scores.
+/// Combines the results of arms output by output, or for `rrf` the ranked lists of the arms into
+/// indices and scores. The arms are in order, with `None` for an arm that failed.
 ///
 /// # Errors
-/// When the arms' shapes differ.
+/// When the shapes of the arms differ.
 pub fn combine(
     how: &Combine,
     arms: &[Option<Results>],
@@ -82,7 +82,7 @@ pub fn combine(
         .collect()
 }
 
-/// One output of the arms, each with the arm's index.
+/// One output of each arm, with the index of the arm.
 fn combine_output(
     how: &Combine,
     parts: &[(usize, &Tensor)],
@@ -113,7 +113,7 @@ fn combine_output(
     }
 }
 
-/// The weighted mean. Where every arm that answered has the weight 0, they count alike.
+/// Returns the weighted mean. If every arm that succeeded has the weight 0, all count equally.
 fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
     let total: f64 = weights.iter().sum();
     let weight = |i: usize| {
@@ -145,7 +145,7 @@ fn mean(parts: &[&Tensor], weights: &[f64]) -> Result<Tensor, OpError> {
     }
 }
 
-/// The element that most arms gave; among equals, that of the earliest arm.
+/// Returns the most frequent value of each element; the earliest arm decides a tie.
 fn vote(parts: &[&Tensor]) -> Result<Tensor, OpError> {
     let lists: Vec<Vec<&[u8]>> = parts
         .iter()

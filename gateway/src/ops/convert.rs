@@ -1,4 +1,4 @@
-//! Values converted to another element type.
+//! Conversion of values to another element type.
 
 use motet_proto::dispatch;
 use motet_proto::tensor::{Element, Tensor};
@@ -7,19 +7,19 @@ use motet_proto::types::ElementType;
 use super::error::OpErrorKind;
 use crate::scalar::decimal;
 
-/// Elements on the way from one type to another.
+/// Elements of an intermediate type that represents the source exactly.
 enum Values {
     Ints(Vec<i128>),
     Floats(Vec<f64>),
     Texts(Vec<String>),
 }
 
-/// The elements of a tensor as another type. A number outside the range of the type becomes its
-/// nearest end, integers lose the fraction, and NaN becomes 0 there. A truth value is 1 or 0, and
-/// every number but 0 is true. A text is parsed, and a number is written as a text.
+/// Converts the elements of a tensor to another type. A number outside the range of the type is
+/// clamped to it; as an integer, a number is truncated and NaN is 0. A Boolean is 1 or 0, and every
+/// number but 0 is true. A string is parsed, and a number is formatted as a string.
 ///
 /// # Errors
-/// When a text is not a value of the type, or bytes are not UTF-8.
+/// When a string is not a value of the type, or bytes are not UTF-8.
 pub(super) fn cast(tensor: &Tensor, to: ElementType) -> Result<Tensor, OpErrorKind> {
     if tensor.element() == to {
         return Ok(tensor.clone());
@@ -192,7 +192,7 @@ mod tests {
                 Tensor::scalar(f64::from(0.1f32)),
             ),
             (text("0.1"), ElementType::F32, Tensor::scalar(0.1f32)),
-            // Half way between two floats once it is rounded to 64 bits.
+            // Rounded to 64 bits first, it would be half way between two floats.
             (
                 text("1.00000005960464477540"),
                 ElementType::F32,

@@ -1,4 +1,4 @@
-//! The documentation of ops, generated from the registry: what `motet check --ops` prints, and the
+//! Documentation of ops, generated from the registry: the output of `motet check --ops`, and the
 //! page `docs/ops.md`.
 
 use std::fmt::Write as _;
@@ -10,27 +10,27 @@ use super::op::Op;
 use super::ports::{ArgumentType, Arguments, FormError, Signature};
 use super::registry::OPS;
 
-/// The documentation of an op.
+/// Documentation of an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpDocs {
-    /// The name in a pipeline file.
+    /// Name in a pipeline file.
     pub name: &'static str,
-    /// Other names of the op, each with its use, in a sentence.
+    /// Other names, each with its use in a sentence.
     pub aliases: &'static [(&'static str, &'static str)],
-    /// What the op does, in a sentence.
+    /// Summary in a sentence.
     pub summary: &'static str,
-    /// The forms of its arguments; the arguments of a node choose one.
+    /// Forms of the arguments; those of a node select one.
     pub forms: &'static [Form],
 }
 
-/// One form of an op. Its parameters are those of the op's signature.
+/// One form of the arguments of an op. The signature of the op has the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
-    /// The inputs as a reader sees them: `query: float[D], keys: float[N,D]`.
+    /// Inputs as text: `query: float[D], keys: float[N,D]`.
     pub inputs: &'static str,
-    /// The outputs.
+    /// Outputs as text.
     pub outputs: &'static str,
-    /// What is particular to the form, in whole sentences.
+    /// Details of the form, in whole sentences.
     pub about: &'static str,
     /// Names and types of the inputs of an example.
     pub example: &'static [(&'static str, &'static str)],
@@ -38,10 +38,10 @@ pub struct Form {
     pub settings: &'static [(&'static str, &'static str)],
 }
 
-/// The longest line of a paragraph of [`markdown`].
+/// Longest line of a paragraph of [`markdown`].
 const COLUMNS: usize = 100;
 
-/// All ops and their aliases as plain text, for a terminal.
+/// Returns all ops and their aliases as plain text, for a terminal.
 pub fn text() -> String {
     let mut page = String::new();
     for op in OPS {
@@ -58,7 +58,7 @@ pub fn text() -> String {
     page
 }
 
-/// All ops and their aliases as a page of Markdown.
+/// Returns all ops and their aliases as a page of Markdown.
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
     for op in OPS {
@@ -90,7 +90,7 @@ length wherever a form names it; `T` is any element type. A parameter without a 
 required. The example below each form is a node of a pipeline.
 ";
 
-/// A text as lines of at most [`COLUMNS`] columns.
+/// Wraps a text at [`COLUMNS`] columns.
 fn paragraph(text: &str) -> String {
     let mut lines = String::new();
     let mut column = 0;
@@ -113,8 +113,8 @@ fn paragraph(text: &str) -> String {
 }
 
 impl Form {
-    /// The example as a node of a pipeline file, each of whose inputs is a pipeline input of the
-    /// same name.
+    /// Returns the example as a node of a pipeline file, whose inputs are pipeline inputs of the
+    /// same names.
     pub fn node(&self, op: &str) -> String {
         let list = |pairs: &[(&str, &str)], sign: &str| {
             let items: Vec<String> = pairs
@@ -132,10 +132,10 @@ impl Form {
         node
     }
 
-    /// The signature of the op for the example.
+    /// Returns the signature of the op for the example.
     ///
     /// # Errors
-    /// When the example is not one of the op.
+    /// When the example does not fit the op.
     pub fn signature(&self, op: &dyn Op) -> Result<Signature, FormError> {
         let types = self.example.iter().map(|(_, ty)| ty.parse().ok());
         let types: Vec<Option<TensorType>> = types.collect();
@@ -156,7 +156,7 @@ impl Form {
     }
 }
 
-/// The form's inputs, parameters (where it has some) and outputs.
+/// Formats inputs, parameters and outputs of a form.
 fn parts(op: &dyn Op, form: &Form) -> Vec<String> {
     let signature = form.signature(op);
     let parameters = signature.map_or_else(|_| Vec::new(), |signature| signature.parameters);

@@ -1,16 +1,15 @@
-//! Why an op cannot answer, and which of its arguments is at fault.
+//! Errors of ops, with the arguments that cause them.
 
 use motet_proto::tensor::TensorError;
 use motet_proto::types::ElementType;
 
 use crate::compute::Cancelled;
 
-/// The most bytes of an op's result: those of the largest message that can be configured. A short
-/// index over a long text, or a text joined with itself again and again, would otherwise outgrow
-/// any memory.
+/// Largest result of an op in bytes: the largest message that can be configured. A short index over
+/// a long text, or a text joined with itself repeatedly, would otherwise exhaust the memory.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
 
-/// What an op takes: one of its inputs or settings, by index of its [`Signature`].
+/// An input or setting of an op, by index in its [`Signature`].
 ///
 /// [`Signature`]: super::ports::Signature
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,34 +20,33 @@ pub enum ArgumentId {
     Setting(usize),
 }
 
-/// The failure of an op, and the arguments that caused it.
+/// Error of an op, with the arguments that caused it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{kind}")]
 pub struct OpError {
-    /// What is wrong.
+    /// Cause of the error.
     pub kind: OpErrorKind,
-    /// The arguments whose content is at fault, the likeliest first. Empty where the fault is in
-    /// no argument: a bug, or a limit.
+    /// Arguments whose content is at fault, the likeliest first. Empty for a bug or a limit.
     pub arguments: Vec<ArgumentId>,
 }
 
-/// What is wrong.
+/// Causes of errors of ops.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OpErrorKind {
-    /// A tensor is not what the op takes.
+    /// A tensor is of another type or shape than the op accepts.
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// An index points outside the columns.
     #[error("index {index} at {at} is out of range: there are {rows} rows")]
     Index {
-        /// The position in the list of indices.
+        /// Position in the list of indices.
         at: usize,
-        /// The index.
+        /// Value of the index.
         index: i32,
-        /// The number of rows.
+        /// Number of rows.
         rows: usize,
     },
-    /// Vectors of different widths.
+    /// Vectors have different numbers of dimensions.
     #[error("the query has {query} dimensions and the keys have {keys}")]
     Width {
         /// Dimensions of the query.
@@ -59,29 +57,29 @@ pub enum OpErrorKind {
     /// The result is larger than [`OUTPUT_BYTES_MAX`].
     #[error("the result would have more than {OUTPUT_BYTES_MAX} bytes, which is the limit")]
     OutputTooLarge,
-    /// A text is not a value of the type that it is cast to.
+    /// A string is not a value of the type to which it is cast.
     #[error("element {at} cannot be read as {to}")]
     Unreadable {
-        /// The index of the element.
+        /// Index of the element.
         at: usize,
-        /// The type.
+        /// The target type.
         to: ElementType,
     },
     /// The number of labels is not the number of scores in a row.
     #[error("there are {labels} labels for {scores} scores")]
     Labels {
-        /// The number of labels.
+        /// Number of labels.
         labels: usize,
-        /// The number of scores in a row.
+        /// Number of scores in a row.
         scores: usize,
     },
-    /// A row without elements has neither a best nor a smallest one.
+    /// A row without elements has no extreme element.
     #[error("a row without elements has no {0}")]
     EmptyRow(&'static str),
-    /// A value that the op does not take.
+    /// The op does not accept a value.
     #[error("{0}")]
     Value(&'static str),
-    /// An argument is missing or of another type, which the check of a pipeline rules out.
+    /// An argument is missing or of another type; the check of the pipeline prevents this.
     #[error("an argument of the op is missing or of the wrong type")]
     Argument,
     /// The request ended while the op ran.
@@ -90,7 +88,7 @@ pub enum OpErrorKind {
 }
 
 impl OpErrorKind {
-    /// The error with the arguments that caused it, the likeliest first.
+    /// Returns the error with the arguments that caused it, the likeliest first.
     pub fn caused_by(self, arguments: impl Into<Vec<ArgumentId>>) -> OpError {
         OpError {
             kind: self,
@@ -98,14 +96,14 @@ impl OpErrorKind {
         }
     }
 
-    /// The error, caused by the content of one input.
+    /// Returns the error, caused by the content of one input.
     pub fn in_input(self, input: usize) -> OpError {
         self.caused_by([ArgumentId::Input(input)])
     }
 }
 
 impl From<OpErrorKind> for OpError {
-    /// A failure that no argument is at fault for.
+    /// Returns an error that no argument causes.
     fn from(kind: OpErrorKind) -> Self {
         kind.caused_by([])
     }
@@ -123,7 +121,7 @@ impl From<Cancelled> for OpError {
     }
 }
 
-/// Refuses a result made of parts of these sizes when it is too large, before it is made.
+/// Checks the size of a result made of parts of these sizes, before it is made.
 pub(super) fn within_output_limit(mut bytes: impl Iterator<Item = usize>) -> Result<(), OpError> {
     bytes
         .try_fold(0usize, |all, n| {

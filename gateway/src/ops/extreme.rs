@@ -1,4 +1,4 @@
-//! The smallest or largest of some numbers: what `min`, `max` and an `ensemble` share.
+//! Minimum and maximum, for `min`, `max` and the `max` of an `ensemble`.
 
 use motet_proto::dispatch;
 use motet_proto::tensor::{Element, Tensor, TensorError};
@@ -10,11 +10,10 @@ use super::ports::{ArgumentType, Arguments, FormError, Signature, port_like, sym
 use super::work;
 use crate::compute::cancel::Cancel;
 
-/// The index of the form with several inputs, of which the other has one.
+/// Index of the form with several inputs; the other form has one.
 const ELEMENTWISE: usize = 0;
 
-/// Which end of the order of numbers. NaN is at neither end: it is chosen only among nothing but
-/// NaN.
+/// An end of the order of numbers. NaN is chosen only if all numbers are NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extreme {
     Smallest,
@@ -29,7 +28,7 @@ impl Extreme {
         }
     }
 
-    /// `true` if `value` lies further out than the best number so far.
+    /// `true` if `value` is more extreme than the best number so far.
     #[allow(clippy::eq_op)] // Only NaN is unequal to itself.
     fn beats<T: PartialOrd>(self, value: T, best: T) -> bool {
         let further = match self {
@@ -39,10 +38,13 @@ impl Extreme {
         further || best != best && value == value
     }
 
-    /// The most extreme number of each element of some tensors of one type and shape.
+    /// Returns the extreme of each element over tensors of one type and shape.
     pub(super) fn elementwise(self, parts: &[&Tensor], cancel: &Cancel) -> Result<Tensor, OpError> {
         let first = *parts.first().ok_or(TensorError::NotList)?;
-        dispatch!(first.element(), { number T => self.elementwise_of::<T>(first, &parts[1..], cancel), _ => Err(OpErrorKind::Argument.into()) })
+        dispatch!(first.element(), {
+            number T => self.elementwise_of::<T>(first, &parts[1..], cancel),
+            _ => Err(OpErrorKind::Argument.into()),
+        })
     }
 
     fn elementwise_of<T: Element + PartialOrd>(
@@ -70,9 +72,12 @@ impl Extreme {
         Ok(Tensor::from_values(first.shape().to_vec(), best)?)
     }
 
-    /// The most extreme number along the last dimension, and its index; the first of equal ones.
+    /// Returns the extreme along the last dimension, and the index of its first occurrence.
     fn along_rows(self, tensor: &Tensor, cancel: &Cancel) -> Result<[Tensor; 2], OpError> {
-        dispatch!(tensor.element(), { number T => self.along_rows_of::<T>(tensor, cancel), _ => Err(OpErrorKind::Argument.in_input(0)) })
+        dispatch!(tensor.element(), {
+            number T => self.along_rows_of::<T>(tensor, cancel),
+            _ => Err(OpErrorKind::Argument.in_input(0)),
+        })
     }
 
     fn along_rows_of<T: Element + PartialOrd>(
@@ -107,7 +112,7 @@ impl Extreme {
         ])
     }
 
-    /// The ports of the op of this name: one list, or several values of one type and shape.
+    /// Returns the ports of the op of this name: one list, or several values of one type and shape.
     pub(super) fn signature(
         self,
         op: &str,
@@ -120,7 +125,7 @@ impl Extreme {
             )));
         }
         let known = |a: &ArgumentType<'_>| a.ty.is_some();
-        // A literal can be of any type of number, so the first other value decides.
+        // A literal can be of any numeric type, so the first other value decides.
         let decides = inputs.iter().find(|a| known(a) && !a.literal);
         let decides = decides.or_else(|| inputs.iter().find(|a| known(a)));
         let ty = decides.and_then(|a| a.ty);
@@ -168,7 +173,7 @@ impl Extreme {
         })
     }
 
-    /// The work of the op.
+    /// Returns the work of the op.
     pub(super) fn work(call: &OpCall<'_>) -> u64 {
         let numbers = call.inputs.iter().flatten().map(Tensor::len);
         work::CONVERT.saturating_mul(numbers.sum::<usize>() as u64)

@@ -2,15 +2,15 @@
 //!
 //! * [`op`]: the interface that every op implements, and the call that it receives.
 //! * [`registry`]: the list of all ops. One file of `registry/` and one line of the list is an op.
-//! * [`ports`]: arguments, ports and parameters, as the check of a pipeline sees them.
+//! * [`ports`]: arguments, ports and parameters, for the check of a pipeline.
 //! * [`docs`]: the documentation that is generated from the registry.
-//! * [`error`]: failures, with the arguments that are at fault.
-//! * `work`: what elementary steps cost, for the estimates of ops.
-//! * `convert`: values as another element type.
-//! * `extreme`: the smallest or largest of numbers.
+//! * [`error`]: errors, with the arguments that cause them.
+//! * `work`: costs of elementary steps, for the estimates of ops.
+//! * `convert`: conversion to another element type.
+//! * `extreme`: minimum and maximum.
 //! * `row_condition`: conditions over the columns of a list.
 //! * `scoring` (ranked lists) and `vectors` (dot products, similarities) are shared by ops.
-//! * [`combine`]: the results of several arms of an `ensemble` made one.
+//! * [`combine`]: combination of the results of several arms of an `ensemble`.
 
 pub mod combine;
 mod convert;

@@ -1,4 +1,4 @@
-//! The interface of an op: a small pure step that runs inside the gateway.
+//! The interface of an op, a small pure step that runs inside the gateway.
 
 use std::fmt;
 
@@ -12,75 +12,75 @@ use super::ports::{Arguments, FormError, Signature};
 use crate::compute::cancel::Cancel;
 use crate::scalar::Scalar;
 
-/// The most work of one op: more is refused before it starts. About half a minute of one core.
+/// Most operations of one run, about half a minute of one core. A run above it does not start.
 pub const WORK_MAX: u64 = 1 << 36;
 
-/// An op. One value of it serves all nodes: what a node asks for comes with each call.
+/// An op. One value serves all nodes; arguments and settings come with each call.
 pub trait Op: Send + Sync {
-    /// Name, purpose and forms, for people.
+    /// Returns the documentation.
     fn docs(&self) -> &'static OpDocs;
 
-    /// Inputs, outputs and parameters for these arguments.
+    /// Returns inputs, outputs and parameters for these arguments.
     ///
     /// # Errors
-    /// When the arguments are so far from every form that there are no ports to compare them with.
+    /// When the arguments fit no form of the op.
     fn signature(&self, arguments: &Arguments<'_>) -> Result<Signature, FormError>;
 
-    /// The parameter that must be written in the file, since the check reads its value, and the
-    /// reason why. It goes through [`Op::compile`].
+    /// Returns the parameter that must be a literal, since [`Op::compile`] reads it at check time,
+    /// and the reason.
     fn compiled_parameter(&self) -> Option<(&'static str, &'static str)> {
         None
     }
 
-    /// Checks the value of [`Op::compiled_parameter`], and returns it in the form that
-    /// [`Op::run`] receives; `None` where it is wrong, which was reported.
+    /// Checks the value of [`Op::compiled_parameter`], and returns it as [`Op::run`] receives it;
+    /// `None` after reporting an error.
     fn compile(&self, text: &str, context: &mut CompileContext<'_, '_>) -> Option<String> {
         let _ = context;
         Some(text.to_owned())
     }
 
-    /// The inputs that make the content of an output, by index: all, unless the op says otherwise.
+    /// Returns the indices of the inputs that determine the content of an output: by default all.
     fn inputs_of(&self, output: usize, inputs: usize) -> Vec<usize> {
         let _ = output;
         (0..inputs).collect()
     }
 
-    /// Upper estimate of the elementary operations of [`Op::run`], each about a nanosecond. Must
-    /// itself be cheap: it is computed for every call.
+    /// Returns an upper estimate of the operations of [`Op::run`], of about a nanosecond each. Must
+    /// be cheap, since it is computed for every call.
     fn work(&self, call: &OpCall<'_>) -> u64;
 
-    /// Computes the outputs, in the order of the signature; `None` for an output that is absent.
-    /// Long loops look at `cancel` every now and then.
+    /// Computes the outputs, in the order of the signature; `None` for an absent output. Long loops
+    /// check `cancel` at intervals.
     ///
     /// # Errors
-    /// When the content of the arguments does not allow it.
+    /// When the content of the arguments is invalid.
     fn run(&self, call: &OpCall<'_>, cancel: &Cancel) -> Result<Outputs, OpError>;
 }
 
-/// The outputs of an op, in the order of its signature; `None` for one that is absent.
+/// Outputs of an op, in the order of its signature; `None` for an absent output.
 pub type Outputs = Vec<Option<Tensor>>;
 
-/// Outputs that are all present.
+/// Returns outputs that are all present.
 pub(super) fn outputs(tensors: impl IntoIterator<Item = Tensor>) -> Result<Outputs, OpError> {
     Ok(tensors.into_iter().map(Some).collect())
 }
 
-/// What [`Op::compile`] sees of a node, and where it reports.
+/// Context of [`Op::compile`]: the node, and the diagnostics.
 pub struct CompileContext<'a, 'd> {
-    /// The arguments of the node.
+    /// Arguments of the node.
     pub arguments: &'a Arguments<'a>,
-    /// The place of the setting in the file.
+    /// Position of the setting in the file.
     pub span: Span,
-    /// The place of an argument's name in the file.
+    /// Position of the name of an argument in the file.
     pub span_of: &'a dyn Fn(&str) -> Option<Span>,
-    /// Receives what is wrong.
+    /// Receives the errors.
     pub report: &'d mut dyn FnMut(Diagnostic),
 }
 
-/// The values that an op is run on.
+/// Arguments and settings of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct OpCall<'a> {
-    /// The form that the arguments chose, as [`Signature::form`].
+    /// Form of the arguments, as [`Signature::form`].
     pub form: usize,
     /// One value for each input of the signature; `None` where it is absent.
     pub inputs: &'a [Option<Tensor>],
@@ -89,35 +89,41 @@ pub struct OpCall<'a> {
 }
 
 impl<'a> OpCall<'a> {
-    /// The input of this index, which must be present.
+    /// Returns the input of this index.
+    ///
+    /// # Errors
+    /// When it is absent.
     pub(super) fn input(&self, index: usize) -> Result<&'a Tensor, OpError> {
         let input = self.inputs.get(index).and_then(Option::as_ref);
         input.ok_or_else(|| OpErrorKind::Argument.in_input(index))
     }
 
-    /// All inputs, which must be present.
+    /// Returns all inputs.
+    ///
+    /// # Errors
+    /// When one is absent.
     pub(super) fn all(&self) -> Result<Vec<&'a Tensor>, OpError> {
         (0..self.inputs.len()).map(|i| self.input(i)).collect()
     }
 
-    /// The bytes of all inputs.
+    /// Returns the size of all inputs in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.inputs.iter().flatten().map(|t| t.data().len()).sum()
     }
 
-    /// The number of elements of the input of this index; 0 where it is absent.
+    /// Returns the number of elements of the input of this index; 0 where it is absent.
     pub(super) fn len(&self, index: usize) -> usize {
         let input = self.inputs.get(index).and_then(Option::as_ref);
         input.map_or(0, Tensor::len)
     }
 
-    /// The length of the first dimension of the input of this index; 0 where it is absent.
+    /// Returns the length of the first dimension of the input of this index; 0 where it is absent.
     pub(super) fn rows(&self, index: usize) -> usize {
         let input = self.inputs.get(index).and_then(Option::as_ref);
         input.map_or(0, Tensor::rows)
     }
 
-    /// The parameter of this index as a count.
+    /// Returns the parameter of this index as a count.
     pub(super) fn count(&self, index: usize) -> Result<usize, OpError> {
         match self.settings.get(index) {
             Some(Scalar::Int(n)) => usize::try_from(*n).map_err(|_| bad_setting(index)),
@@ -125,8 +131,8 @@ impl<'a> OpCall<'a> {
         }
     }
 
-    /// The parameter of this index as a number, which is a `float` like the elements that it is
-    /// compared with.
+    /// Returns the parameter of this index as a number, rounded to a `float` like the elements with
+    /// which it is compared.
     pub(super) fn float(&self, index: usize) -> Result<f64, OpError> {
         match self
             .settings
@@ -138,7 +144,7 @@ impl<'a> OpCall<'a> {
         }
     }
 
-    /// The parameter of this index as a text.
+    /// Returns the parameter of this index as a text.
     pub(super) fn text(&self, index: usize) -> Result<&'a str, OpError> {
         match self.settings.get(index) {
             Some(Scalar::String(s)) => Ok(s),
@@ -151,7 +157,7 @@ fn bad_setting(index: usize) -> OpError {
     OpErrorKind::Argument.caused_by([ArgumentId::Setting(index)])
 }
 
-/// An op of the registry with the form that the arguments of a node chose.
+/// An op with the form that the arguments of a node selected.
 #[derive(Clone, Copy)]
 pub struct BoundOp {
     op: &'static dyn Op,
@@ -159,22 +165,22 @@ pub struct BoundOp {
 }
 
 impl BoundOp {
-    /// The op in this form.
+    /// Returns the op in this form.
     pub fn new(op: &'static dyn Op, form: usize) -> Self {
         Self { op, form }
     }
 
-    /// The name in a pipeline file.
+    /// Returns the name in a pipeline file.
     pub fn name(self) -> &'static str {
         self.op.docs().name
     }
 
-    /// The op.
+    /// Returns the op.
     pub fn op(self) -> &'static dyn Op {
         self.op
     }
 
-    /// Upper estimate of the elementary operations of [`BoundOp::run`], each about a nanosecond.
+    /// Returns an upper estimate of the operations of [`BoundOp::run`], of about a nanosecond each.
     pub fn work(self, inputs: &[Option<Tensor>], settings: &[Scalar]) -> u64 {
         self.op.work(&self.call(inputs, settings))
     }
@@ -182,7 +188,7 @@ impl BoundOp {
     /// Runs the op over its inputs and settings, both in the order of its signature.
     ///
     /// # Errors
-    /// When the content of the arguments does not allow it.
+    /// When the content of the arguments is invalid.
     pub fn run(
         self,
         inputs: &[Option<Tensor>],

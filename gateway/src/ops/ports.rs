@@ -1,6 +1,6 @@
-//! The ports of an op. Ops are generic (columns of any type, any number of columns), so their
-//! ports depend on the arguments of a node: [`Op::signature`] reads the types of these and returns
-//! ports with symbols, to which the check then holds the arguments as it does with a model's.
+//! Ports of ops. Ops are generic (columns of any type, any number of columns), so their ports
+//! depend on the arguments of a node: [`Op::signature`] returns ports with symbols for the types of
+//! the arguments, and the check compares the arguments with them as with the ports of a model.
 //!
 //! [`Op::signature`]: super::Op::signature
 
@@ -9,48 +9,46 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 
 use crate::scalar::Scalar;
 
-/// The most that a parameter takes that says how many results an op gives (`k`, `top`).
+/// Largest value of a parameter that limits the number of results (`k`, `top`).
 pub const K_MAX: i64 = 65_536;
 
-/// An argument of a node, as far as the check knows it.
+/// An argument of a node, as known to the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArgumentType<'a> {
-    /// The name of the input that it is for.
+    /// Name of the input.
     pub name: &'a str,
-    /// Element type and number of dimensions; `None` where they are unknown because of a mistake
-    /// elsewhere.
+    /// Element type and number of dimensions; `None` if an error elsewhere leaves them unknown.
     pub ty: Option<(ElementType, usize)>,
-    /// `true` for a value that is written in the file. Its type is only the one that it has by
-    /// itself: `2` can be any number.
+    /// `true` for a literal, whose type may change with the context: `2` can be any number.
     pub literal: bool,
 }
 
-/// The arguments and settings of a node, in the file's order.
+/// Arguments and settings of a node, in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments<'a> {
-    /// The arguments under `in`.
+    /// Arguments under `in`.
     pub inputs: Vec<ArgumentType<'a>>,
-    /// The settings under `with`: the value where a single one is written, `None` for a reference.
+    /// Settings under `with`: the value of a scalar literal, `None` for others.
     pub settings: Vec<(&'a str, Option<&'a Scalar>)>,
 }
 
 impl<'a> Arguments<'a> {
-    /// `true` if there is an argument of this name.
+    /// Returns whether there is an argument of this name.
     pub fn has(&self, name: &str) -> bool {
         self.inputs.iter().any(|a| a.name == name)
     }
 
-    /// Element type and number of dimensions of the argument of this name, where known.
+    /// Returns element type and number of dimensions of the argument of this name, if known.
     pub fn type_of(&self, name: &str) -> Option<(ElementType, usize)> {
         self.inputs.iter().find(|a| a.name == name)?.ty
     }
 
-    /// `true` if there is a setting of this name.
+    /// Returns whether there is a setting of this name.
     pub fn has_setting(&self, name: &str) -> bool {
         self.settings.iter().any(|(n, _)| *n == name)
     }
 
-    /// The setting of this name, where it is written as a single text.
+    /// Returns the setting of this name if it is a string literal.
     pub fn word(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.settings.iter().find(|(n, _)| *n == name)?;
         match value {
@@ -65,7 +63,7 @@ impl<'a> Arguments<'a> {
 pub struct OpPort {
     /// The name.
     pub name: String,
-    /// The type; `None` where it follows from an argument whose type is unknown.
+    /// Type; `None` if it depends on an argument of unknown type.
     pub ty: Option<TensorType>,
     /// `true` if the value may be absent.
     pub optional: bool,
@@ -74,7 +72,7 @@ pub struct OpPort {
 /// Inputs, outputs and parameters of an op for one node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
-    /// The form that the arguments chose, as an index of [`OpDocs::forms`].
+    /// Index in [`OpDocs::forms`] of the form that the arguments selected.
     ///
     /// [`OpDocs::forms`]: super::docs::OpDocs::forms
     pub form: usize,
@@ -82,25 +80,25 @@ pub struct Signature {
     pub inputs: Vec<OpPort>,
     /// Outputs, in the order in which the op returns them.
     pub outputs: Vec<OpPort>,
-    /// Parameters, in the order in which the op receives their values. One without a default is
+    /// Parameters, in the order in which the op receives their values. Those without a default are
     /// required.
     pub parameters: Vec<Parameter>,
 }
 
-/// Why the arguments choose no form of the op.
+/// Error of arguments that fit no form of an op.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FormError {
-    /// What is wrong.
+    /// Message.
     pub message: String,
-    /// The input that is at fault; `None` where they all are.
+    /// Input at fault; `None` for all inputs together.
     pub input: Option<String>,
-    /// What to do about it.
+    /// Suggested correction.
     pub help: Option<&'static str>,
 }
 
 impl FormError {
-    /// The inputs as a whole are wrong.
+    /// Returns an error of all inputs together.
     pub(super) fn inputs(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -109,7 +107,7 @@ impl FormError {
         }
     }
 
-    /// One input is wrong.
+    /// Returns an error of one input.
     pub(super) fn input(name: &str, message: impl Into<String>) -> Self {
         Self {
             input: Some(name.to_owned()),
@@ -118,23 +116,23 @@ impl FormError {
     }
 }
 
-/// A dimension of this name.
+/// Returns a dimension of this name.
 pub(super) fn symbol(name: &str) -> Dim {
     Dim::Symbol(name.to_owned())
 }
 
-/// Dimensions of the names `PREFIX0`, `PREFIX1`, ...
+/// Returns dimensions named `PREFIX0`, `PREFIX1`, ...
 pub(super) fn symbols(prefix: &str, axes: std::ops::Range<usize>) -> Vec<Dim> {
     axes.map(|axis| symbol(&format!("{prefix}{axis}")))
         .collect()
 }
 
-/// A port of a known type.
+/// Returns a port of a known type.
 pub(super) fn port(name: &str, element: ElementType, dims: Vec<Dim>) -> OpPort {
     port_like(name, Some(TensorType::new(element, dims)))
 }
 
-/// A port whose type may be unknown.
+/// Returns a port whose type may be unknown.
 pub(super) fn port_like(name: &str, ty: Option<TensorType>) -> OpPort {
     OpPort {
         name: name.to_owned(),
@@ -143,7 +141,7 @@ pub(super) fn port_like(name: &str, ty: Option<TensorType>) -> OpPort {
     }
 }
 
-/// A column of `rows` rows, whose other dimensions are its own.
+/// Returns a column of `rows` rows, with further dimensions of its own.
 pub(super) fn column(argument: &ArgumentType<'_>, rows: &str) -> OpPort {
     let ty = argument.ty.map(|(element, rank)| {
         let mut dims = vec![symbol(rows)];
@@ -153,7 +151,7 @@ pub(super) fn column(argument: &ArgumentType<'_>, rows: &str) -> OpPort {
     port_like(argument.name, ty)
 }
 
-/// `index: i32[DIM]` and `score: float[DIM]`.
+/// Returns the ports `index: i32[DIM]` and `score: float[DIM]`.
 pub(super) fn index_and_score(dim: &str) -> Vec<OpPort> {
     vec![
         port("index", ElementType::I32, vec![symbol(dim)]),
@@ -161,7 +159,7 @@ pub(super) fn index_and_score(dim: &str) -> Vec<OpPort> {
     ]
 }
 
-/// `query: float[D]` and `keys: float[N,D]`.
+/// Returns the ports `query: float[D]` and `keys: float[N,D]`.
 pub(super) fn query_and_keys() -> Vec<OpPort> {
     vec![
         port("query", ElementType::F32, vec![symbol("D")]),
@@ -169,7 +167,7 @@ pub(super) fn query_and_keys() -> Vec<OpPort> {
     ]
 }
 
-/// A parameter of one of a few words; the first is the default.
+/// Returns a parameter that is one of these strings, by default the first.
 pub(super) fn words(name: &str, words: &[&str]) -> Parameter {
     Parameter {
         default: words.first().map(|w| (*w).into()),
@@ -178,7 +176,7 @@ pub(super) fn words(name: &str, words: &[&str]) -> Parameter {
     }
 }
 
-/// A parameter that is a number, with its default and range where it has them.
+/// Returns a numeric parameter, with an optional default and range.
 pub(super) fn float(name: &str, default: Option<f64>, range: Option<(i64, i64)>) -> Parameter {
     Parameter {
         default: default.map(Into::into),
@@ -188,7 +186,7 @@ pub(super) fn float(name: &str, default: Option<f64>, range: Option<(i64, i64)>)
     }
 }
 
-/// A parameter that is a text, with its default where it has one.
+/// Returns a string parameter, with an optional default.
 pub(super) fn text(name: &str, default: Option<&str>) -> Parameter {
     Parameter {
         default: default.map(Into::into),
@@ -196,7 +194,7 @@ pub(super) fn text(name: &str, default: Option<&str>) -> Parameter {
     }
 }
 
-/// The required parameter `k`.
+/// Returns the required parameter `k`.
 pub(super) fn k() -> Parameter {
     Parameter {
         default: None,

@@ -1,7 +1,7 @@
 //! The list of all ops, in the order of the documentation.
 //!
-//! An op is a file of the folder `registry` and a line of the list below. The file has a `const OP`
-//! that implements [`Op`].
+//! An op is a file of the folder `registry`, with a `const OP` that implements [`Op`], and a line
+//! of the list below.
 
 use super::op::Op;
 
@@ -39,7 +39,7 @@ registry! {
     default
 }
 
-/// The op of this name or alias.
+/// Returns the op of this name or alias.
 ///
 /// ```
 /// let topk = motet_gateway::ops::find("topk").unwrap();
@@ -53,7 +53,7 @@ pub fn find(name: &str) -> Option<&'static dyn Op> {
     })
 }
 
-/// The names of all ops, aliases included, in the order of the documentation.
+/// Returns the names of all ops, aliases included, in the order of the documentation.
 pub fn names() -> impl Iterator<Item = &'static str> {
     OPS.iter().flat_map(|op| {
         let docs = op.docs();
@@ -62,7 +62,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// The op that returns its inputs as they are.
+/// Returns the op that returns its inputs as they are.
 pub fn identity() -> &'static dyn Op {
     &select::OP
 }

@@ -1,8 +1,8 @@
 //! Conditions over the columns of a list, row by row: `score >= 0.5 and lang == "de"`.
 //!
-//! A condition is written like `when` of a node, over the inputs of an op. The check resolves its
-//! names to inputs and prints it with their indices (`$0 >= 0.5`), which is the form that the op
-//! parses again when it runs.
+//! A condition has the syntax of `when` of a node, over the inputs of an op. The check resolves its
+//! names to inputs and prints it with their indices (`$0 >= 0.5`), which the op parses when it
+//! runs.
 
 use std::fmt;
 
@@ -41,10 +41,10 @@ type Failure = Box<Diagnostic>;
 type Resolved = (usize, Option<ElementType>);
 
 impl RowCondition {
-    /// A condition as the file writes it, over named arguments.
+    /// Parses a condition of a file, over named arguments.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The error message.
     pub(super) fn check(
         text: &str,
         span: Span,
@@ -56,7 +56,7 @@ impl RowCondition {
         })
     }
 
-    /// A condition that was checked and printed.
+    /// Parses a condition that the check printed.
     pub(super) fn parse(text: &str) -> Result<Self, OpErrorKind> {
         let indices = |reference: &Reference, at: Span| {
             let index = reference.target.value.parse().ok();
@@ -69,7 +69,7 @@ impl RowCondition {
             .map_err(|_| OpErrorKind::Argument)
     }
 
-    /// The rows, of `count`, for which the condition holds. A single value is the same in each row.
+    /// Returns which of `count` rows meet the condition. A scalar has the same value in each row.
     pub(super) fn rows(
         &self,
         inputs: &[&Tensor],
@@ -91,7 +91,7 @@ impl RowCondition {
         Ok(rows)
     }
 
-    /// Operations that one row costs.
+    /// Returns the number of operations for one row.
     pub(super) fn operations(&self) -> u64 {
         match self {
             Self::Compare(..) => super::work::RANK,
@@ -117,7 +117,7 @@ impl RowCondition {
 }
 
 impl Operand {
-    /// The value in a row.
+    /// Returns the value in a row.
     fn cell<'c>(&'c self, columns: &'c [Column<'_>], row: usize) -> Option<Cell<'c>> {
         match self {
             Self::Literal(literal) => Some(literal.into()),
@@ -150,7 +150,7 @@ impl<'t> Column<'t> {
                     let texts: Vec<&str> = tensor.as_strings()?.texts().collect();
                     Box::new(move |row| Cell::Text(texts[row]))
                 }
-                // The check lets no condition compare bytes.
+                // The check rejects conditions that compare bytes.
                 _ => Box::new(|_| Cell::Text("")),
             },
         });
@@ -165,7 +165,7 @@ impl<'t> Column<'t> {
     }
 }
 
-/// An expression over inputs that `resolve` finds.
+/// Parses an expression over the inputs that `resolve` finds.
 fn of(
     expression: &Spanned<Expression>,
     resolve: &dyn Fn(&Reference, Span) -> Result<Resolved, Failure>,
@@ -211,7 +211,7 @@ fn of(
     }
 }
 
-/// One side of a comparison, with what is known of it.
+/// One side of a comparison, with its type if known.
 struct Side {
     operand: Operand,
     class: Option<Class>,
@@ -250,7 +250,7 @@ impl Side {
         }
     }
 
-    /// The operand beside elements of a type: a literal becomes one of them.
+    /// Rounds a literal to an element of a type; other operands stay.
     fn rounded_to(self, element: Option<ElementType>) -> Operand {
         match (self.operand, element) {
             (Operand::Literal(literal), Some(element)) => {
@@ -302,7 +302,7 @@ impl fmt::Display for RowCondition {
             Self::Compare(comparison, [left, right]) => {
                 write!(f, "{left} {} {right}", comparison.sign())
             }
-            // Parentheses, whose depth is limited, stand only where the written ones did.
+            // Only the parentheses of the source are printed; their depth is limited.
             Self::Not(inner) => match **inner {
                 Self::Compare(..) | Self::Not(_) => write!(f, "not {inner}"),
                 Self::And(_) | Self::Or(_) => write!(f, "not ({inner})"),
@@ -335,9 +335,9 @@ impl fmt::Display for Operand {
             Self::Input(index) => write!(f, "${index}"),
             Self::Literal(Scalar::Bool(b)) => write!(f, "{b}"),
             Self::Literal(Scalar::Int(n)) => write!(f, "{n}"),
-            // With its point or exponent, so that it is read as a float again.
+            // Printed with a point or an exponent, so that it parses as a float.
             Self::Literal(Scalar::Float(x)) => write!(f, "{x:?}"),
-            // A text in quotes holds no quote of its own kind.
+            // A quoted string contains no quote of its own kind.
             Self::Literal(Scalar::String(s)) if s.contains('"') => write!(f, "'{s}'"),
             Self::Literal(Scalar::String(s)) => write!(f, "\"{s}\""),
         }

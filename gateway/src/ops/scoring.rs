@@ -1,4 +1,4 @@
-//! Ranked lists: the order of scores, and lists fused into one.
+//! Ranked lists: order of scores, and fusion of lists.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -8,8 +8,8 @@ use motet_proto::tensor::Tensor;
 use super::error::OpError;
 use crate::compute::cancel::Meter;
 
-/// The rank of two scores of one list: the higher first, equal ones in the order of the list, and
-/// NaN last.
+/// Compares two scores of one list: the higher first, equal ones in the order of the list, NaN
+/// last.
 pub(super) fn by_rank(scores: &[f32], a: usize, b: usize) -> Ordering {
     let (x, y) = (scores[a], scores[b]);
     match (x.is_nan(), y.is_nan()) {
@@ -19,7 +19,7 @@ pub(super) fn by_rank(scores: &[f32], a: usize, b: usize) -> Ordering {
     .then(a.cmp(&b))
 }
 
-/// The indices of the `k` highest scores, best first.
+/// Returns the indices of the `k` highest scores, best first.
 pub(super) fn order(scores: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     let k = k.min(order.len());
@@ -31,7 +31,7 @@ pub(super) fn order(scores: &[f32], k: usize) -> Vec<usize> {
     order
 }
 
-/// The outputs `index: i32[K]` and `score: float[K]` for these indices of a list of scores.
+/// Returns the outputs `index: i32[K]` and `score: float[K]` for these indices of a list of scores.
 pub(super) fn index_and_score(indices: &[usize], scores: &[f32]) -> Result<[Tensor; 2], OpError> {
     Ok([
         index_list(indices)?,
@@ -42,7 +42,7 @@ pub(super) fn index_and_score(indices: &[usize], scores: &[f32]) -> Result<[Tens
     ])
 }
 
-/// The output `index: i32[K]`.
+/// Returns the output `index: i32[K]`.
 pub(super) fn index_list(indices: &[usize]) -> Result<Tensor, OpError> {
     let values: Vec<i32> = indices.iter().map(|i| *i as i32).collect();
     Ok(Tensor::from_values(vec![values.len()], values)?)

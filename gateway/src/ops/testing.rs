@@ -1,4 +1,4 @@
-//! Short forms for the tests of ops.
+//! Helpers for the tests of ops.
 
 use motet_proto::tensor::Tensor;
 

@@ -1,4 +1,4 @@
-//! Vectors: dot products and similarities.
+//! Dot products and similarities of vectors.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use motet_proto::tensor::Tensor;
 use super::error::{ArgumentId, OpError, OpErrorKind};
 use crate::compute::cancel::Meter;
 
-/// How the similarity of two vectors is measured.
+/// Measures of the similarity of two vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Metric {
-    /// The cosine of their angle. A vector of length 0 is similar to nothing: 0.
+    /// Cosine of their angle; 0 for a vector of length 0.
     Cosine,
-    /// Their dot product.
+    /// Dot product.
     Dot,
 }
 
 impl Metric {
-    /// The values of a parameter `metric`; the first is the default.
+    /// Values of a parameter `metric`; the first is the default.
     pub(super) const NAMES: [&'static str; 2] = ["cosine", "dot"];
 
-    /// The metric of this name.
+    /// Returns the metric of this name.
     pub(super) fn named(name: &str) -> Self {
         if name == "cosine" {
             Self::Cosine
@@ -30,7 +30,7 @@ impl Metric {
     }
 }
 
-/// The rows of a `float[N,D]`, with their lengths where a metric needs them.
+/// Rows of a `float[N,D]`, with their lengths if the metric needs them.
 #[derive(Debug)]
 pub(super) struct Rows<'t> {
     values: Cow<'t, [f32]>,
@@ -41,7 +41,7 @@ pub(super) struct Rows<'t> {
 }
 
 impl<'t> Rows<'t> {
-    /// The rows of `tensor`; a `float[D]` is one row.
+    /// Returns the rows of `tensor`; a `float[D]` is one row.
     pub(super) fn of(tensor: &'t Tensor, metric: Metric) -> Result<Self, OpError> {
         let (count, width) = match *tensor.shape() {
             [width] => (1, width),
@@ -62,17 +62,17 @@ impl<'t> Rows<'t> {
         Ok(rows)
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub(super) const fn len(&self) -> usize {
         self.count
     }
 
-    /// The number of dimensions of a row.
+    /// Returns the number of dimensions of a row.
     pub(super) const fn width(&self) -> usize {
         self.width
     }
 
-    /// Refuses keys that are not as wide as these rows, the queries.
+    /// Checks that `keys` have as many dimensions as these rows, the queries.
     pub(super) fn fit(&self, keys: &Self) -> Result<(), OpError> {
         if self.width == keys.width {
             return Ok(());
@@ -88,8 +88,8 @@ impl<'t> Rows<'t> {
         &self.values[index * self.width..(index + 1) * self.width]
     }
 
-    /// The similarity of row `a` of these and row `b` of the others, which are as wide and were
-    /// read for the same metric.
+    /// Returns the similarity of row `a` of these and row `b` of `others`, of equal dimensions and
+    /// metric.
     pub(super) fn similarity(&self, a: usize, others: &Self, b: usize) -> f32 {
         let product = dot(self.row(a), others.row(b));
         match (self.norms.get(a), others.norms.get(b)) {
@@ -99,10 +99,10 @@ impl<'t> Rows<'t> {
     }
 }
 
-/// The similarity of one query to each of many keys, in one pass over the keys.
+/// Returns the similarity of one query to each of many keys, in one pass over the keys.
 ///
 /// # Errors
-/// When the query is not as wide as the keys.
+/// When query and keys differ in dimensions.
 pub(super) fn similarities(
     query: &Tensor,
     keys: &Tensor,
@@ -130,7 +130,7 @@ fn cosine(product: f32, norm: f32, other: f32) -> f32 {
     if norms > 0.0 { product / norms } else { 0.0 }
 }
 
-/// A dot product over eight running sums, which the compiler keeps in vector registers.
+/// Returns a dot product over eight running sums, which the compiler keeps in vector registers.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0f32; LANES];

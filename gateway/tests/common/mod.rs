@@ -1,4 +1,4 @@
-//! Signatures of models and services that only the tests have.
+//! Signatures of the models and services of the tests.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use motet_gateway::syntax::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
-/// Name, inputs, outputs.
+/// Models of the tests: name, inputs, outputs.
 const MODELS: [(&str, &str, &str); 8] = [
     (
         "chunker",
@@ -33,11 +33,11 @@ const MODELS: [(&str, &str, &str); 8] = [
     ("half", "text: string[N]", "embedding: f16[N,384]"),
 ];
 
-/// The models of the tests. `away` is there, but cannot be asked.
+/// Signatures of the tests. The model `away` is configured but does not answer.
 pub(crate) struct Models;
 
 fn ports(text: &str) -> Vec<Port> {
-    // Commas stand between ports and between dimensions: a port begins with its name.
+    // Commas separate ports, and also dimensions; a port begins with its name.
     let mut ports: Vec<String> = Vec::new();
     for part in text.split(',') {
         match ports.last_mut() {
@@ -57,7 +57,7 @@ fn ports(text: &str) -> Vec<Port> {
         .collect()
 }
 
-/// The services of `ocr`, from the .proto file beside the tests.
+/// Returns the services of `ocr`, from the .proto file beside the tests.
 fn services() -> &'static DescriptorPool {
     static SERVICES: OnceLock<DescriptorPool> = OnceLock::new();
     SERVICES.get_or_init(|| {
@@ -116,7 +116,7 @@ impl SignatureSource for Models {
     }
 }
 
-/// Reads and checks a file; gives the pipelines that hold and the report.
+/// Reads and checks a file. Returns the valid pipelines and the report.
 pub(crate) fn check(text: &str, offline: bool) -> (Vec<CheckedPipeline>, String) {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();

@@ -1,10 +1,10 @@
-//! Reads which paths of its own crate a Rust file names, in `use` declarations and elsewhere.
+//! Finds the paths of its own crate that a Rust file names, in `use` declarations and elsewhere.
 
 use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// The path of a module or an item from the root of its crate, without `crate`.
+/// Path of a module or an item from the root of its crate, without `crate`.
 pub(crate) type ModulePath = Vec<String>;
 
 /// Returns the paths from the root of the crate that the text of `module` names by `crate::` or
@@ -29,7 +29,7 @@ fn walk(tokens: TokenStream, module: &[String], found: &mut BTreeSet<ModulePath>
             walk(body.stream(), &inner, found);
             at += 3;
         } else if let Some((base, length)) = path_start(rest, module) {
-            // The macro's crate is not this file's.
+            // `$crate` is the crate of the macro, not of this file.
             if at == 0 || !is_punct(&tokens[at - 1], '$') {
                 tree(&rest[length..], base, found);
             }
@@ -43,7 +43,7 @@ fn walk(tokens: TokenStream, module: &[String], found: &mut BTreeSet<ModulePath>
     }
 }
 
-/// `#[cfg(test)]`
+/// Returns whether the tokens are `#[cfg(test)]`.
 fn is_test_attribute(tokens: &[TokenTree]) -> bool {
     match tokens {
         [hash, TokenTree::Group(attribute), ..] if is_punct(hash, '#') => {
@@ -53,7 +53,7 @@ fn is_test_attribute(tokens: &[TokenTree]) -> bool {
     }
 }
 
-/// The tokens of an item: up to its braces or its semicolon.
+/// Returns the tokens of an item: up to its braces or its semicolon.
 fn item_length(tokens: &[TokenTree]) -> usize {
     let is_end = |token: &TokenTree| is_punct(token, ';') || braces(token).is_some();
     tokens
@@ -62,7 +62,7 @@ fn item_length(tokens: &[TokenTree]) -> usize {
         .map_or(tokens.len(), |at| at + 1)
 }
 
-/// `mod name { ... }`
+/// Returns name and contents of `mod name { ... }`.
 fn inline_module(tokens: &[TokenTree]) -> Option<(String, &Group)> {
     match tokens {
         [TokenTree::Ident(keyword), TokenTree::Ident(name), body, ..] if keyword == "mod" => {
@@ -72,7 +72,7 @@ fn inline_module(tokens: &[TokenTree]) -> Option<(String, &Group)> {
     }
 }
 
-/// `crate::` or `super::super::`: the module that it names, and its tokens.
+/// Returns the module that `crate::` or `super::super::` names, and the number of its tokens.
 fn path_start(tokens: &[TokenTree], module: &[String]) -> Option<(ModulePath, usize)> {
     let is =
         |at: usize, word: &str| matches!(tokens.get(at), Some(TokenTree::Ident(i)) if i == word);
@@ -88,7 +88,7 @@ fn path_start(tokens: &[TokenTree], module: &[String]) -> Option<(ModulePath, us
     (at > 0).then_some((base, at))
 }
 
-/// The rest of a path after `::`, which in a `use` may end in braces.
+/// Adds the paths that continue after `::`; in a `use`, a path may end in braces.
 fn tree(tokens: &[TokenTree], mut path: ModulePath, found: &mut BTreeSet<ModulePath>) {
     match tokens {
         [TokenTree::Ident(name), rest @ ..] => {
@@ -178,7 +178,8 @@ fn paths_of_the_own_crate_are_read() {
             &["plan::A"],
         ),
         (
-            "#[cfg(test)]\n#[allow(dead_code)]\nmod tests { use crate::testing; }\nuse crate::plan::A;",
+            "#[cfg(test)]\n#[allow(dead_code)]\nmod tests { use crate::testing; }\n\
+             use crate::plan::A;",
             &["plan::A"],
         ),
         ("#[cfg(not(test))] use crate::plan::A;", &["plan::A"]),

@@ -25,7 +25,7 @@ static DOCS: OpDocs = OpDocs {
         Form {
             inputs: "score: float[N,L]",
             outputs: "index: i32[N], score: float[N]",
-            about: "The first of equal scores. For `score: float[L]` the outputs are single values.",
+            about: "The first of equal scores. For `score: float[L]` the outputs are scalars.",
             example: &[("score", "float[N,L]")],
             settings: &[],
         },

@@ -1,4 +1,4 @@
-//! `cast`: values as another element type.
+//! `cast`: conversion to another element type.
 
 use motet_proto::signature::Parameter;
 use motet_proto::types::{ElementType, TensorType};
@@ -21,8 +21,8 @@ static DOCS: OpDocs = OpDocs {
     forms: &[Form {
         inputs: "value: T[...]",
         outputs: "out: TO[...]",
-        about: "`to` is written in the file. A number outside the range of the type becomes its nearest \
-                end. Texts are parsed, and numbers written as texts.",
+        about: "`to` is written in the file. A number outside the range of the type becomes its \
+                nearest end. Texts are parsed, and numbers formatted as texts.",
         example: &[("value", "string[N]")],
         settings: &[("to", "int")],
     }],
@@ -75,7 +75,7 @@ impl Op for Cast {
     }
 }
 
-/// The element type of this name.
+/// Returns the element type of this name.
 fn named(name: &str) -> Option<ElementType> {
     ElementType::ALL.into_iter().find(|e| e.name() == name)
 }

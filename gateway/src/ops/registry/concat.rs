@@ -71,7 +71,7 @@ impl Op for Concat {
                 name,
                 format!("`concat` joins strings or lists, but `{name}` is a single {element}"),
             )),
-            // The first list decides what the others must be like.
+            // The first list determines the type of the others.
             (None, list) => Ok(lists(arguments, list.map(|(_, e, rank)| (*e, *rank)))),
         }
     }

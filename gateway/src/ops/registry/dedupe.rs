@@ -54,7 +54,7 @@ impl Op for Dedupe {
     }
 
     fn work(&self, call: &OpCall<'_>) -> u64 {
-        // At worst every row is kept, and compared with all before it.
+        // At worst every row is kept and compared with all rows before it.
         let pairs = work::product([call.rows(0), call.len(0).saturating_add(call.rows(0))]) / 2;
         pairs.saturating_add(work::elements(call.bytes()))
     }
@@ -100,7 +100,8 @@ mod tests {
                 &[0, 1][..],
                 &[0, 1, 0, 1][..],
             ),
-            // The second is alike to both neighbours, which are not alike: it repeats the first.
+            // The second is similar to both neighbours, which are not similar: it repeats the
+            // first.
             (
                 "cosine",
                 0.7,
@@ -116,7 +117,7 @@ mod tests {
                 &[0, 1],
                 &[0, 1, 0],
             ),
-            // A vector of length 0 and NaN are similar to nothing, themselves included.
+            // A vector of length 0 or with NaN is similar to no vector, itself included.
             (
                 "cosine",
                 0.5,

@@ -1,4 +1,4 @@
-//! `default`: a value, or another where it is absent.
+//! `default`: a value, or a default if it is absent.
 
 use motet_proto::types::TensorType;
 
@@ -14,7 +14,7 @@ pub(super) const OP: Default = Default;
 static DOCS: OpDocs = OpDocs {
     name: "default",
     aliases: &[],
-    summary: "Gives a value, or another where it is absent.",
+    summary: "Returns a value, or a default if it is absent.",
     forms: &[Form {
         inputs: "value: T[...] (may be absent), default: T[...]",
         outputs: "out: T[...]",
@@ -30,8 +30,8 @@ impl Op for Default {
     }
 
     fn signature(&self, arguments: &Arguments<'_>) -> Result<Signature, FormError> {
-        // The value decides what the default must be like, or the reverse where only the type of
-        // the default is known.
+        // The value determines the type of the default, or the reverse if only the type of the
+        // default is known.
         let ty = arguments
             .type_of("value")
             .or_else(|| arguments.type_of("default"))

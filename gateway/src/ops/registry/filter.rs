@@ -157,7 +157,7 @@ impl Op for Filter {
     }
 }
 
-/// A column, or a single value of any type.
+/// Returns a column, or a single value of any type.
 fn column_or_single(argument: &ArgumentType<'_>) -> OpPort {
     match argument.ty {
         Some((element, 0)) => port_like(argument.name, Some(TensorType::scalar(element))),
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!((out[0].len(), out[1].len()), (0, 0));
     }
 
-    /// The columns of the tests, with their types.
+    /// Returns the columns of the tests, with their types.
     fn table() -> ([Tensor; 6], [(&'static str, ElementType, usize); 6]) {
         let tensors = [
             floats(&[4], &[0.7, f32::NAN, 0.2, 0.9]),
@@ -212,7 +212,7 @@ mod tests {
         (tensors, types)
     }
 
-    /// A condition compiled over the table, or the report.
+    /// Returns a condition compiled over the table, or the report.
     fn compile(condition: &str) -> Result<String, String> {
         let (_, types) = table();
         let inputs = types.map(|(name, element, rank)| ArgumentType {
@@ -233,12 +233,12 @@ mod tests {
     fn rows_are_kept_by_a_condition() {
         let (tensors, _) = table();
         for (condition, index) in [
-            // A decimal beside a float is that float.
+            // A decimal that is compared with a float is rounded to it.
             ("score >= 0.7", &[0, 3][..]),
             ("score == 0.7", &[0]),
             ("score > 0.7", &[3]),
             ("0.7 <= score", &[0, 3]),
-            // NaN is unequal to everything, and nothing else.
+            // NaN is unequal to all values, and in no other relation.
             ("score != 0.7", &[1, 2, 3]),
             ("not score < 0.5", &[0, 1, 3]),
             ("score > least", &[0, 3]),
@@ -258,7 +258,7 @@ mod tests {
             let compiled = compile(condition).unwrap();
             let out = run(&OP, BY_KEEP + 1, &tensors, &[word(&compiled)]).unwrap();
             assert_eq!(ints(&out[0]), index, "{condition}: {compiled}");
-            // The single value is no column.
+            // A scalar is not a column.
             assert_eq!(out.len(), 6);
             assert_eq!(out[5].shape(), [index.len(), 1]);
         }

@@ -73,7 +73,7 @@ impl Op for Gather {
     }
 }
 
-/// The rows of each column that `index` names, in its order.
+/// Returns the rows of each column that `index` names, in its order.
 fn gather(columns: &[&Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
     let index = index.values::<i32>()?;
     let picks = columns
@@ -94,7 +94,7 @@ fn gather(columns: &[&Tensor], index: &Tensor) -> Result<Vec<Tensor>, OpError> {
         .collect()
 }
 
-/// The indices of rows of the column, which has `rows` of them. The list of indices is the input
+/// Returns the row of a column of `rows` rows for each index. The list of indices is the input
 /// after the columns.
 fn picks(
     indices: &[i32],
@@ -112,7 +112,7 @@ fn picks(
     indices.iter().enumerate().map(pick).collect()
 }
 
-/// The bytes of the rows of a column that `picks` names.
+/// Returns the bytes of the rows of a column that `picks` names.
 fn gathered_bytes(column: &Tensor, picks: &[usize]) -> Result<usize, OpError> {
     if picks.is_empty() {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! `mmr`: nearest keys that are not much alike.
+//! `mmr`: nearest keys that differ from each other.
 
 use crate::compute::cancel::{Cancel, Meter};
 use crate::ops::docs::{Form, OpDocs};
@@ -17,11 +17,12 @@ pub(super) const OP: Mmr = Mmr;
 static DOCS: OpDocs = OpDocs {
     name: "mmr",
     aliases: &[],
-    summary: "The k nearest keys that are not much alike (maximal marginal relevance, by cosine).",
+    summary: "Finds the k nearest keys that differ from each other (maximal marginal relevance, \
+              by cosine).",
     forms: &[Form {
         inputs: "query: float[D], keys: float[N,D]",
         outputs: "index: i32[K], score: float[K]",
-        about: "With `lambda` 1 nearness alone counts. The score is the cosine to the query.",
+        about: "With `lambda` 1, only nearness counts. The score is the cosine to the query.",
         example: &[("query", "float[D]"), ("keys", "float[N,D]")],
         settings: &[("k", "3"), ("lambda", "0.7")],
     }],
@@ -70,9 +71,9 @@ impl Op for Mmr {
     }
 }
 
-/// Maximal marginal relevance (Carbonell and Goldstein, 1998): the indices of up to `k` keys, each
-/// the one whose relevance, times `lambda`, exceeds its greatest cosine to those before it, times
-/// `1 - lambda`, by most.
+/// Returns the indices of up to `k` keys by maximal marginal relevance (Carbonell and Goldstein,
+/// 1998): each is the key that maximizes `lambda` times its relevance, minus `1 - lambda` times its
+/// greatest cosine to the keys before it.
 fn picks(
     relevance: &[f32],
     keys: &Rows<'_>,
@@ -132,7 +133,7 @@ mod tests {
             let settings = [Scalar::Int(k), Scalar::Float(0.5)];
             BoundOp::new(&OP, 0).work(&[query, keys], &settings)
         };
-        // More picks than keys are no more work than the keys.
+        // At most all keys are picked.
         assert_eq!(call(10, 4, 65_536), call(10, 4, 10));
         assert!(call(1000, 16, 100) > 8 * call(1000, 16, 10));
         assert!(call(65_536, 24, 65_536) > WORK_MAX);

@@ -20,14 +20,14 @@ static DOCS: OpDocs = OpDocs {
     forms: &[Form {
         inputs: "vector: float[...,D]",
         outputs: "out: float[...,D]",
-        about: "`l2`: to length 1; a vector of length 0 stays. `softmax`: to positive numbers whose sum \
-                is 1. `minmax`: to numbers from 0 to 1; equal ones become 0.",
+        about: "`l2`: to length 1; a vector of length 0 stays. `softmax`: to positive numbers \
+                whose sum is 1. `minmax`: to numbers from 0 to 1; equal numbers become 0.",
         example: &[("vector", "float[N,384]")],
         settings: &[("method", "softmax")],
     }],
 };
 
-/// How vectors are scaled.
+/// Methods of scaling vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     L2,
@@ -75,7 +75,7 @@ impl Method {
     }
 }
 
-/// Takes `from` away from each number, and divides by `by`.
+/// Subtracts `from` from each number, and divides by `by`.
 fn scale(vector: &mut [f32], from: f64, by: f64) {
     for x in vector {
         *x = ((f64::from(*x) - from) / by) as f32;
@@ -100,7 +100,7 @@ impl Op for Normalize {
     }
 
     fn work(&self, call: &OpCall<'_>) -> u64 {
-        // Most of it for the exponential.
+        // Mostly for the exponential.
         work::elements(call.bytes()).saturating_mul(4)
     }
 

@@ -111,7 +111,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// The number of integers; 0 for a step of 0.
+    /// Returns the number of integers; 0 for a step of 0.
     fn count(&self) -> i128 {
         let length = match self.step.signum() {
             0 => return 0,

@@ -21,8 +21,8 @@ static DOCS: OpDocs = OpDocs {
     forms: &[Form {
         inputs: "any names: i32[K1], i32[K2]",
         outputs: "index: i32[K], score: float[K]",
-        about: "The score of an index is the sum of 1 / (k + rank) over the lists that have it. The best `top` are \
-                kept.",
+        about: "The score of an index is the sum of 1 / (k + rank) over the lists that have it. \
+                The best `top` are kept.",
         example: &[("a", "i32[K]"), ("b", "i32[L]")],
         settings: &[("top", "10")],
     }],

@@ -1,4 +1,4 @@
-//! `similarity`: how alike all pairs of vectors are.
+//! `similarity`: the similarity of all pairs of vectors.
 
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
@@ -20,12 +20,12 @@ const WITH_QUERIES: usize = 0;
 static DOCS: OpDocs = OpDocs {
     name: "similarity",
     aliases: &[],
-    summary: "Measures how alike all pairs of vectors are.",
+    summary: "Computes the similarity of all pairs of vectors.",
     forms: &[
         Form {
             inputs: "query: float[M,D], keys: float[N,D]",
             outputs: "score: float[M,N]",
-            about: "Each query with each key. For a single `query: float[D]` the scores are a list.",
+            about: "Each query with each key. For one `query: float[D]` the scores are a list.",
             example: &[("query", "float[M,D]"), ("keys", "float[N,D]")],
             settings: &[("metric", "dot")],
         },
@@ -74,7 +74,7 @@ impl Op for Similarity {
     }
 
     fn work(&self, call: &OpCall<'_>) -> u64 {
-        // The product of the rows of one with the elements of the other, and of the results.
+        // Rows of one times elements of the other, and the results.
         let [queries, keys] = match call.form {
             WITH_QUERIES => [0, 1],
             _ => [0, 0],
@@ -118,7 +118,8 @@ impl Op for Similarity {
     }
 }
 
-/// The similarity of each row to each other, row by row. The two orders of a pair give one number.
+/// Returns the similarity of each row to each other, row by row. A pair has one value in both
+/// orders.
 fn all_pairs(rows: &Rows<'_>, meter: &mut Meter<'_>) -> Result<Vec<f32>, OpError> {
     let n = rows.len();
     let mut scores = table(n, n)?;
@@ -134,7 +135,7 @@ fn all_pairs(rows: &Rows<'_>, meter: &mut Meter<'_>) -> Result<Vec<f32>, OpError
     Ok(scores)
 }
 
-/// An empty table with the capacity for all scores, if they are not too many.
+/// Returns an empty table with the capacity for all scores, if they are not too many.
 fn table(rows: usize, columns: usize) -> Result<Vec<f32>, OpError> {
     let row_bytes = columns.saturating_mul(size_of::<f32>());
     within_output_limit(std::iter::once(rows.saturating_mul(row_bytes)))?;

@@ -71,7 +71,7 @@ impl Op for SplitText {
     }
 
     fn work(&self, call: &OpCall<'_>) -> u64 {
-        // Each byte is looked at a few times: for the borders, for characters and for UTF-8.
+        // Each byte is read a few times: for the boundaries, the characters and the UTF-8.
         (call.bytes() as u64).saturating_mul(2)
     }
 
@@ -95,7 +95,7 @@ impl Op for SplitText {
     }
 }
 
-/// What separates two pieces.
+/// Separators of pieces.
 #[derive(Debug, Clone, Copy)]
 enum Border<'s> {
     Line,
@@ -103,7 +103,7 @@ enum Border<'s> {
     Separator(&'s str),
 }
 
-/// The pieces of all texts so far.
+/// Pieces of all texts so far.
 #[derive(Default)]
 struct Pieces {
     text: StringsBuilder,
@@ -156,7 +156,7 @@ impl Pieces {
         }
     }
 
-    /// Adds a piece, without the white space around it, unless there is nothing else.
+    /// Adds a piece without the white space around it; an empty piece is not added.
     fn push(
         &mut self,
         source: i32,
@@ -191,7 +191,7 @@ impl Pieces {
     }
 }
 
-/// Counts the characters of a text up to growing positions.
+/// Counter of the characters of a text up to increasing positions.
 struct Characters<'t> {
     text: &'t str,
     byte: usize,
@@ -199,9 +199,10 @@ struct Characters<'t> {
 }
 
 impl Characters<'_> {
-    /// The number of characters before a byte, which is not before that of the last call.
+    /// Returns the number of characters before a byte. Positions of successive calls must not
+    /// decrease.
     fn before(&mut self, byte: usize) -> i32 {
-        // A text is far too short to have more characters than an i32 counts.
+        // No text is long enough to exceed an i32.
         let more = self.text[self.byte..byte].chars().count();
         self.count = self
             .count
@@ -211,7 +212,7 @@ impl Characters<'_> {
     }
 }
 
-/// The lines of a text, with their ends.
+/// Returns the lines of a text, with their ends.
 fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut start = 0;
     text.split_inclusive('\n').map(move |line| {

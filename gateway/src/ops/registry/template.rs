@@ -1,4 +1,4 @@
-//! `template`: a text filled with values.
+//! `template`: fills placeholders in a text.
 
 use motet_config::{Diagnostic, truncated};
 use motet_proto::tensor::{StringsBuilder, Tensor};
@@ -15,7 +15,7 @@ use crate::ops::work;
 pub(super) struct Template;
 pub(super) const OP: Template = Template;
 
-/// The parameter with the text. Compiled, its placeholders are the indices of the inputs.
+/// Index of the parameter with the text. Compiled, its placeholders are indices of inputs.
 const TEXT: &str = "text";
 
 static DOCS: OpDocs = OpDocs {
@@ -25,8 +25,8 @@ static DOCS: OpDocs = OpDocs {
     forms: &[Form {
         inputs: "any names: single values or T[N]",
         outputs: "out: string or string[N]",
-        about: "`{name}` in the text is a placeholder for an input, `{{` a brace. With a list among the \
-                inputs the output is a list, and single values are in each of its texts.",
+        about: "`{name}` in the text is a placeholder for an input, `{{` a brace. With a list \
+                among the inputs the output is a list, and single values are in each of its texts.",
         example: &[("question", "string"), ("passage", "string[N]")],
         settings: &[("text", "\"{question}: {passage}\"")],
     }],
@@ -147,13 +147,13 @@ impl Op for Template {
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece<'t> {
-    /// Text as it is.
+    /// Literal text.
     Text(&'t str),
     /// A placeholder for a value, by name.
     Placeholder(&'t str),
 }
 
-/// The pieces of a template: `{name}` is a placeholder, `{{` and `}}` are braces.
+/// Parses a template: `{name}` is a placeholder, `{{` and `}}` are braces.
 ///
 /// # Errors
 /// The byte at which a brace is not closed, or not opened.
@@ -183,7 +183,8 @@ fn pieces(template: &str) -> Result<Vec<Piece<'_>>, usize> {
     Ok(pieces)
 }
 
-/// Fills a compiled template: a text, or a list of texts where one of the values is a list.
+/// Fills a compiled template. Returns a string, or a list of strings if one of the values is a
+/// list.
 fn fill(template: &str, values: &[&Tensor], cancel: &Cancel) -> Result<Tensor, OpError> {
     let bad_text = || OpErrorKind::Argument.caused_by([ArgumentId::Setting(0)]);
     let pieces = pieces(template).map_err(|_| bad_text())?;

@@ -1,4 +1,4 @@
-//! `threshold`: the scores that are high enough.
+//! `threshold`: the scores of at least a minimum.
 
 use motet_proto::types::ElementType;
 

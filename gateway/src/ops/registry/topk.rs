@@ -21,7 +21,7 @@ const NEAREST: usize = 0;
 static DOCS: OpDocs = OpDocs {
     name: "topk",
     aliases: &[],
-    summary: "The k best elements of a list, best first. K is the smaller of k and N.",
+    summary: "Finds the k best elements of a list, best first. K is the smaller of k and N.",
     forms: &[
         Form {
             inputs: "query: float[D], keys: float[N,D]",
@@ -46,7 +46,7 @@ impl Op for TopK {
     }
 
     fn signature(&self, arguments: &Arguments<'_>) -> Result<Signature, FormError> {
-        // With no name right, more than one argument is a search, and is reported as one.
+        // Arguments of which no name is known are reported as a search if there are several.
         let search = ["query", "keys"].into_iter().any(|n| arguments.has(n));
         let by_score = !search && (arguments.has("score") || arguments.inputs.len() == 1);
         Ok(if by_score {
