@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use motet_proto::signature::Parameter;
 use motet_proto::types::{ElementType, TensorType};
 
-use super::op::Op;
+use super::op::{Op, signature};
 use super::ports::{ArgumentType, Arguments, FormError, Signature};
 use super::registry::OPS;
 
@@ -137,7 +137,23 @@ impl Form {
     /// # Errors
     /// When the example does not fit the op.
     pub fn signature(&self, op: &dyn Op) -> Result<Signature, FormError> {
-        let types = self.example.iter().map(|(_, ty)| ty.parse().ok());
+        self.signature_with(op, &|_| false)
+    }
+
+    /// Returns the signature for the example, of which the types of some arguments are unknown.
+    ///
+    /// # Errors
+    /// As [`Form::signature`].
+    pub(super) fn signature_with(
+        &self,
+        op: &dyn Op,
+        is_unknown: &dyn Fn(usize) -> bool,
+    ) -> Result<Signature, FormError> {
+        let types = self.example.iter().enumerate();
+        let types = types.map(|(at, (_, ty))| match is_unknown(at) {
+            true => None,
+            false => ty.parse().ok(),
+        });
         let types: Vec<Option<TensorType>> = types.collect();
         let inputs = self.example.iter().zip(&types);
         let inputs = inputs.map(|((name, _), ty)| ArgumentType {
@@ -145,14 +161,17 @@ impl Form {
             ty: ty.as_ref().map(|ty| (ty.element, ty.rank())),
             literal: false,
         });
-        op.signature(&Arguments {
-            inputs: inputs.collect(),
-            settings: self
-                .settings
-                .iter()
-                .map(|(name, _)| (*name, None))
-                .collect(),
-        })
+        signature(
+            op,
+            &Arguments {
+                inputs: inputs.collect(),
+                settings: self
+                    .settings
+                    .iter()
+                    .map(|(name, _)| (*name, None))
+                    .collect(),
+            },
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use motet_proto::types::ElementType;
 
 use super::docs::OpDocs;
 use super::error::{ArgumentId, OpError, OpErrorKind};
-use super::ports::{Arguments, FormError, Signature};
+use super::ports::{Arguments, FormError, OpPort, Signature};
 use crate::compute::cancel::Cancel;
 use crate::scalar::Scalar;
 
@@ -156,6 +156,48 @@ impl<'a> OpCall<'a> {
 fn bad_setting(index: usize) -> OpError {
     OpErrorKind::Argument.caused_by([ArgumentId::Setting(index)])
 }
+
+/// Returns the signature of an op for these arguments. An output is known only if it has the same
+/// type whatever the unknown arguments are: to conclude anything from them would report the mistake
+/// that made them unknown a second time.
+///
+/// # Errors
+/// When the arguments choose no form of the op.
+pub fn signature(op: &dyn Op, arguments: &Arguments<'_>) -> Result<Signature, FormError> {
+    let mut signature = op.signature(arguments)?;
+    if arguments.inputs.iter().all(|a| !a.is_unknown()) {
+        return Ok(signature);
+    }
+    for ty in UNKNOWN_TYPES {
+        let mut assumed = arguments.clone();
+        for argument in assumed.inputs.iter_mut().filter(|a| a.is_unknown()) {
+            argument.ty = Some(ty);
+        }
+        // An argument of a type that the op refuses says nothing.
+        let Ok(other) = op.signature(&assumed) else {
+            continue;
+        };
+        for (port, other) in signature.outputs.iter_mut().zip(&other.outputs) {
+            let shape = |port: &OpPort| port.ty.as_ref().map(|ty| (ty.element, ty.rank()));
+            if shape(port) != shape(other) {
+                port.ty = None;
+            }
+        }
+    }
+    Ok(signature)
+}
+
+/// Types, with their numbers of dimensions, that represent all that an unknown argument can have.
+const UNKNOWN_TYPES: [(ElementType, usize); 8] = [
+    (ElementType::F32, 0),
+    (ElementType::F32, 1),
+    (ElementType::F32, 2),
+    (ElementType::F32, 3),
+    (ElementType::String, 0),
+    (ElementType::String, 1),
+    (ElementType::I64, 0),
+    (ElementType::I64, 1),
+];
 
 /// An op with the form that the arguments of a node selected.
 #[derive(Clone, Copy)]

@@ -23,6 +23,14 @@ pub struct ArgumentType<'a> {
     pub literal: bool,
 }
 
+impl ArgumentType<'_> {
+    /// Returns `true` if the type is unknown because of a mistake elsewhere. An empty list that is
+    /// written in the file has no type, either, but is no mistake.
+    pub fn is_unknown(&self) -> bool {
+        self.ty.is_none() && !self.literal
+    }
+}
+
 /// Arguments and settings of a node, in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments<'a> {

@@ -137,6 +137,39 @@ mod tests {
         }
     }
 
+    /// Nothing is concluded from an argument whose type is unknown because of a mistake elsewhere:
+    /// that would be a second report of the same mistake.
+    #[test]
+    fn what_follows_from_an_unknown_argument_is_unknown() {
+        let (mut compared, mut faults) = (0, Vec::new());
+        for op in OPS {
+            let docs = op.docs();
+            for form in docs.forms {
+                let known = form.signature(*op).unwrap();
+                let count = form.example.len() as u32;
+                for unknown in 1..2_u32.pow(count) {
+                    let is_unknown = |at: usize| unknown & (1 << at) != 0;
+                    let signature = form.signature_with(*op, &is_unknown);
+                    let what = format!("{} {:?}, {unknown:b}", docs.name, form.example);
+                    let signature = signature.unwrap_or_else(|e| panic!("{what}: {e}"));
+                    for (port, whole) in signature.outputs.iter().zip(&known.outputs) {
+                        let shape = |port: &OpPort| {
+                            let ty = port.ty.as_ref();
+                            ty.map(|ty| (ty.element, ty.rank()))
+                        };
+                        let fits = port.ty.is_none() || shape(port) == shape(whole);
+                        if !fits {
+                            faults.push(format!("{what}: {port:?}, not {whole:?}"));
+                        }
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(compared > 50, "{compared}");
+    }
+
     fn show(op: &str, arguments: &[(&str, &str)]) -> String {
         let types: Vec<TensorType> = arguments
             .iter()

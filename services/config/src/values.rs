@@ -273,13 +273,23 @@ pub fn word<T: Copy>(
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<T>> {
     let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+    let span = entry.node.span;
+    let text = match &entry.node.value {
+        Value::String(text) => Some(text.as_str()),
+        // Words that YAML reads as other values. A value that is left out is null, too.
+        Value::Null if span.start < span.end => Some("null"),
+        Value::Bool(true) => Some("true"),
+        Value::Bool(false) => Some("false"),
+        _ => None,
+    };
+    let found = words.iter().find(|(name, _)| Some(*name) == text);
+    if let Some((_, value)) = found {
+        return Some(Spanned::new(*value, span));
+    }
     let Value::String(text) = &entry.node.value else {
         diagnostics.push(wrong(entry, &format!("one of {}", list_of(&names))));
         return None;
     };
-    if let Some((_, value)) = words.iter().find(|(name, _)| name == text) {
-        return Some(Spanned::new(*value, entry.node.span));
-    }
     let mut diagnostic = Diagnostic::error(
         entry.node.span,
         format!(
