@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use motet_gateway::exec::{self, Terms, Wanted};
+use motet_gateway::exec::{self, OutputSelection, RequestLimits};
 use motet_gateway::model::Backend;
 use motet_gateway::plan::Plan;
 use motet_gateway::serve::{Gateway, GatewayParts};
@@ -275,12 +275,12 @@ async fn graph(name: &str, yaml: &str) -> Result<(), AnyError> {
     for _ in 0..2000 {
         let inputs = exec::bind_inputs(&plan, vec![Some(tensor.clone())])
             .map_err(|mistakes| exec::violation_status("trivial", &mistakes))?;
-        let terms = Terms {
+        let limits = RequestLimits {
             deadline: Deadline::within(Duration::from_secs(10)),
             priority: None,
         };
         let started = Instant::now();
-        exec::run(&plan, inputs, Wanted::All, terms).await?;
+        exec::run(&plan, inputs, OutputSelection::All, limits).await?;
         times.push(started.elapsed());
     }
     let nodes = plan.pipeline.nodes.len();

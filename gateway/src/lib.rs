@@ -20,6 +20,10 @@
 //! | 6 | [`exec`] | one request on its way through a plan |
 //! | 7 | [`serve`] | the gRPC surfaces, and loading pipelines |
 
+// Before the rooms, which apply its list of kinds.
+#[macro_use]
+pub mod kinds;
+
 pub mod call;
 pub mod check;
 pub mod compute;

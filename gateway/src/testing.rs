@@ -19,7 +19,9 @@ use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use crate::exec::{Outcome, Terms, Wanted, bind_inputs, run, violation_status};
+use crate::exec::{
+    OutputSelection, RequestLimits, RequestOutcome, bind_inputs, run, violation_status,
+};
 use crate::model::Backend;
 use crate::plan::{Bind, Plan};
 use crate::syntax;
@@ -229,7 +231,10 @@ fn plan_calling(yaml: &str, backends: &[Backend], known: &Known, metrics: &Metri
     Plan::new(checked, Targets { backends, known }, metrics).unwrap()
 }
 
-pub(crate) async fn run_plan(plan: &Arc<Plan>, inputs: &[Tensor]) -> Result<Outcome, Status> {
+pub(crate) async fn run_plan(
+    plan: &Arc<Plan>,
+    inputs: &[Tensor],
+) -> Result<RequestOutcome, Status> {
     run_within(plan, inputs, Duration::from_secs(5)).await
 }
 
@@ -238,14 +243,14 @@ pub(crate) async fn run_within(
     plan: &Arc<Plan>,
     inputs: &[Tensor],
     time: Duration,
-) -> Result<Outcome, Status> {
+) -> Result<RequestOutcome, Status> {
     let given = inputs.iter().cloned().map(Some).collect();
     let inputs = bind_inputs(plan, given).map_err(|m| violation_status(&plan.pipeline.name, &m))?;
-    let terms = Terms {
+    let limits = RequestLimits {
         deadline: Deadline::within(time),
         priority: Some(1),
     };
-    run(plan, inputs, Wanted::All, terms).await
+    run(plan, inputs, OutputSelection::All, limits).await
 }
 
 pub(crate) fn floats(tensor: &Tensor) -> Vec<f32> {
@@ -253,6 +258,6 @@ pub(crate) fn floats(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Returns the first value of an output.
-pub(crate) fn value(outcome: &Outcome, output: usize) -> Tensor {
+pub(crate) fn value(outcome: &RequestOutcome, output: usize) -> Tensor {
     outcome.outputs[output][0].clone().unwrap()
 }

@@ -55,8 +55,8 @@ fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
         .iter()
         .map(|node| {
             let kind = match &node.kind {
-                NodeKind::Model(name) => name.clone(),
-                NodeKind::Op(op) => format!("{op:?}"),
+                NodeKind::Model(call) => call.model.clone(),
+                NodeKind::Op(node) => format!("{:?}", node.op),
                 other => panic!("no node here is {other:?}"),
             };
             let arguments: Vec<String> = node

@@ -80,7 +80,7 @@ fn rust_files(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the path of the module that a file is: `exec::step` for `exec/step/mod.rs`.
+/// Returns the path of the module that a file is: `kinds::map` for `kinds/map/mod.rs`.
 fn module_of(file: &Path) -> ModulePath {
     let mut module: ModulePath = file
         .with_extension("")
@@ -161,7 +161,8 @@ fn a_file_is_a_module() {
         ("lib.rs", ""),
         ("scalar.rs", "scalar"),
         ("exec/mod.rs", "exec"),
-        ("exec/step/map.rs", "exec::step::map"),
+        ("kinds/map/exec.rs", "kinds::map::exec"),
+        ("kinds/map/mod.rs", "kinds::map"),
     ] {
         assert_eq!(module_of(Path::new(file)).join("::"), module);
     }

@@ -37,7 +37,7 @@ fn failing_when(fails: impl Fn(usize) -> Option<Status> + Send + Sync + 'static)
 
 async fn ask(plan: &Arc<Plan>) -> Result<(Vec<f32>, CallStats), Status> {
     let outcome = run_plan(plan, &[Tensor::strings(["abc"])]).await?;
-    let stats = outcome.records[0].facts.call_stats;
+    let stats = outcome.records[0].stats.call_stats;
     Ok((floats(&value(&outcome, 0)), stats))
 }
 

@@ -1,4 +1,4 @@
-//! What stands inside a node: looked at as a scope of its own, which sees what is around it.
+//! Bodies inside nodes: each is a scope of its own, which captures values from around the node.
 
 use std::collections::HashSet;
 
@@ -10,16 +10,16 @@ use super::checker::{
 use super::usage::Usage;
 use crate::syntax::{BodySpec, NodeSpec};
 
-/// What the bodies of one node share: what they take from around the node.
+/// Values from around a node that its bodies share.
 #[derive(Default)]
-pub(super) struct Around<'a> {
-    pub(super) captures: Vec<Capture>,
-    pub(super) elements: Vec<&'a str>,
+pub(crate) struct Around<'a> {
+    pub(crate) captures: Vec<Capture>,
+    pub(crate) elements: Vec<&'a str>,
 }
 
 impl Around<'_> {
-    /// The arguments of the node: what its bodies take.
-    pub(super) fn into_arguments(self) -> Vec<ArgumentDraft> {
+    /// Returns the arguments of the node: the values that its bodies capture.
+    pub(crate) fn into_arguments(self) -> Vec<ArgumentDraft> {
         self.captures
             .into_iter()
             .map(|capture| ArgumentDraft {
@@ -33,9 +33,9 @@ impl Around<'_> {
 }
 
 impl<'a> Checker<'a> {
-    /// Looks at something that belongs to a node, such as the conditions of its arms, as part of
-    /// what stands inside it.
-    pub(super) fn within<T>(
+    /// Checks something that belongs to a node, such as the conditions of its arms, in a scope
+    /// inside the node.
+    pub(crate) fn within<T>(
         &mut self,
         nodes: &'a [NodeSpec],
         around: &mut Around<'a>,
@@ -54,8 +54,8 @@ impl<'a> Checker<'a> {
         (scope, found)
     }
 
-    /// Looks at a body. `None` when its results are not known, which was reported.
-    pub(super) fn body(
+    /// Checks a body. `None` when its results are not known, which was reported.
+    pub(crate) fn body(
         &mut self,
         spec: &'a BodySpec,
         around: &mut Around<'a>,
@@ -93,7 +93,7 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// What a body gives: the outputs that it names, or all those of its one step.
+    /// Returns the results of a body: the outputs that it names, or all those of its one step.
     fn body_results(&mut self, spec: &'a BodySpec) -> Option<Vec<ResultDraft>> {
         let Some(outputs) = &spec.outputs else {
             let step = self.scope().drafts.first()?.as_ref()?;
@@ -122,7 +122,7 @@ impl<'a> Checker<'a> {
         (results.len() == outputs.len()).then_some(results)
     }
 
-    /// What stands inside a node cannot be named like what stands around it.
+    /// Checks that no node of the body has the name of something around it.
     fn names_are_new(&mut self) {
         let scope = self.scope();
         let (nodes, elements) = (scope.nodes, scope.elements.clone());

@@ -4,22 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checked::{
-    Argument, CheckedPipeline, Column, Deadline, Input, Length, Node, OnError, Output, OutputKind,
-    Produced, Source, Substitute, Symbol, SymbolId, ValueType,
+    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Node, OnError,
+    Output, OutputKind, Produced, Source, Substitute, Symbol, SymbolId, ValueType,
 };
 use super::checker::{
-    BodyDraft, Checker, DraftSource, Flow, FlowType, KindDraft, NodeDraft, OutputDraft, ResultDraft,
+    BodyDraft, Checker, DraftSource, Flow, FlowType, NodeDraft, OutputDraft, ResultDraft,
 };
 use super::composition::Composition;
 use super::dims::{DimId, DimTable};
-use super::kind::{Body, Ensemble, Map, NodeKind, Split, SwitchArm};
+use super::kind::BuildKind;
 use super::origins::{self, Origin};
 use super::usage::Usage;
 use super::value::checks_utf8;
 
 impl Checker<'_> {
     /// The checked pipeline; `None` when anything is not known.
-    pub(super) fn build(mut self, order: &[usize], usage: &Usage) -> Option<CheckedPipeline> {
+    pub(crate) fn build(mut self, order: &[usize], usage: &Usage) -> Option<CheckedPipeline> {
         if self.incomplete {
             return None;
         }
@@ -89,7 +89,8 @@ impl Positions {
     }
 }
 
-struct Builder {
+/// Builds plain data with indices from drafts.
+pub(crate) struct Builder {
     dims: DimTable,
     symbols: Vec<Symbol>,
     symbol_ids: HashMap<String, SymbolId>,
@@ -103,20 +104,21 @@ impl Builder {
         mut drafts: Vec<Option<NodeDraft>>,
         order: &[usize],
         usage: &Usage,
-    ) -> Option<(Vec<Node>, Positions)> {
+    ) -> Option<(Vec<Arc<Node>>, Positions)> {
         let order: Vec<usize> = order.iter().copied().filter(|n| usage.runs[*n]).collect();
         let positions = Positions(order.iter().enumerate().map(|(i, n)| (*n, i)).collect());
         let mut nodes = Vec::with_capacity(order.len());
         for index in order {
             let name = names.get(index)?.clone();
             let read = &usage.read[index];
-            nodes.push(self.node(name, drafts[index].take()?, read, &positions)?);
+            let node = self.node(name, drafts[index].take()?, read, &positions)?;
+            nodes.push(Arc::new(node));
         }
         Some((nodes, positions))
     }
 
     /// A body, of which those results are read that are for an output that is.
-    fn body(&mut self, draft: BodyDraft, read: &[bool]) -> Option<Body> {
+    pub(crate) fn body(&mut self, draft: BodyDraft, read: &[bool]) -> Option<Body> {
         let needed = |result: &ResultDraft| match result.output {
             Some(output) => read.get(output).copied().unwrap_or(false),
             None => true,
@@ -139,79 +141,19 @@ impl Builder {
         })
     }
 
-    fn kind(&mut self, draft: KindDraft, read: &[bool]) -> Option<NodeKind> {
-        // Around a node there is nothing but its arguments.
-        let around = Positions(HashMap::new());
-        Some(match draft {
-            KindDraft::Model(model) => NodeKind::Model(model),
-            KindDraft::Grpc(call) => NodeKind::Grpc(call),
-            KindDraft::Op(op) => NodeKind::Op(op),
-            KindDraft::Pipeline(call) => NodeKind::Pipeline(call),
-            KindDraft::Fallback(arms) => NodeKind::Fallback(self.bodies(arms, read)?),
-            KindDraft::Switch(cases) => {
-                let mut arms = Vec::with_capacity(cases.len());
-                for (when, body) in cases {
-                    let when = match when {
-                        Some(when) => Some(when.try_map(&|s| around.source(s))?),
-                        None => None,
-                    };
-                    let body = self.body(body, read)?;
-                    arms.push(SwitchArm { when, body });
-                }
-                NodeKind::Switch(arms)
-            }
-            KindDraft::Split {
-                sticky,
-                arms,
-                shadow,
-            } => NodeKind::Split(Split {
-                sticky,
-                arms: self.weighted(arms, read)?,
-                shadow: {
-                    let shadow = self.weighted(shadow, read)?.into_iter();
-                    shadow.map(|(percent, b)| (percent, Arc::new(b))).collect()
-                },
-            }),
-            KindDraft::Ensemble {
-                arms,
-                combine,
-                quorum,
-                deadline,
-            } => NodeKind::Ensemble(Ensemble {
-                arms: self.bodies(arms, read)?,
-                combine,
-                quorum,
-                deadline,
-            }),
-            KindDraft::Map {
-                body,
-                over,
-                max_items,
-                concurrency,
-                on_item_error,
-                ragged: _,
-            } => NodeKind::Map(Map {
-                body: self.body(body, read)?,
-                over,
-                max_items,
-                concurrency,
-                on_item_error,
-            }),
-        })
-    }
-
-    fn bodies(&mut self, drafts: Vec<BodyDraft>, read: &[bool]) -> Option<Vec<Body>> {
+    /// Returns bodies, of which those results are read that are for an output that is.
+    pub(crate) fn bodies(&mut self, drafts: Vec<BodyDraft>, read: &[bool]) -> Option<Vec<Body>> {
         drafts.into_iter().map(|d| self.body(d, read)).collect()
     }
 
-    fn weighted(
-        &mut self,
-        drafts: Vec<(f64, BodyDraft)>,
-        read: &[bool],
-    ) -> Option<Vec<(f64, Body)>> {
-        let each = drafts.into_iter();
-        each.map(|(weight, d)| Some((weight, self.body(d, read)?)))
-            .collect()
+    /// Returns a condition of a node's own, which reads the node's arguments.
+    pub(crate) fn own_condition(
+        &self,
+        condition: Condition<DraftSource>,
+    ) -> Option<Condition<Source>> {
+        // Around a node there is nothing but its arguments.
+        let around = Positions(HashMap::new());
+        condition.try_map(&|source| around.source(source))
     }
 
     fn length(&mut self, id: DimId) -> Length {
@@ -305,7 +247,7 @@ impl Builder {
         }
         Some(Node {
             name,
-            kind: self.kind(draft.kind, read)?,
+            kind: draft.kind.build(self, read)?,
             when,
             dependencies: nodes_of(sources.iter()),
             inputs,

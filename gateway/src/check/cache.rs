@@ -1,4 +1,4 @@
-//! Whether a model answers row by row, as caching its answers needs.
+//! The policy `cache`: a model must answer row by row.
 
 use motet_config::{Diagnostic, Spanned};
 use motet_proto::types::{Dim, TensorType};
@@ -8,9 +8,9 @@ use super::checker::Checker;
 use crate::policy::settings::{Cache, CacheSettings, CachedOutput};
 
 impl Checker<'_> {
-    /// What `cache` of a node that calls a model means; nothing where the model does not answer
-    /// row by row, which is reported.
-    pub(super) fn cache(
+    /// Resolves `cache` against the signature of the model that a node calls; `None` if the model
+    /// does not answer row by row, which is reported.
+    pub(crate) fn cache(
         &mut self,
         terms: &Spanned<CacheSettings>,
         callee: &Callee,

@@ -1,35 +1,40 @@
 //! A pipeline that passed every check: plain data that a planner and an executor index.
 //!
-//! Nothing here refers to anything by name: a [`Source`] is a pair of indices, nodes stand in an
+//! Nothing here refers to anything by name: a [`Source`] is a pair of indices, nodes are in an
 //! order in which every node comes after all that it needs, and every list length is a
 //! [`SymbolId`] into [`CheckedPipeline::symbols`]. Names remain for messages, wire requests and
 //! reflection only.
 
+mod condition;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use motet_proto::types::{Dim, ElementType, TensorType};
 
 use super::composition::Composition;
-use super::kind::{Condition, NodeKind};
+use super::kind::NodeKind;
 use super::origins::Origin;
 use crate::policy::settings::Policies;
 use crate::scalar::Scalar;
+
+pub use condition::{Condition, Operand};
 
 /// A pipeline whose references, types, lengths and limits all hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedPipeline {
     /// The name, `[a-z][a-z0-9_]*`.
     pub name: String,
-    /// The version; 1 where the file does not say.
+    /// The version; 1 by default.
     pub version: u32,
-    /// What the pipeline does, for people.
+    /// Description for people.
     pub description: Option<String>,
-    /// What a request carries, in the file's order.
+    /// The inputs of a request, in the file's order.
     pub inputs: Vec<Input>,
     /// The nodes that the outputs need, each after all that it needs itself. Nodes that no
     /// output needs were reported and left out.
-    pub nodes: Vec<Node>,
-    /// What a reply carries, in the file's order.
+    pub nodes: Vec<Arc<Node>>,
+    /// The outputs of a reply, in the file's order.
     pub outputs: Vec<Output>,
     /// Every length that is only known at run time. Two dimensions with one [`SymbolId`] have
     /// one length: an executor keeps one `Option<usize>` for each, starting from
@@ -54,8 +59,8 @@ impl CheckedPipeline {
         })
     }
 
-    /// Whether what calls this pipeline can call the other in its place: inputs and outputs have
-    /// the same names and types.
+    /// Returns `true` if callers of this pipeline can call the other in its place: inputs and outputs
+    /// have the same names and types.
     pub fn is_called_like(&self, other: &Self) -> bool {
         let inputs = |p: &Self| -> Vec<_> {
             let of = |i: &Input| {
@@ -94,9 +99,9 @@ impl CheckedPipeline {
 /// How long a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    /// For a client that does not say.
+    /// Timeout of a request whose client states none.
     pub default: Duration,
-    /// The most that a client gets, whatever it asks for.
+    /// Longest timeout, whatever a client asks for.
     pub max: Duration,
 }
 
@@ -107,7 +112,7 @@ pub struct Input {
     pub name: String,
     /// Element type and shape.
     pub ty: ValueType,
-    /// What holds when a request leaves the input out; without it the input is required.
+    /// Value of an input that a request leaves out; without it the input is required.
     pub default: Option<Literal>,
     /// The smallest number allowed, for every element.
     pub min: Option<Scalar>,
@@ -117,7 +122,7 @@ pub struct Input {
     pub max_items: usize,
     /// The most bytes that one string or bytes element may have.
     pub max_bytes: usize,
-    /// Whether a request may leave it out, though it has no default.
+    /// `true` if a request may leave it out, though it has no default.
     pub optional: bool,
 }
 
@@ -126,7 +131,7 @@ pub struct Input {
 pub struct Node {
     /// The name.
     pub name: String,
-    /// What runs.
+    /// The kind, with what it runs.
     pub kind: NodeKind,
     /// The arguments: for a model in the order of its signature, for an op in the order of the
     /// op's table, with named columns in the file's order.
@@ -138,12 +143,25 @@ pub struct Node {
     pub parameters: Vec<Setting>,
     /// How long the node may take, and how often its call is made.
     pub policies: Policies,
-    /// What stands in for the results when the node fails.
+    /// Substitutes for the results when the node fails.
     pub on_error: Option<OnError>,
-    /// Whether the node runs at all. Where it does not, its results are absent.
+    /// Condition under which the node runs. If it does not, its results are absent.
     pub when: Option<Condition<Source>>,
     /// The nodes whose results the arguments and `when` need: ascending, each once.
     pub dependencies: Vec<usize>,
+}
+
+/// Nodes inside a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Body {
+    /// Its name in messages, such as `words[2]`.
+    pub name: String,
+    /// The nodes, each after all that it needs. Their [`Source::Input`] is the argument of that
+    /// index of the node around them.
+    pub nodes: Vec<Arc<Node>>,
+    /// The results of the body; `None` where nothing reads one. For a node whose outputs are the
+    /// results of an arm, in the order of these outputs.
+    pub results: Vec<Option<Source>>,
 }
 
 /// One argument of a node.
@@ -165,8 +183,8 @@ pub struct Argument {
     pub check_utf8: bool,
     /// Where its content comes from.
     pub origin: Origin,
-    /// The value may be absent. Only what holds other nodes, an op that says so, a pipeline's
-    /// optional input and a field of a request take such a value.
+    /// `true` if the value may be absent. Only nodes with bodies, ops that declare it, optional
+    /// inputs of a pipeline and fields of a request take such a value.
     pub optional: bool,
 }
 
@@ -179,9 +197,9 @@ pub struct Produced {
     pub ty: ValueType,
     /// The node was lifted: the leading dimension of 1 that the model gives is dropped.
     pub lift: bool,
-    /// Whether anything reads the result. Others need not be asked for.
+    /// `true` if anything reads the result. Others need not be asked for.
     pub used: bool,
-    /// Whether the result may be absent.
+    /// `true` if the result may be absent.
     pub optional: bool,
 }
 
@@ -215,22 +233,22 @@ pub enum SettingValue {
     },
 }
 
-/// What stands in when a node fails.
+/// Substitutes for the results of a node that fails.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnError {
-    /// For each of the node's outputs, in order, where its value comes from instead. `None` for
+    /// For each of the node's outputs, in order, its substitute. `None` for
     /// outputs that nothing reads.
     pub values: Vec<Option<Substitute>>,
-    /// Whether the reply's receipt names the node as degraded.
+    /// `true` if the reply's receipt names the node as degraded.
     pub mark_degraded: bool,
     /// The nodes whose results `values` need: ascending, each once. They are needed only when
     /// the node fails.
     pub dependencies: Vec<usize>,
 }
 
-/// A value in place of a node's result: of the same type, except that `bytes` may stand for
-/// `string` and the reverse. Lengths are those of the value: hold the value against the type of
-/// the [`Produced`] that it stands for, as a result of the node itself.
+/// A value in place of a node's result: of the same type, except that `bytes` may substitute
+/// `string` and the reverse. Lengths are those of the value: it is checked against the type of the
+/// [`Produced`] in whose place it is, as a result of the node itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Substitute {
     /// Where the value comes from.
@@ -299,7 +317,7 @@ pub struct Column {
     pub source: Source,
     /// Its type. A column of records has at least one dimension, the first being the records.
     pub ty: ValueType,
-    /// Whether it may be absent; a record then lacks the field.
+    /// `true` if it may be absent; a record then lacks the field.
     pub optional: bool,
 }
 
@@ -313,7 +331,7 @@ pub struct Symbol {
     /// A name for people, unique in the pipeline: the pipeline's own symbols keep theirs, those
     /// that nodes bring in are named like `chunks.M`.
     pub name: String,
-    /// What the length must prove to be, where something in the graph takes only one length.
+    /// The length that it must have, if something in the graph takes only one length.
     pub fixed: Option<usize>,
 }
 
@@ -349,7 +367,7 @@ impl ValueType {
         self.dims.len()
     }
 
-    /// Whether this is a scalar.
+    /// Returns `true` if this is a scalar.
     pub fn is_scalar(&self) -> bool {
         self.dims.is_empty()
     }
@@ -377,7 +395,7 @@ impl ValueType {
 pub struct Literal {
     /// The element type.
     pub element: ElementType,
-    /// Whether this is a list (one dimension) or a scalar (none).
+    /// `true` for a list (one dimension), `false` for a scalar (none).
     pub list: bool,
     /// The elements: exactly one for a scalar.
     pub values: Vec<Scalar>,

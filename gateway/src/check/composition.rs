@@ -1,9 +1,10 @@
 //! Pipelines that call pipelines: how much one request runs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::checked::Node;
-use super::kind::NodeKind;
+use crate::syntax::CallTarget;
 
 /// The most nodes that one request may run, those of called pipelines included.
 pub const REQUEST_NODES_MAX: u64 = 100_000;
@@ -57,7 +58,7 @@ impl Composition {
     /// When a request would run too many nodes, or calls are nested too deeply.
     pub fn of(
         name: &str,
-        nodes: &[Node],
+        nodes: &[Arc<Node>],
         called: impl Fn(&str) -> Option<Self>,
     ) -> Result<Self, CompositionError> {
         let mut calls = Vec::new();
@@ -104,11 +105,11 @@ impl Composition {
 }
 
 /// Counts nodes, those inside nodes included, and notes each call of a pipeline.
-fn collect<'n>(nodes: &'n [Node], count: &mut u64, calls: &mut Vec<&'n str>) {
+fn collect<'n>(nodes: &'n [Arc<Node>], count: &mut u64, calls: &mut Vec<&'n str>) {
     for node in nodes {
         *count += 1;
-        if let NodeKind::Pipeline(call) = &node.kind {
-            calls.push(&call.name);
+        if let Some(CallTarget::Pipeline(name)) = node.kind.target() {
+            calls.push(name);
         }
         for body in node.kind.bodies() {
             collect(&body.nodes, count, calls);
@@ -121,13 +122,12 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::check::kind::{Body, PipelineCall};
-    use crate::check::{Map, Source};
+    use crate::check::{Body, NodeKind, Source};
+    use crate::kinds::{map, model, pipeline};
     use crate::policy::settings::Policies;
-    use crate::syntax::ItemError;
 
-    fn node(kind: NodeKind) -> Node {
-        Node {
+    fn node(kind: NodeKind) -> Arc<Node> {
+        Arc::new(Node {
             name: "n".to_owned(),
             kind,
             inputs: Vec::new(),
@@ -137,22 +137,24 @@ mod tests {
             on_error: None,
             when: None,
             dependencies: Vec::new(),
-        }
+        })
     }
 
-    fn call(name: &str) -> Node {
-        node(NodeKind::Pipeline(PipelineCall {
-            name: name.to_owned(),
+    fn call(name: &str) -> Arc<Node> {
+        node(NodeKind::Pipeline(pipeline::check::Checked {
+            pipeline: name.to_owned(),
             inputs: Vec::new(),
         }))
     }
 
-    fn model() -> Node {
-        node(NodeKind::Model("m".to_owned()))
+    fn model() -> Arc<Node> {
+        node(NodeKind::Model(model::check::Checked {
+            model: "m".to_owned(),
+        }))
     }
 
-    fn map(nodes: Vec<Node>) -> Node {
-        node(NodeKind::Map(Map {
+    fn map(nodes: Vec<Arc<Node>>) -> Arc<Node> {
+        node(NodeKind::Map(map::check::Checked {
             body: Body {
                 name: "body".to_owned(),
                 nodes,
@@ -161,12 +163,12 @@ mod tests {
             over: 1,
             max_items: 10,
             concurrency: 1,
-            on_item_error: ItemError::Fail,
+            on_item_error: map::syntax::ItemError::Fail,
         }))
     }
 
     /// Composes pipelines, each after those that it calls.
-    fn compose(pipelines: &[(&str, Vec<Node>)]) -> Result<Composition, CompositionError> {
+    fn compose(pipelines: &[(&str, Vec<Arc<Node>>)]) -> Result<Composition, CompositionError> {
         let mut known: HashMap<&str, Composition> = HashMap::new();
         let mut last = None;
         for (name, nodes) in pipelines {
@@ -215,7 +217,7 @@ mod tests {
     fn a_chain_of_calls_has_a_limit() {
         let names: Vec<String> = (0..=CALL_DEPTH_MAX).map(|i| format!("p{i}")).collect();
         let chain = |length: usize| {
-            let pipelines: Vec<(&str, Vec<Node>)> = (0..length)
+            let pipelines: Vec<(&str, Vec<Arc<Node>>)> = (0..length)
                 .map(|i| {
                     let nodes = match i {
                         0 => vec![model()],

@@ -1,4 +1,4 @@
-//! Conditions: what they refer to, whether it can be compared, and what they say of values that
+//! Conditions: their references, whether these can be compared, and their proofs that values are
 //! may be absent.
 
 use std::collections::HashSet;
@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::ElementType;
 
+use super::checked::{Condition, Operand};
 use super::checker::{Checker, DraftSource};
-use super::kind::{Condition, Operand};
 use crate::scalar::Scalar;
 use crate::scalar::cell::Class;
 use crate::syntax::{Comparison, Expression, Reference};
@@ -35,7 +35,7 @@ impl Side {
 impl Checker<'_> {
     /// A condition over values of the scope that is looked at now; `None` when it cannot be
     /// decided, which was reported.
-    pub(super) fn condition(
+    pub(crate) fn condition(
         &mut self,
         expression: &Spanned<Expression>,
     ) -> Option<Condition<DraftSource>> {
@@ -224,7 +224,7 @@ fn bare(reference: &Reference) -> String {
 
 /// The values that are there when a condition holds (or, with `holds` false, when it does not).
 /// A comparison with a value that is absent does not hold.
-pub(super) fn present(expression: &Expression, holds: bool, found: &mut HashSet<String>) {
+pub(crate) fn present(expression: &Expression, holds: bool, found: &mut HashSet<String>) {
     let mut operand = |side: &Spanned<Expression>| match &side.value {
         Expression::Reference(reference) => {
             found.insert(reference.to_string());

@@ -9,12 +9,12 @@ use motet_config::{Diagnostic, list_of};
 use super::checker::Checker;
 use super::references;
 use crate::policy::settings::Limit;
-use crate::syntax::{KindSpec, NodeSpec};
+use crate::syntax::NodeSpec;
 
 /// Nodes that run one after the other.
 #[derive(Clone, Default)]
 struct Chain<'a> {
-    /// What they may take in all; nodes without a deadline of their own are not counted.
+    /// The sum of their deadlines; nodes without a deadline of their own are not counted.
     time: Duration,
     /// Those that are counted.
     nodes: Vec<&'a NodeSpec>,
@@ -34,8 +34,9 @@ impl<'a> Chain<'a> {
 }
 
 impl Checker<'_> {
-    /// Warns of deadlines that leave the nodes after them no time, when everything is known.
-    pub(super) fn warn_of_deadlines(&mut self) {
+    /// Warns of deadlines that leave the nodes after them no time. Only meaningful when everything
+    /// is known.
+    pub(crate) fn warn_of_deadlines(&mut self) {
         let default = self.spec.deadline.default;
         let max = self.spec.deadline.max;
         let mut warnings = Vec::new();
@@ -64,7 +65,7 @@ impl Checker<'_> {
     }
 }
 
-/// Warns of nodes with less time than what stands inside them may take.
+/// Warns of nodes with less time than the nodes inside them may take.
 fn inside(nodes: &[NodeSpec], warnings: &mut Vec<Diagnostic>) {
     for node in nodes {
         let bodies = node.kind.iter().flat_map(|kind| kind.value.bodies());
@@ -84,7 +85,7 @@ fn inside(nodes: &[NodeSpec], warnings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `$nodes may take 3s by their own deadlines, more than ...`, at the last of them.
+/// Reports that a chain of nodes may take longer than the time around it, at the last of them.
 fn report(chain: &Chain<'_>, more: &str, help: &str) -> Option<Diagnostic> {
     let names: Vec<&str> = chain.nodes.iter().map(|n| n.name.value.as_str()).collect();
     let time = shown(chain.time);
@@ -108,7 +109,7 @@ fn report(chain: &Chain<'_>, more: &str, help: &str) -> Option<Diagnostic> {
     Some(diagnostic.help(help))
 }
 
-/// The chain of nodes of one graph that may take the longest.
+/// Returns the chain of nodes of one graph that may take the longest.
 fn longest(nodes: &[NodeSpec]) -> Chain<'_> {
     let names = nodes
         .iter()
@@ -130,7 +131,7 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// The longest chain that ends with a node. There are no cycles: they were reported.
+    /// Returns the longest chain that ends with a node. There are no cycles: they were reported.
     fn until(&mut self, node: usize) -> Chain<'a> {
         if let Some(known) = &self.until[node] {
             return known.clone();
@@ -153,7 +154,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// What a node may take by itself.
+/// Returns the chain of one node, or of the nodes inside it.
 fn alone(node: &NodeSpec) -> Chain<'_> {
     match own(node) {
         Some(time) => Chain {
@@ -164,19 +165,21 @@ fn alone(node: &NodeSpec) -> Chain<'_> {
     }
 }
 
-/// What stands inside a node: arms of a `fallback` run one after the other, others side by side.
+/// Returns the chain of the nodes inside a node that may take the longest. Arms of a `fallback` run
+/// one after the other, other bodies side by side.
 fn of_bodies(node: &NodeSpec) -> Chain<'_> {
-    match node.kind.as_ref().map(|kind| &kind.value) {
-        Some(KindSpec::Fallback(arms)) => arms
-            .iter()
-            .map(|arm| longest(&arm.nodes))
-            .fold(Chain::default(), Chain::then),
-        Some(kind) => Chain::longest(kind.bodies().into_iter().map(|body| longest(&body.nodes))),
-        None => Chain::default(),
+    let Some(kind) = &node.kind else {
+        return Chain::default();
+    };
+    let chains = kind.value.bodies().into_iter();
+    let chains = chains.map(|body| longest(&body.nodes));
+    match kind.value.syntax().runs_bodies_in_turn() {
+        true => chains.fold(Chain::default(), Chain::then),
+        false => Chain::longest(chains),
     }
 }
 
-/// A node's own deadline, where it is a length of time.
+/// Returns a node's own deadline, if it is a length of time.
 fn own(node: &NodeSpec) -> Option<Duration> {
     match node.deadline.as_ref()?.value {
         Limit::Duration(limit) => Some(limit),

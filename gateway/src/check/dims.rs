@@ -4,33 +4,33 @@ use motet_config::Span;
 
 /// A dimension of some value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DimId(usize);
+pub(crate) struct DimId(usize);
 
 /// Where a fact about a dimension comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) span: Span,
-    /// What stands there, such as `` `embedding` of `q` is float[N,384] ``.
-    pub(super) words: String,
+pub(crate) struct Origin {
+    pub(crate) span: Span,
+    /// Description of the place, such as `` `embedding` of `q` is float[N,384] ``.
+    pub(crate) words: String,
 }
 
 /// A fact and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fact<T> {
-    pub(super) value: T,
-    pub(super) origin: Origin,
+pub(crate) struct Fact<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
 }
 
 /// Two dimensions that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Conflict {
+pub(crate) enum Conflict {
     /// Both are fixed, differently.
     Sizes(Box<[Fact<usize>; 2]>),
     /// Both are lengths that a request decides, independently of each other.
     Lengths(Box<[Fact<String>; 2]>),
 }
 
-/// What is known of dimensions that are one.
+/// Facts of a class of equal dimensions.
 #[derive(Debug, Clone, Default)]
 struct Class {
     fixed: Option<Fact<usize>>,
@@ -44,17 +44,17 @@ struct Class {
 
 /// A dimension that is known, for the checked pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The class, the same for dimensions that are one.
-    pub(super) class: DimId,
+    pub(crate) class: DimId,
     /// The name, if the length is known only at run time.
-    pub(super) name: Option<String>,
-    pub(super) fixed: Option<usize>,
+    pub(crate) name: Option<String>,
+    pub(crate) fixed: Option<usize>,
 }
 
 /// All dimensions of a pipeline.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DimTable {
+pub(crate) struct DimTable {
     parents: Vec<usize>,
     classes: Vec<Class>,
 }
@@ -68,7 +68,7 @@ impl DimTable {
     }
 
     /// A dimension of a fixed size.
-    pub(super) fn fixed(&mut self, size: usize, origin: Origin) -> DimId {
+    pub(crate) fn fixed(&mut self, size: usize, origin: Origin) -> DimId {
         self.add(Class {
             fixed: Some(Fact {
                 value: size,
@@ -79,7 +79,7 @@ impl DimTable {
     }
 
     /// A length that is no other length that has an own name.
-    pub(super) fn own(&mut self, name: String, origin: Origin) -> DimId {
+    pub(crate) fn own(&mut self, name: String, origin: Origin) -> DimId {
         self.add(Class {
             own: Some(Fact {
                 value: name,
@@ -90,7 +90,7 @@ impl DimTable {
     }
 
     /// A length known at run time that may prove to be any other.
-    pub(super) fn loose(&mut self, name: String) -> DimId {
+    pub(crate) fn loose(&mut self, name: String) -> DimId {
         self.add(Class {
             loose: Some(name),
             ..Class::default()
@@ -98,12 +98,12 @@ impl DimTable {
     }
 
     /// A moment to ask about with [`DimTable::is_own_since`].
-    pub(super) fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.parents.len()
     }
 
-    /// Whether this is a length that some work decides and that nothing had before `mark`.
-    pub(super) fn is_own_since(&mut self, id: DimId, mark: usize) -> bool {
+    /// Returns `true` if the length is decided by a node, and first occurred after `mark`.
+    pub(crate) fn is_own_since(&mut self, id: DimId, mark: usize) -> bool {
         let root = self.root(id);
         let class = &self.classes[root];
         class.own.is_some() && class.fixed.is_none() && class.first >= mark
@@ -122,7 +122,7 @@ impl DimTable {
     ///
     /// # Errors
     /// They cannot be; nothing is changed then.
-    pub(super) fn unify(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
+    pub(crate) fn unify(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
         self.compatible(left, right)?;
         let (left, right) = (self.root(left), self.root(right));
         if left == right {
@@ -138,11 +138,11 @@ impl DimTable {
         Ok(())
     }
 
-    /// Whether two dimensions can be one.
+    /// Checks that two dimensions can be equal.
     ///
     /// # Errors
     /// They cannot.
-    pub(super) fn compatible(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
+    pub(crate) fn compatible(&mut self, left: DimId, right: DimId) -> Result<(), Conflict> {
         let (left, right) = (self.root(left), self.root(right));
         if left == right {
             return Ok(());
@@ -159,8 +159,8 @@ impl DimTable {
         Ok(())
     }
 
-    /// What is known of a dimension.
-    pub(super) fn known(&mut self, id: DimId) -> Known {
+    /// Returns the facts of a dimension.
+    pub(crate) fn known(&mut self, id: DimId) -> Known {
         let root = self.root(id);
         let class = &self.classes[root];
         Known {
@@ -175,7 +175,7 @@ impl DimTable {
     }
 
     /// The dimension in a message.
-    pub(super) fn show(&mut self, id: DimId) -> String {
+    pub(crate) fn show(&mut self, id: DimId) -> String {
         let known = self.known(id);
         known
             .name

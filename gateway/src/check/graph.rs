@@ -1,14 +1,14 @@
 //! References by name, and the order that follows from them.
 
-use motet_config::{Diagnostic, Span};
+use motet_config::{Diagnostic, Span, nearest, truncated};
 
 use super::checker::Checker;
 use super::references;
-use crate::syntax::{Case, KindSpec, NodeSpec, Reference, Value};
+use crate::syntax::{NodeSpec, Reference, Value};
 
-/// What a reference leads to.
+/// The target of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// An input of the pipeline.
     Input(usize),
     /// An element of a `map`, by scope and capture.
@@ -25,8 +25,53 @@ struct Need {
 }
 
 impl<'a> Checker<'a> {
-    /// What a reference leads to, or the report that it leads nowhere.
-    pub(super) fn target(&self, reference: &Reference) -> Result<Target, Box<Diagnostic>> {
+    /// Returns the target of a reference.
+    ///
+    /// # Errors
+    /// The report of a reference that has none.
+    pub(crate) fn target(&self, reference: &Reference) -> Result<Target, Box<Diagnostic>> {
+        match reference.without_sigil {
+            Some(what) => Err(self.missing_sigil(what, reference)),
+            None => self.lookup(reference),
+        }
+    }
+
+    /// Reports a text where a reference must be. It suggests only what there is.
+    fn missing_sigil(&self, what: &str, reference: &Reference) -> Box<Diagnostic> {
+        let name = &reference.target.value;
+        let message = format!("{what} must be a reference, not a string");
+        let diagnostic = Diagnostic::error(reference.target.span, message);
+        let port = reference.port.as_ref();
+        let port = port.map_or(String::new(), |port| format!(".{}", truncated(&port.value)));
+        let known = match self.lookup(reference) {
+            Ok(_) => Some(name.as_str()),
+            Err(_) => nearest(name, self.names(reference)),
+        };
+        Box::new(diagnostic.help(match known {
+            Some(known) => format!("did you mean `${known}{port}`?"),
+            None => format!(
+                "for a fixed value, add a node such as `fixed: {{ value: {{ text: {} }} }}`, \
+                 and write `$fixed.text`",
+                truncated(name)
+            ),
+        }))
+    }
+
+    /// The names that a reference with or without a port could mean.
+    fn names(&self, reference: &Reference) -> Vec<&str> {
+        let is_input = reference.port.is_none();
+        let scopes = self.scopes.iter().rev().flat_map(|scope| {
+            let nodes = scope.nodes.iter().map(|n| n.name.value.as_str());
+            let elements = scope.elements.iter().copied();
+            nodes.chain(elements.filter(|_| is_input))
+        });
+        let inputs = self.spec.inputs.iter().map(|i| i.name.value.as_str());
+        let inputs = inputs.filter(|_| is_input);
+        // The step of an arm has no name that could be written.
+        inputs.chain(scopes.filter(|n| !n.contains('['))).collect()
+    }
+
+    fn lookup(&self, reference: &Reference) -> Result<Target, Box<Diagnostic>> {
         let name = &reference.target;
         let text = name.value.as_str();
         let input = self.input_names.get(text).copied();
@@ -50,14 +95,6 @@ impl<'a> Checker<'a> {
         match &reference.port {
             Some(port) if input.is_some() => Err(no_outputs("an input", &name.value, port.span)),
             port => {
-                let nodes = self.scopes.iter().rev().flat_map(|scope| {
-                    let nodes = scope.nodes.iter().map(|n| n.name.value.as_str());
-                    let elements = scope.elements.iter().copied();
-                    nodes.chain(elements.filter(|_| port.is_none()))
-                });
-                // The step of an arm has no name that could be written.
-                let nodes = nodes.filter(|n| !n.contains('['));
-                let inputs = self.spec.inputs.iter().map(|i| i.name.value.as_str());
                 let what = if port.is_some() {
                     "node"
                 } else {
@@ -66,20 +103,17 @@ impl<'a> Checker<'a> {
                 Err(Box::new(
                     Diagnostic::error(
                         name.span,
-                        format!(
-                            "no {what} is named `{}`",
-                            motet_config::truncated(&name.value)
-                        ),
+                        format!("no {what} is named `{}`", truncated(&name.value)),
                     )
-                    .suggest(&name.value, inputs.filter(|_| port.is_none()).chain(nodes)),
+                    .suggest(&name.value, self.names(reference)),
                 ))
             }
         }
     }
 
-    /// Every reference of the nodes that are looked at now, and these, must lead somewhere. What
-    /// stands inside a node is looked at with that node.
-    pub(super) fn check_targets(&mut self, more: impl IntoIterator<Item = &'a Reference>) {
+    /// Checks that every reference of the nodes of this scope, and each of `more`, has a target.
+    /// Bodies are checked with their node.
+    pub(crate) fn check_targets(&mut self, more: impl IntoIterator<Item = &'a Reference>) {
         let nodes: &'a [NodeSpec] = self.scope().nodes;
         let mut references = Vec::new();
         for node in nodes {
@@ -100,9 +134,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Every node that is looked at now once, each after what it needs, in the file's order where
-    /// that leaves a choice. Cycles are reported; their nodes are in the list all the same.
-    pub(super) fn order(&mut self) -> Vec<usize> {
+    /// Returns every node of this scope once, each after those that it needs, else in the file's
+    /// order. Cycles are reported; their nodes are in the list all the same.
+    pub(crate) fn order(&mut self) -> Vec<usize> {
         let nodes = self.scope().nodes;
         let needs: Vec<Vec<Need>> = nodes.iter().map(|n| self.needs(n)).collect();
         let mut walk = Walk {
@@ -169,18 +203,12 @@ fn no_outputs(what: &str, name: &str, at: Span) -> Box<Diagnostic> {
     )
 }
 
-/// Whether a value of the node could not be read, which was reported.
+/// Returns `true` if a value of the node could not be read, which was reported.
 fn has_broken(node: &NodeSpec) -> bool {
     let substitutes = node.on_error.iter().flat_map(|o| &o.substitutes);
     let mut values = node.inputs.iter().chain(&node.settings).chain(substitutes);
-    let own = match &node.kind {
-        Some(kind) => match &kind.value {
-            KindSpec::Value(values) => values.iter().any(|v| v.value.value == Value::Broken),
-            KindSpec::Switch(cases) => cases.iter().any(|c| c.when == Case::Broken),
-            _ => false,
-        },
-        None => false,
-    };
+    let kind = node.kind.as_ref();
+    let own = kind.is_some_and(|kind| kind.value.syntax().has_errors());
     own || values.any(|named| named.value.value == Value::Broken)
 }
 

@@ -13,7 +13,7 @@ use super::literal::{fit, scalar};
 use crate::scalar::Scalar;
 use crate::syntax::InputSpec;
 
-/// The most elements of an input that does not say.
+/// Default of `max_items`.
 pub const MAX_ITEMS_DEFAULT: usize = 1 << 20;
 /// Maximum bytes of one `bytes` element of an input that sets no `max_bytes`. A `string` has at most
 /// [`TEXT_BYTES_MAX`] then, which is also what a model takes.
@@ -27,7 +27,7 @@ fn max_bytes_default(element: ElementType) -> usize {
 }
 
 impl Checker<'_> {
-    pub(super) fn check_inputs(&mut self) {
+    pub(crate) fn check_inputs(&mut self) {
         let mut symbols = HashMap::new();
         for spec in &self.spec.inputs {
             let draft = match &spec.ty {
@@ -216,7 +216,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether elements have lengths of their own.
+/// Returns `true` if elements have lengths of their own.
 fn is_text(element: ElementType) -> bool {
     element.size().is_none()
 }

@@ -8,7 +8,7 @@ use crate::scalar::Scalar;
 use crate::syntax::LiteralSpec;
 
 /// The element type that a literal has by itself; `None` for an empty list.
-pub(super) fn natural(literal: &LiteralSpec) -> Option<ElementType> {
+pub(crate) fn natural(literal: &LiteralSpec) -> Option<ElementType> {
     let of = |scalar: &Scalar| match scalar {
         Scalar::Bool(_) => ElementType::Bool,
         Scalar::Int(_) => ElementType::I64,
@@ -26,7 +26,7 @@ pub(super) fn natural(literal: &LiteralSpec) -> Option<ElementType> {
 
 /// The literal as elements of a type, or a report of each element that is none. `what` names the
 /// place in the report.
-pub(super) fn fit(
+pub(crate) fn fit(
     literal: &LiteralSpec,
     element: ElementType,
     what: &str,
@@ -45,7 +45,7 @@ pub(super) fn fit(
 }
 
 /// One value as an element of a type, or a report.
-pub(super) fn scalar(
+pub(crate) fn scalar(
     value: &Spanned<Scalar>,
     element: ElementType,
     what: &str,

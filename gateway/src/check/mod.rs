@@ -6,35 +6,34 @@
 //! of names. Nothing here calls a model or keeps a clock.
 //!
 //! The steps, in order: `inputs`, `graph` (references, cycles, order), then for each node `value`
-//! (its values), `callee` and `method` with `fields` (what it calls), `node` and `ports` (arguments and results), `settings`,
-//! `policy`, `on_error`; then
-//! `outputs`, `usage` and `build`. What stands inside a node (`kinds`, `bodies`) goes through the same steps, as a
-//! scope that sees what is around it.
+//! (its values), its kind (its callee or its arms, see `CheckKind`), `node` and `ports`
+//! (arguments and results), `settings`, `policy`, `on_error`; then `outputs`, `usage` and `build`.
+//! Bodies of nodes (`arms`, `bodies`) go through the same steps, as a scope that sees what is
+//! around it.
 
-mod bodies;
-mod build;
+mod arms;
+pub(crate) mod bodies;
+pub(crate) mod build;
 mod cache;
-mod callee;
+pub(crate) mod callee;
 mod checked;
-mod checker;
+pub(crate) mod checker;
 mod composition;
-mod condition;
+pub(crate) mod condition;
 mod deadlines;
-mod dims;
-mod fields;
+pub(crate) mod dims;
 mod graph;
 mod inputs;
+pub(crate) mod join;
 mod kind;
-mod kinds;
-mod literal;
-mod method;
+pub(crate) mod literal;
 mod names;
 mod node;
 mod on_error;
-mod origins;
+pub(crate) mod origins;
 mod outputs;
 mod pipelines;
-mod policy;
+pub(crate) mod policy;
 mod ports;
 mod references;
 mod settings;
@@ -47,16 +46,14 @@ use std::collections::HashMap;
 use motet_config::{Diagnostic, Diagnostics};
 
 pub use checked::{
-    Argument, CheckedPipeline, Column, Deadline, Input, Length, Literal, Node, OnError, Output,
-    OutputKind, Produced, Setting, SettingValue, Source, Substitute, Symbol, SymbolId, ValueType,
+    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Literal, Node,
+    OnError, Operand, Output, OutputKind, Produced, Setting, SettingValue, Source, Substitute,
+    Symbol, SymbolId, ValueType,
 };
 pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
-pub use kind::{
-    Body, Condition, Ensemble, GrpcCall, GrpcOutput, Map, NodeKind, Operand, PipelineCall, Split,
-    SwitchArm,
-};
-pub use method::MESSAGES_DEFAULT;
+pub use kind::NodeKind;
+pub(crate) use kind::{BuildKind, CheckKind, CheckedKind, KindDraft};
 pub use names::{check_names, pascal_case, shared_symbol};
 pub use origins::Origin;
 pub use pipelines::check_all;

@@ -95,7 +95,7 @@ pub fn check_names<'a>(
 }
 
 /// Names within a pipeline.
-pub(super) fn within_pipeline(spec: &PipelineSpec, diagnostics: &mut Diagnostics) {
+pub(crate) fn within_pipeline(spec: &PipelineSpec, diagnostics: &mut Diagnostics) {
     for node in &spec.nodes {
         if let Some(input) = spec.inputs.iter().find(|i| i.name.value == node.name.value) {
             diagnostics.push(

@@ -9,7 +9,7 @@ use super::value::flows_into;
 use crate::syntax::{Named, NodeSpec, OnErrorSpec, Value};
 
 impl Checker<'_> {
-    pub(super) fn on_error(
+    pub(crate) fn on_error(
         &mut self,
         node: &NodeSpec,
         spec: &OnErrorSpec,
@@ -88,7 +88,7 @@ impl Checker<'_> {
         let mut fits = true;
         let label = format!("this is {shown}");
         let why = format!("what stands for `{}` must have its shape", output.name);
-        // Not made one: what holds when the node fails must bind nothing when it does not.
+        // Not unified: a substitute must not restrict requests in which the node does not fail.
         for (value, wanted_dim) in flow.ty.dims.iter().zip(&wanted.dims) {
             fits &= self.compatible(*value, *wanted_dim, span, &label, &why);
         }
@@ -116,7 +116,7 @@ impl Checker<'_> {
         fits.then_some(flow)
     }
 
-    /// Whether the node itself decides a length, or it is always the same.
+    /// Returns `true` if the node itself decides a length, or it is always the same.
     fn length_is_own(&mut self, node: &NodeSpec, dim: DimId) -> bool {
         let known = self.dims.known(dim);
         let prefix = format!("{}.", node.name.value);

@@ -2,9 +2,9 @@
 //! caller only where the caller sent it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::checked::{Node, SettingValue, Source};
-use super::kind::NodeKind;
+use super::checked::{Body, Node, SettingValue, Source};
 
 /// Where the content of a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub enum Origin {
 
 impl Origin {
     /// The origin of a value that is made of two others.
-    fn join(self, other: &Self) -> Self {
+    pub(crate) fn join(self, other: &Self) -> Self {
         match (self, other) {
             (Self::Computed, _) | (_, Self::Computed) => Self::Computed,
             (Self::File, other) => other.clone(),
@@ -33,21 +33,24 @@ impl Origin {
         }
     }
 
-    fn of_all<'o>(origins: impl IntoIterator<Item = &'o Self>) -> Self {
+    /// Returns the origin of a value that is made of all of these.
+    pub(crate) fn of_all<'o>(origins: impl IntoIterator<Item = &'o Self>) -> Self {
         origins.into_iter().fold(Self::File, Self::join)
     }
 }
 
 /// Sets the origin of every argument of a pipeline's nodes.
-pub(super) fn assign(nodes: &mut [Node], inputs: usize) {
+pub(crate) fn assign(nodes: &mut [Arc<Node>], inputs: usize) {
     let inputs: Vec<Origin> = (0..inputs).map(|i| Origin::Caller([i].into())).collect();
     of_nodes(nodes, &inputs);
 }
 
 /// The origins of each node's outputs, where [`Source::Input`] has these origins.
-fn of_nodes(nodes: &mut [Node], inputs: &[Origin]) -> Vec<Vec<Origin>> {
+fn of_nodes(nodes: &mut [Arc<Node>], inputs: &[Origin]) -> Vec<Vec<Origin>> {
     let mut outputs: Vec<Vec<Origin>> = Vec::with_capacity(nodes.len());
     for node in nodes {
+        // Nobody shares the nodes yet, so none is copied.
+        let node = Arc::make_mut(node);
         for argument in &mut node.inputs {
             argument.origin = of_source(&argument.source, inputs, &outputs);
         }
@@ -75,49 +78,60 @@ fn of_source(source: &Source, inputs: &[Origin], outputs: &[Vec<Origin>]) -> Ori
     found.cloned().unwrap_or(Origin::Computed)
 }
 
-/// The origins of the outputs of a node whose arguments have theirs.
+/// The origins of values that the outputs of a node may be made of.
+pub(crate) struct OriginsAround<'a> {
+    /// Those of the node's arguments.
+    pub arguments: &'a [Origin],
+    /// That of all settings together that a request gives.
+    pub settings: Origin,
+    /// The number of the node's outputs.
+    pub outputs: usize,
+}
+
+impl OriginsAround<'_> {
+    /// Returns the origins of outputs that are computed elsewhere.
+    pub(crate) fn computed(&self) -> Vec<Origin> {
+        vec![Origin::Computed; self.outputs]
+    }
+}
+
 fn of_outputs(node: &mut Node, inputs: &[Origin]) -> Vec<Origin> {
     let arguments: Vec<Origin> = node.inputs.iter().map(|a| a.origin.clone()).collect();
-    let count = node.outputs.len();
-    match &mut node.kind {
-        NodeKind::Model(_) | NodeKind::Grpc(_) | NodeKind::Pipeline(_) => {
-            vec![Origin::Computed; count]
-        }
-        NodeKind::Op(op) => {
-            let settings = node.parameters.iter().filter_map(|s| match &s.value {
-                SettingValue::Input { input, .. } => inputs.get(*input),
-                SettingValue::Literal(_) => None,
-            });
-            let settings = Origin::of_all(settings);
-            let of_output = |output| {
-                let made_of = op.op().inputs_of(output, arguments.len());
-                Origin::of_all(made_of.iter().filter_map(|i| arguments.get(*i))).join(&settings)
+    let settings = node.parameters.iter().filter_map(|s| match &s.value {
+        SettingValue::Input { input, .. } => inputs.get(*input),
+        SettingValue::Literal(_) => None,
+    });
+    let around = OriginsAround {
+        arguments: &arguments,
+        settings: Origin::of_all(settings),
+        outputs: node.outputs.len(),
+    };
+    node.kind.checked_mut().output_origins(&around)
+}
+
+/// Sets the origins of the arguments inside bodies, and returns those of the outputs of the node
+/// that gives what one of these bodies gives, or something made of it.
+pub(crate) fn of_bodies(bodies: Vec<&mut Body>, around: &OriginsAround<'_>) -> Vec<Origin> {
+    let mut outputs = vec![Origin::File; around.outputs];
+    for body in bodies {
+        let nodes = of_nodes(&mut body.nodes, around.arguments);
+        let results: Vec<Origin> = body
+            .results
+            .iter()
+            .map(|source| match source {
+                Some(source) => of_source(source, around.arguments, &nodes),
+                None => Origin::File,
+            })
+            .collect();
+        // A combination may have other outputs than its arms.
+        let all = Origin::of_all(&results);
+        for (index, output) in outputs.iter_mut().enumerate() {
+            let result = match results.len() == around.outputs {
+                true => &results[index],
+                false => &all,
             };
-            (0..count).map(of_output).collect()
-        }
-        kind => {
-            let mut outputs = vec![Origin::File; count];
-            for body in kind.arms_mut() {
-                let nodes = of_nodes(&mut body.nodes, &arguments);
-                let results: Vec<Origin> = body
-                    .results
-                    .iter()
-                    .map(|source| match source {
-                        Some(source) => of_source(source, &arguments, &nodes),
-                        None => Origin::File,
-                    })
-                    .collect();
-                // A combination may have other outputs than its arms.
-                let all = Origin::of_all(&results);
-                for (index, output) in outputs.iter_mut().enumerate() {
-                    let result = match results.len() == count {
-                        true => &results[index],
-                        false => &all,
-                    };
-                    *output = std::mem::take(output).join(result);
-                }
-            }
-            outputs
+            *output = std::mem::take(output).join(result);
         }
     }
+    outputs
 }

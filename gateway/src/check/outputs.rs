@@ -8,7 +8,7 @@ use crate::syntax::{Named, OutputSpec, OutputValue, Reference};
 
 impl<'a> Checker<'a> {
     /// The references of the outputs.
-    pub(super) fn output_references(&mut self) -> Vec<&'a Reference> {
+    pub(crate) fn output_references(&mut self) -> Vec<&'a Reference> {
         let mut references = Vec::new();
         for output in &self.spec.outputs {
             match &output.value {
@@ -27,7 +27,7 @@ impl<'a> Checker<'a> {
         references
     }
 
-    pub(super) fn check_outputs(&mut self) {
+    pub(crate) fn check_outputs(&mut self) {
         for spec in &self.spec.outputs {
             let draft = match &spec.value {
                 None => OutputDraft::Broken,

@@ -9,7 +9,7 @@ use prost_reflect::ServiceDescriptor;
 
 use super::{CheckedPipeline, SignatureError, SignatureSource, run};
 use crate::grpc::NoService;
-use crate::syntax::{EndpointRef, KindSpec, NodeSpec, PipelineSpec};
+use crate::syntax::{CallTarget, EndpointRef, PipelineSpec};
 
 /// Checks pipelines that may call each other; those that hold, each after those that it calls.
 /// With `offline`, a model whose signature cannot be had is a warning.
@@ -39,19 +39,16 @@ pub fn check_all(
     all.checked
 }
 
-/// The pipelines that a pipeline calls, and where it says so.
+/// Returns the pipelines that a pipeline calls, with the places of the calls.
 fn calls(spec: &PipelineSpec) -> Vec<(&str, Span)> {
-    fn of<'s>(node: &'s NodeSpec, found: &mut Vec<(&'s str, Span)>) {
-        let Some(kind) = &node.kind else { return };
-        if let KindSpec::Pipeline(name) = &kind.value {
-            found.push((name, kind.span));
-        }
-        for body in kind.value.bodies() {
-            body.nodes.iter().for_each(|node| of(node, found));
-        }
-    }
     let mut found = Vec::new();
-    spec.nodes.iter().for_each(|node| of(node, &mut found));
+    for node in &spec.nodes {
+        node.visit_targets(&mut |target, span| {
+            if let CallTarget::Pipeline(name) = target {
+                found.push((name, span));
+            }
+        });
+    }
     found
 }
 
@@ -119,7 +116,7 @@ impl All<'_> {
     }
 }
 
-/// The models, and the pipelines looked at so far: `None` for one with mistakes.
+/// The models, and the pipelines checked so far: `None` for one with mistakes.
 struct Known<'a> {
     models: &'a dyn SignatureSource,
     pipelines: HashMap<String, Option<Arc<CheckedPipeline>>>,
@@ -145,7 +142,7 @@ impl SignatureSource for Known<'_> {
             None if !self.names.iter().any(|n| n == name) => Err(SignatureError::Unknown {
                 known: self.names.clone(),
             }),
-            // One of a circle is not there yet; what is wrong was told.
+            // One of a cycle is not there yet; the cycle was reported.
             Some(None) | None => Err(SignatureError::Mistaken),
         }
     }

@@ -1,15 +1,15 @@
-//! Policies of a node that cannot mean what they say.
+//! Policies of nodes: those that a kind does not support, and those that can have no effect.
 
 use motet_config::{Diagnostic, Span};
 
-use super::callee::{Called, Callee};
+use super::callee::Callee;
 use super::checker::Checker;
 use crate::policy::settings::{HedgeAfter, Limit, Policies};
 use crate::syntax::NodeSpec;
 
 impl Checker<'_> {
     /// Warns of a deadline that can never pass.
-    pub(super) fn long_deadline(&mut self, node: &NodeSpec) {
+    pub(crate) fn long_deadline(&mut self, node: &NodeSpec) {
         let max = self.spec.deadline.max;
         let Some(deadline) = &node.deadline else {
             return;
@@ -35,32 +35,17 @@ impl Checker<'_> {
         self.diagnostics.push(warning);
     }
 
-    /// The policies of a node, as far as they make sense for what it calls.
-    pub(super) fn policies(&mut self, node: &NodeSpec, callee: &Callee) -> Policies {
-        let is_model = matches!(callee.kind, Called::Model(_));
-        let priority = node.priority.map(|p| ("priority", p.span));
-        let cache = node.cache.map(|c| ("cache", c.span));
-        let (wrong, note): (Vec<_>, _) = match callee.kind {
-            Called::Model(_) => (Vec::new(), ""),
-            Called::Grpc(_) => (
-                cache.into_iter().chain(priority).collect(),
-                "only models have rows and batchers",
-            ),
-            Called::Op(_) => (
-                calls(node).into_iter().chain(priority).collect(),
-                "an op comes to the same each time",
-            ),
-            Called::Pipeline(..) => (calls(node), "its own nodes can say so"),
+    /// Returns the policies of a node, as far as its callee supports them.
+    pub(crate) fn policies(&mut self, node: &NodeSpec, callee: &Callee) -> Policies {
+        let what = match callee.is_remote {
+            true => format!("{} is none", callee.name),
+            false => format!("{} runs in the gateway", callee.name),
         };
-        for (key, span) in wrong {
-            let what = match callee.kind {
-                Called::Grpc(_) => format!("{} is none", callee.name),
-                _ => format!("{} runs in the gateway", callee.name),
-            };
-            self.only_for_calls(key, span, note, (callee.span, what));
-        }
+        let at = (callee.span, what.as_str());
+        self.report_unsupported(node, &callee.unsupported_policies, at);
         self.late_hedge(node);
-        let cache = node.cache.filter(|_| is_model);
+        let unsupported = callee.unsupported_policies.keys;
+        let cache = node.cache.filter(|_| !unsupported.contains(&"cache"));
         Policies {
             deadline: node.deadline.map(|d| d.value),
             retry: node.retry.as_ref().map(|r| r.value.clone()),
@@ -70,14 +55,15 @@ impl Checker<'_> {
         }
     }
 
-    /// The policies of a node that calls nothing itself: those that hold for all that it does.
-    pub(super) fn outer_policies(&mut self, node: &NodeSpec) -> Policies {
+    /// Returns the policies of a node that calls nothing itself: those that hold for its bodies.
+    pub(crate) fn outer_policies(&mut self, node: &NodeSpec) -> Policies {
         let at = node.kind.as_ref().map_or(node.name.span, |kind| kind.span);
-        for (key, span) in calls(node) {
-            let runs = format!("node `{}` runs in the gateway", node.name.value);
-            let note = "put it on the arm that makes the call";
-            self.only_for_calls(key, span, note, (at, runs));
-        }
+        let runs = format!("node `{}` runs in the gateway", node.name.value);
+        let unsupported = UnsupportedPolicies {
+            keys: &["retry", "hedge", "cache"],
+            note: "put it on the arm that makes the call",
+        };
+        self.report_unsupported(node, &unsupported, (at, &runs));
         Policies {
             deadline: node.deadline.map(|d| d.value),
             priority: node.priority.map(|p| p.value),
@@ -85,20 +71,30 @@ impl Checker<'_> {
         }
     }
 
-    fn only_for_calls(&mut self, key: &str, span: Span, note: &str, (at, what): (Span, String)) {
-        self.incomplete = true;
-        let callees = match key {
-            "retry" | "hedge" => "models and gRPC methods",
-            _ => "models",
-        };
-        self.diagnostics.push(
-            Diagnostic::error(span, format!("`{key}` is for calls of {callees}"))
-                .also(at, what)
-                .note(note),
-        );
+    fn report_unsupported(
+        &mut self,
+        node: &NodeSpec,
+        unsupported: &UnsupportedPolicies,
+        (at, what): (Span, &str),
+    ) {
+        for (key, span) in written(node) {
+            if !unsupported.keys.contains(&key) {
+                continue;
+            }
+            self.incomplete = true;
+            let callees = match key {
+                "retry" | "hedge" => "models and gRPC methods",
+                _ => "models",
+            };
+            self.diagnostics.push(
+                Diagnostic::error(span, format!("`{key}` is for calls of {callees}"))
+                    .also(at, what)
+                    .note(unsupported.note),
+            );
+        }
     }
 
-    /// Reports a hedge that comes only after the node's time is over.
+    /// Reports a hedge whose delay is longer than the node's time.
     fn late_hedge(&mut self, node: &NodeSpec) {
         let Some(hedge) = &node.hedge else { return };
         let HedgeAfter::Duration(after) = hedge.hedge.after else {
@@ -131,12 +127,22 @@ impl Checker<'_> {
     }
 }
 
-/// The policies of a node that only a call can have.
-fn calls(node: &NodeSpec) -> Vec<(&'static str, Span)> {
+/// Policies that make no sense for a node, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnsupportedPolicies {
+    /// Their keys.
+    pub(crate) keys: &'static [&'static str],
+    /// The reason, as a note of the message.
+    pub(crate) note: &'static str,
+}
+
+/// Returns the policies that a file gives a node, with their places.
+fn written(node: &NodeSpec) -> Vec<(&'static str, Span)> {
     let written = [
         ("retry", node.retry.as_ref().map(|r| r.span)),
         ("hedge", node.hedge.map(|h| h.span)),
         ("cache", node.cache.map(|c| c.span)),
+        ("priority", node.priority.map(|p| p.span)),
     ];
     let written = written.into_iter();
     written

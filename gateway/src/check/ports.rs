@@ -32,7 +32,7 @@ struct Lifted<'a> {
 
 impl Checker<'_> {
     /// Holds each argument against its port and works out the types of the outputs.
-    pub(super) fn ports(
+    pub(crate) fn ports(
         &mut self,
         node: &NodeSpec,
         callee: &Callee,
@@ -83,7 +83,8 @@ impl Checker<'_> {
         (arguments, outputs)
     }
 
-    /// Whether a value fits a port, and if so, whether it is lifted. Reports it when it does not.
+    /// Checks that a value fits a port, and returns whether it is lifted; `None` if it does not fit,
+    /// which is reported.
     fn fits(
         &mut self,
         callee: &Callee,
@@ -96,7 +97,7 @@ impl Checker<'_> {
         let span = argument.value.span;
         let shown_type = self.show(&flow.ty);
         let rank = flow.ty.dims.len();
-        let lift = callee.lifts()
+        let lift = callee.lifts
             && rank + 1 == ty.rank()
             && matches!(ty.dims.first(), Some(Dim::Symbol(_)));
         let wrong_element = !flows_into(flow.ty.element, ty.element);
@@ -114,7 +115,7 @@ impl Checker<'_> {
                 if flow.ty.element.is_number() && ty.element.is_number() {
                     diagnostic = diagnostic.note("numbers are not converted between types");
                 }
-            } else if rank > ty.rank() && callee.is_called() {
+            } else if rank > ty.rank() && callee.is_remote {
                 diagnostic = diagnostic.help("a node of kind `map` runs it for each element");
             }
             if let Some(about) = &port.about {

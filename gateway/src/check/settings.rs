@@ -4,7 +4,7 @@ use motet_config::{Diagnostic, Span, Spanned, list_of, nearest, truncated};
 use motet_proto::signature::Parameter;
 use motet_proto::types::ElementType;
 
-use super::callee::{Called, Callee};
+use super::callee::Callee;
 use super::checked::{Setting, SettingValue};
 use super::checker::Checker;
 use super::checker::DraftSource;
@@ -17,7 +17,7 @@ use crate::syntax::{LiteralSpec, NodeSpec, Reference, Value};
 impl Checker<'_> {
     /// The settings of a node: for a model those that are given, for an op all, in the order of
     /// its parameters.
-    pub(super) fn settings(&mut self, node: &NodeSpec, callee: &Callee) -> Vec<Setting> {
+    pub(crate) fn settings(&mut self, node: &NodeSpec, callee: &Callee) -> Vec<Setting> {
         let names: Vec<&str> = callee.parameters.iter().map(|p| p.name.as_str()).collect();
         for setting in &node.settings {
             let name = &setting.name.value;
@@ -57,14 +57,15 @@ impl Checker<'_> {
         settings
     }
 
-    /// A parameter that is not given: a model has its own default, an op is told everything.
+    /// Returns the value of a parameter that is not set: a model has its own default, an op needs
+    /// every value.
     fn unset(
         &mut self,
         node: &NodeSpec,
         callee: &Callee,
         parameter: &Parameter,
     ) -> Option<SettingValue> {
-        if !matches!(callee.kind, Called::Op(_)) {
+        if !callee.fills_parameters {
             return None;
         }
         let default = parameter.default.as_ref().and_then(of_json);
@@ -133,7 +134,7 @@ impl Checker<'_> {
         ));
     }
 
-    /// Whether a value is within the range, or one of the words, of a parameter.
+    /// Checks that a value is within the range, or one of the words, of a parameter.
     fn in_range(&mut self, parameter: &Parameter, value: &Scalar, span: Span, what: &str) -> bool {
         if !value.is_within(parameter.ty.element, parameter.min, parameter.max) {
             self.diagnostics.push(Diagnostic::error(
@@ -289,7 +290,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether an input of one type can set a parameter of another: any integer an `int`, any number
+/// Returns `true` if an input of one type can set a parameter of another: any integer an `int`, any number
 /// a `float`.
 fn setting_takes(parameter: ElementType, input: ElementType) -> bool {
     parameter == input

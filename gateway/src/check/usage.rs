@@ -1,4 +1,4 @@
-//! What the outputs need, and what nothing needs.
+//! Usage: which nodes and inputs the outputs need.
 
 use motet_config::{Diagnostic, nearest};
 
@@ -6,16 +6,16 @@ use super::checker::{Checker, DraftSource, Flow, NodeDraft, OutputDraft};
 use crate::syntax::NodeSpec;
 
 /// Which nodes run and which of their outputs are read, by index of their scope.
-pub(super) struct Usage {
-    /// Whether the outputs need the node, at least when another fails.
-    pub(super) runs: Vec<bool>,
-    /// For each node, whether each of its outputs is read.
-    pub(super) read: Vec<Vec<bool>>,
+pub(crate) struct Usage {
+    /// `true` if the outputs need the node, at least when another fails.
+    pub(crate) runs: Vec<bool>,
+    /// For each node, `true` for each of its outputs that is read.
+    pub(crate) read: Vec<Vec<bool>>,
 }
 
 impl Usage {
-    /// What these results of some nodes need.
-    pub(super) fn of<'f>(
+    /// Returns the usage of nodes for these results.
+    pub(crate) fn of<'f>(
         nodes: &[Option<NodeDraft>],
         results: impl Iterator<Item = &'f Flow>,
     ) -> Self {
@@ -51,7 +51,7 @@ impl Usage {
 }
 
 impl NodeDraft {
-    /// Every value that the node may read.
+    /// Visits every value that the node may read.
     fn sources(&self, visit: &mut impl FnMut(&DraftSource)) {
         for argument in &self.arguments {
             visit(&argument.flow.source);
@@ -67,7 +67,7 @@ impl NodeDraft {
 
 impl OutputDraft {
     /// The values of the output.
-    pub(super) fn flows(&self) -> Vec<&Flow> {
+    pub(crate) fn flows(&self) -> Vec<&Flow> {
         match self {
             Self::Broken => Vec::new(),
             Self::Value(flow) => vec![flow],
@@ -77,14 +77,14 @@ impl OutputDraft {
 }
 
 impl Checker<'_> {
-    /// What the pipeline's outputs need.
-    pub(super) fn usage(&self) -> Usage {
+    /// Returns the usage of the pipeline's nodes for its outputs.
+    pub(crate) fn usage(&self) -> Usage {
         let flows = self.outputs.iter().flat_map(OutputDraft::flows);
         Usage::of(&self.scope().drafts, flows)
     }
 
-    /// Warns of inputs that have no use, when everything is known.
-    pub(super) fn warn_unused_inputs(&mut self) {
+    /// Warns of unused inputs. Only meaningful when everything is known.
+    pub(crate) fn warn_unused_inputs(&mut self) {
         for (input, draft) in self.spec.inputs.iter().zip(&self.inputs) {
             if !draft.used {
                 self.diagnostics.push(Diagnostic::warning(
@@ -95,8 +95,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of nodes that have no use, when everything is known.
-    pub(super) fn warn_unused_nodes(&mut self, nodes: &[NodeSpec], usage: &Usage) {
+    /// Warns of unused nodes. Only meaningful when everything is known.
+    pub(crate) fn warn_unused_nodes(&mut self, nodes: &[NodeSpec], usage: &Usage) {
         for (node, runs) in nodes.iter().zip(&usage.runs) {
             if !runs {
                 self.diagnostics.push(Diagnostic::warning(
@@ -110,8 +110,8 @@ impl Checker<'_> {
         }
     }
 
-    /// What stands in for a failed node must cover every output that is read.
-    pub(super) fn check_substitutes(
+    /// Checks that the substitutes of a failed node cover every output that is read.
+    pub(crate) fn check_substitutes(
         &mut self,
         nodes: &[NodeSpec],
         drafts: &[Option<NodeDraft>],

@@ -6,12 +6,13 @@ use motet_proto::types::ElementType;
 use super::checker::{Capture, Checker, DraftSource, Flow, FlowType};
 use super::dims::{Conflict, DimId, Origin};
 use super::graph::Target;
+use super::kind::BuildKind;
 use super::literal::fit;
 use crate::syntax::{LiteralSpec, Reference};
 
 impl Checker<'_> {
     /// The value that a reference leads to; `None` when it is not known, which was reported.
-    pub(super) fn flow(&mut self, reference: &Spanned<Reference>) -> Option<Flow> {
+    pub(crate) fn flow(&mut self, reference: &Spanned<Reference>) -> Option<Flow> {
         let target = self.target(&reference.value).ok()?;
         self.flow_in(self.scopes.len() - 1, target, reference)
     }
@@ -90,7 +91,7 @@ impl Checker<'_> {
                             motet_config::truncated(&port.value)
                         ),
                     );
-                    match draft.kind.without(&port.value) {
+                    match draft.kind.why_without(&port.value) {
                         Some(why) => diagnostic.note(why),
                         None => diagnostic.suggest(&port.value, names),
                     }
@@ -121,8 +122,8 @@ impl Checker<'_> {
         })
     }
 
-    /// Reports a value that may be absent where one must be there; says whether it is there.
-    pub(super) fn is_present(&mut self, flow: &Flow, written: &str, at: Span, what: &str) -> bool {
+    /// Reports a value that may be absent where one must be there. Returns whether it is there.
+    pub(crate) fn is_present(&mut self, flow: &Flow, written: &str, at: Span, what: &str) -> bool {
         if !flow.optional {
             return true;
         }
@@ -138,7 +139,7 @@ impl Checker<'_> {
     }
 
     /// A literal as a value of an element type.
-    pub(super) fn literal(
+    pub(crate) fn literal(
         &mut self,
         literal: &LiteralSpec,
         element: ElementType,
@@ -165,9 +166,9 @@ impl Checker<'_> {
         })
     }
 
-    /// Makes two dimensions one, or reports why they cannot be. `label` says what is at `at`,
-    /// `why` what makes them one.
-    pub(super) fn unify(
+    /// Unifies two dimensions, or reports why they differ. `label` describes the value at `at`,
+    /// `why` the reason for which the dimensions must be equal.
+    pub(crate) fn unify(
         &mut self,
         value: DimId,
         wanted: DimId,
@@ -184,9 +185,8 @@ impl Checker<'_> {
         }
     }
 
-    /// As [`Checker::unify`], but the two stay apart: one may stand for the other in a request
-    /// in which they prove to be one.
-    pub(super) fn compatible(
+    /// As [`Checker::unify`], but the two stay distinct: they may still be equal in a request.
+    pub(crate) fn compatible(
         &mut self,
         value: DimId,
         wanted: DimId,
@@ -247,20 +247,20 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a value of one element type may go where another is wanted: the same type, or text
-/// and bytes.
-pub(super) fn flows_into(value: ElementType, wanted: ElementType) -> bool {
+/// Returns `true` if a value of one element type fits a port of another: the same type, or
+/// `string` and `bytes`.
+pub(crate) fn flows_into(value: ElementType, wanted: ElementType) -> bool {
     let text = |e| matches!(e, ElementType::String | ElementType::Bytes);
     value == wanted || text(value) && text(wanted)
 }
 
-/// Whether a value must prove to be UTF-8 on the way.
-pub(super) fn checks_utf8(value: ElementType, wanted: ElementType) -> bool {
+/// Returns `true` if a value must be checked to be UTF-8.
+pub(crate) fn checks_utf8(value: ElementType, wanted: ElementType) -> bool {
     value == ElementType::Bytes && wanted == ElementType::String
 }
 
 /// `` `a`, `b` or `c` ``.
-pub(super) fn one_of(names: &[String]) -> String {
+pub(crate) fn one_of(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),

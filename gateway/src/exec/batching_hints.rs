@@ -1,22 +1,23 @@
-//! What calls tell a model service of others of their request that will reach the same model.
+//! Hints that go with a model call: which other calls of its request will reach the same model,
+//! so that the batcher can wait for them.
 
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::oip::{self, lookahead};
 
-use super::run::Run;
+use super::run::GraphRun;
 use crate::plan::follow_ups::FollowUp;
 
-/// What one call tells.
+/// Hints of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lookahead {
-    /// The number of the request, where other calls of it may reach the same model.
+pub(crate) struct BatchingHints {
+    /// Identifier of the request, if other calls of it may reach the same model.
     request: Option<i64>,
     follow_up: Option<FollowUp>,
 }
 
-impl Lookahead {
-    /// Puts it into the parameters of a call.
-    pub(super) fn write(self, message: &mut ModelInferRequest) {
+impl BatchingHints {
+    /// Writes the hints into the parameters of a call.
+    pub(crate) fn write(self, message: &mut ModelInferRequest) {
         let mut put = |name: &str, value: i64| {
             let value = oip::parameter(value);
             message.parameters.insert(name.to_owned(), value);
@@ -35,28 +36,28 @@ impl Lookahead {
     }
 }
 
-impl Run<'_> {
-    /// What a node that starts now tells the model that it calls, if it calls one. Elements and arms
-    /// most often call the same as others do, at about the same time.
-    pub(super) fn lookahead(&self, index: usize) -> Lookahead {
-        let follow_ups = &self.frame.graph.follow_ups;
+impl GraphRun<'_> {
+    /// Returns the hints for the model that a node calls, if it calls one. Elements and arms most
+    /// often call the same model as others do, at about the same time.
+    pub(super) fn batching_hints(&self, index: usize) -> BatchingHints {
+        let follow_ups = &self.graph.follow_ups;
         if !follow_ups.has_siblings(index) {
-            let request = self.frame.is_inside.then_some(self.context.request_id);
-            return Lookahead {
+            let request = self.is_body.then_some(self.context.request_id);
+            return BatchingHints {
                 request,
                 follow_up: None,
             };
         }
         let may_come = |other: usize| self.progress.may_start(other);
-        Lookahead {
+        BatchingHints {
             request: Some(self.context.request_id),
             follow_up: follow_ups.predict(index, self.schedule.size(), may_come),
         }
     }
 
-    /// Learns how a node that has ended followed those that it may meet.
-    pub(super) fn learn_follow_up(&self, index: usize) {
-        let follow_ups = &self.frame.graph.follow_ups;
+    /// Records how the call of a node that has ended followed those that it can share a batch with.
+    pub(super) fn record_follow_up(&self, index: usize) {
+        let follow_ups = &self.graph.follow_ups;
         let Some(then) = self.recorded(index) else {
             return;
         };
@@ -66,7 +67,7 @@ impl Run<'_> {
             };
             if before.started <= then.started {
                 let follow_up = FollowUp {
-                    rows: then.facts.rows,
+                    rows: then.stats.rows,
                     within: then.started.saturating_sub(before.started),
                 };
                 follow_ups.record(first, index, self.schedule.size(), follow_up);

@@ -5,7 +5,7 @@ use motet_runtime::status::{self, Reason, StatusBuilder};
 use tonic::{Code, Status};
 
 use super::context::Context;
-use crate::check::{CheckedPipeline, Node, Origin, PipelineCall, SettingValue};
+use crate::check::{CheckedPipeline, Node, Origin, SettingValue};
 use crate::ops::ArgumentId;
 
 /// Who sent the content of an argument.
@@ -41,7 +41,7 @@ impl<'p> Sender<'p> {
 /// The error of a node for content of its arguments, the likeliest cause first. An argument that is
 /// written in the file passes the blame on to the next one: the same file may be right for other
 /// requests.
-pub(super) fn for_arguments(
+pub(crate) fn for_arguments(
     context: Context<'_>,
     node: &Node,
     arguments: &[ArgumentId],
@@ -59,7 +59,7 @@ pub(super) fn for_arguments(
 }
 
 /// The error of a value that does not fit the port of a model or a method that it goes to.
-pub(super) fn for_unfit(context: Context<'_>, node: &Node, input: usize, why: &str) -> Status {
+pub(crate) fn for_unfit(context: Context<'_>, node: &Node, input: usize, why: &str) -> Status {
     let error = for_arguments(context, node, &[ArgumentId::Input(input)], why);
     let status = error.clone().build();
     if status.code() == Code::InvalidArgument {
@@ -70,10 +70,10 @@ pub(super) fn for_unfit(context: Context<'_>, node: &Node, input: usize, why: &s
 
 /// The error of a called pipeline, which blames the pipeline's own inputs, as an error of the node
 /// that calls it.
-pub(super) fn for_called(
+pub(crate) fn for_called(
     context: Context<'_>,
     node: &Node,
-    call: &PipelineCall,
+    argument_inputs: &[usize],
     called: &CheckedPipeline,
     error: Status,
 ) -> Status {
@@ -83,7 +83,7 @@ pub(super) fn for_called(
     }
     let argument_of = |field: &str| {
         let input = called.inputs.iter().position(|input| input.name == field)?;
-        let argument = call.inputs.iter().position(|i| *i == input)?;
+        let argument = argument_inputs.iter().position(|i| *i == input)?;
         Some(ArgumentId::Input(argument))
     };
     let pipeline = &context.plan.pipeline;
@@ -117,7 +117,7 @@ pub(super) fn for_called(
 /// The error of a node whose arms all failed. It is the caller's fault if every arm failed by it,
 /// and then names what each arm blames; otherwise it is the first of `errors` by another fault.
 /// `None` without errors.
-pub(super) fn for_arms<'e>(
+pub(crate) fn for_arms<'e>(
     errors: impl Iterator<Item = &'e Status> + Clone,
     message: String,
 ) -> Option<Status> {

@@ -19,14 +19,14 @@ use crate::scalar::Scalar;
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
 /// reads them), and what it cost.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The tensors.
     pub outputs: Vec<Option<Tensor>>,
     /// Time in the model's queue.
     pub queue: Duration,
     /// Time in the model's forward passes.
     pub compute: Duration,
-    /// Rows of the largest batch that the rows rode in.
+    /// Rows of the largest batch that had some of them.
     pub batch_rows: usize,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// When a value that must be text is not.
-pub(super) fn request(
+pub(crate) fn request(
     context: Context<'_>,
     node: &Node,
     arguments: Vec<Tensor>,
@@ -71,7 +71,7 @@ pub(super) fn request(
 }
 
 /// A value as its port takes it: text checked or declared to be bytes, a scalar made a list.
-pub(super) fn fit_argument(argument: &Argument, value: Tensor) -> Result<Tensor, String> {
+pub(crate) fn fit_argument(argument: &Argument, value: Tensor) -> Result<Tensor, String> {
     let value = if argument.check_utf8 || argument.element == ElementType::Bytes {
         value
             .into_text(argument.element)
@@ -101,7 +101,7 @@ fn parameter(setting: &Setting, value: &Scalar) -> InferParameter {
 ///
 /// # Errors
 /// INTERNAL when it is not what the model's signature promises; the model is at fault.
-pub(super) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
+pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
     let bad = |why: String| -> Status {
         status::internal(format!("node {} got a wrong answer: {why}", node.name))
             .reason(Reason::BadAnswer)
@@ -170,7 +170,7 @@ fn fit_answer(produced: &Produced, tensor: Tensor) -> Result<Tensor, String> {
 }
 
 /// Rows that a call sends: the length of its first list, or 1.
-pub(super) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
+pub(crate) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
     node.inputs
         .iter()
         .zip(arguments)
@@ -180,9 +180,9 @@ pub(super) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
         .unwrap_or(1)
 }
 
-/// Whether the node has nothing to do: a list whose length the request decides is empty, and so
-/// every result is an empty list too.
-pub(super) fn is_empty(node: &Node, arguments: &[Tensor]) -> bool {
+/// Returns `true` if the node has nothing to do: a list whose length the request decides is empty,
+/// and so every result is an empty list.
+pub(crate) fn is_empty(node: &Node, arguments: &[Tensor]) -> bool {
     node.inputs.iter().zip(arguments).any(|(a, t)| {
         !a.lift && matches!(a.ty.dims.first(), Some(Length::Symbol(_))) && t.rows() == 0
     })

@@ -6,7 +6,7 @@ use crate::check::{Condition, Operand, Source};
 use crate::scalar::cell::Cell;
 
 /// `true` if a condition holds. A comparison with an absent value does not.
-pub(super) fn holds(
+pub(crate) fn holds(
     condition: &Condition<Source>,
     value: &impl Fn(&Source) -> Option<Tensor>,
 ) -> bool {

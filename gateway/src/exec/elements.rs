@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
-use crate::check::{Body, Map, NodeKind, Source};
+use crate::check::Source;
+use crate::plan::BoundBody;
 
 /// The most elements that the maps of one request may have in all, those of nested maps counted
 /// for each element around them. A million elements of trivial nodes take about a second.
@@ -13,7 +14,7 @@ pub const REQUEST_ELEMENTS_MAX: u64 = 1 << 20;
 
 /// Counts the elements of the maps of one request.
 #[derive(Debug, Default)]
-pub(super) struct ElementCount(AtomicU64);
+pub(crate) struct ElementCount(AtomicU64);
 
 impl ElementCount {
     /// Counts the elements of a map that starts now. `expected` includes those of the maps inside
@@ -21,7 +22,7 @@ impl ElementCount {
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED when that is over [`REQUEST_ELEMENTS_MAX`].
-    pub(super) fn start(&self, own: u64, expected: u64) -> Result<(), Status> {
+    pub(crate) fn start(&self, own: u64, expected: u64) -> Result<(), Status> {
         let before = self.0.fetch_add(own, Ordering::Relaxed);
         let all = before.saturating_add(expected.max(own));
         if all <= REQUEST_ELEMENTS_MAX {
@@ -40,41 +41,21 @@ impl ElementCount {
 }
 
 /// Shapes of the arguments of a node; `None` where one is not known yet.
-pub(super) type Shapes = Vec<Option<Vec<usize>>>;
+pub(crate) type Shapes = Vec<Option<Vec<usize>>>;
 
-/// Returns the number of elements of a map over arguments of these shapes, together with those of
-/// the maps inside it whose lists are known before it starts.
-pub(super) fn expected(map: &Map, shapes: &Shapes) -> u64 {
-    let length = |at: usize| shapes.get(at)?.as_ref()?.first().copied();
-    let Some(count) = length(0) else {
-        return 0;
-    };
-    let element: Shapes = shapes
-        .iter()
-        .enumerate()
-        .map(|(at, shape)| {
-            let shape = shape.as_ref()?;
-            let inner = if at < map.over { 1 } else { 0 };
-            shape.get(inner..).map(<[usize]>::to_vec)
-        })
-        .collect();
-    let each = inside(&map.body, &element).saturating_add(1);
-    (count as u64).saturating_mul(each)
-}
-
-/// Elements of the maps that a body runs in any case.
-fn inside(body: &Body, arguments: &Shapes) -> u64 {
+/// Returns the number of elements of the maps that a body runs in any case, given the shapes of
+/// its arguments.
+pub(crate) fn expected_inside(body: &BoundBody, arguments: &Shapes) -> u64 {
     let shape = |source: &Source| match source {
         Source::Input(at) => arguments.get(*at)?.clone(),
         Source::Node { .. } | Source::Literal(_) => None,
     };
-    let maps = body.nodes.iter().filter(|node| node.when.is_none());
-    maps.map(|node| match &node.kind {
-        NodeKind::Map(map) => {
-            let shapes: Shapes = node.inputs.iter().map(|i| shape(&i.source)).collect();
-            expected(map, &shapes)
-        }
-        _ => 0,
-    })
-    .fold(0, u64::saturating_add)
+    let nodes = body.graph.nodes.iter();
+    let unconditional = nodes.filter(|bound| bound.node.when.is_none());
+    let elements = unconditional.map(|bound| {
+        let inputs = bound.node.inputs.iter();
+        let shapes = inputs.map(|input| shape(&input.source));
+        bound.step.run_kind().expected_elements(&shapes.collect())
+    });
+    elements.fold(0, u64::saturating_add)
 }

@@ -7,8 +7,8 @@ use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
-use super::lengths::Lengths;
 use super::literal::out_of_range;
+use super::symbols::SymbolBindings;
 use crate::check::Input;
 use crate::plan::Plan;
 use crate::scalar::Scalar;
@@ -19,10 +19,10 @@ use crate::scalar::decimal;
 pub struct Inputs {
     /// `None` for an optional input that is left out.
     pub(super) tensors: Vec<Option<Tensor>>,
-    pub(super) lengths: Lengths,
+    pub(super) lengths: SymbolBindings,
 }
 
-/// What is wrong with a tensor.
+/// Mistakes of an input tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViolationKind {
     /// It is not what the input takes.
@@ -36,7 +36,7 @@ pub enum ViolationKind {
 pub struct InputViolation {
     /// The input.
     pub input: String,
-    /// What is wrong with it.
+    /// The mistake.
     pub kind: ViolationKind,
 }
 
@@ -78,7 +78,7 @@ pub fn bind_inputs(
     tensors: Vec<Option<Tensor>>,
 ) -> Result<Inputs, Vec<InputViolation>> {
     let pipeline = &plan.pipeline;
-    let mut lengths = Lengths::new(&pipeline.symbols);
+    let mut lengths = SymbolBindings::new(&pipeline.symbols);
     let mut violations = Vec::new();
     let mut bound = Vec::with_capacity(tensors.len());
     for (input, given) in pipeline.inputs.iter().zip(tensors) {
@@ -118,7 +118,7 @@ impl Input {
     /// `max`, no more elements and no longer texts than the limits allow.
     ///
     /// # Errors
-    /// What is wrong, for people.
+    /// Describes the mistake for people.
     fn check(&self, tensor: &Tensor) -> Result<(), ViolationKind> {
         if tensor.element() != self.ty.element {
             return Err(ViolationKind::Invalid(format!(
@@ -201,7 +201,7 @@ impl Input {
     }
 }
 
-/// What a shape counts for against `max_items`. Lengths of 0 are left out: rows without elements
+/// What a shape counts for against `max_items`. SymbolBindings of 0 are left out: rows without elements
 /// carry no bytes, but whatever works on them row by row pays for each.
 fn items(shape: &[usize]) -> usize {
     if !shape.is_empty() && shape.iter().all(|n| *n == 0) {

@@ -9,7 +9,7 @@ use crate::check::{Input, Literal};
 use crate::scalar::Scalar;
 
 impl Input {
-    /// The tensor that stands in when a request leaves the input out.
+    /// The tensor of an input that a request leaves out.
     pub fn default_tensor(&self) -> Option<Tensor> {
         self.default.as_ref().map(to_tensor)
     }

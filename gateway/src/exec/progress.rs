@@ -1,30 +1,30 @@
-//! Which nodes may start, which are done, which nobody needs any more, and when the request is
-//! decided: plain state, no tasks.
+//! Progress of a request: which nodes may start, which are done, which are no longer needed, and
+//! when the request is decided. Plain state, no tasks.
 //!
 //! A node is ready the moment the nodes that it needs are done. One that fails, or whose
 //! arguments can no longer come, is done by its substitutes where it has some, and lost where it
-//! has none or they are lost too; a lost result of the graph decides the request. What only lost
-//! or finished nodes waited for is not needed any more: it is cancelled, or its results are freed.
+//! has none or they are lost too; a lost result of the graph decides the request. A node for which
+//! only lost or finished nodes waited is no longer needed: it is cancelled, or its results are
+//! freed.
 
 use std::collections::VecDeque;
 
 use tonic::Status;
 
-use crate::check::Node;
 use crate::plan::{Liveness, Topology};
 
-/// What a node has come to.
+/// State of a node.
 #[derive(Debug, Clone)]
 enum State {
-    /// Nobody needs it, or nobody does any more.
+    /// No other node needs it, or none does any longer.
     Unneeded,
-    /// Waits for so many nodes.
+    /// Waits for this number of nodes.
     Waiting(usize),
     /// May start.
     Ready,
-    /// On its way.
+    /// Runs.
     Running,
-    /// Failed, and waits for so many nodes behind its substitutes.
+    /// Failed, and waits for this number of nodes that its substitutes need.
     Failed(Box<Status>, usize),
     /// Its results are there.
     Done,
@@ -35,13 +35,12 @@ enum State {
 /// The progress of one request through a graph.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
-    nodes: &'a [Node],
     topology: &'a Topology,
     states: Vec<State>,
-    /// For each node, how many still wait for it.
+    /// For each node, the number of consumers that still need it.
     users: Vec<u32>,
     wanted: Vec<bool>,
-    /// Results of the graph that are not there.
+    /// Number of results of the graph that are not there yet.
     left: usize,
     ready: VecDeque<usize>,
     substitutable: VecDeque<usize>,
@@ -50,12 +49,13 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing has run, and what `liveness` says is needed.
-    pub(super) fn new(nodes: &'a [Node], topology: &'a Topology, liveness: &Liveness) -> Self {
+    /// Returns the progress of a request of which nothing has run, and which needs the nodes of
+    /// `liveness`.
+    pub(super) fn new(topology: &'a Topology, liveness: &Liveness) -> Self {
+        let edges = &topology.edges;
         let mut progress = Self {
-            nodes,
             topology,
-            states: vec![State::Unneeded; nodes.len()],
+            states: vec![State::Unneeded; edges.len()],
             users: liveness.ref_counts.clone(),
             wanted: liveness.is_result.clone(),
             left: liveness.result_count,
@@ -64,7 +64,7 @@ impl<'a> Progress<'a> {
             cancelled: Vec::new(),
             free: Vec::new(),
         };
-        for (index, node) in nodes.iter().enumerate() {
+        for (index, node) in edges.iter().enumerate() {
             if progress.users[index] > 0 {
                 progress.states[index] = State::Waiting(node.dependencies.len());
                 progress.start_if_ready(index);
@@ -80,7 +80,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// A node that is to start now. Its arguments are taken before anything else happens.
+    /// Takes a node that may start. Its arguments must be taken before anything else happens.
     pub(super) fn next_ready(&mut self) -> Option<usize> {
         loop {
             let index = self.ready.pop_front()?;
@@ -91,28 +91,28 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// The arguments of a node have been taken.
+    /// Records that the arguments of a node have been taken.
     pub(super) fn started(&mut self, index: usize) {
-        let nodes = self.nodes;
-        self.release(nodes[index].dependencies.iter().copied());
+        let edges = &self.topology.edges;
+        self.release(edges[index].dependencies.iter().copied());
     }
 
-    /// Whether every result of the graph is there.
+    /// Returns `true` if every result of the graph is there.
     pub(super) fn is_finished(&self) -> bool {
         self.left == 0
     }
 
-    /// Whether the node is needed and has not started.
+    /// Returns `true` if the node is needed and has not started.
     pub(super) fn may_start(&self, index: usize) -> bool {
         matches!(self.states[index], State::Waiting(_) | State::Ready)
     }
 
-    /// Whether the node is on its way.
+    /// Returns `true` if the node runs.
     pub(super) fn is_running(&self, index: usize) -> bool {
         matches!(self.states[index], State::Running)
     }
 
-    /// Nodes that were started and are not done.
+    /// Iterates over the nodes that were started and are not done.
     pub(super) fn running(&self) -> impl Iterator<Item = usize> {
         self.states
             .iter()
@@ -121,17 +121,17 @@ impl<'a> Progress<'a> {
             .map(|(index, _)| index)
     }
 
-    /// Nodes on their way that nobody needs any more, each once.
+    /// Takes the nodes that run and are no longer needed, each once.
     pub(super) fn take_cancelled(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.cancelled)
     }
 
-    /// A node whose results nobody needs any more.
+    /// Takes a node whose results are no longer needed.
     pub(super) fn next_free(&mut self) -> Option<usize> {
         self.free.pop()
     }
 
-    /// The results of a node are there.
+    /// Records that the results of a node are there.
     pub(super) fn done(&mut self, index: usize) {
         debug_assert!(matches!(
             self.states[index],
@@ -157,15 +157,14 @@ impl<'a> Progress<'a> {
         self.release_substitutes(index);
     }
 
-    /// A node on its way failed.
+    /// Records that a running node failed.
     ///
     /// # Errors
     /// The failure itself, when a result of the graph is lost by it: the request is decided.
     pub(super) fn failed(&mut self, index: usize, error: Status) -> Result<(), Status> {
         let mut failed = vec![(index, error)];
         while let Some((index, error)) = failed.pop() {
-            let nodes = self.nodes;
-            let node = &nodes[index];
+            let node = &self.topology.edges[index];
             if matches!(
                 self.states[index],
                 State::Unneeded | State::Done | State::Lost
@@ -177,10 +176,8 @@ impl<'a> Progress<'a> {
                 self.states[index] = State::Running;
                 self.release(node.dependencies.iter().copied());
             }
-            let missing = node
-                .on_error
-                .as_ref()
-                .and_then(|o| self.missing(&o.dependencies));
+            let missing = node.substitutes.as_ref();
+            let missing = missing.and_then(|substitutes| self.missing(substitutes));
             match missing {
                 Some(missing) => {
                     self.states[index] = State::Failed(Box::new(error), missing);
@@ -194,7 +191,7 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    /// How many of the nodes behind substitutes are not there yet; `None` when one never will.
+    /// Returns the number of these nodes that are not done yet; `None` if one never will be.
     fn missing(&self, nodes: &[usize]) -> Option<usize> {
         let mut missing = 0;
         for node in nodes {
@@ -233,8 +230,8 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    /// A failed node whose substitutes are all there, and why it failed. The caller puts the
-    /// substitutes in its place and reports it done, or failed once more.
+    /// Takes a failed node whose substitutes are all there, with its error. The caller puts the
+    /// substitutes in its place and reports it done, or lost.
     pub(super) fn next_substitutable(&mut self) -> Option<(usize, Status)> {
         loop {
             let index = self.substitutable.pop_front()?;
@@ -244,7 +241,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// What was to stand for a failed node cannot: it is lost.
+    /// Records that the substitutes of a failed node do not fit: it is lost.
     ///
     /// # Errors
     /// As [`Progress::failed`].
@@ -258,13 +255,12 @@ impl<'a> Progress<'a> {
     }
 
     fn release_substitutes(&mut self, index: usize) {
-        let nodes = self.nodes;
-        if let Some(on_error) = &nodes[index].on_error {
-            self.release(on_error.dependencies.iter().copied());
+        if let Some(substitutes) = &self.topology.edges[index].substitutes {
+            self.release(substitutes.iter().copied());
         }
     }
 
-    /// One less waits for each of these nodes.
+    /// Releases one reference to each of these nodes.
     fn release(&mut self, nodes: impl Iterator<Item = usize>) {
         let mut released: Vec<usize> = nodes.collect();
         while let Some(index) = released.pop() {
@@ -272,8 +268,8 @@ impl<'a> Progress<'a> {
             if self.users[index] > 0 {
                 continue;
             }
-            let node = &self.nodes[index];
-            let substitutes = node.on_error.iter().flat_map(|o| &o.dependencies);
+            let node = &self.topology.edges[index];
+            let substitutes = node.substitutes.iter().flatten();
             match self.states[index] {
                 State::Done => self.free.push(index),
                 State::Waiting(_) | State::Ready => {

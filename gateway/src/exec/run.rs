@@ -1,4 +1,4 @@
-//! One request on its way through a graph: starts nodes, takes in what they come to.
+//! The run of one request through a graph: starts nodes and takes their outcomes.
 
 use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -9,73 +9,66 @@ use tonic::{Code, Status};
 
 use super::condition;
 use super::context::Context;
-use super::lengths::Lengths;
 use super::literal;
 use super::progress::Progress;
 use super::record::NodeRecord;
-use super::step::{self, Started, StepEnd};
+use super::step::{NodeCall, NodeOutcome, Started};
+use super::symbols::SymbolBindings;
 use super::time::{self, Schedule};
 use crate::check::{Node, SettingValue, Source, Substitute};
 use crate::compute::CoopBudget;
-use crate::plan::Graph;
-use crate::plan::Liveness;
+use crate::plan::{BoundBody, Graph, Liveness};
 use crate::scalar::Scalar;
 
-/// A node on its way, by index.
-type Running<'a> = FuturesUnordered<Abortable<BoxFuture<'a, (usize, StepEnd)>>>;
+/// Nodes that run, by index.
+type Running<'a> = FuturesUnordered<Abortable<BoxFuture<'a, (usize, NodeOutcome)>>>;
 
-/// Nodes that can refer to each other, and what they are bound to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'a> {
-    pub nodes: &'a [Node],
-    pub graph: &'a Graph,
-    /// Whether the graph stands inside a node, as one of its arms or for an element of its list.
-    pub is_inside: bool,
-}
-
-/// One request on its way through a graph.
-pub(super) struct Run<'a> {
+/// The run of one request through a graph.
+pub(super) struct GraphRun<'a> {
     pub(super) context: Context<'a>,
-    pub(super) frame: Frame<'a>,
+    pub(super) graph: &'a Graph,
+    /// `true` if the graph is a body inside a node, one of its arms or for an element of its list.
+    pub(super) is_body: bool,
     pub(super) schedule: Schedule,
     inputs: Vec<Option<Tensor>>,
-    lengths: Lengths,
+    lengths: SymbolBindings,
     results: Vec<Vec<Option<Tensor>>>,
     pub(super) progress: Progress<'a>,
     pub(super) records: Vec<NodeRecord>,
-    /// For each node that has a record, where it is.
+    /// For each node, the index of its record, if it has one.
     record_at: Vec<Option<usize>>,
-    /// For each node that can be cancelled, how.
+    /// For each node that can be cancelled, the handle that does it.
     aborts: Vec<Option<AbortHandle>>,
     /// The start of this graph, which may be later than that of the request.
     pub(super) began: Instant,
     /// Operations done on the async runtime without waiting, since the last of them were counted
     /// against a [`CoopBudget`].
     uncounted: u64,
-    /// All of them.
+    /// All operations done on the async runtime.
     work: u64,
 }
 
 /// Operations that starting and ending a node takes, whatever it computes.
-pub(super) const NODE_WORK: u64 = 512;
+pub(crate) const NODE_WORK: u64 = 512;
 
-impl<'a> Run<'a> {
+impl<'a> GraphRun<'a> {
     pub(super) fn new(
         context: Context<'a>,
-        frame: Frame<'a>,
+        graph: &'a Graph,
         liveness: &Liveness,
         inputs: Vec<Option<Tensor>>,
-        lengths: Lengths,
+        lengths: SymbolBindings,
     ) -> Self {
-        let nodes = frame.nodes.len();
+        let nodes = graph.nodes.len();
         Self {
             context,
-            frame,
-            schedule: Schedule::new(frame, liveness, &inputs),
+            graph,
+            is_body: false,
+            schedule: Schedule::new(graph, liveness, &inputs),
             inputs,
             lengths,
             results: vec![Vec::new(); nodes],
-            progress: Progress::new(frame.nodes, &frame.graph.topology, liveness),
+            progress: Progress::new(&graph.topology, liveness),
             records: Vec::with_capacity(nodes),
             record_at: vec![None; nodes],
             aborts: vec![None; nodes],
@@ -85,7 +78,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Operations that were done on the async runtime for the graph.
+    /// Returns the operations that were done on the async runtime for the graph.
     pub(super) const fn work(&self) -> u64 {
         self.work
     }
@@ -107,14 +100,15 @@ impl<'a> Run<'a> {
                 Some(Err(Aborted)) => {}
                 // Every node that is left waits for one that can never be done; a checked
                 // pipeline has no cycle, so this is unreachable.
-                None => return Err(status::internal("the pipeline has come to a halt").into()),
+                None => return Err(status::internal("no node of the pipeline can run").into()),
             }
         }
     }
 
-    /// Starts a node; one that can be answered on the spot is.
+    /// Starts a node, and takes its outcome if it has one at once.
     fn start(&mut self, index: usize, running: &mut Running<'a>) -> Result<(), Status> {
-        let node = &self.frame.nodes[index];
+        let bound = &self.graph.nodes[index];
+        let node = &*bound.node;
         self.record_at[index] = Some(self.records.len());
         self.records.push(NodeRecord {
             node: index,
@@ -125,22 +119,27 @@ impl<'a> Run<'a> {
             && !condition::holds(when, &|source| self.value(source))
         {
             self.progress.started(index);
-            self.record(index).facts.skipped = true;
-            return self.end(index, StepEnd::done(vec![None; node.outputs.len()]));
+            self.record(index).stats.skipped = true;
+            return self.end(index, NodeOutcome::done(vec![None; node.outputs.len()]));
         }
         let arguments = node.inputs.iter().map(|a| self.value(&a.source)).collect();
-        // A setting out of range is the caller's mistake, which nothing stands in for.
+        // A setting out of range is the caller's mistake, for which there is no substitute.
         let settings = self.settings(node)?;
         self.progress.started(index);
-        let step = &self.frame.graph.steps[index];
-        let started = match self.time(index) {
-            Ok(context) => step::start(context, node, step, arguments, settings, &self.lengths),
-            Err(error) => Started::Now(StepEnd::failed(error)),
+        let started = match self.node_context(index) {
+            Ok(context) => bound.step.run_kind().start(NodeCall {
+                context,
+                node,
+                arguments,
+                settings,
+                lengths: &self.lengths,
+            }),
+            Err(error) => Started::Ready(NodeOutcome::failed(error)),
         };
         self.drop_unneeded();
         match started {
-            Started::Now(end) => self.end(index, end),
-            Started::Later(end) => {
+            Started::Ready(end) => self.end(index, end),
+            Started::Pending(end) => {
                 let (abort, registration) = AbortHandle::new_pair();
                 self.aborts[index] = Some(abort);
                 let end: BoxFuture<'a, _> = Box::pin(async move { (index, end.await) });
@@ -150,8 +149,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes in what a node came to.
-    fn end(&mut self, index: usize, end: StepEnd) -> Result<(), Status> {
+    /// Takes the outcome of a node.
+    fn end(&mut self, index: usize, end: NodeOutcome) -> Result<(), Status> {
         self.aborts[index] = None;
         let work = NODE_WORK.saturating_add(end.work);
         self.uncounted = self.uncounted.saturating_add(work);
@@ -164,28 +163,28 @@ impl<'a> Run<'a> {
         let record = self.record(index);
         record.ended = ended;
         record.available = ended;
-        let skipped = record.facts.skipped;
-        record.facts = end.facts;
-        record.facts.skipped = skipped;
+        let skipped = record.stats.skipped;
+        record.stats = end.stats;
+        record.stats.skipped = skipped;
         let total = record.total();
         let result = end
             .result
             .and_then(|outputs| self.check_outputs(index, &outputs).map(|()| outputs));
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.frame.graph.metrics[index].record(code, total);
+        self.graph.nodes[index].metrics.record(code, total);
         if !result.as_ref().is_err_and(time::is_refusal) {
-            self.learn(index, code, total);
+            self.record_latency(index, code, total);
         }
-        self.learn_follow_up(index);
+        self.record_follow_up(index);
         match result {
             Ok(outputs) => {
                 self.results[index] = outputs;
                 self.progress.done(index);
             }
             Err(error) => {
-                let error = self.blame(index, &error);
-                tracing::debug!(node = %self.frame.nodes[index].name, %error, "a node failed");
-                self.record(index).facts.error = Some(error.message().to_owned());
+                let error = self.with_context(index, &error);
+                tracing::debug!(node = %self.graph.nodes[index].node.name, %error, "a node failed");
+                self.record(index).stats.error = Some(error.message().to_owned());
                 self.progress.failed(index, error)?;
             }
         }
@@ -194,10 +193,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Puts substitutes in the place of failed nodes, as far as they are there.
+    /// Puts substitutes in the place of failed nodes whose substitutes are all there.
     fn substitute(&mut self) -> Result<(), Status> {
         while let Some((index, why)) = self.progress.next_substitutable() {
-            let node = &self.frame.nodes[index];
+            let node = &self.graph.nodes[index].node;
             let Some(on_error) = &node.on_error else {
                 return Err(why);
             };
@@ -207,12 +206,12 @@ impl<'a> Run<'a> {
                 .map(|v| v.as_ref().and_then(|v| self.substitute_value(v)))
                 .collect::<Vec<_>>();
             if let Err(error) = self.check_outputs(index, &outputs) {
-                let error = self.blame(index, &error);
+                let error = self.with_context(index, &error);
                 self.progress.lost(index, error)?;
                 continue;
             }
             if on_error.mark_degraded {
-                self.record(index).facts.degraded = Some(why.message().to_owned());
+                self.record(index).stats.degraded = Some(why.message().to_owned());
             }
             let available = self.context.elapsed();
             self.record(index).available = available;
@@ -230,7 +229,7 @@ impl<'a> Run<'a> {
         value.into_text(motet_proto::ElementType::String).ok()
     }
 
-    /// Cancels what nobody needs any more, and frees its results.
+    /// Cancels nodes that are no longer needed, and frees results.
     fn drop_unneeded(&mut self) {
         for index in self.progress.take_cancelled() {
             if let Some(abort) = self.aborts[index].take() {
@@ -239,18 +238,20 @@ impl<'a> Run<'a> {
             let ended = self.context.elapsed();
             let record = self.record(index);
             record.ended = ended;
-            record.facts.cancelled = true;
+            record.stats.cancelled = true;
             let total = record.total();
-            self.frame.graph.metrics[index].record(Code::Cancelled, total);
+            self.graph.nodes[index]
+                .metrics
+                .record(Code::Cancelled, total);
         }
         while let Some(index) = self.progress.next_free() {
             self.results[index] = Vec::new();
         }
     }
 
-    /// Checks the shapes of a node's results, and learns the lengths that they decide.
+    /// Checks the shapes of a node's results, and binds the symbols that they decide.
     fn check_outputs(&mut self, index: usize, outputs: &[Option<Tensor>]) -> Result<(), Status> {
-        let node = &self.frame.nodes[index];
+        let node = &self.graph.nodes[index].node;
         let symbols = &self.context.plan.pipeline.symbols;
         for (produced, tensor) in node.outputs.iter().zip(outputs) {
             let Some(tensor) = tensor else { continue };
@@ -269,7 +270,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A value; `None` when it is absent.
+    /// Returns a value; `None` if it is absent.
     pub(super) fn value(&self, source: &Source) -> Option<Tensor> {
         match source {
             Source::Input(input) => self.inputs.get(*input)?.clone(),
@@ -278,7 +279,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The settings of a node for this request.
+    /// Returns the settings of a node for this request.
     fn settings(&self, node: &Node) -> Result<Vec<Scalar>, Status> {
         node.parameters
             .iter()
@@ -310,7 +311,7 @@ impl<'a> Run<'a> {
             .collect()
     }
 
-    /// The record of a node, if it has started.
+    /// Returns the record of a node that has started.
     pub(super) fn recorded(&self, index: usize) -> Option<&NodeRecord> {
         self.record_at[index].map(|at| &self.records[at])
     }
@@ -334,36 +335,71 @@ impl<'a> Run<'a> {
         &mut self.records[at]
     }
 
-    /// Names pipeline and node in an error.
-    fn blame(&self, index: usize, error: &Status) -> Status {
+    /// Adds pipeline and node to an error.
+    fn with_context(&self, index: usize, error: &Status) -> Status {
         let pipeline = self.context.plan.pipeline.name.as_str();
-        let node = self.frame.nodes[index].name.as_str();
+        let node = self.graph.nodes[index].node.name.as_str();
         let named = status::annotate(error, [("pipeline", pipeline), ("node", node)]);
         status::reworded(&named, format!("node {node}: {}", named.message()))
     }
 
-    /// The error of a request whose deadline has passed.
-    pub(super) fn late(&self) -> Status {
+    /// Returns the error of a request whose deadline has passed.
+    pub(super) fn timed_out(&self) -> Status {
         let pipeline = &self.context.plan.pipeline;
-        self.learn_late();
+        self.record_timeouts();
         let running: Vec<&str> = self
             .progress
             .running()
-            .map(|i| self.frame.nodes[i].name.as_str())
+            .map(|i| self.graph.nodes[i].node.name.as_str())
             .collect();
         let running = running.join(", ");
         status::deadline_exceeded(format!(
             "pipeline {} did not finish within {:?}: still running were {running}",
             pipeline.name,
-            self.context.terms.deadline.remaining(self.began)
+            self.context.limits.deadline.remaining(self.began)
         ))
         .pipeline(&pipeline.name)
         .node(running)
         .into()
     }
 
-    /// What happened to each node.
+    /// Returns the records of the nodes.
     pub(super) fn into_records(self) -> Vec<NodeRecord> {
         self.records
+    }
+}
+
+/// The outcome of a body.
+#[derive(Debug)]
+pub(crate) struct BodyOutcome {
+    /// One for each result of the body, `None` where nothing reads it or it is absent; or why
+    /// there are none.
+    pub(crate) result: Result<Vec<Option<Tensor>>, Status>,
+    /// Records of its nodes.
+    pub(crate) records: Vec<NodeRecord>,
+    /// Operations that were done on the async runtime for it without waiting.
+    pub(crate) work: u64,
+}
+
+/// Runs a body over the arguments of the node around it, as a part of that node.
+pub(crate) async fn run_body<'a>(
+    context: Context<'a>,
+    body: &'a BoundBody,
+    arguments: Vec<Option<Tensor>>,
+    lengths: SymbolBindings,
+) -> BodyOutcome {
+    let graph = &body.graph;
+    let mut run = GraphRun::new(context, graph, &graph.topology.liveness, arguments, lengths);
+    run.is_body = true;
+    let result = run.drive().await.map(|()| {
+        let results = body.results.iter();
+        results
+            .map(|source| source.as_ref().and_then(|s| run.value(s)))
+            .collect()
+    });
+    BodyOutcome {
+        result,
+        work: run.work(),
+        records: run.into_records(),
     }
 }

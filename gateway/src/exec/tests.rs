@@ -164,10 +164,10 @@ async fn a_substitute_stands_in_for_a_failed_node() {
     let degraded = outcome
         .records
         .iter()
-        .find(|r| r.facts.degraded.is_some())
+        .find(|r| r.stats.degraded.is_some())
         .unwrap();
     assert_eq!(forgiving.pipeline.nodes[degraded.node].name, "b");
-    assert_eq!(degraded.facts.degraded.as_deref(), Some("node b: it broke"));
+    assert_eq!(degraded.stats.degraded.as_deref(), Some("node b: it broke"));
 
     let none_works = plan(WITH_SUBSTITUTE, &[("left", &failing), ("right", &failing)]);
     let error = run_plan(&none_works, &[Tensor::strings(["abcd"])])

@@ -1,4 +1,5 @@
-//! The time of a request: what each node gets of it, and what is refused for want of it.
+//! The time of a request: the share of each node, and the rejection of requests and nodes that
+//! cannot finish in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +9,26 @@ use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::Terms;
+use super::RequestLimits;
 use super::context::Context;
-use super::run::{Frame, Run};
-use crate::plan::Liveness;
-use crate::plan::NodeLatencies;
+use super::run::GraphRun;
 use crate::plan::forecast::{Forecast, SizeClass, TimeAllowance};
+use crate::plan::{Graph, Liveness, NodeLatencies};
 
-/// What is expected of one request.
+/// Forecast of one request, and whether it runs in spite of it.
 #[derive(Debug)]
 pub(super) struct Schedule {
     size: SizeClass,
     forecast: Arc<Forecast>,
-    /// Whether it goes on though it cannot be in time.
-    tried: bool,
+    /// `true` if it runs as a probe, though it is expected to be late.
+    attempted: bool,
 }
 
 impl Schedule {
-    /// For a request with these inputs.
-    pub(super) fn new(frame: Frame<'_>, liveness: &Liveness, inputs: &[Option<Tensor>]) -> Self {
+    /// Returns the schedule of a request with these inputs.
+    pub(super) fn new(graph: &Graph, liveness: &Liveness, inputs: &[Option<Tensor>]) -> Self {
         let bytes = inputs.iter().flatten().map(|input| input.data().len());
         let size = SizeClass::of(bytes.sum());
-        let graph = frame.graph;
         let forecast = if std::ptr::eq(liveness, &graph.topology.liveness) {
             graph.latencies.forecast(&graph.topology, size)
         } else {
@@ -41,34 +40,34 @@ impl Schedule {
         Self {
             size,
             forecast,
-            tried: false,
+            attempted: false,
         }
     }
 
-    /// The size of the request.
+    /// Returns the size class of the request.
     pub(super) const fn size(&self) -> SizeClass {
         self.size
     }
 
-    /// Whether a request that cannot be in time goes on all the same.
-    fn goes_on(&mut self, latencies: &NodeLatencies) -> bool {
-        self.tried = self.tried || !latencies.should_reject();
-        self.tried
+    /// Returns `true` if a request that is expected to be late runs as a probe.
+    fn continues(&mut self, latencies: &NodeLatencies) -> bool {
+        self.attempted = self.attempted || !latencies.should_reject();
+        self.attempted
     }
 }
 
-impl<'a> Run<'a> {
-    /// Refuses a request that cannot be in time before anything is done for it.
+impl<'a> GraphRun<'a> {
+    /// Rejects a request that cannot finish in time before anything is done for it.
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED.
-    pub(super) fn in_time(&mut self) -> Result<(), Status> {
-        let Context { plan, terms, .. } = self.context;
-        let left = terms.deadline.remaining(self.began);
+    pub(super) fn reject_if_infeasible(&mut self) -> Result<(), Status> {
+        let Context { plan, limits, .. } = self.context;
+        let left = limits.deadline.remaining(self.began);
         let Some(least) = self.schedule.forecast.min_if_infeasible(left) else {
             return Ok(());
         };
-        if self.schedule.goes_on(&self.frame.graph.latencies) {
+        if self.schedule.continues(&self.graph.latencies) {
             return Ok(());
         }
         let pipeline = &plan.pipeline.name;
@@ -82,41 +81,39 @@ impl<'a> Run<'a> {
         .into())
     }
 
-    /// What a node that starts now works with: the request's time, less what the nodes after it
-    /// are expected to need, and its own priority.
+    /// Returns the context of a node that starts now: the request's time, less what the nodes after
+    /// it are expected to need, and the node's own priority.
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED where that is not enough.
-    pub(super) fn time(&mut self, index: usize) -> Result<Context<'a>, Status> {
+    pub(super) fn node_context(&mut self, index: usize) -> Result<Context<'a>, Status> {
         let context = self.context;
         let now = Instant::now();
-        let until = context.terms.deadline;
+        let until = context.limits.deadline;
         let deadline = match self.schedule.forecast.allowance(index, now, until) {
             TimeAllowance::Until(deadline) => deadline,
-            TimeAllowance::Insufficient(_)
-                if self.schedule.goes_on(&self.frame.graph.latencies) =>
-            {
+            TimeAllowance::Insufficient(_) if self.schedule.continues(&self.graph.latencies) => {
                 until
             }
             TimeAllowance::Insufficient(least) => {
                 return Err(too_little(until.remaining(now), least));
             }
         };
-        let own = self.frame.nodes[index].policies.priority;
-        let terms = Terms {
+        let own = self.graph.nodes[index].node.policies.priority;
+        let limits = RequestLimits {
             deadline,
-            priority: own.or(context.terms.priority),
+            priority: own.or(context.limits.priority),
         };
         Ok(Context {
-            terms,
-            lookahead: self.lookahead(index),
+            limits,
+            hints: self.batching_hints(index),
             ..context
         })
     }
 
-    /// A node ended so after so long.
-    pub(super) fn learn(&self, node: usize, code: Code, took: Duration) {
-        let latencies = &self.frame.graph.latencies;
+    /// Records the latency of a node that ended with this code.
+    pub(super) fn record_latency(&self, node: usize, code: Code, took: Duration) {
+        let latencies = &self.graph.latencies;
         match code {
             Code::Ok => latencies.record(node, self.schedule.size, took),
             Code::DeadlineExceeded => latencies.record_timeout(node, self.schedule.size, took),
@@ -124,15 +121,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Learns from nodes that are still running when the time is over.
-    pub(super) fn learn_late(&self) {
+    /// Records the latencies of nodes that still run when the deadline passes.
+    pub(super) fn record_timeouts(&self) {
         let elapsed = self.context.elapsed();
         for node in self.progress.running() {
             let record = self.records.iter().find(|r| r.node == node);
-            // One that has ended waits for what stands in for it.
+            // One that has ended waits for its substitutes.
             if let Some(record) = record.filter(|r| r.ended.is_zero()) {
                 let took = elapsed.saturating_sub(record.started);
-                self.learn(node, Code::DeadlineExceeded, took);
+                self.record_latency(node, Code::DeadlineExceeded, took);
             }
         }
     }
@@ -157,7 +154,7 @@ fn too_little(left: Duration, least: Duration) -> Status {
     .into()
 }
 
-/// A duration for people: no finer than anybody needs.
+/// Rounds a duration for people.
 fn shown(duration: Duration) -> String {
     let rounded = match duration {
         d if d < Duration::from_millis(10) => Duration::from_micros(d.as_micros() as u64),

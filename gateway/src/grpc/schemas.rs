@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 use super::reflect::ReflectError;
 use crate::protobuf::descriptors;
-use crate::syntax::{EndpointRef, EndpointSpec, KindSpec, NodeSpec, PipelineSpec};
+use crate::syntax::{CallTarget, EndpointRef, EndpointSpec, PipelineSpec};
 
 /// What is known of the services at endpoints.
 #[derive(Debug, Clone, Default)]
@@ -164,17 +164,13 @@ impl Schemas {
 
 /// The services that pipelines call, each once.
 pub fn called_services(pipelines: &[PipelineSpec]) -> BTreeSet<(EndpointRef, String)> {
-    fn of(node: &NodeSpec, found: &mut BTreeSet<(EndpointRef, String)>) {
-        let Some(kind) = &node.kind else { return };
-        if let KindSpec::Grpc(grpc) = &kind.value {
-            found.insert((grpc.endpoint.value.clone(), grpc.service.clone()));
-        }
-        for body in kind.value.bodies() {
-            body.nodes.iter().for_each(|node| of(node, found));
-        }
-    }
     let mut found = BTreeSet::new();
-    let nodes = pipelines.iter().flat_map(|p| &p.nodes);
-    nodes.for_each(|node| of(node, &mut found));
+    for node in pipelines.iter().flat_map(|p| &p.nodes) {
+        node.visit_targets(&mut |target, _| {
+            if let CallTarget::Service { endpoint, service } = target {
+                found.insert((endpoint.clone(), service.to_owned()));
+            }
+        });
+    }
     found
 }

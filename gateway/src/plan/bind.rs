@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use motet_runtime::metrics::Metrics;
 
-use super::{FollowUps, Graph, NodeLatencies, Plan, SplitState, Step, Topology};
-use crate::call::PolicyClient;
-use crate::check::{Body, CheckedPipeline, Composition, CompositionError, Node, NodeKind, Source};
-use crate::grpc::{Method, Remote};
-use crate::model::{Backend, ModelClient};
+use super::{BoundBody, BoundNode, Edges, FollowUps, Graph, NodeLatencies, Plan, Step, Topology};
+use crate::check::{Body, CheckedPipeline, Composition, CompositionError, Node, Source};
+use crate::grpc::Remote;
+use crate::model::Backend;
 use crate::syntax::EndpointRef;
 
 /// Why a checked pipeline cannot be bound.
@@ -88,83 +87,62 @@ impl Plan {
     }
 }
 
-struct Binder<'a> {
-    pipeline: &'a str,
-    bind: &'a dyn Bind,
-    metrics: &'a Metrics,
+/// Binds the nodes of one pipeline.
+pub(crate) struct Binder<'a> {
+    /// The name of the pipeline.
+    pub(crate) pipeline: &'a str,
+    /// Looks up what the nodes call.
+    pub(crate) bind: &'a dyn Bind,
+    /// Where the metrics of the nodes are registered.
+    pub(crate) metrics: &'a Metrics,
 }
 
 impl Binder<'_> {
     fn graph<'s>(
         &self,
-        nodes: &[Node],
+        nodes: &[Arc<Node>],
         results: impl Iterator<Item = &'s Source>,
     ) -> Result<Graph, BindError> {
-        let steps = nodes.iter().map(|node| self.step(node));
-        let steps = steps.collect::<Result<Vec<_>, _>>()?;
+        let edges = nodes.iter().map(|node| Edges::from(&**node)).collect();
+        let bound = nodes.iter().map(|node| {
+            Ok(BoundNode {
+                step: Step::bind(node, self)?,
+                metrics: self.metrics.node(self.pipeline, &node.name),
+                node: node.clone(),
+            })
+        });
         Ok(Graph {
+            nodes: bound.collect::<Result<_, BindError>>()?,
             follow_ups: FollowUps::new(nodes),
-            latencies: NodeLatencies::new(steps.len(), self.metrics.refusals(self.pipeline)),
-            steps,
-            topology: Topology::new(nodes, results),
-            metrics: nodes
-                .iter()
-                .map(|node| self.metrics.node(self.pipeline, &node.name))
-                .collect(),
+            latencies: NodeLatencies::new(nodes.len(), self.metrics.refusals(self.pipeline)),
+            topology: Topology::new(edges, results),
         })
     }
 
-    fn step(&self, node: &Node) -> Result<Step, BindError> {
-        let unbound = |what, name: &str| BindError::Missing {
+    /// Binds a body inside a node.
+    pub(crate) fn body(&self, body: &Body) -> Result<BoundBody, BindError> {
+        Ok(BoundBody {
+            name: body.name.clone(),
+            graph: self.graph(&body.nodes, body.results.iter().flatten())?,
+            results: body.results.clone(),
+        })
+    }
+
+    /// Binds bodies inside a node.
+    pub(crate) fn bodies<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = &'b Body>,
+    ) -> Result<Vec<BoundBody>, BindError> {
+        bodies.into_iter().map(|body| self.body(body)).collect()
+    }
+
+    /// Returns the error of a node that calls something that is not served.
+    pub(crate) fn missing(&self, node: &Node, what: &'static str, name: &str) -> BindError {
+        BindError::Missing {
             pipeline: self.pipeline.to_owned(),
             node: node.name.clone(),
             what,
             name: name.to_owned(),
-        };
-        let bodies = || -> Result<Vec<_>, _> {
-            let bodies = node.kind.bodies();
-            bodies.into_iter().map(|b| self.body(b)).collect()
-        };
-        Ok(match &node.kind {
-            NodeKind::Op(op) => Step::Op(*op),
-            NodeKind::Model(model) => {
-                let backend = self.bind.model(model);
-                let backend = backend.ok_or_else(|| unbound("model", model))?;
-                let upstream = ModelClient::new(backend, self.pipeline, node, self.metrics);
-                Step::Model(Box::new(upstream))
-            }
-            NodeKind::Grpc(call) => {
-                let method = self.bind.endpoint(&call.endpoint).and_then(|remote| {
-                    Method::new(remote, &call.path, call.response.clone(), call.messages_max).ok()
-                });
-                let method =
-                    method.ok_or_else(|| unbound("endpoint", &call.endpoint.to_string()))?;
-                let calls = PolicyClient::new(
-                    method,
-                    self.pipeline,
-                    &node.name,
-                    &node.policies,
-                    self.metrics,
-                );
-                Step::Grpc(Box::new(calls))
-            }
-            NodeKind::Pipeline(call) => {
-                let plan = self.bind.pipeline(&call.name);
-                Step::Pipeline(plan.ok_or_else(|| unbound("pipeline", &call.name))?)
-            }
-            NodeKind::Split(split) => {
-                let shadows = SplitState::new(self.pipeline, &node.name, split, self.metrics);
-                Step::Split(bodies()?, shadows)
-            }
-            NodeKind::Fallback(_)
-            | NodeKind::Switch(_)
-            | NodeKind::Ensemble(_)
-            | NodeKind::Map(_) => Step::Bodies(bodies()?),
-        })
-    }
-
-    fn body(&self, body: &Body) -> Result<Arc<Graph>, BindError> {
-        let graph = self.graph(&body.nodes, body.results.iter().flatten())?;
-        Ok(Arc::new(graph))
+        }
     }
 }

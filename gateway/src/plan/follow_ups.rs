@@ -4,13 +4,14 @@
 //! A model service that expects further rows can wait for them and run them in one batch. Only
 //! calls of which neither needs the results of the other can share a batch.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::forecast::SizeClass;
-use crate::check::{Node, NodeKind};
+use crate::check::Node;
 use crate::policy::latency::nearest_rank;
 use crate::policy::window::Window;
+use crate::syntax::CallTarget;
 
 /// Latest requests kept for each pair of calls.
 const WINDOW: usize = 32;
@@ -29,9 +30,9 @@ pub struct FollowUps {
 
 impl FollowUps {
     /// Returns the statistics of `nodes`, without any request yet.
-    pub fn new(nodes: &[Node]) -> Self {
-        let model = |at: usize| match &nodes[at].kind {
-            NodeKind::Model(name) => Some(name.as_str()),
+    pub fn new(nodes: &[Arc<Node>]) -> Self {
+        let model = |at: usize| match nodes[at].kind.target() {
+            Some(CallTarget::Model(name)) => Some(name),
             _ => None,
         };
         let found = sibling_calls(nodes.len(), model, |at| &nodes[at].dependencies);

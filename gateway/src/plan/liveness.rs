@@ -1,6 +1,7 @@
 //! Liveness: which nodes of a graph the requested results need, and how many consumers each has.
 
-use crate::check::{Node, Source};
+use super::Edges;
+use crate::check::Source;
 
 /// The nodes of a graph that some of its results need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +20,9 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Returns the liveness of `nodes`, each of which comes after those that it needs, for these
+    /// Returns the liveness of nodes with these edges, each of which comes after those that it needs, for these
     /// results.
-    pub fn of<'s>(nodes: &[Node], results: impl Iterator<Item = &'s Source>) -> Self {
+    pub fn of<'s>(nodes: &[Edges], results: impl Iterator<Item = &'s Source>) -> Self {
         let mut liveness = Self {
             ref_counts: vec![0; nodes.len()],
             is_result: vec![false; nodes.len()],
@@ -50,18 +51,18 @@ impl Liveness {
 
 /// Returns the nodes that must run for those in `is_result`. Of a node that has substitutes, only
 /// the nodes that both itself and its substitutes need are required.
-fn required(nodes: &[Node], is_result: &[bool]) -> Vec<bool> {
+fn required(nodes: &[Edges], is_result: &[bool]) -> Vec<bool> {
     let mut required = is_result.to_vec();
     for (index, node) in nodes.iter().enumerate().rev() {
         if !required[index] {
             continue;
         }
-        let Some(on_error) = &node.on_error else {
+        let Some(substitutes) = &node.substitutes else {
             node.dependencies.iter().for_each(|n| required[*n] = true);
             continue;
         };
         let of_node = ancestors(nodes, index, &node.dependencies);
-        let of_substitutes = ancestors(nodes, index, &on_error.dependencies);
+        let of_substitutes = ancestors(nodes, index, substitutes);
         for (required, both) in required.iter_mut().zip(of_node.iter().zip(&of_substitutes)) {
             *required |= *both.0 && *both.1;
         }
@@ -71,11 +72,11 @@ fn required(nodes: &[Node], is_result: &[bool]) -> Vec<bool> {
 }
 
 /// Returns the nodes before `index` that must run for all of `sources`.
-fn ancestors(nodes: &[Node], index: usize, sources: &[usize]) -> Vec<bool> {
+fn ancestors(nodes: &[Edges], index: usize, sources: &[usize]) -> Vec<bool> {
     let mut is_ancestor = vec![false; index];
     sources.iter().for_each(|n| is_ancestor[*n] = true);
     for at in (0..index).rev() {
-        if is_ancestor[at] && nodes[at].on_error.is_none() {
+        if is_ancestor[at] && nodes[at].substitutes.is_none() {
             let dependencies = nodes[at].dependencies.iter();
             dependencies.for_each(|n| is_ancestor[*n] = true);
         }
@@ -84,8 +85,8 @@ fn ancestors(nodes: &[Node], index: usize, sources: &[usize]) -> Vec<bool> {
 }
 
 /// Iterates over the nodes whose results a node needs, as arguments or as substitutes.
-fn needs(node: &Node) -> impl Iterator<Item = usize> {
-    let substitutes = node.on_error.iter().flat_map(|o| &o.dependencies);
+fn needs(node: &Edges) -> impl Iterator<Item = usize> {
+    let substitutes = node.substitutes.iter().flatten();
     node.dependencies.iter().chain(substitutes).copied()
 }
 

@@ -122,6 +122,7 @@ mod tests {
     use motet_runtime::metrics::Metrics;
 
     use super::*;
+    use crate::plan::Edges;
 
     const SIZE: SizeClass = SizeClass::of(100);
 
@@ -135,7 +136,12 @@ mod tests {
 
     /// Node 0, then node 1, both of which the results need.
     fn chain() -> Topology {
+        let edges = |dependencies| Edges {
+            dependencies,
+            substitutes: None,
+        };
         Topology {
+            edges: vec![edges(vec![]), edges(vec![0])],
             dependents: vec![vec![1], vec![]],
             substitutes_for: vec![vec![], vec![]],
             liveness: Liveness {

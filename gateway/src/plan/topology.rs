@@ -3,9 +3,31 @@
 use super::Liveness;
 use crate::check::{Node, Source};
 
-/// The edges of a graph, by node, and which nodes its results need.
+/// The nodes whose results a node needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edges {
+    /// For its arguments and its condition: ascending, each once.
+    pub dependencies: Vec<usize>,
+    /// For its substitutes, if it has any: ascending, each once. They are needed only when the
+    /// node fails.
+    pub substitutes: Option<Vec<usize>>,
+}
+
+impl From<&Node> for Edges {
+    fn from(node: &Node) -> Self {
+        let on_error = node.on_error.as_ref();
+        Self {
+            dependencies: node.dependencies.clone(),
+            substitutes: on_error.map(|on_error| on_error.dependencies.clone()),
+        }
+    }
+}
+
+/// The edges of a graph in both directions, and which nodes its results need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
+    /// For each node, the nodes that it needs itself.
+    pub edges: Vec<Edges>,
     /// For each node, the nodes whose arguments need its results.
     pub dependents: Vec<Vec<usize>>,
     /// For each node, the nodes whose failure its results can substitute.
@@ -15,22 +37,24 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Returns the topology of `nodes`, each of which comes after those that it needs.
-    pub fn new<'s>(nodes: &[Node], results: impl Iterator<Item = &'s Source>) -> Self {
-        let mut dependents = vec![Vec::new(); nodes.len()];
-        let mut substitutes_for = vec![Vec::new(); nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
+    /// Returns the topology of nodes with these edges, each of which comes after those that it
+    /// needs.
+    pub fn new<'s>(edges: Vec<Edges>, results: impl Iterator<Item = &'s Source>) -> Self {
+        let mut dependents = vec![Vec::new(); edges.len()];
+        let mut substitutes_for = vec![Vec::new(); edges.len()];
+        for (index, node) in edges.iter().enumerate() {
             for &needed in &node.dependencies {
                 dependents[needed].push(index);
             }
-            for &needed in node.on_error.iter().flat_map(|o| &o.dependencies) {
+            for &needed in node.substitutes.iter().flatten() {
                 substitutes_for[needed].push(index);
             }
         }
         Self {
             dependents,
             substitutes_for,
-            liveness: Liveness::of(nodes, results),
+            liveness: Liveness::of(&edges, results),
+            edges,
         }
     }
 }

@@ -6,9 +6,8 @@ mod policies;
 use motet_config::schema::{duration, object, object_with};
 use serde_json::{Value, json};
 
-use crate::ops::registry;
 use crate::syntax::{
-    ARMS_MAX, ENDPOINTS_MAX, INPUTS_MAX, MESSAGES_MAX, NODES_MAX, OUTPUTS_MAX, PIPELINES_MAX,
+    ARMS_MAX, ENDPOINTS_MAX, INPUTS_MAX, KINDS, NODES_MAX, OUTPUTS_MAX, PIPELINES_MAX,
 };
 
 /// Returns the schema of a configuration file, or of a file with one pipeline. `server` and
@@ -119,103 +118,25 @@ pub fn json_schema(server: Value, models: Value) -> Value {
     })
 }
 
+macro_rules! kind_properties {
+    ($($(#[$doc:meta])* $key:literal => $module:ident :: $variant:ident,)*) => {
+        /// Returns the schemas of the keys of each kind of node.
+        fn kind_properties() -> Vec<Value> {
+            vec![$(crate::kinds::$module::schema::properties()),*]
+        }
+    };
+}
+
+node_kinds!(kind_properties);
+
 /// Returns the schema of a node of any kind.
 fn node() -> Value {
-    let ops: Vec<&str> = registry::names().collect();
-    let body = || json!({ "$ref": "#/$defs/body" });
-    let arms = |least: usize| {
-        json!({
-            "type": "array",
-            "items": body(),
-            "minItems": least,
-            "maxItems": ARMS_MAX,
-        })
-    };
-    let kinds = json!({
-        "model": { "type": "string" },
-        "grpc": { "type": "string", "pattern": "^/?[A-Za-z0-9_.]+/[A-Za-z0-9_]+$" },
-        "op": { "enum": ops },
-        "pipeline": { "type": "string" },
-        "value": { "type": "object", "minProperties": 1 },
-        "fallback": arms(2),
-        "switch": {
-            "type": "array",
-            "minItems": 1,
-            "items": object(json!({
-                "when": { "$ref": "#/$defs/condition" },
-                "do": body(),
-                "default": body(),
-            })),
-        },
-        "split": object_with(&["arms"], json!({
-            "sticky": { "$ref": "#/$defs/reference" },
-            "arms": {
-                "type": "array",
-                "minItems": 1,
-                "items": object_with(&["weight", "do"], json!({
-                    "weight": { "type": "number", "minimum": 0 },
-                    "do": body(),
-                })),
-            },
-            "shadow": {
-                "type": "array",
-                "items": object_with(&["percent", "do"], json!({
-                    "percent": { "type": "number", "minimum": 0, "maximum": 100 },
-                    "do": body(),
-                })),
-            },
-        })),
-        "ensemble": object_with(&["of", "combine"], json!({
-            "of": arms(2),
-            "combine": {
-                "anyOf": [
-                    { "enum": ["mean", "max", "vote", "rrf", "concat"] },
-                    object_with(&["weighted_mean"], json!({
-                        "weighted_mean": { "type": "array", "items": { "type": "number" } },
-                    })),
-                    object_with(&["rrf"], json!({
-                        "rrf": object(json!({ "k": { "type": "integer", "minimum": 1 } })),
-                    })),
-                ],
-            },
-            "quorum": { "type": "integer", "minimum": 1 },
-            "deadline": duration(),
-        })),
-        "map": object_with(&["over"], json!({
-            "over": { "$ref": "#/$defs/output" },
-            "as": { "$ref": "#/$defs/name" },
-            "max_items": { "type": "integer", "minimum": 1 },
-            "concurrency": { "type": "integer", "minimum": 1 },
-            "on_item_error": { "enum": ["fail", "drop", "null"] },
-            "do": body(),
-            "nodes": map_of("node", NODES_MAX),
-            "outputs": references(),
-        })),
-    });
-    let one_of: Vec<Value> = kinds
-        .as_object()
-        .into_iter()
-        .flat_map(|kinds| kinds.keys())
+    let one_of: Vec<Value> = KINDS
+        .iter()
         .map(|kind| json!({ "required": [kind] }))
         .collect();
     let mut properties = json!({
         "in": { "$ref": "#/$defs/values" },
-        "endpoint": {
-            "type": "string",
-            "description": "for `grpc`: one of `endpoints`, or grpc://host:port",
-        },
-        "out": {
-            "type": "object",
-            "description": "for `grpc`: outputs by name, each with a path of fields of the answer",
-            "additionalProperties": { "type": "string" },
-            "maxProperties": OUTPUTS_MAX,
-        },
-        "max_items": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MESSAGES_MAX,
-            "description": "for `grpc`: the most messages of an answer that is a stream",
-        },
         "with": { "$ref": "#/$defs/values" },
         "when": { "$ref": "#/$defs/condition" },
         "deadline": node_deadline(),
@@ -228,8 +149,10 @@ fn node() -> Value {
             "mark": { "enum": ["degraded"] },
         })),
     });
-    if let (Some(properties), Value::Object(kinds)) = (properties.as_object_mut(), kinds) {
-        properties.extend(kinds);
+    for kind in kind_properties() {
+        if let (Some(properties), Value::Object(kind)) = (properties.as_object_mut(), kind) {
+            properties.extend(kind);
+        }
     }
     json!({
         "type": "object",
@@ -240,12 +163,22 @@ fn node() -> Value {
 }
 
 /// Returns the schema of outputs, each a reference.
-fn references() -> Value {
+pub(crate) fn references() -> Value {
     json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/reference" } })
 }
 
-/// Returns the schema of an object of at most `most` entries of the type `what`, by name.
-fn map_of(what: &str, most: usize) -> Value {
+/// Returns the schema of a body inside a node.
+pub(crate) fn body() -> Value {
+    json!({ "$ref": "#/$defs/body" })
+}
+
+/// Returns the schema of a list of arms, of which there are at least `least`.
+pub(crate) fn arms(least: usize) -> Value {
+    json!({ "type": "array", "items": body(), "minItems": least, "maxItems": ARMS_MAX })
+}
+
+/// Returns the schema of a map of names to what `$defs` has under `what`.
+pub(crate) fn map_of(what: &str, most: usize) -> Value {
     json!({
         "type": ["object", "null"],
         "propertyNames": { "$ref": "#/$defs/name" },
@@ -270,7 +203,6 @@ fn node_deadline() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::syntax::KINDS;
 
     #[test]
     fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {

@@ -18,7 +18,7 @@ use super::signature::signature;
 use super::stats::SurfaceStats;
 use super::typed::{DescriptorError, TypedApi};
 use crate::check::CheckedPipeline;
-use crate::exec::{self, Outcome, Terms, Wanted};
+use crate::exec::{self, OutputSelection, RequestLimits, RequestOutcome};
 use crate::plan::Plan;
 
 /// A pipeline in service. A request finishes on the pipeline on which it began, also if another is
@@ -54,7 +54,7 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Answer {
     plan: Arc<Plan>,
-    outcome: Outcome,
+    outcome: RequestOutcome,
 }
 
 impl Answer {
@@ -109,12 +109,15 @@ impl ServedPipeline {
         let refused =
             |violations: Vec<_>| exec::violation_status(&self.pipeline().name, &violations);
         let inputs = exec::bind_inputs(&self.plan, call.inputs).map_err(refused)?;
-        let terms = Terms {
+        let limits = RequestLimits {
             deadline: self.deadline(call.deadline)?,
             priority: call.priority,
         };
-        let wanted = call.columns.as_deref().map_or(Wanted::All, Wanted::Columns);
-        let outcome = exec::run(&self.plan, inputs, wanted, terms).await?;
+        let wanted = call
+            .columns
+            .as_deref()
+            .map_or(OutputSelection::All, OutputSelection::Columns);
+        let outcome = exec::run(&self.plan, inputs, wanted, limits).await?;
         Ok(Answer {
             plan: self.plan.clone(),
             outcome,

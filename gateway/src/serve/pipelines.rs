@@ -14,7 +14,7 @@ use super::gateway::{Gateway, GatewayError};
 use super::pipeline::ServedPipeline;
 use super::signature;
 use super::typed::proto_file;
-use crate::check::{CheckedPipeline, NodeKind, ValueType};
+use crate::check::{CheckedPipeline, ValueType};
 
 /// The service `motet.v1.Pipelines`. Cheap to clone.
 #[derive(Clone)]
@@ -116,7 +116,7 @@ impl Pipelines for PipelinesService {
         let pipeline = served.pipeline();
         let nodes = pipeline.nodes.iter().map(|node| ExplainedNode {
             name: node.name.clone(),
-            kind: kind(&node.kind),
+            kind: node.kind.label(),
             after: node
                 .dependencies
                 .iter()
@@ -188,39 +188,16 @@ fn gateway_status(error: GatewayError) -> Status {
     }
 }
 
-/// Describes the kind of a node.
-fn kind(kind: &NodeKind) -> String {
-    match kind {
-        NodeKind::Model(model) => format!("model {model}"),
-        NodeKind::Grpc(call) => format!("grpc {} at {}", &call.path[1..], call.endpoint),
-        NodeKind::Op(op) => format!("op {}", op.name()),
-        NodeKind::Pipeline(call) => format!("pipeline {}", call.name),
-        NodeKind::Fallback(arms) => format!("fallback of {}", arms.len()),
-        NodeKind::Switch(arms) => format!("switch of {}", arms.len()),
-        NodeKind::Split(split) => format!("split of {}", split.arms.len()),
-        NodeKind::Ensemble(ensemble) => format!("ensemble of {}", ensemble.arms.len()),
-        NodeKind::Map(_) => "map".to_owned(),
-    }
-}
-
-/// Returns the graph of a pipeline in the language of Graphviz.
+/// The graph of a pipeline in Graphviz's language.
 pub fn dot(pipeline: &CheckedPipeline) -> String {
     let mut out = format!("digraph {} {{\n  rankdir=LR;\n", pipeline.name);
     for node in &pipeline.nodes {
-        let shape = match node.kind {
-            NodeKind::Model(_) => "box",
-            NodeKind::Op(_) => "ellipse",
-            NodeKind::Pipeline(_) => "box3d",
-            NodeKind::Grpc(_) => "component",
-            _ => "diamond",
-        };
+        let (label, shape) = (node.kind.label(), node.kind.shape());
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "  {} [label=\"{}\\n{}\", shape={shape}];",
-            node.name,
-            node.name,
-            kind(&node.kind)
+            "  {} [label=\"{}\\n{label}\", shape={shape}];",
+            node.name, node.name
         );
         for &needed in &node.dependencies {
             let _ = writeln!(out, "  {} -> {};", pipeline.nodes[needed].name, node.name);

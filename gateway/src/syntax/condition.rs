@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 64;
 /// A condition as written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
-    /// A number, a text or a truth value.
+    /// A number, a string or a boolean.
     Literal(Scalar),
     /// `null`: what an optional value is when it is not there.
     Null,
@@ -56,7 +56,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// `true` if two values of this order compare so. Values without an order (NaN, an absent
+    /// Returns `true` if the comparison holds for two values of this order. Values without an order (NaN, an absent
     /// value) are unequal, and nothing else.
     pub fn holds(self, order: Option<Ordering>) -> bool {
         let Some(order) = order else {
@@ -108,7 +108,7 @@ impl Expression {
 /// Parses a condition whose text is at `span` in its file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The mistake.
 pub(crate) fn parse_condition(
     text: &str,
     span: Span,
@@ -126,7 +126,7 @@ pub(crate) fn parse_condition(
 }
 
 /// Reads a condition; `None` where it cannot be, which was reported.
-pub(super) fn condition(
+pub(crate) fn condition(
     entry: &Entry,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<Expression>> {

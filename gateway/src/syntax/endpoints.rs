@@ -20,6 +20,24 @@ pub struct EndpointSpec {
     pub descriptor: Option<Spanned<PathBuf>>,
 }
 
+/// Reference to a gRPC server from a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointRef {
+    /// An endpoint of the configuration, by name.
+    Name(String),
+    /// Written out.
+    Address(Endpoint),
+}
+
+impl std::fmt::Display for EndpointRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(endpoint) => endpoint.fmt(f),
+        }
+    }
+}
+
 /// Reads the entry `endpoints`. Relative paths in it start from `folder`; `models` are the names of
 /// the models, which endpoints may not have.
 pub(super) fn read_all(

@@ -110,7 +110,7 @@ fn bound(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Scalar>
     }
 }
 
-pub(super) fn tensor_type(
+pub(crate) fn tensor_type(
     entry: &Entry,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<TensorType>> {
@@ -138,7 +138,7 @@ pub(super) fn tensor_type(
     }
 }
 
-/// What other systems call our element types.
+/// Names that other systems have for our element types.
 const ALIASES: [(&str, &str); 14] = [
     ("str", "string"),
     ("text", "string"),

@@ -1,233 +1,202 @@
-//! What a node runs, as written.
+//! Kinds of nodes, as written: the keys of which each node has exactly one.
 
-use std::time::Duration;
+use std::fmt::Debug;
 
-use motet_config::Spanned;
-use motet_proto::types::TensorType;
-use motet_runtime::config::Endpoint;
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Span, Spanned};
 
-use super::{Expression, Named, NodeSpec, Reference, Value};
+use super::body::{BodySpec, NodeName};
+use super::{EndpointRef, Expression, NodeSpec, Reference};
 
-/// What a node runs.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KindSpec {
-    /// A model of the configuration.
-    Model(String),
-    /// A method of a gRPC server.
-    Grpc(GrpcSpec),
-    /// A step inside the gateway.
-    Op(String),
-    /// Another pipeline.
-    Pipeline(String),
-    /// Values.
-    Value(Vec<ValueSpec>),
-    /// The next arm when one fails.
-    Fallback(Vec<BodySpec>),
-    /// The first arm whose condition holds.
-    Switch(Vec<CaseSpec>),
-    /// Weighted arms.
-    Split(SplitSpec),
-    /// Several arms at once, combined.
-    Ensemble(EnsembleSpec),
-    /// A body for each element of a list.
-    Map(MapSpec),
+/// Reads the keys of one kind.
+pub(crate) trait ReadKind: Sized {
+    /// Reads the entry whose key chose the kind, and the kind's other keys of `node`. `None` where
+    /// that cannot be read, which is reported.
+    fn read(
+        entry: &Entry,
+        node: &mut MapReader<'_>,
+        name: NodeName<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<Self>>;
 }
 
-impl KindSpec {
-    /// Whether steps or graphs stand inside the node.
-    pub fn has_bodies(&self) -> bool {
-        !self.bodies().is_empty()
+/// A node of one kind, as written.
+pub(crate) trait KindSyntax: Debug {
+    /// Returns the bodies of the node, in the file's order.
+    fn bodies(&self) -> Vec<&BodySpec> {
+        Vec::new()
     }
 
-    /// What stands inside the node, in the file's order.
-    pub fn bodies(&self) -> Vec<&BodySpec> {
-        match self {
-            Self::Model(_) | Self::Grpc(_) | Self::Op(_) | Self::Pipeline(_) | Self::Value(_) => {
-                Vec::new()
-            }
-            Self::Fallback(arms) => arms.iter().collect(),
-            Self::Switch(cases) => cases.iter().map(|c| &c.body).collect(),
-            Self::Split(split) => {
-                let arms = split.arms.iter().map(|a| &a.body);
-                arms.chain(split.shadow.iter().map(|s| &s.body)).collect()
-            }
-            Self::Ensemble(ensemble) => ensemble.of.iter().collect(),
-            Self::Map(map) => vec![&map.body],
+    /// Returns `true` if the node has arguments and settings of its own, under `in` and `with`. A
+    /// node with bodies does not: its bodies say themselves what they read.
+    fn has_arguments(&self) -> bool {
+        self.bodies().is_empty()
+    }
+
+    /// Returns the references that the kind's own keys make, without those inside its bodies.
+    fn references(&self) -> Vec<WrittenReference<'_>> {
+        Vec::new()
+    }
+
+    /// Returns `true` if a value of the kind's own keys could not be read, which was reported.
+    fn has_errors(&self) -> bool {
+        false
+    }
+
+    /// Returns what the node calls, if it calls anything.
+    fn target(&self) -> Option<CallTarget<'_>> {
+        None
+    }
+
+    /// Returns `true` if literals of the node take their types from the arms beside it.
+    fn takes_types_of_arms(&self) -> bool {
+        false
+    }
+
+    /// Returns `true` if the bodies run one after the other, so that their times add up.
+    fn runs_bodies_in_turn(&self) -> bool {
+        false
+    }
+}
+
+/// The callee of a node outside its graph, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallTarget<'a> {
+    /// A model of the configuration.
+    Model(&'a str),
+    /// Another pipeline.
+    Pipeline(&'a str),
+    /// A service of a gRPC server.
+    Service {
+        /// The server.
+        endpoint: &'a EndpointRef,
+        /// The full name of the service.
+        service: &'a str,
+    },
+}
+
+/// A reference, and where it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrittenReference<'a> {
+    /// The reference.
+    pub(crate) reference: &'a Reference,
+    /// Its place.
+    pub(crate) span: Span,
+}
+
+impl<'a> WrittenReference<'a> {
+    /// Returns the references that a condition makes.
+    pub(crate) fn of_condition(condition: &'a Expression) -> Vec<Self> {
+        let mut references = Vec::new();
+        condition.references(&mut references);
+        let written = references.into_iter().map(|reference| Self {
+            reference,
+            span: reference.target.span,
+        });
+        written.collect()
+    }
+}
+
+impl<'a> From<&'a Spanned<Reference>> for WrittenReference<'a> {
+    fn from(written: &'a Spanned<Reference>) -> Self {
+        Self {
+            reference: &written.value,
+            span: written.span,
         }
     }
 }
 
+macro_rules! kind_spec {
+    ($($(#[$doc:meta])* $key:literal => $module:ident :: $variant:ident,)*) => {
+        /// The kind of a node, as written.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum KindSpec {
+            $($(#[$doc])* $variant(crate::kinds::$module::syntax::Spec),)*
+        }
+
+        /// The keys that choose the kind of a node.
+        pub(crate) const KINDS: &[&str] = &[$($key),*];
+
+        impl KindSpec {
+            /// Returns the node as one of its kind.
+            pub(crate) fn syntax(&self) -> &dyn KindSyntax {
+                match self {
+                    $(Self::$variant(spec) => spec,)*
+                }
+            }
+
+            fn read(
+                entry: &Entry,
+                node: &mut MapReader<'_>,
+                name: NodeName<'_>,
+                diagnostics: &mut Diagnostics,
+            ) -> Option<Spanned<Self>> {
+                match entry.key.value.as_str() {
+                    $($key => {
+                        let spec = ReadKind::read(entry, node, name, diagnostics)?;
+                        Some(spec.map(Self::$variant))
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+node_kinds!(kind_spec);
+
+impl KindSpec {
+    /// Returns the steps and graphs inside the node, in the file's order.
+    pub fn bodies(&self) -> Vec<&BodySpec> {
+        self.syntax().bodies()
+    }
+}
+
 impl NodeSpec {
-    /// How many nodes this is, with all that stand inside it.
+    /// Returns the number of nodes that this is, with all that are inside it.
     pub fn count(&self) -> usize {
         let bodies = self.kind.iter().flat_map(|kind| kind.value.bodies());
         1 + bodies
             .flat_map(|body| body.nodes.iter().map(Self::count))
             .sum::<usize>()
     }
-}
 
-/// `grpc`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GrpcSpec {
-    /// The full name of the service, such as `ocr.v1.Ocr`.
-    pub service: String,
-    /// The method.
-    pub method: String,
-    /// Where the service is.
-    pub endpoint: Spanned<EndpointRef>,
-    /// The node's outputs, each with a path of fields of the answer; `None` where the file does
-    /// not say, and then every field is an output.
-    pub out: Option<Vec<Named<Spanned<String>>>>,
-    /// The most messages of an answer that is a stream.
-    pub max_items: Option<Spanned<usize>>,
-}
-
-/// Where a gRPC server is, as a pipeline says it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EndpointRef {
-    /// An endpoint of the configuration, by name.
-    Name(String),
-    /// Written out.
-    Address(Endpoint),
-}
-
-impl std::fmt::Display for EndpointRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Address(endpoint) => endpoint.fmt(f),
+    /// Visits the callees of this node and of all nodes inside it, with their places. The depth of the recursion is that of the file, which its reader limits.
+    pub fn visit_targets<'s>(&'s self, visit: &mut impl FnMut(CallTarget<'s>, Span)) {
+        let Some(kind) = &self.kind else { return };
+        if let Some(target) = kind.value.syntax().target() {
+            visit(target, kind.span);
+        }
+        for body in kind.value.bodies() {
+            for node in &body.nodes {
+                node.visit_targets(visit);
+            }
         }
     }
 }
 
-/// A step, or a graph with outputs of its own, inside a node.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BodySpec {
-    /// What messages call it, such as `words[2]`, and where it begins.
-    pub name: Spanned<String>,
-    /// Its nodes: exactly one for a step.
-    pub nodes: Vec<NodeSpec>,
-    /// Its outputs; `None` for a step, whose outputs they are. An output is `None` where it could
-    /// not be read, which was reported.
-    pub outputs: Option<Vec<Named<Option<Spanned<Reference>>>>>,
-}
-
-/// One value of a `value` node.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ValueSpec {
-    /// The name.
-    pub name: Spanned<String>,
-    /// The type, where it is written.
-    pub ty: Option<Spanned<TensorType>>,
-    /// The value.
-    pub value: Spanned<Value>,
-}
-
-/// One arm of a `switch`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaseSpec {
-    /// When it runs.
-    pub when: Case,
-    /// What it runs.
-    pub body: BodySpec,
-}
-
-/// When an arm of a `switch` runs.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Case {
-    /// When this holds.
-    When(Spanned<Expression>),
-    /// When none before it ran.
-    Default,
-    /// Could not be read, which was reported.
-    Broken,
-}
-
-/// `split`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SplitSpec {
-    /// Requests with one value of this take one arm.
-    pub sticky: Option<Spanned<Reference>>,
-    /// The arms.
-    pub arms: Vec<WeightedSpec>,
-    /// Arms whose results are compared, and never answered.
-    pub shadow: Vec<ShadowSpec>,
-}
-
-/// One arm of a `split`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightedSpec {
-    /// How often it runs, beside the weights of the others.
-    pub weight: Spanned<f64>,
-    /// What it runs.
-    pub body: BodySpec,
-}
-
-/// One shadow arm of a `split`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShadowSpec {
-    /// Of 100 requests, how many run it too.
-    pub percent: f64,
-    /// What it runs.
-    pub body: BodySpec,
-}
-
-/// `ensemble`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EnsembleSpec {
-    /// The arms.
-    pub of: Vec<BodySpec>,
-    /// How their results become one.
-    pub combine: Spanned<CombineSpec>,
-    /// How many arms must succeed; all where the file does not say.
-    pub quorum: Option<usize>,
-    /// How long arms are waited for, once the quorum is there.
-    pub deadline: Option<Spanned<Duration>>,
-}
-
-/// How the results of arms become one.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CombineSpec {
-    /// The mean of numbers.
-    Mean,
-    /// The mean of numbers, each arm with its weight.
-    WeightedMean(Vec<f64>),
-    /// The largest number.
-    Max,
-    /// The value that most arms gave.
-    Vote,
-    /// Reciprocal rank fusion of ranked lists.
-    Rrf {
-        /// The constant added to each rank.
-        k: i64,
-    },
-    /// Lists one after the other.
-    Concat,
-}
-
-/// `map`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MapSpec {
-    /// The lists to go through together, under the names of their elements.
-    pub over: Vec<Named<Spanned<Reference>>>,
-    /// The most elements.
-    pub max_items: usize,
-    /// Elements that run at a time.
-    pub concurrency: usize,
-    /// What to do when an element fails.
-    pub on_item_error: ItemError,
-    /// What runs for each element.
-    pub body: BodySpec,
-}
-
-/// What a `map` does when an element fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ItemError {
-    /// The node fails.
-    Fail,
-    /// The element is left out.
-    Drop,
-    /// The element's results are zero or empty.
-    Null,
+/// Reads the kind of a node; `None` if it is not clear, which is reported.
+pub(super) fn kind(
+    map: &mut MapReader<'_>,
+    name: &Spanned<String>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<KindSpec>> {
+    let found: Vec<&Entry> = KINDS.iter().filter_map(|key| map.get(key)).collect();
+    match found.as_slice() {
+        [first, second, ..] => diagnostics.push(
+            Diagnostic::error(second.key.span, format!("{what} is two kinds at once"))
+                .label(format!("and `{}`", second.key.value))
+                .also(first.key.span, format!("`{}`", first.key.value))
+                .help("keep one, and give the other a node of its own"),
+        ),
+        [entry] => return KindSpec::read(entry, map, NodeName(name), diagnostics),
+        [] if !KINDS.iter().any(|key| map.has_misspelling_of(key)) => diagnostics.push(
+            Diagnostic::error(name.span, format!("{what} does not say what it runs")).help(
+                "add `model: NAME` for a model of the configuration, or `op: NAME` for a step \
+                 inside the gateway",
+            ),
+        ),
+        [] => {}
+    }
+    None
 }

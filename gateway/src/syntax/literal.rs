@@ -7,7 +7,7 @@ use crate::scalar::Scalar;
 /// A scalar, or a list of scalars, not yet of any element type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiteralSpec {
-    /// Whether this is a list.
+    /// `true` for a list.
     pub list: bool,
     /// The elements: exactly one for a scalar.
     pub values: Vec<Spanned<Scalar>>,
@@ -77,7 +77,7 @@ pub(super) fn literal(
     (values.len() == items.len()).then_some(LiteralSpec { list: true, values })
 }
 
-/// Whether a value is meant as a reference.
+/// Returns `true` if a value is meant as a reference.
 pub(super) fn is_reference(node: &Node) -> bool {
     node.as_str()
         .is_some_and(|s| s.starts_with('$') && !s.starts_with("$$"))

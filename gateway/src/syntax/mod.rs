@@ -3,16 +3,17 @@
 //! [`parse`] knows which keys there are and what form their values have; whether references
 //! lead anywhere and types fit is for [`crate::check`].
 
-mod condition;
+pub(crate) mod arms;
+pub(crate) mod body;
+pub(crate) mod condition;
 mod endpoints;
 mod file;
-mod input;
+pub(crate) mod input;
 mod kind;
-mod kinds;
 mod literal;
-mod node;
-mod output;
-mod parse;
+pub(crate) mod node;
+pub(crate) mod output;
+pub(crate) mod parse;
 mod policy;
 mod reference;
 
@@ -24,17 +25,14 @@ use motet_proto::types::TensorType;
 use crate::policy::settings::{CacheSettings, Limit, Retry};
 use crate::scalar::Scalar;
 
+pub use body::BodySpec;
+pub(crate) use body::NodeName;
 pub(crate) use condition::parse_condition;
 pub use condition::{CONDITION_BYTES_MAX, Comparison, Expression};
-pub use endpoints::{ENDPOINTS_MAX, EndpointSpec};
+pub use endpoints::{ENDPOINTS_MAX, EndpointRef, EndpointSpec};
 pub use file::{ConfigFile, PIPELINES_MAX};
-pub use kind::{
-    BodySpec, Case, CaseSpec, CombineSpec, EndpointRef, EnsembleSpec, GrpcSpec, ItemError,
-    KindSpec, MapSpec, ShadowSpec, SplitSpec, ValueSpec, WeightedSpec,
-};
-#[cfg(test)]
-pub(crate) use kinds::KINDS;
-pub(crate) use kinds::MESSAGES_MAX;
+pub use kind::{CallTarget, KindSpec};
+pub(crate) use kind::{KINDS, KindSyntax, ReadKind, WrittenReference};
 pub use literal::LiteralSpec;
 pub use parse::{DEADLINE_DEFAULT, DEADLINE_MAX, parse};
 pub use policy::HedgeSpec;
@@ -66,39 +64,39 @@ pub const RESERVED_NAMES: [(&str, &str); 3] = [
 pub struct PipelineSpec {
     /// The name.
     pub name: Spanned<String>,
-    /// The version; 1 where the file does not say.
+    /// The version; 1 by default.
     pub version: u32,
-    /// What the pipeline does, for people.
+    /// Description for people.
     pub description: Option<String>,
-    /// What a request carries.
+    /// The inputs of a request.
     pub inputs: Vec<InputSpec>,
     /// How long a request may take.
     pub deadline: DeadlineSpec,
     /// The nodes.
     pub nodes: Vec<NodeSpec>,
-    /// What a reply carries.
+    /// The outputs of a reply.
     pub outputs: Vec<OutputSpec>,
 }
 
 /// How long a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadlineSpec {
-    /// For a client that does not say.
+    /// Timeout of a request whose client states none.
     pub default: Duration,
     /// Where `default` is written, if it is.
     pub default_span: Option<Span>,
-    /// The most that a client gets.
+    /// Longest timeout.
     pub max: Duration,
     /// Where `max` is written, if it is.
     pub max_span: Option<Span>,
 }
 
-/// A name with what stands beside it.
+/// A named value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named<T> {
     /// The name.
     pub name: Spanned<String>,
-    /// What stands beside it.
+    /// The value.
     pub value: T,
 }
 
@@ -109,7 +107,7 @@ pub struct InputSpec {
     pub name: Spanned<String>,
     /// The type; `None` where it could not be read, which was reported.
     pub ty: Option<Spanned<TensorType>>,
-    /// What holds when a request leaves the input out.
+    /// Value of an input that a request leaves out.
     pub default: Option<Spanned<LiteralSpec>>,
     /// The smallest number.
     pub min: Option<Spanned<Scalar>>,
@@ -119,7 +117,7 @@ pub struct InputSpec {
     pub max_items: Option<Spanned<usize>>,
     /// The most bytes of one string or bytes element.
     pub max_bytes: Option<Spanned<usize>>,
-    /// Where it says that a request may leave the input out, if it does.
+    /// Place of `optional`, if a request may leave the input out.
     pub optional: Option<Span>,
 }
 
@@ -128,41 +126,41 @@ pub struct InputSpec {
 pub struct NodeSpec {
     /// The name.
     pub name: Spanned<String>,
-    /// What runs; `None` where it could not be read or is not supported, which was reported.
+    /// The kind; `None` if it could not be read or is not supported, which was reported.
     pub kind: Option<Spanned<KindSpec>>,
     /// `in`: arguments by port.
     pub inputs: Vec<Named<Spanned<Value>>>,
     /// Where `in` is written; the node's name when it is not.
     pub inputs_span: Span,
-    /// Whether `in`, `with` or `when` could not be read, which was reported: what is missing there is
-    /// not known.
+    /// `true` if `in`, `with` or `when` could not be read, which was reported: nothing is known to
+    /// be missing there.
     pub unreadable: bool,
     /// `with`: settings by parameter.
     pub settings: Vec<Named<Spanned<Value>>>,
     /// How long the node may take.
     pub deadline: Option<Spanned<Limit>>,
-    /// Whether a failed call is made again, with the place of the key.
+    /// Retries of failed calls, with the place of the key.
     pub retry: Option<Spanned<Retry>>,
-    /// Whether a slow call is made a second time.
+    /// Hedging of slow calls.
     pub hedge: Option<HedgeSpec>,
-    /// Whether answers are kept, row by row, with the place of the key.
+    /// Caching of answers, row by row, with the place of the key.
     pub cache: Option<Spanned<CacheSettings>>,
     /// How urgent the node's calls are.
     pub priority: Option<Spanned<i64>>,
-    /// What to do when the node fails.
+    /// Substitutes for a node that fails.
     pub on_error: Option<OnErrorSpec>,
-    /// Whether the node runs at all; its outputs are optional then.
+    /// Condition under which the node runs; its outputs are optional then.
     pub when: Option<Spanned<Expression>>,
 }
 
-/// What to do when a node fails.
+/// Substitutes for a node that fails.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnErrorSpec {
     /// Where `on_error` is written.
     pub span: Span,
     /// Values in place of the node's outputs, by port.
     pub substitutes: Vec<Named<Spanned<Value>>>,
-    /// Whether the receipt names the node as degraded.
+    /// `true` if the receipt names the node as degraded.
     pub mark_degraded: bool,
 }
 
@@ -182,7 +180,7 @@ pub enum Value {
 pub struct OutputSpec {
     /// The name.
     pub name: Spanned<String>,
-    /// What it is; `None` where it could not be read, which was reported.
+    /// Its value; `None` if it could not be read, which was reported.
     pub value: Option<OutputValue>,
 }
 

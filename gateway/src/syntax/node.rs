@@ -5,16 +5,16 @@ use std::time::Duration;
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
 
 use super::condition::condition;
-use super::kinds;
+use super::kind::kind;
 use super::literal::{is_reference, literal};
 use super::parse::within;
 use super::policy;
 use super::reference::reference;
-use super::{ARGUMENTS_MAX, KindSpec, Named, NodeSpec, OnErrorSpec, Value};
+use super::{ARGUMENTS_MAX, Named, NodeSpec, OnErrorSpec, Value};
 use crate::policy::settings::PRIORITY_MAX;
 
 /// The shortest and longest deadline of a node or a pipeline.
-pub(super) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
+pub(crate) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
 
 /// Reads the node `name` from its map.
 pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagnostics) -> NodeSpec {
@@ -37,11 +37,9 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
     let Some(mut map) = MapReader::new(node, &*what, name.span, diagnostics) else {
         return spec;
     };
-    spec.kind = kinds::kind(&mut map, name, &what, diagnostics);
-    // What stands inside a node says itself what it reads.
-    let has_arms = spec.kind.as_ref().is_some_and(|k| k.value.has_bodies());
-    let is_value = matches!(&spec.kind, Some(kind) if matches!(kind.value, KindSpec::Value(_)));
-    if !has_arms && !is_value {
+    spec.kind = kind(&mut map, name, &what, diagnostics);
+    let kind = spec.kind.as_ref();
+    if kind.is_none_or(|kind| kind.value.syntax().has_arguments()) {
         if let Some(entry) = map.get("in") {
             spec.inputs_span = entry.key.span;
             let inputs = named_values(entry, "in", diagnostics);
@@ -112,7 +110,7 @@ fn named_values(
     Some(values.collect())
 }
 
-pub(super) fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Value {
+pub(crate) fn value(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Value {
     if is_reference(node) {
         return match reference(node, diagnostics) {
             Some(reference) => Value::Reference(reference.value),

@@ -5,7 +5,7 @@ use motet_runtime::config::NameRule;
 
 use super::literal::is_reference;
 use super::parse::{not_reserved, within};
-use super::reference::{Reference, reference};
+use super::reference::{Reference, reference, reference_in};
 use super::{Named, OUTPUTS_MAX, OutputSpec, OutputValue};
 
 pub(super) fn output(entry: &Entry, diagnostics: &mut Diagnostics) -> OutputSpec {
@@ -46,24 +46,31 @@ pub(super) fn output(entry: &Entry, diagnostics: &mut Diagnostics) -> OutputSpec
     }
 }
 
-pub(super) fn only_reference(
+pub(crate) fn only_reference(
     node: &Node,
-    what: &str,
+    what: &'static str,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<Reference>> {
     if is_reference(node) {
         return reference(node, diagnostics);
     }
-    let mut diagnostic = Diagnostic::error(
-        node.span,
-        format!("{what} must be a reference, not {}", node.kind()),
+    if let Some(text) = node.as_str()
+        && let Some(name) = reference_in(node.span, text, 0, text.len())
+    {
+        let reference = Reference {
+            without_sigil: Some(what),
+            ..name
+        };
+        return Some(Spanned::new(reference, node.span));
+    }
+    let message = format!("{what} must be a reference, not {}", node.kind());
+    diagnostics.push(
+        Diagnostic::error(node.span, message).help(match node.kind() {
+            "a map" | "a list" => "write `$node.output`, or a map of columns for a list of records",
+            _ => {
+                "write `$node.output`; for a fixed value add a node of kind `value` and refer to it"
+            }
+        }),
     );
-    diagnostic = match node.as_str() {
-        Some(text) if NameRule::Identifier.allows(text.split('.').next().unwrap_or("")) => {
-            diagnostic.help(format!("did you mean `${text}`?"))
-        }
-        _ => diagnostic.help("write `$node.output`, or a map of columns for a list of records"),
-    };
-    diagnostics.push(diagnostic);
     None
 }

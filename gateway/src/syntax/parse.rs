@@ -13,9 +13,9 @@ use super::{
     PipelineSpec, RESERVED_NAMES, input, node, output,
 };
 
-/// How long a request may take when neither pipeline nor client says.
+/// Timeout of a request when neither pipeline nor client states one.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
-/// The most that a client gets when the pipeline does not say.
+/// Longest timeout when the pipeline states none.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
 
 /// Reads one pipeline.
@@ -187,7 +187,7 @@ pub(super) fn not_reserved(what: &str, name: &Spanned<String>, diagnostics: &mut
 }
 
 /// Reports more than `most` of something.
-pub(super) fn within(
+pub(crate) fn within(
     what: &str,
     count: usize,
     most: usize,

@@ -240,6 +240,6 @@ pub struct HedgeSpec {
     pub span: motet_config::Span,
     /// Where `after` is written; the key where it is not.
     pub after_span: motet_config::Span,
-    /// What it says.
+    /// The settings.
     pub hedge: Hedge,
 }

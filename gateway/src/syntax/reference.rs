@@ -11,6 +11,9 @@ pub struct Reference {
     pub target: Spanned<String>,
     /// The node's output.
     pub port: Option<Spanned<String>>,
+    /// For a name that is written without the `$` of a reference: what must be a reference there,
+    /// such as `an output`. The check reports it, since it knows the names that there are.
+    pub(crate) without_sigil: Option<&'static str>,
 }
 
 impl fmt::Display for Reference {
@@ -60,6 +63,7 @@ pub(super) fn reference_in(
     Some(Reference {
         target: Spanned::new(target.to_owned(), part(0, target.len())),
         port: port.map(|p| Spanned::new(p.to_owned(), part(target.len() + 1, p.len()))),
+        without_sigil: None,
     })
 }
 

@@ -100,6 +100,8 @@ fn tree(tokens: &[TokenTree], mut path: ModulePath, found: &mut BTreeSet<ModuleP
                 false => _ = found.insert(path),
             }
         }
+        // A variable of a macro is a name like any other.
+        [dollar, rest @ ..] if is_punct(dollar, '$') => tree(rest, path, found),
         [token, ..] if let Some(group) = braces(token) => {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
             for branch in inner.split(|token| is_punct(token, ',')) {
@@ -143,6 +145,10 @@ fn paths_of_the_own_crate_are_read() {
             &["plan", "serve"],
         ),
         ("use super::run;", &["exec::run"]),
+        (
+            "m! { Model(crate::kinds::$module::check::Draft) }",
+            &["kinds::module::check::Draft"],
+        ),
         (
             "use super::super::plan::{Graph, Step};",
             &["plan::Graph", "plan::Step"],

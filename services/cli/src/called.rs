@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use motet_gateway::syntax::{KindSpec, NodeSpec, PipelineSpec};
+use motet_gateway::syntax::{CallTarget, PipelineSpec};
 
 /// The names of the models and pipelines that a pipeline calls, also from inside its nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,24 +17,15 @@ impl Called {
     /// The names that `pipeline` calls.
     pub fn by(pipeline: &PipelineSpec) -> Self {
         let mut called = Self::default();
-        pipeline.nodes.iter().for_each(|node| called.add(node));
+        for node in &pipeline.nodes {
+            node.visit_targets(&mut |target, _| {
+                match target {
+                    CallTarget::Model(name) => called.models.insert(name.to_owned()),
+                    CallTarget::Pipeline(name) => called.pipelines.insert(name.to_owned()),
+                    CallTarget::Service { .. } => false,
+                };
+            });
+        }
         called
-    }
-
-    /// The depth of the recursion is that of the file, which the reader limits.
-    fn add(&mut self, node: &NodeSpec) {
-        let Some(kind) = &node.kind else { return };
-        match &kind.value {
-            KindSpec::Model(name) => {
-                self.models.insert(name.clone());
-            }
-            KindSpec::Pipeline(name) => {
-                self.pipelines.insert(name.clone());
-            }
-            _ => {}
-        }
-        for body in kind.value.bodies() {
-            body.nodes.iter().for_each(|node| self.add(node));
-        }
     }
 }

@@ -1,25 +1,14 @@
 use super::*;
-use crate::check::{NodeKind, OnError, Source};
-use crate::policy::settings::Policies;
+use crate::check::Source;
+use crate::plan;
 
 /// Dependencies of a node, and those of its substitutes if it has any.
 type Edges<'e> = (&'e [usize], Option<&'e [usize]>);
 
-fn node((dependencies, substitutes): &Edges<'_>) -> Node {
-    Node {
-        name: String::new(),
-        kind: NodeKind::Model("m".to_owned()),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        parameters: Vec::new(),
-        policies: Policies::default(),
-        on_error: substitutes.map(|dependencies| OnError {
-            values: Vec::new(),
-            mark_degraded: false,
-            dependencies: dependencies.to_vec(),
-        }),
-        when: None,
+fn edges((dependencies, substitutes): &Edges<'_>) -> plan::Edges {
+    plan::Edges {
         dependencies: dependencies.to_vec(),
+        substitutes: substitutes.map(<[usize]>::to_vec),
     }
 }
 
@@ -92,7 +81,7 @@ impl Driver<'_> {
 
 /// Returns the notes of the start and of each end, one string each.
 fn run(nodes: &[Edges<'_>], results: &[usize], ends: &[End], substitutes_fit: bool) -> Vec<String> {
-    let nodes: Vec<Node> = nodes.iter().map(node).collect();
+    let edges = nodes.iter().map(edges).collect();
     let results: Vec<Source> = results
         .iter()
         .map(|node| Source::Node {
@@ -100,9 +89,9 @@ fn run(nodes: &[Edges<'_>], results: &[usize], ends: &[End], substitutes_fit: bo
             output: 0,
         })
         .collect();
-    let topology = Topology::new(&nodes, results.iter());
+    let topology = Topology::new(edges, results.iter());
     let mut driver = Driver {
-        progress: Progress::new(&nodes, &topology, &topology.liveness),
+        progress: Progress::new(&topology, &topology.liveness),
         notes: Vec::new(),
         substitutes_fit,
     };
@@ -225,13 +214,11 @@ fn nodes_behind_a_lost_node_fail_or_are_substituted() {
 
 #[test]
 fn a_failed_node_counts_as_running_until_its_substitutes_are_there() {
-    let nodes: Vec<Node> = [(&[][..], None), (&[], Some(&[0][..])), (&[1], None)]
-        .iter()
-        .map(node)
-        .collect();
+    let nodes = [(&[][..], None), (&[], Some(&[0][..])), (&[1], None)];
+    let edges = nodes.iter().map(edges).collect();
     let result = Source::Node { node: 2, output: 0 };
-    let topology = Topology::new(&nodes, std::iter::once(&result));
-    let mut progress = Progress::new(&nodes, &topology, &topology.liveness);
+    let topology = Topology::new(edges, std::iter::once(&result));
+    let mut progress = Progress::new(&topology, &topology.liveness);
     let running = |progress: &Progress<'_>| progress.running().collect::<Vec<_>>();
     for node in [0, 1] {
         assert!(progress.may_start(node));

@@ -47,7 +47,7 @@ outputs: { a: $then.a, b: $then.b }
     let plan = plans_over(&[inner, outer], &backends);
     let outcome = run_plan(&plan, &[Tensor::strings(["ab"])]).await.unwrap();
     let called = &outcome.records[2];
-    let inside = &called.facts.inside[0].records;
+    let inside = &called.stats.nested[0].records;
     assert_eq!(inside.len(), 2);
     for record in inside {
         assert!(record.started >= Duration::from_millis(100), "{record:?}");
@@ -116,8 +116,8 @@ outputs: { out: $last.out }
         .map(|node| plan.pipeline.nodes[node].name.as_str())
         .collect();
     assert_eq!(path, ["near", "best", "last"]);
-    let best = outcome.records.iter().find(|r| r.facts.error.is_some());
-    assert_eq!(best.unwrap().facts.error.as_deref(), Some("node best: no"));
+    let best = outcome.records.iter().find(|r| r.stats.error.is_some());
+    assert_eq!(best.unwrap().stats.error.as_deref(), Some("node best: no"));
 }
 
 #[tokio::test]
@@ -134,12 +134,12 @@ outputs: { size: $size.size }
         &[("bad", &bad), ("good", &good)],
     );
     let outcome = run_plan(&plan, &[Tensor::strings(["ab"])]).await.unwrap();
-    let arms = &outcome.records[0].facts.inside;
+    let arms = &outcome.records[0].stats.nested;
     let why = arms[0].records[0]
-        .facts
+        .stats
         .error
         .as_deref()
         .unwrap_or_default();
     assert!(why.starts_with("node size[1]: model bad"), "{why}");
-    assert_eq!(arms[1].records[0].facts.error, None);
+    assert_eq!(arms[1].records[0].stats.error, None);
 }

@@ -12,7 +12,7 @@ use tokio::time::Duration;
 use tonic::{Code, Status};
 
 use super::TWO_SIDES;
-use crate::exec::{Terms, Wanted, bind_inputs, run};
+use crate::exec::{OutputSelection, RequestLimits, bind_inputs, run};
 use crate::plan::Plan;
 use crate::testing::{
     FakeModel, answer_with, backend, floats, lengths_of, plan, plan_counted, run_plan, value,
@@ -48,11 +48,13 @@ fn texts(list: &[&str]) -> Tensor {
 /// The first value of each output, `None` where it is absent.
 async fn outputs(plan: &Arc<Plan>, inputs: Vec<Option<Tensor>>) -> Vec<Option<Tensor>> {
     let inputs = bind_inputs(plan, inputs).unwrap();
-    let terms = Terms {
+    let limits = RequestLimits {
         deadline: Deadline::within(Duration::from_secs(5)),
         priority: None,
     };
-    let outcome = run(plan, inputs, Wanted::All, terms).await.unwrap();
+    let outcome = run(plan, inputs, OutputSelection::All, limits)
+        .await
+        .unwrap();
     outcome.outputs.into_iter().flatten().collect()
 }
 
@@ -82,8 +84,8 @@ async fn the_first_arm_that_does_not_fail_answers() {
         let plan = plan(FALLBACK, &[("left", left), ("right", right)]);
         let outcome = run_plan(&plan, &[texts(&["ab"])]).await.unwrap();
         assert_eq!(floats(&value(&outcome, 0)), [size]);
-        assert_eq!(outcome.records[0].facts.arm, Some(arm));
-        assert_eq!(outcome.records[0].facts.inside.len(), arm + 1);
+        assert_eq!(outcome.records[0].stats.arm, Some(arm));
+        assert_eq!(outcome.records[0].stats.nested.len(), arm + 1);
         assert_eq!(right.seen().len() - before, asked, "arms run one by one");
     }
     let plan = plan(
@@ -175,7 +177,7 @@ async fn an_ensemble_needs_its_quorum_in_time() {
         let plan = plan(ENSEMBLE, &[("a", &one), ("b", &two), ("c", c)]);
         let outcome = run_plan(&plan, &[texts(&["x"])]).await.unwrap();
         assert_eq!(floats(&value(&outcome, 0)), expected);
-        assert_eq!(outcome.records[0].facts.degraded.as_deref(), why);
+        assert_eq!(outcome.records[0].stats.degraded.as_deref(), why);
     };
     check(&six, &[2.5], None).await;
     let late = "2 of 3 arms answered: safe[3] was not in time";
@@ -337,12 +339,12 @@ async fn only_what_is_wanted_runs() {
     let (left, right) = (FakeModel::lengths(), FakeModel::lengths());
     let plan = plan(TWO_SIDES, &[("left", &left), ("right", &right)]);
     let inputs = bind_inputs(&plan, vec![Some(texts(&["ab"]))]).unwrap();
-    let terms = Terms {
+    let limits = RequestLimits {
         deadline: Deadline::within(Duration::from_secs(5)),
         priority: None,
     };
-    let wanted = Wanted::Columns(&[false, true]);
-    let outcome = run(&plan, inputs, wanted, terms).await.unwrap();
+    let wanted = OutputSelection::Columns(&[false, true]);
+    let outcome = run(&plan, inputs, wanted, limits).await.unwrap();
     assert_eq!(outcome.outputs[0], [None]);
     assert_eq!(floats(&value(&outcome, 1)), [2.0]);
     assert_eq!((left.seen().len(), right.seen().len()), (0, 1));
@@ -364,7 +366,7 @@ outputs: { size: $main.size }
     let plan = plan(yaml, &[("slow", &endless), ("good", &good)]);
     let outcome = run_plan(&plan, &[texts(&["ab"])]).await.unwrap();
     let spare = outcome.records.iter().find(|r| r.node == 0).unwrap();
-    assert!(spare.facts.cancelled);
+    assert!(spare.stats.cancelled);
 }
 
 #[tokio::test]
@@ -388,6 +390,6 @@ outputs: { score: $next.score }
     let why = outcome
         .records
         .iter()
-        .find_map(|r| r.facts.degraded.clone());
+        .find_map(|r| r.stats.degraded.clone());
     assert_eq!(why.as_deref(), Some("node first: it broke"));
 }

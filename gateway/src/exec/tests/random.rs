@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
-use crate::exec::{Terms, Wanted, bind_inputs, run};
+use crate::exec::{OutputSelection, RequestLimits, bind_inputs, run};
 use crate::testing::{FakeModel, backend, lengths_of, plan_over};
 
 /// A node of a random graph: a model of its own that answers or fails after a while.
@@ -161,11 +161,11 @@ proptest! {
             let plan = plan_over(&yaml(&nodes, &outputs), &backends);
             let inputs = bind_inputs(&plan, vec![Some(Tensor::scalar_string("a"))]).unwrap();
             let started = Instant::now();
-            let terms = Terms {
+            let limits = RequestLimits {
                 deadline: Deadline::after(started, Duration::from_millis(deadline_ms)),
                 priority: None,
             };
-            let request = run(&plan, inputs, Wanted::All, terms);
+            let request = run(&plan, inputs, OutputSelection::All, limits);
             let given_up = Duration::from_millis(given_up_ms.unwrap_or(u64::from(u32::MAX)));
             let result = tokio::time::timeout(given_up, request).await;
 

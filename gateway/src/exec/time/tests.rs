@@ -261,8 +261,8 @@ async fn after_a_pause_requests_are_tried_again() {
     let refused = chain.ask("text", ms(100)).await.unwrap_err();
     assert_eq!(status::read(&refused).reason, "TOO_LITTLE_TIME");
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let tried = chain.ask("text", ms(100)).await.unwrap_err();
-    assert_ne!(status::read(&tried).reason, "TOO_LITTLE_TIME");
+    let attempted = chain.ask("text", ms(100)).await.unwrap_err();
+    assert_ne!(status::read(&attempted).reason, "TOO_LITTLE_TIME");
 }
 
 #[tokio::test]

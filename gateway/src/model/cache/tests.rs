@@ -39,8 +39,8 @@ async fn ask_limited(
 ) -> Result<(Vec<f32>, CallStats, usize), Status> {
     let inputs = [Tensor::strings(texts), Tensor::scalar(limit)];
     let outcome = run_plan(plan, &inputs).await?;
-    let facts = &outcome.records[0].facts;
-    Ok((floats(&value(&outcome, 0)), facts.call_stats, facts.rows))
+    let stats = &outcome.records[0].stats;
+    Ok((floats(&value(&outcome, 0)), stats.call_stats, stats.rows))
 }
 
 /// Returns the answer, and the numbers of rows that were hits, joined, and sent.

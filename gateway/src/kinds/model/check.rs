@@ -1,0 +1,131 @@
+//! `model`: the signature of the model, and the node that calls it.
+
+use std::sync::Arc;
+
+use motet_config::{Diagnostic, Span, Spanned};
+use motet_proto::signature::{Port, Signature};
+
+use super::syntax::Spec;
+use crate::check::build::Builder;
+use crate::check::callee::{Callee, CalleePort};
+use crate::check::checker::{Checker, NodeDraft};
+use crate::check::origins::{Origin, OriginsAround};
+use crate::check::policy::UnsupportedPolicies;
+use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft, SignatureError};
+use crate::syntax::{CallTarget, NodeSpec};
+
+/// A call of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The name of the model, with its version where one is chosen.
+    pub model: String,
+}
+
+/// A call of a model: nothing in it needs an index.
+pub(crate) type Draft = Checked;
+
+impl CheckKind for Spec {
+    fn check<'a>(
+        &'a self,
+        checker: &mut Checker<'a>,
+        node: &'a NodeSpec,
+        span: Span,
+    ) -> Option<NodeDraft> {
+        let flows = checker.argument_flows(node);
+        let signature = checker.model(&Spanned::new(self.model.as_str(), span))?;
+        let callee = callee(&self.model, span, &signature);
+        checker.unknown_and_missing(node, &callee);
+        let settings = checker.settings(node, &callee);
+        Some(checker.call(node, &callee, flows, settings, |_| {
+            KindDraft::Model(Draft {
+                model: self.model.clone(),
+            })
+        }))
+    }
+}
+
+impl BuildKind for Draft {
+    type Checked = Checked;
+
+    fn build(self, _: &mut Builder, _: &[bool]) -> Option<Checked> {
+        Some(self)
+    }
+}
+
+impl CheckedKind for Checked {
+    fn label(&self) -> String {
+        format!("model {}", self.model)
+    }
+
+    fn shape(&self) -> &'static str {
+        "box"
+    }
+
+    fn target(&self) -> Option<CallTarget<'_>> {
+        Some(CallTarget::Model(&self.model))
+    }
+
+    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
+        around.computed()
+    }
+}
+
+fn callee(name: &str, span: Span, signature: &Signature) -> Callee {
+    let port = |port: &Port| CalleePort {
+        name: port.name.clone(),
+        ty: Some(port.ty.clone()),
+        required: true,
+        optional: false,
+        about: None,
+    };
+    Callee {
+        name: format!("model `{name}`"),
+        span,
+        inputs: signature.inputs.iter().map(port).collect(),
+        outputs: signature.outputs.iter().map(port).collect(),
+        parameters: signature.parameters.clone(),
+        is_remote: true,
+        lifts: true,
+        fills_parameters: false,
+        unsupported_policies: UnsupportedPolicies {
+            keys: &[],
+            note: "",
+        },
+    }
+}
+
+impl Checker<'_> {
+    /// Returns the signature of a model; `None` when it cannot be had, which is reported.
+    fn model(&mut self, name: &Spanned<&str>) -> Option<Arc<Signature>> {
+        match self.signatures.model(name.value) {
+            Ok(signature) => Some(signature),
+            Err(SignatureError::Unknown { known }) => {
+                let mut diagnostic = Diagnostic::error(
+                    name.span,
+                    format!(
+                        "no model is named `{}`",
+                        motet_config::truncated(name.value)
+                    ),
+                );
+                diagnostic = if known.is_empty() {
+                    diagnostic.help("the configuration has no models: add it under `models:`")
+                } else {
+                    diagnostic.suggest(name.value, known.iter().map(String::as_str))
+                };
+                self.diagnostics.push(diagnostic);
+                None
+            }
+            Err(SignatureError::Mistaken) => None,
+            Err(SignatureError::Unavailable { reason }) => {
+                let message = format!("what model `{}` takes and gives cannot be told", name.value);
+                let diagnostic = if self.offline {
+                    Diagnostic::warning(name.span, message)
+                } else {
+                    Diagnostic::error(name.span, message)
+                };
+                self.diagnostics.push(diagnostic.note(reason));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `pipeline`: another pipeline.
+
+use motet_config::{Diagnostics, Entry, MapReader, Spanned};
+
+use crate::syntax::arms::callee_name;
+use crate::syntax::{CallTarget, KindSyntax, NodeName, ReadKind};
+
+/// `pipeline`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The name of the pipeline.
+    pub pipeline: String,
+}
+
+impl ReadKind for Spec {
+    fn read(
+        entry: &Entry,
+        _: &mut MapReader<'_>,
+        _: NodeName<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<Self>> {
+        let name = callee_name(entry, diagnostics)?;
+        Some(name.map(|pipeline| Self { pipeline }))
+    }
+}
+
+impl KindSyntax for Spec {
+    fn target(&self) -> Option<CallTarget<'_>> {
+        Some(CallTarget::Pipeline(&self.pipeline))
+    }
+}
