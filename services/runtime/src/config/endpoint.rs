@@ -1,8 +1,16 @@
-//! Where a server in another process is: `grpc://host:port`.
+//! Address of a server in another process: `grpc://host:port`.
 
 use std::fmt;
 
-/// A host and a port to reach over gRPC without TLS.
+/// Host and port of a gRPC server without TLS.
+///
+/// ```
+/// use motet_runtime::config::Endpoint;
+///
+/// let endpoint = Endpoint::parse("grpc://vision:8001").unwrap();
+/// assert_eq!((endpoint.host(), endpoint.port()), ("vision", 8001));
+/// assert_eq!(endpoint.uri(), "http://vision:8001");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     host: String,
@@ -10,10 +18,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `grpc://host:port`.
+    /// Parses `grpc://host:port`.
     ///
     /// # Errors
-    /// What is wrong, as the end of a sentence.
+    /// The reason, as the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(EndpointError::Scheme);
@@ -46,17 +54,17 @@ impl Endpoint {
         }
     }
 
-    /// The host: a name, an IPv4 address or an IPv6 address in brackets.
+    /// Returns the host: a name, an IPv4 address or an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The address for an HTTP/2 client without TLS: `http://host:port`.
+    /// Returns the URI for an HTTP/2 client without TLS: `http://host:port`.
     pub fn uri(&self) -> String {
         format!("http://{}:{}", self.host, self.port)
     }
@@ -68,19 +76,19 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why a text is no [`Endpoint`].
+/// Error of a text that is not an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It does not start with `grpc://`.
+    /// The text does not start with `grpc://`.
     #[error("must look like `grpc://host:port`")]
     Scheme,
-    /// It asks for TLS.
+    /// The scheme requires TLS.
     #[error("asks for TLS, which is not supported yet by this version of motet")]
     Tls,
-    /// There is no usable host.
+    /// The host is missing or invalid.
     #[error("has no usable host: write `grpc://host:port`")]
     Host,
-    /// There is no usable port.
+    /// The port is missing or invalid.
     #[error("has no port between 1 and 65535: write `grpc://host:port`")]
     Port,
 }

@@ -1,25 +1,25 @@
-//! Rules for the names that a user gives.
+//! Rules for names in configuration files.
 
 use motet_proto::oip::split_version;
 
 use motet_config::{Diagnostic, Diagnostics, Spanned, truncated};
 
-/// The most characters of a name.
+/// Most characters of a name.
 pub const NAME_CHARS_MAX: usize = 63;
 
-/// Which characters a name may have.
+/// Rule for the characters of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameRule {
-    /// `[a-z][a-z0-9_-]*`, and a version after `@` where there are several: models.
+    /// `[a-z][a-z0-9_-]*`, optionally with a version after `@`: models.
     Model,
     /// `[a-z][a-z0-9_-]*`: endpoints.
     Endpoint,
-    /// `[a-z][a-z0-9_]*`: what becomes a name in a .proto file, and nodes.
+    /// `[a-z][a-z0-9_]*`: nodes, and names that become names of a .proto file.
     Identifier,
 }
 
 impl NameRule {
-    /// Whether `name` follows the rule.
+    /// Returns whether `name` follows the rule.
     pub fn allows(self, name: &str) -> bool {
         let (name, version) = match self {
             Self::Model => split_version(name),
@@ -36,7 +36,7 @@ impl NameRule {
             })
     }
 
-    /// The rule in words.
+    /// Describes the rule, for messages.
     pub fn text(self) -> String {
         let also = match self {
             Self::Model | Self::Endpoint => ", `_` and `-`",
@@ -47,11 +47,12 @@ impl NameRule {
             Self::Endpoint | Self::Identifier => "",
         };
         format!(
-            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, and has at most {NAME_CHARS_MAX} characters{version}"
+            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, \
+             and has at most {NAME_CHARS_MAX} characters{version}"
         )
     }
 
-    /// Reports a name that breaks the rule; says whether it follows it.
+    /// Reports a name that breaks the rule. Returns whether it follows the rule.
     pub fn check(self, what: &str, name: &Spanned<String>, diagnostics: &mut Diagnostics) -> bool {
         let fits = self.allows(&name.value);
         if !fits {
@@ -69,6 +70,7 @@ impl NameRule {
         fits
     }
 
+    /// Replaces the characters that the rule does not allow.
     fn repair(self, name: &str) -> String {
         name.chars()
             .flat_map(char::to_lowercase)
@@ -81,7 +83,7 @@ impl NameRule {
     }
 }
 
-/// The most characters of a version.
+/// Most characters of a version.
 const VERSION_CHARS_MAX: usize = 32;
 
 fn is_version(version: &str) -> bool {

@@ -26,7 +26,7 @@ pub enum Buckets {
 }
 
 impl Buckets {
-    /// The bounds, ascending.
+    /// Returns the bounds, ascending.
     pub fn bounds(self) -> &'static [f64] {
         match self {
             Self::Seconds => &[
@@ -48,18 +48,23 @@ pub struct Instrument {
     pub name: &'static str,
     /// Name in Prometheus text (a histogram adds `_bucket`, `_sum` and `_count`).
     pub prometheus: &'static str,
-    /// Its kind.
+    /// Kind.
     pub kind: Kind,
     /// Unit in UCUM notation; a unit in braces only annotates.
     pub unit: &'static str,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// What it measures.
+    /// Description for users.
     pub description: &'static str,
 }
 
 macro_rules! instruments {
-    ($($id:ident: $kind:expr, $name:literal, $prometheus:literal, $unit:literal, [$($label:literal),*], $description:literal;)*) => {
+    ($(
+        $id:ident:
+        $kind:expr, $name:literal, $prometheus:literal,
+        $unit:literal, [$($label:literal),*],
+        $description:literal;
+    )*) => {
         $(
             #[doc = $description]
             pub const $id: Instrument = Instrument {
@@ -77,102 +82,213 @@ macro_rules! instruments {
 }
 
 instruments! {
-    PIPELINE_REQUESTS: Kind::Counter, "motet.pipeline.requests", "motet_pipeline_requests_total", "{request}", ["pipeline", "surface", "code"],
+    PIPELINE_REQUESTS:
+        Kind::Counter, "motet.pipeline.requests", "motet_pipeline_requests_total",
+        "{request}", ["pipeline", "surface", "code"],
         "Requests answered by a pipeline, by gRPC code; surface is typed or oip.";
-    PIPELINE_ERRORS: Kind::Counter, "motet.pipeline.errors", "motet_pipeline_errors_total", "{request}", ["pipeline", "surface", "code"],
+    PIPELINE_ERRORS:
+        Kind::Counter, "motet.pipeline.errors", "motet_pipeline_errors_total",
+        "{request}", ["pipeline", "surface", "code"],
         "Requests that a pipeline answered with an error.";
-    PIPELINE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.pipeline.duration", "motet_pipeline_duration_seconds", "s", ["pipeline", "surface", "code"],
-        "Time from a request's arrival at a pipeline to its answer.";
-    NODE_REQUESTS: Kind::Counter, "motet.node.requests", "motet_node_requests_total", "{request}", ["pipeline", "node", "code"],
+    PIPELINE_DURATION:
+        Kind::Histogram(Buckets::Seconds), "motet.pipeline.duration",
+        "motet_pipeline_duration_seconds",
+        "s", ["pipeline", "surface", "code"],
+        "Time from the arrival of a request at a pipeline to its answer.";
+    NODE_REQUESTS:
+        Kind::Counter, "motet.node.requests", "motet_node_requests_total",
+        "{request}", ["pipeline", "node", "code"],
         "Runs of a node, by gRPC code.";
-    NODE_ERRORS: Kind::Counter, "motet.node.errors", "motet_node_errors_total", "{request}", ["pipeline", "node", "code"],
+    NODE_ERRORS:
+        Kind::Counter, "motet.node.errors", "motet_node_errors_total",
+        "{request}", ["pipeline", "node", "code"],
         "Runs of a node that failed.";
-    NODE_DURATION: Kind::Histogram(Buckets::Seconds), "motet.node.duration", "motet_node_duration_seconds", "s", ["pipeline", "node", "code"],
-        "Time a node took, its calls included.";
-    NODE_SHADOWS: Kind::Counter, "motet.node.shadows", "motet_node_shadows_total", "{run}", ["pipeline", "node", "arm", "outcome"],
-        "Runs of the shadow arms of a split, by how their results compare with those that were answered: same, different, failed (the shadow did), unanswered (nothing to compare with) or refused (too many ran already).";
-    BUDGET_REFUSED: Kind::Counter, "motet.budget.refused", "motet_budget_refused_total", "{refusal}", ["pipeline"],
-        "Requests and nodes that were refused at once because less time was left than they lately took at the least.";
-    NODE_RETRIES: Kind::Counter, "motet.node.retries", "motet_node_retries_total", "{call}", ["pipeline", "node"],
-        "Calls that a node made again after an error.";
-    NODE_RETRIES_REFUSED: Kind::Counter, "motet.node.retries_refused", "motet_node_retries_refused_total", "{call}", ["pipeline", "node", "reason"],
-        "Retries that a node did not make: budget (too many of the model's calls were retries already) or deadline (the pause would have gone past it).";
-    NODE_HEDGES: Kind::Counter, "motet.node.hedges", "motet_node_hedges_total", "{call}", ["pipeline", "node"],
-        "Calls that a node made beside one that was slow.";
-    NODE_HEDGES_WON: Kind::Counter, "motet.node.hedges_won", "motet_node_hedges_won_total", "{call}", ["pipeline", "node"],
-        "Calls made beside a slow one that answered before it.";
-    NODE_HEDGES_REFUSED: Kind::Counter, "motet.node.hedges_refused", "motet_node_hedges_refused_total", "{call}", ["pipeline", "node"],
-        "Calls beside a slow one that a node did not make because the budget was spent.";
-    CIRCUIT_OPEN: Kind::Gauge, "motet.circuit.open", "motet_circuit_open", "", ["model"],
-        "1 while a gateway holds back calls of a model or endpoint that is not reached, 0 after it answered again.";
-    CIRCUIT_OPENINGS: Kind::Counter, "motet.circuit.openings", "motet_circuit_openings_total", "{opening}", ["model"],
-        "Times that a gateway began to hold back calls of a model or endpoint, failed probes included.";
-    CIRCUIT_REFUSED: Kind::Counter, "motet.circuit.refused", "motet_circuit_refused_total", "{call}", ["model"],
-        "Calls of a model or endpoint that were held back and failed at once.";
-    CACHE_ROWS: Kind::Counter, "motet.cache.rows", "motet_cache_rows_total", "{row}", ["model", "result"],
-        "Rows of calls that are cached, by result: hit (the answer was kept), joined (another call had it on its way) or miss (sent to the model).";
-    CACHE_MEMORY: Kind::Gauge, "motet.cache.memory", "motet_cache_memory_bytes", "By", ["model"],
-        "Memory of the answers that are kept, keys and bookkeeping included.";
-    CACHE_EVICTIONS: Kind::Counter, "motet.cache.evictions", "motet_cache_evictions_total", "{row}", ["model"],
-        "Rows that left a cache because its memory was used up.";
-    MODEL_REQUESTS: Kind::Counter, "motet.model.requests", "motet_model_requests_total", "{request}", ["model", "code"],
+    NODE_DURATION:
+        Kind::Histogram(Buckets::Seconds), "motet.node.duration", "motet_node_duration_seconds",
+        "s", ["pipeline", "node", "code"],
+        "Duration of a run of a node, with its calls.";
+    NODE_SHADOWS:
+        Kind::Counter, "motet.node.shadows", "motet_node_shadows_total",
+        "{run}", ["pipeline", "node", "arm", "outcome"],
+        "Runs of the shadow arms of a split, by outcome: their results are the same as those that \
+         were answered, different, failed (the shadow failed), unanswered (nothing to compare \
+         with) or refused (too many were running).";
+    BUDGET_REFUSED:
+        Kind::Counter, "motet.budget.refused", "motet_budget_refused_total",
+        "{refusal}", ["pipeline"],
+        "Requests and nodes that were refused because the time left was less than their recent \
+         minimum.";
+    NODE_RETRIES:
+        Kind::Counter, "motet.node.retries", "motet_node_retries_total",
+        "{call}", ["pipeline", "node"],
+        "Retries of a node.";
+    NODE_RETRIES_REFUSED:
+        Kind::Counter, "motet.node.retries_refused", "motet_node_retries_refused_total",
+        "{call}", ["pipeline", "node", "reason"],
+        "Retries that a node did not make, by reason: budget (too many calls of the model were \
+         retries) or deadline (the pause would have passed it).";
+    NODE_HEDGES:
+        Kind::Counter, "motet.node.hedges", "motet_node_hedges_total",
+        "{call}", ["pipeline", "node"],
+        "Hedged attempts of a node, made while an earlier attempt was slow.";
+    NODE_HEDGES_WON:
+        Kind::Counter, "motet.node.hedges_won", "motet_node_hedges_won_total",
+        "{call}", ["pipeline", "node"],
+        "Hedged attempts that answered first.";
+    NODE_HEDGES_REFUSED:
+        Kind::Counter, "motet.node.hedges_refused", "motet_node_hedges_refused_total",
+        "{call}", ["pipeline", "node"],
+        "Hedged attempts that a node did not make because the budget was spent.";
+    CIRCUIT_OPEN:
+        Kind::Gauge, "motet.circuit.open", "motet_circuit_open",
+        "", ["model"],
+        "1 while the circuit of a model or endpoint is open, else 0.";
+    CIRCUIT_OPENINGS:
+        Kind::Counter, "motet.circuit.openings", "motet_circuit_openings_total",
+        "{opening}", ["model"],
+        "Times that the circuit of a model or endpoint opened, failed probes included.";
+    CIRCUIT_REFUSED:
+        Kind::Counter, "motet.circuit.refused", "motet_circuit_refused_total",
+        "{call}", ["model"],
+        "Calls of a model or endpoint that failed because its circuit was open.";
+    CACHE_ROWS:
+        Kind::Counter, "motet.cache.rows", "motet_cache_rows_total",
+        "{row}", ["model", "result"],
+        "Rows of cached calls, by result: hit (in the cache), joined (in flight for another call) \
+         or miss (sent to the model).";
+    CACHE_MEMORY:
+        Kind::Gauge, "motet.cache.memory", "motet_cache_memory_bytes",
+        "By", ["model"],
+        "Memory of the cached answers, keys and bookkeeping included.";
+    CACHE_EVICTIONS:
+        Kind::Counter, "motet.cache.evictions", "motet_cache_evictions_total",
+        "{row}", ["model"],
+        "Rows evicted from a cache to free memory.";
+    MODEL_REQUESTS:
+        Kind::Counter, "motet.model.requests", "motet_model_requests_total",
+        "{request}", ["model", "code"],
         "Requests answered by a model service, by gRPC code.";
-    MODEL_ERRORS: Kind::Counter, "motet.model.errors", "motet_model_errors_total", "{request}", ["model", "code"],
+    MODEL_ERRORS:
+        Kind::Counter, "motet.model.errors", "motet_model_errors_total",
+        "{request}", ["model", "code"],
         "Requests that a model service answered with an error.";
-    MODEL_DURATION: Kind::Histogram(Buckets::Seconds), "motet.model.duration", "motet_model_duration_seconds", "s", ["model", "code"],
-        "Time from a request's arrival at a model service to its answer.";
-    BATCH_ROWS: Kind::Histogram(Buckets::Rows), "motet.batch.rows", "motet_batch_rows", "{row}", ["model"],
+    MODEL_DURATION:
+        Kind::Histogram(Buckets::Seconds), "motet.model.duration", "motet_model_duration_seconds",
+        "s", ["model", "code"],
+        "Time from the arrival of a request at a model service to its answer.";
+    BATCH_ROWS:
+        Kind::Histogram(Buckets::Rows), "motet.batch.rows", "motet_batch_rows",
+        "{row}", ["model"],
         "Rows in each batch that a model computed.";
-    BATCH_TOKENS: Kind::Histogram(Buckets::Tokens), "motet.batch.tokens", "motet_batch_tokens", "{token}", ["model"],
+    BATCH_TOKENS:
+        Kind::Histogram(Buckets::Tokens), "motet.batch.tokens", "motet_batch_tokens",
+        "{token}", ["model"],
         "Tokens in each batch that a model computed.";
-    BATCH_DURATION: Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds", "s", ["model"],
-        "Time a model computed on each batch.";
-    BATCH_STARTS: Kind::Counter, "motet.batch.starts", "motet_batch_starts_total", "{batch}", ["model", "cause"],
-        "Batches that a model computed, by why they started when they did: ready (waiting would not have paid), size (full), window (the wait was over), deadline (waiting longer would have made a row late), drain (shutting down), retry (part of a batch that failed) or trial (a row of a call that was refused for a deadline shorter than its work, run to see if it really takes so long).";
-    BATCH_DELIBERATE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.batch.deliberate_wait", "motet_batch_deliberate_wait_seconds", "s", ["model"],
-        "Time a free executor waited for company before each batch; 0 where it did not wait.";
-    BATCH_BISECTIONS: Kind::Counter, "motet.batch.bisections", "motet_batch_bisections_total", "{batch}", ["model"],
-        "Batches that failed and were halved to find the row at fault.";
-    BATCH_MEMORY_SPLITS: Kind::Counter, "motet.batch.memory_splits", "motet_batch_memory_splits_total", "{batch}", ["model"],
-        "Batches that ran out of memory and were halved.";
-    BATCH_ROWS_FAILED: Kind::Counter, "motet.batch.rows_failed", "motet_batch_rows_failed_total", "{row}", ["model"],
-        "Rows that failed because their batch did.";
-    WINDOW_CHOSEN: Kind::Histogram(Buckets::Seconds), "motet.window.chosen", "motet_window_chosen_seconds", "s", ["model"],
-        "Longest that a wait for company was meant to last when it began, for each batch that was waited for.";
-    WINDOW_ROWS_EXPECTED: Kind::Counter, "motet.window.rows_expected", "motet_window_rows_expected_total", "{row}", ["model"],
-        "Rows that were expected to come while an executor waited for company.";
-    WINDOW_ROWS_ARRIVED: Kind::Counter, "motet.window.rows_arrived", "motet_window_rows_arrived_total", "{row}", ["model"],
-        "Rows that came while an executor waited for company.";
-    QUEUE_WAIT: Kind::Histogram(Buckets::Seconds), "motet.queue.wait", "motet_queue_wait_seconds", "s", ["model"],
-        "Time a row waited in a model's queue before its batch began.";
-    QUEUE_DEPTH: Kind::Gauge, "motet.queue.depth", "motet_queue_depth", "{row}", ["model"],
-        "Rows waiting in a model's queue.";
-    QUEUE_REFUSED: Kind::Counter, "motet.queue.refused", "motet_queue_refused_total", "{row}", ["model", "reason"],
-        "Rows that a model's queue did not take.";
-    QUEUE_EXPIRED: Kind::Counter, "motet.queue.expired", "motet_queue_expired_total", "{row}", ["model"],
-        "Rows whose deadline passed, or could not be met any more, while they waited.";
-    QUEUE_CANCELLED: Kind::Counter, "motet.queue.cancelled", "motet_queue_cancelled_total", "{row}", ["model"],
-        "Rows whose caller went away while they waited.";
-    ARRIVAL_RATE: Kind::Gauge, "motet.arrival.rate", "motet_arrival_rate_per_second", "{row}/s", ["model"],
-        "Interactive rows that arrive at a model's queue in a second, lately.";
-    COST_BATCH: Kind::Gauge, "motet.cost.batch", "motet_cost_batch_seconds", "s", ["model"],
-        "Learnt time of a batch whatever its size.";
-    COST_TOKEN: Kind::Gauge, "motet.cost.token", "motet_cost_token_seconds", "s", ["model"],
-        "Learnt time that each token adds to a batch.";
-    COST_ERROR: Kind::Gauge, "motet.cost.error", "motet_cost_error_ratio", "1", ["model"],
-        "Usual relative error of a predicted batch time.";
-    EXECUTORS: Kind::Gauge, "motet.executor.alive", "motet_executor_alive", "{executor}", ["model"],
-        "Executors alive; without one a model answers nothing.";
-    EXECUTOR_CRASHES: Kind::Counter, "motet.executor.crashes", "motet_executor_crashes_total", "{crash}", ["model"],
-        "Runs of a model that crashed; its executor is rebuilt after each.";
-    SERVER_IN_FLIGHT: Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight", "{request}", [],
-        "Calls in flight on the gRPC port; health and reflection do not count.";
-    SERVER_REFUSED: Kind::Counter, "motet.server.refused", "motet_server_refused_total", "{request}", ["reason"],
+    BATCH_DURATION:
+        Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds",
+        "s", ["model"],
+        "Time of computing a batch.";
+    BATCH_STARTS:
+        Kind::Counter, "motet.batch.starts", "motet_batch_starts_total",
+        "{batch}", ["model", "cause"],
+        "Batches that a model computed, by the cause of their start: ready (waiting would not \
+         have paid), size (full), window (the wait ended), deadline (a longer wait would have \
+         made a row late), drain (shutdown), retry (part of a batch that failed) or trial (a row \
+         of a call that was refused because its deadline was shorter than its work, run to \
+         measure how long it takes).";
+    BATCH_DELIBERATE_WAIT:
+        Kind::Histogram(Buckets::Seconds), "motet.batch.deliberate_wait",
+        "motet_batch_deliberate_wait_seconds",
+        "s", ["model"],
+        "Time that a free executor waited for further rows before each batch; 0 without a wait.";
+    BATCH_BISECTIONS:
+        Kind::Counter, "motet.batch.bisections", "motet_batch_bisections_total",
+        "{batch}", ["model"],
+        "Batches that failed and were split in half to find the row at fault.";
+    BATCH_MEMORY_SPLITS:
+        Kind::Counter, "motet.batch.memory_splits", "motet_batch_memory_splits_total",
+        "{batch}", ["model"],
+        "Batches that ran out of memory and were split in half.";
+    BATCH_ROWS_FAILED:
+        Kind::Counter, "motet.batch.rows_failed", "motet_batch_rows_failed_total",
+        "{row}", ["model"],
+        "Rows that failed with their batch.";
+    WINDOW_CHOSEN:
+        Kind::Histogram(Buckets::Seconds), "motet.window.chosen", "motet_window_chosen_seconds",
+        "s", ["model"],
+        "Planned maximum of a wait for further rows, for each batch before which an executor \
+         waited.";
+    WINDOW_ROWS_EXPECTED:
+        Kind::Counter, "motet.window.rows_expected", "motet_window_rows_expected_total",
+        "{row}", ["model"],
+        "Rows that were predicted to arrive while an executor waited.";
+    WINDOW_ROWS_ARRIVED:
+        Kind::Counter, "motet.window.rows_arrived", "motet_window_rows_arrived_total",
+        "{row}", ["model"],
+        "Rows that arrived while an executor waited.";
+    QUEUE_WAIT:
+        Kind::Histogram(Buckets::Seconds), "motet.queue.wait", "motet_queue_wait_seconds",
+        "s", ["model"],
+        "Time that a row waited in the queue of a model before its batch began.";
+    QUEUE_DEPTH:
+        Kind::Gauge, "motet.queue.depth", "motet_queue_depth",
+        "{row}", ["model"],
+        "Rows in the queue of a model.";
+    QUEUE_REFUSED:
+        Kind::Counter, "motet.queue.refused", "motet_queue_refused_total",
+        "{row}", ["model", "reason"],
+        "Rows that the queue of a model refused.";
+    QUEUE_EXPIRED:
+        Kind::Counter, "motet.queue.expired", "motet_queue_expired_total",
+        "{row}", ["model"],
+        "Rows whose deadline passed, or could no longer be met, in the queue.";
+    QUEUE_CANCELLED:
+        Kind::Counter, "motet.queue.cancelled", "motet_queue_cancelled_total",
+        "{row}", ["model"],
+        "Rows whose caller disconnected while they were in the queue.";
+    ARRIVAL_RATE:
+        Kind::Gauge, "motet.arrival.rate", "motet_arrival_rate_per_second",
+        "{row}/s", ["model"],
+        "Recent arrivals of interactive rows in the queue of a model, per second.";
+    COST_BATCH:
+        Kind::Gauge, "motet.cost.batch", "motet_cost_batch_seconds",
+        "s", ["model"],
+        "Estimated time of a batch that does not depend on its size.";
+    COST_TOKEN:
+        Kind::Gauge, "motet.cost.token", "motet_cost_token_seconds",
+        "s", ["model"],
+        "Estimated time that each token adds to a batch.";
+    COST_ERROR:
+        Kind::Gauge, "motet.cost.error", "motet_cost_error_ratio",
+        "1", ["model"],
+        "Typical relative error of a predicted batch time.";
+    EXECUTORS:
+        Kind::Gauge, "motet.executor.alive", "motet_executor_alive",
+        "{executor}", ["model"],
+        "Executors alive; a model without one answers no request.";
+    EXECUTOR_CRASHES:
+        Kind::Counter, "motet.executor.crashes", "motet_executor_crashes_total",
+        "{crash}", ["model"],
+        "Runs of a model that crashed; each time its executor is rebuilt.";
+    SERVER_IN_FLIGHT:
+        Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight",
+        "{request}", [],
+        "Calls in flight on the gRPC port, without health and reflection.";
+    SERVER_REFUSED:
+        Kind::Counter, "motet.server.refused", "motet_server_refused_total",
+        "{request}", ["reason"],
         "Calls refused before they reached a handler.";
-    SERVER_PANICS: Kind::Counter, "motet.server.panics", "motet_server_panics_total", "{panic}", ["task"],
-        "Panics, which are bugs, by the task that they ended: handler (its caller got INTERNAL), call (its stream was reset) or connection (it was closed).";
-    BUILD_INFO: Kind::Gauge, "motet.build.info", "motet_build_info", "", ["service", "version"],
-        "Always 1; its labels say what is running.";
-    PROCESS_MEMORY: Kind::Gauge, "motet.process.memory", "motet_process_memory_bytes", "By", [],
+    SERVER_PANICS:
+        Kind::Counter, "motet.server.panics", "motet_server_panics_total",
+        "{panic}", ["task"],
+        "Panics, which are bugs, by the task that they ended: handler (its caller got INTERNAL), \
+         call (its stream was reset) or connection (it was closed).";
+    BUILD_INFO:
+        Kind::Gauge, "motet.build.info", "motet_build_info",
+        "", ["service", "version"],
+        "Always 1; the labels have service and version.";
+    PROCESS_MEMORY:
+        Kind::Gauge, "motet.process.memory", "motet_process_memory_bytes",
+        "By", [],
         "Resident memory of the process (Linux only).";
 }

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use super::catalogue::{CATALOGUE, Kind};
 
-/// The Markdown page of all metrics; `docs/metrics.md` holds its text.
+/// Returns the Markdown page of all metrics, the text of `docs/metrics.md`.
 pub fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         Written from `src/metrics/catalogue.rs`; a test keeps the two equal\n\
-         (`UPDATE_DOCS=1 cargo test -p motet-runtime metrics` writes this page anew).\n\n\
-         `/metrics` on the HTTP port gives them as Prometheus text. They go out by OTLP under their OpenTelemetry\n\
-         names when the standard `OTEL_*` variables ask for it. `code` is a gRPC code such as `OK` or\n\
-         `DEADLINE_EXCEEDED`.\n\n\
-         | Prometheus | OpenTelemetry | kind | unit | labels | what it says |\n\
+         Generated from `src/metrics/catalogue.rs` by\n\
+         `UPDATE_DOCS=1 cargo test -p motet-runtime metrics`; a test compares the two.\n\n\
+         `/metrics` on the HTTP port returns them as Prometheus text. The standard `OTEL_*`\n\
+         variables export them by OTLP, under their OpenTelemetry names. `code` is a gRPC code\n\
+         such as `OK` or `DEADLINE_EXCEEDED`.\n\n\
+         | Prometheus | OpenTelemetry | kind | unit | labels | description |\n\
          |---|---|---|---|---|---|\n",
     );
     for instrument in CATALOGUE {
