@@ -61,24 +61,24 @@ impl Connection {
         Some(Self { sender, origin })
     }
 
-    /// A client for any method and codec.
+    /// Returns a client for any method and codec.
     pub fn grpc(&self) -> Grpc<Self> {
         Grpc::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// A client of the Open Inference Protocol.
+    /// Returns a client of the Open Inference Protocol.
     pub fn inference(&self) -> GrpcInferenceServiceClient<Self> {
         GrpcInferenceServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// A client of `motet.v1.Pipelines`.
+    /// Returns a client of `motet.v1.Pipelines`.
     pub fn pipelines(&self) -> PipelinesClient<Self> {
         PipelinesClient::with_origin(self.clone(), self.origin.clone())
     }
 
-    /// A client of `grpc.health.v1.Health`.
+    /// Returns a client of `grpc.health.v1.Health`.
     pub fn health(&self) -> HealthClient<Self> {
         HealthClient::with_origin(self.clone(), self.origin.clone())
     }

@@ -36,7 +36,8 @@ pub struct Dependency {
     pub build: bool,
 }
 
-/// The platform that this machine's toolchain builds for, such as `x86_64-unknown-linux-gnu`.
+/// Returns the platform that this machine's toolchain builds for, such as
+/// `x86_64-unknown-linux-gnu`.
 ///
 /// # Panics
 /// When cargo does not run.

@@ -49,7 +49,7 @@ pub struct Ended {
 }
 
 impl Program {
-    /// A program whose environment lacks the variables that motet and its libraries read.
+    /// Returns a program whose environment lacks the variables that motet and its libraries read.
     pub fn new(path: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
@@ -209,7 +209,7 @@ impl Process {
         self.status("Uid")?.parse().ok()
     }
 
-    /// The first word of a line of /proc/PID/status.
+    /// Returns the first word of a line of /proc/PID/status.
     fn status(&self, key: &str) -> Option<String> {
         let path = format!("/proc/{}/status", self.child.id()?);
         let status = std::fs::read_to_string(path).ok()?;

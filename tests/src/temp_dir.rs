@@ -24,7 +24,7 @@ impl TempDir {
         Self(path)
     }
 
-    /// The path of the folder.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }

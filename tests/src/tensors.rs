@@ -5,7 +5,7 @@ use motet_proto::inference::model_infer_request::InferInputTensor;
 use motet_proto::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
 use motet_proto::oip;
 
-/// A request with raw contents. A scalar is sent as a list of one element.
+/// Returns a request with raw contents. A scalar is sent as a list of one element.
 pub fn raw(model: &str, tensors: &[(&str, Tensor)]) -> ModelInferRequest {
     let mut request = ModelInferRequest {
         model_name: model.to_owned(),
@@ -15,7 +15,7 @@ pub fn raw(model: &str, tensors: &[(&str, Tensor)]) -> ModelInferRequest {
     request
 }
 
-/// A request with text inputs in typed contents.
+/// Returns a request with text inputs in typed contents.
 pub fn typed<T: AsRef<str>>(model: &str, inputs: &[(&str, &[T])]) -> ModelInferRequest {
     let input = |(name, texts): &(&str, &[T])| InferInputTensor {
         name: (*name).to_owned(),
@@ -37,7 +37,7 @@ pub fn typed<T: AsRef<str>>(model: &str, inputs: &[(&str, &[T])]) -> ModelInferR
     }
 }
 
-/// A list of texts as a tensor of BYTES.
+/// Returns a list of texts as a tensor of BYTES.
 pub fn texts<T: AsRef<str>>(texts: &[T]) -> Tensor {
     Tensor::byte_strings(texts.iter().map(|t| t.as_ref().as_bytes()))
 }

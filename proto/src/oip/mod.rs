@@ -1,8 +1,8 @@
 //! Tensors from and to messages of the Open Inference Protocol.
 //!
 //! A request has its elements raw or in typed lists; both become a [`Tensor`], raw ones without a
-//! copy. A response has the form of its request ([`Encoding`]), so that a client that writes JSON also
-//! reads JSON.
+//! copy. A response has the form of its request ([`Encoding`]), so that a client that writes JSON
+//! also reads JSON.
 //!
 //! * `contents`: the typed lists; `parameters`: parameters of requests and responses.
 //! * [`cost`]: names of the parameters with which a model reports what a call cost.

@@ -4,8 +4,8 @@ use crate::inference::{DataType, ModelConfig, ModelInput, ModelOutput, ModelTran
 use crate::signature::{Port, Signature};
 use crate::types::ElementType;
 
-/// Returns the configuration of a model that `platform` runs. `max_batch_size` is 0, since a request
-/// is not a batch: rows are batched inside the server, across callers.
+/// Returns the configuration of a model that `platform` runs. `max_batch_size` is 0, since a
+/// request is not a batch: rows are batched inside the server, across callers.
 pub fn model_config(name: &str, platform: &str, signature: &Signature) -> ModelConfig {
     let input = |port: &Port| ModelInput {
         name: port.name.clone(),

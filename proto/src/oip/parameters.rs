@@ -51,8 +51,8 @@ impl From<&str> for ParameterChoice {
     }
 }
 
-/// Returns an integer parameter, which clients write as `int64`, `uint64` or string; `None` if it is
-/// not set.
+/// Returns an integer parameter, which clients write as `int64`, `uint64` or string; `None` if it
+/// is not set.
 ///
 /// # Errors
 /// When it is set and not an integer that fits 64 bits with sign.

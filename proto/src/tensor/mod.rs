@@ -132,7 +132,7 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// `true` if there is no element.
+    /// Returns whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

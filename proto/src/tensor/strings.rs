@@ -61,7 +61,7 @@ impl<'a> Strings<'a> {
         self.count
     }
 
-    /// `true` if there is no element.
+    /// Returns whether there is no element.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -99,7 +99,8 @@ impl StringsBuilder {
         }
     }
 
-    /// Appends an element, which must be shorter than 4 GiB: the format has four bytes for a length.
+    /// Appends an element, which must be shorter than 4 GiB: the format has four bytes for a
+    /// length.
     pub fn push(&mut self, element: &[u8]) {
         debug_assert!(u32::try_from(element.len()).is_ok());
         self.data.reserve(PREFIX + element.len());
@@ -113,7 +114,7 @@ impl StringsBuilder {
         self.count
     }
 
-    /// `true` if there is no element yet.
+    /// Returns whether there is no element yet.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }

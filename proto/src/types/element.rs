@@ -123,17 +123,17 @@ impl ElementType {
         }
     }
 
-    /// `true` if elements are numbers: neither strings, bytes nor booleans.
+    /// Returns whether elements are numbers: neither strings, bytes nor booleans.
     pub const fn is_number(self) -> bool {
         !matches!(self, Self::String | Self::Bytes | Self::Bool)
     }
 
-    /// `true` if elements are floating-point numbers.
+    /// Returns whether elements are floating-point numbers.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
-    /// `true` if elements are integers.
+    /// Returns whether elements are integers.
     pub const fn is_integer(self) -> bool {
         self.is_number() && !self.is_float()
     }

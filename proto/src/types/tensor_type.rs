@@ -63,7 +63,7 @@ impl TensorType {
         self.dims.len()
     }
 
-    /// `true` if this is a scalar.
+    /// Returns whether this is a scalar.
     pub fn is_scalar(&self) -> bool {
         self.dims.is_empty()
     }

@@ -27,7 +27,7 @@ const HOST_DEFAULT: &str = "localhost";
 pub struct ServerAddress(Endpoint);
 
 impl ServerAddress {
-    /// The URI for an HTTP/2 client without TLS.
+    /// Returns the URI for an HTTP/2 client without TLS.
     pub fn uri(&self) -> String {
         self.0.uri()
     }

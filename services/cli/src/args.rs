@@ -40,7 +40,7 @@ pub use processes::{
                   motet load my_pipeline.yaml            into a gateway that runs"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Options of `motet up`.
@@ -48,7 +48,7 @@ pub struct Cli {
     pub up: UpFlags,
 }
 
-/// What to do.
+/// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start everything in one process: the gateway and its model services.
@@ -70,7 +70,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  motet serve motet.yaml --model minilm\n  \
                             motet serve --model minilm --model chunker --grpc 0.0.0.0:50051")]
     Serve(ServeArgs),
-    /// Check a configuration or a pipeline file: every mistake, with its place and the fix.
+    /// Check a configuration or a pipeline file: every error, with its position and the fix.
     #[command(after_help = "Exit codes: 0 no errors; 2 errors in the file.\n\n\
                             Examples:\n  motet check motet.yaml\n  \
                             motet check pipelines/rag.yaml --models motet.yaml\n  \
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The examples of help texts, without what a shell makes of them.
+    /// Returns the examples of help texts, without what a shell makes of them.
     fn examples() -> Vec<(String, Vec<String>)> {
         let mut commands = vec![Cli::command()];
         commands.extend(Cli::command().get_subcommands().cloned());

@@ -14,7 +14,7 @@ pub struct Called {
 }
 
 impl Called {
-    /// The names that `pipeline` calls.
+    /// Returns the names that `pipeline` calls.
     pub fn by(pipeline: &PipelineSpec) -> Self {
         let mut called = Self::default();
         for node in &pipeline.nodes {

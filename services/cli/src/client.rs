@@ -30,7 +30,7 @@ pub(crate) async fn connect(address: &ServerAddress) -> anyhow::Result<Channel> 
         })
 }
 
-/// The last error of a chain: the system's own words, without those of the layers above it.
+/// Returns the last error of a chain: the system's own words, without those of the layers above it.
 fn root_cause(error: &dyn StdError) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -39,8 +39,8 @@ fn root_cause(error: &dyn StdError) -> String {
     cause.to_string()
 }
 
-/// An error of the server: its code and message, and the fields that it blames on lines of their
-/// own where there are several.
+/// Returns an error of the server: its code and message, and the fields that it blames on lines of
+/// their own where there are several.
 pub(crate) fn refusal(error: &Status) -> anyhow::Error {
     let code = status::code_name(error.code());
     let violations = status::read(error).violations;

@@ -1,8 +1,8 @@
 //! A configuration: read, its models resolved against their files, and its pipelines checked
-//! against what the models take and give.
+//! against the signatures of the models.
 //!
 //! * [`Files`]: the files that a command line names.
-//! * `borrow`: what a file of pipelines takes from another configuration.
+//! * `borrow`: models, endpoints and pipelines that a file of pipelines takes from another file.
 
 mod borrow;
 
@@ -40,7 +40,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// The name of the file in messages.
+    /// Returns the name of the file in messages.
     pub fn name(&self) -> String {
         self.file.as_deref().map_or(BUILTIN_NAME.to_owned(), name)
     }
@@ -141,27 +141,27 @@ impl Configuration {
         Ok(configuration)
     }
 
-    /// The models that a process with this configuration runs or reaches. Of borrowed models,
-    /// these are the ones that pipelines call.
+    /// Returns the models that a process with this configuration runs or reaches. Of borrowed
+    /// models, these are the ones that pipelines call.
     pub fn served_models(&self) -> impl Iterator<Item = &ModelSpec> {
         let called = self.called_models.as_ref();
         let models = self.config.models.iter();
         models.filter(move |m| called.is_none_or(|called| called.contains(&m.name.value)))
     }
 
-    /// `true` if the models are borrowed from another configuration.
+    /// Returns whether the models are borrowed from another configuration.
     pub fn borrows(&self) -> bool {
         self.called_models.is_some()
     }
 
-    /// The path of the lock file beside the file that holds the models. `None` for the built-in
-    /// configuration, whose models are in the program, and for standard input.
+    /// Returns the path of the lock file beside the file that holds the models. `None` for the
+    /// built-in configuration, whose models are in the program, and for standard input.
     pub fn lock_path(&self) -> Option<PathBuf> {
         let file = self.models_file.as_deref();
         file.filter(|path| !is_stdin(path)).map(Lock::path)
     }
 
-    /// The name of the pipeline that a command line means: `name`, or the file's only one.
+    /// Returns the name of the pipeline that a command line means: `name`, or the file's only one.
     ///
     /// # Errors
     /// When there is no such pipeline, or no name and several pipelines.

@@ -3,8 +3,8 @@
 //! * [`args`]: the command line.
 //! * [`commands`]: one module for each sub-command, and the exit codes.
 //! * [`config`]: a configuration file, each key read by the crate that it configures.
-//! * [`configuration`]: a configuration, read and checked; [`called`]: what its pipelines call.
-//! * [`signatures`]: what its models and services take and give; [`lock`]: the same in a file.
+//! * [`configuration`]: a configuration, read and checked; [`called`]: callees of its pipelines.
+//! * [`signatures`]: inputs and outputs of its models and services; [`lock`]: the same in a file.
 //! * [`placement`]: which models run in this process, and where the others are.
 //! * [`process`]: a gateway, model services, or both, from startup to drain; `remote_startup`:
 //!   waiting for servers in other processes.

@@ -28,7 +28,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The path of a configuration's lock file: beside it, `motet.lock` for `motet.yaml`.
+    /// Returns the path of a configuration's lock file: beside it, `motet.lock` for `motet.yaml`.
     pub fn path(configuration: &Path) -> PathBuf {
         configuration.with_extension("lock")
     }
@@ -58,7 +58,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// The lock with the entries of another, which take precedence.
+    /// Returns the lock with the entries of another, which take precedence.
     #[must_use]
     pub fn updated(mut self, other: Self) -> Self {
         self.models.extend(other.models);

@@ -77,8 +77,9 @@ impl Calls {
     }
 }
 
-/// The text of a pipeline. What comes before it in its file is left out, but for line breaks and
-/// the indentation of the first line, so that errors are reported at their place in the file.
+/// Returns the text of a pipeline. What comes before it in its file is left out, but for line
+/// breaks and the indentation of the first line, so that errors are reported at their place in the
+/// file.
 fn text(node: &Node, sources: &Sources) -> PipelineText {
     let file = sources.file(node.span.file);
     let all = file.text();

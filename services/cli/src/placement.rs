@@ -19,7 +19,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The placement that the file states, for commands that serve nothing. A model that is
+    /// Returns the placement that the file states, for commands that serve nothing. A model that is
     /// placed nowhere is left out.
     pub fn of_file(configuration: &Configuration) -> Self {
         let mut placement = Self::with_endpoints(configuration, &[]);
@@ -34,7 +34,8 @@ impl Placement {
         placement
     }
 
-    /// The placement for a process, decided by its role, the flags and the file, in this order.
+    /// Returns the placement for a process, decided by its role, the flags and the file, in this
+    /// order.
     ///
     /// # Errors
     /// When a flag names an unknown model or endpoint, or a model that is needed is placed nowhere.
@@ -95,7 +96,7 @@ impl Placement {
         }
     }
 
-    /// `true` if the model runs in this process.
+    /// Returns whether the model runs in this process.
     pub fn is_local(&self, model: &ModelSpec) -> bool {
         self.local.contains(&model.name.value)
     }

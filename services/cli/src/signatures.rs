@@ -43,14 +43,14 @@ impl Signatures {
         }
     }
 
-    /// The signatures with schemas of services at endpoints.
+    /// Returns the signatures with schemas of services at endpoints.
     #[must_use]
     pub fn with_services(mut self, services: Schemas) -> Self {
         self.services = services;
         self
     }
 
-    /// The signatures with those of resolved models.
+    /// Returns the signatures with those of resolved models.
     #[must_use]
     pub fn with_models(mut self, resolved: &[ResolvedModel]) -> Self {
         for model in resolved {

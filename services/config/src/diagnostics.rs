@@ -155,12 +155,12 @@ impl Diagnostics {
         self.warnings
     }
 
-    /// `true` if there is at least one error.
+    /// Returns whether there is at least one error.
     pub const fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
-    /// `true` if there are neither errors nor warnings.
+    /// Returns whether there are neither errors nor warnings.
     pub const fn is_empty(&self) -> bool {
         self.errors == 0 && self.warnings == 0
     }

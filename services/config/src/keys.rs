@@ -17,7 +17,7 @@
 //! const KEYS: [Key<Limits>; 1] = [Key {
 //!     name: "rows",
 //!     about: "Most rows of a batch.",
-//!     field: Field::Count(1..=4096, |limits| Some(limits.rows), |limits, rows| limits.rows = rows),
+//!     field: Field::Count(1..=4096, |l| Some(l.rows), |l, rows| l.rows = rows),
 //! }];
 //!
 //! let row = "| `rows` | `32` | 1 to 4096 | Most rows of a batch. |";
@@ -93,8 +93,8 @@ pub enum Field<S: 'static> {
 /// The positions of the values that a map has, by key.
 pub type Spans = Vec<(&'static str, Span)>;
 
-/// Reads the keys that `map` has into `target`. Returns the positions of their values, and `true` if
-/// all of them could be read; a mistake is reported.
+/// Reads the keys that `map` has into `target`. Returns the positions of their values, and `true`
+/// if all of them could be read; a mistake is reported.
 pub fn read<S>(
     keys: &[Key<S>],
     target: &mut S,

@@ -84,7 +84,7 @@ impl Node {
         }
     }
 
-    /// `true` if this is `null` or nothing was written.
+    /// Returns whether this is `null` or nothing was written.
     pub const fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }

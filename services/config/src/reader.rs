@@ -70,7 +70,7 @@ impl<'n> MapReader<'n> {
         entry
     }
 
-    /// `true` if some key that was not asked for looks like a misspelling of `key`.
+    /// Returns whether some key that was not asked for looks like a misspelling of `key`.
     pub fn has_misspelling_of(&self, key: &str) -> bool {
         let mut keys = self.map.entries.iter().map(|e| e.key.value.as_str());
         keys.any(|found| !self.known.contains(&found) && nearest(found, [key]).is_some())

@@ -68,7 +68,7 @@ impl SourceFile {
         &self.folder
     }
 
-    /// The text, without a byte order mark.
+    /// Returns the text, without a byte order mark.
     pub fn text(&self) -> &str {
         &self.text
     }

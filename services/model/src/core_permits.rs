@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Default for CoreSemaphore {
-    /// A permit for each core that the process may use; cgroup limits count.
+    /// Returns a permit for each core that the process may use; cgroup limits count.
     fn default() -> Self {
         Self::new(available_parallelism().map_or(1, usize::from))
     }

@@ -113,7 +113,8 @@ impl Executor for EncoderExecutor {
         Some(EncodeRow { ids, trace })
     }
 
-    /// The first executor of an encoder measures it, while the others wait. All run a small batch.
+    /// Returns the first executor of an encoder measures it, while the others wait. All run a small
+    /// batch.
     fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError> {
         let row = self.sample(WARM_UP_TOKENS);
         self.run(&row.iter().collect::<Vec<_>>())?;
@@ -123,8 +124,9 @@ impl Executor for EncoderExecutor {
     }
 }
 
-/// A device that is out of memory is recognised by its message: the errors of the drivers have no
-/// type in common, and those of CUDA and Metal exist only in binaries built for them.
+/// Returns the error of a batch. A device that is out of memory is recognised by its message: the
+/// errors of the drivers have no common type, and those of CUDA and Metal exist only in binaries
+/// built for them.
 fn batch_error(error: &EncodeError) -> BatchError {
     let text = error.to_string();
     let words = text.to_lowercase().replace('_', " ");

@@ -75,8 +75,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader whose models are counted in `metrics`, and appear in `health` under their names:
-    /// not serving until they are loaded and warm.
+    /// Returns a loader whose models are counted in `metrics`, and appear in `health` under their
+    /// names: not serving until they are loaded and warm.
     ///
     /// # Errors
     /// [`LoadError::Threads`] if the CPU pool cannot be started.

@@ -54,17 +54,17 @@ impl Model {
         }))
     }
 
-    /// The model's name in the configuration, with its version where it has one there.
+    /// Returns the model's name in the configuration, with its version where it has one there.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The model's name on the wire, where the version is a field of its own.
+    /// Returns the model's name on the wire, where the version is a field of its own.
     pub fn base_name(&self) -> &str {
         split_version(&self.0.name).0
     }
 
-    /// The model's version, 1 where the configuration gives none.
+    /// Returns the model's version, 1 where the configuration gives none.
     pub fn version(&self) -> &str {
         split_version(&self.0.name).1.unwrap_or(VERSION)
     }
@@ -74,7 +74,8 @@ impl Model {
         &self.0.signature
     }
 
-    /// `true` if the model answers calls: it is not draining, and has an executor that is alive.
+    /// Returns whether the model answers calls: it is not draining, and has an executor that is
+    /// alive.
     pub fn is_ready(&self) -> bool {
         self.0.in_flight.is_open() && self.0.runner.is_alive()
     }

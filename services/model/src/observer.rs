@@ -21,7 +21,7 @@ pub(crate) struct ModelObserver {
 }
 
 impl ModelObserver {
-    /// An observer for a batcher of `executors` executors.
+    /// Returns an observer for a batcher of `executors` executors.
     pub(crate) fn new(
         model: &str,
         metrics: ModelMetrics,

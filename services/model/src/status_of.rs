@@ -12,7 +12,7 @@ use crate::cpu_pool::{JOBS_MAX, PoolError};
 /// The retry delay that a full thread pool suggests.
 const POOL_RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// The status of a call that the batcher refused as a whole.
+/// Returns the status of a call that the batcher refused as a whole.
 pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
     let message = refused.to_string();
     match refused {
@@ -35,7 +35,8 @@ pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
     }
 }
 
-/// The status of a call with a row that has no result; `field` names the row in the request.
+/// Returns the status of a call with a row that has no result; `field` names the row in the
+/// request.
 pub(crate) fn row_error(field: &str, error: &RowError) -> StatusBuilder {
     let message = format!("{field}: {error}");
     match error {
@@ -49,7 +50,7 @@ pub(crate) fn row_error(field: &str, error: &RowError) -> StatusBuilder {
     .with("row", field)
 }
 
-/// The status of a call whose job on the thread pool has no result.
+/// Returns the status of a call whose job on the thread pool has no result.
 pub(crate) fn pool_error(error: &PoolError) -> StatusBuilder {
     match error {
         PoolError::Full => resource_exhausted(error.to_string(), Some(POOL_RETRY_AFTER))

@@ -25,7 +25,7 @@ const MODULES: [&str; 18] = [
     "trace",
 ];
 
-/// The modules of the crate that a source file names, with the lines that name them.
+/// Returns the modules of the crate that a source file names, with the lines that name them.
 fn uses(source: &str) -> Vec<(&str, &str)> {
     let code = source.lines().map(str::trim);
     let code = code.filter(|line| !line.starts_with("//"));
@@ -38,7 +38,7 @@ fn uses(source: &str) -> Vec<(&str, &str)> {
     .collect()
 }
 
-/// The source files of a module.
+/// Returns the source files of a module.
 fn files(source: &Path, module: &str) -> Vec<PathBuf> {
     let file = source.join(format!("{module}.rs"));
     if file.exists() {

@@ -65,7 +65,7 @@ fn wrong(says: &'static [&'static str], fields: &'static [&'static str]) -> Expe
     }
 }
 
-/// A field of a message on the wire: length-delimited.
+/// Returns a field of a message on the wire: length-delimited.
 fn bytes_field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut field = vec![number << 3 | 2];
     prost::encode_length_delimiter(bytes.len(), &mut field).expect("room");
@@ -73,7 +73,7 @@ fn bytes_field(number: u8, bytes: &[u8]) -> Vec<u8> {
     field
 }
 
-/// A field of a message on the wire: a number.
+/// Returns a field of a message on the wire: a number.
 fn number_field(number: u8, value: u64) -> Vec<u8> {
     let mut field = vec![number << 3];
     prost::encoding::encode_varint(value, &mut field);

@@ -19,7 +19,7 @@ use crate::motet;
 use crate::processes::endpoint;
 use crate::rag::{PASSAGES, rag};
 
-/// A gateway that reaches the models of the shared process through a proxy.
+/// Returns a gateway that reaches the models of the shared process through a proxy.
 async fn behind(proxy: &Proxy) -> (Process, Connection) {
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])

@@ -20,7 +20,7 @@ use crate::motet;
 use crate::processes::endpoint;
 use crate::rag::{PASSAGES, check_results, rag};
 
-/// A gateway that reaches the models of the shared process through a proxy.
+/// Returns a gateway that reaches the models of the shared process through a proxy.
 async fn gateway(proxy: &Proxy, args: &[&str]) -> (Process, Ready) {
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
@@ -32,7 +32,7 @@ async fn gateway(proxy: &Proxy, args: &[&str]) -> (Process, Ready) {
     (gateway, ready)
 }
 
-/// A call in flight that the proxy holds.
+/// Returns a call in flight that the proxy holds.
 async fn held(proxy: &Proxy, at: &Ready) -> JoinHandle<Result<Value, Status>> {
     let rag = rag(&Connection::open(at.grpc).await).await;
     proxy.close();

@@ -13,7 +13,7 @@ use tonic::Request;
 
 use crate::rag::{PASSAGES, QUESTIONS};
 
-/// A process with all examples, shared by the tests.
+/// Returns a process with all examples, shared by the tests.
 fn examples() -> &'static Running {
     static EXAMPLES: OnceLock<(Running, Runtime)> = OnceLock::new();
     let (running, _) = EXAMPLES.get_or_init(|| {

@@ -43,7 +43,7 @@ Generated: `UPDATE_GOLDEN=1 cargo test -p motet-tests --test e2e licences`.
 |---|---|---|---|
 ";
 
-/// The packages that a binary contains, macros among them, in the order of their names.
+/// Returns the packages that a binary contains, macros among them, in the order of their names.
 fn contained() -> Vec<Package> {
     let packages = packages::resolved();
     let program = packages.iter().find(|(_, p)| p.ours && p.name == "motet");
@@ -61,7 +61,8 @@ fn contained() -> Vec<Package> {
     contained
 }
 
-/// The least set of accepted licences under which an expression allows use, the preferred ones.
+/// Returns the least set of accepted licences under which an expression allows use, the preferred
+/// ones.
 fn taken(expression: &str) -> Result<Vec<String>, String> {
     let canonical = Expression::canonicalize(expression).map_err(|e| e.to_string())?;
     let expression = canonical.as_deref().unwrap_or(expression);
@@ -73,7 +74,7 @@ fn taken(expression: &str) -> Result<Vec<String>, String> {
     Ok(taken.iter().map(ToString::to_string).collect())
 }
 
-/// The row of [`LICENCES`].
+/// Returns the row of [`LICENCES`].
 fn accepted(licence: &str) -> (&'static str, &'static str) {
     let found = LICENCES.iter().find(|(name, _)| *name == licence);
     *found.expect("an accepted licence")
@@ -105,20 +106,20 @@ fn texts(package: &Package, licence: &str) -> Vec<String> {
     wanted.map(|(_, text)| tidy(text)).collect()
 }
 
-/// A text without trailing spaces and surrounding empty lines.
+/// Returns a text without trailing spaces and surrounding empty lines.
 fn tidy(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n").trim_matches('\n').to_owned()
 }
 
-/// A repository without the parts that differ between packages of one repository.
+/// Returns a repository without the parts that differ between packages of one repository.
 fn home(package: &Package) -> Option<&str> {
     let home = package.repository.as_deref()?;
     let home = home.split("/tree/").next().unwrap_or(home);
     Some(home.trim_end_matches('/').trim_end_matches(".git"))
 }
 
-/// The page, or what is wrong with which package.
+/// Returns the page, or what is wrong with which package.
 fn page(packages: &[Package]) -> Result<String, Vec<String>> {
     let mut page = HEADER.to_owned();
     let mut errors = Vec::new();

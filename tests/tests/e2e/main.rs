@@ -31,7 +31,7 @@ mod versions;
 use motet_tests::program::Program;
 use std::ffi::OsStr;
 
-/// The program under test with these arguments.
+/// Returns the program under test with these arguments.
 fn motet<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Program {
     Program::new(env!("CARGO_BIN_EXE_motet-e2e")).args(args)
 }

@@ -1,4 +1,4 @@
-//! Ops through the gRPC surface: a pipeline that uses each, decimals, and whose fault a failure is.
+//! Ops through the gRPC surface: a pipeline with each op, decimals, and attribution of errors.
 
 use motet_proto::v1::{LoadRequest, UnloadRequest};
 use motet_runtime::status;
@@ -149,7 +149,7 @@ fn numbers_as_text(value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_decimal_of_a_file_is_the_float_beside_it() {
+async fn a_decimal_of_a_file_is_rounded_to_the_float_it_is_compared_with() {
     for (name, body, request, answer) in [
         (
             "decimal_condition",
@@ -200,7 +200,7 @@ async fn a_decimal_of_a_file_is_the_float_beside_it() {
 }
 
 #[tokio::test]
-async fn a_failure_is_blamed_on_who_sent_what_caused_it() {
+async fn an_error_is_attributed_to_the_input_that_caused_it() {
     const CAST: &str = "{ op: cast, in: { value: $t }, with: { to: int } }";
     let number =
         format!("inputs: {{ t: string }}\nnodes: {{ x: {CAST} }}\noutputs: {{ v: $x.out }}");
@@ -244,7 +244,7 @@ async fn a_failure_is_blamed_on_who_sent_what_caused_it() {
             Code::InvalidArgument,
             Some("v"),
         ),
-        // A called pipeline blames its input, which is an argument of the node that calls it.
+        // A called pipeline reports its input, which is an argument of the node that calls it.
         (
             vec![("blame_inner_a", &number), ("blame_outer_a", &of_caller)],
             json!({"outer": "abc"}),

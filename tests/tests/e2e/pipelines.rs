@@ -107,7 +107,7 @@ async fn pipelines_are_listed_described_and_explained() {
     }
 }
 
-/// The text of a pipeline with this name that embeds one text.
+/// Returns the text of a pipeline with this name that embeds one text.
 fn embed(name: &str, output: &str) -> String {
     format!(
         "pipeline: {name}\n\
@@ -251,7 +251,7 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
 }
 
 #[tokio::test]
-async fn a_file_with_mistakes_changes_nothing_and_every_mistake_is_reported() {
+async fn a_file_with_errors_changes_nothing_and_every_error_is_reported() {
     const NAME: &str = "stays_right";
     let connection = in_process::connect().await;
     let mut client = connection.pipelines();

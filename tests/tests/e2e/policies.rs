@@ -49,7 +49,7 @@ impl Gateway {
         self.ask_within("30S", &[text]).await
     }
 
-    /// The same for several texts, with a `grpc-timeout`.
+    /// Returns the same for several texts, with a `grpc-timeout`.
     async fn ask_within(&self, timeout: &str, texts: &[&str]) -> Result<Value, Status> {
         let message = self.called.message("Run", &json!({"text": texts}));
         let mut request = Request::new(message);

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Status};
 use crate::motet;
 use crate::rag::{PASSAGES, QUESTIONS, check_results, rag};
 
-/// The `--endpoint` flag of a model.
+/// Returns the `--endpoint` flag of a model.
 pub(crate) fn endpoint(model: &str, address: SocketAddr) -> [String; 2] {
     ["--endpoint".to_owned(), format!("{model}=grpc://{address}")]
 }
@@ -33,7 +33,7 @@ pub(crate) async fn serve(models: &[&str], port: SocketAddr) -> (Process, Socket
     (process, address)
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> SocketAddr {
     let listener = TcpListener::bind(in_process::ANY_PORT).expect("a free port");
     listener.local_addr().expect("bound")

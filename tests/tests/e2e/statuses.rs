@@ -38,7 +38,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// `true` if a file holds only tests, or helpers of tests.
+/// Returns whether a file holds only tests, or helpers of tests.
 fn is_of_tests(path: &Path) -> bool {
     const OF_TESTS: [&str; 4] = ["tests", "tests.rs", "testing.rs", "loom_tests.rs"];
     path.iter()

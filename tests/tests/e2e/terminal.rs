@@ -1,4 +1,4 @@
-//! What a person sees who starts motet on a terminal.
+//! Output of motet on a terminal.
 
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use crate::motet;
 /// The program under test.
 const MOTET: &str = env!("CARGO_BIN_EXE_motet-e2e");
 
-/// The program on a pseudo-terminal, which `script` makes and copies to its own output. `None`
-/// where there is no such `script`.
+/// Returns the program on a pseudo-terminal, which `script` makes and copies to its own output.
+/// `None` where there is no such `script`.
 fn on_terminal(args: &str) -> Option<Program> {
     let version = Command::new("script").arg("--version").output().ok()?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();

@@ -48,8 +48,8 @@ fn one<'s>(spans: &[&'s Span], what: &str) -> &'s Span {
     }
 }
 
-/// `true` if the request's own span, which ends last, and those of its inferences and their batches
-/// have arrived.
+/// Returns whether the request's own span, which ends last, and those of its inferences and their
+/// batches have arrived.
 fn complete(spans: &[Span]) -> bool {
     let batches: BTreeSet<_> = spans
         .iter()
@@ -220,9 +220,9 @@ async fn sampled_spans_alone_are_exported_and_the_last_before_the_process_ends()
     );
 }
 
-/// A gateway without an exporter hands on what its caller sent, and begins nothing.
+/// A gateway without an exporter propagates the trace of its caller, and starts none.
 #[tokio::test]
-async fn a_gateway_that_exports_nothing_hands_on_the_callers_trace() {
+async fn a_gateway_without_an_exporter_propagates_the_trace_of_its_caller() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 
 use crate::address::ServerAddress;
 
@@ -42,7 +43,7 @@ pub struct CallArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     /// How long the call may take.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub deadline: Option<Duration>,
 }
 
@@ -52,7 +53,7 @@ pub struct HealthArgs {
     /// A pipeline, its gRPC service, or a model; the whole server when there is none
     pub name: Option<String>,
     /// How long to wait for the answer
-    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Which server.
     #[command(flatten)]

@@ -46,7 +46,7 @@ pub struct PipelineAndFile {
 }
 
 impl FileFlags {
-    /// The files that these flags name.
+    /// Returns the files that these flags name.
     pub fn files(self) -> Files {
         Files {
             file: self.file,
@@ -54,7 +54,7 @@ impl FileFlags {
         }
     }
 
-    /// The files, with one that is given as an argument.
+    /// Returns the files, with one that is given as an argument.
     fn with_argument(self, argument: Option<PathBuf>) -> Result<Files, clap::Error> {
         let Some(argument) = argument else {
             return Ok(self.files());
@@ -79,7 +79,7 @@ impl FileFlags {
 }
 
 impl FileArgs {
-    /// The files that these arguments name.
+    /// Returns the files that these arguments name.
     ///
     /// # Errors
     /// When a file is given both as an argument and as a flag.
@@ -89,7 +89,7 @@ impl FileArgs {
 }
 
 impl PipelineAndFile {
-    /// The pipeline, if one is named, and the files.
+    /// Returns the pipeline, if one is named, and the files.
     ///
     /// # Errors
     /// When two pipelines or two files are given.
@@ -108,7 +108,7 @@ impl PipelineAndFile {
     }
 }
 
-/// `true` if a word names a file: a pipeline's name has neither dots nor slashes.
+/// Returns whether a word names a file: a pipeline's name has neither dots nor slashes.
 fn is_file(word: &str) -> bool {
     word == "-" || word.contains(['.', '/', '\\'])
 }

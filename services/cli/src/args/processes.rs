@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use humantime::parse_duration;
 use motet_runtime::config::Endpoint;
 
 use super::{FileArgs, FileFlags};
@@ -74,7 +75,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "ADDR", env = "MOTET_HTTP", value_parser = http_address)]
     pub http: Option<HttpAddress>,
     /// How long requests in flight may take to finish after a signal to stop [default: 10s]
-    #[arg(long, value_name = "TIME", env = "MOTET_GRACE", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "MOTET_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// The format of log lines. `RUST_LOG` sets the levels.
     #[arg(
@@ -112,7 +113,7 @@ pub struct RemoteArgs {
     #[arg(long = "endpoint", value_name = "NAME=grpc://HOST:PORT", value_parser = endpoint)]
     pub endpoints: Vec<(String, Endpoint)>,
     /// How long to wait at startup for models and endpoints in other processes
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub wait: Option<Duration>,
 }
 

@@ -82,8 +82,8 @@ pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The line about an answer that is degraded. `nodes` are the names in the metadata, separated by
-/// commas.
+/// Returns the line about an answer that is degraded. `nodes` are the names in the metadata,
+/// separated by commas.
 fn degraded_line(nodes: &str, receipt: bool) -> String {
     let names = nodes.replace(',', ", ");
     let failed = match nodes.contains(',') {

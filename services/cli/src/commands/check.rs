@@ -1,4 +1,4 @@
-//! `motet check`: every mistake in one run.
+//! `motet check`: reports all errors in one run.
 
 use motet_gateway::ops;
 

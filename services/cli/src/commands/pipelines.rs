@@ -126,8 +126,8 @@ async fn load_one(client: &mut Client, text: &PipelineText) -> anyhow::Result<Lo
         })
 }
 
-/// The gateway's report on a pipeline, with the name of the file in place of the gateway's own
-/// name for the text.
+/// Returns the gateway's report on a pipeline, with the name of the file in place of the gateway's
+/// own name for the text.
 fn report(message: &str, file: &str) -> ConfigurationErrors {
     let report = message.strip_prefix("yaml: ").unwrap_or(message);
     let mut text = String::new();

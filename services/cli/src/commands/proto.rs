@@ -40,7 +40,8 @@ pub(super) fn run(args: ProtoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `true` if `folder` or one above it has a configuration of buf, which would hold for the files.
+/// Returns whether `folder` or one above it has a configuration of buf, which would hold for the
+/// files.
 fn is_in_buf_workspace(folder: &Path, name: &str) -> bool {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     absolute.ancestors().any(|above| above.join(name).exists())

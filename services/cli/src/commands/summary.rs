@@ -75,7 +75,8 @@ fn next_steps(pipeline: &PipelineOverview, address: SocketAddr) -> Vec<String> {
     lines
 }
 
-/// An address that this machine can connect to: loopback, for one that stands for all interfaces.
+/// Returns an address that this machine can connect to: loopback, for one that stands for all
+/// interfaces.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

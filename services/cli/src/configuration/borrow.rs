@@ -1,5 +1,5 @@
-//! What a file of pipelines takes from another configuration: its models and endpoints, and the
-//! pipelines that the file's own pipelines call.
+//! Borrowing of a file of pipelines from another configuration: models and endpoints, and the
+//! pipelines that its own pipelines call.
 
 use std::path::Path;
 

@@ -36,7 +36,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name of the process in traces and metrics.
+    /// Returns the name of the process in traces and metrics.
     pub const fn service_name(&self) -> &'static str {
         match self {
             Self::Up => "motet",
@@ -45,7 +45,7 @@ impl Role {
         }
     }
 
-    /// `true` if the process serves pipelines.
+    /// Returns whether the process serves pipelines.
     const fn has_gateway(&self) -> bool {
         !matches!(self, Self::Serve(_))
     }
@@ -86,7 +86,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// The line on standard output that tells scripts that the process is ready, and where.
+    /// Returns the line on standard output that tells scripts that the process is ready, and where.
     pub fn ready_line(&self) -> String {
         let http = self
             .http

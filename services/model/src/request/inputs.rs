@@ -90,7 +90,7 @@ impl Inputs {
         Ok(Self(bound))
     }
 
-    /// The texts of a `string` input; empty where the signature has no such input.
+    /// Returns the texts of a `string` input; empty where the signature has no such input.
     pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         let tensor = self.0.iter().find(|(n, _)| n == name);
         let strings = tensor.and_then(|(_, tensor)| tensor.as_strings().ok());

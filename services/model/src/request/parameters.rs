@@ -119,15 +119,15 @@ impl Parameters {
         }
     }
 
-    /// The value of a parameter of the signature, if the request gives it. Ranges in a signature
-    /// begin at 0 or above.
+    /// Returns the value of a parameter of the signature, if the request gives it. Ranges in a
+    /// signature begin at 0 or above.
     pub(crate) fn count(&self, name: &str) -> Option<usize> {
         let value = self.task.get(name)?;
         Some(usize::try_from(*value).unwrap_or_default())
     }
 }
 
-/// `true` if the request asks that the last response to it in a stream is marked as such.
+/// Returns whether the request asks that the last response to it in a stream is marked as such.
 pub(crate) fn wants_final_response(parameters: &HashMap<String, InferParameter>) -> bool {
     let parameter = parameters.get(EMPTY_FINAL_RESPONSE);
     let choice = parameter.and_then(|parameter| parameter.parameter_choice.as_ref());

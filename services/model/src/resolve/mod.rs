@@ -39,7 +39,7 @@ pub(crate) enum ModelKind {
 }
 
 impl ResolvedModel {
-    /// The model's name in the configuration.
+    /// Returns the model's name in the configuration.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -79,8 +79,8 @@ pub struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// A resolver for `models`, which may refer to each other. `sources` are the files that they
-    /// were read from, where relative paths start.
+    /// Returns a resolver for `models`, which may refer to each other. `sources` are the files that
+    /// they were read from, where relative paths start.
     pub fn new(models: &'a [ModelSpec], sources: &'a Sources) -> Self {
         Self {
             models,

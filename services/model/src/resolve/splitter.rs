@@ -80,7 +80,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// The tokenizer of another model of the configuration, whose own mistakes are reported there.
+    /// Returns the tokenizer of another model of the configuration, whose own mistakes are reported
+    /// there.
     fn tokenizer_of_model(&self, name: &str, span: Span) -> Result<TokenizerChoice, Vec<Problem>> {
         let other = self.models.iter().find(|model| model.name.value == name);
         let other = other.filter(|other| other.task.is_some());

@@ -20,7 +20,7 @@ const EXTENSIONS: [&str; 5] = [
     "statistics",
 ];
 
-/// The descriptors of the protocol alone: motet's own services are the gateway's.
+/// Returns the descriptors of the protocol alone: motet's own services are the gateway's.
 pub(super) fn descriptor_set() -> Vec<u8> {
     let all = FileDescriptorSet::decode(motet_proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
     let is_protocol = |file: &prost_types::FileDescriptorProto| file.package() == "inference";
@@ -36,7 +36,7 @@ pub(super) fn server() -> ServerMetadataResponse {
     }
 }
 
-/// The metadata of a model that exists in these versions.
+/// Returns the metadata of a model that exists in these versions.
 pub(super) fn metadata(model: &Model, versions: Vec<String>) -> ModelMetadataResponse {
     let signature = model.signature();
     ModelMetadataResponse {

@@ -33,14 +33,14 @@ pub struct ModelServer {
 }
 
 impl ModelServer {
-    /// A server of these models, each under its name.
+    /// Returns a server of these models, each under its name.
     pub fn new(models: Vec<Model>) -> Self {
         Self {
             models: models.into(),
         }
     }
 
-    /// The models, in the order in which they were given.
+    /// Returns the models, in the order in which they were given.
     pub fn models(&self) -> &[Model] {
         &self.models
     }

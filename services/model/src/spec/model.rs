@@ -43,7 +43,7 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// `true` if a process can run the model from this file alone.
+    /// Returns whether a process can run the model from this file alone.
     pub const fn is_local(&self) -> bool {
         self.task.is_some()
     }

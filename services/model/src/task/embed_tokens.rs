@@ -65,7 +65,7 @@ impl EncoderTask for EmbedTokens {
     }
 }
 
-/// The vectors of rows that were encoded to one for each token.
+/// Returns the vectors of rows that were encoded to one for each token.
 pub(super) fn token_vectors(rows: Vec<RowEmbedding>) -> Vec<TokenVectors> {
     rows.into_iter().filter_map(RowEmbedding::tokens).collect()
 }

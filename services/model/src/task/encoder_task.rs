@@ -27,7 +27,7 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         format!("{TEXT}[{row}]")
     }
 
-    /// `true` if a call holds a vector for each token until its response is built.
+    /// Returns whether a call holds a vector for each token until its response is built.
     fn has_token_vectors(&self) -> bool;
 
     /// Returns the output tensors of a call. `rows` are the encoder's results in the order of

@@ -119,7 +119,7 @@ impl Splitter {
     }
 }
 
-/// The parameter that the chunker refuses.
+/// Returns the parameter that the chunker refuses.
 fn parameter(error: &ChunkerError) -> &'static str {
     match error {
         ChunkerError::TooSmall { .. } | ChunkerError::TooLarge { .. } => MAX_TOKENS,

@@ -72,7 +72,7 @@ struct TestModel {
 }
 
 impl TestModel {
-    /// A model whose executor can be built `builds` times.
+    /// Returns a model whose executor can be built `builds` times.
     async fn new(options: Options, builds: usize) -> Self {
         let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
         let tokenizer = Arc::new(Tokenizer::load(&files).unwrap());

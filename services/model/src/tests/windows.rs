@@ -47,7 +47,7 @@ async fn the_response_and_the_metrics_state_why_a_batch_started() {
     }
 }
 
-/// A batcher that waits an hour for a second row.
+/// Returns a batcher that waits an hour for a second row.
 fn hour_window() -> Options {
     const HOUR: Duration = Duration::from_secs(3600);
     Options {

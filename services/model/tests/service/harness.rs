@@ -81,7 +81,7 @@ pub(crate) fn client_of(server: &ModelServer) -> Client {
     GrpcInferenceServiceClient::new(server.local(MESSAGE_BYTES_MAX))
 }
 
-/// A request with raw tensors.
+/// Returns a request with raw tensors.
 pub(crate) fn request(model: &str, inputs: &[(&str, Tensor)]) -> ModelInferRequest {
     let mut request = ModelInferRequest {
         model_name: model.to_owned(),

@@ -47,8 +47,8 @@ impl NameRule {
             Self::Endpoint | Self::Identifier => "",
         };
         format!(
-            "a name starts with a lower-case letter, goes on with lower-case letters, digits{also}, \
-             and has at most {NAME_CHARS_MAX} characters{version}"
+            "a name starts with a lower-case letter, goes on with lower-case letters, \
+             digits{also}, and has at most {NAME_CHARS_MAX} characters{version}"
         )
     }
 

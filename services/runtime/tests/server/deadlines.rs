@@ -8,8 +8,8 @@ use tonic::Code;
 use crate::harness::start;
 use crate::test_service::Event;
 
-// The clock stops (and then jumps from timer to timer) only once the handler runs: a stopped clock does not wait for
-// bytes on their way through a socket.
+// The clock stops (and then jumps from timer to timer) only once the handler runs: a stopped clock
+// does not wait for bytes on their way through a socket.
 
 #[tokio::test]
 async fn a_late_call_is_dropped_and_answered_deadline_exceeded() {

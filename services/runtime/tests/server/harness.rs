@@ -108,7 +108,8 @@ impl TestServer {
     }
 }
 
-/// A client on bare HTTP/2: tonic's channel would enforce `grpc-timeout` itself and hide what the server answers.
+/// A client on bare HTTP/2: tonic's channel would enforce `grpc-timeout` itself and hide what the
+/// server answers.
 #[derive(Clone)]
 pub(crate) struct Client {
     bare: Bare,

@@ -129,7 +129,8 @@ async fn a_panic_is_internal_and_the_server_goes_on() {
         .stream(tonic::Request::new(messages))
         .await
         .expect("it begins");
-    // The first answer may still be in the encoder's buffer when the second panics, and is then lost with it.
+    // The first answer may still be in the encoder's buffer when the second panics, and is then
+    // lost with it.
     let error = loop {
         match answers.message().await {
             Ok(answer) => assert_eq!(answer.as_deref(), Some("one")),

@@ -236,7 +236,7 @@ struct Armed {
 }
 
 impl Clone for Armed {
-    /// The connection clones the service for each of its calls.
+    /// Returns the connection clones the service for each of its calls.
     fn clone(&self) -> Self {
         assert_ne!(self.armed.load(Ordering::SeqCst), 1, "in the connection");
         let (armed, inner) = (self.armed.clone(), self.inner.clone());

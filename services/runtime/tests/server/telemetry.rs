@@ -1,4 +1,5 @@
-//! Traces as the environment asks for them, in a process of their own: environment and logging belong to a process.
+//! Traces as the environment asks for them, in a process of their own: environment and logging
+//! belong to a process.
 
 use std::process::Stdio;
 
@@ -94,7 +95,7 @@ fn printed<'s>(stdout: &'s str, label: &str) -> &'s str {
     line.expect("printed").1.trim()
 }
 
-/// The parts of the traceparent that the handler would have sent on.
+/// Returns the parts of the traceparent that the handler would have sent on.
 fn passed_on(stdout: &str) -> Vec<&str> {
     printed(stdout, "passed on: ").split('-').collect()
 }

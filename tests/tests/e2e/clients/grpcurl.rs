@@ -26,7 +26,7 @@ fn printed(path: &Path, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The JSON values of a text, one after another.
+/// Returns the JSON values of a text, one after another.
 fn values(text: &str) -> Vec<Value> {
     let values = serde_json::Deserializer::from_str(text).into_iter();
     values
@@ -34,7 +34,8 @@ fn values(text: &str) -> Vec<Value> {
         .unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// The README's grpcurl commands, each with the JSON block that follows its own block, if any.
+/// Returns the README's grpcurl commands, each with the JSON block that follows its own block, if
+/// any.
 fn readme() -> Vec<(String, Option<Value>)> {
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
     // Odd parts are what stands between fences.

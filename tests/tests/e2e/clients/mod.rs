@@ -10,8 +10,8 @@ use motet_tests::repository;
 use motet_tests::temp_dir::TempDir;
 use serde_json::{Value, json};
 
-/// The program that `variable` names, or `name` from the path. `None`, with a line that says why,
-/// if it does not start.
+/// Returns the program that `variable` names, or `name` from the path. `None`, with a line that
+/// says why, if it does not start.
 fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
     let program = std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from);
     match Command::new(&program).args(probe).output() {

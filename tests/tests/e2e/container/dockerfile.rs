@@ -11,7 +11,7 @@ pub(super) struct Stage {
     pub(super) instructions: Vec<(String, String)>,
 }
 
-/// The stages of deploy/Dockerfile.
+/// Returns the stages of deploy/Dockerfile.
 pub(super) fn stages() -> Vec<Stage> {
     parse(&std::fs::read_to_string(repository().join("deploy/Dockerfile")).unwrap())
 }
@@ -44,7 +44,7 @@ impl Stage {
         &found.unwrap_or_else(|| panic!("no {word}")).1
     }
 
-    /// The variables of all ENV instructions.
+    /// Returns the variables of all ENV instructions.
     pub(super) fn env(&self) -> Vec<(String, String)> {
         let env = self.instructions.iter().filter(|(word, _)| word == "ENV");
         let pairs = env.flat_map(|(_, rest)| rest.split(' '));
@@ -52,7 +52,7 @@ impl Stage {
         pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 
-    /// The Debian release that the image's tag names.
+    /// Returns the Debian release that the image's tag names.
     pub(super) fn release(&self) -> &str {
         let tag = self.image.split_once(':').expect("a tag").1;
         let words = tag.split('-').filter(|word| *word != "slim");
@@ -61,7 +61,7 @@ impl Stage {
     }
 }
 
-/// A command in the exec form: `["motet", "health"]`, after options.
+/// Returns a command in the exec form: `["motet", "health"]`, after options.
 pub(super) fn exec(text: &str) -> Vec<String> {
     let list = text.find('[').map(|start| &text[start..]);
     serde_json::from_str(list.expect("the exec form")).expect("a list of strings")

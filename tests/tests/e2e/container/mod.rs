@@ -20,7 +20,7 @@ const MOTET: &str = env!("CARGO_BIN_EXE_motet-e2e");
 /// The glibc (2.N) of Debian releases.
 const GLIBC: [(&str, u32); 3] = [("bookworm", 36), ("trixie", 41), ("forky", 42)];
 
-/// The stage that the image is made of.
+/// Returns the stage that the image is made of.
 fn runtime() -> Stage {
     stages().pop().unwrap()
 }
@@ -55,7 +55,7 @@ fn the_exposed_ports_are_those_that_the_command_listens_on() {
     assert_eq!(exposed, ports);
 }
 
-/// The highest N of the symbol versions `GLIBC_2.N` that a program names.
+/// Returns the highest N of the symbol versions `GLIBC_2.N` that a program names.
 fn needed(program: &[u8]) -> u32 {
     let parts = program
         .windows(8)
@@ -69,7 +69,7 @@ fn needed(program: &[u8]) -> u32 {
     versions.max().expect("a program linked with glibc")
 }
 
-/// The glibc (2.N) of this machine, which the program under test is linked with.
+/// Returns the glibc (2.N) of this machine, which the program under test is linked with.
 fn linked() -> Option<u32> {
     let output = Command::new("getconf")
         .arg("GNU_LIBC_VERSION")
@@ -131,7 +131,7 @@ impl Image {
         })
     }
 
-    /// A command, with the image's environment.
+    /// Returns a command, with the image's environment.
     fn program(&self, command: &[String]) -> Program {
         let user = self.stage.last("USER");
         let root = self.root.to_str().unwrap();

@@ -83,7 +83,7 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes.collect()).expect("text")
 }
 
-/// A configuration with one pipeline, `read`, of one node, `seen`.
+/// Returns a configuration with one pipeline, `read`, of one node, `seen`.
 fn one_node(endpoint: &str, node: &str, outputs: &str) -> String {
     format!(
         "endpoints: {{ ocr: {endpoint} }}\n\
@@ -112,7 +112,7 @@ impl Gateway {
         }
     }
 
-    /// The pipeline `read` with a node that calls `server`.
+    /// Returns the pipeline `read` with a node that calls `server`.
     async fn over(server: &OtherServer, node: &str, outputs: &str) -> (Self, Service) {
         let endpoint = format!("grpc://{}", server.address);
         let gateway = Self::start(&one_node(&endpoint, node, outputs)).await;
@@ -133,7 +133,7 @@ async fn server(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Othe
 const READ: &str =
     "{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image, options.lang: $lang } }";
 
-/// An address that nothing listens on.
+/// Returns an address that nothing listens on.
 fn nobody() -> SocketAddr {
     let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
     listener.local_addr().expect("bound")

@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use crate::table::table;
 
-/// A response as JSON, with every field, named as in the .proto file.
+/// Returns a response as JSON, with every field, named as in the .proto file.
 pub(super) fn json(message: &str, response: &impl Message) -> anyhow::Result<String> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;
     let name = format!("motet.v1.{message}");
