@@ -18,6 +18,9 @@ const EXTENSION_MAX: f64 = 0.25;
 const QUANTUM_FIXED: f64 = 4.0;
 /// ... or in seconds, if that is longer.
 const QUANTUM_SECONDS: f64 = 4e-3;
+/// Number of bulk rows that do not fit into an interactive batch after which no further ones are
+/// tried: a lane of many long rows is not searched for short ones.
+const MISSES_MAX: usize = 32;
 /// Most credit that is kept, in quanta or in shares of a batch, so that a long quiet time does not
 /// buy a long run of bulk batches.
 const CREDIT_MAX: f64 = 2.0;
@@ -48,10 +51,16 @@ impl BulkCredit {
     }
 }
 
-/// Returns the most interactive rows of a batch while bulk rows wait: a share is reserved for these.
-pub(crate) fn interactive_rows(caps: &Caps, share: f64) -> usize {
-    let reserved = (share * caps.rows as f64).ceil() as usize;
-    caps.rows.saturating_sub(reserved).max(1)
+/// Returns the limits of the interactive rows of a batch while bulk rows wait: a share of the rows
+/// and of the tokens is reserved for these.
+pub(crate) fn interactive_caps(caps: &Caps, share: f64) -> Caps {
+    let reserved_rows = (share * caps.rows as f64).ceil() as usize;
+    let reserved_tokens = (share * caps.tokens as f64).ceil() as u64;
+    Caps {
+        rows: caps.rows.saturating_sub(reserved_rows).max(1),
+        tokens: caps.tokens.saturating_sub(reserved_tokens).max(1),
+        ..*caps
+    }
 }
 
 /// Longest batch of bulk rows alone, in seconds.
@@ -88,13 +97,15 @@ pub(crate) fn fill(draft: &mut Draft, lane: &Lane, caps: &Caps, cost: &CostModel
             deadline.is_none_or(|deadline| now.plus_seconds(cost.predict_safe(tokens)) <= deadline);
         draft.accepts(row, caps) && row.tokens <= longest && cost.predict(tokens) <= most && in_time
     };
-    // Only the most urgent: a lane of many long rows is not searched for short ones.
-    for row in lane.iter().take(caps.rows) {
-        if draft.rows.len() >= caps.rows {
+    let mut misses = 0;
+    for row in lane.iter() {
+        if draft.rows.len() >= caps.rows || misses >= MISSES_MAX {
             return;
         }
         if fits(draft, row) {
             draft.push(*row);
+        } else {
+            misses += 1;
         }
     }
 }

@@ -1,13 +1,20 @@
 //! Selects the queued rows that run together.
 
+use std::ops::Range;
+
 use crate::cost::CostModel;
 use crate::options::{Caps, Layout};
 use crate::queue::Lane;
 use crate::row::Row;
 use crate::time::Time;
 
-/// The batch of a padding executor is chosen among the most urgent rows, this many batches of them.
+/// The batch of a padding executor is chosen among the most urgent rows, this many batches of them
+/// ...
 const PADDED_CHOICE: usize = 4;
+/// ... and at most this many rows.
+const PADDED_ROWS_MAX: usize = 1024;
+/// Most places at which these rows, sorted by length, are cut: the choice takes the square of it.
+const CUTS_MAX: usize = 128;
 
 /// A batch that is being formed.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +39,12 @@ impl Draft {
             self.sum + u64::from(row.tokens),
             self.longest.max(row.tokens),
         )
+    }
+
+    /// `true` if no row of `usual` tokens, the usual number, can join.
+    pub(crate) fn is_full(&self, usual: u32, caps: &Caps) -> bool {
+        let (rows, sum) = (self.rows.len() + 1, self.sum + u64::from(usual));
+        rows > caps.rows || caps.layout.tokens(rows, sum, self.longest.max(usual)) > caps.tokens
     }
 
     /// `true` if one more row keeps the caps. The first row always does: it runs alone.
@@ -60,12 +73,8 @@ pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     match caps.layout {
         Layout::Packed => prefix(lane.iter(), caps),
         Layout::Padded => {
-            let urgent: Vec<Row> = lane
-                .iter()
-                .take(PADDED_CHOICE * caps.rows)
-                .copied()
-                .collect();
-            group_by_length(urgent, caps, cost)
+            let urgent = lane.iter().take(padded_choice(lane, caps));
+            group_by_length(urgent.copied().collect(), caps, cost)
         }
     }
 }
@@ -83,44 +92,68 @@ fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
     draft
 }
 
+/// Returns the number of rows of the lane that the batch of a padding executor is chosen among.
+fn padded_choice(lane: &Lane, caps: &Caps) -> usize {
+    let usual = lane.tokens().div_ceil(lane.len().max(1) as u64).max(1);
+    let by_tokens = usize::try_from(caps.tokens / usual).unwrap_or(usize::MAX);
+    let batch = caps.rows.min(by_tokens.max(1));
+    batch.saturating_mul(PADDED_CHOICE).min(PADDED_ROWS_MAX)
+}
+
 /// Cuts the rows, sorted by length, into contiguous groups of least total cost, and takes the group
 /// of the most urgent row, which is the first of `rows`.
-///
-/// The cut is a dynamic programme over the end of the last group.
 fn group_by_length(mut rows: Vec<Row>, caps: &Caps, cost: &CostModel) -> Draft {
     let Some(most_urgent) = rows.first().map(|row| row.id) else {
         return Draft::default();
     };
-    rows.sort_by_key(|row| (row.tokens, row.due, row.id));
-    // Least cost of the first `end` rows in seconds, and the start of their last group.
+    rows.sort_unstable_by_key(|row| (row.tokens, row.due, row.id));
+    let groups = cheapest_cut(&rows, caps, cost);
+    let mut groups = groups.into_iter().map(|group| &rows[group]);
+    let has_most_urgent = |group: &&[Row]| group.iter().any(|row| row.id == most_urgent);
+    let mut group = groups.find(has_most_urgent).unwrap_or_default().to_vec();
+    // Between two places to cut there can be more rows than a batch takes.
+    group.sort_unstable_by_key(|row| (row.due, row.id));
+    prefix(group.iter(), caps)
+}
+
+/// Returns the groups of least total cost, by a dynamic programme over the end of the last group.
+/// `rows` are sorted by length.
+fn cheapest_cut(rows: &[Row], caps: &Caps, cost: &CostModel) -> Vec<Range<usize>> {
+    let step = rows.len().div_ceil(CUTS_MAX).max(1);
+    let places: Vec<usize> = (0..rows.len()).step_by(step).chain([rows.len()]).collect();
+    // Until the cost is known, padding alone decides, and a batch costs as much as a row.
+    let seconds = |tokens: u64, longest: u32| match cost.is_known() {
+        true => cost.predict(tokens),
+        false => tokens as f64 + f64::from(longest),
+    };
+    // Least cost of the rows before a place in seconds, and the place at which their last group
+    // starts.
     let mut best: Vec<(f64, usize)> = vec![(0.0, 0)];
-    for end in 1..=rows.len() {
-        let longest = rows[end - 1].tokens;
-        let group_cost = |start: usize| {
-            let size = end - start;
+    for end in 1..places.len() {
+        let longest = rows[places[end] - 1].tokens;
+        let mut least = (f64::INFINITY, end - 1);
+        for start in (0..end).rev() {
+            let size = places[end] - places[start];
             let tokens = caps.layout.tokens(size, 0, longest);
-            // Until the cost is known, padding alone decides, and a batch costs as much as a row.
-            let seconds = if cost.is_known() {
-                cost.predict(tokens)
-            } else {
-                tokens as f64 + f64::from(longest)
-            };
-            (size == 1 || (size <= caps.rows && tokens <= caps.tokens)).then_some(seconds)
-        };
-        let choices = (end.saturating_sub(caps.rows)..end)
-            .filter_map(|start| Some((best[start].0 + group_cost(start)?, start)));
-        best.extend(choices.min_by(|one, other| one.0.total_cmp(&other.0)));
-    }
-    let mut end = rows.len();
-    while let Some(&(_, start)) = best.get(end)
-        && end > 0
-    {
-        if rows[start..end].iter().any(|row| row.id == most_urgent) {
-            return rows[start..end].iter().copied().collect();
+            let is_allowed = size <= caps.rows && tokens <= caps.tokens;
+            if !is_allowed && start + 1 < end {
+                break;
+            }
+            let total = best[start].0 + seconds(tokens, longest);
+            if total <= least.0 {
+                least = (total, start);
+            }
         }
+        best.push(least);
+    }
+    let mut groups = Vec::new();
+    let mut end = places.len() - 1;
+    while end > 0 {
+        let (_, start) = best[end];
+        groups.push(places[start]..places[end]);
         end = start;
     }
-    Draft::default()
+    groups
 }
 
 /// Cuts a draft to its most urgent rows, at most `tokens` tokens but at least one row.

@@ -25,6 +25,18 @@ pub(crate) struct Learnt {
     pub(crate) row_tokens: Mean,
     /// Rows of a batch.
     pub(crate) batch_rows: Mean,
+    /// Rows of the batch that ended last, less the rows that have arrived since: the most that can
+    /// still come back from its callers.
+    pub(crate) outstanding: usize,
+}
+
+impl Learnt {
+    /// Returns the most tokens of a batch, given the configured limit: less where memory ran out, or
+    /// where a longer batch would save next to nothing.
+    pub(crate) fn batch_tokens_max(&self, configured: u64) -> u64 {
+        let fits = self.memory.tokens(configured);
+        fits.min(self.cost.useful_batch_tokens())
+    }
 }
 
 /// A running mean of recent samples; the first sample sets it.

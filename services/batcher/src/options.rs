@@ -17,10 +17,12 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Most rows in one batch. Default 32.
-    pub max_batch_size: usize,
+    /// Most rows in one batch, 1 to [`Options::BATCH_ROWS_MAX`]. Default `None`:
+    /// [`Options::max_batch_tokens`] limits a batch.
+    pub max_batch_size: Option<usize>,
     /// Most tokens in one batch; with [`Layout::Padded`], padding counts. A longer row runs alone.
-    /// Default 8192.
+    /// A batch has fewer where more would save next to nothing
+    /// ([`CostModel::useful_batch_tokens`](crate::CostModel::useful_batch_tokens)). Default 8192.
     pub max_batch_tokens: u64,
     /// Most tokens in one row, the model's own limit; a call with a longer row is refused.
     /// Default `None`: no limit.
@@ -49,7 +51,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            max_batch_size: 32,
+            max_batch_size: None,
             max_batch_tokens: 8192,
             max_row_tokens: None,
             max_latency: None,
@@ -123,6 +125,15 @@ impl Options {
     /// Range of [`Options::bulk_share`].
     pub const BULK_SHARE: RangeInclusive<f64> = 0.0..=0.5;
 
+    /// Largest [`Options::max_batch_size`], and the most rows in a batch where it is `None`.
+    pub const BATCH_ROWS_MAX: usize = 4096;
+
+    /// Most rows in one batch.
+    pub fn batch_rows_max(&self) -> usize {
+        self.max_batch_size
+            .map_or(Self::BATCH_ROWS_MAX, |rows| rows.min(Self::BATCH_ROWS_MAX))
+    }
+
     /// Checks every option and every pair that can contradict each other.
     ///
     /// # Errors
@@ -139,10 +150,14 @@ impl Options {
             }
         };
         check(
-            self.max_batch_size > 0,
+            self.max_batch_size
+                .is_none_or(|rows| (1..=Self::BATCH_ROWS_MAX).contains(&rows)),
             "max_batch_size",
             None,
-            "must be at least 1".into(),
+            format!(
+                "must be between 1 and {}, or left out for no limit",
+                Self::BATCH_ROWS_MAX
+            ),
         );
         check(
             self.max_batch_tokens > 0,
@@ -180,15 +195,17 @@ impl Options {
             None,
             "must be at least 1".into(),
         );
-        check(
-            self.max_queue_size >= self.max_batch_size,
-            "max_queue_size",
-            Some("max_batch_size"),
-            format!(
-                "is {}, below max_batch_size ({}): no full batch could form; raise it",
-                self.max_queue_size, self.max_batch_size
-            ),
-        );
+        if let Some(rows) = self.max_batch_size {
+            check(
+                self.max_queue_size >= rows,
+                "max_queue_size",
+                Some("max_batch_size"),
+                format!(
+                    "is {}, below max_batch_size ({rows}): no full batch could form; raise it",
+                    self.max_queue_size
+                ),
+            );
+        }
         check(
             Self::BULK_SHARE.contains(&self.bulk_share),
             "bulk_share",
@@ -240,7 +257,16 @@ mod tests {
     #[test]
     fn every_mistake_is_reported_with_its_option() {
         check(|_| {}, &[]);
-        check(|o| o.max_batch_size = 0, &["max_batch_size"]);
+        check(|o| o.max_batch_size = Some(0), &["max_batch_size"]);
+        check(|o| o.max_batch_size = Some(1024), &[]);
+        check(
+            |o| (o.max_batch_size, o.max_queue_size) = (Some(4096), 4096),
+            &[],
+        );
+        check(
+            |o| (o.max_batch_size, o.max_queue_size) = (Some(4097), 5000),
+            &["max_batch_size"],
+        );
         check(|o| o.max_batch_tokens = 0, &["max_batch_tokens"]);
         check(|o| o.max_row_tokens = Some(0), &["max_row_tokens"]);
         check(
@@ -251,11 +277,12 @@ mod tests {
             |o| o.max_latency = Some(Duration::from_millis(19)),
             &["max_queue_delay"],
         );
+        check(|o| o.max_queue_size = 0, &["max_queue_size"]);
+        check(|o| o.max_queue_size = 8, &[]);
         check(
-            |o| o.max_queue_size = 0,
-            &["max_queue_size", "max_queue_size"],
+            |o| (o.max_batch_size, o.max_queue_size) = (Some(32), 8),
+            &["max_queue_size"],
         );
-        check(|o| o.max_queue_size = 8, &["max_queue_size"]);
         check(|o| o.bulk_share = f64::NAN, &["bulk_share"]);
         check(|o| o.bulk_share = 0.6, &["bulk_share"]);
         check(
@@ -264,7 +291,7 @@ mod tests {
         );
         check(
             |o| {
-                o.max_batch_size = 0;
+                o.max_batch_size = Some(0);
                 o.bulk_share = -1.0;
             },
             &["max_batch_size", "bulk_share"],

@@ -36,9 +36,19 @@ fn options() -> Options {
     }
 }
 
+/// Options of the comparison with BentoML, whose limit of a batch is a number of rows.
+fn options_for_bentoml(longest: Duration) -> Options {
+    Options {
+        max_batch_size: Some(32),
+        max_latency: Some(longest),
+        max_queue_delay: Duration::from_millis(20).min(longest),
+        ..Options::default()
+    }
+}
+
 /// Requests a second that keep the machine busy with full batches.
 fn saturation(machine: &Machine) -> f64 {
-    machine.saturation(32, 8192, 64.0)
+    machine.saturation(&options(), 64.0)
 }
 
 /// Geometric mean over the seeds: what one seed's noise does to a queue near saturation is no property of a policy.
@@ -162,8 +172,9 @@ fn open_loop_is_near_the_best_window_in_hindsight() {
 fn fan_out_gathers() {
     let mut bars = Bars::default();
     let (_, machine) = machines()[1].clone();
+    // So few that one fan-out seldom meets another.
+    let rate = 0.035 * saturation(&machine);
     for seed in SEEDS {
-        let rate = 0.1 * saturation(&machine);
         let traffic = Traffic::Open(requests(Arrivals::FanOut, Lengths::Even, rate, 10.0, seed));
         let ratio = report(&traffic, &machine, ADAPTIVE, seed).all.mean_ms
             / report(&traffic, &machine, GREEDY, seed).all.mean_ms;
@@ -172,43 +183,37 @@ fn fan_out_gathers() {
     bars.check();
 }
 
+/// Callers of a machine whose batches cost much the same whatever their size, and the least ratio of
+/// throughput to that of greedy.
+const CLOSED_LOOP_GAINS: [(usize, f64); 4] = [(2, 1.5), (8, 1.45), (32, 1.3), (128, 1.15)];
+
 #[test]
 fn closed_loop_callers_stay_together() {
     let mut bars = Bars::default();
     for (machine_name, machine) in machines() {
         for callers in [1, 2, 8, 32, 128] {
             for think_ms in [0.3, 3.0, 20.0] {
-                for seed in SEEDS {
-                    let closed = ClosedLoop {
-                        callers,
-                        think: think_ms * 1e-3,
-                        requests: 10_000,
-                        tokens: 64.0,
-                        deadline: None,
-                    };
-                    let traffic = Traffic::Closed(closed);
-                    let adaptive = report(&traffic, &machine, ADAPTIVE, seed)
-                        .all
-                        .throughput_per_s;
-                    let ratio = adaptive
-                        / report(&traffic, &machine, GREEDY, seed)
+                let traffic = Traffic::Closed(ClosedLoop {
+                    callers,
+                    think: think_ms * 1e-3,
+                    requests: 10_000,
+                    tokens: 64.0,
+                    deadline: None,
+                });
+                let [ratio] = over_seeds(|seed| {
+                    let throughput = |policy| {
+                        report(&traffic, &machine, policy, seed)
                             .all
-                            .throughput_per_s;
-                    let what = format!(
-                        "{machine_name}, {callers} callers, think {think_ms} ms, seed {seed}"
-                    );
-                    bars.at_least("throughput against greedy", ratio, 0.99, &what);
-                    if machine_name == "gpu encoder"
-                        && think_ms == 0.3
-                        && [2, 8, 32].contains(&callers)
-                    {
-                        bars.at_least(
-                            "throughput against greedy where it pays",
-                            ratio,
-                            1.25,
-                            &what,
-                        );
-                    }
+                            .throughput_per_s
+                    };
+                    [throughput(ADAPTIVE) / throughput(GREEDY)]
+                });
+                let what = format!("{machine_name}, {callers} callers, think {think_ms} ms");
+                bars.at_least("throughput against greedy", ratio, 0.99, &what);
+                let pays = machine_name == "gpu encoder" && think_ms == 0.3;
+                let gain = CLOSED_LOOP_GAINS.iter().find(|gain| gain.0 == callers);
+                if let Some((_, least)) = gain.filter(|_| pays) {
+                    bars.at_least("throughput where it pays", ratio, *least, &what);
                 }
             }
         }
@@ -224,7 +229,8 @@ fn overload(
     longest: Duration,
     seed: u64,
 ) -> [Summary; 2] {
-    let rate = load * saturation(machine);
+    let options = options_for_bentoml(longest);
+    let rate = load * machine.saturation(&options, 64.0);
     let mut all = requests(
         Arrivals::Poisson,
         Lengths::Even,
@@ -235,11 +241,6 @@ fn overload(
     for (number, request) in all.iter_mut().enumerate() {
         request.deadline = Some(deadlines(number));
     }
-    let options = Options {
-        max_latency: Some(longest),
-        max_queue_delay: Duration::from_millis(20).min(longest),
-        ..Options::default()
-    };
     let traffic = Traffic::Open(all);
     [ADAPTIVE, PolicyKind::BentoMl].map(|policy| {
         let simulation = Scenario {
@@ -298,7 +299,8 @@ fn overload_serves_in_time_what_it_serves() {
                                 &what,
                             );
                         }
-                        let saturation = adaptive.goodput_per_s / saturation(&machine);
+                        let saturation = machine.saturation(&options_for_bentoml(longest), 64.0);
+                        let saturation = adaptive.goodput_per_s / saturation;
                         bars.at_least(
                             "goodput against saturation, gpu",
                             saturation,

@@ -143,7 +143,7 @@ fn call(rows: &[Row]) -> Call<Row> {
 
 fn small_batches() -> Options {
     Options {
-        max_batch_size: 4,
+        max_batch_size: Some(4),
         max_queue_size: 8,
         ..Options::default()
     }
@@ -202,7 +202,7 @@ async fn a_long_call_is_answered_whole_and_lets_others_between() {
             // Full batches, however long the test takes for each.
             policy: Policy::Greedy,
             max_queue_size: 2000,
-            max_batch_size: 10,
+            max_batch_size: Some(10),
             ..Options::default()
         },
         1,
@@ -494,7 +494,7 @@ async fn a_batcher_that_cannot_start_says_why() {
         "executor 0 could not be built: panicked: no device"
     );
     let wrong = Options {
-        max_batch_size: 0,
+        max_batch_size: Some(0),
         ..Options::default()
     };
     let error = Batcher::spawn("test", wrong, observer, vec![unbuildable])
@@ -502,7 +502,7 @@ async fn a_batcher_that_cannot_start_says_why() {
         .err();
     assert_eq!(
         error.expect("it fails").to_string(),
-        "max_batch_size must be at least 1"
+        "max_batch_size must be between 1 and 4096, or left out for no limit"
     );
 }
 

@@ -66,7 +66,7 @@ fn options() -> impl Strategy<Value = (Options, usize)> {
     ];
     let layout = prop_oneof![Just(Layout::Packed), Just(Layout::Padded)];
     (
-        1_usize..9,
+        prop::option::weighted(0.8, 1_usize..9),
         50_u64..1000,
         prop::option::of(20_u64..100),
         policy,
@@ -184,7 +184,7 @@ impl World {
 
     fn start(&mut self, batch: Batch) {
         self.idle_since = None;
-        assert!(!batch.rows.is_empty() && batch.rows.len() <= self.options.max_batch_size);
+        assert!(!batch.rows.is_empty() && batch.rows.len() <= self.options.batch_rows_max());
         let sum: u64 = batch.rows.iter().map(|row| u64::from(row.tokens)).sum();
         let longest = batch
             .rows
@@ -305,7 +305,7 @@ impl World {
         self.poll_all();
         assert!(
             self.scheduler.stats().rows_queued
-                <= self.options.max_queue_size + self.options.max_batch_size * self.executors
+                <= self.options.max_queue_size + self.options.batch_rows_max() * self.executors
         );
     }
 
@@ -346,7 +346,7 @@ fn a_bad_row_is_found_in_few_runs() {
     for rows in [2_usize, 3, 8, 32, 33, 64] {
         for bad in 0..rows {
             let options = Options {
-                max_batch_size: 64,
+                max_batch_size: Some(64),
                 max_batch_tokens: 1 << 20,
                 ..Options::default()
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use motet_batcher::{Measurement, Time};
+use motet_batcher::{Measurement, Options, Time};
 
 use crate::random::Random;
 
@@ -41,8 +41,9 @@ impl Machine {
     }
 
     /// Rows per second in full batches of rows of `tokens` tokens in the mean.
-    pub fn saturation(&self, max_batch_size: usize, max_batch_tokens: u64, tokens: f64) -> f64 {
-        let rows = (max_batch_size as f64).min(max_batch_tokens as f64 / tokens);
+    pub fn saturation(&self, options: &Options, tokens: f64) -> f64 {
+        let rows_by_tokens = options.max_batch_tokens as f64 / tokens;
+        let rows = rows_by_tokens.min(options.batch_rows_max() as f64);
         rows / (self.a + self.b * tokens * rows)
     }
 

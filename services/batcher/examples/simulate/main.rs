@@ -1,9 +1,10 @@
 //! Plays traffic against the batcher, or another server's policy, in virtual time.
 //!
 //! ```text
-//! cargo run --release -p motet-batcher --example simulate -- --trace T.csv --cost a_ms=3,b_us=160,noise=0.05 --policy adaptive --json
-//! cargo run --release -p motet-batcher --example simulate -- --closed-loop callers=8,think_ms=0.3,requests=20000 --cost a_ms=3,b_us=0.2
-//! cargo run --release -p motet-batcher --example simulate -- --suite services/batcher/docs
+//! simulate() { cargo run --release -p motet-batcher --example simulate -- "$@"; }
+//! simulate --trace T.csv --cost a_ms=3,b_us=160,noise=0.05 --policy adaptive --json
+//! simulate --closed-loop callers=8,think_ms=0.3,requests=20000 --cost a_ms=3,b_us=0.2
+//! simulate --suite services/batcher/docs
 //! ```
 
 mod chain;
@@ -25,13 +26,20 @@ use motet_batcher_simulator::{
 /// Simulates a batcher: a trace or closed-loop callers, a machine of known cost, a policy.
 #[derive(Parser)]
 struct Arguments {
-    /// CSV file with the columns arrival_ms,tokens,deadline_ms,priority (deadline empty = none, counted from the arrival).
-    #[arg(long, conflicts_with = "closed_loop", required_unless_present_any = ["closed_loop", "suite"])]
+    /// CSV file with the columns arrival_ms,tokens,deadline_ms,priority; the deadline counts from
+    /// the arrival and may be empty.
+    #[arg(
+        long,
+        conflicts_with = "closed_loop",
+        required_unless_present_any = ["closed_loop", "suite"]
+    )]
     trace: Option<PathBuf>,
-    /// Instead of a trace: callers=8,think_ms=0.3,requests=20000, and if wanted tokens=64,deadline_ms=200.
+    /// Instead of a trace: callers=8,think_ms=0.3,requests=20000; optional are
+    /// tokens=64,deadline_ms=200.
     #[arg(long)]
     closed_loop: Option<String>,
-    /// What a batch takes: a_ms=3,b_us=160,noise=0.05, and if wanted shift_at_ms=5000,shift=3 (from then on three times as long).
+    /// Cost of a batch: a_ms=3,b_us=160,noise=0.05; optional are shift_at_ms=5000,shift=3, from
+    /// which time on a batch takes three times as long.
     #[arg(long, default_value = "a_ms=3,b_us=160,noise=0.05")]
     cost: String,
     /// Executors.
@@ -40,9 +48,9 @@ struct Arguments {
     /// adaptive, greedy, fixed:WINDOW_MS, bentoml, kserve, mlserver, triton, aimd or tei.
     #[arg(long, default_value = "adaptive")]
     policy: PolicyKind,
-    /// Most rows in a batch.
-    #[arg(long, default_value_t = 32)]
-    max_batch_size: usize,
+    /// Most rows in a batch. Default: none, max_batch_tokens limits it.
+    #[arg(long)]
+    max_batch_size: Option<usize>,
     /// Most tokens in a batch.
     #[arg(long, default_value_t = 8192)]
     max_batch_tokens: u64,
@@ -199,7 +207,9 @@ fn closed_loop(text: &str) -> Result<ClosedLoop> {
 fn text(report: &Report, policy: &str) -> String {
     let all = &report.all;
     let mut text = format!(
-        "{policy}: {} completed, {} refused, {} expired; {:.1}/s, {:.1}/s in time\nlatency ms: mean {:.3}, p50 {:.3}, p90 {:.3}, p99 {:.3}\nbatches: {:.2} rows, {:.0} tokens, {:.3} ms deliberate wait",
+        "{policy}: {} completed, {} refused, {} expired; {:.1}/s, {:.1}/s in time\n\
+         latency ms: mean {:.3}, p50 {:.3}, p90 {:.3}, p99 {:.3}\n\
+         batches: {:.2} rows, {:.0} tokens, {:.3} ms deliberate wait",
         all.completed,
         all.refused,
         all.expired,

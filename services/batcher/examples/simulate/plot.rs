@@ -15,16 +15,16 @@ const COLOURS: [&str; 10] = [
 
 /// One axis.
 pub(crate) struct Axis {
-    /// What it shows, with its unit.
+    /// Quantity, with its unit.
     pub(crate) label: &'static str,
-    /// Whether equal distances are equal factors.
+    /// `true` if equal distances are equal factors.
     pub(crate) logarithmic: bool,
     /// Smallest and largest value.
     pub(crate) range: (f64, f64),
 }
 
 impl Axis {
-    /// Where a value is, 0 to 1.
+    /// Returns the position of a value on the axis, 0 to 1.
     fn place(&self, value: f64) -> f64 {
         let (from, to) = self.range;
         let share = if self.logarithmic {
@@ -51,7 +51,7 @@ impl Axis {
 
 /// A plot of named lines.
 pub(crate) struct Plot {
-    /// What it shows.
+    /// Text above the plot.
     pub(crate) title: String,
     /// Horizontal axis.
     pub(crate) x: Axis,
@@ -62,14 +62,16 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// The plot as an SVG file.
+    /// Returns the plot as an SVG file.
     pub(crate) fn svg(&self) -> String {
         let at_x = |value: f64| LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT);
         let at_y = |value: f64| HEIGHT - BOTTOM - self.y.place(value) * (HEIGHT - TOP - BOTTOM);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n<text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+             font-family=\"sans-serif\" font-size=\"11\">\n\
+             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
+             <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
             self.title
         );
         // Writing to a string cannot fail.
@@ -77,7 +79,8 @@ impl Plot {
             let x = at_x(tick);
             let _ = writeln!(
                 svg,
-                "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#eee\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#eee\"/>\
+                 <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
                 bottom + 15.0,
                 number(tick)
             );
@@ -86,7 +89,8 @@ impl Plot {
             let y = at_y(tick);
             let _ = writeln!(
                 svg,
-                "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#eee\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#eee\"/>\
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 6.0,
                 y + 4.0,
                 number(tick)
@@ -106,7 +110,8 @@ impl Plot {
         let middle = (TOP + bottom) / 2.0;
         let _ = writeln!(
             svg,
-            "<text x=\"14\" y=\"{middle}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {middle})\">{}</text>",
+            "<text x=\"14\" y=\"{middle}\" text-anchor=\"middle\" \
+             transform=\"rotate(-90 14 {middle})\">{}</text>",
             self.y.label
         );
         for (number, (name, points)) in self.lines.iter().enumerate() {
@@ -117,13 +122,15 @@ impl Plot {
                 .collect();
             let _ = writeln!(
                 svg,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>",
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
+                 stroke-width=\"1.6\"/>",
                 path.join(" ")
             );
             let y = TOP + 8.0 + 17.0 * number as f64;
             let _ = writeln!(
                 svg,
-                "<path d=\"M{} {y}h18\" stroke=\"{colour}\" stroke-width=\"3\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+                "<path d=\"M{} {y}h18\" stroke=\"{colour}\" stroke-width=\"3\"/>\
+                 <text x=\"{}\" y=\"{}\">{name}</text>",
                 right + 12.0,
                 right + 36.0,
                 y + 4.0
@@ -133,7 +140,7 @@ impl Plot {
     }
 }
 
-/// A tick's value, as short as it can be.
+/// Returns the text of a tick's value, without trailing zeros.
 fn number(value: f64) -> String {
     let digits = if value.abs() >= 10.0 { 0 } else { 2 };
     let text = format!("{value:.digits$}");

@@ -1,13 +1,14 @@
 //! The plots that the suite writes.
 
-use motet_batcher::{Policy, Time};
+use motet_batcher::{Options, Policy, Time};
 use motet_batcher_simulator::scenarios::{Arrivals, Lengths, machines, requests};
 use motet_batcher_simulator::{PolicyKind, Request, Traffic};
 
 use crate::plot::{Axis, Plot};
-use crate::suite::{SEED, open, play, policies};
+use crate::suite::{MEAN_TOKENS, SEED, open, play, policies};
 
-/// Mean latency in milliseconds, within `range`, against load on one of the machines, requests fanned out by eight.
+/// Mean latency in milliseconds, within `range`, against load on one of the machines, requests
+/// fanned out by eight.
 pub(crate) fn latency(machine: usize, range: (f64, f64)) -> Plot {
     let (name, machine) = &machines()[machine];
     let loads = [
@@ -45,10 +46,11 @@ pub(crate) fn latency(machine: usize, range: (f64, f64)) -> Plot {
     }
 }
 
-/// Rows of a batch, deliberate wait and latency over time, through a burst of fan-outs on the GPU encoder.
+/// Rows of a batch, deliberate wait and latency over time, through a burst of fan-outs on the GPU
+/// encoder.
 pub(crate) fn burst() -> Plot {
     let (_, machine) = &machines()[1];
-    let saturation = machine.saturation(32, 8192, 64.0);
+    let saturation = machine.saturation(&Options::default(), MEAN_TOKENS);
     let mut all = requests(
         Arrivals::Poisson,
         Lengths::Even,

@@ -1,4 +1,4 @@
-//! Every scenario under every policy: a table, and plots of what a table does not show.
+//! Every scenario under every policy: tables, and plots over load and time.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,9 +12,19 @@ use motet_batcher_simulator::{ClosedLoop, Machine, PolicyKind, Recording, Scenar
 use crate::chain::Chain;
 use crate::plots;
 
+/// Seed of all scenarios.
 pub(crate) const SEED: u64 = 1;
+/// Mean tokens of a request.
+pub(crate) const MEAN_TOKENS: f64 = 64.0;
+/// Most rows of a batch under the policies of other servers: those that the limit of tokens holds in
+/// the mean.
+const PEER_ROWS: usize = 128;
+/// The text before the tables.
+const INTRODUCTION: &str = include_str!("introduction.md");
+/// The latency objective, and the longest deadline, under overload.
 const OBJECTIVE: Duration = Duration::from_millis(200);
 
+/// The policies that are compared, in the order of the columns.
 pub(crate) fn policies() -> Vec<PolicyKind> {
     let fixed = PolicyKind::Motet(Policy::Fixed(Duration::from_millis(5)));
     vec![
@@ -30,14 +40,25 @@ pub(crate) fn policies() -> Vec<PolicyKind> {
     ]
 }
 
+/// Returns the limits of a batch under a policy.
+fn limits_of(policy: PolicyKind) -> Options {
+    let ours = matches!(policy, PolicyKind::Motet(_));
+    Options {
+        max_batch_size: (!ours).then_some(PEER_ROWS),
+        ..Options::default()
+    }
+}
+
+/// Runs one scenario.
 pub(crate) fn play(traffic: &Traffic, machine: &Machine, policy: PolicyKind) -> Recording {
-    // Windows of the peers that need one: 5 ms, as the fixed window of ours; our own rule finds its window below its usual cap.
+    // Other servers wait 5 ms where they need a window, as our fixed window does; the adaptive
+    // policy finds its own, within the default limit.
     let ours = matches!(policy, PolicyKind::Motet(_));
     let max_queue_delay = Duration::from_millis(if ours { 20 } else { 5 });
     let options = Options {
         max_queue_delay,
         max_queue_size: 100_000,
-        ..Options::default()
+        ..limits_of(policy)
     };
     Scenario {
         traffic: traffic.clone(),
@@ -50,8 +71,9 @@ pub(crate) fn play(traffic: &Traffic, machine: &Machine, policy: PolicyKind) -> 
     .run()
 }
 
+/// Returns open-loop requests at a share of the machine's saturation.
 pub(crate) fn open(machine: &Machine, arrivals: Arrivals, lengths: Lengths, load: f64) -> Traffic {
-    let rate = load * machine.saturation(32, 8192, 64.0);
+    let rate = load * machine.saturation(&Options::default(), MEAN_TOKENS);
     Traffic::Open(requests(
         arrivals,
         lengths,
@@ -76,20 +98,7 @@ pub(crate) fn write(directory: &Path) -> Result<()> {
 }
 
 fn tables() -> String {
-    let mut text = String::from(
-        "# The batcher in simulation\n\nWritten by `cargo run --release -p motet-batcher --example simulate -- --suite`; the seed is fixed, so a change of \
-         the batcher shows here as a change of these numbers.\nLoad is a share of what the machine can do with full batches of 32 rows of 64 tokens. Every window that has to be \
-         set by hand is 5 ms. All hold 32 rows a batch at most, except `tei`, whose budget is tokens alone.\n\n![Latency against load, GPU encoder](latency.svg)\n\n![Latency against load, CPU encoder](latency-cpu.svg)\n\n![A burst](burst.svg)\n\n\
-         ## What it shows\n\n\
-         * Independent arrivals: waiting buys nothing, and the adaptive rule hardly ever waits; it is greedy to within noise. Every fixed window costs its own length at low load.\n\
-         * Requests that come together (fan-out) on a machine whose batches cost much the same whatever their size (GPU encoder): it waits a moment and gathers them.\n\
-         * The same where time is mostly tokens (CPU encoder, cross-encoder): there is nothing to gather for, but everybody in a batch waits for its end, so a queue is answered \
-         sooner in several short batches. It takes as many rows as pay, more the busier it is, and all there are near saturation.\n\
-         * Closed-loop callers on a GPU: it keeps them in one cohort, where greedy splits them in two; a fixed window does as well only where its length happens to fit the number of callers.\n\
-         * Overload: refusing early what would be late keeps the machine busy with work that counts; deadlines that differ do not matter to it.\n\
-         * Where it gains nothing: independent arrivals on a GPU, tiny models, and anything near saturation. With one common deadline under overload it is at what the machine can \
-         do, and so is every policy that refuses in time; BentoML loses to it about the half tick of 1 ms that its dispatcher sleeps for each batch.\n",
-    );
+    let mut text = INTRODUCTION.to_owned();
     let title = "Open loop: mean latency (and 99th percentile) in ms";
     table(
         &mut text,
@@ -143,13 +152,16 @@ fn tables() -> String {
     text
 }
 
-/// Adds the table of requests that come twice, with and without saying so.
+/// Adds the table of requests that come twice, announced or not.
 fn chains(text: &mut String) {
     let _ = write!(
         text,
-        "\n## Requests that come twice: mean latency in ms\n\nA row, and about 1 or 2 ms later eight more of the same request, as when a pipeline embeds a query while it \
-         splits documents. `announced`: the first call says that the others will come (`motet.sequel_rows`), which a gateway can know. The learnt window finds most of it; on a CPU \
-         there is nothing to find.\n\n| scenario | adaptive, announced | adaptive | greedy |\n|---|---:|---:|---:|\n",
+        "\n## Requests that come twice: mean latency in ms\n\n\
+         A row, and about 1 or 2 ms later eight more of the same request, as when a pipeline embeds a\n\
+         query while it splits documents. `announced`: the first call says that the others will come\n\
+         (`motet.sequel_rows`), which a gateway can know. The learnt window gains most of it; on a CPU\n\
+         there is nothing to gain.\n\n\
+         | scenario | adaptive, announced | adaptive | greedy |\n|---|---:|---:|---:|\n",
     );
     for (name, machine) in &machines()[..2] {
         for (callers, think) in [(1, 20.0), (8, 50.0), (8, 0.3), (32, 200.0)] {
@@ -162,7 +174,8 @@ fn chains(text: &mut String) {
                 let mean = |policy, announce| chain.mean_ms(machine, policy, announce);
                 let _ = writeln!(
                     text,
-                    "| {name}, {callers} callers, think {think} ms, {between} ms between | {:.2} | {:.2} | {:.2} |",
+                    "| {name}, {callers} callers, think {think} ms, {between} ms between \
+                     | {:.2} | {:.2} | {:.2} |",
                     mean(Policy::Adaptive, true),
                     mean(Policy::Adaptive, false),
                     mean(Policy::Greedy, false),
@@ -172,7 +185,7 @@ fn chains(text: &mut String) {
     }
 }
 
-/// Adds the table of one kind of overload, in which request `number` has the deadline that `of` gives.
+/// Adds the table of one kind of overload; `of` gives the deadline of a request by its number.
 fn overload(text: &mut String, deadline: &str, of: impl Fn(usize) -> Duration) {
     table(
         text,
@@ -228,7 +241,7 @@ fn table(
                 let options = Options {
                     max_latency: Some(OBJECTIVE),
                     max_queue_delay: Duration::from_millis(5),
-                    ..Options::default()
+                    ..limits_of(policy)
                 };
                 cell(
                     &Scenario {

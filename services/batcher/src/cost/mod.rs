@@ -39,6 +39,12 @@ const SAFE_STEP: f64 = 0.05;
 const SAFE_START: f64 = 1.2;
 /// Largest ratio of the safe estimate to the expected one.
 const SAFE_MAX: f64 = 3.0;
+/// A longer batch than one that spends this many times its fixed part on its tokens saves next to
+/// nothing: less than a hundredth of its time.
+const USEFUL_RATIO: f64 = 100.0;
+/// No batch of at most this many tokens counts as longer than useful: a fixed part that is learnt
+/// from short batches can be too small.
+const USEFUL_TOKENS_MIN: u64 = 1024;
 /// Shortest duration that is believed, in seconds.
 const SECONDS_MIN: f64 = 1e-9;
 
@@ -243,6 +249,17 @@ impl CostModel {
         self.b
     }
 
+    /// Tokens of a batch beyond which a longer one saves next to nothing, while all of its callers
+    /// wait for its end. No limit while nothing is known.
+    pub fn useful_batch_tokens(&self) -> u64 {
+        if !self.is_known() {
+            return u64::MAX;
+        }
+        // Infinite where tokens cost nothing.
+        let tokens = USEFUL_RATIO * self.a / self.b;
+        (tokens as u64).max(USEFUL_TOKENS_MIN)
+    }
+
     /// Ratio of the safe estimate to the expected one, 1 to 3.
     pub fn safety(&self) -> f64 {
         self.safe
@@ -300,6 +317,22 @@ mod tests {
         }
         assert_near(cost.fixed_seconds(), 3e-3, 0.1);
         assert_near(cost.seconds_per_token(), 160e-6, 0.02);
+    }
+
+    #[test]
+    fn a_batch_is_long_enough_once_its_fixed_part_is_a_hundredth() {
+        // Fixed milliseconds and microseconds per token, and the useful tokens.
+        for (a, b, tokens) in [
+            (3.0, 160.0, 1875),
+            (3.0, 0.2, 1_500_000),
+            (0.1, 400.0, 1024),
+        ] {
+            let cost = calibrated(a * 1e-3, b * 1e-6);
+            let found = cost.useful_batch_tokens();
+            assert_near(found as f64, f64::from(tokens), 0.01);
+        }
+        assert_eq!(CostModel::default().useful_batch_tokens(), u64::MAX);
+        assert_eq!(calibrated(3e-3, 0.0).useful_batch_tokens(), u64::MAX);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn driver(executors: usize) -> Driver {
     // Greedy and without deadlines: nothing depends on the time, which loom does not model.
     let options = Options {
         policy: Policy::Greedy,
-        max_batch_size: 2,
+        max_batch_size: Some(2),
         max_queue_size: 2,
         ..Options::default()
     };

@@ -50,7 +50,9 @@ fn best_wait(inputs: &WaitInputs<'_>) -> Option<Wait> {
     let within_pass = inputs.learnt_arrivals(balance.pass.min(fixed));
     let (mut best, mut best_gain) = (None, 0.0);
     for seconds in inputs.candidates() {
-        let arrivals = inputs.expected_arrivals(seconds);
+        let (learnt, announced) = inputs.expected_arrivals(seconds);
+        let arrivals = learnt.max(announced);
+        let returning = learnt.min(inputs.learnt.outstanding as f64).max(announced);
         // Rows that come after the wait, before the pass would have ended. With another executor
         // they do not wait for this pass.
         let late = if inputs.next_free.is_some() {
@@ -58,7 +60,7 @@ fn best_wait(inputs: &WaitInputs<'_>) -> Option<Wait> {
         } else {
             (within_pass - arrivals).max(0.0)
         };
-        let gain = balance.gain(seconds, arrivals, late);
+        let gain = balance.gain(seconds, arrivals, returning, late);
         if gain > best_gain {
             let until = inputs.now.plus_seconds(seconds);
             (best, best_gain) = (
@@ -81,11 +83,11 @@ impl WaitInputs<'_> {
         both.map_or(0.0, |(then, now)| then - now)
     }
 
-    /// Returns the rows that will arrive within `seconds` from now, learnt or announced.
-    fn expected_arrivals(&self, seconds: f64) -> f64 {
+    /// Returns the rows learnt to arrive within `seconds` from now, and the rows announced.
+    fn expected_arrivals(&self, seconds: f64) -> (f64, f64) {
         let then = self.now.plus_seconds(seconds);
         let announced = self.announcements.rows_by(self.now, then) as f64;
-        self.learnt_arrivals(seconds).max(announced)
+        (self.learnt_arrivals(seconds), announced)
     }
 
     /// Returns the waits to compare, in seconds: those at whose end a learnt expectation changes, or
@@ -140,9 +142,9 @@ impl Balance {
 
     /// Returns the row-seconds that a wait of `h` seconds spares, less those that it costs.
     ///
-    /// `arrivals` rows come during the wait, and `late` rows after it, before the pass would have
-    /// ended.
-    fn gain(&self, h: f64, arrivals: f64, late: f64) -> f64 {
+    /// `arrivals` rows come during the wait, at most `returning` of them from callers of the last
+    /// batch, and `late` rows after it, before the pass would have ended.
+    fn gain(&self, h: f64, arrivals: f64, returning: f64, late: f64) -> f64 {
         let (a, b) = self.cost;
         let rows = self.rows;
         let fixed_matters =
@@ -154,8 +156,8 @@ impl Balance {
         };
         let open = arrivals * (self.pass - h - b * self.tokens)
             - CAUTION * (rows * (h + 0.5 * b * self.row_tokens * arrivals) + late * h);
-        let closed = arrivals.min(1.0) * (rows + arrivals) * a.min(self.pass)
-            - CAUTION * (rows + arrivals) * h;
+        let closed = returning.min(1.0) * (rows + returning) * a.min(self.pass)
+            - CAUTION * (rows + returning) * h;
         (1.0 - share) * open + share * closed
     }
 }

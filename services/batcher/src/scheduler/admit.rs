@@ -166,6 +166,8 @@ impl Scheduler {
     /// Learns from the arrival of an interactive call.
     fn learn_arrival(&mut self, now: Time, arrival: &Arrival<'_>) {
         self.learnt.forecast.arrived(now, arrival.tokens.len());
+        let outstanding = &mut self.learnt.outstanding;
+        *outstanding = outstanding.saturating_sub(arrival.tokens.len());
         let lane = self.queue.lane(Priority::Interactive);
         let request = arrival.lookahead.request;
         if !request.is_some_and(|request| lane.has_request(request)) {

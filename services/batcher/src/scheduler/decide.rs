@@ -108,17 +108,19 @@ impl Scheduler {
 
     /// Returns the most urgent rows of a lane that make a batch.
     fn draft(&self, priority: Priority) -> Draft {
-        let (lane, caps) = (self.queue.lane(priority), self.caps());
+        let (lane, cost) = (self.queue.lane(priority), &self.learnt.cost);
         match priority {
-            Priority::Interactive => {
-                let rows = if self.is_empty(Priority::Bulk) {
-                    caps.rows
-                } else {
-                    bulk::interactive_rows(&caps, self.options.bulk_share)
-                };
-                formation::form(lane, &Caps { rows, ..caps }, &self.learnt.cost)
-            }
-            Priority::Bulk => bulk::form_alone(lane, &caps, &self.learnt.cost),
+            Priority::Interactive => formation::form(lane, &self.interactive_caps(), cost),
+            Priority::Bulk => bulk::form_alone(lane, &self.caps(), cost),
+        }
+    }
+
+    /// Returns the limits of the interactive rows of the next batch.
+    fn interactive_caps(&self) -> Caps {
+        if self.is_empty(Priority::Bulk) {
+            self.caps()
+        } else {
+            bulk::interactive_caps(&self.caps(), self.options.bulk_share)
         }
     }
 
@@ -142,7 +144,8 @@ impl Scheduler {
     /// Returns the wait before this draft runs, or the cause for which it runs now.
     fn wait_or_run(&self, now: Time, draft: &Draft) -> Result<Wait, Cause> {
         let queued = self.queue.lane(Priority::Interactive).len();
-        if draft.rows.len() < queued || draft.rows.len() >= self.caps().rows {
+        let usual = self.learnt.row_tokens.value() as u32;
+        if draft.rows.len() < queued || draft.is_full(usual, &self.interactive_caps()) {
             return Err(Cause::Size);
         }
         if self.stage > Stage::Serving {

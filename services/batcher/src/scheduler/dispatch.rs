@@ -110,6 +110,7 @@ impl Scheduler {
                 let configured = self.options.max_batch_tokens;
                 self.learnt.memory.grow(tokens, configured);
                 self.stats.answered(&rows, size, started, duration);
+                self.learnt.outstanding = size;
             }
             Verdict::Retry => {
                 self.stats.bisections += u64::from(outcome == Outcome::Failed);

@@ -205,8 +205,8 @@ impl Scheduler {
     fn caps(&self) -> Caps {
         let tokens = self.options.max_batch_tokens;
         Caps {
-            rows: self.options.max_batch_size,
-            tokens: self.learnt.memory.tokens(tokens),
+            rows: self.options.batch_rows_max(),
+            tokens: self.learnt.batch_tokens_max(tokens),
             layout: self.options.layout,
         }
     }

@@ -62,10 +62,11 @@ mod tests {
     fn each_key_sets_its_option_and_no_other() {
         let ms = Duration::from_millis;
         check("", 1, |_| {});
-        check("max_batch_size: 7", 1, |o| o.max_batch_size = 7);
+        check("max_batch_size: 7", 1, |o| o.max_batch_size = Some(7));
         check("max_batch_tokens: 900", 1, |o| o.max_batch_tokens = 900);
         check("max_latency: 200ms", 1, |o| o.max_latency = Some(ms(200)));
         check("max_queue_size: 64", 1, |o| o.max_queue_size = 64);
+        check("max_queue_size: 8", 1, |o| o.max_queue_size = 8);
         check("max_queue_delay: 3ms", 1, |o| o.max_queue_delay = ms(3));
         check("max_queue_delay: 0s", 1, |o| {
             o.max_queue_delay = Duration::ZERO
@@ -84,7 +85,7 @@ mod tests {
             2,
             |o| {
                 *o = Options {
-                    max_batch_size: 8,
+                    max_batch_size: Some(8),
                     max_batch_tokens: 512,
                     max_latency: Some(Duration::from_secs(1)),
                     max_queue_size: 16,

@@ -69,11 +69,11 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 pub(super) const KEYS: [Key<BatcherSpec>; 10] = [
     Key {
         name: "max_batch_size",
-        about: "Most rows of a batch.",
+        about: "Most rows of a batch; none: `max_batch_tokens` limits a batch.",
         field: Field::Count(
-            1..=4096,
-            |s| Some(s.options.max_batch_size),
-            |s, rows| s.options.max_batch_size = rows,
+            1..=Options::BATCH_ROWS_MAX,
+            |s| s.options.max_batch_size,
+            |s, rows| s.options.max_batch_size = Some(rows),
         ),
     },
     Key {

@@ -50,7 +50,7 @@ models:
         "http://minilm:50051"
     );
     let options = &minilm.batcher.options;
-    assert_eq!(options.max_batch_size, 8);
+    assert_eq!(options.max_batch_size, Some(8));
     assert_eq!(options.policy, Policy::Fixed(Duration::from_millis(2)));
     assert_eq!(minilm.batcher.executors, 2);
     assert!(minilm.batcher.span("bulk_share").is_some());
@@ -141,7 +141,7 @@ fn every_mistake_is_reported() {
             &["`max_queue_delay` is 20ms, longer than max_latency (10ms)"],
         ),
         (
-            "models: { a: { task: embed, source: x, batcher: { max_queue_size: 8 } } }\n",
+            "models: { a: { task: embed, source: x, batcher: { max_batch_size: 32, max_queue_size: 8 } } }\n",
             &["`max_queue_size` is 8, below max_batch_size (32)"],
         ),
         (

@@ -57,7 +57,7 @@ async fn interactive_calls_run_before_bulk_ones() {
         ([2, 3], 0.0, 0),
     ] {
         let options = Options {
-            max_batch_size: 1,
+            max_batch_size: Some(1),
             bulk_share,
             ..greedy()
         };
@@ -95,7 +95,7 @@ async fn a_call_without_rows_is_in_no_batch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_suggests_a_retry_delay() {
     let options = Options {
-        max_batch_size: 1,
+        max_batch_size: Some(1),
         max_queue_size: 1,
         ..greedy()
     };

@@ -6,7 +6,7 @@ use super::*;
 async fn the_response_and_the_metrics_state_why_a_batch_started() {
     const HOUR: Duration = Duration::from_secs(3600);
     let waits = |window| Options {
-        max_batch_size: 2,
+        max_batch_size: Some(2),
         max_queue_delay: HOUR,
         policy: Policy::Fixed(window),
         ..Options::default()
@@ -51,7 +51,7 @@ async fn the_response_and_the_metrics_state_why_a_batch_started() {
 fn hour_window() -> Options {
     const HOUR: Duration = Duration::from_secs(3600);
     Options {
-        max_batch_size: 2,
+        max_batch_size: Some(2),
         max_queue_delay: HOUR,
         policy: Policy::Fixed(HOUR),
         ..Options::default()

@@ -57,7 +57,7 @@ impl Fifo {
     pub(crate) fn new(options: &Options, executors: usize) -> Self {
         Fifo {
             queue: VecDeque::new(),
-            max_batch_size: options.max_batch_size,
+            max_batch_size: options.batch_rows_max(),
             max_batch_tokens: options.max_batch_tokens,
             delay: options.max_queue_delay,
             max_latency: options.max_latency,
