@@ -7,6 +7,7 @@ use motet_runtime::metrics::{CircuitMetrics, Metrics, RepeatMetrics};
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::errors::Callee;
 use super::hedge::{self, Hedging};
 use super::limits::{self, SharedLimits};
 use super::{CallStats, retry};
@@ -28,13 +29,16 @@ pub trait Upstream: Send + Sync {
     /// Returns the address, for messages.
     fn address(&self) -> &str;
 
+    /// Returns what errors say of the upstream.
+    fn callee(&self) -> Callee<'_>;
+
     /// Returns the limits that all callers share.
     fn limits(&self) -> &SharedLimits;
 
     /// Sends one request, with the time left until `deadline` and the current trace context.
     ///
     /// # Errors
-    /// The status of the server, with the name of the upstream; DEADLINE_EXCEEDED after the
+    /// The error of the server as [`Callee::error`] passes it on; DEADLINE_EXCEEDED after the
     /// deadline; UNAVAILABLE if the server cannot be reached.
     fn send(
         &self,

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use motet_runtime::metrics::CircuitMetrics;
-use motet_runtime::status::{self, Reason};
+use motet_runtime::status::Reason;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -64,16 +64,7 @@ impl SharedLimits {
             }),
             Err(left) => {
                 metrics.refused();
-                let (kind, name, address) = (upstream.kind(), upstream.label(), upstream.address());
-                Err(status::unavailable(format!(
-                    "{kind} {name} at {address} was not reached several times in a row, and is not \
-                     called again for {} ms",
-                    left.as_millis()
-                ))
-                .reason(Reason::CircuitOpen)
-                .with(kind, name)
-                .retry_after(left)
-                .into())
+                Err(upstream.callee().circuit_open(left))
             }
         }
     }

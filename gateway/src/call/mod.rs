@@ -4,10 +4,12 @@
 //! * `limits`: the circuit breaker and the retry budget that all callers of one upstream share.
 //! * `hedge`: a second attempt while the first is slow.
 //! * `retry`: further attempts after a failure.
+//! * `errors`: errors of other servers, as callers get them.
 //! * `transport`: the gRPC channel, and the metadata of a request.
 //!
 //! A call is one future; dropping it cancels every attempt in flight.
 
+pub(crate) mod errors;
 pub(crate) mod limits;
 pub(crate) mod transport;
 

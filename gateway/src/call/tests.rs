@@ -157,7 +157,7 @@ async fn consecutive_failures_open_the_circuit() {
     assert!(
         error
             .message()
-            .starts_with("node a: model m at this process was not reached several times"),
+            .starts_with("node a: model m was not reached several times"),
         "{error}"
     );
     assert_eq!(

@@ -65,17 +65,22 @@ pub(crate) fn outgoing<T>(message: T, deadline: Option<Deadline>) -> Request<T> 
 }
 
 /// Describes the failure of the connection that caused `error`; `None` for an error that the server
-/// sent. Such an error has details or no source; where a connection breaks during a call, tonic
-/// says UNKNOWN or INTERNAL.
+/// sent. Such an error has no source; where a connection breaks during a call, tonic says UNKNOWN,
+/// INTERNAL or CANCELLED. UNAVAILABLE without words of a server is a proxy's.
 pub(crate) fn connection_failure(error: &Status) -> Option<&'static str> {
-    use tonic::Code::{Internal, Unavailable, Unknown};
+    use tonic::Code::{Cancelled, Internal, Unavailable, Unknown};
     if !error.details().is_empty() {
         return None;
     }
     let is_local = std::error::Error::source(error).is_some();
     match error.code() {
-        Unavailable => Some("cannot be reached"),
-        Unknown | Internal if is_local => Some("broke off the connection"),
+        Unavailable if is_local || is_of_proxy(error.message()) => Some("cannot be reached"),
+        Unknown | Internal | Cancelled if is_local => Some("broke off the connection"),
         _ => None,
     }
+}
+
+/// Returns whether UNAVAILABLE with these words comes from an HTTP status instead of a gRPC server.
+fn is_of_proxy(words: &str) -> bool {
+    words.is_empty() || words.starts_with("grpc-status header missing")
 }

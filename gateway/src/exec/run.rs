@@ -184,7 +184,7 @@ impl<'a> GraphRun<'a> {
             Err(error) => {
                 let error = self.with_context(index, &error);
                 tracing::debug!(node = %self.graph.nodes[index].node.name, %error, "a node failed");
-                self.record(index).stats.error = Some(error.message().to_owned());
+                self.record(index).stats.error = Some(status::for_receipt(&error));
                 self.progress.failed(index, error)?;
             }
         }
@@ -211,7 +211,7 @@ impl<'a> GraphRun<'a> {
                 continue;
             }
             if on_error.mark_degraded {
-                self.record(index).stats.degraded = Some(why.message().to_owned());
+                self.record(index).stats.degraded = Some(status::for_receipt(&why));
             }
             let available = self.context.elapsed();
             self.record(index).available = available;

@@ -128,10 +128,7 @@ async fn a_failure_names_pipeline_node_and_model_and_ends_the_rest() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert_eq!(
-        error.message(),
-        "node b: model right at this process cannot be reached"
-    );
+    assert_eq!(error.message(), "node b: it broke");
     let metadata = status::read(&error).metadata;
     for (key, value) in [("pipeline", "sides"), ("node", "b"), ("model", "right")] {
         assert_eq!(metadata[key], value);

@@ -10,6 +10,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Request, Status};
 
 use super::Remote;
+use crate::call::errors::Callee;
 use crate::call::transport::outgoing;
 use crate::call::{SharedLimits, Upstream};
 use crate::protobuf::DynamicEncoder;
@@ -104,6 +105,11 @@ impl Upstream for Method {
         self.remote.address()
     }
 
+    fn callee(&self) -> Callee<'_> {
+        let path = self.path.as_str();
+        self.remote.callee(path.strip_prefix('/').unwrap_or(path))
+    }
+
     fn limits(&self) -> &SharedLimits {
         self.remote.limits()
     }
@@ -115,7 +121,7 @@ impl Upstream for Method {
     ) -> Result<Vec<DynamicMessage>, Status> {
         let request = outgoing(message, Some(deadline));
         let answer = deadline.run(self.call(request)).await;
-        answer.map_err(|error| self.remote.blame(&error))
+        answer.map_err(|error| self.callee().error(&error))
     }
 }
 

@@ -75,7 +75,7 @@ impl Remote {
             Err(late) => Err(late.into()),
         };
         answer.map_err(|error| match error {
-            ReflectError::Status(status) => ReflectError::Status(self.blame(&status)),
+            ReflectError::Status(status) => ReflectError::Status(self.operator_error(&status)),
             error => error,
         })
     }

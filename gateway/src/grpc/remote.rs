@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use motet_runtime::config::Endpoint;
-use motet_runtime::status;
+use motet_runtime::config::{Endpoint, ErrorWords};
 use tonic::Status;
 
 use crate::call::SharedLimits;
-use crate::call::transport::{self, Transport, connection_failure};
+use crate::call::errors::{Callee, for_operator};
+use crate::call::transport::{self, Transport};
 use crate::policy::breaker::BreakerOptions;
 use crate::syntax::EndpointRef;
 
@@ -16,6 +16,8 @@ use crate::syntax::EndpointRef;
 #[derive(Clone)]
 pub struct Remote {
     name: Arc<str>,
+    is_named: bool,
+    errors: ErrorWords,
     shared: Arc<Shared>,
     message_bytes_max: usize,
 }
@@ -49,19 +51,20 @@ impl Remote {
         self.message_bytes_max
     }
 
-    /// Names the endpoint in an error. A connection that cannot be made or breaks reads as what
-    /// it means.
-    pub(super) fn blame(&self, error: &Status) -> Status {
-        let at = match self.address() {
-            address if address == self.name() => format!("endpoint {address}"),
-            address => format!("endpoint {} at {address}", self.name()),
-        };
-        match connection_failure(error) {
-            Some(what) => status::unavailable(format!("{at} {what}"))
-                .with("endpoint", self.name())
-                .into(),
-            None => status::annotate(error, [("endpoint", self.name())]),
+    /// What errors say of it where `subject` is called there.
+    pub(super) fn callee<'a>(&'a self, subject: &'a str) -> Callee<'a> {
+        Callee {
+            kind: "endpoint",
+            name: self.is_named.then_some(&*self.name),
+            subject,
+            message_bytes_max: self.message_bytes_max,
+            errors: self.errors,
         }
+    }
+
+    /// An error as whoever loads pipelines gets it, with the address.
+    pub(super) fn operator_error(&self, error: &Status) -> Status {
+        for_operator(error, "endpoint", self.name(), self.address())
     }
 
     pub(super) fn transport(&self) -> Transport {
@@ -76,7 +79,7 @@ impl Remote {
 /// The endpoints of a configuration, and connections to those that are in use: one for each
 /// address, shared by all who call it.
 pub struct Endpoints {
-    named: BTreeMap<String, Endpoint>,
+    named: BTreeMap<String, (Endpoint, ErrorWords)>,
     open: Mutex<HashMap<Endpoint, Weak<Shared>>>,
     message_bytes_max: usize,
 }
@@ -88,13 +91,16 @@ impl std::fmt::Debug for Endpoints {
 }
 
 impl Endpoints {
-    /// Endpoints by name. A message to or from any of them has at most so many bytes.
+    /// Endpoints by name, with the visibility of their errors' words. A message to or from any of them has at most so many bytes.
     pub fn new(
-        named: impl IntoIterator<Item = (String, Endpoint)>,
+        named: impl IntoIterator<Item = (String, Endpoint, ErrorWords)>,
         message_bytes_max: usize,
     ) -> Self {
+        let named = named.into_iter();
         Self {
-            named: named.into_iter().collect(),
+            named: named
+                .map(|(name, at, errors)| (name, (at, errors)))
+                .collect(),
             open: Mutex::default(),
             message_bytes_max,
         }
@@ -103,12 +109,17 @@ impl Endpoints {
     /// The way to an endpoint; `None` where no endpoint has this name. The connection is made at
     /// the first call. Needs a tokio runtime.
     pub fn get(&self, endpoint: &EndpointRef) -> Option<Remote> {
-        let address = match endpoint {
-            EndpointRef::Name(name) => self.named.get(name)?,
-            EndpointRef::Address(address) => address,
+        let (address, is_named, errors) = match endpoint {
+            EndpointRef::Name(name) => {
+                let (address, errors) = self.named.get(name)?;
+                (address, true, *errors)
+            }
+            EndpointRef::Address(address) => (address, false, ErrorWords::Show),
         };
         Some(Remote {
             name: endpoint.to_string().into(),
+            is_named,
+            errors,
             shared: self.shared(address)?,
             message_bytes_max: self.message_bytes_max,
         })

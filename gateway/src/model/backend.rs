@@ -16,6 +16,7 @@ use motet_proto::inference::{
 };
 use motet_proto::oip::{VERSION, cost, split_version};
 use motet_proto::signature::Signature;
+use motet_runtime::config::ErrorWords;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::{config, status};
 use tonic::body::Body;
@@ -25,9 +26,8 @@ use tower::util::BoxCloneSyncService;
 
 use super::cache::SharedCache;
 use super::in_process::Direct;
-use crate::call::transport::{
-    self, BoxError, Transport, TransportError, connection_failure, outgoing,
-};
+use crate::call::errors::{Callee, for_operator};
+use crate::call::transport::{self, BoxError, Transport, TransportError, outgoing};
 use crate::call::{SharedLimits, Upstream};
 use crate::policy::breaker::BreakerOptions;
 
@@ -39,7 +39,11 @@ pub struct Backend {
     /// Name and version on the wire; an empty version is the service's choice.
     name: Arc<str>,
     version: Arc<str>,
+    /// `model` and its name, for messages.
+    shown: Arc<str>,
     address: Arc<str>,
+    is_local: bool,
+    errors: ErrorWords,
     client: GrpcInferenceServiceClient<Transport>,
     direct: Option<Direct>,
     message_bytes_max: usize,
@@ -67,7 +71,9 @@ impl Backend {
         S::Future: Send,
     {
         let transport = BoxCloneSyncService::new(service.map_err(TransportError::new));
-        Self::new(model, "this process", transport, message_bytes_max)
+        let mut backend = Self::new(model, "this process", transport, message_bytes_max);
+        backend.is_local = true;
+        backend
     }
 
     /// Inferences go to this method with the message itself instead of its wire form: large tensors
@@ -108,6 +114,13 @@ impl Backend {
         ))
     }
 
+    /// The same model; `errors` is the visibility of the words of its service's errors.
+    #[must_use]
+    pub fn with_errors(mut self, errors: ErrorWords) -> Self {
+        self.errors = errors;
+        self
+    }
+
     fn new(model: &str, address: &str, transport: Transport, message_bytes_max: usize) -> Self {
         let client = GrpcInferenceServiceClient::new(transport)
             .max_decoding_message_size(message_bytes_max)
@@ -117,7 +130,10 @@ impl Backend {
             model: model.into(),
             name: name.into(),
             version: version.unwrap_or_default().into(),
+            shown: format!("model {model}").into(),
             address: address.into(),
+            is_local: false,
+            errors: ErrorWords::default(),
             client,
             direct: None,
             message_bytes_max,
@@ -189,7 +205,7 @@ impl Backend {
     /// current trace go along.
     ///
     /// # Errors
-    /// The service's own status, naming the model; DEADLINE_EXCEEDED when late; UNAVAILABLE when
+    /// The service's error as it is passed on; DEADLINE_EXCEEDED when late; UNAVAILABLE when
     /// the service cannot be reached.
     pub async fn infer(
         &self,
@@ -214,7 +230,7 @@ impl Backend {
         };
         answer
             .map(tonic::Response::into_inner)
-            .map_err(|e| self.blame(&e))
+            .map_err(|e| self.error(&e))
     }
 
     /// Whether the model is ready.
@@ -252,7 +268,7 @@ impl Backend {
         let metadata = deadline
             .run(call)
             .await
-            .map_err(|e| self.blame(&e))?
+            .map_err(|e| for_operator(&e, "model", &self.model, &self.address))?
             .into_inner();
         let signature = Signature::from_metadata(&metadata).map_err(|e| {
             Status::from(
@@ -282,7 +298,7 @@ impl Backend {
             .run(call)
             .await
             .map(tonic::Response::into_inner)
-            .map_err(|e| self.blame(&e))
+            .map_err(|e| self.error(&e))
     }
 
     /// Counts and durations since the service started.
@@ -304,18 +320,16 @@ impl Backend {
             .run(call)
             .await
             .map(|r| r.into_inner().model_stats)
-            .map_err(|e| self.blame(&e))
+            .map_err(|e| self.error(&e))
     }
 
-    /// Names the model in an error. A connection that cannot be made or breaks reads as what it
-    /// means.
-    fn blame(&self, error: &Status) -> Status {
-        if let Some(what) = connection_failure(error) {
-            return status::unavailable(format!("model {} at {} {what}", self.model, self.address))
-                .model(&*self.model)
-                .into();
+    /// An error of the model's service, or of the way to it, as callers get it. In this process it
+    /// is motet's own.
+    fn error(&self, error: &Status) -> Status {
+        if !self.is_local {
+            return self.callee().error(error);
         }
-        // A service names its model itself; another OIP server may not.
+        // A service names its model itself.
         if status::read(error).metadata.contains_key("model") {
             return status::annotate(error, []);
         }
@@ -337,6 +351,16 @@ impl Upstream for Backend {
 
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn callee(&self) -> Callee<'_> {
+        Callee {
+            kind: "model",
+            name: Some(&self.model),
+            subject: &self.shown,
+            message_bytes_max: self.message_bytes_max,
+            errors: self.errors,
+        }
     }
 
     fn limits(&self) -> &SharedLimits {

@@ -4,6 +4,7 @@
 mod policies;
 
 use motet_config::schema::{duration, object, object_with};
+use motet_runtime::config::ErrorWords;
 use serde_json::{Value, json};
 
 use crate::syntax::{
@@ -32,6 +33,7 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                                     "type": "string",
                                     "description": "the path of a FileDescriptorSet",
                                 },
+                                "errors": { "enum": ErrorWords::WORDS.map(|(word, _)| word) },
                             }))],
                         },
                         "maxProperties": ENDPOINTS_MAX,

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use motet_config::values::{non_empty, string};
+use motet_config::values::{non_empty, string, word};
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, truncated};
-use motet_runtime::config::{Endpoint, NameRule};
+use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 /// Most endpoints of a configuration.
 pub const ENDPOINTS_MAX: usize = 1000;
@@ -18,6 +18,8 @@ pub struct EndpointSpec {
     pub url: Option<Spanned<Endpoint>>,
     /// File with the descriptors of the server's services; server reflection is used without one.
     pub descriptor: Option<Spanned<PathBuf>>,
+    /// Visibility of the words of the server's errors.
+    pub errors: ErrorWords,
 }
 
 /// Reference to a gRPC server from a pipeline.
@@ -81,13 +83,14 @@ pub(super) fn read_all(
     endpoints
 }
 
-/// Reads `NAME: URL`, or `NAME: { url, descriptor }`.
+/// Reads `NAME: URL`, or `NAME: { url, descriptor, errors }`.
 fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> EndpointSpec {
     NameRule::Endpoint.check("an endpoint", &entry.key, diagnostics);
     let mut spec = EndpointSpec {
         name: entry.key.clone(),
         url: None,
         descriptor: None,
+        errors: ErrorWords::default(),
     };
     if entry.node.as_str().is_some() {
         spec.url = url(entry, diagnostics);
@@ -104,6 +107,9 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
         let path = non_empty(e, diagnostics)?;
         Some(path.map(|path| folder.join(path)))
     });
+    let errors = map.get("errors");
+    let errors = errors.and_then(|e| word(e, &ErrorWords::WORDS, diagnostics));
+    spec.errors = errors.map(|word| word.value).unwrap_or_default();
     map.finish(diagnostics);
     spec
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use motet_config::{list_of, nearest};
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
-use motet_runtime::config::Endpoint;
+use motet_runtime::config::{Endpoint, ErrorWords};
 use motet_service::spec::ModelSpec;
 
 use crate::configuration::Configuration;
@@ -14,8 +14,8 @@ use crate::process::{Options, Role};
 #[derive(Debug, Default)]
 pub struct Placement {
     local: Vec<String>,
-    remote: Vec<(String, Endpoint)>,
-    endpoints: Vec<(String, Endpoint)>,
+    remote: Vec<(String, Endpoint, ErrorWords)>,
+    endpoints: Vec<(String, Endpoint, ErrorWords)>,
 }
 
 impl Placement {
@@ -24,10 +24,9 @@ impl Placement {
     pub fn of_file(configuration: &Configuration) -> Self {
         let mut placement = Self::with_endpoints(configuration, &[]);
         for model in configuration.served_models() {
-            let name = model.name.value.clone();
             match &model.endpoint {
-                _ if model.is_local() => placement.local.push(name),
-                Some(endpoint) => placement.remote.push((name, endpoint.value.clone())),
+                _ if model.is_local() => placement.local.push(model.name.value.clone()),
+                Some(endpoint) => placement.add_remote(model, &endpoint.value),
                 None => {}
             }
         }
@@ -65,7 +64,7 @@ impl Placement {
                     placement.local.push(name.clone());
                 }
                 Role::Up | Role::Gateway => match endpoint {
-                    Some(endpoint) => placement.remote.push((name.clone(), endpoint.clone())),
+                    Some(endpoint) => placement.add_remote(model, endpoint),
                     None => unplaced.push(name.as_str()),
                 },
             }
@@ -88,12 +87,18 @@ impl Placement {
         let endpoints = configuration.config.endpoints.iter().filter_map(|spec| {
             let name = &spec.name.value;
             let address = flagged(flags, name).or(spec.url.as_ref().map(|e| &e.value))?;
-            Some((name.clone(), address.clone()))
+            Some((name.clone(), address.clone(), spec.errors))
         });
         Self {
             endpoints: endpoints.collect(),
             ..Self::default()
         }
+    }
+
+    fn add_remote(&mut self, model: &ModelSpec, endpoint: &Endpoint) {
+        let errors = model.errors.map(|word| word.value).unwrap_or_default();
+        let name = model.name.value.clone();
+        self.remote.push((name, endpoint.clone(), errors));
     }
 
     /// Returns whether the model runs in this process.
@@ -108,8 +113,9 @@ impl Placement {
     pub fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
         self.remote
             .iter()
-            .map(|(model, endpoint)| {
+            .map(|(model, endpoint, errors)| {
                 Backend::remote(model, endpoint, message_bytes_max)
+                    .map(|backend| backend.with_errors(*errors))
                     .with_context(|| format!("model {model}: {endpoint} cannot be used"))
             })
             .collect()

@@ -26,6 +26,7 @@ mod remote_control;
 mod statuses;
 mod terminal;
 mod traces;
+mod upstream_errors;
 mod versions;
 
 use motet_tests::program::Program;

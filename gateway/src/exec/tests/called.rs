@@ -140,6 +140,6 @@ outputs: { size: $size.size }
         .error
         .as_deref()
         .unwrap_or_default();
-    assert!(why.starts_with("node size[1]: model bad"), "{why}");
+    assert_eq!(why, "node size[1]: it broke");
     assert_eq!(arms[1].records[0].stats.error, None);
 }

@@ -96,8 +96,7 @@ async fn the_first_arm_that_does_not_fail_answers() {
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(
         error.message(),
-        "node size: every arm failed: node size[1]: model left at this process cannot be reached; \
-         node size[2]: model right at this process cannot be reached"
+        "node size: every arm failed: node size[1]: it broke; node size[2]: it broke"
     );
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use motet_config::values::{boolean, count, non_empty, string, word};
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, truncated};
 use motet_models::Pooling;
-use motet_runtime::config::{Endpoint, NameRule};
+use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
 use super::check_keys::check_keys;
@@ -25,6 +25,8 @@ pub struct ModelSpec {
     pub tokenizer: Option<Spanned<TokenizerSpec>>,
     /// Endpoint where a process that does not run the model reaches it.
     pub endpoint: Option<Spanned<Endpoint>>,
+    /// Visibility of the words of errors of the server at the endpoint.
+    pub errors: Option<Spanned<ErrorWords>>,
     /// Device; `None` is `auto`.
     pub device: Option<Spanned<String>>,
     /// Number format of the computation; `None` is `f32`.
@@ -82,6 +84,9 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
         source: map.get("source").and_then(|e| non_empty(e, diagnostics)),
         tokenizer: map.get("tokenizer").and_then(|e| tokenizer(e, diagnostics)),
         endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
+        errors: map
+            .get("errors")
+            .and_then(|e| word(e, &ErrorWords::WORDS, diagnostics)),
         device: map.get("device").and_then(|e| non_empty(e, diagnostics)),
         dtype: map.get("dtype").and_then(|e| non_empty(e, diagnostics)),
         threads: map

@@ -2,6 +2,7 @@
 
 use motet_config::keys;
 use motet_config::schema::object;
+use motet_runtime::config::ErrorWords;
 use serde_json::{Value, json};
 
 use super::batcher::KEYS as BATCHER_KEYS;
@@ -32,6 +33,10 @@ fn model() -> Value {
             "description": "for preprocess: a model of this file, or a source",
         },
         "endpoint": { "type": "string", "pattern": "^grpc://" },
+        "errors": {
+            "enum": ErrorWords::WORDS.map(|(word, _)| word),
+            "description": "for endpoint: whether callers get the words of its errors",
+        },
         "device": { "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?|metal)$" },
         "dtype": { "enum": ["f32", "f16", "bf16", "int8"] },
         "threads": { "type": "integer", "minimum": THREADS.start(), "maximum": THREADS.end() },

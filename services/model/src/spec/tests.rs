@@ -194,7 +194,7 @@ fn the_schema_offers_what_is_read() {
     let known = TASKS
         .iter()
         .flat_map(|task| task.keys)
-        .chain(&["task", "endpoint"]);
+        .chain(&["task", "endpoint", "errors"]);
     for key in known.clone() {
         assert!(properties.get(key).is_some(), "{key}");
     }

@@ -76,6 +76,21 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Visibility of the words of a server's errors: the key `errors` of a model or an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorWords {
+    /// Callers get them.
+    #[default]
+    Show,
+    /// Only logs and receipts have them.
+    Hide,
+}
+
+impl ErrorWords {
+    /// The values by their words in a configuration.
+    pub const WORDS: [(&str, Self); 2] = [("show", Self::Show), ("hide", Self::Hide)];
+}
+
 /// Error of a text that is not an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {

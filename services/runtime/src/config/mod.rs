@@ -9,6 +9,6 @@ mod endpoint;
 mod names;
 mod server;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, ErrorWords};
 pub use names::{NAME_CHARS_MAX, NameRule};
 pub use server::{ServerSpec, parse_address};

@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Uri};
 use tonic::{Code, Status};
 
 use crate::layers::call::{CallHooks, CallLayer, Layered};
-use crate::status::{malformed_message, message_too_large, unknown_method};
+use crate::status::{Oversized, malformed_message, message_too_large, oversized, unknown_method};
 
 /// Gives tonic's own decoding errors the codes and details that motet promises.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,15 +66,9 @@ fn promised(status: &Status, path: &str) -> Option<Status> {
     let message = status.message();
     match status.code() {
         Code::OutOfRange => {
-            let sizes = message
-                .strip_prefix("Error, decoded message length too large: found ")
-                .or_else(|| {
-                    message.strip_prefix("Error, encoded message length too large: found ")
-                })?;
-            let (found, rest) = sizes.split_once(" bytes, the limit is: ")?;
-            let limit = rest.strip_suffix(" bytes")?;
-            let what = format!("the message has {found} bytes, the limit is {limit} bytes");
-            Some(message_too_large(what, limit).into())
+            let Oversized { bytes, limit, .. } = oversized(status)?;
+            let what = format!("the message has {bytes} bytes, the limit is {limit} bytes");
+            Some(message_too_large(what, limit.to_string()).into())
         }
         Code::ResourceExhausted => {
             let rest = message.strip_prefix("Error decompressing: size limit, of ")?;

@@ -12,11 +12,14 @@
 //! * `page`: its documentation page.
 //! * `read`: reading errors back, and adding to errors of other servers.
 //! * `transport`: errors that are found before a handler runs.
+//! * `upstream`: errors of other servers, as callers get them; `redact` makes their words fit.
 
 mod page;
 mod read;
 mod reason;
+mod redact;
 mod transport;
+mod upstream;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,12 +34,15 @@ pub use page::page;
 pub(crate) use read::from_headers;
 pub use read::{Details, annotate, read, reworded, to_message};
 pub use reason::{Fault, Reason, Retry};
-pub use transport::{malformed_message, unknown_method};
+pub use transport::{Oversized, malformed_message, oversized, unknown_method};
+pub use upstream::{UPSTREAM_CHARS_MAX, for_receipt, from_upstream, hidden};
 
 /// The `ErrorInfo` domain of every error that motet makes.
 pub const DOMAIN: &str = "motet";
 /// Longest message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 768;
+/// Largest report, by [`report_size`]: with everything else, an error stays below 8 KiB.
+pub const REPORT_SIZE_MAX: usize = 6 << 10;
 /// Longest description of one field's mistake, and longest metadata value, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 200;
 /// Most field violations in one error; the rest are counted in a last one.
@@ -55,6 +61,7 @@ pub struct StatusBuilder {
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
     metadata: HashMap<String, String>,
+    is_report: bool,
 }
 
 impl StatusBuilder {
@@ -66,7 +73,16 @@ impl StatusBuilder {
             violations: Vec::new(),
             retry_after: None,
             metadata: HashMap::new(),
+            is_report: false,
         }
+    }
+
+    /// Replaces the message by a report of several lines, which may be longer than a message: up to
+    /// [`REPORT_SIZE_MAX`]. A longer one is cut as a message is.
+    pub fn report(mut self, report: impl Into<String>) -> Self {
+        self.message = report.into();
+        self.is_report = true;
+        self
     }
 
     /// Replaces the reason, and with it the code.
@@ -115,7 +131,10 @@ impl StatusBuilder {
 
     /// The finished status.
     pub fn build(mut self) -> Status {
-        let message = cut(self.message, MESSAGE_BYTES_MAX);
+        let message = match self.is_report && report_size(&self.message) <= REPORT_SIZE_MAX {
+            true => self.message,
+            false => cut(self.message, MESSAGE_BYTES_MAX),
+        };
         let mut details = vec![any(
             TYPE_ERROR_INFO,
             &pb::ErrorInfo {
@@ -313,6 +332,14 @@ fn assemble(code: Code, message: String, details: Vec<Any>) -> Status {
     }
     .encode_to_vec();
     Status::with_details(code, message, encoded.into())
+}
+
+/// The bytes that a message takes in the headers: percent-encoded, and once more in base64 beside
+/// the details.
+pub fn report_size(text: &str) -> usize {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"#<>`?{}%".contains(&b);
+    let encoded: usize = text.bytes().map(|b| if is_plain(b) { 1 } else { 3 }).sum();
+    encoded + text.len().div_ceil(3) * 4
 }
 
 /// Truncates `text` to at most `limit` bytes at a character boundary, with `...` at the end.

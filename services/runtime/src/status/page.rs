@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Reason, code_name};
+use super::upstream::CODES;
+use super::{Reason, UPSTREAM_CHARS_MAX, code_name};
 
 /// The Markdown page of all reasons; `docs/errors.md` holds its text.
 pub fn page() -> String {
@@ -14,8 +15,6 @@ pub fn page() -> String {
          below, and metadata that names the `pipeline`, `node`, `model` or limit involved. Bad input\n\
          adds a `google.rpc.BadRequest` with one violation per field; `google.rpc.RetryInfo` says\n\
          when a retry may succeed.\n\n\
-         An error that a service behind motet made passes on with that service's own details. If\n\
-         it has none, the reason is the name of its code, such as `UNKNOWN`.\n\n\
          | reason | code | at fault | a retry |\n\
          |---|---|---|---|\n",
     );
@@ -31,6 +30,7 @@ pub fn page() -> String {
             retry = reason.retry().describe(),
         );
     }
+    write_upstream(&mut page);
     for reason in Reason::ALL {
         let _ = write!(
             page,
@@ -41,6 +41,41 @@ pub fn page() -> String {
         );
     }
     page
+}
+
+/// What becomes of an error of another server.
+fn write_upstream(page: &mut String) {
+    let _ = write!(
+        page,
+        "\n## Errors of other servers\n\n\
+         An error of a `grpc` node's method, or of a model in another process, is an error of the\n\
+         node. If a motet made it (`domain: \"motet\"`), it keeps its reason, metadata and fields.\n\
+         Otherwise its code decides:\n\n\
+         | its code | the caller gets | reason | why |\n\
+         |---|---|---|---|\n"
+    );
+    for row in &CODES {
+        let _ = writeln!(
+            page,
+            "| `{}` | `{}` | `{}` | {} |",
+            code_name(row.code),
+            code_name(row.reason.code()),
+            row.reason.name(),
+            row.why
+        );
+    }
+    page.push_str(&format!(
+        "\nThe words are the server's: at most {UPSTREAM_CHARS_MAX} characters, in one line,\n\
+         `(address)` in the place of what looks like a URI, an IP address or a host and port. Its\n\
+         `BadRequest` fields are passed on, and a `RetryInfo` of at most an hour where a retry can\n\
+         help. Headers, trailers and other details are not. The metadata has `upstream_code` where\n\
+         the code is another one, and `upstream_reason` if the server's `ErrorInfo` has a reason.\n\
+         A server that cannot be reached is named, its address is not: that is in the log.\n\n\
+         With `errors: hide` of the model or endpoint, the caller gets the code, the reason, the\n\
+         pipeline and the node, and a `RetryInfo`; the words are in the log and in receipts.\n\n\
+         An answer over `max_message_bytes` of `server` is `RESOURCE_EXHAUSTED`\n\
+         (`MESSAGE_TOO_LARGE`), with the model or method, its size and the limit.\n"
+    ));
 }
 
 /// `text` in lines of at most 92 characters, so that a prefix still fits in 100.

@@ -9,6 +9,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
+use super::upstream::keep_hidden;
 use super::{
     DESCRIPTION_BYTES_MAX, DOMAIN, Reason, TYPE_BAD_REQUEST, TYPE_ERROR_INFO, TYPE_RETRY_INFO, cut,
 };
@@ -92,13 +93,17 @@ pub fn annotate<'a>(
         Some(at) => details[at] = any,
         None => details.insert(0, any),
     }
-    super::assemble(status.code(), status.message().to_owned(), details)
+    let annotated = super::assemble(status.code(), status.message().to_owned(), details);
+    keep_hidden(status, annotated)
 }
 
 /// The status with another message and the same details.
 pub fn reworded(status: &Status, message: String) -> Status {
     let message = cut(message, super::MESSAGE_BYTES_MAX);
-    super::assemble(status.code(), message, decode(status))
+    keep_hidden(
+        status,
+        super::assemble(status.code(), message, decode(status)),
+    )
 }
 
 /// The status as the message that carries an error inside a stream.

@@ -54,6 +54,11 @@ impl Retry {
         matches!(self, Self::Later | Self::Elsewhere)
     }
 
+    /// `true` if repeating the call can succeed when it is given a delay or more time.
+    pub(super) const fn helps_in_time(self) -> bool {
+        matches!(self, Self::Later | Self::WithMoreTime)
+    }
+
     /// The phrase for it on the documentation page.
     pub const fn describe(self) -> &'static str {
         match self {
@@ -326,6 +331,13 @@ reasons! {
     UnknownMethod = "UNKNOWN_METHOD": Unimplemented, Caller, No,
         "The server has no method of this name.",
         "Compare the name with those that reflection lists (`grpcurl ADDRESS list`).";
+    UpstreamDenied = "UPSTREAM_DENIED": Internal, Operator, No,
+        "A service that was called does not know this server, or does not let it do this.",
+        "Give the server the credentials that the service asks for, or call it by a way that adds \
+         them.";
+    UpstreamUnimplemented = "UPSTREAM_UNIMPLEMENTED": Internal, Operator, No,
+        "A service that was called does not have the method that the pipeline names.",
+        "Compare the versions of the pipeline and the service, and its address.";
     VersionNotFound = "VERSION_NOT_FOUND": NotFound, Caller, No,
         "The model or pipeline is here, but not in this version.",
         "Use one of the versions that the message lists, or none.";

@@ -97,6 +97,27 @@ fn errors_stay_small_enough_for_headers() {
 }
 
 #[test]
+fn a_report_is_longer_than_a_message_and_still_fits_headers() {
+    for line in ["error: no node is named `é`\n", "{ } \"<>\n", "plain\n"] {
+        let mut report = String::new();
+        while report_size(&report) + 3 * 60 < REPORT_SIZE_MAX {
+            report.push_str(line);
+        }
+        assert!(report.len() > 2 * MESSAGE_BYTES_MAX);
+        let builder = StatusBuilder::new(Reason::BadPipeline, "").field("yaml", "has mistakes");
+        let status = builder.clone().report(report.clone()).build();
+        assert_eq!(status.message(), report);
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).expect("valid headers");
+        let sizes = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 32);
+        let size: usize = sizes.sum();
+        assert!(size < 8 << 10, "{size} bytes");
+        let longer = builder.report(report.repeat(2)).build();
+        assert!(longer.message().len() <= MESSAGE_BYTES_MAX);
+    }
+}
+
+#[test]
 fn every_reason_is_its_own_and_reads_back() {
     let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert!(names.is_sorted() && names.windows(2).all(|two| two[0] != two[1]));
@@ -134,4 +155,156 @@ fn the_page_is_generated_from_the_reasons() {
     }
     let held = std::fs::read_to_string(path).expect("the page is there");
     assert_eq!(held, page(), "regenerate it with UPDATE_DOCS=1");
+}
+
+/// An error of another server with details of its own.
+fn foreign(code: Code, message: &str, details: Vec<Any>) -> Status {
+    let mut status = assemble(code, message.to_owned(), details);
+    let value = "10.0.0.1".parse().expect("ascii");
+    status.metadata_mut().insert("x-served-by", value);
+    status
+}
+
+fn error_info(domain: &str, reason: &str) -> Any {
+    let info = pb::ErrorInfo {
+        reason: reason.to_owned(),
+        domain: domain.to_owned(),
+        metadata: HashMap::from([("zone".to_owned(), "b".to_owned())]),
+    };
+    any(TYPE_ERROR_INFO, &info)
+}
+
+fn retry_info(seconds: i64) -> Any {
+    let retry_delay = Some(prost_types::Duration { seconds, nanos: 0 });
+    any(TYPE_RETRY_INFO, &pb::RetryInfo { retry_delay })
+}
+
+#[test]
+fn codes_of_other_servers_become_what_they_mean_for_callers() {
+    use Code::{
+        Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition,
+        Internal, InvalidArgument, NotFound, OutOfRange, PermissionDenied, ResourceExhausted,
+        Unauthenticated, Unavailable, Unimplemented, Unknown,
+    };
+    // What the server says, what the caller gets, and if a delay is passed on.
+    let cases = [
+        (Cancelled, Unavailable, "UNAVAILABLE", true),
+        (Unknown, Unknown, "UNKNOWN", false),
+        (InvalidArgument, InvalidArgument, "INVALID_ARGUMENT", false),
+        (
+            DeadlineExceeded,
+            DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            true,
+        ),
+        (NotFound, NotFound, "NOT_FOUND", false),
+        (AlreadyExists, AlreadyExists, "ALREADY_EXISTS", false),
+        (PermissionDenied, Internal, "UPSTREAM_DENIED", false),
+        (
+            ResourceExhausted,
+            ResourceExhausted,
+            "RESOURCE_EXHAUSTED",
+            true,
+        ),
+        (
+            FailedPrecondition,
+            FailedPrecondition,
+            "FAILED_PRECONDITION",
+            false,
+        ),
+        (Aborted, Aborted, "ABORTED", true),
+        (OutOfRange, OutOfRange, "OUT_OF_RANGE", false),
+        (Unimplemented, Internal, "UPSTREAM_UNIMPLEMENTED", false),
+        (Internal, Internal, "INTERNAL", false),
+        (Unavailable, Unavailable, "UNAVAILABLE", true),
+        (DataLoss, DataLoss, "DATA_LOSS", false),
+        (Unauthenticated, Internal, "UPSTREAM_DENIED", false),
+    ];
+    assert_eq!(cases.len(), upstream::CODES.len());
+    for (code, expected, reason, is_delayed) in cases {
+        let details = vec![error_info("ocr.example.com", "TOO_BLURRED"), retry_info(3)];
+        let passed_on = from_upstream(&foreign(code, "no", details));
+        assert_eq!((passed_on.code(), passed_on.message()), (expected, "no"));
+        assert!(
+            passed_on.metadata().is_empty(),
+            "{:?}",
+            passed_on.metadata()
+        );
+        let details = read(&passed_on);
+        assert_eq!(
+            (details.domain.as_str(), details.reason.as_str()),
+            (DOMAIN, reason)
+        );
+        assert_eq!(details.retry_after.is_some(), is_delayed, "{code:?}");
+        let mut metadata =
+            HashMap::from([("upstream_reason".to_owned(), "TOO_BLURRED".to_owned())]);
+        if code != expected {
+            metadata.insert("upstream_code".to_owned(), code_name(code).to_owned());
+        }
+        assert_eq!(details.metadata, metadata);
+    }
+}
+
+#[test]
+fn errors_of_other_motets_keep_their_reason() {
+    let theirs = invalid_argument("text", "is empty")
+        .model("minilm")
+        .retry_after(Duration::from_secs(1))
+        .build();
+    let passed_on = from_upstream(&theirs);
+    assert_eq!(passed_on.code(), Code::InvalidArgument);
+    let (theirs, ours) = (read(&theirs), read(&passed_on));
+    assert_eq!(
+        (ours.reason, ours.metadata),
+        (theirs.reason, theirs.metadata)
+    );
+    assert_eq!(ours.violations, theirs.violations);
+    // A reason of a later version counts for nothing, and so does a code that is not its own.
+    for (code, reason, expected) in [
+        (Code::PermissionDenied, "OF_LATER", Code::Internal),
+        (Code::Ok, "QUEUE_FULL", Code::ResourceExhausted),
+    ] {
+        let error = foreign(code, "x", vec![error_info(DOMAIN, reason)]);
+        assert_eq!(from_upstream(&error).code(), expected);
+    }
+}
+
+#[test]
+fn delays_that_make_no_sense_are_left_out() {
+    for (seconds, is_kept) in [(0, true), (3600, true), (3601, false), (-1, false)] {
+        let error = foreign(Code::ResourceExhausted, "full", vec![retry_info(seconds)]);
+        let passed_on = from_upstream(&error);
+        assert_eq!(
+            read(&passed_on).retry_after.is_some(),
+            is_kept,
+            "{seconds} s"
+        );
+    }
+}
+
+#[test]
+fn hidden_words_are_for_receipts_only() {
+    let error = resource_exhausted("quota of tenant 7", Some(Duration::from_secs(2)))
+        .with("tenant", "7")
+        .build();
+    let named = annotate(&hidden(&error), [("node", "a")]);
+    let named = reworded(&named, format!("node a: {}", named.message()));
+    assert_eq!(
+        named.message(),
+        "node a: the call failed (RESOURCE_EXHAUSTED)"
+    );
+    let details = read(&named);
+    assert_eq!(
+        details.metadata,
+        HashMap::from([("node".to_owned(), "a".to_owned())])
+    );
+    assert_eq!(details.retry_after, Some(Duration::from_secs(2)));
+    let mut headers = http::HeaderMap::new();
+    named.add_header(&mut headers).expect("valid headers");
+    assert!(!format!("{headers:?}").contains("tenant"));
+    assert_eq!(
+        for_receipt(&named),
+        "node a: the call failed (RESOURCE_EXHAUSTED): quota of tenant 7"
+    );
+    assert_eq!(for_receipt(&error), "quota of tenant 7");
 }

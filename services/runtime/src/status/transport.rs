@@ -1,5 +1,7 @@
 //! Errors that are found before a handler runs: no such method, bytes that are no message.
 
+use tonic::{Code, Status};
+
 use super::{Reason, StatusBuilder, invalid_argument};
 
 /// The server has no method at `path` (`/package.Service/Method`).
@@ -18,6 +20,33 @@ pub fn malformed_message(error: &str) -> StatusBuilder {
     let (field, description) = field_path(what);
     let description = format!("the bytes are not a valid message: {description}");
     invalid_argument(field, description).reason(Reason::MalformedMessage)
+}
+
+/// A message over its limit, as tonic tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// `true` for a message that was to be sent, `false` for one that arrived.
+    pub is_outgoing: bool,
+    /// Its bytes.
+    pub bytes: usize,
+    /// The limit, in bytes.
+    pub limit: usize,
+}
+
+/// Reads tonic's words for a message over its limit, which it calls OUT_OF_RANGE and gives no
+/// details. `None` for any other error.
+pub fn oversized(status: &Status) -> Option<Oversized> {
+    if status.code() != Code::OutOfRange || !status.details().is_empty() {
+        return None;
+    }
+    let what = status.message().strip_prefix("Error, ")?;
+    let (direction, sizes) = what.split_once(" message length too large: found ")?;
+    let (bytes, rest) = sizes.split_once(" bytes, the limit is: ")?;
+    Some(Oversized {
+        is_outgoing: direction == "encoded",
+        bytes: bytes.parse().ok()?,
+        limit: rest.strip_suffix(" bytes")?.parse().ok()?,
+    })
 }
 
 /// Splits prost's `Inner.b: Outer.a: the error` into the path `a.b` and the error. prost names the
