@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use motet_config::{Colour, Diagnostics, Sources};
+use motet_config::{Diagnostics, Sources};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::reflection::{self, ReflectionError};
 use motet_runtime::routes::LiveRoutes;
+use motet_runtime::status::{REPORT_SIZE_MAX, report_size};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
@@ -123,7 +124,7 @@ pub enum GatewayError {
     /// The file has errors.
     #[error("{report}")]
     Invalid {
-        /// All errors with their positions, as text.
+        /// As many errors as fit in a status, with their positions, and the number of the others.
         report: String,
     },
 }
@@ -253,7 +254,7 @@ impl Gateway {
                 ))
             }
             _ => Err(GatewayError::Invalid {
-                report: diagnostics.render(&sources, Colour::Never),
+                report: diagnostics.render_within(&sources, REPORT_SIZE_MAX, report_size),
             }),
         }
     }

@@ -179,11 +179,14 @@ fn gateway_status(error: GatewayError) -> Status {
         GatewayError::Called { .. }
         | GatewayError::CalledDifferently { .. }
         | GatewayError::CallsItself { .. } => status::failed_precondition(message).into(),
-        GatewayError::Bind(_)
-        | GatewayError::Descriptor(_)
-        | GatewayError::Reflection(_)
-        | GatewayError::Invalid { .. } => status::invalid_argument("yaml", message)
-            .reason(Reason::BadPipeline)
+        GatewayError::Bind(_) | GatewayError::Descriptor(_) | GatewayError::Reflection(_) => {
+            status::invalid_argument("yaml", message)
+                .reason(Reason::BadPipeline)
+                .into()
+        }
+        GatewayError::Invalid { report } => StatusBuilder::new(Reason::BadPipeline, "")
+            .field("yaml", "has mistakes, which the message shows")
+            .report(report)
             .into(),
     }
 }

@@ -22,13 +22,9 @@ impl Diagnostics {
         if self.is_empty() {
             return String::new();
         }
-        let renderer = match colour {
-            Colour::Always => Renderer::styled(),
-            Colour::Never => Renderer::plain(),
-        };
         let mut report = String::new();
-        for diagnostic in self.sorted() {
-            report.push_str(&renderer.render(&[group(diagnostic, sources)]));
+        for block in self.blocks(sources, colour) {
+            report.push_str(&block);
             report.push_str("\n\n");
         }
         if self.omitted() > 0 {
@@ -37,6 +33,47 @@ impl Diagnostics {
         report.push_str(&self.summary());
         report.push('\n');
         report
+    }
+
+    /// Renders as many diagnostics as fit, whole and without colour, then the number of the others
+    /// and the counts. `size` is the size of a text, which `size_max` limits. Of a diagnostic that
+    /// does not fit by itself only the message and the place are shown, or nothing.
+    pub fn render_within(
+        &self,
+        sources: &Sources,
+        size_max: usize,
+        size: impl Fn(&str) -> usize,
+    ) -> String {
+        let all = self.errors() + self.warnings();
+        let end = |shown: usize| match all - shown {
+            0 => format!("{}\n", self.summary()),
+            1 => format!("and 1 more mistake\n\n{}\n", self.summary()),
+            more => format!("and {more} more mistakes\n\n{}\n", self.summary()),
+        };
+        let (mut report, mut shown) = (String::new(), 0);
+        for block in self.blocks(sources, Colour::Never) {
+            let short = || block.lines().take(2).collect::<Vec<_>>().join("\n");
+            let forms = [block.clone(), short()];
+            let longer = forms.iter().map(|form| format!("{report}{form}\n\n"));
+            let fits = |report: &String| size(&format!("{report}{}", end(shown + 1))) <= size_max;
+            match longer.take(if shown == 0 { 2 } else { 1 }).find(fits) {
+                Some(longer) => report = longer,
+                None => break,
+            }
+            shown += 1;
+        }
+        report.push_str(&end(shown));
+        report
+    }
+
+    /// Renders each diagnostic, in their order.
+    fn blocks(&self, sources: &Sources, colour: Colour) -> impl Iterator<Item = String> {
+        let renderer = match colour {
+            Colour::Always => Renderer::styled(),
+            Colour::Never => Renderer::plain(),
+        };
+        let sorted = self.sorted().into_iter();
+        sorted.map(move |diagnostic| renderer.render(&[group(diagnostic, sources)]))
     }
 
     /// Returns the counts: `3 errors, 1 warning`.
@@ -170,6 +207,37 @@ error: no such `value`
 "
         );
         assert!(all.render(&sources, Colour::Always).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_report_within_a_size_has_whole_diagnostics_and_the_number_of_the_others() {
+        let mut sources = Sources::new();
+        let line = format!("key: {}\n", "v".repeat(60));
+        let file = sources.add("a.yaml", "", &line.repeat(500));
+        let mut all = Diagnostics::new();
+        for n in 0..500 {
+            let start = n * line.len();
+            let end = start + 3;
+            all.push(Diagnostic::error(
+                Span { file, start, end },
+                format!("mistake {n}"),
+            ));
+        }
+        for (size_max, shown) in [(0, 0), (100, 1), (200, 1), (400, 3), (1 << 20, 200)] {
+            let report = all.render_within(&sources, size_max, str::len);
+            assert!(report.len() <= size_max.max(60), "{report}");
+            assert_eq!(report.matches("error: mistake").count(), shown, "{report}");
+            let more = format!("and {} more mistakes\n\n500 errors\n", 500 - shown);
+            assert!(report.ends_with(&more), "{report}");
+            for block in report.split("\n\n").take(shown) {
+                let is_whole = block.ends_with("^^^");
+                assert!(is_whole || size_max == 100, "{block:?}");
+            }
+        }
+        let mut one = Diagnostics::new();
+        one.push(Diagnostic::error_without_span("nowhere"));
+        let whole = one.render(&sources, Colour::Never);
+        assert_eq!(one.render_within(&sources, 1000, str::len), whole);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use motet_proto::v1::LoadRequest;
+use motet_runtime::status;
 use motet_tests::in_process;
 use motet_tests::program::Ended;
 use motet_tests::temp_dir::TempDir;
 use serde_json::Value;
+use tonic::Code;
 
 use crate::motet;
 
@@ -227,4 +230,52 @@ async fn an_address_is_understood_however_it_is_written() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let start = "error: nothing answers at nowhere.invalid:50051: ";
     assert!(ended.stderr.starts_with(start), "{}", ended.stderr);
+}
+
+/// A report has whole diagnostics, as many as fit, and the number of the others.
+#[tokio::test]
+async fn a_file_with_many_mistakes_is_refused_with_whole_reports_and_their_number() {
+    const MISTAKES: usize = 60;
+    let nodes: String = (0..MISTAKES)
+        .map(|n| format!("  n{n}: {{ model: minilm, in: {{ text: $absent_{n} }} }}\n"))
+        .collect();
+    let yaml = format!(
+        "pipeline: many_mistakes\ninputs: {{ text: string }}\nnodes:\n{nodes}\
+         outputs: {{ v: $n0.embedding }}\n"
+    );
+    let connection = in_process::connect().await;
+    let request = LoadRequest { yaml: yaml.clone() };
+    let error = connection.pipelines().load(request).await;
+    let error = error.expect_err("it has mistakes");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let details = status::read(&error);
+    assert_eq!(details.reason, "BAD_PIPELINE");
+    assert_eq!(details.violations[0].0, "yaml");
+    let blocks: Vec<&str> = error.message().trim_end().split("\n\n").collect();
+    let [whole @ .., more, counts] = blocks.as_slice() else {
+        panic!("{}", error.message());
+    };
+    assert!(whole.len() >= 3, "{}", error.message());
+    for (n, block) in whole.iter().enumerate() {
+        let place = format!("--> pipeline:{}:", n + 4);
+        assert!(block.starts_with("error: "), "{block:?}");
+        assert!(block.contains(&format!("`absent_{n}`")), "{block}");
+        assert!(block.contains(&place) && block.contains("^^^"), "{block}");
+    }
+    let left = MISTAKES - whole.len();
+    assert_eq!(*more, format!("and {left} more mistakes"));
+    assert_eq!(*counts, format!("{MISTAKES} errors"));
+    let mut headers = http::HeaderMap::new();
+    error.add_header(&mut headers).expect("valid headers");
+    let sizes = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 32);
+    assert!(sizes.sum::<usize>() < 8 << 10);
+
+    let folder = TempDir::new();
+    let file = folder.file("many.yaml", yaml);
+    let file = file.to_str().expect("UTF-8");
+    let ended = run(&["load", file]).await;
+    let report = error
+        .message()
+        .replace("--> pipeline:", &format!("--> {file}:"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(2), &*report));
 }
