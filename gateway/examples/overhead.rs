@@ -184,7 +184,12 @@ async fn serve_gateway(shutdown: &CancellationToken) -> Result<SocketAddr, AnyEr
     })?;
     let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), serve_options()).await?;
     let address = server.local_addr();
-    let stack = layers::stack(gateway.routes(), Admission::new(1024), &metrics);
+    let stack = layers::stack(
+        gateway.routes(),
+        Admission::new(1024),
+        &metrics,
+        MESSAGE_BYTES_MAX,
+    );
     drop(server.spawn(stack, shutdown.clone()));
     Ok(address)
 }

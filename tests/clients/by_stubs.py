@@ -51,4 +51,14 @@ with grpc.insecure_channel(address) as channel:
     error = answers["no query"].error
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0], error
     assert "query" in error.message, error
+
+# Compressed requests: the answers are compressed, too. grpcio expands them.
+gzip = grpc.Compression.Gzip
+with grpc.insecure_channel(address, compression=gzip) as channel:
+    rag = rag_pb2_grpc.RagStub(channel)
+    request = rag_pb2.RagRequest(query=QUERY, documents=DOCUMENTS, top_n=2)
+    answer = rag.Run(request, timeout=30, metadata=[("motet-receipt", "1")])
+    check([(r.index, r.score, r.text) for r in answer.results])
+    answers = list(rag.RunStream(requests(), timeout=60))
+    assert len(answers) == 4, answers
 print("ok")

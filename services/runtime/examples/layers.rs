@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let metrics = Metrics::new("overhead")?;
     let routes = LiveRoutes::new(Routes::new(Empty));
-    let stacked = stack(routes.clone(), Admission::new(100), &metrics);
+    let stacked = stack(routes.clone(), Admission::new(100), &metrics, 4 << 20);
     let silent = Telemetry::from_provider(
         SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))

@@ -4,6 +4,7 @@
 //! trace, admission, deadline, error mapping and panics around the [`routes`], and the handler
 //! finds its [`deadline`] in the request's extensions and answers errors made by [`status`].
 //!
+//! * [`compression`]: gzip and zstd of messages.
 //! * [`config`]: the sections of a configuration file that concern servers and models.
 //! * [`deadline`]: `grpc-timeout`, enforced and passed on.
 //! * [`health`]: `grpc.health.v1`, and readiness for the HTTP port.
@@ -19,6 +20,7 @@
 //! * [`status`]: gRPC errors with details.
 //! * [`telemetry`]: logs, traces and trace context.
 
+pub mod compression;
 pub mod config;
 pub mod deadline;
 pub mod health;

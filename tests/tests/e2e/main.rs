@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod compression;
 mod configuration;
 mod container;
 mod deadlines;

@@ -231,7 +231,7 @@ impl Startup {
         };
         let admission = Admission::new(self.server.max_concurrent_requests)
             .reading_within(self.server.read_timeout);
-        let stack = layers::stack(routes, admission, &metrics);
+        let stack = layers::stack(routes, admission, &metrics, message_bytes_max);
         let shutdown = CancellationToken::new();
         let address = grpc.local_addr();
         let grpc_server = grpc.spawn(stack, shutdown.clone());

@@ -36,7 +36,12 @@ models:
 "#;
         let models = load(config, &metrics, &health).await;
         let routes = models.routes(&health, MESSAGE_BYTES_MAX).unwrap();
-        let service = layers::stack(LiveRoutes::new(routes), Admission::new(100), &metrics);
+        let service = layers::stack(
+            LiveRoutes::new(routes),
+            Admission::new(100),
+            &metrics,
+            64 << 20,
+        );
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let server = Server::bind(any_port, ServeOptions::default())
             .await

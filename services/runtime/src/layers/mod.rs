@@ -4,6 +4,7 @@
 
 pub mod call;
 
+use crate::compression::CompressionService;
 use crate::deadline::{DeadlineLayer, DeadlineService};
 use crate::limits::{
     Admission, AdmissionLayer, AdmissionService, ErrorLayer, ErrorService, PanicLayer, PanicService,
@@ -15,7 +16,9 @@ use crate::telemetry::propagate::{TraceLayer, TraceService};
 pub use call::Layered;
 
 /// The routes of a gRPC port with all layers around them.
-pub type Stack<S> = TraceService<AdmissionService<DeadlineService<ErrorService<PanicService<S>>>>>;
+pub type Stack<S> = TraceService<
+    AdmissionService<DeadlineService<CompressionService<ErrorService<PanicService<S>>>>>,
+>;
 
 /// Stacks the layers around the routes. From the outside in:
 ///
@@ -23,11 +26,18 @@ pub type Stack<S> = TraceService<AdmissionService<DeadlineService<ErrorService<P
 /// 2. admission, which counts calls in flight and refuses those above the limit before they cost
 ///    anything;
 /// 3. the deadline, which covers everything that runs for the request;
-/// 4. error mapping, which rewrites the errors of tonic's decoding;
-/// 5. panics, next to what may panic.
-pub fn stack(routes: LiveRoutes, admission: Admission, metrics: &Metrics) -> Stack<LiveRoutes> {
+/// 4. compression, in which a message has at most `message_bytes_max` bytes;
+/// 5. error mapping, which rewrites the errors of tonic's decoding;
+/// 6. panics, next to what may panic.
+pub fn stack(
+    routes: LiveRoutes,
+    admission: Admission,
+    metrics: &Metrics,
+    message_bytes_max: usize,
+) -> Stack<LiveRoutes> {
     let service = Layered::new(PanicLayer::new(metrics.server()), routes);
     let service = Layered::new(ErrorLayer, service);
+    let service = CompressionService::new(service, message_bytes_max);
     let service = Layered::new(DeadlineLayer, service);
     let service = Layered::new(AdmissionLayer::new(admission, metrics.server()), service);
     Layered::new(TraceLayer, service)

@@ -225,6 +225,10 @@ reasons! {
     Draining = "DRAINING": Unavailable, Operator, Elsewhere,
         "The server is shutting down and takes no new calls.",
         "Repeat the call: a load balancer sends it to another server.";
+    EncodingNotSupported = "ENCODING_NOT_SUPPORTED": Unimplemented, Caller, No,
+        "The messages of the call are compressed in a way that this server does not know.",
+        "Send `grpc-encoding` gzip, zstd or identity, as `grpc-accept-encoding` of the answer \
+         says.";
     FailedPrecondition = "FAILED_PRECONDITION": FailedPrecondition, Caller, No,
         "The server is not in a state in which it can do this.",
         "Read the message: it names what has to be changed first.";

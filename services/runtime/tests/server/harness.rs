@@ -30,7 +30,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::Service;
 
-use crate::test_service::{Event, STREAM, TestService, UNARY};
+use crate::test_service::{Event, MESSAGE_MAX, STREAM, TestService, UNARY};
 
 /// How long a message may take to come.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> Te
     let metrics = Metrics::new("test").expect("no environment is needed");
     let routes = LiveRoutes::new(Routes::new(service.clone()).add_service(health.server()));
     let admission = Admission::new(max_requests).reading_within(READ_TIMEOUT);
-    let stack = stack(routes.clone(), admission.clone(), &metrics);
+    let stack = stack(routes.clone(), admission.clone(), &metrics, MESSAGE_MAX);
     let shutdown = CancellationToken::new();
     let server = Server::bind(loopback(), options)
         .await
@@ -154,13 +154,25 @@ impl Client {
 
     /// Calls a method with these bytes, whatever they are.
     pub(crate) async fn bytes(&self, path: &'static str, body: Body) -> Response<Incoming> {
+        self.bytes_with(path, &[], body).await
+    }
+
+    /// Calls a method with these headers and bytes.
+    pub(crate) async fn bytes_with(
+        &self,
+        path: &'static str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Response<Incoming> {
         let mut uri = self.origin.clone().into_parts();
         uri.path_and_query = Some(PathAndQuery::from_static(path));
-        let request = Request::post(Uri::from_parts(uri).expect("a URI"))
+        let mut request = Request::post(Uri::from_parts(uri).expect("a URI"))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(body)
-            .expect("a request");
+            .header("te", "trailers");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).expect("a request");
         let answer = self.bare.clone().call(request).await;
         answer.expect("an answer")
     }
