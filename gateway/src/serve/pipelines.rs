@@ -12,7 +12,6 @@ use tonic::{Request, Response, Status};
 
 use super::gateway::{Gateway, GatewayError};
 use super::pipeline::ServedPipeline;
-use super::signature;
 use super::typed::proto_file;
 use crate::check::{CheckedPipeline, ValueType};
 
@@ -55,11 +54,12 @@ fn summary(served: &ServedPipeline) -> PipelineSummary {
     }
 }
 
-fn port(pipeline: &CheckedPipeline, name: &str, ty: &ValueType) -> Port {
+fn port(pipeline: &CheckedPipeline, name: &str, ty: &ValueType, optional: bool) -> Port {
     Port {
         name: name.to_owned(),
         r#type: ty.to_tensor_type(&pipeline.symbols).to_string(),
         default: String::new(),
+        optional,
     }
 }
 
@@ -90,19 +90,14 @@ impl Pipelines for PipelinesService {
                     _ => serde_json::Value::from(values).to_string(),
                 }
             }),
-            ..port(pipeline, &input.name, &input.ty)
+            ..port(pipeline, &input.name, &input.ty, input.optional)
         });
-        let outputs = signature::signature(pipeline).outputs;
+        let outputs = pipeline.columns();
         Ok(Response::new(DescribeResponse {
             pipeline: Some(summary(&served)),
             inputs: inputs.collect(),
             outputs: outputs
-                .into_iter()
-                .map(|o| Port {
-                    name: o.name,
-                    r#type: o.ty.to_string(),
-                    default: String::new(),
-                })
+                .map(|(name, column)| port(pipeline, &name, &column.ty, column.optional))
                 .collect(),
             proto: proto_file(pipeline, &served.api),
         }))
@@ -125,12 +120,12 @@ impl Pipelines for PipelinesService {
             inputs: node
                 .inputs
                 .iter()
-                .map(|a| port(pipeline, &a.port, &a.ty))
+                .map(|a| port(pipeline, &a.port, &a.ty, a.optional))
                 .collect(),
             outputs: node
                 .outputs
                 .iter()
-                .map(|o| port(pipeline, &o.name, &o.ty))
+                .map(|o| port(pipeline, &o.name, &o.ty, o.optional))
                 .collect(),
         });
         Ok(Response::new(ExplainResponse {

@@ -140,6 +140,59 @@ async fn a_single_pipeline_is_loaded_from_standard_input() {
     success(&["unload", "piped"]).await;
 }
 
+/// What a request may leave out, and what an answer may lack.
+#[tokio::test]
+async fn ports_say_if_they_are_required() {
+    let folder = TempDir::new();
+    let file = folder.file(
+        "ports.yaml",
+        "pipeline: managed_ports\n\
+         inputs: { a: string, b: { type: int, default: 3 }, c: { type: string, optional: true } }\n\
+         nodes:\n  n: { op: select, in: { a: $a, b: $b }, when: \"$b > 2\" }\n\
+         outputs: { a: $n.a, b: $b, c: $c }\n",
+    );
+    success(&["load", file.to_str().expect("UTF-8")]).await;
+    let described = json(&["describe", "managed_ports"]).await;
+    let ports = |side: &str| -> Vec<(String, bool, String)> {
+        let ports = described[side].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let optional = |port: &Value| port["optional"].as_bool().unwrap_or_default();
+        ports
+            .map(|port| (text(&port["name"]), optional(port), text(&port["default"])))
+            .collect()
+    };
+    let of = |name: &str, optional, default: &str| (name.to_owned(), optional, default.to_owned());
+    assert_eq!(
+        ports("inputs"),
+        [of("a", false, ""), of("b", false, "3"), of("c", true, "")]
+    );
+    assert_eq!(
+        ports("outputs"),
+        [of("a", true, ""), of("b", false, ""), of("c", true, "")]
+    );
+    let described = success(&["describe", "managed_ports"]).await;
+    let lines: Vec<Vec<&str>> = described
+        .lines()
+        .skip_while(|line| *line != "inputs:")
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            &["inputs:"][..],
+            &["a", "string", "required"],
+            &["b", "int", "default", "3"],
+            &["c", "string", "optional"],
+            &[],
+            &["outputs:"],
+            &["a", "string", "optional"],
+            &["b", "int"],
+            &["c", "string", "optional"],
+        ]
+    );
+    success(&["unload", "managed_ports"]).await;
+}
+
 /// Errors are reported as `motet check` reports them, with the places in the file.
 #[tokio::test]
 async fn a_file_with_errors_is_refused_with_a_report_of_its_lines() {

@@ -44,13 +44,21 @@ pub(super) fn describe(response: &DescribeResponse) -> String {
     let mut text = title(&summary);
     text.push_str(&format!("service: {}\n\ninputs:\n", summary.service));
     let input = |port: &Port| {
-        let default = match port.default.as_str() {
-            "" => String::new(),
+        let need = match port.default.as_str() {
+            "" if port.optional => "optional".to_owned(),
+            "" => "required".to_owned(),
             default => format!("default {default}"),
         };
-        vec![port.name.clone(), port.r#type.clone(), default]
+        vec![port.name.clone(), port.r#type.clone(), need]
     };
-    let output = |port: &Port| vec![port.name.clone(), port.r#type.clone()];
+    let output = |port: &Port| match port.optional {
+        true => vec![
+            port.name.clone(),
+            port.r#type.clone(),
+            "optional".to_owned(),
+        ],
+        false => vec![port.name.clone(), port.r#type.clone()],
+    };
     let inputs: Vec<_> = response.inputs.iter().map(input).collect();
     text.push_str(&table(&inputs, 2));
     text.push_str("\noutputs:\n");
