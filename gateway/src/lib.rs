@@ -9,16 +9,16 @@
 //! | 0 | [`compute`] | computations beside the async runtime, and their cancellation |
 //! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies |
 //! | 0 | [`protobuf`] | messages whose type is known at run time, and tensors in them |
-//! | 1 | [`call`] | one call under policies, generic over what is called |
-//! | 1 | [`syntax`] | a pipeline file as written |
-//! | 2 | [`grpc`] | methods of gRPC servers outside |
-//! | 2 | [`ops`] | steps that run inside the gateway |
-//! | 3 | [`check`] | a pipeline's meaning: every mistake of a file, or a checked pipeline |
-//! | 3 | [`schema`] | the JSON schema of pipeline files |
-//! | 4 | [`model`] | models as nodes call them: client, cache, backend |
-//! | 5 | [`plan`] | a checked pipeline bound to what it calls, with what is learnt of its nodes |
-//! | 6 | [`exec`] | one request on its way through a plan |
-//! | 7 | [`serve`] | the gRPC surfaces, and loading pipelines |
+//! | 1 | [`call`] | one call under policies, generic over what is called; the policies and their settings |
+//! | 2 | [`syntax`] | a pipeline file as written |
+//! | 3 | [`grpc`] | methods of gRPC servers outside |
+//! | 3 | [`ops`] | steps that run inside the gateway |
+//! | 4 | [`check`] | a pipeline's meaning: every mistake of a file, or a checked pipeline |
+//! | 4 | [`schema`] | the JSON schema of pipeline files |
+//! | 5 | [`model`] | models as nodes call them: client, cache, backend |
+//! | 6 | [`plan`] | a checked pipeline bound to what it calls, with what is learnt of its nodes |
+//! | 7 | [`exec`] | one request on its way through a plan |
+//! | 8 | [`serve`] | the gRPC surfaces, and loading pipelines |
 
 // Before the rooms, which apply its list of kinds.
 #[macro_use]

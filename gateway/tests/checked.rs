@@ -2,10 +2,10 @@
 
 mod common;
 
+use motet_gateway::call::layers::deadline::Limit;
 use motet_gateway::check::{
     CheckedPipeline, Length, NodeKind, OutputKind, SettingValue, Source, ValueType,
 };
-use motet_gateway::policy::settings::Limit;
 use motet_gateway::scalar::Scalar;
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 use super::composition::Composition;
 use super::kind::NodeKind;
 use super::origins::Origin;
-use crate::policy::settings::Policies;
+use crate::call::Policies;
 use crate::scalar::Scalar;
 
 pub use condition::{Condition, Operand};

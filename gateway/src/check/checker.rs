@@ -9,7 +9,7 @@ use super::checked::{Condition, Input, Literal, Setting};
 use super::dims::{DimId, DimTable};
 use super::kind::KindDraft;
 use super::signatures::SignatureSource;
-use crate::policy::settings::Policies;
+use crate::call::Policies;
 use crate::syntax::{NodeSpec, PipelineSpec};
 
 /// One check of one pipeline.

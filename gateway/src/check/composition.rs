@@ -122,9 +122,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::call::Policies;
     use crate::check::{Body, NodeKind, Source};
     use crate::kinds::{map, model, pipeline};
-    use crate::policy::settings::Policies;
 
     fn node(kind: NodeKind) -> Arc<Node> {
         Arc::new(Node {

@@ -8,7 +8,7 @@ use motet_config::{Diagnostic, list_of};
 
 use super::checker::Checker;
 use super::references;
-use crate::policy::settings::Limit;
+use crate::call::layers::deadline::Limit;
 use crate::syntax::NodeSpec;
 
 /// Nodes that run one after the other.
@@ -72,7 +72,7 @@ fn inside(nodes: &[NodeSpec], warnings: &mut Vec<Diagnostic>) {
         for body in bodies {
             inside(&body.nodes, warnings);
         }
-        let (Some(own), Some(deadline)) = (own(node), &node.deadline) else {
+        let (Some(own), Some(deadline)) = (own(node), &node.policies.deadline) else {
             continue;
         };
         let chain = of_bodies(node);
@@ -99,7 +99,7 @@ fn report(chain: &Chain<'_>, more: &str, help: &str) -> Option<Diagnostic> {
     let spans = chain
         .nodes
         .iter()
-        .filter_map(|n| Some((*n, n.deadline.as_ref()?.span)));
+        .filter_map(|n| Some((*n, n.policies.deadline.as_ref()?.span)));
     let mut spans = spans.rev();
     let (_, last) = spans.next()?;
     let diagnostic = spans.fold(
@@ -181,7 +181,7 @@ fn of_bodies(node: &NodeSpec) -> Chain<'_> {
 
 /// Returns a node's own deadline, if it is a length of time.
 fn own(node: &NodeSpec) -> Option<Duration> {
-    match node.deadline.as_ref()?.value {
+    match node.policies.deadline.as_ref()?.value {
         Limit::Duration(limit) => Some(limit),
         Limit::Share(_) => None,
     }

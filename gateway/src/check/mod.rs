@@ -14,7 +14,6 @@
 mod arms;
 pub(crate) mod bodies;
 pub(crate) mod build;
-mod cache;
 pub(crate) mod callee;
 mod checked;
 pub(crate) mod checker;

@@ -13,7 +13,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn check_node(&mut self, index: usize) {
         let nodes: &'a [NodeSpec] = self.scope().nodes;
         let node = &nodes[index];
-        self.long_deadline(node);
+        self.check_deadline(node);
         let when = node.when.as_ref().map(|when| self.condition(when));
         // Where the node runs, its condition holds.
         let before = self.scope().present.clone();

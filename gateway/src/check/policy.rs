@@ -1,38 +1,29 @@
 //! Policies of nodes: those that a kind does not support, and those that can have no effect.
 
-use motet_config::{Diagnostic, Span};
+use std::time::Duration;
 
-use super::callee::Callee;
+use motet_config::{Diagnostic, Span, Spanned};
+use motet_proto::types::TensorType;
+
+use super::callee::{Callee, CalleePort};
 use super::checker::Checker;
-use crate::policy::settings::{HedgeAfter, Limit, Policies};
+use crate::call::Policies;
+use crate::call::layers::cache::{Cache, CacheSettings};
+use crate::call::layers::{deadline, hedge};
 use crate::syntax::NodeSpec;
 
 impl Checker<'_> {
+    /// Returns the longest time of a request, and its place if the file states it.
+    fn max_time(&self) -> (Duration, Option<Span>) {
+        (self.spec.deadline.max, self.spec.deadline.max_span)
+    }
+
     /// Warns of a deadline that can never pass.
-    pub(crate) fn long_deadline(&mut self, node: &NodeSpec) {
-        let max = self.spec.deadline.max;
-        let Some(deadline) = &node.deadline else {
-            return;
-        };
-        let Limit::Duration(limit) = deadline.value else {
-            return;
-        };
-        if limit <= max {
-            return;
+    pub(crate) fn check_deadline(&mut self, node: &NodeSpec) {
+        let written = node.policies.deadline.as_ref();
+        if let Some(warning) = written.and_then(|d| deadline::check(d, self.max_time())) {
+            self.diagnostics.push(warning);
         }
-        let shown = humantime::format_duration;
-        let mut warning = Diagnostic::warning(
-            deadline.span,
-            format!(
-                "the node's deadline ({}) is longer than the pipeline's maximum ({}), which wins",
-                shown(limit),
-                shown(max)
-            ),
-        );
-        if let Some(max) = self.spec.deadline.max_span {
-            warning = warning.also(max, "the maximum");
-        }
-        self.diagnostics.push(warning);
     }
 
     /// Returns the policies of a node, as far as its callee supports them.
@@ -43,15 +34,42 @@ impl Checker<'_> {
         };
         let at = (callee.span, what.as_str());
         self.report_unsupported(node, &callee.unsupported_policies, at);
-        self.late_hedge(node);
+        let written = &node.policies;
+        let (hedge, deadline) = (written.hedge.as_ref(), written.deadline.as_ref());
+        if let Some(error) = hedge.and_then(|h| hedge::check(h, deadline, self.max_time())) {
+            self.diagnostics.push(error);
+        }
         let unsupported = callee.unsupported_policies.keys;
-        let cache = node.cache.filter(|_| !unsupported.contains(&"cache"));
+        let cache = written.cache.filter(|_| !unsupported.contains(&"cache"));
         Policies {
-            deadline: node.deadline.map(|d| d.value),
-            retry: node.retry.as_ref().map(|r| r.value.clone()),
-            hedge: node.hedge.map(|h| h.hedge),
+            deadline: written.deadline.as_ref().map(|d| d.value),
+            retry: written.retry.as_ref().map(|r| r.value.clone()),
+            hedge: written.hedge.map(|h| h.hedge),
             cache: cache.and_then(|cache| self.cache(&cache, callee)),
-            priority: node.priority.map(|p| p.value),
+            priority: written.priority.map(|p| p.value),
+        }
+    }
+
+    /// Resolves `cache` against the signature of the model that a node calls; `None` if the model
+    /// does not answer row by row, which is reported.
+    fn cache(&mut self, settings: &Spanned<CacheSettings>, callee: &Callee) -> Option<Cache> {
+        let types = |ports: &'_ [CalleePort]| -> Vec<(String, TensorType)> {
+            let known = ports
+                .iter()
+                .filter_map(|p| Some((p.name.clone(), p.ty.clone()?)));
+            known.collect()
+        };
+        let (inputs, outputs) = (types(&callee.inputs), types(&callee.outputs));
+        match Cache::resolve(settings.value, &inputs, &outputs) {
+            Ok(cache) => Some(cache),
+            Err(why) => {
+                self.diagnostics.push(
+                    Diagnostic::error(settings.span, "`cache` keeps answers row by row")
+                        .label(format!("{} does not answer so", callee.name))
+                        .note(why),
+                );
+                None
+            }
         }
     }
 
@@ -65,8 +83,8 @@ impl Checker<'_> {
         };
         self.report_unsupported(node, &unsupported, (at, &runs));
         Policies {
-            deadline: node.deadline.map(|d| d.value),
-            priority: node.priority.map(|p| p.value),
+            deadline: node.policies.deadline.as_ref().map(|d| d.value),
+            priority: node.policies.priority.map(|p| p.value),
             ..Policies::default()
         }
     }
@@ -77,7 +95,7 @@ impl Checker<'_> {
         unsupported: &UnsupportedPolicies,
         (at, what): (Span, &str),
     ) {
-        for (key, span) in written(node) {
+        for (key, span) in node.policies.written() {
             if !unsupported.keys.contains(&key) {
                 continue;
             }
@@ -93,38 +111,6 @@ impl Checker<'_> {
             );
         }
     }
-
-    /// Reports a hedge whose delay is longer than the node's time.
-    fn late_hedge(&mut self, node: &NodeSpec) {
-        let Some(hedge) = &node.hedge else { return };
-        let HedgeAfter::Duration(after) = hedge.hedge.after else {
-            return;
-        };
-        let (limit, span) = match &node.deadline {
-            Some(deadline) => match deadline.value {
-                Limit::Duration(limit) => (limit.min(self.spec.deadline.max), Some(deadline.span)),
-                Limit::Share(share) => (self.spec.deadline.max.mul_f64(share), Some(deadline.span)),
-            },
-            None => (self.spec.deadline.max, self.spec.deadline.max_span),
-        };
-        if after < limit {
-            return;
-        }
-        let shown = humantime::format_duration;
-        let mut diagnostic = Diagnostic::error(
-            hedge.after_span,
-            format!(
-                "a second call after {} never comes: the node has at most {}",
-                shown(after),
-                shown(limit)
-            ),
-        );
-        if let Some(span) = span {
-            diagnostic = diagnostic.also(span, "its time");
-        }
-        self.diagnostics
-            .push(diagnostic.help("write a shorter time, or a percentile such as `p95`"));
-    }
 }
 
 /// Policies that make no sense for a node, and why.
@@ -134,18 +120,4 @@ pub(crate) struct UnsupportedPolicies {
     pub(crate) keys: &'static [&'static str],
     /// The reason, as a note of the message.
     pub(crate) note: &'static str,
-}
-
-/// Returns the policies that a file gives a node, with their places.
-fn written(node: &NodeSpec) -> Vec<(&'static str, Span)> {
-    let written = [
-        ("retry", node.retry.as_ref().map(|r| r.span)),
-        ("hedge", node.hedge.map(|h| h.span)),
-        ("cache", node.cache.map(|c| c.span)),
-        ("priority", node.priority.map(|p| p.span)),
-    ];
-    let written = written.into_iter();
-    written
-        .filter_map(|(key, span)| Some((key, span?)))
-        .collect()
 }

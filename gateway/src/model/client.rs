@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::Backend;
 use super::cache::{self, NodeCache};
-use crate::call::{CallStats, PolicyClient};
+use crate::call::{CallRecorder, PolicyClient};
 use crate::check::Node;
 
 /// A model as one node calls it.
@@ -43,11 +43,11 @@ impl ModelClient {
         &self,
         message: ModelInferRequest,
         deadline: Deadline,
-        stats: &mut CallStats,
+        recorder: &CallRecorder,
     ) -> Result<ModelInferResponse, Status> {
         match &self.cache {
-            Some(cache) => cache::infer(self, cache, message, deadline, stats).await,
-            None => self.calls.call(message, deadline, stats).await,
+            Some(cache) => cache::infer(self, cache, message, deadline, recorder).await,
+            None => self.calls.call(message, deadline, recorder).await,
         }
     }
 }

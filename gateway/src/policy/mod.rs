@@ -7,12 +7,10 @@
 //! * [`breaker`]: a circuit breaker.
 //! * [`bucket`]: a token bucket, the budget for retries and hedges.
 //! * [`latency`]: percentiles over the latest latencies.
-//! * [`settings`]: the policies that a pipeline file asks for.
 //! * [`window`]: the latest values of a series.
 
 pub mod backoff;
 pub mod breaker;
 pub mod bucket;
 pub mod latency;
-pub mod settings;
 pub mod window;

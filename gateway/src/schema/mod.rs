@@ -1,12 +1,11 @@
 //! The JSON schema of pipeline and configuration files, for completion and first errors in editors.
 //! References, types and lengths are beyond a schema; `motet check` checks them.
 
-mod policies;
-
 use motet_config::schema::{duration, object, object_with};
 use motet_runtime::config::ErrorWords;
 use serde_json::{Value, json};
 
+use crate::call::layers;
 use crate::syntax::{
     ARMS_MAX, ENDPOINTS_MAX, INPUTS_MAX, KINDS, NODES_MAX, OUTPUTS_MAX, PIPELINES_MAX,
 };
@@ -141,19 +140,14 @@ fn node() -> Value {
         "in": { "$ref": "#/$defs/values" },
         "with": { "$ref": "#/$defs/values" },
         "when": { "$ref": "#/$defs/condition" },
-        "deadline": node_deadline(),
-        "priority": { "type": ["integer", "string"] },
-        "retry": policies::retry(),
-        "hedge": policies::hedge(),
-        "cache": policies::cache(),
         "on_error": object_with(&["use"], json!({
             "use": { "$ref": "#/$defs/values" },
             "mark": { "enum": ["degraded"] },
         })),
     });
-    for kind in kind_properties() {
-        if let (Some(properties), Value::Object(kind)) = (properties.as_object_mut(), kind) {
-            properties.extend(kind);
+    for more in kind_properties().into_iter().chain([layers::schema()]) {
+        if let (Some(properties), Value::Object(more)) = (properties.as_object_mut(), more) {
+            properties.extend(more);
         }
     }
     json!({
@@ -192,14 +186,6 @@ pub(crate) fn map_of(what: &str, most: usize) -> Value {
 /// Returns the schema of the URL of a gRPC server.
 fn url() -> Value {
     json!({ "type": "string", "pattern": "^grpc://" })
-}
-
-/// Returns the schema of the deadline of a node.
-fn node_deadline() -> Value {
-    json!({
-        "type": "string",
-        "description": "a duration such as 200ms, or a percentage of the time left such as 40%",
-    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod literal;
 pub(crate) mod node;
 pub(crate) mod output;
 pub(crate) mod parse;
-mod policy;
 mod reference;
 
 use std::time::Duration;
@@ -22,7 +21,7 @@ use std::time::Duration;
 use motet_config::{Span, Spanned};
 use motet_proto::types::TensorType;
 
-use crate::policy::settings::{CacheSettings, Limit, Retry};
+use crate::call::PolicySpecs;
 use crate::scalar::Scalar;
 
 pub use body::BodySpec;
@@ -35,7 +34,6 @@ pub use kind::{CallTarget, KindSpec};
 pub(crate) use kind::{KINDS, KindSyntax, ReadKind, WrittenReference};
 pub use literal::LiteralSpec;
 pub use parse::{DEADLINE_DEFAULT, DEADLINE_MAX, parse};
-pub use policy::HedgeSpec;
 pub use reference::Reference;
 pub(crate) use reference::part_span;
 
@@ -137,16 +135,8 @@ pub struct NodeSpec {
     pub unreadable: bool,
     /// `with`: settings by parameter.
     pub settings: Vec<Named<Spanned<Value>>>,
-    /// How long the node may take.
-    pub deadline: Option<Spanned<Limit>>,
-    /// Retries of failed calls, with the place of the key.
-    pub retry: Option<Spanned<Retry>>,
-    /// Hedging of slow calls.
-    pub hedge: Option<HedgeSpec>,
-    /// Caching of answers, row by row, with the place of the key.
-    pub cache: Option<Spanned<CacheSettings>>,
-    /// How urgent the node's calls are.
-    pub priority: Option<Spanned<i64>>,
+    /// The policies of its calls.
+    pub policies: PolicySpecs,
     /// Substitutes for a node that fails.
     pub on_error: Option<OnErrorSpec>,
     /// Condition under which the node runs; its outputs are optional then.

@@ -1,20 +1,14 @@
 //! `nodes:`: what runs, on what, and what happens when it fails.
 
-use std::time::Duration;
-
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Node, Spanned, values};
 
 use super::condition::condition;
 use super::kind::kind;
 use super::literal::{is_reference, literal};
 use super::parse::within;
-use super::policy;
 use super::reference::reference;
 use super::{ARGUMENTS_MAX, Named, NodeSpec, OnErrorSpec, Value};
-use crate::policy::settings::PRIORITY_MAX;
-
-/// The shortest and longest deadline of a node or a pipeline.
-pub(crate) const DEADLINES: (Duration, Duration) = (Duration::from_millis(1), values::DURATION_MAX);
+use crate::call::PolicySpecs;
 
 /// Reads the node `name` from its map.
 pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagnostics) -> NodeSpec {
@@ -25,11 +19,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
         inputs_span: name.span,
         unreadable: false,
         settings: Vec::new(),
-        deadline: None,
-        retry: None,
-        hedge: None,
-        cache: None,
-        priority: None,
+        policies: PolicySpecs::default(),
         on_error: None,
         when: None,
     };
@@ -52,15 +42,7 @@ pub(super) fn node(name: &Spanned<String>, node: &Node, diagnostics: &mut Diagno
             spec.settings = settings.unwrap_or_default();
         }
     }
-    spec.deadline = map
-        .get("deadline")
-        .and_then(|e| policy::limit(e, diagnostics));
-    spec.retry = map.get("retry").and_then(|e| policy::retry(e, diagnostics));
-    spec.hedge = map.get("hedge").and_then(|e| policy::hedge(e, diagnostics));
-    spec.priority = map
-        .get("priority")
-        .and_then(|e| values::int(e, 0..=PRIORITY_MAX, diagnostics));
-    spec.cache = map.get("cache").and_then(|e| policy::cache(e, diagnostics));
+    spec.policies = PolicySpecs::read(&mut map, diagnostics);
     spec.on_error = map.get("on_error").and_then(|e| on_error(e, diagnostics));
     if let Some(entry) = map.get("when") {
         spec.when = condition(entry, diagnostics);

@@ -7,11 +7,11 @@ use motet_config::{
 };
 use motet_runtime::config::NameRule;
 
-use super::node::DEADLINES;
 use super::{
     DESCRIPTION_BYTES_MAX, DeadlineSpec, INPUTS_MAX, NODES_MAX, NodeSpec, OUTPUTS_MAX,
     PipelineSpec, RESERVED_NAMES, input, node, output,
 };
+use crate::call::layers::deadline::DEADLINE_RANGE;
 
 /// Timeout of a request when neither pipeline nor client states one.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
@@ -142,7 +142,7 @@ fn deadline(entry: Option<&Entry>, diagnostics: &mut Diagnostics) -> DeadlineSpe
     };
     let mut part = |key: &'static str| {
         map.get(key)
-            .and_then(|e| values::duration(e, DEADLINES.0..=DEADLINES.1, diagnostics))
+            .and_then(|e| values::duration(e, DEADLINE_RANGE.0..=DEADLINE_RANGE.1, diagnostics))
     };
     let (default, max) = (part("default"), part("max"));
     map.finish(diagnostics);

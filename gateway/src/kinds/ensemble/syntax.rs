@@ -6,8 +6,8 @@ use motet_config::{
     Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value as Yaml, nearest, values,
 };
 
+use crate::call::layers::deadline::DEADLINE_RANGE;
 use crate::syntax::arms::plain_arms;
-use crate::syntax::node::DEADLINES;
 use crate::syntax::{BodySpec, KindSyntax, NodeName, ReadKind};
 
 /// `ensemble`.
@@ -94,7 +94,7 @@ fn ensemble(entry: &Entry, name: NodeName<'_>, diagnostics: &mut Diagnostics) ->
         .and_then(|e| values::count(e, 1..=arms, diagnostics));
     let deadline = map
         .get("deadline")
-        .and_then(|e| values::duration(e, DEADLINES.0..=DEADLINES.1, diagnostics));
+        .and_then(|e| values::duration(e, DEADLINE_RANGE.0..=DEADLINE_RANGE.1, diagnostics));
     map.finish(diagnostics);
     let (of, combine) = (of?, combine?);
     if let CombineSpec::WeightedMean(weights) = &combine.value

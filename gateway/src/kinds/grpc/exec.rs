@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 
 use super::check::Checked;
 use super::plan::Bound;
-use crate::call::CallStats;
+use crate::call::CallRecorder;
 use crate::check::Node;
 use crate::exec::blame;
 use crate::exec::call::fit_argument;
@@ -40,10 +40,10 @@ fn start<'a>(bound: &'a Bound, node_call: NodeCall<'a, '_>) -> Started<'a> {
         endpoint = client.upstream().remote().name()
     );
     let run = async move {
-        let mut call_stats = CallStats::default();
-        let answer = client.call(request, deadline, &mut call_stats).await;
+        let recorder = CallRecorder::default();
+        let answer = client.call(request, deadline, &recorder).await;
         let stats = NodeStats {
-            call_stats,
+            call_stats: recorder.stats(),
             ..NodeStats::default()
         };
         NodeOutcome::new(

@@ -5,7 +5,7 @@ use motet_proto::tensor::Tensor;
 use tracing::{Instrument, info_span};
 
 use super::plan::Bound;
-use crate::call::CallStats;
+use crate::call::{CallRecorder, CallStats};
 use crate::check::Node;
 use crate::exec::call::{self, Answer};
 use crate::exec::record::NodeStats;
@@ -51,12 +51,12 @@ fn start_call<'a>(
     let deadline = context.node_deadline(node);
     let span = info_span!("node", node = %node.name, model = client.backend().model());
     let call = async move {
-        let mut call_stats = CallStats::default();
+        let recorder = CallRecorder::default();
         let answer = client
-            .infer(request, deadline, &mut call_stats)
+            .infer(request, deadline, &recorder)
             .await
             .and_then(|response| call::answer(node, response));
-        end(rows, call_stats, answer)
+        end(rows, recorder.stats(), answer)
     };
     Started::Pending(Box::pin(call.instrument(span)))
 }

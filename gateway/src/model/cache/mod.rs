@@ -29,10 +29,10 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::ModelClient;
-use crate::call::CallStats;
+use crate::call::CallRecorder;
+use crate::call::layers::cache::Cache;
 use crate::check::Node;
 use crate::compute::{compute, copying};
-use crate::policy::settings::Cache;
 use rows::{Row, RowLayout, SplitRequest};
 pub use shared::SharedCache;
 use shared::{FetchLease, FetchOutcome, Reservation, Waiter};
@@ -69,7 +69,7 @@ pub(super) async fn infer(
     cache: &NodeCache,
     message: ModelInferRequest,
     deadline: Deadline,
-    stats: &mut CallStats,
+    recorder: &CallRecorder,
 ) -> Result<ModelInferResponse, Status> {
     let split = split(cache, message).await?;
     let mut found: Vec<Option<Arc<Row>>> = vec![None; split.len()];
@@ -85,7 +85,7 @@ pub(super) async fn infer(
         for (row, value) in lookup.hits {
             found[row] = Some(value);
         }
-        let own = fetch(client, cache, &split, lookup.lease, deadline, stats);
+        let own = fetch(client, cache, &split, lookup.lease, deadline, recorder);
         let others = async {
             let waited = deadline.run(async { Ok(wait(lookup.waits).await) }).await;
             waited.map_err(|e| status::annotate(&e, [("model", client.backend().model())]))
@@ -110,8 +110,7 @@ pub(super) async fn infer(
             cache
                 .metrics
                 .rows(hits, joined, split.len() - hits - joined);
-            stats.cache_hits = u32::try_from(hits).unwrap_or(u32::MAX);
-            stats.cache_joined = u32::try_from(joined).unwrap_or(u32::MAX);
+            recorder.cached(hits, joined);
             return assemble(cache, rows, parameters).await;
         }
     }
@@ -179,14 +178,14 @@ async fn fetch(
     split: &SplitRequest,
     lease: Option<FetchLease>,
     deadline: Deadline,
-    stats: &mut CallStats,
+    recorder: &CallRecorder,
 ) -> Result<Option<Fetched>, Status> {
     let Some(lease) = lease else {
         return Ok(None);
     };
     let asked = lease.asked().to_vec();
     let message = split.message(&asked)?;
-    let response = match client.calls.call(message, deadline, stats).await {
+    let response = match client.calls.call(message, deadline, recorder).await {
         Ok(response) => response,
         // The deadline of this request is not that of the waiting ones: one of them fetches.
         Err(error) if matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) => {

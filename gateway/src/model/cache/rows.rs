@@ -13,7 +13,7 @@ use motet_runtime::status;
 use prost::Message;
 use tonic::Status;
 
-use crate::policy::settings::{Cache, CachedOutput};
+use crate::call::layers::cache::{Cache, CachedOutput};
 
 /// Parameters that affect how a call is scheduled, not its answer.
 const SCHEDULING_PARAMETERS: [&str; 5] = [

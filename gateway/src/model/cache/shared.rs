@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::lru::LruRows;
 use super::rows::Row;
-use crate::call::limits::lock;
+use crate::call::layers::breaker::lock;
 
 /// Rows of the answers of one model, shared by all nodes that cache its calls.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use tonic::{Code, Status};
 
 use super::rows::{RowLayout, SplitRequest};
 use crate::call::CallStats;
+use crate::call::layers::cache::Cache;
 use crate::model::Backend;
 use crate::plan::Plan;
-use crate::policy::settings::Cache;
 use crate::testing::{FakeModel, backend, floats, lengths_of, plan_over, run_plan, value};
 
 /// Returns a pipeline that embeds a list.

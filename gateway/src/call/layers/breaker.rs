@@ -1,13 +1,15 @@
-//! Limits that all callers of one upstream share: its circuit breaker and its retry budget.
+//! The circuit breaker, the innermost layer, and the limits that all callers of one upstream share:
+//! its breaker and its retry budget.
 
 use std::sync::{Mutex, PoisonError};
 
+use motet_runtime::deadline::Deadline;
 use motet_runtime::metrics::CircuitMetrics;
 use motet_runtime::status::Reason;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::Upstream;
+use crate::call::{CallRecorder, Layer, Upstream};
 use crate::policy::breaker::{Breaker, BreakerOptions, Change, Outcome, Permit};
 use crate::policy::bucket::{Rates, TokenBucket};
 
@@ -36,12 +38,12 @@ impl SharedLimits {
     }
 
     /// Records a call, not counting its retries, which adds to the budget.
-    pub(super) fn record_call(&self, now: Instant) {
+    pub(crate) fn record_call(&self, now: Instant) {
         lock(&self.retries).record_call(now);
     }
 
     /// Takes a retry from the budget. Returns whether there was one.
-    pub(super) fn take_retry(&self, now: Instant) -> bool {
+    pub(crate) fn take_retry(&self, now: Instant) -> bool {
         lock(&self.retries).take(now)
     }
 
@@ -49,7 +51,7 @@ impl SharedLimits {
     ///
     /// # Errors
     /// UNAVAILABLE while the circuit is open.
-    pub(super) fn admit<'a, U: Upstream>(
+    pub(crate) fn admit<'a, U: Upstream>(
         &'a self,
         upstream: &'a U,
         metrics: &'a CircuitMetrics,
@@ -70,13 +72,41 @@ impl SharedLimits {
     }
 }
 
+/// Layer that sends a request to the upstream, unless the circuit is open.
+#[derive(Debug)]
+pub(crate) struct Breaking<U> {
+    pub(super) upstream: U,
+    pub(super) metrics: CircuitMetrics,
+}
+
+impl<U: Upstream> Layer for Breaking<U> {
+    type Upstream = U;
+
+    fn upstream(&self) -> &U {
+        &self.upstream
+    }
+
+    async fn call(
+        &self,
+        request: U::Request,
+        deadline: Deadline,
+        _: &CallRecorder,
+    ) -> Result<U::Response, Status> {
+        let limits = self.upstream.limits();
+        let permit = limits.admit(&self.upstream, &self.metrics)?;
+        let result = self.upstream.send(request, deadline).await;
+        permit.finish(result.as_ref().err());
+        result
+    }
+}
+
 /// Returns whether a call failed because the circuit was open.
-pub(super) fn is_circuit_open(error: &Status) -> bool {
+pub(crate) fn is_circuit_open(error: &Status) -> bool {
     error.code() == Code::Unavailable && Reason::of(error) == Some(Reason::CircuitOpen)
 }
 
 /// Permission for one request. Dropping it unfinished reports [`Outcome::Dropped`].
-pub(super) struct BreakerPermit<'a, U: Upstream> {
+pub(crate) struct BreakerPermit<'a, U: Upstream> {
     limits: &'a SharedLimits,
     upstream: &'a U,
     metrics: &'a CircuitMetrics,
@@ -85,7 +115,7 @@ pub(super) struct BreakerPermit<'a, U: Upstream> {
 
 impl<U: Upstream> BreakerPermit<'_, U> {
     /// Reports the outcome of the request, `None` for success.
-    pub(super) fn finish(mut self, error: Option<&Status>) {
+    pub(crate) fn finish(mut self, error: Option<&Status>) {
         self.release(match error.map(Status::code) {
             Some(Code::Unavailable) => Outcome::Failed,
             // The patience of a caller says nothing about the upstream.
