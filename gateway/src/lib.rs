@@ -17,7 +17,7 @@
 //! | 4 | [`schema`] | the JSON schema of pipeline files |
 //! | 5 | [`model`] | models as nodes call them: client, cache, backend |
 //! | 6 | [`plan`] | a checked pipeline bound to what it calls, with what is learnt of its nodes |
-//! | 7 | [`exec`] | one request on its way through a plan |
+//! | 7 | [`exec`] | the run of one request through a plan |
 //! | 8 | [`serve`] | the gRPC surfaces, and loading pipelines |
 
 // Before the rooms, which apply its list of kinds.

@@ -144,7 +144,7 @@ fn an_arrow_that_does_not_go_down_is_a_fault() {
         ("kinds::map::syntax", "check::Node", true),
         ("syntax::kind", "kinds::map::syntax::MapSpec", false),
         ("syntax::kind", "kinds::map::check", true),
-        // What is in no room.
+        // Modules outside the rooms.
         ("exec::run", "testing::plan", true),
         ("kinds::map", "syntax::Map", true),
         ("kinds", "syntax::Map", true),

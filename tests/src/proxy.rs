@@ -23,7 +23,7 @@ use crate::wait::soon;
 /// The method whose calls are held or failed.
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-/// What the proxy does with an inference.
+/// Treatment of an inference by the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Forward it to the service.

@@ -8,14 +8,14 @@ use tonic::Status;
 
 use super::transport::connection_failure;
 
-/// What was called, as callers may know it.
+/// The callee of an error, as callers may know it.
 #[derive(Debug, Clone, Copy)]
 pub struct Callee<'a> {
     /// `model` or `endpoint`, which is also the key of its name in an error.
     pub kind: &'static str,
     /// Its name; `None` for an endpoint that a pipeline gives by its address.
     pub name: Option<&'a str>,
-    /// What is called there, for messages: a model or a method.
+    /// The model or the method that is called there, for messages.
     pub subject: &'a str,
     /// The most bytes of a message, in or out.
     pub message_bytes_max: usize,

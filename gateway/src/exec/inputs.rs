@@ -201,8 +201,8 @@ impl Input {
     }
 }
 
-/// What a shape counts for against `max_items`. SymbolBindings of 0 are left out: rows without elements
-/// carry no bytes, but whatever works on them row by row pays for each.
+/// Returns the number of elements that count against `max_items`. Lengths of 0 are left out: rows
+/// without elements carry no bytes, but work that goes row by row pays for each.
 fn items(shape: &[usize]) -> usize {
     if !shape.is_empty() && shape.iter().all(|n| *n == 0) {
         return 0;

@@ -37,7 +37,7 @@ pub enum ReflectError {
     /// The server has no such service.
     #[error("the server has no service `{service}`")]
     NoService {
-        /// What was asked for.
+        /// The name that was asked for.
         service: String,
         /// The services that it has.
         known: Vec<String>,
@@ -48,7 +48,7 @@ pub enum ReflectError {
     /// The server does not answer, or with an error.
     #[error("{}", .0.message())]
     Status(Status),
-    /// What the server says makes no service.
+    /// The server's descriptors make no service.
     #[error("reflection gave descriptors that cannot be used: {0}")]
     Unusable(String),
 }

@@ -22,7 +22,7 @@ pub struct Remote {
     message_bytes_max: usize,
 }
 
-/// What all who call one server share, by whatever name.
+/// State that all callers of one server share, by whatever name.
 struct Shared {
     address: String,
     transport: Transport,
@@ -51,7 +51,7 @@ impl Remote {
         self.message_bytes_max
     }
 
-    /// What errors say of it where `subject` is called there.
+    /// Returns the callee for errors of calls of `subject`.
     pub(super) fn callee<'a>(&'a self, subject: &'a str) -> Callee<'a> {
         Callee {
             kind: "endpoint",

@@ -1,4 +1,4 @@
-//! What is known of the services at endpoints, for the check.
+//! Descriptors of the services at endpoints, for the check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::reflect::ReflectError;
 use crate::protobuf::descriptors;
 use crate::syntax::{CallTarget, EndpointRef, EndpointSpec, PipelineSpec};
 
-/// What is known of the services at endpoints.
+/// Descriptors of the services at endpoints.
 #[derive(Debug, Clone, Default)]
 pub struct Schemas {
     /// The endpoints of the configuration; `None` for one whose file or address is not usable,
     /// which was reported.
     named: BTreeMap<String, Option<Known>>,
-    /// What servers said of their services, or why they did not.
+    /// Descriptors from server reflection, or the reason why there are none.
     asked: BTreeMap<(EndpointRef, String), Result<ServiceDescriptor, NoService>>,
 }
 
@@ -118,7 +118,7 @@ impl Schemas {
         self.asked.insert((endpoint, service), answer);
     }
 
-    /// What servers said.
+    /// The answers of servers.
     pub fn asked(
         &self,
     ) -> impl Iterator<Item = (&EndpointRef, &str, &Result<ServiceDescriptor, NoService>)> {

@@ -177,7 +177,7 @@ impl Backend {
         &self.address
     }
 
-    /// What all who call the model share.
+    /// Returns the limits that all callers of the model share.
     pub fn limits(&self) -> &SharedLimits {
         &self.limits
     }
@@ -233,7 +233,7 @@ impl Backend {
             .map_err(|e| self.error(&e))
     }
 
-    /// Whether the model is ready.
+    /// Returns whether the model is ready.
     pub async fn ready(&self, within: Duration) -> bool {
         let request = outgoing(
             ModelReadyRequest {
@@ -250,7 +250,7 @@ impl Backend {
             .is_ok_and(|answer| answer.into_inner().ready)
     }
 
-    /// What the model takes and gives, and the versions it has.
+    /// Returns the signature of the model and its versions.
     ///
     /// # Errors
     /// The service's own status, or FAILED_PRECONDITION when its metadata makes no signature.

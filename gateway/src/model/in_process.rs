@@ -54,7 +54,7 @@ impl Direct {
         Ok(response)
     }
 
-    /// What fits between processes fits within one.
+    /// The limits on messages between processes hold within one, too.
     fn check(&self, message: &impl Message) -> Result<(), Status> {
         let (bytes, limit) = (message.encoded_len(), self.message_bytes_max);
         if bytes <= limit {

@@ -155,7 +155,7 @@ impl FieldPath {
         Some(names.collect::<Vec<_>>().join("."))
     }
 
-    /// Returns whether an unset field can be told from one that is set to its default.
+    /// Returns whether an unset field differs from one that is set to its default.
     pub fn can_be_absent(&self) -> bool {
         self.list.is_none() && self.steps.iter().any(FieldDescriptor::supports_presence)
     }

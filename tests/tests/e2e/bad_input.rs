@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use crate::rag::{PASSAGES, rag};
 
-/// What is expected of an error.
+/// Expected parts of an error.
 #[derive(Debug)]
 struct Expected {
     code: Code,

@@ -140,7 +140,7 @@ async fn a_single_pipeline_is_loaded_from_standard_input() {
     success(&["unload", "piped"]).await;
 }
 
-/// What a request may leave out, and what an answer may lack.
+/// Parts that a request may leave out, and parts that an answer may lack.
 #[tokio::test]
 async fn ports_say_if_they_are_required() {
     let folder = TempDir::new();

@@ -9,10 +9,10 @@ use tokio::time::Duration;
 
 use crate::testing::{FakeModel, lengths_of, plan, run_plan};
 
-/// What calls told, by the text that they sent.
+/// Hints of calls, by the text that they sent.
 type Told = Arc<Mutex<HashMap<String, HashMap<String, i64>>>>;
 
-/// A model that says what a motet service does, or not, and what its last calls told.
+/// A model that is a motet service or not, and the hints of its last calls.
 fn telling(is_motet: bool) -> (FakeModel, Told) {
     let told = Told::default();
     let record = told.clone();
@@ -60,7 +60,7 @@ nodes:
 outputs: { q: $q.size, e: $e.size }
 ";
 
-/// Runs often enough to learn, and gives what the last calls of `q` and `e` told: `e` sends what
+/// Runs often enough to learn, and returns the hints of the last calls of `q` and `e`: `e` sends what
 /// `d` sent first.
 async fn run(is_motet: bool) -> [HashMap<String, i64>; 2] {
     let (model, told) = telling(is_motet);
@@ -119,7 +119,7 @@ async fn calls_inside_nodes_say_of_which_request_they_are() {
     let plan = plan(INSIDE, &[("m", &model)]);
     let inputs = [Tensor::strings(["a", "bb"])];
     let mut numbers = Vec::new();
-    // The first answer tells that the model is one to be told.
+    // The first answer shows that the model takes hints.
     for _ in 0..3 {
         run_plan(&plan, &inputs).await.unwrap();
         let told = told.lock().unwrap().clone();

@@ -66,7 +66,7 @@ async fn calls_of_a_called_pipeline_have_the_number_of_the_request() {
         {
             seen.lock().unwrap().push(number);
         }
-        // Only a motet service is told of other calls, which is known by its answers.
+        // Only a motet service gets hints; its answers show that it is one.
         let mut answer = lengths_of(request);
         let queue = (cost::QUEUE_US.to_owned(), oip::parameter(1i64));
         answer.parameters.extend([queue]);

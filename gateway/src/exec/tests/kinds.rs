@@ -351,7 +351,7 @@ async fn only_what_is_wanted_runs() {
 
 #[tokio::test]
 async fn what_nobody_needs_any_more_is_cancelled() {
-    // `spare` is only there to stand for `main`, which answers: nobody waits for `spare`.
+    // `spare` only substitutes `main`, which answers: nothing waits for `spare`.
     let endless = FakeModel::new(|_| std::future::pending());
     let good = FakeModel::lengths();
     let yaml = "

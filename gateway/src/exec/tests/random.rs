@@ -18,7 +18,7 @@ use crate::testing::{FakeModel, backend, lengths_of, plan_over};
 struct Node {
     /// Nodes before it whose results it reads: chosen among those that there are.
     reads: Vec<prop::sample::Index>,
-    /// A node before it that stands for it when it fails.
+    /// A node before it that substitutes it when it fails.
     stand_in: Option<prop::sample::Index>,
     delay_ms: u64,
     fails: bool,
@@ -47,7 +47,7 @@ fn node() -> impl Strategy<Value = Node> {
 fn yaml(nodes: &[Node], outputs: &[prop::sample::Index]) -> String {
     let mut text = String::from("pipeline: random\ninputs: { text: string }\nnodes:\n");
     for (i, node) in nodes.iter().enumerate() {
-        // What it reads becomes its text, so that it waits for all of it.
+        // Its text is made of all that it reads, so that it waits for all of it.
         let mut reads: Vec<usize> = match i {
             0 => Vec::new(),
             i => node.reads.iter().map(|r| r.index(i)).collect(),
@@ -92,7 +92,7 @@ fn yaml(nodes: &[Node], outputs: &[prop::sample::Index]) -> String {
     format!("{text}outputs: {{ {} }}\n", outputs.join(", "))
 }
 
-/// What the models saw.
+/// Calls that the models received.
 #[derive(Debug, Default)]
 struct Log {
     calls: HashMap<usize, usize>,
@@ -191,7 +191,7 @@ proptest! {
                     prop_assert!(nodes.iter().any(|n| n.fails));
                 }
             }
-            // What was cancelled is dropped by now; nothing starts any more.
+            // Cancelled nodes are dropped by now; nothing starts any more.
             let calls = log.lock().unwrap().calls.clone();
             prop_assert_eq!(log.lock().unwrap().running, 0);
             tokio::time::sleep(Duration::from_secs(10)).await;

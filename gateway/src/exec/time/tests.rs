@@ -75,7 +75,7 @@ impl Chain {
         for _ in 0..10 {
             chain.ask("text", ms(5000)).await.unwrap();
         }
-        // A forecast is made anew now and then.
+        // A forecast is made again now and then.
         tokio::time::sleep(ms(60)).await;
         chain
     }

@@ -91,7 +91,7 @@ async fn items<'a>(
             stats.nested.push(record);
         }
         if let (Err(error), ItemError::Fail) = (&result, map.on_item_error) {
-            // What still runs is cancelled.
+            // Elements that still run are cancelled.
             return Err(status::reworded(
                 error,
                 format!("element {index}: {}", error.message()),

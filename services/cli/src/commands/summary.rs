@@ -75,7 +75,7 @@ fn next_steps(pipeline: &PipelineOverview, address: SocketAddr) -> Vec<String> {
     lines
 }
 
-/// Returns an address that this machine can connect to: loopback, for one that stands for all
+/// Returns an address that this machine can connect to: loopback, for one that means all
 /// interfaces.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {

@@ -15,7 +15,7 @@ pub(super) const TOKENS: &str = "tokens";
 pub(super) const MAX_TOKENS: &str = "max_tokens";
 pub(super) const OVERLAP: &str = "overlap";
 
-/// Returns a dimension that has one length wherever its name stands in the signature.
+/// Returns a dimension that has the same length wherever its name occurs in the signature.
 pub(super) fn symbol(name: &str) -> Dim {
     Dim::Symbol(name.to_owned())
 }

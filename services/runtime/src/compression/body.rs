@@ -18,12 +18,12 @@ use crate::status::{Reason, StatusBuilder, internal, message_too_large};
 const PREFIX: usize = 5;
 /// A smaller message gains nothing from compression.
 const COMPRESSED_MIN: usize = 512;
-/// What is compressed on the thread of the runtime: more would take over a millisecond.
+/// Largest message that is compressed on the async runtime: a larger one takes over a millisecond.
 const INLINE_COMPRESS: usize = 16 << 10;
-/// What is expanded on the thread of the runtime, before and after.
+/// Largest message, before and after, that is expanded on the async runtime.
 const INLINE_EXPAND: usize = 64 << 10;
 
-/// What is done with each message.
+/// Conversion of each message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Recoding {
     /// Those that are compressed are expanded, at most to this limit.
@@ -36,7 +36,7 @@ pub(super) enum Recoding {
 pub(super) struct Recoded {
     inner: Body,
     recoding: Recoding,
-    /// What has arrived and is not yet a whole message.
+    /// Bytes that have arrived and are not a whole message yet.
     buffer: BytesMut,
     /// A message that another thread works on.
     running: Option<JoinHandle<Result<Bytes, Status>>>,

@@ -28,7 +28,7 @@ use crate::status::{Reason, StatusBuilder};
 
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
-/// What this server reads.
+/// Encodings that this server accepts.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip,zstd,identity");
 
 /// A service whose messages may be compressed.

@@ -19,7 +19,7 @@ use tower::Service;
 /// A layer: what it does with a request before the service inside sees it. `B` is the request's
 /// body.
 pub trait CallLayer<B> {
-    /// What it does during the call.
+    /// The hooks of the layer for one call.
     type Hooks: CallHooks;
 
     /// Called with each request. `None` lets the call pass by the layer.
@@ -29,7 +29,7 @@ pub trait CallLayer<B> {
     fn begin(&self, request: &mut Request<B>) -> Result<Option<Self::Hooks>, Status>;
 }
 
-/// What a layer does during one call. Dropping it before [`CallHooks::end`] means that the call was
+/// Hooks of a layer for one call. Dropping it before [`CallHooks::end`] means that the call was
 /// dropped.
 pub trait CallHooks {
     /// Runs one step of the call: calling the service, polling its future, polling its answer.

@@ -4,7 +4,7 @@
 //! connections. Admission also bounds the time between a call's headers and the end of its message,
 //! since a call is in flight from its headers on.
 //!
-//! What the limit does not count: health and reflection, which must answer under load, and the
+//! Not counted are health and reflection, which must answer under load, and the
 //! requests inside a stream. A stream is one call, however many of its requests run at once; those
 //! are bounded by [`STREAM_CONCURRENCY_MAX`](crate::request_stream::STREAM_CONCURRENCY_MAX).
 

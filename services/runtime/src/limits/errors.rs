@@ -32,7 +32,7 @@ impl<B> CallLayer<B> for ErrorLayer {
 
 /// Rewrites tonic's errors in one call.
 pub struct ErrorMapping {
-    /// What was called; taken by the headers, since only they can say that there is no such method.
+    /// The path of the call; taken by the headers, since only they can say that there is no such method.
     called: Option<Uri>,
 }
 

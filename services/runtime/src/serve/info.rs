@@ -1,4 +1,4 @@
-//! What a handler may know about the connection of its request.
+//! Information about the connection of a request, for handlers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

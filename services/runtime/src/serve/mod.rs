@@ -99,7 +99,7 @@ pub enum ServeError {
     Bind {
         /// The address asked for.
         addr: SocketAddr,
-        /// What is in the way, and what to do.
+        /// The obstacle, and how to remove it.
         hint: String,
         /// The system's own error.
         source: io::Error,

@@ -43,7 +43,7 @@ pub fn page() -> String {
     page
 }
 
-/// What becomes of an error of another server.
+/// Section on errors of other servers.
 fn write_upstream(page: &mut String) {
     let _ = write!(
         page,

@@ -35,7 +35,7 @@ impl Fault {
     }
 }
 
-/// What the same call would meet if it were made again.
+/// The outlook of a retry of the same call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// The same error.
@@ -134,7 +134,7 @@ impl Reason {
         self.entry().fault
     }
 
-    /// What a retry does.
+    /// Describes the outlook for the page of errors.
     pub const fn retry(self) -> Retry {
         self.entry().retry
     }
@@ -163,7 +163,7 @@ impl Reason {
         }
     }
 
-    /// The reason that stands for an error of which only the code is known: an error of a service
+    /// Returns the reason of an error of which only the code is known: an error of a service
     /// that sends no details.
     pub const fn from_code(code: Code) -> Self {
         match code {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What is shown in the place of an address.
+/// Text that replaces an address.
 const ADDRESS: &str = "(address)";
 const MARK: &str = "...";
 

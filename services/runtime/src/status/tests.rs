@@ -186,7 +186,7 @@ fn codes_of_other_servers_become_what_they_mean_for_callers() {
         Internal, InvalidArgument, NotFound, OutOfRange, PermissionDenied, ResourceExhausted,
         Unauthenticated, Unavailable, Unimplemented, Unknown,
     };
-    // What the server says, what the caller gets, and if a delay is passed on.
+    // The server's error, the caller's error, and whether a delay is passed on.
     let cases = [
         (Cancelled, Unavailable, "UNAVAILABLE", true),
         (Unknown, Unknown, "UNKNOWN", false),

@@ -57,7 +57,7 @@ pub enum TelemetryError {
         variable: &'static str,
         /// Its value.
         value: String,
-        /// What would be.
+        /// The values that are supported.
         supported: &'static str,
     },
     /// Something in this process has set up logging already.

@@ -5,7 +5,7 @@ use motet_tests::repository;
 /// A stage of a Dockerfile.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// What follows FROM.
+    /// Returns the text after FROM.
     pub(super) image: String,
     /// The instructions after it: the word, and what follows it.
     pub(super) instructions: Vec<(String, String)>,
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Vec<Stage> {
 }
 
 impl Stage {
-    /// What follows the last instruction with this word.
+    /// Returns the text after the last instruction with this word.
     pub(super) fn last(&self, word: &str) -> &str {
         let found = self.instructions.iter().rev().find(|(w, _)| w == word);
         &found.unwrap_or_else(|| panic!("no {word}")).1

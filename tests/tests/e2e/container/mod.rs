@@ -207,7 +207,7 @@ async fn motet_runs_on_the_images_libc_as_its_user_with_a_read_only_root() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
-/// What the Dockerfile copies from the repository must be there, beside the program's licences.
+/// Files that the Dockerfile copies from the repository must exist, and so must the licences.
 #[test]
 fn the_image_has_the_licences() {
     let stage = runtime();

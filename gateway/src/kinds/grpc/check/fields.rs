@@ -194,7 +194,7 @@ pub(super) fn input_ports(fields: &[Field]) -> Vec<CalleePort> {
             name: field.name.value.clone(),
             ty: Some(ty(&field.path, symbol)),
             required: false,
-            // What is absent is not set.
+            // A field whose argument is absent is not set.
             optional: !field.path.is_column(),
             about: Some(field.path.describe()),
         }
