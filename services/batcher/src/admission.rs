@@ -31,8 +31,8 @@ pub(crate) fn own_seconds(cost: &CostModel, caps: &Caps, executors: usize, own: 
     seconds / (executors.max(1) as f64).min(batches.max(1.0))
 }
 
-/// Returns the seconds until a call of `own` work would be answered: after the running batches, then
-/// the work ahead in full batches, then the call's own, by the safe estimate.
+/// Returns the seconds until a call of `own` work would be answered: after the running batches,
+/// then the work ahead in full batches, then the call's own, by the safe estimate.
 pub(crate) fn seconds_until_answer(load: &Load<'_>, own: Work) -> f64 {
     let Load { cost, caps, .. } = load;
     let executors = load.executors.max(1) as f64;

@@ -15,7 +15,7 @@ pub struct Arrival<'a> {
     pub deadline: Option<Time>,
     /// Urgency of the call.
     pub priority: Priority,
-    /// What the caller knows of the request that the call is part of.
+    /// The caller's knowledge of the request that the call is part of.
     pub lookahead: Lookahead,
 }
 
@@ -32,11 +32,11 @@ pub struct Ticket {
     pub deadline: Option<Time>,
 }
 
-/// What a caller knows of the request that its call is part of.
+/// A caller's knowledge of the request that its call is part of.
 ///
 /// A gateway that runs a graph knows, when it calls a model, that the same request will call the
-/// model again in a moment, and with about how many rows. The forecast can only learn how often that
-/// happens; an announcement says that it happens now.
+/// model again in a moment, and with about how many rows. The forecast can only learn how often
+/// that happens; an announcement says that it happens now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lookahead {
     /// A number that the calls of one request share.

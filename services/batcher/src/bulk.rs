@@ -1,8 +1,8 @@
 //! Bulk rows: the capacity that they use, and their guaranteed share.
 //!
 //! Their share is first of all a share of the rows of interactive batches, which costs no pass of
-//! its own. Where they do not fit there (too long, or too late for another row), credit for executor
-//! time builds up until it pays for a batch of their own.
+//! its own. Where they do not fit there (too long, or too late for another row), credit for
+//! executor time builds up until it pays for a batch of their own.
 
 use crate::cost::CostModel;
 use crate::formation::Draft;
@@ -32,8 +32,8 @@ pub(crate) struct BulkCredit {
 }
 
 impl BulkCredit {
-    /// Accounts for a batch of `seconds` that starts while bulk rows are queued: they earn `share` of
-    /// it and pay for `bulk_seconds`, their part of it.
+    /// Accounts for a batch of `seconds` that starts while bulk rows are queued: they earn `share`
+    /// of it and pay for `bulk_seconds`, their part of it.
     pub(crate) fn account(
         &mut self,
         cost: &CostModel,

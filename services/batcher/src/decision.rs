@@ -79,7 +79,7 @@ impl Cause {
     }
 }
 
-/// How a batch ended.
+/// The end of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Every row has its answer or its own error.
@@ -92,7 +92,7 @@ pub enum Outcome {
     Crashed,
 }
 
-/// What the driver does with the rows of a batch that ended.
+/// The driver's next step with the rows of a batch that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Answer them with the executor's outputs.

@@ -3,8 +3,8 @@
 //!
 //! A rate would not do. What matters is whether arrivals cluster *at decision points*: callers that
 //! answer a completion with their next request, a gateway that fans a request out. Horizons are
-//! fractions of the fixed cost of a batch, beyond which waiting cannot pay. Watching goes on whether
-//! or not the batcher waits, so its own waiting does not influence what it learns.
+//! fractions of the fixed cost of a batch, beyond which waiting cannot pay. Watching goes on
+//! whether or not the batcher waits, so its own waiting does not influence what it learns.
 
 use std::collections::VecDeque;
 
@@ -125,8 +125,8 @@ impl Forecast {
         self.rate.per_second()
     }
 
-    /// Returns the rows expected within `seconds` of a decision point; `None` until enough points of
-    /// its kind were seen.
+    /// Returns the rows expected within `seconds` of a decision point; `None` until enough points
+    /// of its kind were seen.
     pub(crate) fn expected_within(&self, point: DecisionPoint, seconds: f64) -> Option<f64> {
         let expectation = &self.expectations[point as usize];
         if expectation.epochs < EPOCHS_MIN || seconds <= 0.0 {

@@ -31,8 +31,8 @@ pub(crate) struct Learnt {
 }
 
 impl Learnt {
-    /// Returns the most tokens of a batch, given the configured limit: less where memory ran out, or
-    /// where a longer batch would save next to nothing.
+    /// Returns the most tokens of a batch, given the configured limit: less where memory ran out,
+    /// or where a longer batch would save next to nothing.
     pub(crate) fn batch_tokens_max(&self, configured: u64) -> u64 {
         let fits = self.memory.tokens(configured);
         fits.min(self.cost.useful_batch_tokens())

@@ -89,8 +89,8 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Returns the tokens that a batch of `rows` rows computes, given the sum of their tokens and the
-    /// length of the longest.
+    /// Returns the tokens that a batch of `rows` rows computes, given the sum of their tokens and
+    /// the length of the longest.
     pub fn tokens(self, rows: usize, sum: u64, longest: u32) -> u64 {
         match self {
             Layout::Packed => sum,

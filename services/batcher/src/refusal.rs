@@ -17,8 +17,8 @@ pub enum Refusal {
     /// Its own work takes longer than its deadline allows, even with nothing else to do: refused at
     /// once, or given up in the queue. Only a longer deadline or less work helps.
     #[error(
-        "its work is estimated to take {:?}, and its deadline allows {:?}; allow more time, or send \
-         fewer or shorter rows",
+        "its work is estimated to take {:?}, and its deadline allows {:?}; allow more time, or \
+         send fewer or shorter rows",
         rounded(*needed), rounded(*allowed)
     )]
     DeadlineTooShort {

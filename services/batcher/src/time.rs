@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// A moment, in nanoseconds since an origin of the caller's choice.
 ///
-/// The scheduler never reads a clock: the driver counts from its own start, the simulator from zero.
-/// Arithmetic saturates, so no input can overflow it.
+/// The scheduler never reads a clock: the driver counts from its own start, the simulator from
+/// zero. Arithmetic saturates, so no input can overflow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 

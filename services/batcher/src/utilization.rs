@@ -4,8 +4,8 @@ use crate::time::Time;
 
 /// Seconds over which a rate is averaged.
 const RATE_SECONDS: f64 = 1.0;
-/// Seconds over which utilization is averaged: short, since a wrong batch limit costs most just after
-/// load has come.
+/// Seconds over which utilization is averaged: short, since a wrong batch limit costs most just
+/// after load has come.
 const UTILIZATION_SECONDS: f64 = 0.3;
 
 /// Events per second.

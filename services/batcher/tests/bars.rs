@@ -1,4 +1,4 @@
-//! What the batcher promises, over fixed seeds in virtual time.
+//! Bars that the batcher has to clear, over fixed seeds in virtual time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use motet_batcher::{Options, Policy, Priority, Time};
 use motet_batcher_simulator::scenarios::{ARRIVALS, Arrivals, Lengths, machines, requests};
 use motet_batcher_simulator::{
-    ClosedLoop, Machine, PolicyKind, Recording, Report, Request, Scenario, Summary, Traffic,
+    ClosedLoop, Machine, PolicyKind, Recording, Report, Request, RequestOutcome, Scenario, Summary,
+    Traffic,
 };
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
@@ -51,13 +52,14 @@ fn saturation(machine: &Machine) -> f64 {
     machine.saturation(&options(), 64.0)
 }
 
-/// Geometric mean over the seeds: what one seed's noise does to a queue near saturation is no property of a policy.
+/// Returns geometric means over the seeds: the effect of one seed's noise on a queue near
+/// saturation is no property of a policy.
 fn over_seeds<const N: usize>(ratios: impl Fn(u64) -> [f64; N]) -> [f64; N] {
     let logs = SEEDS.map(|seed| ratios(seed).map(f64::ln));
     std::array::from_fn(|n| (logs.iter().map(|log| log[n]).sum::<f64>() / SEEDS.len() as f64).exp())
 }
 
-/// About as many requests in every scenario, whatever the machine.
+/// Returns the seconds in which about as many requests arrive in every scenario.
 fn seconds(rate: f64, requests: f64) -> f64 {
     (requests / rate).max(1.5)
 }
@@ -183,8 +185,8 @@ fn fan_out_gathers() {
     bars.check();
 }
 
-/// Callers of a machine whose batches cost much the same whatever their size, and the least ratio of
-/// throughput to that of greedy.
+/// Callers of a machine whose batches cost much the same whatever their size, and the least ratio
+/// of throughput to that of greedy.
 const CLOSED_LOOP_GAINS: [(usize, f64); 4] = [(2, 1.5), (8, 1.45), (32, 1.3), (128, 1.15)];
 
 #[test]
@@ -221,7 +223,8 @@ fn closed_loop_callers_stay_together() {
     bars.check();
 }
 
-/// Requests beyond what the machine can do: adaptive and bentoml, which has the longest deadline as its objective.
+/// Runs more requests than the machine can answer under adaptive and under bentoml, which has the
+/// longest deadline as its objective.
 fn overload(
     machine: &Machine,
     load: f64,
@@ -266,7 +269,8 @@ fn overload_serves_in_time_what_it_serves() {
                 .flat_map(|load| SEEDS.map(|seed| (load, seed)))
             {
                 for mixed in [false, true] {
-                    // Mixed: every request has one of four deadlines, the longest being the objective.
+                    // Mixed: every request has one of four deadlines, the longest being the
+                    // objective.
                     let deadlines = |number: usize| {
                         if mixed {
                             longest * (1 + (number * 7 % 4) as u32) / 4
@@ -276,7 +280,8 @@ fn overload_serves_in_time_what_it_serves() {
                     };
                     let [adaptive, bentoml] = overload(&machine, load, deadlines, longest, seed);
                     let what = format!(
-                        "{machine_name}, load {load}, deadline {longest:?}, mixed {mixed}, seed {seed}"
+                        "{machine_name}, load {load}, deadline {longest:?}, mixed {mixed}, \
+                         seed {seed}"
                     );
                     let ratio = adaptive.goodput_per_s / bentoml.goodput_per_s;
                     bars.at_least("goodput against bentoml", ratio, 0.98, &what);
@@ -287,10 +292,11 @@ fn overload_serves_in_time_what_it_serves() {
                         &what,
                     );
                     if machine_name == "gpu encoder" {
-                        // Faithful BentoML loses half a tick of 1 ms with each batch of 3.4 ms, and with mixed deadlines the
-                        // rows it serves late; nobody can do more than the machine.
+                        // BentoML loses half a tick of 1 ms with each batch of 3.4 ms, and with
+                        // mixed deadlines the rows that it answers late.
                         bars.at_least("goodput against bentoml, gpu", ratio, 1.15, &what);
-                        // Where deadlines are shorter than the one objective it knows, it answers late what motet does not even begin.
+                        // It knows one objective; requests with shorter deadlines, which motet
+                        // refuses, it answers late.
                         if mixed && (load < 2.0 || longest < Duration::from_millis(100)) {
                             bars.at_least(
                                 "goodput against bentoml, gpu, mixed deadlines",
@@ -442,14 +448,12 @@ fn bulk_gets_its_share_and_no_more() {
                 let (shared, strict) = (play(0.1), play(0.0));
                 let what = format!("{machine_name}, load {load}, seed {seed}");
                 // While requests come, bulk rows answered against what the machine can do.
-                let done = shared
-                    .requests
-                    .iter()
-                    .zip(&shared.outcomes)
-                    .filter(|(request, outcome)| {
-                        request.priority == Priority::Bulk && matches!(outcome, motet_batcher_simulator::RequestOutcome::Answered(time) if *time <= last)
-                    })
-                    .count() as f64;
+                let is_done = |(request, outcome): &(&Request, &RequestOutcome)| {
+                    let in_time = matches!(outcome, RequestOutcome::Answered(at) if *at <= last);
+                    request.priority == Priority::Bulk && in_time
+                };
+                let outcomes = shared.requests.iter().zip(&shared.outcomes);
+                let done = outcomes.filter(is_done).count() as f64;
                 bars.at_least(
                     "bulk's share of saturation",
                     done / (saturation(&machine) * seconds),

@@ -1,5 +1,5 @@
-//! Properties over any sequence of events: every admitted row is resolved exactly once, limits hold,
-//! and no row fails for another.
+//! Properties over any sequence of events: every admitted row is resolved exactly once, limits
+//! hold, and no row fails for another.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;

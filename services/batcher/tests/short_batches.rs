@@ -1,4 +1,5 @@
-//! A long queue runs in short batches where time grows with tokens, and no row is given up for that.
+//! A long queue runs in short batches where time grows with tokens, and no row is given up for
+//! that.
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ fn scheduler(policy: Policy) -> Scheduler {
     scheduler
 }
 
-/// Admits sixteen calls of a row of 64 tokens at once, the first with a deadline. Returns the number
-/// of rows of the first batch, and `true` if the first row is among them.
+/// Admits sixteen calls of a row of 64 tokens at once, the first with a deadline. Returns the
+/// number of rows of the first batch, and `true` if the first row is among them.
 fn first_batch(policy: Policy, deadline_ms: Option<u64>) -> (usize, bool) {
     let mut scheduler = scheduler(policy);
     let now = Time::from_nanos(1_000_000);

@@ -5,7 +5,7 @@
 //!
 //! * [`scenarios`]: machines and traffic that the batcher is judged on
 //! * `traffic`: requests of a trace or of closed-loop callers
-//! * `machine`: how long a batch takes
+//! * `machine`: the time of a batch
 //! * `policy`: a batcher as the simulation sees it; ours, and the names of all
 //! * `baselines`: the policies of other servers
 //! * `simulation`: the loop over events in virtual time

@@ -14,7 +14,7 @@ use crate::machine::Machine;
 use crate::random::Random;
 use crate::traffic::Request;
 
-/// What a policy does next.
+/// The next step of a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start these requests as one batch.

@@ -19,7 +19,7 @@ pub fn machines() -> [(&'static str, Machine); 4] {
     ]
 }
 
-/// How requests arrive.
+/// Distribution of arrivals over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Arrivals {
     /// Independently of each other.
@@ -45,7 +45,7 @@ pub const ARRIVALS: [(&str, Arrivals); 5] = [
     ("ramp", Arrivals::Ramp),
 ];
 
-/// How long requests are.
+/// Distribution of the lengths of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lengths {
     /// Uniform between half and one and a half of the mean.

@@ -31,7 +31,7 @@ pub struct Scenario {
     pub seed: u64,
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RequestOutcome {
     /// Unknown: still queued at the end of the run, which is a defect of the policy.
@@ -49,7 +49,7 @@ pub enum RequestOutcome {
 pub struct Recording {
     /// The requests, in order of arrival.
     pub requests: Vec<Request>,
-    /// How each of the requests ended.
+    /// The end of each of the requests.
     pub outcomes: Vec<RequestOutcome>,
     /// The batches, in order of their start.
     pub batches: Vec<RecordedBatch>,
@@ -246,7 +246,7 @@ impl Simulation<'_> {
         self.schedule(now.after(duration), Event::Completion(number));
     }
 
-    /// Records how a request ended; the closed-loop caller behind it goes on at `then`.
+    /// Records the end of a request; the closed-loop caller behind it goes on at `then`.
     fn settle(&mut self, number: usize, outcome: RequestOutcome, then: Time) {
         self.recording.outcomes[number] = outcome;
         if let Some(caller) = self.caller_of.get(number).copied() {

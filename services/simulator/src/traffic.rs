@@ -221,7 +221,8 @@ mod tests {
     fn a_trace_is_read_or_its_first_mistake_is_named() {
         use Priority::{Bulk, Interactive};
         check(
-            "arrival_ms,tokens,deadline_ms,priority\n5,10,200,bulk\n1,20,,\n\n900,30,50,interactive\n",
+            "arrival_ms,tokens,deadline_ms,priority\n\
+             5,10,200,bulk\n1,20,,\n\n900,30,50,interactive\n",
             Ok(&[
                 (1, 20, None, Interactive),
                 (5, 10, Some(200), Bulk),
@@ -241,15 +242,13 @@ mod tests {
         );
         check(
             "",
-            Err(
-                "line 1: the trace is empty; its first line is arrival_ms,tokens,deadline_ms,priority",
-            ),
+            Err("line 1: the trace is empty; its first line is \
+                 arrival_ms,tokens,deadline_ms,priority"),
         );
         check(
             "arrival_ms\n1\n",
-            Err(
-                "line 1: column tokens is missing; the columns are arrival_ms,tokens,deadline_ms,priority",
-            ),
+            Err("line 1: column tokens is missing; the columns are \
+                 arrival_ms,tokens,deadline_ms,priority"),
         );
         check(
             "arrival_ms,tokens\n1,x\n",

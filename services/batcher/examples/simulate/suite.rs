@@ -16,8 +16,8 @@ use crate::plots;
 pub(crate) const SEED: u64 = 1;
 /// Mean tokens of a request.
 pub(crate) const MEAN_TOKENS: f64 = 64.0;
-/// Most rows of a batch under the policies of other servers: those that the limit of tokens holds in
-/// the mean.
+/// Most rows of a batch under the policies of other servers: those that the limit of tokens holds
+/// in the mean.
 const PEER_ROWS: usize = 128;
 /// The text before the tables.
 const INTRODUCTION: &str = include_str!("introduction.md");
@@ -157,10 +157,10 @@ fn chains(text: &mut String) {
     let _ = write!(
         text,
         "\n## Requests that come twice: mean latency in ms\n\n\
-         A row, and about 1 or 2 ms later eight more of the same request, as when a pipeline embeds a\n\
-         query while it splits documents. `announced`: the first call says that the others will come\n\
-         (`motet.sequel_rows`), which a gateway can know. The learnt window gains most of it; on a CPU\n\
-         there is nothing to gain.\n\n\
+         A row, and about 1 or 2 ms later eight more of the same request, as when a pipeline\n\
+         embeds a query while it splits documents. `announced`: the first call says that the\n\
+         others will come (`motet.sequel_rows`), which a gateway can know. The learnt window\n\
+         gains most of it; on a CPU there is nothing to gain.\n\n\
          | scenario | adaptive, announced | adaptive | greedy |\n|---|---:|---:|---:|\n",
     );
     for (name, machine) in &machines()[..2] {

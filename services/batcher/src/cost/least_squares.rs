@@ -37,8 +37,8 @@ impl Sums {
         }
     }
 
-    /// Rescales as if every duration and prediction so far had been `ratio` times as long (weights are
-    /// 1 / predicted^2).
+    /// Rescales as if every duration and prediction so far had been `ratio` times as long (weights
+    /// are 1 / predicted^2).
     pub(super) fn rescale(&mut self, ratio: f64) {
         for sum in [&mut self.w, &mut self.x, &mut self.xx] {
             *sum /= ratio * ratio;

@@ -1,10 +1,10 @@
 //! The time of a batch, `t(tokens) = a + b * tokens`, learnt from every batch that ran.
 //!
-//! Least squares with forgetting (Plackett 1950; Ljung, *System Identification*, ch. 11), on relative
-//! errors, so that short and long batches weigh alike. Live batches may all have one size, which
-//! does not determine the slope; two pseudo-measurements far apart (anchors), taken from calibration
-//! and following the general drift, keep the fit determined. Single outliers are clipped; a lasting
-//! shift is followed within four batches.
+//! Least squares with forgetting (Plackett 1950; Ljung, *System Identification*, ch. 11), on
+//! relative errors, so that short and long batches weigh alike. Live batches may all have one size,
+//! which does not determine the slope; two pseudo-measurements far apart (anchors), taken from
+//! calibration and following the general drift, keep the fit determined. Single outliers are
+//! clipped; a lasting shift is followed within four batches.
 //!
 //! * `least_squares`: the weighted fit of a line
 
@@ -53,7 +53,8 @@ const SECONDS_MIN: f64 = 1e-9;
 pub struct Measurement {
     /// Rows in the run.
     pub rows: usize,
-    /// Tokens that the run computed: the sum of its rows, or rows x longest where the executor pads.
+    /// Tokens that the run computed: the sum of its rows, or rows x longest where the executor
+    /// pads.
     pub tokens: u64,
     /// Time that it took.
     pub duration: Duration,
@@ -379,12 +380,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_prediction_stays_finite_and_monotone(runs in prop::collection::vec((0_u64..u64::MAX, 0_u64..1 << 60), 0..200)) {
+        fn a_prediction_stays_finite_and_monotone(
+            runs in prop::collection::vec((0_u64..u64::MAX, 0_u64..1 << 60), 0..200),
+        ) {
             let mut cost = CostModel::default();
             for (tokens, nanos) in runs {
                 cost.observe(tokens, Duration::from_nanos(nanos));
-                prop_assert!(cost.fixed_seconds().is_finite() && cost.fixed_seconds() >= 0.0, "a = {}", cost.fixed_seconds());
-                prop_assert!(cost.seconds_per_token().is_finite() && cost.seconds_per_token() >= 0.0, "b = {}", cost.seconds_per_token());
+                let (a, b) = (cost.fixed_seconds(), cost.seconds_per_token());
+                prop_assert!(a.is_finite() && a >= 0.0, "a = {a}");
+                prop_assert!(b.is_finite() && b >= 0.0, "b = {b}");
                 prop_assert!(cost.predict(1) <= cost.predict(1_000_000));
                 prop_assert!(cost.predict_safe(100) >= cost.predict(100));
             }

@@ -227,7 +227,8 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
         self.inner.shared.hurry();
     }
 
-    /// Refuses new calls; returns once all admitted ones are answered and the executors are dropped.
+    /// Refuses new calls; returns once all admitted ones are answered and the executors are
+    /// dropped.
     pub async fn drain(&self) {
         self.inner.shared.drain();
         let mut threads = self.inner.shared.threads.subscribe();

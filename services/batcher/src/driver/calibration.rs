@@ -38,8 +38,8 @@ pub fn measure<E: Executor>(executor: &mut E, options: &Options) -> Vec<Measurem
     measurements
 }
 
-/// Times one run; `None` if there are no samples or the run fails. If a failure matters, a batch of a
-/// caller will fail and be reported.
+/// Times one run; `None` if there are no samples or the run fails. If a failure matters, a batch of
+/// a caller will fail and be reported.
 fn time<E: Executor>(executor: &mut E, (rows, tokens): (usize, u32)) -> Option<Measurement> {
     let samples: Option<Vec<E::Row>> = (0..rows).map(|_| executor.sample(tokens)).collect();
     let samples = samples?;

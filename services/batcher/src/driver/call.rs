@@ -23,7 +23,7 @@ pub struct Call<R> {
     pub deadline: Option<Instant>,
     /// Urgency of the call.
     pub priority: Priority,
-    /// What the caller knows of the request that the call is part of.
+    /// The caller's knowledge of the request that the call is part of.
     pub lookahead: Lookahead,
 }
 
@@ -131,8 +131,8 @@ impl<R, O> Pending<R, O> {
         timing.cause = Some(run.cause);
     }
 
-    /// Returns the finished reply and its channel. A row without an answer, which would be a defect,
-    /// gets an error that says so.
+    /// Returns the finished reply and its channel. A row without an answer, which would be a
+    /// defect, gets an error that says so.
     pub(crate) fn finish(self) -> Reply<O> {
         let unanswered = || {
             Err(RowError::Failed(

@@ -23,16 +23,17 @@ pub trait Executor: 'static {
         rows: &[&Self::Row],
     ) -> Result<Vec<Result<Self::Output, RowError>>, BatchError>;
 
-    /// Returns a row of about `tokens` tokens, to measure the executor with before it serves; `None`
-    /// if it is not to be measured.
+    /// Returns a row of about `tokens` tokens, to measure the executor with before it serves;
+    /// `None` if it is not to be measured.
     fn sample(&self, tokens: u32) -> Option<Self::Row> {
         let _ = tokens;
         None
     }
 
-    /// Prepares the executor to serve: it runs on its thread until memory is allocated and caches are
-    /// warm. Returns timed runs, from which the batcher learns the cost of a batch; by default those
-    /// of [`measure`]. An executor that shares a model with others may return their runs instead.
+    /// Prepares the executor to serve: it runs on its thread until memory is allocated and caches
+    /// are warm. Returns timed runs, from which the batcher learns the cost of a batch; by default
+    /// those of [`measure`]. An executor that shares a model with others may return their runs
+    /// instead.
     ///
     /// # Errors
     /// [`BatchError`] if the executor cannot run at all; it then counts as not built.

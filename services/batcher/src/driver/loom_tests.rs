@@ -27,8 +27,8 @@ type Receiver = oneshot::Receiver<Answer<u32>>;
 
 const BAD: u32 = 13;
 
-/// Most preemptions in an interleaving, with one executor and with two: all of them would take hours,
-/// and few are enough to find nearly every defect (Musuvathi and Qadeer 2007).
+/// Most preemptions in an interleaving, with one executor and with two: all of them would take
+/// hours, and few are enough to find nearly every defect (Musuvathi and Qadeer 2007).
 const PREEMPTIONS_MAX: [usize; 2] = [4, 2];
 
 fn model(executors: usize, body: impl Fn() + Send + Sync + 'static) {
@@ -109,8 +109,8 @@ fn callers_are_answered_and_executors_end() {
             let other = caller(&driver, 5);
             let (_, first) = submit(&driver, &[4]).expect("admitted");
             let (_, second) = other.join().expect("no panic").expect("admitted");
-            // Before any other notification: an executor that misses the arrival of a call sleeps for
-            // ever here.
+            // Before any other notification: an executor that misses the arrival of a call sleeps
+            // for ever here.
             let (first, second) = (wait(first), wait(second));
             driver.drain();
             threads

@@ -1,5 +1,5 @@
-//! The batcher that runs: the scheduler behind a lock, the calls that wait for answers, and a thread
-//! for each executor.
+//! The batcher that runs: the scheduler behind a lock, the calls that wait for answers, and a
+//! thread for each executor.
 //!
 //! * `batcher`: the handle of a running batcher
 //! * `call`: calls and their replies

@@ -142,7 +142,8 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
 
     /// Reports that an executor panicked.
     pub(crate) fn crashed(&self, executor: usize, message: String) {
-        tracing::error!(model = %self.name, executor, %message, "the model crashed; it is being rebuilt");
+        let model = &*self.name;
+        tracing::error!(model, executor, %message, "the model crashed; it is being rebuilt");
         self.observer
             .observe(&Event::ExecutorCrashed { executor, message });
     }

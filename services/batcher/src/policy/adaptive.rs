@@ -90,8 +90,8 @@ impl WaitInputs<'_> {
         (self.learnt_arrivals(seconds), announced)
     }
 
-    /// Returns the waits to compare, in seconds: those at whose end a learnt expectation changes, or
-    /// announced rows should have come. None is longer than the fixed cost.
+    /// Returns the waits to compare, in seconds: those at whose end a learnt expectation changes,
+    /// or announced rows should have come. None is longer than the fixed cost.
     fn candidates(&self) -> impl Iterator<Item = f64> {
         let forecast = &self.learnt.forecast;
         let learnt = (0..HORIZONS).map(|j| forecast.horizon(j) - self.elapsed);

@@ -1,23 +1,23 @@
 //! The batch size at which a long queue is answered soonest.
 //!
 //! All callers in a batch are answered at its end, and those that arrive meanwhile wait for that
-//! end. Where time is mostly tokens (an encoder on a CPU), a long queue is answered sooner in several
-//! short batches than in one long one; each further batch costs the fixed part `a` again. With `u`
-//! the seconds that a batch spends on its tokens, `W` those of the whole queue and
-//! `T = W / (1 - load)` the time until the queue is empty, let `j` calls wait and `r` more arrive per
-//! second.
+//! end. Where time is mostly tokens (an encoder on a CPU), a long queue is answered sooner in
+//! several short batches than in one long one; each further batch costs the fixed part `a` again.
+//! With `u` the seconds that a batch spends on its tokens, `W` those of the whole queue and
+//! `T = W / (1 - load)` the time until the queue is empty, let `j` calls wait and `r` more arrive
+//! per second.
 //!
 //! * Cost of short batches: the queue empties later by `dT = a W / (u (1 - load)^2)`, which the
 //!   waiting calls feel for `(j + 1) / 2 * dT` together.
 //! * Cost of long batches: `u / 2` for each call that could have left before the last batch
-//!   (`j - 1`), and twice that for each that arrives (`r T`): first it waits for a batch to end, then
-//!   in its own.
+//!   (`j - 1`), and twice that for each that arrives (`r T`): first it waits for a batch to end,
+//!   then in its own.
 //!
 //! The sum is least at `u^2 = a W (j + 1) / ((1 - load)^2 (j - 1 + 2 r T))`: the square root of the
-//! economic order quantity (Harris 1913). That is for a steady load; since load comes in waves and is
-//! known late, `u^2` is taken [`CAUTION`]` / (1 - load)` times as large, which gives up a little of
-//! the gain at moderate load and all loss near saturation. A single call with no other about runs
-//! whole; a batch never spends less than `a` on its tokens.
+//! economic order quantity (Harris 1913). That is for a steady load; since load comes in waves and
+//! is known late, `u^2` is taken [`CAUTION`]` / (1 - load)` times as large, which gives up a little
+//! of the gain at moderate load and all loss near saturation. A single call with no other about
+//! runs whole; a batch never spends less than `a` on its tokens.
 
 use super::Backlog;
 use crate::cost::CostModel;

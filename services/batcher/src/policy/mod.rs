@@ -31,8 +31,8 @@ pub(crate) trait BatchingPolicy: fmt::Debug + Send + Sync {
     }
 
     /// Returns the wait that pays before the rows run; `None` if running now is best. The scheduler
-    /// shortens it to [`Options::max_queue_delay`](crate::Options::max_queue_delay) and to the rows'
-    /// deadlines.
+    /// shortens it to [`Options::max_queue_delay`](crate::Options::max_queue_delay) and to the
+    /// rows' deadlines.
     fn wait(&self, inputs: &WaitInputs<'_>) -> Option<Wait>;
 }
 

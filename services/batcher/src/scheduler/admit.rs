@@ -16,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Seconds between the parts of a long call while nothing has been measured. It is rather too long,
 /// which only lets other calls run in between.
 const PART_SECONDS_UNKNOWN: f64 = 0.1;
-/// Share of its time that a call must have to spare where rows are queued already. A queue filled to
-/// the last moment is run in small batches, each cut to meet a deadline that is about to pass: slack
-/// keeps batches large, and the calls that are admitted are answered.
+/// Share of its time that a call must have to spare where rows are queued already. A queue filled
+/// to the last moment is run in small batches, each cut to meet a deadline that is about to pass:
+/// slack keeps batches large, and the calls that are admitted are answered.
 const ADMISSION_SLACK: f64 = 0.25;
 
 impl Scheduler {

@@ -41,8 +41,8 @@ impl Scheduler {
             return self.start_trial(now).map_or(Decision::Idle, Decision::Run);
         }
         let caps = self.caps();
-        // Only after `form`: rows left queued by a shorter draft would look to it like a queue longer
-        // than a batch, and it would give up late rows instead of cutting the draft.
+        // Only after `form`: rows left queued by a shorter draft would look to it like a queue
+        // longer than a batch, and it would give up late rows instead of cutting the draft.
         let mut draft = formation::shorten(draft, self.batch_tokens_max(), &caps);
         let cause = match self.wait_or_run(now, &draft) {
             Ok(wait) => {

@@ -66,8 +66,8 @@ struct NextIds {
 
 /// A batcher as plain state: the same events give the same decisions.
 ///
-/// The caller owns the clock and the executors. It reports every event with the current [`Time`] and
-/// polls whenever an executor is free.
+/// The caller owns the clock and the executors. It reports every event with the current [`Time`]
+/// and polls whenever an executor is free.
 ///
 /// ```
 /// use std::time::Duration;

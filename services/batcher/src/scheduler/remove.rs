@@ -43,8 +43,8 @@ impl Scheduler {
         rows
     }
 
-    /// Takes note that nobody waits for a call any more; its running rows are not run again. Returns
-    /// their number.
+    /// Takes note that nobody waits for a call any more; its running rows are not run again.
+    /// Returns their number.
     fn abandon(&mut self, call: CallId) -> usize {
         self.announcements.forget(call);
         let mut abandoned = 0;

@@ -1,8 +1,8 @@
 //! Trials: runs that correct an estimate which is too high.
 //!
-//! A call whose work is estimated to take longer than its deadline allows is refused, and only a run
-//! can show that the estimate is wrong. Where nothing else runs, one row of such a call runs as a
-//! trial after the refusal; no caller waits for its result.
+//! A call whose work is estimated to take longer than its deadline allows is refused, and only a
+//! run can show that the estimate is wrong. Where nothing else runs, one row of such a call runs as
+//! a trial after the refusal; no caller waits for its result.
 
 use std::time::Duration;
 

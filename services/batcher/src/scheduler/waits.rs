@@ -41,8 +41,8 @@ impl Waits {
     }
 
     /// Returns the time from which [`Options::max_queue_delay`](crate::Options::max_queue_delay)
-    /// counts. Another executor's completion opens a new decision point, and does not start the wait
-    /// again.
+    /// counts. Another executor's completion opens a new decision point, and does not start the
+    /// wait again.
     pub(super) fn since(&self, point: Time) -> Time {
         self.current
             .map_or(point, |current| current.since.min(point))
