@@ -19,6 +19,62 @@
 //! | 6 | [`plan`] | a checked pipeline bound to what it calls, with what is learnt of its nodes |
 //! | 7 | [`exec`] | the run of one request through a plan |
 //! | 8 | [`serve`] | the gRPC surfaces, and loading pipelines |
+//!
+//! # Example
+//!
+//! A gateway without models, and a pipeline of one op, called without a port:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use motet_gateway::check::{SignatureError, SignatureSource};
+//! use motet_gateway::grpc::Endpoints;
+//! use motet_gateway::serve::{Gateway, GatewayParts, ReflectedServices};
+//! use motet_proto::Tensor;
+//! use motet_proto::inference::ModelInferRequest;
+//! use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+//! use motet_proto::oip::{put_inputs, take_outputs};
+//! use motet_proto::signature::Signature;
+//! use motet_runtime::health::Health;
+//! use motet_runtime::metrics::Metrics;
+//!
+//! struct NoModels;
+//!
+//! impl SignatureSource for NoModels {
+//!     fn model(&self, _: &str) -> Result<Arc<Signature>, SignatureError> {
+//!         Err(SignatureError::Unknown { known: Vec::new() })
+//!     }
+//! }
+//!
+//! let message_bytes_max = 4 << 20;
+//! let gateway = Gateway::new(GatewayParts {
+//!     models: Vec::new(),
+//!     signatures: Arc::new(NoModels),
+//!     pipelines: Vec::new(),
+//!     endpoints: Arc::new(Endpoints::new([], message_bytes_max)),
+//!     message_bytes_max,
+//!     metrics: Metrics::new("example")?,
+//!     health: Health::new(),
+//! })?;
+//! let yaml = r#"
+//! pipeline: best
+//! inputs: { score: "float[N]" }
+//! nodes: { top: { op: topk, in: { score: $score }, with: { k: 1 } } }
+//! outputs: { index: $top.index }
+//! "#;
+//! gateway.load(yaml, &ReflectedServices::default())?;
+//!
+//! let mut request = ModelInferRequest { model_name: "best".to_owned(), ..Default::default() };
+//! put_inputs(&mut request, [("score", &Tensor::from_values(vec![3], vec![0.1f32, 0.9, 0.4])?)]);
+//! let mut client = GrpcInferenceServiceClient::new(gateway.routes());
+//! let mut response = client.model_infer(request).await?.into_inner();
+//! let outputs = take_outputs(&mut response)?;
+//! assert_eq!(outputs, [("index".to_owned(), Tensor::from_values(vec![1], vec![1i32])?)]);
+//! # Ok(())
+//! # }
+//! ```
 
 // Before the rooms, which apply its list of kinds.
 #[macro_use]

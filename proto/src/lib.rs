@@ -7,6 +7,23 @@
 //! * [`oip`]: tensors from and to messages of the Open Inference Protocol.
 //! * [`files`]: the .proto files as text.
 //! * [`limits`]: limits that the gateway and the model service share.
+//!
+//! Tensors in a request, and out of it again:
+//!
+//! ```
+//! use motet_proto::Tensor;
+//! use motet_proto::inference::ModelInferRequest;
+//! use motet_proto::oip::{put_inputs, take_inputs};
+//!
+//! let score = Tensor::from_values(vec![2], vec![0.75f32, 0.25])?;
+//! let mut request = ModelInferRequest { model_name: "best".to_owned(), ..Default::default() };
+//! put_inputs(&mut request, [("score", &score)]);
+//! assert_eq!(request.inputs[0].shape, [2]);
+//!
+//! let (inputs, _encoding) = take_inputs(&mut request)?;
+//! assert_eq!(inputs, [("score".to_owned(), score)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod files;
 pub mod limits;

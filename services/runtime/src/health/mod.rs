@@ -48,6 +48,20 @@ impl Board {
 }
 
 /// A handle on the health of the process. Clones share it.
+///
+/// ```
+/// use motet_runtime::health::{Health, OVERALL};
+///
+/// let health = Health::new();
+/// health.set("rag", false);
+/// health.set(OVERALL, true);
+/// assert_eq!(health.not_ready(), ["rag"]);
+/// health.set("rag", true);
+/// assert!(health.not_ready().is_empty());
+/// // A server that drains is not ready, whatever it serves.
+/// health.drain();
+/// assert_eq!(health.is_serving("rag"), Some(false));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Health(Arc<watch::Sender<Board>>);
 
@@ -58,14 +72,14 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The overall server, not serving yet.
+    /// Returns the health of a server that does not serve yet.
     pub fn new() -> Self {
         let health = Self(Arc::new(watch::Sender::new(Board::default())));
         health.set(OVERALL, false);
         health
     }
 
-    /// Sets if `name` (a model, a pipeline, or [`OVERALL`]) is served. Adds the name if it is new.
+    /// Sets whether `name` (a model, a pipeline, or [`OVERALL`]) is served. Adds the name if it is new.
     pub fn set(&self, name: impl Into<String>, serving: bool) {
         let name = name.into();
         self.0
