@@ -36,7 +36,10 @@ pipelines:
       chunks: { model: chunker, in: { text: $documents } }
       q:      { model: minilm,  in: { text: $query } }
       d:      { model: minilm,  in: { text: $chunks.text } }
-      near:   { op: topk, in: { query: $q.embedding, keys: $d.embedding }, with: { k: 4, metric: cosine } }
+      near:
+        op: topk
+        in: { query: $q.embedding, keys: $d.embedding }
+        with: { k: 4, metric: cosine }
       cand:   { op: gather, in: { text: $chunks.text, index: $near.index } }
       rank:   { model: reranker, in: { query: $query, text: $cand.text } }
     outputs: { score: $rank.score }

@@ -77,10 +77,13 @@ async fn calls(
     }
     let p50 = |values: &mut Vec<f64>| percentile(values, 0.5);
     println!(
-        "one caller: p50 {:.2} ms, the encoder itself {:.2} ms for the text, {:.2} ms of it for the tokenizer\n\
-         p50 of what a call takes more: {:.2} ms; more than the encoder from a text's ids {:.2} ms;\n\
+        "one caller: p50 {:.2} ms, the encoder itself {:.2} ms for the text, {:.2} \
+         ms of it for the tokenizer\n\
+         p50 of what a call takes more: {:.2} ms; more than the encoder from a text's ids {:.2} \
+         ms;\n\
          in it the queue {:.2} ms, and in the forward pass {:.2} ms more than by itself\n\
-         an empty call after the encoder, which uses up the caches, {:.2} ms; after another empty call {:.2} ms, after a rest {:.2} ms;\n\
+         an empty call after the encoder, which uses up the caches, {:.2} \
+         ms; after another empty call {:.2} ms, after a rest {:.2} ms;\n\
          after the encoder to a server that is nothing but tonic {:.2} ms\n",
         p50(&mut calls),
         p50(&mut own),

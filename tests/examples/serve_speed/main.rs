@@ -35,8 +35,16 @@ const PASSAGE_WORDS: usize = 50;
 const CONFIG: &str = r#"
 models:
   chunker:  { task: preprocess, tokenizer: minilm }
-  minilm:   { task: embed, source: "builtin:all-minilm-l6-v2", dtype: DTYPE, batcher: { executors: EXECUTORS } }
-  reranker: { task: rerank, source: "builtin:all-minilm-l6-v2", dtype: DTYPE, batcher: { executors: EXECUTORS } }
+  minilm:
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    dtype: DTYPE
+    batcher: { executors: EXECUTORS }
+  reranker:
+    task: rerank
+    source: "builtin:all-minilm-l6-v2"
+    dtype: DTYPE
+    batcher: { executors: EXECUTORS }
 pipelines:
   - pipeline: rag
     inputs: { query: string, documents: "string[N]" }
@@ -44,7 +52,10 @@ pipelines:
       chunks: { model: chunker, in: { text: $documents } }
       q:      { model: minilm,  in: { text: $query } }
       d:      { model: minilm,  in: { text: $chunks.text } }
-      near:   { op: topk, in: { query: $q.embedding, keys: $d.embedding }, with: { k: 8, metric: cosine } }
+      near:
+        op: topk
+        in: { query: $q.embedding, keys: $d.embedding }
+        with: { k: 8, metric: cosine }
       cand:   { op: gather, in: { text: $chunks.text, source: $chunks.source, index: $near.index } }
       rank:   { model: reranker, in: { query: $query, text: $cand.text } }
     outputs: { score: $rank.score, source: $cand.source }

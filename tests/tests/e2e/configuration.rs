@@ -90,7 +90,11 @@ async fn every_mistake_in_a_file_is_reported_at_once_and_nothing_starts() {
         let reports = [
             ("unknown key `grcp` in `server`", "2:3", "did you mean `grpc`?"),
             ("`grace` must be a duration", "3:10", "such as `200ms`"),
-            ("no built-in model `all-minilm-l6-v3`", "5:34", "did you mean `builtin:all-minilm-l6-v2`?"),
+            (
+                "no built-in model `all-minilm-l6-v3`",
+                "5:34",
+                "did you mean `builtin:all-minilm-l6-v2`?",
+            ),
             ("`task` must be one of", "6:20", "did you mean `preprocess`?"),
             ("model file:./no/such/folder: directory ./no/such/folder does not exist", "7:37", ""),
             ("unknown element type `strng`", "11:14", "did you mean `string`?"),
@@ -130,7 +134,8 @@ async fn a_mistake_in_a_pipeline_file_is_reported_at_its_place_there() {
          pipelines:\n  - pipelines/one.yaml\n",
     );
     let pipeline = "pipeline: one\ninputs: { text: string }\n\
-                    nodes:\n  e: { model: minilm, in: { txt: $text } }\noutputs: { v: $e.embedding }\n";
+                    nodes:\n  e: { model: minilm, in: { txt: $text } }\noutputs: { \
+                    v: $e.embedding }\n";
     folder.file("pipelines/one.yaml", pipeline);
     let ended = motet(["check", "motet.yaml"])
         .folder(folder.path())
@@ -181,15 +186,20 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
     );
     folder.file(
         "two.yaml",
-        "pipelines:\n  - { pipeline: a, inputs: { t: string }, nodes: { s: { op: select, in: { t: $t } } }, outputs: { t: $s.t } }\n  \
-         - { pipeline: b, inputs: { t: string }, nodes: { s: { op: select, in: { t: $t } } }, outputs: { t: $s.t } }\n",
+        "pipelines:\n  - { pipeline: a, inputs: { t: string }, nodes: { s: { op: select, in: { \
+         t: $t } } }, outputs: { t: $s.t } }\n  \
+         - { pipeline: b, inputs: { t: string }, nodes: { s: { op: select, in: { t: $t } } }, \
+         outputs: { t: $s.t } }\n",
     );
     #[rustfmt::skip]
     let cases: [(&str, &[&str]); 11] = [
         ("up --grpc TAKEN --http off", &["cannot listen on", "TAKEN", "another program"]),
         ("up --grpc 127.0.0.1:0 --http TAKEN", &["cannot listen on", "TAKEN", "another program"]),
         ("serve --grpc TAKEN --http off", &["cannot listen on", "TAKEN"]),
-        ("up -f cut.yaml --grpc 127.0.0.1:0 --http off", &["mine", "./cut", "model.safetensors", "truncated"]),
+        (
+            "up -f cut.yaml --grpc 127.0.0.1:0 --http off",
+            &["mine", "./cut", "model.safetensors", "truncated"],
+        ),
         ("graph -f two.yaml", &["several pipelines", "`a` and `b`"]),
         ("proto two.yaml c", &["no pipeline `c`", "`a` and `b`"]),
         ("serve --model minlm", &["no model `minlm`", "minilm"]),

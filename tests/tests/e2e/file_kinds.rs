@@ -13,7 +13,8 @@ use serde_json::json;
 use crate::motet;
 
 /// A configuration with a model of its own.
-const CONFIGURATION: &str = "models:\n  mine: { task: embed, source: \"builtin:all-minilm-l6-v2\" }\n\
+const CONFIGURATION: &str = "models:\n  \
+    mine: { task: embed, source: \"builtin:all-minilm-l6-v2\" }\n\
     pipelines:\n  - pipeline: one\n    inputs: { text: string }\n    nodes:\n      \
     e: { model: mine, in: { text: $text } }\n    outputs: { v: $e.embedding }\n";
 /// A single pipeline.

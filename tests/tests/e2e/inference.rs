@@ -186,7 +186,8 @@ async fn metadata_and_configuration_describe_the_tensors() {
         ("minilm", "", vec!["text BYTES [-1]"], vec!["embedding FP32 [-1, 384]"]),
         ("reranker", "", vec!["query BYTES [1]", "text BYTES [-1]"], vec!["score FP32 [-1]"]),
         ("chunker", "", vec!["text BYTES [-1]"],
-            vec!["text BYTES [-1]", "source INT32 [-1]", "start INT32 [-1]", "end INT32 [-1]", "tokens INT32 [-1]"]),
+            vec!["text BYTES [-1]", "source INT32 [-1]", "start INT32 [-1]",
+                "end INT32 [-1]", "tokens INT32 [-1]"]),
     ];
     for (name, platform, inputs, outputs) in cases {
         let request = ModelMetadataRequest {

@@ -189,7 +189,8 @@ fn the_page_lists_what_a_binary_contains() {
     let (more, less) = (new.difference(&old), old.difference(&new));
     assert!(
         page == written,
-        "THIRD_PARTY.md is out of date (UPDATE_GOLDEN=1 writes it):\nmissing: {:#?}\ntoo many: {:#?}",
+        "THIRD_PARTY.md is out of date (UPDATE_GOLDEN=1 writes it):\nmissing: {:#?}\ntoo many: \
+         {:#?}",
         more.collect::<Vec<_>>(),
         less.collect::<Vec<_>>()
     );

@@ -23,7 +23,8 @@ use crate::rag::PASSAGES;
 
 /// A configuration that calls no models.
 const ECHO: &str = "server: { max_concurrent_requests: 1 }\npipelines:\n  - pipeline: echo\n    \
-                    inputs: { text: string }\n    nodes: { t: { op: select, in: { text: $text } } }\n    \
+                    inputs: { text: string }\n    nodes: { t: { op: select, in: { text: $text } } \
+                    }\n    \
                     outputs: { text: $t.text }\n";
 
 /// The requests of one stream that run at the same time.
@@ -149,7 +150,8 @@ async fn a_stream_counts_once_and_runs_a_limited_number_of_requests() {
 /// Several executors share the cores, and each computes the same bits as one.
 #[tokio::test]
 async fn several_executors_answer_as_one_does() {
-    let config = "models:\n  minilm:\n    task: embed\n    source: \"builtin:all-minilm-l6-v2\"\n    \
+    let config = "models:\n  minilm:\n    task: embed\n    source: \
+    \"builtin:all-minilm-l6-v2\"\n    \
                   batcher: { executors: 2, max_batch_tokens: 256 }\n";
     let mut process = motet(["serve", "-"]).stdin(config).on_free_ports().start();
     let ready = process.ready().await;

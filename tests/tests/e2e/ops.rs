@@ -154,7 +154,8 @@ async fn a_decimal_of_a_file_is_rounded_to_the_float_it_is_compared_with() {
         (
             "decimal_condition",
             "inputs: { f: float }\n\
-             nodes: { s: { switch: [ { when: \"f >= 0.7\", do: { value: { out: \"at least\" } } },\n\
+             nodes: { s: { switch: [ { when: \"f >= 0.7\", do: { value: { out: \"at least\" } } \
+             },\n\
              \x20        { default: { value: { out: \"below\" } } } ] } }\n\
              outputs: { s: $s.out }",
             json!({"f": 0.7}),
@@ -210,7 +211,8 @@ async fn an_error_is_attributed_to_the_input_that_caused_it() {
     );
     let calls = |node: &str| {
         format!(
-            "inputs: {{ outer: string }}\nnodes:\n  e: {{ model: minilm, in: {{ text: $outer }} }}\n\
+            "inputs: {{ outer: string }}\nnodes:\n  e: {{ model: minilm, in: {{ text: $outer }} \
+             }}\n\
              \x20 n: {{ op: length, in: {{ of: $e.embedding }} }}\n\
              \x20 w: {{ op: template, in: {{ n: $n.out }}, with: {{ text: \"{{n}} numbers\" }} }}\n\
              \x20 i: {node}\noutputs: {{ v: $i.v, w: $w.out }}"
@@ -218,7 +220,8 @@ async fn an_error_is_attributed_to_the_input_that_caused_it() {
     };
     let of_caller = calls("{ pipeline: blame_inner_a, in: { t: $outer } }");
     let of_model = calls("{ pipeline: blame_inner_b, in: { t: $w.out } }");
-    let limited = "inputs: { t: { type: int, max: 3 } }\nnodes: { s: { op: select, in: { v: $t } } }\n\
+    let limited = "inputs: { t: { type: int, max: 3 } }\nnodes: { s: { op: select, in: { v: $t } \
+    } }\n\
                    outputs: { v: $s.v }";
     let over = calls("{ pipeline: blame_limited, in: { t: $n.out } }");
     for (pipelines, request, code, field) in [

@@ -205,8 +205,10 @@ async fn a_dead_reranker_degrades_the_answer() {
     let file = folder.file(
         "motet.yaml",
         format!(
-            "server: {{ grpc: \"127.0.0.1:0\", http: off }}\nmodels:\n  chunker: {{ endpoint: \"grpc://{models_at}\" }}\n  \
-             minilm: {{ endpoint: \"grpc://{models_at}\" }}\n  reranker: {{ endpoint: \"grpc://{reranker_at}\" }}\n\
+            "server: {{ grpc: \"127.0.0.1:0\", http: off }}\nmodels:\n  chunker: {{ \
+             endpoint: \"grpc://{models_at}\" }}\n  \
+             minilm: {{ endpoint: \"grpc://{models_at}\" }}\n  reranker: {{ \
+             endpoint: \"grpc://{reranker_at}\" }}\n\
              pipelines:{pipelines}"
         ),
     );

@@ -16,10 +16,12 @@ pub(crate) const RAG: &str = "motet.pipeline.Rag";
 /// Passages, each of which answers one of [`QUESTIONS`].
 pub(crate) const PASSAGES: [&str; 6] = [
     "The share index fell two percent on Tuesday after the central bank raised its rate.",
-    "A vaccine shows the immune system a harmless part of a pathogen, so that it makes antibodies and remembers it.",
+    "A vaccine shows the immune system a harmless part of a pathogen, \
+     so that it makes antibodies and remembers it.",
     "Yeast eats the sugar in dough and gives off carbon dioxide, which makes bread rise.",
     "The moon's gravity pulls the sea towards it, which is why there are two high tides a day.",
-    "A boundary layer turns turbulent where small disturbances in the flow grow instead of dying out.",
+    "A boundary layer turns turbulent where small disturbances in the flow grow instead of dying \
+     out.",
     "To bleed a radiator, open its valve with a key until water comes instead of air.",
 ];
 

@@ -20,8 +20,15 @@ use crate::processes::endpoint;
 /// Two versions that differ in their pooling.
 const MODELS: &str = r#"
 models:
-  "embedder@1": { task: embed, source: "builtin:all-minilm-l6-v2", batcher: { max_batch_tokens: 64 } }
-  "embedder@2": { task: embed, source: "builtin:all-minilm-l6-v2", pooling: cls, batcher: { max_batch_tokens: 64 } }
+  "embedder@1":
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    batcher: { max_batch_tokens: 64 }
+  "embedder@2":
+    task: embed
+    source: "builtin:all-minilm-l6-v2"
+    pooling: cls
+    batcher: { max_batch_tokens: 64 }
 "#;
 
 const PIPELINE: &str = r#"

@@ -29,7 +29,8 @@ models:
     normalize: false
     endpoint: \"grpc://minilm:50051\"
     batcher: { max_batch_size: 8, max_batch_tokens: 512, max_latency: 200ms, max_queue_delay: 5ms,
-               max_queue_size: 64, policy: fixed, fixed_window: 2ms, bulk_share: 0.25, executors: 2 }
+               max_queue_size: 64, policy: fixed, fixed_window: 2ms, bulk_share: 0.25,
+               executors: 2 }
   vision: { endpoint: \"grpc://vision.models.svc:8001\" }
 ",
     );
@@ -116,7 +117,8 @@ fn every_mistake_is_reported() {
             &["`source` is empty"],
         ),
         (
-            "models: { a: { task: preprocess, tokenizer: minilm }, minlm: { task: embed, source: x } }\n",
+            "models: { a: { task: preprocess, tokenizer: minilm }, minlm: { task: embed, \
+             source: x } }\n",
             &["no model is named `minilm`", "did you mean `minlm`?"],
         ),
         (
@@ -128,7 +130,8 @@ fn every_mistake_is_reported() {
             &["`endpoint` must look like `grpc://host:port`"],
         ),
         (
-            "models: { a: { task: embed, source: x, modle: y, batcher: { max_batch: 1, max_batch_size: 0, policy: lazy } } }\n",
+            "models: { a: { task: embed, source: x, modle: y, batcher: { max_batch: 1, \
+             max_batch_size: 0, policy: lazy } } }\n",
             &[
                 "unknown key `modle`",
                 "unknown key `max_batch` in `batcher`",
@@ -141,7 +144,8 @@ fn every_mistake_is_reported() {
             &["`max_queue_delay` is 20ms, longer than max_latency (10ms)"],
         ),
         (
-            "models: { a: { task: embed, source: x, batcher: { max_batch_size: 32, max_queue_size: 8 } } }\n",
+            "models: { a: { task: embed, source: x, batcher: { max_batch_size: 32, \
+             max_queue_size: 8 } } }\n",
             &["`max_queue_size` is 8, below max_batch_size (32)"],
         ),
         (
@@ -153,7 +157,8 @@ fn every_mistake_is_reported() {
             &["works only with `policy: fixed`"],
         ),
         (
-            "models: { a: { task: embed, source: x, batcher: { policy: fixed, fixed_window: 1s } } }\n",
+            "models: { a: { task: embed, source: x, batcher: { policy: fixed, fixed_window: 1s } \
+             } }\n",
             &["`policy` has a window of 1s, longer than max_queue_delay (20ms)"],
         ),
         (

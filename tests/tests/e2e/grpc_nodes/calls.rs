@@ -12,10 +12,13 @@ use super::{Gateway, encode, letters, ocr, one_node, server};
 #[tokio::test]
 async fn a_method_is_called_with_fields_and_answers_in_outputs() {
     let node = "{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, \
-                in: { image: $image, options.lang: $lang, options.mode: MODE_BEST, options.size: 3, \
+                in: { image: $image, options.lang: $lang, options.mode: MODE_BEST, \
+                options.size: 3, \
                 items.text: [a, b], items.id: [1, 2], number: 7 }, \
-                out: { text: text, x: boxes.x, score: boxes.score, lang: \"lang?\", mode: used.mode } }";
-    let outputs = "{ text: $seen.text, boxes: { x: $seen.x, score: $seen.score }, lang: $seen.lang, mode: $seen.mode }";
+                out: { text: text, x: boxes.x, score: boxes.score, lang: \"lang?\", \
+                mode: used.mode } }";
+    let outputs = "{ text: $seen.text, boxes: { x: $seen.x, score: $seen.score }, \
+    lang: $seen.lang, mode: $seen.mode }";
     for reflection in [Reflection::V1, Reflection::V1Alpha, Reflection::No] {
         let server = OtherServer::start(ANY_PORT, &ocr(), reflection, letters).await;
         let endpoint = match reflection {
@@ -125,13 +128,29 @@ pipelines:
     inputs: {{ images: \"bytes[N]\", lang: {{ type: string, optional: true }} }}
     nodes:
       each:
-        map: {{ over: $images, as: image, do: {{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: {{ image: $image }}, out: {{ text: text }} }} }}
+        map:
+          over: $images
+          as: image
+          do:
+            grpc: ocr.v1.Ocr/Read
+            endpoint: ocr
+            in: {{ image: $image }}
+            out: {{ text: text }}
       all:
         ensemble:
           of:
-            - {{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: {{ options.lang: a }}, out: {{ lang: lang }} }}
-            - {{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: {{ options.lang: b }}, out: {{ lang: lang }} }}
-            - {{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: {{ options.lang: b }}, out: {{ lang: lang }} }}
+            - grpc: ocr.v1.Ocr/Read
+              endpoint: ocr
+              in: {{ options.lang: a }}
+              out: {{ lang: lang }}
+            - grpc: ocr.v1.Ocr/Read
+              endpoint: ocr
+              in: {{ options.lang: b }}
+              out: {{ lang: lang }}
+            - grpc: ocr.v1.Ocr/Read
+              endpoint: ocr
+              in: {{ options.lang: b }}
+              out: {{ lang: lang }}
           combine: vote
       some:
         grpc: ocr.v1.Ocr/Read

@@ -30,7 +30,12 @@ fn letters(call: &Call) -> Reply {
         return Reply::Messages(
             pages
                 .map(|(word, number)| {
-                    json!({"number": number, "text": word, "words": [word, "."], "boxes": [{"x": number}]})
+                    json!({
+                        "number": number,
+                        "text": word,
+                        "words": [word, "."],
+                        "boxes": [{"x": number}],
+                    })
                 })
                 .collect(),
         );
@@ -87,7 +92,8 @@ fn decode(text: &str) -> String {
 fn one_node(endpoint: &str, node: &str, outputs: &str) -> String {
     format!(
         "endpoints: {{ ocr: {endpoint} }}\n\
-         pipelines:\n  - pipeline: read\n    inputs: {{ image: bytes, lang: {{ type: string, optional: true }} }}\n    \
+         pipelines:\n  - pipeline: read\n    inputs: {{ image: bytes, lang: {{ type: string, \
+         optional: true }} }}\n    \
          nodes:\n      seen: {node}\n    outputs: {outputs}\n"
     )
 }

@@ -75,7 +75,8 @@ async fn the_program_checks_locks_and_waits_for_services() {
     let alone = folder.file(
         "alone.yaml",
         format!(
-            "pipeline: alone\ninputs: {{ image: bytes, lang: string }}\nnodes: {{ seen: {node} }}\noutputs: {{ x: $seen.text }}\n"
+            "pipeline: alone\ninputs: {{ image: bytes, lang: string }}\nnodes: {{ seen: {node} \
+             }}\noutputs: {{ x: $seen.text }}\n"
         ),
     );
     let ended = motet(["check"]).args([&alone]).run().await;
