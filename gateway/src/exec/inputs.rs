@@ -2,8 +2,8 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use motet_proto::dispatch;
 use motet_proto::tensor::Tensor;
-use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
 use tonic::Status;
 
@@ -183,21 +183,11 @@ impl Input {
             _ => None,
         };
         let shown = |x: f64| decimal::shortest(x, element);
-        match element {
-            ElementType::I8 => each!(i8, i128, int, |v: i128| v.to_string()),
-            ElementType::I16 => each!(i16, i128, int, |v: i128| v.to_string()),
-            ElementType::I32 => each!(i32, i128, int, |v: i128| v.to_string()),
-            ElementType::I64 => each!(i64, i128, int, |v: i128| v.to_string()),
-            ElementType::U8 => each!(u8, i128, int, |v: i128| v.to_string()),
-            ElementType::U16 => each!(u16, i128, int, |v: i128| v.to_string()),
-            ElementType::U32 => each!(u32, i128, int, |v: i128| v.to_string()),
-            ElementType::U64 => each!(u64, i128, int, |v: i128| v.to_string()),
-            ElementType::F16 => each!(half::f16, f64, float, shown),
-            ElementType::BF16 => each!(half::bf16, f64, float, shown),
-            ElementType::F32 => each!(f32, f64, float, shown),
-            ElementType::F64 => each!(f64, f64, float, shown),
-            ElementType::Bool | ElementType::String | ElementType::Bytes => Ok(()),
-        }
+        dispatch!(element, {
+            integer T => each!(T, i128, int, |v: i128| v.to_string()),
+            float T => each!(T, f64, float, shown),
+            _ => Ok(()),
+        })
     }
 }
 
@@ -214,6 +204,8 @@ fn items(shape: &[usize]) -> usize {
 #[cfg(test)]
 mod tests {
     use tonic::Code;
+
+    use motet_proto::types::ElementType;
 
     use super::*;
     use crate::check::ValueType;

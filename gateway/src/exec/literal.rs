@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use motet_proto::dispatch;
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 
@@ -9,14 +10,14 @@ use crate::check::{Input, Literal};
 use crate::scalar::Scalar;
 
 impl Input {
-    /// The tensor of an input that a request leaves out.
+    /// Returns the tensor of an input that a request leaves out.
     pub fn default_tensor(&self) -> Option<Tensor> {
         self.default.as_ref().map(to_tensor)
     }
 }
 
-/// A value of the file as a tensor. Its scalars have the form of its element type, as the check
-/// promises; one that has not reads as zero or empty.
+/// Returns a value of the file as a tensor. Its scalars have the form of its element type, as the
+/// check guarantees; one that has not reads as zero or empty.
 pub(super) fn to_tensor(literal: &Literal) -> Tensor {
     let v = &literal.values;
     let int = |s: &Scalar| if let Scalar::Int(i) = s { *i } else { 0 };
@@ -62,44 +63,27 @@ pub(super) fn to_tensor(literal: &Literal) -> Tensor {
     tensor.unwrap_or_else(|_| Tensor::strings::<&str>([]))
 }
 
-/// The one element of a tensor of one element, as a file would write it.
+/// Returns the element of a tensor of one element, as a file would write it; `None` for an integer
+/// over the range of `i64` and for bytes.
 pub(super) fn scalar(tensor: &Tensor) -> Option<Scalar> {
-    let int = |v: Option<i64>| v.map(Scalar::Int);
-    match tensor.element() {
-        ElementType::Bool => match tensor.to_bools().ok()?[..] {
-            [value] => Some(Scalar::Bool(value)),
+    dispatch!(tensor.element(), {
+        integer T => {
+            let value = tensor.to_scalar::<T>().ok()?;
+            i64::try_from(value).ok().map(Scalar::Int)
+        },
+        float T => tensor.to_scalar::<T>().ok().map(|v| Scalar::Float(v.into())),
+        _ => match tensor.element() {
+            ElementType::Bool => match tensor.to_bools().ok()?[..] {
+                [value] => Some(Scalar::Bool(value)),
+                _ => None,
+            },
+            ElementType::String => tensor.as_text().ok().map(|s| Scalar::String(s.to_owned())),
             _ => None,
         },
-        ElementType::String => tensor.as_text().ok().map(|s| Scalar::String(s.to_owned())),
-        ElementType::Bytes => None,
-        ElementType::I8 => int(tensor.to_scalar::<i8>().ok().map(i64::from)),
-        ElementType::I16 => int(tensor.to_scalar::<i16>().ok().map(i64::from)),
-        ElementType::I32 => int(tensor.to_scalar::<i32>().ok().map(i64::from)),
-        ElementType::I64 => int(tensor.to_scalar::<i64>().ok()),
-        ElementType::U8 => int(tensor.to_scalar::<u8>().ok().map(i64::from)),
-        ElementType::U16 => int(tensor.to_scalar::<u16>().ok().map(i64::from)),
-        ElementType::U32 => int(tensor.to_scalar::<u32>().ok().map(i64::from)),
-        ElementType::U64 => int(tensor
-            .to_scalar::<u64>()
-            .ok()
-            .and_then(|v| v.try_into().ok())),
-        ElementType::F16 => tensor
-            .to_scalar::<half::f16>()
-            .ok()
-            .map(|v| Scalar::Float(v.into())),
-        ElementType::BF16 => tensor
-            .to_scalar::<half::bf16>()
-            .ok()
-            .map(|v| Scalar::Float(v.into())),
-        ElementType::F32 => tensor
-            .to_scalar::<f32>()
-            .ok()
-            .map(|v| Scalar::Float(v.into())),
-        ElementType::F64 => tensor.to_scalar::<f64>().ok().map(Scalar::Float),
-    }
+    })
 }
 
-/// A message about a number outside a range.
+/// Describes a number outside a range.
 pub(super) fn out_of_range<T: Display>(
     found: impl Display,
     min: Option<T>,

@@ -1,7 +1,7 @@
 //! Comparison of answers of two models.
 
+use motet_proto::dispatch;
 use motet_proto::tensor::Tensor;
-use motet_proto::types::ElementType;
 
 /// How far two numbers may be apart, as a share of the larger; numbers this small are equal.
 const TOLERANCE: f64 = 1e-3;
@@ -21,24 +21,17 @@ fn same_tensor(a: &Tensor, b: &Tensor) -> bool {
     if a.element() != b.element() || a.shape() != b.shape() {
         return false;
     }
-    macro_rules! close {
-        ($rust:ty) => {
-            match (a.values::<$rust>(), b.values::<$rust>()) {
-                (Ok(a), Ok(b)) => a
-                    .iter()
-                    .zip(b.iter())
-                    .all(|(a, b)| is_close(f64::from(*a), f64::from(*b))),
-                _ => false,
-            }
-        };
-    }
-    match a.element() {
-        ElementType::F16 => close!(half::f16),
-        ElementType::BF16 => close!(half::bf16),
-        ElementType::F32 => close!(f32),
-        ElementType::F64 => close!(f64),
+    dispatch!(a.element(), {
+        integer T => a.data() == b.data(),
+        float T => match (a.values::<T>(), b.values::<T>()) {
+            (Ok(a), Ok(b)) => a
+                .iter()
+                .zip(b.iter())
+                .all(|(a, b)| is_close(f64::from(*a), f64::from(*b))),
+            _ => false,
+        },
         _ => a.data() == b.data(),
-    }
+    })
 }
 
 fn is_close(a: f64, b: f64) -> bool {
