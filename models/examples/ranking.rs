@@ -1,11 +1,12 @@
-//! How well the built-in model finds documents, by nDCG@10 over the Cranfield collection: the order of chunks by cosine,
-//! and the first 50 of them ordered anew by MaxSim.
+//! How well the built-in model finds documents, by nDCG@10 over the Cranfield collection: the order
+//! of chunks by cosine, and the first 50 of them ordered anew by MaxSim.
 //!
 //!     cargo run --release -p motet-models --example ranking -- DIR [MAX_TOKENS OVERLAP]
 //!
-//! DIR holds the collection's files cran.all.1400, cran.qry and cranqrel. Queries are numbered by their order in cran.qry,
-//! since cranqrel does so. Its grades run from 1 (a complete answer) to 4 (of little interest); -1 marks the paper that the
-//! question was drawn from. Gains here: -1 counts 5, then 4, 3, 2, 1 for grades 1 to 4. A document ranks by its best chunk.
+//! DIR holds the collection's files cran.all.1400, cran.qry and cranqrel. Queries are numbered by
+//! their order in cran.qry, since cranqrel does so. Its grades run from 1 (a complete answer) to 4
+//! (of little interest); -1 marks the paper that the question was drawn from. Gains here: -1 counts
+//! 5, then 4, 3, 2, 1 for grades 1 to 4. A document ranks by its best chunk.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -103,7 +104,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// The texts (field .W) of a collection file, in order.
+/// Returns the texts (field .W) of a collection file, in order.
 fn records(file: &str) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     let mut in_text = false;

@@ -71,7 +71,7 @@ pub enum DeviceError {
     Absent {
         /// The device asked for.
         device: DeviceSpec,
-        /// What the driver says.
+        /// Error of the driver.
         cause: Box<candle_core::Error>,
     },
 }
@@ -108,7 +108,8 @@ impl fmt::Display for DeviceSpec {
 }
 
 impl DeviceSpec {
-    /// Whether this binary was built for the device; says nothing about whether it is there. Used to check configurations.
+    /// Returns whether this binary was built for the device; says nothing about whether it is
+    /// there. Used to check configurations.
     ///
     /// # Errors
     /// [`DeviceError::NotCompiledIn`], which names the feature to build with.
@@ -128,7 +129,8 @@ impl DeviceSpec {
         }
     }
 
-    /// The device itself. Asking twice for one device gives the same one, since tensors of two handles do not mix.
+    /// Returns the device itself. Asking twice for one device gives the same one, since tensors of
+    /// two handles do not mix.
     ///
     /// # Errors
     /// A device that is not compiled in, or not there.
@@ -162,7 +164,8 @@ impl DeviceSpec {
     }
 }
 
-/// The feature by which a vendor's library was asked for to compute the products of a CPU; Candle is the way to it.
+/// Returns the feature by which a vendor's library was asked for to compute the products of a CPU;
+/// Candle is the way to it.
 pub(crate) fn vendor_library() -> Option<&'static str> {
     match () {
         () if cfg!(feature = "accelerate") => Some("accelerate"),
@@ -186,10 +189,11 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether this binary can compute in this type on the device. With [`DeviceSpec::Auto`], whether it can on any.
+    /// Returns whether this binary can compute in this type on the device. With
+    /// [`DeviceSpec::Auto`], whether it can on any.
     ///
     /// # Errors
-    /// What stands in the way, and what to do.
+    /// Message with the obstacle and the remedy.
     pub fn check(self, device: DeviceSpec) -> Result<(), DeviceError> {
         match (self, device, vendor_library()) {
             (Self::Int8, DeviceSpec::Cuda(_) | DeviceSpec::Metal, _) => {
@@ -208,8 +212,8 @@ impl Precision {
         }
     }
 
-    /// The element type that is used on `device`. A CPU computes in f32 or int8: 16-bit products are
-    /// slower there and less exact than f32.
+    /// Returns the element type that is used on `device`. A CPU computes in f32 or int8: 16-bit
+    /// products are slower there and less exact than f32.
     pub fn on(self, device: &Device) -> Self {
         match self {
             Self::Int8 => self,

@@ -2,7 +2,8 @@
 
 use crate::source::Source;
 
-/// A model that cannot be loaded. Every message is one line that says which model, which file, and what is wrong in it.
+/// A model that cannot be loaded. Every message is one line that says which model, which file, and
+/// what is wrong in it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The directory of a `file:` source does not exist.
@@ -38,7 +39,7 @@ pub enum LoadError {
         model: Source,
         /// The file inside the model directory.
         file: String,
-        /// What the operating system says.
+        /// Error of the operating system.
         cause: std::io::Error,
     },
     /// A JSON file does not parse or lacks a key.
@@ -48,7 +49,7 @@ pub enum LoadError {
         model: Source,
         /// The file inside the model directory.
         file: String,
-        /// What is wrong, with line and column.
+        /// Message, with line and column.
         cause: serde_json::Error,
     },
     /// The configuration asks for something that is not implemented, or contradicts itself.
@@ -58,7 +59,7 @@ pub enum LoadError {
         model: Source,
         /// The file inside the model directory.
         file: String,
-        /// What is not supported, and what is.
+        /// Unsupported value, and the supported ones.
         reason: String,
     },
     /// The weights file is truncated or otherwise no safetensors file.
@@ -68,7 +69,7 @@ pub enum LoadError {
         model: Source,
         /// Size of the file in bytes.
         bytes: usize,
-        /// What the reader found.
+        /// Error of the reader.
         cause: safetensors::SafeTensorError,
     },
     /// A tensor that the configuration needs is not in the weights file.
@@ -112,7 +113,7 @@ pub enum LoadError {
     BadTokenizer {
         /// The model as the user named it.
         model: Source,
-        /// What the tokenizer library says.
+        /// Error of the tokenizer library.
         reason: String,
     },
     /// The device does not compute in the element type asked for.
@@ -128,7 +129,7 @@ pub enum LoadError {
     Device {
         /// The model as the user named it.
         model: Source,
-        /// What Candle says.
+        /// Error of Candle.
         cause: Box<candle_core::Error>,
     },
 }

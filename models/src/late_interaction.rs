@@ -33,7 +33,7 @@ impl TokenVectors {
         self.values.len().checked_div(self.size).unwrap_or(0)
     }
 
-    /// Whether there is no token.
+    /// Returns whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -43,26 +43,27 @@ impl TokenVectors {
         self.size
     }
 
-    /// All values, `[tokens, size]` row-major.
+    /// Returns all values, `[tokens, size]` row-major.
     pub fn as_slice(&self) -> &[f32] {
         &self.values
     }
 
-    /// All values, `[tokens, size]` row-major.
+    /// Returns all values, `[tokens, size]` row-major.
     pub fn into_vec(self) -> Vec<f32> {
         self.values
     }
 
-    /// The vectors in order.
+    /// Returns the vectors in order.
     pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.size.max(1))
     }
 }
 
-/// How well a text answers a query: for each token of the query the best dot product with a token of the text, averaged.
+/// How well a text answers a query: for each token of the query the best dot product with a token
+/// of the text, averaged.
 ///
-/// Both must hold vectors of length 1 and one size, special tokens included (leaving them out ranks slightly worse).
-/// The score is then between -1 and 1. A query or text without tokens scores 0.
+/// Both must hold vectors of length 1 and one size, special tokens included (leaving them out ranks
+/// slightly worse). The score is then between -1 and 1. A query or text without tokens scores 0.
 ///
 /// # Panics
 /// If the vectors of the two differ in size.

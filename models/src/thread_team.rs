@@ -32,17 +32,17 @@ thread_local! {
 }
 
 impl ThreadTeam {
-    /// Returns the team of `count` threads, at least 1, that the calling thread leads; starts it on the
-    /// first call.
+    /// Returns the team of `count` threads, at least 1, that the calling thread leads; starts it on
+    /// the first call.
     ///
-    /// On Linux, where `count` is the number of processors that the thread may run on, each thread of
-    /// the team is pinned to one of them. Otherwise a helper that slept is often woken on the
-    /// processor of its busy leader while another processor idles until the scheduler next balances:
-    /// half a millisecond and more, for a batch that takes one or two.
+    /// On Linux, where `count` is the number of processors that the thread may run on, each thread
+    /// of the team is pinned to one of them. Otherwise a helper that slept is often woken on the
+    /// processor of its busy leader while another processor idles until the scheduler next
+    /// balances: half a millisecond and more, for a batch that takes one or two.
     ///
     /// # Errors
-    /// [`ThreadTeamError`] if the thread leads a team of another size or belongs to a rayon pool, or
-    /// if the system cannot start the helpers.
+    /// [`ThreadTeamError`] if the thread leads a team of another size or belongs to a rayon pool,
+    /// or if the system cannot start the helpers.
     pub fn for_current_thread(count: usize) -> Result<Self, ThreadTeamError> {
         let count = count.max(1);
         LED.with(|led| match led.get() {
@@ -55,8 +55,8 @@ impl ThreadTeam {
         })
     }
 
-    /// Returns the team that the calling thread leads, of any size; if it leads none, starts one with a
-    /// thread for each core that the process may use (cgroup limits count).
+    /// Returns the team that the calling thread leads, of any size; if it leads none, starts one
+    /// with a thread for each core that the process may use (cgroup limits count).
     ///
     /// # Errors
     /// [`ThreadTeamError`] if the thread belongs to a rayon pool, or if the system cannot start the
@@ -107,8 +107,8 @@ impl ThreadTeam {
 mod processors {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    /// Returns the processors that the calling thread may run on, if there are exactly `count` and the
-    /// process may use all of them at once; else none.
+    /// Returns the processors that the calling thread may run on, if there are exactly `count` and
+    /// the process may use all of them at once; else none.
     pub(super) fn one_per_thread(count: usize) -> Vec<usize> {
         // Fewer than the affinity mask has, where a container's CPU quota limits the process.
         let usable = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,4 +1,5 @@
-//! `dtype: int8` against f32: what it costs in quality; and rows against themselves in other company.
+//! `dtype: int8` against f32: what it costs in quality; and rows against themselves in other
+//! company.
 #![cfg(all(feature = "builtin", not(any(feature = "accelerate", feature = "mkl"))))]
 
 #[path = "../examples/int8_quality/measure.rs"]

@@ -1,4 +1,5 @@
-//! Model directories: what loads, and what is said about those that do not. The model is a tiny one made here.
+//! Model directories: what loads, and what is said about those that do not. The model is a tiny one
+//! made here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const HIDDEN: usize = 8;
 const INNER: usize = 12;
 const VOCABULARY: usize = 20;
 
-/// A directory of its own for each test, emptied first.
+/// Returns a directory of its own for each test, emptied first.
 fn directory(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("loading")
@@ -212,7 +213,8 @@ fn the_configuration_says_pooling_and_limits() {
     check(Pooling::Mean, false, 16);
 }
 
-/// Spoils a good model and gives the one line that is said about it, without the `model file:DIR: ` in front.
+/// Spoils a good model and gives the one line that is said about it, without the `model file:DIR: `
+/// in front.
 fn complaint(name: &str, spoil: impl FnOnce(&Path)) -> String {
     let dir = directory(name);
     write_model(&dir);

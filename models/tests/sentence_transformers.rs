@@ -1,5 +1,5 @@
-//! Embeddings against those of sentence-transformers (tests/expected/embeddings.py made them), and rows against themselves in
-//! other company.
+//! Embeddings against those of sentence-transformers (tests/expected/embeddings.py made them), and
+//! rows against themselves in other company.
 
 use std::path::{Path, PathBuf};
 
@@ -164,7 +164,8 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
     }
 }
 
-/// What other processors take, as far as this one has it: tests above once more with narrower vectors; without any they take long.
+/// What other processors take, as far as this one has it: tests above once more with narrower
+/// vectors; without any they take long.
 #[cfg(feature = "builtin")]
 #[test]
 fn narrower_vectors_agree_as_well() {

@@ -1,9 +1,11 @@
-//! All products with weights of all-MiniLM-L6-v2 on one thread by libraries, beside motet's whole encoder, which computes attention,
-//! norms and GELU as well. Printed are GFLOP/s, counting nothing but these products.
+//! All products with weights of all-MiniLM-L6-v2 on one thread by libraries, beside motet's whole
+//! encoder, which computes attention, norms and GELU as well. Printed are GFLOP/s, counting nothing
+//! but these products.
 //!
 //!     cargo run --release --manifest-path models/comparison/Cargo.toml [TOKENS...]
 //!
-//! Everything is measured in turns, the best of several times each. The encoder takes rows of 128 tokens, or one of fewer.
+//! Everything is measured in turns, the best of several times each. The encoder takes rows of 128
+//! tokens, or one of fewer.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,8 @@ use rten_tensor::{NdTensor, NdTensorView};
 type Error = Box<dyn std::error::Error>;
 
 const LAYERS: usize = 6;
-/// Inputs and outputs of a layer's products: queries, keys and values; what follows attention; feed-forward.
+/// Inputs and outputs of a layer's products: queries, keys and values; what follows attention;
+/// feed-forward.
 const PRODUCTS: [(usize, usize); 4] = [(384, 1152), (384, 384), (384, 1536), (1536, 384)];
 const TOKENS: [usize; 8] = [16, 48, 96, 128, 256, 480, 1024, 4096];
 /// Tokens of the encoder's rows.
@@ -75,7 +78,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// The shortest of the runs that fit in the time, in seconds; one at least.
+/// Returns the shortest of the runs that fit in the time, in seconds; one at least.
 fn shortest(mut run: impl FnMut()) -> f64 {
     let (began, mut best) = (Instant::now(), f64::MAX);
     while best == f64::MAX || began.elapsed() < TIME {
@@ -116,7 +119,8 @@ impl Weight {
             &x[..tokens * self.inputs],
             &mut out[..tokens * self.outputs],
         );
-        // SAFETY: all three matrices lie in their slices, row-major without gaps, and `out` is not shared.
+        // SAFETY: all three matrices lie in their slices, row-major without gaps, and `out` is not
+        // shared.
         unsafe {
             gemm::gemm(
                 tokens,

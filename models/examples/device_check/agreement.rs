@@ -12,7 +12,7 @@ const TOKENS: [usize; 28] = [
     1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 160,
     200, 240, 255, 256,
 ];
-/// What is asked of each row.
+/// Outputs requested for each row.
 const OUTPUTS: [RowOutput; 4] = [
     RowOutput::POOLED,
     RowOutput::Pooled {
@@ -83,7 +83,7 @@ impl Reference {
         encode(encoder, &self.rows[..1]).map(drop)
     }
 
-    /// All of it on a device.
+    /// Returns all of it on a device.
     pub(crate) fn compare(&self, encoder: &TextEncoder) -> Result<Agreement, Error> {
         let together = encode(encoder, &self.rows)?;
         let mut found = Agreement {
@@ -204,7 +204,7 @@ impl fmt::Display for Distance {
     }
 }
 
-/// The vectors of each row one after another.
+/// Returns the vectors of each row one after another.
 fn encode(encoder: &TextEncoder, rows: &[(Vec<u32>, RowOutput)]) -> Result<Vec<Vec<f32>>, Error> {
     let inputs: Vec<_> = rows
         .iter()

@@ -1,13 +1,16 @@
-//! Checks a device against this machine's CPU, and measures it: what to run on a machine with a GPU before models are served there.
+//! Checks a device against this machine's CPU, and measures it: what to run on a machine with a GPU
+//! before models are served there.
 //!
 //!     cargo run --release -p motet-models --features cuda --example device_check -- cuda [SOURCE] [--quick]
 //!
-//! The device is named as in a configuration: `cuda`, `cuda:1`, `metal` (with that feature). `SOURCE` is `builtin:NAME` or `file:PATH`;
-//! the built-in model if not given. `--quick` measures for a shorter time.
+//! The device is named as in a configuration: `cuda`, `cuda:1`, `metal` (with that feature).
+//! `SOURCE` is `builtin:NAME` or `file:PATH`; the built-in model if not given. `--quick` measures
+//! for a shorter time.
 //!
-//! Rows of many lengths are encoded on the CPU in f32 by motet's own engine, which `cargo test -p motet-models` compares with
-//! sentence-transformers, and on the device in f32, f16 and bf16: all in one batch, each alone, and from several threads at once.
-//! The program fails when a vector's cosine to that of the CPU, or to the same row's in a batch, is below a limit of its type, when
+//! Rows of many lengths are encoded on the CPU in f32 by motet's own engine, which `cargo test -p
+//! motet-models` compares with sentence-transformers, and on the device in f32, f16 and bf16: all
+//! in one batch, each alone, and from several threads at once. The program fails when a vector's
+//! cosine to that of the CPU, or to the same row's in a batch, is below a limit of its type, when
 //! one device is opened as two, or when something that cannot be is accepted.
 
 mod agreement;

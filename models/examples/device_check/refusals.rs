@@ -1,4 +1,4 @@
-//! What a device must refuse, and what it says.
+//! Requests that a device must refuse, with their errors.
 
 use motet_models::{DeviceSpec, ModelFiles, Precision, TextEncoder};
 

@@ -15,7 +15,7 @@ const MIXED: (f64, f64) = (8.0, 256.0);
 const WARM_UP: usize = 3;
 const LEAST: usize = 5;
 
-/// A line for each batch, a column for each encoder.
+/// Returns a line for each batch, a column for each encoder.
 pub(crate) fn measure(encoders: &[TextEncoder], time: Duration) -> Result<(), Error> {
     print!("{:>26}", "rows x tokens");
     for encoder in encoders {

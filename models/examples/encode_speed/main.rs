@@ -1,10 +1,12 @@
-//! Tokens per second of the built-in model on this machine's CPU, in f32 and in int8, and what share of the machine's f32 peak that is;
-//! beside it the same model with stock Candle operations and, where they are given, onnxruntime.
+//! Tokens per second of the built-in model on this machine's CPU, in f32 and in int8, and what
+//! share of the machine's f32 peak that is; beside it the same model with stock Candle operations
+//! and, where they are given, onnxruntime.
 //!
 //!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
 //!
-//! With `--threads`, motet's encoder takes so many, and the peak is that of so many; all else uses all cores of the process. `PYTHON` is
-//! a Python with numpy and onnxruntime; models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is measured in
+//! With `--threads`, motet's encoder takes so many, and the peak is that of so many; all else uses
+//! all cores of the process. `PYTHON` is a Python with numpy and onnxruntime;
+//! models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is measured in
 //! turns in one run, the best of several times each.
 
 mod motet;
@@ -23,7 +25,8 @@ const ROWS: [usize; 3] = [1, 8, 32];
 const TOKENS: [usize; 4] = [16, 64, 128, 256];
 /// Shortest and longest row of mixed batches; lengths are log-uniform.
 const MIXED: (f64, f64) = (8.0, 256.0);
-/// Rounds; each engine runs in each, but one that takes longer than [`SLOW`] for a batch only in the first.
+/// Rounds; each engine runs in each, but one that takes longer than [`SLOW`] for a batch only in
+/// the first.
 const ROUNDS: usize = 3;
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -166,7 +169,8 @@ impl Engine for onnx::Session {
     }
 }
 
-/// The shortest of the runs that fit in the time, in seconds; two at least unless the first takes very long.
+/// Returns the shortest of the runs that fit in the time, in seconds; two at least unless the first
+/// takes very long.
 fn best(time: Duration, mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
     let (mut best, mut runs, began) = (f64::MAX, 0, Instant::now());
     while runs < 1 || began.elapsed() < time || (runs < 2 && began.elapsed() < SLOW) {

@@ -34,7 +34,7 @@ impl Session {
         })
     }
 
-    /// The shortest time for rows of so many tokens, in seconds.
+    /// Returns the shortest time for rows of so many tokens, in seconds.
     pub(crate) fn best_seconds(&mut self, lens: &[usize], time: Duration) -> Result<f64, Error> {
         let lens: Vec<String> = lens.iter().map(usize::to_string).collect();
         writeln!(self.input, "{} {}", time.as_secs_f64(), lens.join(" "))?;

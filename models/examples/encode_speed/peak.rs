@@ -11,7 +11,8 @@ const STEPS: usize = 4_000_000;
 /// Machines that are shared are at their fastest only now and then.
 const TRIES: usize = 40;
 
-/// Billions of additions and multiplications a second, on so many threads at once: the best of a few tries.
+/// Billions of additions and multiplications a second, on so many threads at once: the best of a
+/// few tries.
 pub(crate) fn gflops(threads: usize) -> f64 {
     let once = || {
         let together = Barrier::new(threads);

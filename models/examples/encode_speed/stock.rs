@@ -1,4 +1,5 @@
-//! BERT as one writes it with Candle: padded to the longest row, a mask, one operation after another.
+//! BERT as one writes it with Candle: padded to the longest row, a mask, one operation after
+//! another.
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ struct Layer {
 }
 
 impl Bert {
-    /// The built-in weights, as f32.
+    /// Returns the built-in weights, as f32.
     pub(crate) fn load(config: &ModelConfig) -> Result<Self> {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("builtin/all-minilm-l6-v2/model.safetensors");

@@ -1,11 +1,12 @@
-//! What `dtype: int8` costs in quality, against f32, over the texts of this repository.
+//! Quality of `dtype: int8` compared with f32, over the texts of this repository.
 //!
 //!     cargo run --release -p motet-models --example int8_quality -- [DIR]
 //!
-//! The passages are what the Markdown files of DIR (by default the repository) are split into, the queries the first lines of its Rust
-//! files that say what they are for. Printed are: the cosine between a text's vectors in both types, the rank correlation of the
-//! similarities of all pairs of texts, and for each query how much of the ten nearest passages, and of the eight best of the nearest
-//! 50 reranked by MaxSim, is the same.
+//! The passages are what the Markdown files of DIR (by default the repository) are split into, the
+//! queries the first lines of its Rust files that say what they are for. Printed are: the cosine
+//! between a text's vectors in both types, the rank correlation of the similarities of all pairs of
+//! texts, and for each query how much of the ten nearest passages, and of the eight best of the
+//! nearest 50 reranked by MaxSim, is the same.
 
 mod measure;
 

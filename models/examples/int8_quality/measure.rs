@@ -1,16 +1,16 @@
 //! How far two sets of vectors of the same texts, or two sets of scores, are from each other.
 
-/// The cosine of the angle between two vectors.
+/// Returns the cosine of the angle between two vectors.
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// The sum of products.
+/// Returns the sum of products.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// The least and the mean.
+/// Returns the least and the mean.
 pub(crate) fn worst_and_mean(values: impl IntoIterator<Item = f32>) -> (f32, f32) {
     let (mut worst, mut sum, mut count) = (f32::MAX, 0.0, 0);
     for value in values {
@@ -21,7 +21,7 @@ pub(crate) fn worst_and_mean(values: impl IntoIterator<Item = f32>) -> (f32, f32
     (worst, (sum / f64::from(count)) as f32)
 }
 
-/// The dot product of every vector with every one after it.
+/// Returns the dot product of every vector with every one after it.
 pub(crate) fn pairs(vectors: &[Vec<f32>]) -> Vec<f32> {
     let after = |at: usize| vectors[at + 1..].iter().map(move |b| dot(&vectors[at], b));
     (0..vectors.len()).flat_map(after).collect()
@@ -38,7 +38,7 @@ pub(crate) fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
     1.0 - 6.0 * squares.sum::<f64>() / (count * (count * count - 1.0))
 }
 
-/// What share of the `k` greatest values have the same places in both.
+/// Returns the share of the `k` greatest values that are the same in both.
 pub(crate) fn shared_top(a: &[f32], b: &[f32], k: usize) -> f64 {
     let (a, b) = (order(a), order(b));
     let k = k.min(a.len());

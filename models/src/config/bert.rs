@@ -7,7 +7,8 @@ use crate::error::LoadError;
 
 const FILE: &str = "config.json";
 
-/// Sizes of a BERT encoder. All are at least 1, and `hidden_size` is a multiple of `num_attention_heads`.
+/// Sizes of a BERT encoder. All are at least 1, and `hidden_size` is a multiple of
+/// `num_attention_heads`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct BertConfig {
     /// Number of token ids; rows of the word embedding table.
@@ -50,7 +51,8 @@ struct Architecture {
 
 impl BertConfig {
     pub(super) fn read(json: &JsonFiles<'_>) -> Result<Self, LoadError> {
-        // The architecture comes first: another family lacks keys of this one, and that would be a misleading message.
+        // The architecture comes first: another family lacks keys of this one, and that would be a
+        // misleading message.
         json.required::<Architecture>(FILE)?.check(json)?;
         let config: Self = json.required(FILE)?;
         config

@@ -1,4 +1,5 @@
-//! The files that make a transformer a sentence encoder: modules.json, the pooling module, sentence_bert_config.json.
+//! The files that make a transformer a sentence encoder: modules.json, the pooling module,
+//! sentence_bert_config.json.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -38,7 +39,8 @@ struct Limits {
 }
 
 impl SentenceConfig {
-    /// A directory without modules.json is a plain transformer: mean pooling, not normalised, as sentence-transformers takes it.
+    /// Returns the settings of a directory without modules.json, a plain transformer: mean pooling,
+    /// not normalised, as sentence-transformers takes it.
     pub(super) fn read(json: &JsonFiles<'_>) -> Result<Self, LoadError> {
         let mut config = Self {
             pooling: Pooling::Mean,
@@ -80,7 +82,8 @@ impl SentenceConfig {
     }
 }
 
-/// Reads either spelling: one flag `pooling_mode_*` for each mode, or newer `pooling_mode` with a name.
+/// Reads either spelling: one flag `pooling_mode_*` for each mode, or newer `pooling_mode` with a
+/// name.
 fn read_pooling(json: &JsonFiles<'_>, file: &str) -> Result<Pooling, LoadError> {
     let keys: Map<String, Value> = json.required(file)?;
     let mut modes: Vec<&str> = keys

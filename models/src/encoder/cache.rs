@@ -10,8 +10,8 @@ use crate::device::Precision;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 
-/// Encoders in use, by where their weights come from, where they are and in what type. An encoder that nobody holds any
-/// more is dropped; the cache does not keep it.
+/// Encoders in use, by where their weights come from, where they are and in what type. An encoder
+/// that nobody holds any more is dropped; the cache does not keep it.
 #[derive(Debug, Default)]
 pub struct EncoderCache {
     entries: Mutex<HashMap<Key, Weak<TextEncoder>>>,
@@ -27,8 +27,8 @@ enum Place {
 }
 
 impl EncoderCache {
-    /// The encoder of these files on this device, loaded if nobody holds it yet. Loads one model at a time, so that two
-    /// who ask for the same at once share it.
+    /// Returns the encoder of these files on this device, loaded if nobody holds it yet. Loads one
+    /// model at a time, so that two who ask for the same at once share it.
     ///
     /// # Errors
     /// As [`TextEncoder::load`].

@@ -104,22 +104,22 @@ impl TextEncoder {
         Ok(encoder)
     }
 
-    /// The source of the weights.
+    /// Returns the source of the weights.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The model's configuration: sizes, pooling and limits.
+    /// Returns the model's configuration: sizes, pooling and limits.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// The device that holds the weights.
+    /// Returns the device that holds the weights.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The number format of the computation.
+    /// Returns the number format of the computation.
     pub fn precision(&self) -> Precision {
         self.precision
     }

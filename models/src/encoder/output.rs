@@ -3,7 +3,7 @@
 use crate::config::{ModelConfig, Pooling};
 use crate::late_interaction::TokenVectors;
 
-/// What is wanted of a row.
+/// Output requested for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowOutput {
     /// One vector for the row.
@@ -40,7 +40,7 @@ pub enum RowEmbedding {
 }
 
 impl RowEmbedding {
-    /// The vector of a row that asked for [`RowOutput::Pooled`].
+    /// Returns the vector of a row that asked for [`RowOutput::Pooled`].
     pub fn pooled(self) -> Option<Vec<f32>> {
         match self {
             Self::Pooled(vector) => Some(vector),
@@ -48,7 +48,7 @@ impl RowEmbedding {
         }
     }
 
-    /// The vectors of a row that asked for [`RowOutput::Tokens`].
+    /// Returns the vectors of a row that asked for [`RowOutput::Tokens`].
     pub fn tokens(self) -> Option<TokenVectors> {
         match self {
             Self::Tokens(vectors) => Some(vectors),

@@ -1,4 +1,4 @@
-//! What is asked of an encoder, and what cannot be.
+//! Rows to encode, and the errors of rows that cannot be encoded.
 
 use super::RowOutput;
 use crate::config::ModelConfig;

@@ -166,8 +166,8 @@ fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
     cache.get(&files, &device, Precision::F32).unwrap();
 }
 
-/// Short batches, which all threads of a leader compute together, of several leaders at once: one that took up another's work while
-/// it waits for its own could come to wait for itself.
+/// Short batches, which all threads of a leader compute together, of several leaders at once: one
+/// that took up another's work while it waits for its own could come to wait for itself.
 #[test]
 fn batches_of_several_leaders_come_to_an_end() {
     let encoder = encoder();
@@ -219,7 +219,7 @@ impl Other {
         Self { engine, config }
     }
 
-    /// The vectors of each row, one after another.
+    /// Returns the vectors of each row, one after another.
     fn encode(&self, rows: &[RowInput<'_>]) -> Vec<Vec<f32>> {
         let rows: Vec<_> = rows.iter().collect();
         let embeddings = self.engine.encode(&rows, &self.config).unwrap();
@@ -318,7 +318,8 @@ fn sixteen_bits_stay_near() {
     }
 }
 
-/// Padding counts for nothing: neighbours that make a row be padded change nothing but the order of sums.
+/// Padding counts for nothing: neighbours that make a row be padded change nothing but the order of
+/// sums.
 #[test]
 fn other_engine_rows_do_not_touch_each_other() {
     let (other, ids) = (Other::new(Precision::F32), many_ids());

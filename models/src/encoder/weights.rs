@@ -53,12 +53,13 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// A tensor on the device, in the element type for computing.
+    /// Returns a tensor on the device, in the element type for computing.
     pub(super) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
         self.place(self.values(name, shape)?, shape)
     }
 
-    /// A tensor's values as f32 on the host, for those that are changed before they are placed.
+    /// Returns a tensor's values as f32 on the host, for those that are changed before they are
+    /// placed.
     pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
         let name = format!("{}{name}", self.prefix);
         let Ok(view) = self.tensors.tensor(&name) else {
@@ -107,7 +108,7 @@ impl<'a> Weights<'a> {
         Ok((weight, self.values(&format!("{name}.bias"), &[outputs])?))
     }
 
-    /// The products for queries, keys and values of a layer as one: `[3 H, H]` and `[3 H]`.
+    /// Returns the products for queries, keys and values of a layer as one: `[3 H, H]` and `[3 H]`.
     pub(super) fn query_key_value(
         &self,
         config: &BertConfig,
@@ -125,8 +126,8 @@ impl<'a> Weights<'a> {
         Ok((weight, bias))
     }
 
-    /// The table of position vectors, `[P, H]`. The vector of token type 0 is already added: rows are single texts, whose tokens
-    /// are all of that type.
+    /// Returns the table of position vectors, `[P, H]`. The vector of token type 0 is already
+    /// added: rows are single texts, whose tokens are all of that type.
     pub(super) fn positions(&self, config: &BertConfig) -> Result<Vec<f32>, LoadError> {
         let shape = [config.max_position_embeddings, config.hidden_size];
         let mut positions = self.values("embeddings.position_embeddings.weight", &shape)?;

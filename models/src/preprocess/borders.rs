@@ -23,10 +23,11 @@ const ENDS: [char; 4] = ['.', '!', '?', '…'];
 const WIDE_ENDS: [char; 3] = ['。', '！', '？'];
 /// May stand between a sentence's end and the next sentence.
 const CLOSERS: [char; 9] = ['"', '\'', ')', ']', '}', '”', '’', '」', '』'];
-/// How many closers are looked through. A bound, so that a text of nothing but closers takes linear time.
+/// How many closers are looked through. A bound, so that a text of nothing but closers takes linear
+/// time.
 const CLOSERS_MAX: usize = 4;
 
-/// The border before each token of a cleaned text; the first token's is a sentence border.
+/// Returns the border before each token of a cleaned text; the first token's is a sentence border.
 pub(super) fn borders(text: &str, tokens: &[TokenSpan]) -> Vec<Border> {
     let before = |index: usize| match index.checked_sub(1) {
         None => Border::Sentence,
@@ -60,7 +61,7 @@ fn between(text: &str, left: &TokenSpan, right: &TokenSpan) -> Border {
     }
 }
 
-/// Whether a sentence ends with `head`; `spaced` tells whether white space follows.
+/// Returns whether a sentence ends with `head`; `spaced` tells whether white space follows.
 fn ends_sentence(head: &str, spaced: bool) -> bool {
     let mut chars = head.chars().rev();
     let mut last = chars.next();
@@ -87,7 +88,8 @@ fn ends_sentence(head: &str, spaced: bool) -> bool {
 mod tests {
     use super::*;
 
-    /// The border before the last character of a text whose characters are tokens, letters that touch being one word.
+    /// The border before the last character of a text whose characters are tokens, letters that
+    /// touch being one word.
     fn check(text: &str, expected: Border) {
         let mut word = 0;
         let mut tokens: Vec<TokenSpan> = Vec::new();

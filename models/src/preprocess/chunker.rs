@@ -12,8 +12,8 @@ use crate::tokenizer::{TokenSpan, Tokenizer, TokenizerError};
 pub struct ChunkerOptions {
     /// Most tokens of a chunk, without special tokens.
     pub max_tokens: usize,
-    /// Tokens that a chunk repeats from the end of the one before, at most half of `max_tokens`. Fewer are repeated
-    /// where that lets the chunk start at a word.
+    /// Tokens that a chunk repeats from the end of the one before, at most half of `max_tokens`.
+    /// Fewer are repeated where that lets the chunk start at a word.
     pub overlap: usize,
 }
 
@@ -76,9 +76,10 @@ pub struct Chunk {
 
 /// Cleans texts and splits them into overlapping chunks. Cheap to make.
 ///
-/// A chunk ends where a sentence does if one ends in the second half of what would fit, else at white space, else between
-/// a word and a punctuation mark or between ideographs, else inside a word. Together the chunks hold every character of the
-/// text that is not white space or a control character, unless the tokenizer sees nothing in the whole text.
+/// A chunk ends where a sentence does if one ends in the second half of what would fit, else at
+/// white space, else between a word and a punctuation mark or between ideographs, else inside a
+/// word. Together the chunks hold every character of the text that is not white space or a control
+/// character, unless the tokenizer sees nothing in the whole text.
 #[derive(Clone, Debug)]
 pub struct Chunker {
     tokenizer: Arc<Tokenizer>,
@@ -86,7 +87,7 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    /// A chunker that counts with this tokenizer.
+    /// Returns a chunker that counts with this tokenizer.
     ///
     /// # Errors
     /// A chunk size below 8 or above the model's limit, an overlap above half of the chunk size.
@@ -119,8 +120,8 @@ impl Chunker {
         self.options
     }
 
-    /// The chunks of a text in order; none for a text without tokens, such as an empty or blank one.
-    /// Time is linear in the text's length.
+    /// Returns the chunks of a text in order; none for a text without tokens, such as an empty or
+    /// blank one. Time is linear in the text's length.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -148,7 +149,8 @@ impl Chunker {
     }
 }
 
-/// A text being split. Places in it are token numbers: place `i` is before token `i`, the last place is the text's end.
+/// A text being split. Places in it are token numbers: place `i` is before token `i`, the last
+/// place is the text's end.
 struct Split<'a> {
     chunker: &'a Chunker,
     cleaned: Cleaned,
@@ -157,8 +159,9 @@ struct Split<'a> {
 }
 
 impl Split<'_> {
-    /// Where the chunk from `start` ends, and how many tokens it has when tokenized on its own. That can be more than in
-    /// the whole text when an end falls inside a word, so the chunk is made shorter until it fits.
+    /// Where the chunk from `start` ends, and how many tokens it has when tokenized on its own.
+    /// That can be more than in the whole text when an end falls inside a word, so the chunk is
+    /// made shorter until it fits.
     fn end_of_chunk(&self, start: usize) -> Result<(usize, usize), TokenizerError> {
         let limit = self.chunker.options.max_tokens;
         let mut reach = start + limit;
@@ -175,7 +178,8 @@ impl Split<'_> {
         }
     }
 
-    /// The best place to end a chunk from `start` that reaches to `reach` at most: the last one of the best kind.
+    /// Returns the best place to end a chunk from `start` that reaches to `reach` at most: the last
+    /// one of the best kind.
     fn best_end(&self, start: usize, reach: usize) -> usize {
         if reach >= self.tokens.len() {
             return self.tokens.len();
@@ -189,7 +193,8 @@ impl Split<'_> {
             .unwrap_or(reach)
     }
 
-    /// Where the chunk after `start..end` starts: the first place of the best kind among those that overlap enough.
+    /// Where the chunk after `start..end` starts: the first place of the best kind among those that
+    /// overlap enough.
     fn next_start(&self, start: usize, end: usize) -> usize {
         let most = end
             .saturating_sub(self.chunker.options.overlap)
@@ -205,7 +210,8 @@ impl Split<'_> {
         }
     }
 
-    /// The bytes of a range of places. What stands between tokens belongs to the one before.
+    /// Returns the bytes of a range of places. What stands between tokens belongs to the one
+    /// before.
     fn bytes(&self, places: Range<usize>) -> Range<usize> {
         let byte = |place: usize| match self.tokens.get(place) {
             _ if place == 0 => 0,
@@ -215,7 +221,7 @@ impl Split<'_> {
         byte(places.start)..byte(places.end)
     }
 
-    /// `None` if there is no text between the places.
+    /// Returns `None` if there is no text between the places.
     fn chunk(&self, places: Range<usize>, tokens: usize) -> Option<Chunk> {
         let bytes = self.bytes(places);
         let text = self.cleaned.text.get(bytes.clone())?;

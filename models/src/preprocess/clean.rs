@@ -56,7 +56,7 @@ struct Gap {
     line_breaks: usize,
 }
 
-/// Whether cleaning treats a character as white space.
+/// Returns whether cleaning treats a character as white space.
 pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }

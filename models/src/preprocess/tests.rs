@@ -24,7 +24,7 @@ fn split(text: &str, max_tokens: usize, overlap: usize) -> Vec<Chunk> {
     .unwrap()
 }
 
-/// What holds for the chunks of any text.
+/// Checks the invariants of the chunks of a text.
 fn check_invariants(text: &str, max_tokens: usize, overlap: usize) {
     let chunks = split(text, max_tokens, overlap);
     let chars: Vec<char> = text.chars().collect();

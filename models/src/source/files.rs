@@ -25,7 +25,8 @@ impl ModelFiles {
     /// Reads and checks the configuration files, and that weights and tokenizer are there.
     ///
     /// # Errors
-    /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture that is not supported.
+    /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture
+    /// that is not supported.
     pub fn open(source: &Source) -> Result<Self, LoadError> {
         let dir = Directory { source };
         dir.check()?;
@@ -48,7 +49,7 @@ impl ModelFiles {
         &self.config
     }
 
-    /// The bytes of tokenizer.json.
+    /// Returns the bytes of tokenizer.json.
     pub(crate) fn tokenizer(&self) -> Result<Cow<'static, [u8]>, LoadError> {
         Directory {
             source: &self.source,
@@ -56,7 +57,8 @@ impl ModelFiles {
         .read(TOKENIZER)
     }
 
-    /// The bytes of model.safetensors: static for a built-in model, read from disk otherwise.
+    /// Returns the bytes of model.safetensors: static for a built-in model, read from disk
+    /// otherwise.
     pub(crate) fn weights(&self) -> Result<Cow<'static, [u8]>, LoadError> {
         Directory {
             source: &self.source,
@@ -106,7 +108,7 @@ impl Directory<'_> {
         self.read_optional(file)?.ok_or_else(|| self.missing(file))
     }
 
-    /// The file's content, or `None` where there is no such file.
+    /// Returns the file's content, or `None` where there is no such file.
     fn read_optional(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>, LoadError> {
         match self.source {
             Source::Builtin(name) => Ok(builtin_file(name, file).map(Cow::Borrowed)),

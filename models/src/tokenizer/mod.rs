@@ -26,7 +26,7 @@ pub struct TokenIds {
 }
 
 impl TokenIds {
-    /// The ids, at most the model's token limit.
+    /// Returns the ids, at most the model's token limit.
     pub fn as_slice(&self) -> &[u32] {
         &self.ids
     }
@@ -36,12 +36,12 @@ impl TokenIds {
         self.ids.len()
     }
 
-    /// `true` if there are no tokens.
+    /// Returns whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// `true` if the text was longer than the limit and was cut.
+    /// Returns whether the text was longer than the limit and was cut.
     pub fn truncated(&self) -> bool {
         self.truncated
     }

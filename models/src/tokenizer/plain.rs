@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The bytes of plain words: letters, digits and punctuation of ASCII, but for those that may begin an added token.
+/// The bytes of plain words: letters, digits and punctuation of ASCII, but for those that may begin
+/// an added token.
 #[derive(Clone, Debug)]
 pub(super) struct Plain([bool; 256]);
 
@@ -24,7 +25,7 @@ impl Plain {
         }))
     }
 
-    /// The parts of a text in order.
+    /// Returns the parts of a text in order.
     pub(super) fn parts<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Part> + 'a {
         let mut from = 0;
         std::iter::from_fn(move || {
@@ -35,7 +36,7 @@ impl Plain {
         })
     }
 
-    /// The first part at or after `from`.
+    /// Returns the first part at or after `from`.
     fn part(&self, text: &[u8], from: usize) -> Option<Part> {
         let mut end = from;
         let mut is_plain = true;
@@ -57,12 +58,13 @@ impl Plain {
     }
 }
 
-/// Whitespace of which every tokenizer here makes a border of words. There is more of it in Unicode; words that have it are not plain.
+/// Whitespace of which every tokenizer here makes a border of words. There is more of it in
+/// Unicode; words that have it are not plain.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// How many of the first bytes are like this.
+/// Returns how many of the first bytes are like this.
 fn run(bytes: &[u8], is_like_this: impl Fn(u8) -> bool) -> usize {
     let end = bytes.iter().position(|&byte| !is_like_this(byte));
     end.unwrap_or(bytes.len())

@@ -67,7 +67,8 @@ fn spans_say_which_bytes_and_which_word() {
     assert!(words.is_sorted() && words.last() == Some(&4), "{words:?}");
 }
 
-/// The words and signs of texts that take every path: plain and not, in and out of the vocabulary, added tokens, kinds of whitespace.
+/// Returns the words and signs of texts that take every path: plain and not, in and out of the
+/// vocabulary, added tokens, kinds of whitespace.
 fn pieces() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
         "the",
@@ -128,7 +129,7 @@ fn words_that_are_not_plain_cost_more() {
     assert_eq!(tokenizer.cost(""), 0);
 }
 
-/// The built-in tokenizer with something else in its file.
+/// Returns the built-in tokenizer with something else in its file.
 fn changed(change: impl FnOnce(&mut Value)) -> Tokenizer {
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
     let mut json = serde_json::from_slice(&files.tokenizer().unwrap()).unwrap();
@@ -164,7 +165,7 @@ proptest! {
     }
 }
 
-/// The bytes of each token, and whether it is of the same word as the one before.
+/// Returns the bytes of each token, and whether it is of the same word as the one before.
 fn spans(tokenizer: &Tokenizer, text: &str) -> Vec<(Range<usize>, bool)> {
     let mut before = None;
     let spans = tokenizer.spans(text).unwrap().into_iter();

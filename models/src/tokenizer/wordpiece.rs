@@ -1,7 +1,9 @@
-//! BERT's WordPiece for plain words: what the tokenizer library gives for them, without its copies of each word and token.
+//! BERT's WordPiece for plain words: what the tokenizer library gives for them, without its copies
+//! of each word and token.
 //!
-//! A word is split at punctuation, and each piece of it into the longest token of the vocabulary that it begins with, then the longest
-//! of those that go on, and so on; a word that cannot be split to its end is the unknown token (Devlin et al. 2018; Wu et al. 2016).
+//! A word is split at punctuation, and each piece of it into the longest token of the vocabulary
+//! that it begins with, then the longest of those that go on, and so on; a word that cannot be
+//! split to its end is the unknown token (Devlin et al. 2018; Wu et al. 2016).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -79,13 +81,14 @@ impl Wordpiece {
         }
     }
 
-    /// The parts of a text, in order.
+    /// Returns the parts of a text, in order.
     pub(super) fn parts<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Part> + 'a {
         self.plain.parts(text)
     }
 
-    /// Appends the tokens of a plain word, each made from its id, its place in the word, and the number of the piece between
-    /// punctuation that it belongs to. Returns how many such pieces there are.
+    /// Appends the tokens of a plain word, each made from its id, its place in the word, and the
+    /// number of the piece between punctuation that it belongs to. Returns how many such pieces
+    /// there are.
     pub(super) fn split<T>(
         &self,
         word: &str,
@@ -116,7 +119,8 @@ impl Wordpiece {
         number
     }
 
-    /// The tokens of a piece without punctuation, or of a single sign of it; nothing where they do not reach its end.
+    /// Returns the tokens of a piece without punctuation, or of a single sign of it; nothing where
+    /// they do not reach its end.
     fn walk(&self, piece: &[u8], mut token: impl FnMut(u32, Range<usize>)) -> Option<()> {
         if piece.len() > self.bytes_max {
             return None;
@@ -138,7 +142,7 @@ impl Tokens {
         self.ids.insert(token.as_bytes().into(), id);
     }
 
-    /// The longest that the text begins with, and its length.
+    /// Returns the longest that the text begins with, and its length.
     fn longest(&self, text: &[u8]) -> Option<(usize, u32)> {
         let longest = text.len().min(self.bytes_max);
         (1..=longest).rev().find_map(|len| {
@@ -148,8 +152,8 @@ impl Tokens {
     }
 }
 
-/// What an added token begins with. Nothing for one that can begin inside of a plain word: one with whitespace in it, or one
-/// that is looked for after letters were changed.
+/// What an added token begins with. Nothing for one that can begin inside of a plain word: one with
+/// whitespace in it, or one that is looked for after letters were changed.
 fn first_byte(token: &AddedToken) -> Option<u8> {
     let is_looked_for_as_it_is = !token.normalized && token.content.is_ascii();
     let has_space = token

@@ -213,7 +213,7 @@ error: no such `value`
     fn a_report_within_a_size_has_whole_diagnostics_and_the_number_of_the_others() {
         let mut sources = Sources::new();
         let line = format!("key: {}\n", "v".repeat(60));
-        let file = sources.add("a.yaml", "", &line.repeat(500));
+        let file = sources.add("a.yaml", "", line.repeat(500));
         let mut all = Diagnostics::new();
         for n in 0..500 {
             let start = n * line.len();

@@ -1,4 +1,4 @@
-//! What telemetry and the server's layers cost for each request, without a network.
+//! Benchmark of the cost per request of telemetry and the server's layers, without a network.
 //!
 //! `cargo run --release -p motet-runtime --example layers`
 

@@ -4,7 +4,8 @@ use pulp::Simd;
 
 use super::simd::multiply_add;
 
-/// `x * Phi(x)`, the exact GELU, where Phi is the distribution function of the normal distribution: within 5e-7.
+/// `x * Phi(x)`, the exact GELU, where Phi is the distribution function of the normal distribution:
+/// within 5e-7.
 ///
 /// `2 Phi(x) - 1` is odd: `x` times a polynomial of `x^2`, up to where it is 1 in f32.
 #[inline(always)]
@@ -45,9 +46,11 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     multiply_add(simd, half, simd.mul_f32s(sum, near), half)
 }
 
-/// `exp(x)` for `x <= 0`, within 3e-7 of its value; what is less than the smallest normal number is that number.
+/// `exp(x)` for `x <= 0`, within 3e-7 of its value; what is less than the smallest normal number is
+/// that number.
 ///
-/// `x = k ln 2 + r` with a whole `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k` by its exponent bits.
+/// `x = k ln 2 + r` with a whole `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k` by
+/// its exponent bits.
 #[inline(always)]
 pub(super) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Adding this constant leaves the nearest whole number in the low bits of the mantissa.
@@ -75,7 +78,8 @@ pub(super) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(series, simd.transmute_f32s_u32s(exponent))
 }
 
-/// From the definition; the error function by its Maclaurin series, exact enough below 4 and constant above.
+/// From the definition; the error function by its Maclaurin series, exact enough below 4 and
+/// constant above.
 #[cfg(test)]
 pub(super) fn gelu_in_f64(x: f64) -> f64 {
     use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};

@@ -30,7 +30,8 @@ impl<T: Copy + Default> Aligned<T> {
         zeros
     }
 
-    /// Makes room for so many values, which are whatever was there before. Memory is never given back.
+    /// Makes room for so many values, which are whatever was there before. Memory is never given
+    /// back.
     pub(super) fn resize(&mut self, len: usize) {
         let line = const { line::<T>() };
         if self.values.len() < len + line {

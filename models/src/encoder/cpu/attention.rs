@@ -1,4 +1,5 @@
-//! Attention within one row: `softmax(Q K^T / sqrt(d)) V` for each head of `d` columns, a few queries at a time.
+//! Attention within one row: `softmax(Q K^T / sqrt(d)) V` for each head of `d` columns, a few
+//! queries at a time.
 
 use std::cell::RefCell;
 use std::iter::once;
@@ -11,7 +12,8 @@ use super::place::Place;
 use super::simd::dispatch;
 use super::tile::{Ahead, Rows, accumulate, tiles, tokens_max, vectors, with_tokens};
 
-/// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom a multiple of three vectors.
+/// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom
+/// a multiple of three vectors.
 const VALUE_VECTORS: usize = 2;
 
 /// A row of L tokens, its heads that lie in one block of columns.
@@ -144,7 +146,8 @@ struct Head {
     tokens: usize,
 }
 
-/// `R` queries of one head, with tiles of `V` vectors for the keys; the queries' place takes the result.
+/// `R` queries of one head, with tiles of `V` vectors for the keys; the queries' place takes the
+/// result.
 #[inline(always)]
 fn attend<S: Simd, const V: usize, const R: usize>(
     simd: S,
@@ -217,10 +220,10 @@ fn attend<S: Simd, const V: usize, const R: usize>(
 /// A function of its own: its constants would else be given the registers that sums need.
 struct Exponentials<'a> {
     scores: &'a mut [f32],
-    /// What an exponential of each query is to be multiplied with.
+    /// Factor for the exponentials of each query.
     shares: &'a mut [f32],
     tokens: usize,
-    /// What scores are multiplied with before.
+    /// Factor for the scores before the exponential.
     scale: f32,
 }
 

@@ -1,8 +1,8 @@
 //! Matrices in blocks of columns.
 //!
-//! A matrix `[T, C]` (T tokens) lies in memory as one matrix `[T, width]` for each block of `width` columns, one after
-//! another; the last may be narrower. What a product reads of its left side then lies together, and a block of columns
-//! is one slice that a thread can have for itself.
+//! A matrix `[T, C]` (T tokens) lies in memory as one matrix `[T, width]` for each block of `width`
+//! columns, one after another; the last may be narrower. What a product reads of its left side then
+//! lies together, and a block of columns is one slice that a thread can have for itself.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ impl Columns {
         self.count.div_ceil(self.width)
     }
 
-    /// The columns of a block.
+    /// Returns the columns of a block.
     #[inline(always)]
     pub(super) fn of(self, block: usize) -> Range<usize> {
         let start = block * self.width;
@@ -54,15 +54,16 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// A block, `[T, width of the block]` row-major.
+    /// Returns a block, `[T, width of the block]` row-major.
     #[inline(always)]
     pub(super) fn block(self, block: usize) -> &'a [f32] {
         &self.values[self.columns.place(block, self.tokens)]
     }
 }
 
-/// The width of blocks for vectors of `hidden` values in heads of `head` each: whole heads, the same in every block, and as
-/// little as possible of the last panel of weights (`panel` columns) unused. Blocks have 64 to 256 columns where that can be.
+/// Returns the width of blocks for vectors of `hidden` values in heads of `head` each: whole heads,
+/// the same in every block, and as little as possible of the last panel of weights (`panel`
+/// columns) unused. Blocks have 64 to 256 columns where that can be.
 pub(super) fn width(hidden: usize, head: usize, panel: usize) -> usize {
     let unused = |width: usize| (width.next_multiple_of(panel) - width) as f32 / width as f32;
     let fits = |width: &usize| hidden.is_multiple_of(*width) && (64..=256).contains(width);

@@ -33,7 +33,7 @@ impl Dense {
         }
     }
 
-    /// The weights, to be moved.
+    /// Returns the weights, to be moved.
     pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         match self {
             Self::F32(linear) => linear.kept(),
@@ -72,7 +72,8 @@ impl Dense {
         }
     }
 
-    /// Calls `part` with a block, the first token, and the place for some tokens' results of that block; together they are all.
+    /// Calls `part` with a block, the first token, and the place for some tokens' results of that
+    /// block; together they are all.
     fn share(
         &self,
         tokens: usize,
@@ -81,7 +82,8 @@ impl Dense {
         part: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
         let outputs = self.outputs();
-        // Blocks of columns first: each weight is then read by one thread only. Where they are few, also by tokens.
+        // Blocks of columns first: each weight is then read by one thread only. Where they are few,
+        // also by tokens.
         let parts = workers.count().div_ceil(outputs.blocks());
         let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
         workers.for_each_chunk(out, tokens * outputs.width, |block, out| {

@@ -60,7 +60,7 @@ impl Embeddings {
         })
     }
 
-    /// The word table, to be moved.
+    /// Returns the word table, to be moved.
     pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         match &mut self.words {
             Words::F32(_) => None,

@@ -7,7 +7,8 @@ use pulp::{Simd, WithSimd, bytemuck};
 use super::simd::dispatch;
 use super::tile::Right;
 
-/// Writes values in 16 bits, if these hold all of them exactly; not where one takes more, or is not finite.
+/// Writes values in 16 bits, if these hold all of them exactly; not where one takes more, or is not
+/// finite.
 pub(super) fn exactly(values: &[f32], halves: &mut [f16]) -> bool {
     const AT_ONCE: usize = 1024;
     let mut again = [0.0; AT_ONCE];
@@ -21,8 +22,8 @@ pub(super) fn exactly(values: &[f32], halves: &mut [f16]) -> bool {
     })
 }
 
-/// Whether this processor makes a vector of them f32 in one step; where that takes several, more time is lost than there is to win
-/// (measured with AVX2).
+/// Returns whether this processor makes a vector of them f32 in one step; where that takes several,
+/// more time is lost than there is to win (measured with AVX2).
 pub(super) fn quick() -> bool {
     struct Quick;
     impl WithSimd for Quick {

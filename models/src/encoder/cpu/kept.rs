@@ -1,7 +1,8 @@
 //! Memory for weights.
 //!
-//! A processor remembers where a few thousand pages lie. The weights of a model are more of the ordinary ones, of 4 KiB, so that each
-//! batch would make it forget all others of the process. So they lie together, in the largest pages that the system gives.
+//! A processor remembers where a few thousand pages lie. The weights of a model are more of the
+//! ordinary ones, of 4 KiB, so that each batch would make it forget all others of the process. So
+//! they lie together, in the largest pages that the system gives.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,8 +61,8 @@ impl<T: Copy + Default + NoUninit + AnyBitPattern> Keep for Kept<T> {
     }
 }
 
-/// Moves values together, one after the other, so that no more than one of them is there twice. They stay where they are if the
-/// system does not give the memory.
+/// Moves values together, one after the other, so that no more than one of them is there twice.
+/// They stay where they are if the system does not give the memory.
 pub(super) fn together(mut values: Vec<&mut dyn Keep>) {
     let mut end = 0;
     let places: Vec<Range<usize>> = values

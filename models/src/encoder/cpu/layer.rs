@@ -63,7 +63,7 @@ impl Layer {
         })
     }
 
-    /// The weights, in the order in which they are read, to be moved.
+    /// Returns the weights, in the order in which they are read, to be moved.
     pub(super) fn kept(&mut self) -> impl Iterator<Item = &mut dyn Keep> {
         let Self {
             query_key_value,

@@ -1,4 +1,5 @@
-//! Products with weights, which are packed once so that they are read in the order in which they lie.
+//! Products with weights, which are packed once so that they are read in the order in which they
+//! lie.
 
 use std::cell::RefCell;
 
@@ -13,7 +14,8 @@ use super::place::{End, Place, Start};
 use super::simd::dispatch;
 use super::tile::{Ahead, Right, Rows, accumulate, tiles, tokens_max, vectors, with_tokens};
 
-/// Rows of a panel that are used for one tile after another while they are in the first level cache.
+/// Rows of a panel that are used for one tile after another while they are in the first level
+/// cache.
 const PIECE: usize = 192;
 
 /// Weight and bias of `y = x W^T + b`.
@@ -21,8 +23,8 @@ const PIECE: usize = 192;
 pub(super) struct Linear {
     inputs: usize,
     outputs: Columns,
-    /// For each block of outputs panels of a tile's columns: `[panels, inputs, columns]`, the last panel of a block filled up
-    /// with zeros.
+    /// For each block of outputs panels of a tile's columns: `[panels, inputs, columns]`, the last
+    /// panel of a block filled up with zeros.
     panels: Panels,
     /// The bias in the same panels.
     bias: Aligned<f32>,
@@ -63,7 +65,7 @@ impl Linear {
         }
     }
 
-    /// The weights, to be moved.
+    /// Returns the weights, to be moved.
     pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
         self.panels.kept()
     }
@@ -73,7 +75,8 @@ impl Linear {
         self.outputs
     }
 
-    /// One block of results for the tokens of `x` from `first`: `out` is `[tokens, width of the block]` and says how many.
+    /// One block of results for the tokens of `x` from `first`: `out` is `[tokens, width of the
+    /// block]` and says how many.
     pub(super) fn block(
         &self,
         block: usize,

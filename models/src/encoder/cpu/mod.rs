@@ -1,16 +1,19 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
-//! * Matrices lie in blocks of columns (`blocks`), weights in panels that are read from front to back (`linear`), in 16 bits where
-//!   these hold them (`panels`, `halves`), all together in large pages (`kept`).
-//! * Products are made of tiles whose sums stay in registers (`tile`), and begin and end in the steps beside them: bias, residual,
-//!   GELU (`place`, `activation`).
+//! * Matrices lie in blocks of columns (`blocks`), weights in panels that are read from front to
+//!   back (`linear`), in 16 bits where these hold them (`panels`, `halves`), all together in large
+//!   pages (`kept`).
+//! * Products are made of tiles whose sums stay in registers (`tile`), and begin and end in the
+//!   steps beside them: bias, residual, GELU (`place`, `activation`).
 //! * Attention looks at a few queries at a time; no matrix of scores is ever whole (`attention`).
-//! * A batch is shared among the threads of the current rayon pool, by rows where that keeps all of them busy, else within each
-//!   step (`schedule`, `workers`). Each group of rows has a workspace that is used again (`workspace`).
-//! * All of it is compiled for several kinds of vectors, and the widest are taken at run time (`simd`).
+//! * A batch is shared among the threads of the current rayon pool, by rows where that keeps all of
+//!   them busy, else within each step (`schedule`, `workers`). Each group of rows has a workspace
+//!   that is used again (`workspace`).
+//! * All of it is compiled for several kinds of vectors, and the widest are taken at run time
+//!   (`simd`).
 //!
-//! A token's sums are added up in an order that depends on nothing but the model and the processor. So a row gives the same bits
-//! whatever rows are beside it and however many threads there are.
+//! A token's sums are added up in an order that depends on nothing but the model and the processor.
+//! So a row gives the same bits whatever rows are beside it and however many threads there are.
 
 mod activation;
 mod aligned;

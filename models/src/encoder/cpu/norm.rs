@@ -94,7 +94,7 @@ impl WithSimd for Run<'_> {
     }
 }
 
-/// The sum of the values' distances from `mean`, or of their squares.
+/// Returns the sum of the values' distances from `mean`, or of their squares.
 #[inline(always)]
 fn sum_from<S: Simd>(simd: S, values: &[f32], mean: f32, squared: bool) -> f32 {
     let (vectors, rest) = S::as_simd_f32s(values);

@@ -1,4 +1,5 @@
-//! Weights as they are kept: in the fewest bits that hold them exactly, so that what is computed with them is the same.
+//! Weights as they are kept: in the fewest bits that hold them exactly, so that what is computed
+//! with them is the same.
 
 use pulp::bytemuck;
 
@@ -10,8 +11,8 @@ use super::kept::{Keep, Kept};
 #[derive(Debug)]
 pub(super) enum Panels {
     F32(Aligned<f32>),
-    /// The bits of 16-bit values. Models are often published in these; half the memory is half of what has to be read for a few
-    /// tokens.
+    /// The bits of 16-bit values. Models are often published in these; half the memory is half of
+    /// what has to be read for a few tokens.
     F16(Kept<u16>),
 }
 
@@ -80,7 +81,7 @@ impl<'a> Stored<'a> {
 
 #[cfg(test)]
 impl Panels {
-    /// The same values in 32 bits.
+    /// Returns the same values in 32 bits.
     pub(super) fn in_f32(&self) -> Self {
         let values: Vec<f32> = match self.all() {
             Stored::F32(values) => values.to_vec(),

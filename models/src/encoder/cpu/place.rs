@@ -1,7 +1,8 @@
 //! Where the sums of a tile come from and go to.
 //!
-//! A tile's sums fill the registers, and stay there only if nothing between reads and writes of whole vectors is asked of the compiler:
-//! what belongs to narrower columns is therefore computed beside its place and copied.
+//! A tile's sums fill the registers, and stay there only if nothing between reads and writes of
+//! whole vectors is asked of the compiler: what belongs to narrower columns is therefore computed
+//! beside its place and copied.
 
 use std::ops::Range;
 
@@ -34,12 +35,14 @@ pub(super) struct Place<'a> {
     stride: usize,
     /// Columns of the vectors.
     panel: usize,
-    /// Where the values belong if these are not the place: the matrix, its width, and the columns in it.
+    /// Where the values belong if these are not the place: the matrix, its width, and the columns
+    /// in it.
     home: Option<(&'a mut [f32], usize, Range<usize>)>,
 }
 
 impl<'a> Place<'a> {
-    /// Some columns of `out`, `[tokens, width]`, which are `panel` or fewer. `beside` is memory to use.
+    /// Some columns of `out`, `[tokens, width]`, which are `panel` or fewer. `beside` is memory to
+    /// use.
     #[inline(always)]
     pub(super) fn of(
         out: &'a mut [f32],

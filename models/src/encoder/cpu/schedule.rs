@@ -2,13 +2,13 @@
 
 use super::workers::Workers;
 
-/// Tokens that a group for one thread should not exceed: enough for every weight read to be used often, few enough for what is
-/// computed to stay in the second level cache.
+/// Tokens that a group for one thread should not exceed: enough for every weight read to be used
+/// often, few enough for what is computed to stay in the second level cache.
 const ALONE_TOKENS: usize = 192;
 /// Tokens of a group that all threads compute together.
 const TOGETHER_TOKENS: usize = 512;
-/// Shares of single threads must keep all of them busy for this part of the time; else the threads compute each group together,
-/// which costs a few meetings in each layer.
+/// Shares of single threads must keep all of them busy for this part of the time; else the threads
+/// compute each group together, which costs a few meetings in each layer.
 const BUSY_MIN: f64 = 0.9;
 
 /// Groups of rows, by their numbers; every row is in one.
@@ -19,7 +19,8 @@ pub(super) struct Schedule {
     pub(super) groups: Vec<Vec<usize>>,
 }
 
-/// Shares out rows of so many tokens. `square` is the cost of a row's every pair of tokens, in costs of one token.
+/// Shares out rows of so many tokens. `square` is the cost of a row's every pair of tokens, in
+/// costs of one token.
 pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule {
     let cost = |row: usize| rows[row] as f64 * (1.0 + square * rows[row] as f64);
     let mut shares = vec![(0.0_f64, Vec::new()); threads];
@@ -61,7 +62,7 @@ pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule 
     }
 }
 
-/// A share's rows, longest first, in groups of much the same size.
+/// Returns a share's rows, longest first, in groups of much the same size.
 fn cut(share: &[usize], rows: &[usize]) -> Vec<Vec<usize>> {
     let tokens: usize = share.iter().map(|row| rows[*row]).sum();
     let size = tokens.div_ceil(tokens.div_ceil(ALONE_TOKENS).max(1));

@@ -9,8 +9,9 @@ use pulp::bytemuck::{self, NoUninit};
 use super::prefetch::{LINE, prefetch};
 use super::simd::multiply_add;
 
-/// Vectors of columns in a tile. The sums of a whole tile, as many vectors of the right side and one value of the left side leave a
-/// register or more free: with none to spare, compilers keep sums in memory.
+/// Vectors of columns in a tile. The sums of a whole tile, as many vectors of the right side and
+/// one value of the left side leave a register or more free: with none to spare, compilers keep
+/// sums in memory.
 #[inline(always)]
 pub(super) const fn vectors<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 3 } else { 2 }
@@ -22,7 +23,8 @@ pub(super) const fn tokens_max<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
 }
 
-/// Tokens in tiles of much the same size, none larger than `most`: a small tile has fewer sums than additions that are under way at once.
+/// Tokens in tiles of much the same size, none larger than `most`: a small tile has fewer sums than
+/// additions that are under way at once.
 #[inline(always)]
 pub(super) fn tiles(tokens: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     let count = tokens.div_ceil(most);
@@ -32,7 +34,8 @@ pub(super) fn tiles(tokens: usize, most: usize) -> impl ExactSizeIterator<Item =
 /// Steps between two requests for memory.
 const STEPS: usize = 8;
 
-/// Memory to bring near meanwhile, since the processor's own foresight ends where a panel of weights does.
+/// Memory to bring near meanwhile, since the processor's own foresight ends where a panel of
+/// weights does.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a> {
     bytes: &'a [u8],
@@ -51,7 +54,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Requests that bring the share of `values` with this number, of so many bytes, near in the course of `steps`.
+    /// Requests that bring the share of `values` with this number, of so many bytes, near in the
+    /// course of `steps`.
     #[inline(always)]
     pub(super) fn share<T: NoUninit>(
         values: &'a [T],
@@ -103,7 +107,7 @@ impl<'a> Rows<'a> {
 
 /// The right side: rows of `V` vectors.
 pub(super) trait Right<S: Simd, const V: usize>: Sized {
-    /// The first rows, and those after.
+    /// Returns the first rows, and those after.
     fn split_at(self, rows: usize) -> (Self, Self);
 
     /// Called once for each, from the first to the last.
@@ -122,13 +126,14 @@ impl<S: Simd, const V: usize> Right<S, V> for &[[S::f32s; V]] {
     }
 }
 
-/// `sums + left right`: for each token as many values on the left, in parts, as there are rows of `V` vectors on the right.
+/// `sums + left right`: for each token as many values on the left, in parts, as there are rows of
+/// `V` vectors on the right.
 ///
-/// The products are added one after another, in the order of the rows: a sum never depends on which other tokens and columns
-/// are in the tile.
+/// The products are added one after another, in the order of the rows: a sum never depends on which
+/// other tokens and columns are in the tile.
 ///
-/// Here and in all code on vectors loops are written out: what a closure does is compiled for this processor's vectors only if the
-/// compiler chooses to make it part of its caller.
+/// Here and in all code on vectors loops are written out: what a closure does is compiled for this
+/// processor's vectors only if the compiler chooses to make it part of its caller.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
 pub(super) fn accumulate<'a, S: Simd, const R: usize, const V: usize>(
@@ -147,7 +152,8 @@ pub(super) fn accumulate<'a, S: Simd, const R: usize, const V: usize>(
             let vectors = these.row(simd, at);
             for row in 0..R {
                 if S::REGISTER_COUNT < 32 {
-                    // Else compilers read the left side's values of all tokens first, for which there are no registers.
+                    // Else compilers read the left side's values of all tokens first, for which
+                    // there are no registers.
                     compiler_fence(Ordering::SeqCst);
                 }
                 let value = simd.splat_f32s(rows[row][at]);

@@ -25,7 +25,8 @@ impl Vectors {
         }
     }
 
-    /// The product of each of `others`, `[n, size]`, with each of these: `[n, count]`. A product does not depend on the others.
+    /// Returns the product of each of `others`, `[n, size]`, with each of these: `[n, count]`. A
+    /// product does not depend on the others.
     pub(crate) fn products(&self, others: &[f32]) -> Vec<f32> {
         let columns = Columns {
             count: self.size,

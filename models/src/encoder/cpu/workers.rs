@@ -39,8 +39,9 @@ impl Workers {
         }
     }
 
-    /// Runs steps that these share. Steps are short: a thread that fell asleep after one would come too late for the next, so the
-    /// others stay awake until the last, ready for any work of the pool.
+    /// Runs steps that these share. Steps are short: a thread that fell asleep after one would come
+    /// too late for the next, so the others stay awake until the last, ready for any work of the
+    /// pool.
     pub(super) fn together<T>(self, steps: impl FnOnce() -> T) -> T {
         if self.count() == 1 {
             return steps();
@@ -83,8 +84,9 @@ impl Drop for End {
 
 /// Keeps this thread at work for the pool until it is over.
 ///
-/// But not a thread that takes part in the batch already: it may have taken this up while it waits, in the middle of a step, for
-/// another thread's share of it, and the batch would wait for that step for ever.
+/// But not a thread that takes part in the batch already: it may have taken this up while it waits,
+/// in the middle of a step, for another thread's share of it, and the batch would wait for that
+/// step for ever.
 fn stay_awake(batch: u64, done: &AtomicBool) {
     // What is over leaves no trace on a thread that may be in the next one.
     if done.load(Ordering::Relaxed) || BATCH.replace(batch) == batch {
@@ -103,8 +105,8 @@ mod tests {
 
     use super::*;
 
-    /// A thread that waits in the middle of a step takes up what else there is; here each does in every step. What ends only after
-    /// that step must not keep it.
+    /// A thread that waits in the middle of a step takes up what else there is; here each does in
+    /// every step. What ends only after that step must not keep it.
     #[test]
     fn a_thread_in_the_middle_of_a_step_is_not_kept() {
         for threads in 1..6 {

@@ -1,4 +1,5 @@
-//! Self-attention of a layer: products for all tokens at once, attention itself for a group of rows at once.
+//! Self-attention of a layer: products for all tokens at once, attention itself for a group of rows
+//! at once.
 
 use candle_core::{Result, Tensor};
 
@@ -12,7 +13,8 @@ use crate::error::LoadError;
 
 #[derive(Debug)]
 pub(super) struct Attention {
-    /// Queries, keys and values in one product: `[H]` to `[3 H]`. Queries leave it with their scale.
+    /// Queries, keys and values in one product: `[H]` to `[3 H]`. Queries leave it with their
+    /// scale.
     query_key_value: Linear,
     output: Linear,
     norm: LayerNorm,
@@ -62,7 +64,8 @@ impl Attention {
         self.norm.forward(&(self.output.forward(&context)? + x)?)
     }
 
-    /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head size]`.
+    /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head
+    /// size]`.
     fn attend(&self, vectors: &Tensor, group: &Padded) -> Result<Tensor> {
         let heads = group.rows.len() * self.heads;
         let parts = vectors.index_select(&group.parts, 0)?.reshape((

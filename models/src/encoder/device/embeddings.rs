@@ -32,7 +32,7 @@ impl Embeddings {
         })
     }
 
-    /// The type that the encoder computes in.
+    /// Returns the type that the encoder computes in.
     pub(super) fn dtype(&self) -> DType {
         self.words.dtype()
     }

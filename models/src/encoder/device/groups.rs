@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-/// Rows are padded to a multiple of this many tokens: products of 16-bit numbers are fast where their sides are.
+/// Rows are padded to a multiple of this many tokens: products of 16-bit numbers are fast where
+/// their sides are.
 const STEP: usize = 8;
-/// What a further group costs, in scores (one query with one key of one row) that could be computed instead: a device is asked for
-/// six more operations in each layer.
+/// What a further group costs, in scores (one query with one key of one row) that could be computed
+/// instead: a device is asked for six more operations in each layer.
 const GROUP_COST: usize = 1 << 18;
-/// Most scores of all heads that a group of several rows may have, which bounds the memory for them (half a gigabyte in f32).
+/// Most scores of all heads that a group of several rows may have, which bounds the memory for them
+/// (half a gigabyte in f32).
 const MOST_SCORES: usize = 1 << 27;
 
 /// Rows that are padded to one length.
@@ -19,8 +21,8 @@ pub(super) struct Group {
     pub(super) padded: usize,
 }
 
-/// Splits rows, given by their numbers of tokens, none 0, into groups of similar length so that the work on padding and the cost of
-/// groups are least together. Each row is in one group.
+/// Splits rows, given by their numbers of tokens, none 0, into groups of similar length so that the
+/// work on padding and the cost of groups are least together. Each row is in one group.
 pub(super) fn split(tokens: &[usize], heads: usize) -> Vec<Group> {
     let padded = |row: usize| tokens[row].next_multiple_of(STEP);
     let mut rows: Vec<usize> = (0..tokens.len()).collect();
@@ -45,7 +47,8 @@ pub(super) fn split(tokens: &[usize], heads: usize) -> Vec<Group> {
     groups
 }
 
-/// Cuts classes of rows, each a number of rows and their padded length, ascending, into runs whose cost is least in sum.
+/// Cuts classes of rows, each a number of rows and their padded length, ascending, into runs whose
+/// cost is least in sum.
 fn cheapest(classes: &[(usize, usize)]) -> Vec<Range<usize>> {
     // For each number of classes: the least cost of them, and where the last run of that begins.
     let mut best: Vec<(usize, usize)> = vec![(0, 0)];

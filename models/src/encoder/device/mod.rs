@@ -1,7 +1,9 @@
-//! The encoder with Candle's operations, for the devices that Candle knows, and for a CPU with a vendor's matrix products.
+//! The encoder with Candle's operations, for the devices that Candle knows, and for a CPU with a
+//! vendor's matrix products.
 //!
-//! The rows of a batch are packed: everything but attention takes all of them at once. Attention takes them in groups of similar
-//! length, each padded to its longest, so that the number of operations that a device is asked for hardly depends on that of the rows.
+//! The rows of a batch are packed: everything but attention takes all of them at once. Attention
+//! takes them in groups of similar length, each padded to its longest, so that the number of
+//! operations that a device is asked for hardly depends on that of the rows.
 
 mod attention;
 mod embeddings;
@@ -49,7 +51,8 @@ impl DeviceEncoder {
         let layers = (0..config.num_hidden_layers)
             .map(|index| Layer::load(weights, config, index))
             .collect::<std::result::Result<_, _>>()?;
-        // Other threads use the weights, and their streams do not wait for what this thread's has still to do.
+        // Other threads use the weights, and their streams do not wait for what this thread's has
+        // still to do.
         weights.wait()?;
         drop(turn);
         Ok(Self {
@@ -69,7 +72,8 @@ impl DeviceEncoder {
         let _turn = self.turns.take();
         let found = self.forward(rows, config);
         if found.is_err() {
-            // What was asked for before the failure may still be under way. What the wait would say has been said.
+            // What was asked for before the failure may still be under way. What the wait would say
+            // has been said.
             let _ = self.device.synchronize();
         }
         found
@@ -81,7 +85,8 @@ impl DeviceEncoder {
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
         }
-        // What comes to the host has been waited for, and with it all that the device was asked for.
+        // What comes to the host has been waited for, and with it all that the device was asked
+        // for.
         pool::outputs(&hidden, rows, &pack, config)
     }
 }

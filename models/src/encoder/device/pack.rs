@@ -1,4 +1,5 @@
-//! A batch laid out on a device: rows one after another without padding, and the groups in which attention takes them.
+//! A batch laid out on a device: rows one after another without padding, and the groups in which
+//! attention takes them.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -16,7 +17,8 @@ pub(super) struct Pack {
     pub(super) positions: Tensor,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
-    /// For each token and head, which of the vectors that attention makes in all groups is its own; u32 `[T * heads]`.
+    /// For each token and head, which of the vectors that attention makes in all groups is its own;
+    /// u32 `[T * heads]`.
     pub(super) back: Tensor,
     /// The tokens whose own vectors are wanted, row after row, u32; `None` if there are none.
     pub(super) wanted: Option<Tensor>,
@@ -31,7 +33,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Whether the vectors of its tokens are wanted, and not one for the row.
+    /// Returns whether the vectors of its tokens are wanted, and not one for the row.
     pub(super) fn wants_tokens(&self) -> bool {
         matches!(self.output, RowOutput::Tokens { .. })
     }
@@ -103,8 +105,9 @@ fn rows(inputs: &[&RowInput<'_>]) -> Vec<Row> {
     inputs.iter().map(row).collect()
 }
 
-/// Attention makes a vector for each row, head and place of each group, in this order of significance, one group after the other.
-/// For each token: which is that of its first head, and how far on is that of its next head.
+/// Attention makes a vector for each row, head and place of each group, in this order of
+/// significance, one group after the other. For each token: which is that of its first head, and
+/// how far on is that of its next head.
 fn ways_back(rows: &[Row], groups: &[groups::Group], heads: usize) -> (Vec<u32>, Vec<u32>) {
     let tokens = rows.last().map_or(0, |row| row.start + row.tokens);
     let (mut first, mut step) = (vec![0; tokens], vec![0; tokens]);

@@ -1,5 +1,6 @@
-//! A group of rows padded to one length. What stands for padding is the row's last token again, a number like any other, and it
-//! counts for nothing: its scores are masked, its results are not read.
+//! A group of rows padded to one length. What stands for padding is the row's last token again, a
+//! number like any other, and it counts for nothing: its scores are masked, its results are not
+//! read.
 
 use std::iter::repeat_n;
 
@@ -11,7 +12,8 @@ use super::upload::{Place, Upload, Uploaded};
 use crate::config::{ModelConfig, Pooling};
 use crate::encoder::RowOutput;
 
-/// What is added to the scores of padding: far below any score, so that its share is exactly 0, and finite in every type.
+/// What is added to the scores of padding: far below any score, so that its share is exactly 0, and
+/// finite in every type.
 const MASKED: f32 = -3e4;
 
 /// R rows of L tokens each on a device.
@@ -20,9 +22,10 @@ pub(super) struct Padded {
     pub(super) rows: Vec<usize>,
     /// L
     pub(super) tokens: usize,
-    /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32 `[3 * R * heads * L]`.
+    /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32
+    /// `[3 * R * heads * L]`.
     pub(super) parts: Tensor,
-    /// What is added to scores, `[R * heads, L, L]`; `None` if nothing is padding.
+    /// Mask added to the scores, `[R * heads, L, L]`; `None` without padding.
     pub(super) mask: Option<Tensor>,
     /// How vectors of tokens become one of a row; `None` if that is wanted of no row.
     pub(super) pooling: Option<PaddedPooling>,
@@ -32,7 +35,7 @@ pub(super) struct Padded {
 pub(super) struct PaddedPooling {
     /// The token at each place, u32 `[R * L]`.
     pub(super) tokens: Tensor,
-    /// What each counts in the row's vector, f32 `[R, 1, L]`.
+    /// Weight of each token in the vector of its row, f32 `[R, 1, L]`.
     pub(super) weights: Tensor,
 }
 
@@ -91,7 +94,8 @@ impl PaddedPlaces {
     ) -> Result<Padded> {
         let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, each_part.dim(2)?);
         let vectors = whole.get(self.vectors)?.reshape((1, rows, 1, tokens))?;
-        // Made in full once, since each layer adds it: adding numbers of one shape is far faster than repeating some while adding.
+        // Made in full once, since each layer adds it: adding numbers of one shape is far faster
+        // than repeating some while adding.
         let mask = |places| {
             real.get(places)?
                 .to_dtype(dtype)?

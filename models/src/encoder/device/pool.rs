@@ -1,5 +1,5 @@
-//! What the rows asked for, from the last layer's vectors. Rows are pooled on the device, so that only what was asked for crosses
-//! to the host.
+//! What the rows asked for, from the last layer's vectors. Rows are pooled on the device, so that
+//! only what was asked for crosses to the host.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -55,7 +55,7 @@ pub(super) fn outputs(
     Ok(rows.iter().zip(place).map(row).collect())
 }
 
-/// The vectors of the rows of all groups with rows that are pooled, one after another.
+/// Returns the vectors of the rows of all groups with rows that are pooled, one after another.
 fn pooled(hidden: &Tensor, pack: &Pack) -> Result<Vec<f32>> {
     let group = |group: &Padded| {
         let pooling = group.pooling.as_ref()?;

@@ -1,8 +1,8 @@
 //! One batch at a time on a device.
 //!
-//! Candle gives each thread a CUDA stream of its own, but all threads of a device share one cuBLAS handle with its workspace, and
-//! nothing orders what two streams do. So whoever computes on a device has it alone, and has waited for the device before
-//! anybody else goes on.
+//! Candle gives each thread a CUDA stream of its own, but all threads of a device share one cuBLAS
+//! handle with its workspace, and nothing orders what two streams do. So whoever computes on a
+//! device has it alone, and has waited for the device before anybody else goes on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -25,7 +25,7 @@ impl<T: WithDType> Upload<T> {
         }
     }
 
-    /// A list of one number at least.
+    /// Returns a list of one number at least.
     pub(super) fn add(&mut self, numbers: impl IntoIterator<Item = T>) -> Place {
         let start = self.numbers.len();
         self.numbers.extend(numbers);
@@ -42,7 +42,7 @@ impl<T: WithDType> Upload<T> {
 }
 
 impl Uploaded {
-    /// A list that was added before, as a view.
+    /// Returns a list that was added before, as a view.
     pub(super) fn get(&self, Place(range): Place) -> Result<Tensor> {
         match &self.0 {
             Some(all) => all.narrow(0, range.start, range.len()),

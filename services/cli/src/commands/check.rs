@@ -22,7 +22,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<()> {
     match configuration.lock_path() {
         Some(path) if args.lock => {
             let lock = Lock::of(&signatures)?;
-            // What other pipelines of that configuration call stays locked.
+            // Entries of other pipelines of that configuration stay in the lock file.
             let lock = match configuration.borrows() {
                 true => Lock::read(&path)?.unwrap_or_default().updated(lock),
                 false => lock,

@@ -54,7 +54,7 @@ impl Role {
 /// Options of a process.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What it runs.
+    /// Role: gateway, model services, or both.
     pub role: Role,
     /// The files of its configuration.
     pub files: Files,
@@ -73,7 +73,7 @@ pub struct Running {
     pub grpc: SocketAddr,
     /// The address of the HTTP port, if there is one.
     pub http: Option<SocketAddr>,
-    /// What it serves at first; a gateway loads and unloads pipelines.
+    /// Models and pipelines served from the start; a gateway loads and unloads pipelines.
     pub overview: Overview,
     health: Health,
     shutdown: CancellationToken,

@@ -1,10 +1,10 @@
-//! What a process serves, for the person who started it.
+//! Overview of a process for the person who started it: models, pipelines and addresses.
 
 use motet_gateway::check::{CheckedPipeline, Input, Length};
 use motet_proto::types::ElementType;
 use serde_json::Value;
 
-/// What a process serves.
+/// Models and pipelines of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
     /// The models of this process.
@@ -20,7 +20,7 @@ pub struct Overview {
 pub struct PipelineOverview {
     /// The name.
     pub name: String,
-    /// What it does, if the file says so.
+    /// Description in the file, if there is one.
     pub description: Option<String>,
     /// Arguments of `motet call` with a value for each required input, as a shell takes them.
     /// `None` if there is an input for which no simple value exists.

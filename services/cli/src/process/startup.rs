@@ -1,6 +1,6 @@
 //! Startup of a process, in phases: read, place, bind, connect, check, load, serve.
 //!
-//! What is likely to fail comes first and fails fast: the configuration is checked, then the ports
+//! Steps that are likely to fail come first: the configuration is checked, then the ports
 //! are bound, and only then are weights read.
 
 use std::net::SocketAddr;

@@ -97,7 +97,7 @@ impl Answer {
             .map(|value| value.to_str().expect("ASCII"))
     }
 
-    /// The texts of the messages, expanded where their flags say so.
+    /// Returns the texts of the messages, expanded where their flags say so.
     fn texts(&self) -> Vec<String> {
         let encoding = self.header("grpc-encoding").unwrap_or("none");
         let texts = self.messages.iter().map(|(flag, message)| match flag {
@@ -206,7 +206,7 @@ async fn a_message_is_not_expanded_past_the_limit() {
     let (_server, client) = server().await;
     for encoding in ["gzip", "zstd"] {
         let headers = [("grpc-encoding", encoding)];
-        // What is 50 MB once expanded, and what is just over the limit.
+        // A message that expands to 50 MB, and one just over the limit.
         for size in [50_000_000, MESSAGE_MAX + 1] {
             let bomb = framed(1, &compress(encoding, &vec![0; size]));
             for path in [UNARY, STREAM] {

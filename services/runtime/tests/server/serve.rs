@@ -360,7 +360,7 @@ impl Process {
         }
     }
 
-    /// What follows `prefix` on the next line that begins with it.
+    /// Returns the rest of the next line that begins with `prefix`.
     async fn line(&mut self, prefix: &str) -> String {
         while let Some(line) = self.lines.next_line().await.expect("text") {
             if let Some(rest) = line.strip_prefix(prefix) {

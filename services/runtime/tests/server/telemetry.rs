@@ -88,7 +88,7 @@ async fn run_child(name: &str, variables: &[(&str, &str)]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
-/// What the child printed after this label.
+/// Returns the text that the child printed after this label.
 fn printed<'s>(stdout: &'s str, label: &str) -> &'s str {
     let mut lines = stdout.lines();
     let line = lines.find_map(|line| line.split_once(label));

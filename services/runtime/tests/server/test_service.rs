@@ -26,7 +26,7 @@ pub(crate) const EACH: &str = "/test.TestService/EachStream";
 /// Longest request in bytes.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
-/// What happened inside a handler.
+/// Events inside a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Began,

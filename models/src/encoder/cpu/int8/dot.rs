@@ -1,4 +1,4 @@
-//! What adds up products of bytes, four to a lane. All give the same numbers.
+//! Kernels for sums of products of bytes, four per 32-bit lane. All give equal sums.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,8 @@ use crate::encoder::cpu::simd::{Level, limit};
 pub(super) type Ints<D> = <<D as Dot>::Simd as Simd>::i32s;
 pub(super) type Floats<D> = <<D as Dot>::Simd as Simd>::f32s;
 
-/// Vectors of whole numbers that take up products of bytes, and the vectors of f32 that go with them.
+/// Vectors of whole numbers that take up products of bytes, and the vectors of f32 that go with
+/// them.
 pub(super) trait Dot: Copy {
     type Simd: Simd;
     /// Four bytes of the left side, in every lane.
@@ -76,7 +77,7 @@ impl Kernel {
             .collect()
     }
 
-    /// The fastest that may be used.
+    /// Returns the fastest that may be used.
     pub(super) fn best() -> Self {
         static BEST: LazyLock<Kernel> = LazyLock::new(|| {
             let mut all = Kernel::all().into_iter();
@@ -86,7 +87,7 @@ impl Kernel {
         *BEST
     }
 
-    /// The vectors that it takes.
+    /// Returns the vectors that it takes.
     fn level(self) -> Level {
         match self {
             #[cfg(target_arch = "x86_64")]

@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use crate::encoder::cpu::blocks::Columns;
 
-/// Most inputs of a group. Fewer are more exact and slower: a group's end costs as much as about 16 of its inputs.
+/// Most inputs of a group. Fewer are more exact and slower: a group's end costs as much as about 16
+/// of its inputs.
 const LEN_MAX: usize = 128;
 
 /// Bytes that are multiplied and added in one step of a lane.
 pub(super) const STEP: usize = size_of::<u32>();
 
-/// How the inputs of a product are cut: each block of columns into groups of one length, the last of a block filled up.
+/// How the inputs of a product are cut: each block of columns into groups of one length, the last
+/// of a block filled up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Groups {
     columns: Columns,
@@ -37,7 +39,7 @@ impl Groups {
         whole * self.columns.width.div_ceil(self.len) + rest.div_ceil(self.len)
     }
 
-    /// The block of a group, and its columns within the block.
+    /// Returns the block of a group, and its columns within the block.
     pub(super) fn place(self, group: usize) -> (usize, Range<usize>) {
         let of_block = self.columns.width.div_ceil(self.len);
         let (block, group) = (group / of_block, group % of_block);
@@ -45,7 +47,7 @@ impl Groups {
         (block, group * self.len..((group + 1) * self.len).min(width))
     }
 
-    /// The columns of a group within the whole matrix.
+    /// Returns the columns of a group within the whole matrix.
     pub(super) fn columns(self, group: usize) -> Range<usize> {
         let (block, range) = self.place(group);
         let start = self.columns.of(block).start;

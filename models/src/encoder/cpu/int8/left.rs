@@ -14,7 +14,8 @@ const HEAD: usize = 2;
 /// Fewest tokens that one thread of several scales.
 const TOKENS_MIN: usize = 8;
 
-/// A matrix of bytes. In each group a token's value is `byte * scale + least`, byte 0 is the least and 255 the greatest of them.
+/// A matrix of bytes. In each group a token's value is `byte * scale + least`, byte 0 is the least
+/// and 255 the greatest of them.
 #[derive(Debug, Default)]
 pub(in crate::encoder::cpu) struct Left {
     /// For each group `[T, HEAD + len / STEP]`.
@@ -65,7 +66,7 @@ impl Left {
         );
     }
 
-    /// A group of a matrix of so many tokens.
+    /// Returns a group of a matrix of so many tokens.
     #[inline(always)]
     pub(super) fn group(&self, groups: Groups, tokens: usize, group: usize) -> Group<'_> {
         let stride = stride(groups);
@@ -133,7 +134,7 @@ impl WithSimd for Fill<'_> {
     }
 }
 
-/// The least and the greatest of some values.
+/// Returns the least and the greatest of some values.
 #[inline(always)]
 fn ends<S: Simd>(simd: S, values: &[f32]) -> (f32, f32) {
     let (vectors, rest) = S::as_simd_f32s(values);

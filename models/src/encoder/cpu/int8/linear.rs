@@ -1,4 +1,5 @@
-//! Products with weights in bytes, which are packed once so that they are read in the order in which they lie.
+//! Products with weights in bytes, which are packed once so that they are read in the order in
+//! which they lie.
 
 use std::cell::RefCell;
 
@@ -22,10 +23,12 @@ const fn tokens_max<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
 }
 
-/// Inputs whose weights, for one panel, are used for one tile after another while they are in the first level cache.
+/// Inputs whose weights, for one panel, are used for one tile after another while they are in the
+/// first level cache.
 const PIECE: usize = 384;
 
-/// Vectors at a group's end: the columns' scales, and what a token's least value is multiplied with.
+/// Vectors at a group's end: the columns' scales, and what a token's least value is multiplied
+/// with.
 const TAIL: usize = 2;
 
 /// Weight and bias of `y = x W^T + b`.
@@ -34,15 +37,17 @@ pub(in crate::encoder::cpu) struct Linear {
     kernel: Kernel,
     groups: Groups,
     outputs: Columns,
-    /// For each block of outputs panels of [`VECTORS`] vectors of columns, the last of a block filled up with zeros:
-    /// `[panels, groups, len / STEP + TAIL, VECTORS * lanes]`, [`STEP`] bytes to a lane.
+    /// For each block of outputs panels of [`VECTORS`] vectors of columns, the last of a block
+    /// filled up with zeros: `[panels, groups, len / STEP + TAIL, VECTORS * lanes]`, [`STEP`] bytes
+    /// to a lane.
     panels: Kept<i32>,
     /// The bias in the same panels.
     bias: Aligned<f32>,
 }
 
 impl Linear {
-    /// `weight` is `[outputs, inputs]` row-major, `bias` is `[outputs]`; `inputs` are cut as the left side is.
+    /// `weight` is `[outputs, inputs]` row-major, `bias` is `[outputs]`; `inputs` are cut as the
+    /// left side is.
     pub(in crate::encoder::cpu) fn pack(
         weight: &[f32],
         bias: &[f32],
@@ -99,7 +104,7 @@ impl Linear {
         }
     }
 
-    /// The weights, to be moved.
+    /// Returns the weights, to be moved.
     pub(in crate::encoder::cpu) fn kept(&mut self) -> &mut dyn Keep {
         &mut self.panels
     }
@@ -109,7 +114,8 @@ impl Linear {
         self.outputs
     }
 
-    /// One block of results for the tokens of `left` from `first`: `out` is `[tokens, width of the block]` and says how many.
+    /// One block of results for the tokens of `left` from `first`: `out` is `[tokens, width of the
+    /// block]` and says how many.
     pub(in crate::encoder::cpu) fn block(
         &self,
         block: usize,

@@ -1,8 +1,11 @@
-//! Products of bytes: a quarter of the memory of f32, and up to four times its speed where a processor multiplies bytes.
+//! Products of bytes: a quarter of the memory of f32, and up to four times its speed where a
+//! processor multiplies bytes.
 //!
-//! Both sides are cut into groups of inputs ([`groups`]), and every group has a scale of its own, so that one outlier costs its group
-//! precision and nothing else: on the left for each token, found when it is computed ([`left`]), on the right for each column, found
-//! once ([`linear`]). A group's products are added up exactly, as whole numbers ([`dot`], [`vnni`]); sums of groups are f32.
+//! Both sides are cut into groups of inputs ([`groups`]), and every group has a scale of its own,
+//! so that one outlier costs its group precision and nothing else: on the left for each token,
+//! found when it is computed ([`left`]), on the right for each column, found once ([`linear`]). A
+//! group's products are added up exactly, as whole numbers ([`dot`], [`vnni`]); sums of groups are
+//! f32.
 
 mod dot;
 mod groups;

@@ -1,7 +1,8 @@
 //! Products of bytes as products of 16-bit numbers, for x86-64 without VNNI.
 //!
-//! An instruction multiplies 16-bit numbers and adds them in pairs: first the even bytes of a lane, then the odd ones. (The
-//! instruction for pairs of bytes is of no use: its sums have 16 bits, which is too few.)
+//! An instruction multiplies 16-bit numbers and adds them in pairs: first the even bytes of a lane,
+//! then the odd ones. (The instruction for pairs of bytes is of no use: its sums have 16 bits,
+//! which is too few.)
 
 use pulp::x86::{V3, V4};
 use pulp::{NullaryFnOnce, Simd, cast};

@@ -26,8 +26,8 @@ macro_rules! vnni {
                 fn compiled<Op: WithDot>(dot: $name, operation: Op) -> Op::Output {
                     operation.with_dot(dot)
                 }
-                // SAFETY: `find` alone makes this type, after it has seen that the processor has all these features: those of
-                // pulp's level, and the one beside them.
+                // SAFETY: `find` alone makes this type, after it has seen that the processor has
+                // all these features: those of pulp's level, and the one beside them.
                 unsafe { compiled(self, operation) }
             }
         }
@@ -54,8 +54,8 @@ macro_rules! vnni {
 
             #[inline(always)]
             fn add(self, sums: Ints<Self>, left: Self::Left, right: Self::Right) -> Ints<Self> {
-                // SAFETY: `find` alone makes this type, after it has seen that the processor has the instruction, which works on
-                // registers only.
+                // SAFETY: `find` alone makes this type, after it has seen that the processor has
+                // the instruction, which works on registers only.
                 cast(unsafe { $add(cast(sums), cast(left), cast(right)) })
             }
 
