@@ -39,7 +39,7 @@ struct Limits {
 }
 
 impl SentenceConfig {
-    /// Returns the settings of a directory without modules.json, a plain transformer: mean pooling,
+    /// Reads the settings. A directory without modules.json is a plain transformer: mean pooling,
     /// not normalised, as sentence-transformers takes it.
     pub(super) fn read(json: &JsonFiles<'_>) -> Result<Self, LoadError> {
         let mut config = Self {
