@@ -4,41 +4,84 @@
 //! module decides if there is an exporter at all, since the SDK would send to localhost without
 //! being asked.
 
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
+use std::time::Duration;
+
+use opentelemetry_otlp::{
+    MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
+};
 
 use super::TelemetryError;
+use super::http_client::Client;
+use super::tls::{self, Tls};
+
+/// The exporter's limit of one export without `OTEL_EXPORTER_OTLP_TIMEOUT`.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The variables of one signal.
 struct Signal {
     exporter: &'static str,
     endpoint: &'static str,
     protocol: &'static str,
+    certificate: &'static str,
+    compression: &'static str,
+    timeout: &'static str,
 }
 
 const TRACES: Signal = Signal {
     exporter: "OTEL_TRACES_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    certificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 };
 
 const METRICS: Signal = Signal {
     exporter: "OTEL_METRICS_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    certificate: "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    compression: "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
+    timeout: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
 };
 
+/// How a signal is sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Transport {
+    Grpc(Option<Tls>),
+    Http(Option<Tls>, Duration),
+}
+
 pub(super) fn spans() -> Result<Option<SpanExporter>, TelemetryError> {
-    if !wanted(&TRACES, env)? {
-        return Ok(None);
-    }
-    Ok(Some(SpanExporter::builder().with_tonic().build()?))
+    let builder = SpanExporter::builder();
+    Ok(Some(match transport(&TRACES, env)? {
+        None => return Ok(None),
+        Some(Transport::Grpc(tls)) => {
+            let builder = builder.with_tonic().with_protocol(Protocol::Grpc);
+            tls::of_grpc(builder, tls).build()?
+        }
+        Some(Transport::Http(tls, timeout)) => {
+            let client = Client::new(tls, timeout)?;
+            let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
+            builder.with_http_client(client).build()?
+        }
+    }))
 }
 
 pub(super) fn metrics() -> Result<Option<MetricExporter>, TelemetryError> {
-    if !wanted(&METRICS, env)? {
-        return Ok(None);
-    }
-    Ok(Some(MetricExporter::builder().with_tonic().build()?))
+    let builder = MetricExporter::builder();
+    Ok(Some(match transport(&METRICS, env)? {
+        None => return Ok(None),
+        Some(Transport::Grpc(tls)) => {
+            let builder = builder.with_tonic().with_protocol(Protocol::Grpc);
+            tls::of_grpc(builder, tls).build()?
+        }
+        Some(Transport::Http(tls, timeout)) => {
+            let client = Client::new(tls, timeout)?;
+            let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
+            builder.with_http_client(client).build()?
+        }
+    }))
 }
 
 /// A variable's value; an empty one counts as unset, as OpenTelemetry says.
@@ -48,11 +91,15 @@ fn env(name: &str) -> Option<String> {
         .filter(|value| !value.trim().is_empty())
 }
 
-fn wanted(signal: &Signal, env: impl Fn(&str) -> Option<String>) -> Result<bool, TelemetryError> {
+/// How a signal is to be sent; `None` where it is not.
+fn transport(
+    signal: &Signal,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Transport>, TelemetryError> {
     if env("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Ok(false);
+        return Ok(None);
     }
-    let endpoint = env(signal.endpoint).or_else(|| env("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let endpoint = first(&[signal.endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"], &env);
     let otlp = match env(signal.exporter).as_deref() {
         None => endpoint.is_some(),
         Some("otlp") => true,
@@ -67,22 +114,90 @@ fn wanted(signal: &Signal, env: impl Fn(&str) -> Option<String>) -> Result<bool,
         }
     };
     if !otlp {
-        return Ok(false);
+        return Ok(None);
     }
-    for variable in [signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-        match env(variable) {
-            None => continue,
-            Some(protocol) if protocol == "grpc" => break,
-            Some(value) => {
-                return Err(TelemetryError::Unsupported {
-                    variable,
-                    value,
-                    supported: "motet sends OTLP by grpc",
-                });
-            }
+    if let Some((variable, value)) = first(
+        &[signal.compression, "OTEL_EXPORTER_OTLP_COMPRESSION"],
+        &env,
+    ) && !matches!(value.as_str(), "gzip" | "none")
+    {
+        let supported = "gzip and none are";
+        return Err(TelemetryError::Unsupported {
+            variable,
+            value,
+            supported,
+        });
+    }
+    let tls = match endpoint {
+        Some((variable, value)) if is_https(&value) => {
+            Some(trusted(signal, variable, value, &env)?)
         }
+        _ => None,
+    };
+    match first(&[signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"], &env) {
+        None => Ok(Some(Transport::Grpc(tls))),
+        Some((variable, value)) => match value.as_str() {
+            "grpc" => Ok(Some(Transport::Grpc(tls))),
+            "http/protobuf" => Ok(Some(Transport::Http(tls, timeout(signal, &env)))),
+            _ => Err(TelemetryError::Unsupported {
+                variable,
+                value,
+                supported: "grpc and http/protobuf are",
+            }),
+        },
     }
-    Ok(true)
+}
+
+/// The first of these variables that is set, with its value.
+fn first(
+    variables: &[&'static str],
+    env: impl Fn(&str) -> Option<String>,
+) -> Option<(&'static str, String)> {
+    let mut set = variables.iter().map(|variable| (*variable, env(variable)));
+    set.find_map(|(variable, value)| Some((variable, value?)))
+}
+
+fn is_https(endpoint: &str) -> bool {
+    let scheme = endpoint.trim().get(..8);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+/// TLS with the system's certificates, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`.
+fn trusted(
+    signal: &Signal,
+    variable: &'static str,
+    value: String,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Tls, TelemetryError> {
+    if !Tls::IS_BUILT_IN {
+        let supported = "this build has no TLS: build motet with the Cargo feature `tls`";
+        return Err(TelemetryError::Unsupported {
+            variable,
+            value,
+            supported,
+        });
+    }
+    let Some((variable, path)) =
+        first(&[signal.certificate, "OTEL_EXPORTER_OTLP_CERTIFICATE"], env)
+    else {
+        return Ok(Tls::default());
+    };
+    match std::fs::read(&path) {
+        Ok(certificates) => Ok(Tls {
+            certificates: Some(certificates),
+        }),
+        Err(source) => Err(TelemetryError::Certificate {
+            variable,
+            path,
+            source,
+        }),
+    }
+}
+
+fn timeout(signal: &Signal, env: impl Fn(&str) -> Option<String>) -> Duration {
+    let set = first(&[signal.timeout, "OTEL_EXPORTER_OTLP_TIMEOUT"], env);
+    let milliseconds = set.and_then(|(_, value)| value.trim().parse().ok());
+    milliseconds.map_or(TIMEOUT, Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -113,21 +228,26 @@ mod tests {
                 Some(true),
             ),
             (
-                &[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
+                &[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")],
+                None,
+            ),
+            (
+                &[endpoint, ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
+                Some(true),
+            ),
+            (
+                &[endpoint, ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd")],
                 None,
             ),
             (
                 &[
                     endpoint,
-                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
                     ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
                 ],
                 Some(true),
             ),
-            (
-                &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
-                Some(false),
-            ),
+            (&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")], Some(false)),
             (&[("OTEL_TRACES_EXPORTER", "zipkin")], None),
         ];
         for (variables, expected) in cases {
@@ -135,7 +255,62 @@ mod tests {
                 let found = variables.iter().find(|(have, _)| *have == name);
                 found.map(|(_, value)| (*value).to_owned())
             };
-            assert_eq!(wanted(&TRACES, lookup).ok(), *expected, "{variables:?}");
+            let is_sent = transport(&TRACES, lookup).ok().map(|found| found.is_some());
+            assert_eq!(is_sent, *expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn protocol_timeout_and_certificates_are_those_of_the_signal() {
+        let found = |variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                let found = variables.iter().find(|(have, _)| *have == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            transport(&TRACES, lookup)
+        };
+        let plain = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        let http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+        let of_ms = |ms| Some(Transport::Http(None, Duration::from_millis(ms)));
+        for (variables, expected) in [
+            (&[plain][..], Some(Transport::Grpc(None))),
+            (&[plain, http], of_ms(10_000)),
+            (
+                &[plain, http, ("OTEL_EXPORTER_OTLP_TIMEOUT", "250")],
+                of_ms(250),
+            ),
+            (
+                &[
+                    plain,
+                    http,
+                    ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+                    ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "30"),
+                ],
+                of_ms(30),
+            ),
+        ] {
+            assert_eq!(
+                found(variables).expect("supported"),
+                expected,
+                "{variables:?}"
+            );
+        }
+        let https = ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://c:4318");
+        let answer = found(&[https, http]);
+        assert_eq!(answer.is_ok(), Tls::IS_BUILT_IN);
+        match answer {
+            Ok(transport) => {
+                let expected = Transport::Http(Some(Tls::default()), TIMEOUT);
+                assert_eq!(transport, Some(expected));
+                let absent = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file.pem");
+                let error = found(&[https, absent])
+                    .expect_err("no such file")
+                    .to_string();
+                assert!(error.contains("/no/such/file.pem"), "{error}");
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("Cargo feature `tls`"), "{error}");
+            }
         }
     }
 }

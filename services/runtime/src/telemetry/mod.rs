@@ -1,16 +1,19 @@
 //! Logs and traces of a process.
 //!
-//! Logs go to stderr. Traces go where the standard `OTEL_*` variables say, by OTLP over gRPC.
-//! Without them nothing is exported, but the caller's `traceparent` is handed on and log lines
-//! carry the trace id.
+//! Logs go to stderr. Traces go where the standard `OTEL_*` variables say, by OTLP over gRPC or
+//! HTTP. Without them nothing is exported, but the caller's `traceparent` is handed on and log
+//! lines carry the trace id.
 //!
-//! * `export`: the exporters that the environment asks for.
+//! * `export`: the exporters that the environment asks for; `http_client` and `tls` are their
+//!   transport.
 //! * `logs`: the format of log lines.
 //! * [`propagate`]: trace context in requests and outgoing calls.
 
 mod export;
+mod http_client;
 mod logs;
 pub mod propagate;
+mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,6 +63,19 @@ pub enum TelemetryError {
         /// The values that are supported.
         supported: &'static str,
     },
+    /// The certificates that the environment names cannot be read.
+    #[error("{variable}={path} cannot be read: {source}")]
+    Certificate {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        path: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// TLS to the collector cannot be set up.
+    #[error("cannot export to OTLP over TLS: {0}")]
+    Tls(String),
     /// Something in this process has set up logging already.
     #[error("logging is already set up in this process")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),

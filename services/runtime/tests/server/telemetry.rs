@@ -1,9 +1,15 @@
 //! Traces as the environment asks for them, in a process of their own: environment and logging
 //! belong to a process.
 
+use std::io::Read;
 use std::process::Stdio;
 
+use axum::routing::MethodRouter;
+use bytes::Bytes;
+use http::HeaderMap;
+use motet_runtime::compression::CompressionService;
 use motet_runtime::metrics::Metrics;
+use motet_runtime::serve::{Protocol, ServeOptions};
 use motet_runtime::telemetry::{self, LogFormat, Options};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -18,6 +24,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -174,20 +181,117 @@ async fn a_trace_that_nobody_began_is_not_handed_on_and_baggage_is() {
     }
 }
 
+/// What a collector received.
+struct Received {
+    traces: mpsc::UnboundedReceiver<ExportTraceServiceRequest>,
+    metrics: mpsc::UnboundedReceiver<ExportMetricsServiceRequest>,
+}
+
+/// The routes of a collector by gRPC and by HTTP, and what comes in.
+fn collector() -> (Routes, Received) {
+    let (traces, received_traces) = mpsc::unbounded_channel();
+    let (metrics, received_metrics) = mpsc::unbounded_channel();
+    let receiver = Receiver { traces, metrics };
+    let routes = Routes::new(TraceServiceServer::new(receiver.clone()))
+        .add_service(MetricsServiceServer::new(receiver.clone()));
+    let Receiver { traces, metrics } = receiver;
+    let http = axum::Router::new()
+        .route("/v1/traces", by_http(traces))
+        .route("/v1/metrics", by_http(metrics));
+    let received = Received {
+        traces: received_traces,
+        metrics: received_metrics,
+    };
+    (
+        Routes::from(routes.into_axum_router().merge(http)),
+        received,
+    )
+}
+
+/// Takes one signal by HTTP: what OTLP says of method, type and answer.
+fn by_http<M: Message + Default + 'static>(to: mpsc::UnboundedSender<M>) -> MethodRouter {
+    let take = async move |headers: HeaderMap, body: Bytes| {
+        assert_eq!(headers["content-type"], "application/x-protobuf");
+        let message = match headers.get("content-encoding") {
+            None => M::decode(body),
+            Some(encoding) => {
+                assert_eq!(encoding, "gzip");
+                let mut expanded = Vec::new();
+                let mut decoder = flate2::read::GzDecoder::new(&body[..]);
+                decoder.read_to_end(&mut expanded).expect("gzip");
+                M::decode(&expanded[..])
+            }
+        };
+        let _ = to.send(message.expect("a message"));
+        ([("content-type", "application/x-protobuf")], Bytes::new())
+    };
+    axum::routing::post(take)
+}
+
 #[tokio::test]
 async fn a_request_is_one_span_under_its_callers_and_goes_out_by_otlp() {
-    let (traces, mut received) = mpsc::unbounded_channel();
-    let (metrics, mut received_metrics) = mpsc::unbounded_channel();
-    let receiver = motet_runtime::serve::Server::bind(loopback(), Default::default());
-    let receiver = receiver.await.expect("a free port");
-    let endpoint = format!("http://{}", receiver.local_addr());
-    let collector = Receiver { traces, metrics };
-    let routes = Routes::new(TraceServiceServer::new(collector.clone()))
-        .add_service(MetricsServiceServer::new(collector));
-    let routes = motet_runtime::routes::LiveRoutes::new(routes);
-    let _receiver = receiver.spawn(routes, CancellationToken::new());
+    let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    let compression = ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip");
+    for variables in [
+        &[][..],
+        &[compression],
+        &[(protocol, "http/protobuf")],
+        &[(protocol, "http/protobuf"), compression],
+    ] {
+        let (routes, received) = collector();
+        let options = ServeOptions {
+            protocol: Protocol::Http,
+            ..ServeOptions::default()
+        };
+        let server = motet_runtime::serve::Server::bind(loopback(), options);
+        let server = server.await.expect("a free port");
+        let endpoint = format!("http://{}", server.local_addr());
+        let routes = motet_runtime::routes::LiveRoutes::new(routes);
+        let routes = CompressionService::new(routes, 4 << 20);
+        let _server = server.spawn(routes, CancellationToken::new());
+        let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+        export_to(received, &[variables, &endpoint].concat()).await;
+    }
+}
 
-    let (stdout, stderr) = run_child("child", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+/// With the certificate of the test's own authority. `tests/testdata` has how it was made.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn spans_go_out_over_tls() {
+    use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+    let file = |name: &str| format!("{}/tests/testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read(file(name)).expect("testdata");
+    for protocol in ["grpc", "http/protobuf"] {
+        let (routes, received) = collector();
+        let listener = tokio::net::TcpListener::bind(loopback()).await;
+        let listener = listener.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let identity = Identity::from_pem(read("localhost.pem"), read("localhost.key"));
+        let server = Server::builder()
+            .accept_http1(true)
+            .tls_config(ServerTlsConfig::new().identity(identity))
+            .expect("a certificate")
+            .add_routes(routes);
+        let connections = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        tokio::spawn(server.serve_with_incoming(connections));
+        let (endpoint, authority) = (format!("https://localhost:{port}"), file("authority.pem"));
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &authority),
+        ];
+        export_to(received, &variables).await;
+    }
+}
+
+/// Runs a process that exports under these variables, and checks what was received.
+async fn export_to(received: Received, variables: &[(&str, &str)]) {
+    let Received {
+        traces: mut received,
+        metrics: mut received_metrics,
+    } = received;
+    let (stdout, stderr) = run_child("child", variables).await;
 
     received.close();
     let mut spans: Vec<Span> = Vec::new();

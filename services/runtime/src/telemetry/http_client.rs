@@ -1,0 +1,61 @@
+//! The HTTP client of OTLP over http/protobuf.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry_http::{HttpClient, HttpError};
+use tokio::runtime::Handle;
+
+use super::TelemetryError;
+use super::tls::{Connector, Tls};
+
+/// Most bytes of a collector's answer, which says little.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A client for a collector. Connections are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    inner: legacy::Client<Connector, Full<Bytes>>,
+    /// The SDK exports on a thread of its own, and connections need the runtime's.
+    runtime: Handle,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client with this limit of one export. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the certificates cannot be used.
+    pub(super) fn new(tls: Option<Tls>, timeout: Duration) -> Result<Self, TelemetryError> {
+        let connector = super::tls::connector(tls)?;
+        Ok(Self {
+            inner: legacy::Client::builder(TokioExecutor::new()).build(connector),
+            runtime: Handle::current(),
+            timeout,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.inner.request(request.map(Full::new));
+        let call = async move {
+            let (parts, body) = answer.await?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
+            Ok::<_, HttpError>(Response::from_parts(parts, body.to_bytes()))
+        };
+        let timeout = self.timeout;
+        let task = self
+            .runtime
+            .spawn(async move { tokio::time::timeout(timeout, call).await });
+        match task.await? {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("the collector did not answer within {timeout:?}").into()),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! TLS to a collector, where the Cargo feature `tls` builds it in.
+
+/// Which certificates are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// Those of a PEM file; `None` for the system's.
+    pub(super) certificates: Option<Vec<u8>>,
+}
+
+impl Tls {
+    /// `true` if this build has TLS.
+    pub(super) const IS_BUILT_IN: bool = cfg!(feature = "tls");
+}
+
+#[cfg(not(feature = "tls"))]
+mod plain {
+    use hyper_util::client::legacy::connect::HttpConnector;
+
+    use super::Tls;
+    use crate::telemetry::TelemetryError;
+
+    pub(in crate::telemetry) type Connector = HttpConnector;
+
+    pub(in crate::telemetry) fn of_grpc<B>(builder: B, _: Option<Tls>) -> B {
+        builder
+    }
+
+    pub(in crate::telemetry) fn connector(_: Option<Tls>) -> Result<Connector, TelemetryError> {
+        Ok(HttpConnector::new())
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+pub(super) use plain::{Connector, connector, of_grpc};
+
+#[cfg(feature = "tls")]
+mod rustls;
+
+#[cfg(feature = "tls")]
+pub(super) use self::rustls::{Connector, connector, of_grpc};
