@@ -65,6 +65,8 @@ pub(super) fn to_tensor(literal: &Literal) -> Tensor {
 
 /// Returns the element of a tensor of one element, as a file would write it; `None` for an integer
 /// over the range of `i64` and for bytes.
+// Some of the conversions are useless, or cannot fail, for some types alone.
+#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
 pub(super) fn scalar(tensor: &Tensor) -> Option<Scalar> {
     dispatch!(tensor.element(), {
         integer T => {

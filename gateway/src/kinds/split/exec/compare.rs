@@ -17,6 +17,8 @@ pub(super) fn approximately_equal(a: &[Option<Tensor>], b: &[Option<Tensor>]) ->
         })
 }
 
+// The conversion is useless for f64 alone.
+#[allow(clippy::useless_conversion)]
 fn same_tensor(a: &Tensor, b: &Tensor) -> bool {
     if a.element() != b.element() || a.shape() != b.shape() {
         return false;
