@@ -63,9 +63,13 @@ fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
                 .inputs
                 .iter()
                 .map(|a| {
-                    let lift = if a.lift { "^" } else { "" };
+                    let single_row = if a.single_row { "^" } else { "" };
                     let utf8 = if a.check_utf8 { "!" } else { "" };
-                    format!("{}={lift}{utf8}{}", a.port, source(pipeline, &a.source))
+                    format!(
+                        "{}={single_row}{utf8}{}",
+                        a.port,
+                        source(pipeline, &a.source)
+                    )
                 })
                 .collect();
             let results: Vec<String> = node
@@ -73,8 +77,8 @@ fn nodes(pipeline: &CheckedPipeline) -> Vec<String> {
                 .iter()
                 .map(|o| {
                     let used = if o.used { "" } else { "?" };
-                    let lift = if o.lift { "^" } else { "" };
-                    format!("{}{used}: {lift}{}", o.name, show(pipeline, &o.ty))
+                    let single_row = if o.single_row { "^" } else { "" };
+                    format!("{}{used}: {single_row}{}", o.name, show(pipeline, &o.ty))
                 })
                 .collect();
             format!(

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::bodies::Around;
+use super::bodies::OuterScope;
 use super::checker::{BodyDraft, Checker, NodeDraft, OutputPort};
 use super::kind::KindDraft;
 use crate::syntax::{BodySpec, NodeSpec};
@@ -12,10 +12,10 @@ impl<'a> Checker<'a> {
     pub(crate) fn arms(
         &mut self,
         arms: &'a [BodySpec],
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
     ) -> Option<Vec<BodyDraft>> {
         let arms: Vec<_> = arms.iter().map(|arm| (arm, HashSet::new())).collect();
-        self.arms_with(&arms, around)
+        self.arms_with(&arms, outer)
     }
 
     /// Checks arms, each with the optional values that are known to be present in it. Arms that are
@@ -23,7 +23,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn arms_with(
         &mut self,
         arms: &[(&'a BodySpec, HashSet<String>)],
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
     ) -> Option<Vec<BodyDraft>> {
         let is_value = |arm: &BodySpec| match arm.nodes.as_slice() {
             [node] if arm.outputs.is_none() => node
@@ -42,7 +42,7 @@ impl<'a> Checker<'a> {
                     let known = drafts.iter().flatten().flat_map(|draft| &draft.results);
                     self.expected = known.map(|r| (r.name.clone(), r.flow.ty.element)).collect();
                 }
-                drafts[at] = self.body(arm, around, present);
+                drafts[at] = self.body(arm, outer, present);
                 self.expected.clear();
             }
         }
@@ -54,13 +54,13 @@ impl<'a> Checker<'a> {
         &mut self,
         node: &NodeSpec,
         kind: KindDraft,
-        around: Around<'_>,
+        outer: OuterScope<'_>,
         outputs: Vec<OutputPort>,
     ) -> NodeDraft {
         NodeDraft {
             kind,
             when: None,
-            arguments: around.into_arguments(),
+            arguments: outer.into_arguments(),
             outputs,
             settings: Vec::new(),
             policies: self.outer_policies(node),

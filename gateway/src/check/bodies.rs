@@ -5,19 +5,19 @@ use std::collections::HashSet;
 use motet_config::Diagnostic;
 
 use super::checker::{
-    ArgumentDraft, BodyDraft, Capture, Checker, DraftSource, Flow, ResultDraft, Scope,
+    ArgumentDraft, BodyDraft, Captured, Checker, DraftSource, Flow, ResultDraft, Scope,
 };
 use super::usage::Usage;
 use crate::syntax::{BodySpec, NodeSpec};
 
 /// Values from around a node that its bodies share.
 #[derive(Default)]
-pub(crate) struct Around<'a> {
-    pub(crate) captures: Vec<Capture>,
+pub(crate) struct OuterScope<'a> {
+    pub(crate) captures: Vec<Captured>,
     pub(crate) elements: Vec<&'a str>,
 }
 
-impl Around<'_> {
+impl OuterScope<'_> {
     /// Returns the arguments of the node: the values that its bodies capture.
     pub(crate) fn into_arguments(self) -> Vec<ArgumentDraft> {
         self.captures
@@ -26,7 +26,7 @@ impl Around<'_> {
                 port: capture.name,
                 element: capture.outer.ty.element,
                 flow: capture.outer,
-                lift: false,
+                single_row: false,
             })
             .collect()
     }
@@ -38,19 +38,19 @@ impl<'a> Checker<'a> {
     pub(crate) fn within<T>(
         &mut self,
         nodes: &'a [NodeSpec],
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
         present: &HashSet<String>,
         look: impl FnOnce(&mut Self) -> T,
     ) -> (Scope<'a>, T) {
         let mut scope = Scope::new(nodes);
-        scope.captures = std::mem::take(&mut around.captures);
-        scope.elements = std::mem::take(&mut around.elements);
+        scope.captures = std::mem::take(&mut outer.captures);
+        scope.elements = std::mem::take(&mut outer.elements);
         scope.present = present.clone();
         self.scopes.push(scope);
         let found = look(self);
         let mut scope = self.scopes.pop().unwrap_or_else(|| Scope::new(nodes));
-        around.captures = std::mem::take(&mut scope.captures);
-        around.elements = std::mem::take(&mut scope.elements);
+        outer.captures = std::mem::take(&mut scope.captures);
+        outer.elements = std::mem::take(&mut scope.elements);
         (scope, found)
     }
 
@@ -58,10 +58,10 @@ impl<'a> Checker<'a> {
     pub(crate) fn body(
         &mut self,
         spec: &'a BodySpec,
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
         present: &HashSet<String>,
     ) -> Option<BodyDraft> {
-        let (scope, (order, results)) = self.within(&spec.nodes, around, present, |checker| {
+        let (scope, (order, results)) = self.within(&spec.nodes, outer, present, |checker| {
             checker.names_are_new();
             let outputs = spec.outputs.iter().flatten();
             checker.incomplete |= outputs.clone().any(|o| o.value.is_none());

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checked::{
-    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Node, OnError,
-    Output, OutputKind, Produced, Source, Substitute, Symbol, SymbolId, ValueType,
+    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Node, NodeOutput,
+    OnError, Output, OutputKind, Source, Substitute, Symbol, SymbolId, ValueType,
 };
 use super::checker::{
     BodyDraft, Checker, DraftSource, Flow, FlowType, NodeDraft, OutputDraft, ResultDraft,
@@ -151,9 +151,9 @@ impl Builder {
         &self,
         condition: Condition<DraftSource>,
     ) -> Option<Condition<Source>> {
-        // Around a node there is nothing but its arguments.
-        let around = Positions(HashMap::new());
-        condition.try_map(&|source| around.source(source))
+        // OuterScope a node there is nothing but its arguments.
+        let outer = Positions(HashMap::new());
+        condition.try_map(&|source| outer.source(source))
     }
 
     fn length(&mut self, id: DimId) -> Length {
@@ -204,17 +204,17 @@ impl Builder {
                 check_utf8: checks_utf8(ty.element, argument.element),
                 ty,
                 source: positions.source(argument.flow.source)?,
-                lift: argument.lift,
+                single_row: argument.single_row,
                 origin: Origin::default(),
                 optional: argument.flow.optional,
             });
         }
         let mut outputs = Vec::with_capacity(draft.outputs.len());
         for (port, used) in draft.outputs.into_iter().zip(read) {
-            outputs.push(Produced {
+            outputs.push(NodeOutput {
                 name: port.name,
                 ty: self.ty(&port.ty?),
-                lift: port.lift,
+                single_row: port.single_row,
                 used: *used,
                 optional: port.optional,
             });
@@ -261,7 +261,7 @@ impl Builder {
     fn substitute(
         &mut self,
         flow: Flow,
-        output: &Produced,
+        output: &NodeOutput,
         positions: &Positions,
     ) -> Option<Substitute> {
         let ty = self.ty(&flow.ty);

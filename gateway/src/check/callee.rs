@@ -18,7 +18,7 @@ pub(crate) struct Callee {
     /// `true` if a request leaves the process for it.
     pub(crate) is_remote: bool,
     /// `true` if a scalar for a list port gives a scalar back.
-    pub(crate) lifts: bool,
+    pub(crate) takes_single_rows: bool,
     /// `true` if every parameter must have a value; else the callee has its own defaults.
     pub(crate) fills_parameters: bool,
     pub(crate) unsupported_policies: UnsupportedPolicies,

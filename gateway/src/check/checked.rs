@@ -137,7 +137,7 @@ pub struct Node {
     /// op's table, with named columns in the file's order.
     pub inputs: Vec<Argument>,
     /// The results, in the order of the signature.
-    pub outputs: Vec<Produced>,
+    pub outputs: Vec<NodeOutput>,
     /// Settings. For a model, those that the file gives. For an op, every parameter of the op's
     /// table in its order, defaults filled in.
     pub parameters: Vec<Setting>,
@@ -174,11 +174,11 @@ pub struct Argument {
     pub element: ElementType,
     /// Where the value comes from.
     pub source: Source,
-    /// The type of the value as it flows in the pipeline, before any lifting.
+    /// The type of the value as it flows in the pipeline, without the dimension of a single row.
     pub ty: ValueType,
     /// The value is a scalar (or has one dimension less) for a list port: it is sent with a
     /// leading dimension of 1.
-    pub lift: bool,
+    pub single_row: bool,
     /// The value is `bytes` and the port wants `string`: it must prove to be UTF-8.
     pub check_utf8: bool,
     /// Where its content comes from.
@@ -190,13 +190,13 @@ pub struct Argument {
 
 /// One result of a node.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Produced {
+pub struct NodeOutput {
     /// The name of the port.
     pub name: String,
     /// The type of the value as it flows in the pipeline, after any dropping.
     pub ty: ValueType,
-    /// The node was lifted: the leading dimension of 1 that the model gives is dropped.
-    pub lift: bool,
+    /// `true` if the node takes a single row: the leading dimension of 1 of the model is dropped.
+    pub single_row: bool,
     /// `true` if anything reads the result. Others need not be asked for.
     pub used: bool,
     /// `true` if the result may be absent.
@@ -248,7 +248,7 @@ pub struct OnError {
 
 /// A value in place of a node's result: of the same type, except that `bytes` may substitute
 /// `string` and the reverse. Lengths are those of the value: it is checked against the type of the
-/// [`Produced`] in whose place it is, as a result of the node itself.
+/// [`NodeOutput`] in whose place it is, as a result of the node itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Substitute {
     /// Where the value comes from.

@@ -43,14 +43,14 @@ pub(crate) struct Scope<'a> {
     /// The names of the elements of a `map`: element `i` is capture `i`.
     pub(crate) elements: Vec<&'a str>,
     /// Values that the scope takes from outside.
-    pub(crate) captures: Vec<Capture>,
+    pub(crate) captures: Vec<Captured>,
     /// Optional values, as written, that are known to be there.
     pub(crate) present: HashSet<String>,
 }
 
 /// A value that a scope takes from the one around it.
 #[derive(Debug, Clone)]
-pub(crate) struct Capture {
+pub(crate) struct Captured {
     /// As a reference is written, `$boxes.box`.
     pub(crate) name: String,
     /// The value outside.
@@ -141,7 +141,7 @@ pub(crate) struct ArgumentDraft {
     pub(crate) port: String,
     pub(crate) element: ElementType,
     pub(crate) flow: Flow,
-    pub(crate) lift: bool,
+    pub(crate) single_row: bool,
 }
 
 /// An output of a node.
@@ -150,7 +150,7 @@ pub(crate) struct OutputPort {
     pub(crate) name: String,
     /// `None` where it follows from something unknown.
     pub(crate) ty: Option<FlowType>,
-    pub(crate) lift: bool,
+    pub(crate) single_row: bool,
     /// `true` if it may be absent.
     pub(crate) optional: bool,
 }

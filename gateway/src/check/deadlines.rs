@@ -45,7 +45,7 @@ impl Checker<'_> {
         let is_known = chain
             .nodes
             .iter()
-            .any(|n| own(n).is_some_and(|own| own > max));
+            .any(|n| own_deadline(n).is_some_and(|own| own > max));
         if chain.time > default && !is_known {
             let more = format!(
                 "more than a request has that does not say ({})",
@@ -72,7 +72,7 @@ fn inside(nodes: &[NodeSpec], warnings: &mut Vec<Diagnostic>) {
         for body in bodies {
             inside(&body.nodes, warnings);
         }
-        let (Some(own), Some(deadline)) = (own(node), &node.policies.deadline) else {
+        let (Some(own), Some(deadline)) = (own_deadline(node), &node.policies.deadline) else {
             continue;
         };
         let chain = of_bodies(node);
@@ -156,7 +156,7 @@ impl<'a> Graph<'a> {
 
 /// Returns the chain of one node, or of the nodes inside it.
 fn alone(node: &NodeSpec) -> Chain<'_> {
-    match own(node) {
+    match own_deadline(node) {
         Some(time) => Chain {
             time,
             nodes: vec![node],
@@ -180,7 +180,7 @@ fn of_bodies(node: &NodeSpec) -> Chain<'_> {
 }
 
 /// Returns a node's own deadline, if it is a length of time.
-fn own(node: &NodeSpec) -> Option<Duration> {
+fn own_deadline(node: &NodeSpec) -> Option<Duration> {
     match node.policies.deadline.as_ref()?.value {
         Limit::Duration(limit) => Some(limit),
         Limit::Share(_) => None,

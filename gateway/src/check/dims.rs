@@ -79,7 +79,7 @@ impl DimTable {
     }
 
     /// A length that is no other length that has an own name.
-    pub(crate) fn own(&mut self, name: String, origin: Origin) -> DimId {
+    pub(crate) fn rigid(&mut self, name: String, origin: Origin) -> DimId {
         self.add(Class {
             own: Some(Fact {
                 value: name,
@@ -90,20 +90,20 @@ impl DimTable {
     }
 
     /// A length known at run time that may prove to be any other.
-    pub(crate) fn loose(&mut self, name: String) -> DimId {
+    pub(crate) fn flexible(&mut self, name: String) -> DimId {
         self.add(Class {
             loose: Some(name),
             ..Class::default()
         })
     }
 
-    /// A moment to ask about with [`DimTable::is_own_since`].
-    pub(crate) fn mark(&self) -> usize {
+    /// A moment to ask about with [`DimTable::is_rigid_since`].
+    pub(crate) fn generation(&self) -> usize {
         self.parents.len()
     }
 
     /// Returns `true` if the length is decided by a node, and first occurred after `mark`.
-    pub(crate) fn is_own_since(&mut self, id: DimId, mark: usize) -> bool {
+    pub(crate) fn is_rigid_since(&mut self, id: DimId, mark: usize) -> bool {
         let root = self.root(id);
         let class = &self.classes[root];
         class.own.is_some() && class.fixed.is_none() && class.first >= mark

@@ -61,7 +61,7 @@ impl Checker<'_> {
                 Dim::Fixed(n) => self.dims.fixed(*n, origin.clone()),
                 Dim::Symbol(name) => *symbols
                     .entry(name.clone())
-                    .or_insert_with(|| self.dims.own(name.clone(), origin.clone())),
+                    .or_insert_with(|| self.dims.rigid(name.clone(), origin.clone())),
             });
         }
         let element = ty.value.element;

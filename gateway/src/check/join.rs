@@ -9,7 +9,7 @@ use crate::syntax::NodeSpec;
 impl Checker<'_> {
     /// The outputs of a node that gives what one of its arms gives: those that all arms have,
     /// under one name and of one type. The arms keep only these results, in this order.
-    pub(crate) fn join(
+    pub(crate) fn unify_arms(
         &mut self,
         node: &NodeSpec,
         arms: &mut [BodyDraft],
@@ -56,7 +56,7 @@ impl Checker<'_> {
             outputs.push(OutputPort {
                 name: name.clone(),
                 ty: Some(joined),
-                lift: false,
+                single_row: false,
                 optional: flows.iter().any(|f| f.optional),
             });
         }
@@ -139,9 +139,9 @@ impl Checker<'_> {
             ),
         };
         let dim = if axis == 0 {
-            self.dims.own(symbol, origin)
+            self.dims.rigid(symbol, origin)
         } else {
-            self.dims.loose(symbol)
+            self.dims.flexible(symbol)
         };
         lengths.push((sides, dim));
         Ok(dim)

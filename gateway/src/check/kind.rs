@@ -7,7 +7,7 @@ use motet_config::Span;
 use super::build::Builder;
 use super::checked::Body;
 use super::checker::{Checker, NodeDraft};
-use super::origins::{Origin, OriginsAround, of_bodies};
+use super::origins::{Origin, OriginScope, of_bodies};
 use crate::syntax::{CallTarget, KindSpec, NodeSpec};
 
 /// Checks a node as written. Implemented by its `Spec`.
@@ -65,8 +65,8 @@ pub(crate) trait CheckedKind: Debug {
     }
 
     /// Sets the origins of the arguments inside the node, and returns those of its outputs.
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
-        of_bodies(self.answering_bodies_mut(), around)
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
+        of_bodies(self.answering_bodies_mut(), outer)
     }
 }
 

@@ -46,7 +46,7 @@ use motet_config::{Diagnostic, Diagnostics};
 
 pub use checked::{
     Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Literal, Node,
-    OnError, Operand, Output, OutputKind, Produced, Setting, SettingValue, Source, Substitute,
+    NodeOutput, OnError, Operand, Output, OutputKind, Setting, SettingValue, Source, Substitute,
     Symbol, SymbolId, ValueType,
 };
 pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};

@@ -79,7 +79,7 @@ fn of_source(source: &Source, inputs: &[Origin], outputs: &[Vec<Origin>]) -> Ori
 }
 
 /// The origins of values that the outputs of a node may be made of.
-pub(crate) struct OriginsAround<'a> {
+pub(crate) struct OriginScope<'a> {
     /// Those of the node's arguments.
     pub arguments: &'a [Origin],
     /// That of all settings together that a request gives.
@@ -88,7 +88,7 @@ pub(crate) struct OriginsAround<'a> {
     pub outputs: usize,
 }
 
-impl OriginsAround<'_> {
+impl OriginScope<'_> {
     /// Returns the origins of outputs that are computed elsewhere.
     pub(crate) fn computed(&self) -> Vec<Origin> {
         vec![Origin::Computed; self.outputs]
@@ -101,32 +101,32 @@ fn of_outputs(node: &mut Node, inputs: &[Origin]) -> Vec<Origin> {
         SettingValue::Input { input, .. } => inputs.get(*input),
         SettingValue::Literal(_) => None,
     });
-    let around = OriginsAround {
+    let outer = OriginScope {
         arguments: &arguments,
         settings: Origin::of_all(settings),
         outputs: node.outputs.len(),
     };
-    node.kind.checked_mut().output_origins(&around)
+    node.kind.checked_mut().output_origins(&outer)
 }
 
 /// Sets the origins of the arguments inside bodies, and returns those of the outputs of the node
 /// that gives what one of these bodies gives, or something made of it.
-pub(crate) fn of_bodies(bodies: Vec<&mut Body>, around: &OriginsAround<'_>) -> Vec<Origin> {
-    let mut outputs = vec![Origin::File; around.outputs];
+pub(crate) fn of_bodies(bodies: Vec<&mut Body>, outer: &OriginScope<'_>) -> Vec<Origin> {
+    let mut outputs = vec![Origin::File; outer.outputs];
     for body in bodies {
-        let nodes = of_nodes(&mut body.nodes, around.arguments);
+        let nodes = of_nodes(&mut body.nodes, outer.arguments);
         let results: Vec<Origin> = body
             .results
             .iter()
             .map(|source| match source {
-                Some(source) => of_source(source, around.arguments, &nodes),
+                Some(source) => of_source(source, outer.arguments, &nodes),
                 None => Origin::File,
             })
             .collect();
         // A combination may have other outputs than its arms.
         let all = Origin::of_all(&results);
         for (index, output) in outputs.iter_mut().enumerate() {
-            let result = match results.len() == around.outputs {
+            let result = match results.len() == outer.outputs {
                 true => &results[index],
                 false => &all,
             };

@@ -8,7 +8,7 @@ use motet_proto::signature::Signature;
 use prost_reflect::ServiceDescriptor;
 
 use super::{CheckedPipeline, SignatureError, SignatureSource, run};
-use crate::grpc::NoService;
+use crate::grpc::ServiceLookupError;
 use crate::syntax::{CallTarget, EndpointRef, PipelineSpec};
 
 /// Checks pipelines that may call each other; those that hold, each after those that it calls.
@@ -132,7 +132,7 @@ impl SignatureSource for Known<'_> {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         self.models.service(endpoint, service)
     }
 

@@ -1,5 +1,5 @@
 //! Arguments against the ports of what a node calls, and what comes out: symbols are bound to the
-//! lengths that arrive, a scalar for a list port is lifted, and results follow.
+//! lengths that arrive, a scalar for a list port is a single row, and results follow.
 
 use std::collections::HashMap;
 
@@ -63,8 +63,8 @@ impl Checker<'_> {
                 let span = argument.value.span;
                 self.is_present(&flow, &reference.to_string(), span, &what);
             }
-            if let Some(lift) = self.fits(callee, port, ty, argument, &flow, &mut symbols) {
-                if let (true, Some(Dim::Symbol(symbol))) = (lift, ty.dims.first()) {
+            if let Some(single_row) = self.fits(callee, port, ty, argument, &flow, &mut symbols) {
+                if let (true, Some(Dim::Symbol(symbol))) = (single_row, ty.dims.first()) {
                     lifted.push(Lifted {
                         symbol: symbol.clone(),
                         port: &port.name,
@@ -74,7 +74,7 @@ impl Checker<'_> {
                     port: port.name.clone(),
                     element: ty.element,
                     flow,
-                    lift,
+                    single_row,
                 });
             }
         }
@@ -83,7 +83,7 @@ impl Checker<'_> {
         (arguments, outputs)
     }
 
-    /// Checks that a value fits a port, and returns whether it is lifted; `None` if it does not fit,
+    /// Checks that a value fits a port, and returns whether it is a single row; `None` if it does not fit,
     /// which is reported.
     fn fits(
         &mut self,
@@ -97,11 +97,11 @@ impl Checker<'_> {
         let span = argument.value.span;
         let shown_type = self.show(&flow.ty);
         let rank = flow.ty.dims.len();
-        let lift = callee.lifts
+        let single_row = callee.takes_single_rows
             && rank + 1 == ty.rank()
             && matches!(ty.dims.first(), Some(Dim::Symbol(_)));
         let wrong_element = !flows_into(flow.ty.element, ty.element);
-        if wrong_element || !(lift || rank == ty.rank()) {
+        if wrong_element || !(single_row || rank == ty.rank()) {
             self.incomplete = true;
             let mut diagnostic = Diagnostic::error(
                 span,
@@ -124,7 +124,7 @@ impl Checker<'_> {
             self.diagnostics.push(diagnostic);
             return None;
         }
-        let wanted = &ty.dims[usize::from(lift)..];
+        let wanted = &ty.dims[usize::from(single_row)..];
         let mut fits = true;
         for (value, dim) in flow.ty.dims.iter().zip(wanted) {
             let label = format!("this is {shown_type}");
@@ -163,7 +163,7 @@ impl Checker<'_> {
                 },
             }
         }
-        fits.then_some(lift)
+        fits.then_some(single_row)
     }
 
     /// A call with one row has one row in every port that counts rows with the same symbol.
@@ -174,13 +174,13 @@ impl Checker<'_> {
         lifted: &[Lifted<'_>],
         symbols: &mut Symbols,
     ) {
-        for lift in lifted {
-            let Some(binding) = symbols.bound.get(&lift.symbol) else {
+        for single_row in lifted {
+            let Some(binding) = symbols.bound.get(&single_row.symbol) else {
                 continue;
             };
             self.incomplete = true;
             let at = |port: &str| node.inputs.iter().find(|a| a.name.value == port);
-            let (Some(scalar), Some(list)) = (at(lift.port), at(&binding.port)) else {
+            let (Some(scalar), Some(list)) = (at(single_row.port), at(&binding.port)) else {
                 continue;
             };
             self.diagnostics.push(
@@ -188,14 +188,14 @@ impl Checker<'_> {
                     scalar.value.span,
                     format!(
                         "`{}` has one element and `{}` has many, but {} wants one length `{}` for both",
-                        lift.port, binding.port, callee.name, lift.symbol
+                        single_row.port, binding.port, callee.name, single_row.symbol
                     ),
                 )
                 .also(list.value.span, "the other"),
             );
         }
         // Where the symbol stands elsewhere it is the 1 that is sent.
-        for lift in lifted {
+        for single_row in lifted {
             let origin = Origin {
                 span: callee.span,
                 words: "one row".to_owned(),
@@ -203,10 +203,10 @@ impl Checker<'_> {
             let dim = self.dims.fixed(1, origin);
             symbols
                 .bound
-                .entry(lift.symbol.clone())
+                .entry(single_row.symbol.clone())
                 .or_insert_with(|| Binding {
                     dim,
-                    port: lift.port.to_owned(),
+                    port: single_row.port.to_owned(),
                 });
         }
     }
@@ -226,7 +226,8 @@ impl Checker<'_> {
         };
         let mut outputs = Vec::with_capacity(callee.outputs.len());
         for port in &callee.outputs {
-            let lift = leading_symbol(port).is_some_and(|s| lifted.iter().any(|l| l.symbol == s));
+            let single_row =
+                leading_symbol(port).is_some_and(|s| lifted.iter().any(|l| l.symbol == s));
             let mut ty = None;
             if let Some(port_type) = &port.ty {
                 let origin = Origin {
@@ -234,7 +235,7 @@ impl Checker<'_> {
                     words: format!("`{}` of {} is {port_type}", port.name, callee.name),
                 };
                 let mut dims = Some(Vec::with_capacity(port_type.rank()));
-                for dim in &port_type.dims[usize::from(lift)..] {
+                for dim in &port_type.dims[usize::from(single_row)..] {
                     let id = match dim {
                         Dim::Fixed(n) => Some(self.dims.fixed(*n, origin.clone())),
                         Dim::Symbol(s) if unbound(s) => None,
@@ -245,9 +246,9 @@ impl Checker<'_> {
                                 // How many there are is this node's doing; how long each is may be
                                 // anything that the server did not state.
                                 if leading.contains(&s.as_str()) {
-                                    self.dims.own(name, origin.clone())
+                                    self.dims.rigid(name, origin.clone())
                                 } else {
-                                    self.dims.loose(name)
+                                    self.dims.flexible(name)
                                 }
                             }),
                         }),
@@ -266,7 +267,7 @@ impl Checker<'_> {
             outputs.push(OutputPort {
                 name: port.name.clone(),
                 ty,
-                lift,
+                single_row,
                 optional: port.optional,
             });
         }

@@ -6,7 +6,7 @@ use motet_proto::signature::Signature;
 use prost_reflect::ServiceDescriptor;
 
 use super::CheckedPipeline;
-use crate::grpc::NoService;
+use crate::grpc::ServiceLookupError;
 use crate::syntax::EndpointRef;
 
 /// Knows the models of a configuration, and the pipelines that others may call.
@@ -34,9 +34,9 @@ pub trait SignatureSource {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         let _ = (endpoint, service);
-        Err(NoService::Endpoint { known: Vec::new() })
+        Err(ServiceLookupError::Endpoint { known: Vec::new() })
     }
 }
 

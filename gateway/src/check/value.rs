@@ -3,7 +3,7 @@
 use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::ElementType;
 
-use super::checker::{Capture, Checker, DraftSource, Flow, FlowType};
+use super::checker::{Captured, Checker, DraftSource, Flow, FlowType};
 use super::dims::{Conflict, DimId, Origin};
 use super::graph::Target;
 use super::kind::BuildKind;
@@ -60,7 +60,7 @@ impl Checker<'_> {
         if let Some(at) = captures.iter().position(|c| c.name == name) {
             return at;
         }
-        captures.push(Capture {
+        captures.push(Captured {
             name: name.to_owned(),
             ty: outer.ty.clone(),
             outer,

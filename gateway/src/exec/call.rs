@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::blame;
 use super::context::Context;
-use crate::check::{Argument, Length, Node, Produced, Setting};
+use crate::check::{Argument, Length, Node, NodeOutput, Setting};
 use crate::scalar::Scalar;
 
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
@@ -79,7 +79,7 @@ pub(crate) fn fit_argument(argument: &Argument, value: Tensor) -> Result<Tensor,
     } else {
         value
     };
-    if !argument.lift {
+    if !argument.single_row {
         return Ok(value);
     }
     let mut shape = vec![1];
@@ -143,7 +143,7 @@ pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<An
 }
 
 /// An answer as it flows on in the pipeline: text checked, a list of one made a scalar again.
-fn fit_answer(produced: &Produced, tensor: Tensor) -> Result<Tensor, String> {
+fn fit_answer(produced: &NodeOutput, tensor: Tensor) -> Result<Tensor, String> {
     let wanted = produced.ty.element;
     let tensor = match (tensor.element(), wanted) {
         (a, b) if a == b => tensor,
@@ -154,7 +154,7 @@ fn fit_answer(produced: &Produced, tensor: Tensor) -> Result<Tensor, String> {
     };
     // On the wire a scalar is a list of one.
     let scalar_on_the_wire = produced.ty.is_scalar() && tensor.shape() == [1];
-    if !produced.lift && !scalar_on_the_wire {
+    if !produced.single_row && !scalar_on_the_wire {
         return Ok(tensor);
     }
     match tensor.shape().split_first() {
@@ -174,7 +174,7 @@ pub(crate) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
     node.inputs
         .iter()
         .zip(arguments)
-        .filter(|(a, _)| !a.lift && !a.ty.is_scalar())
+        .filter(|(a, _)| !a.single_row && !a.ty.is_scalar())
         .map(|(_, t)| t.rows())
         .max()
         .unwrap_or(1)
@@ -184,6 +184,6 @@ pub(crate) fn rows(node: &Node, arguments: &[Tensor]) -> usize {
 /// and so every result is an empty list.
 pub(crate) fn is_empty(node: &Node, arguments: &[Tensor]) -> bool {
     node.inputs.iter().zip(arguments).any(|(a, t)| {
-        !a.lift && matches!(a.ty.dims.first(), Some(Length::Symbol(_))) && t.rows() == 0
+        !a.single_row && matches!(a.ty.dims.first(), Some(Length::Symbol(_))) && t.rows() == 0
     })
 }

@@ -9,7 +9,7 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Request, Status};
 
-use super::Remote;
+use super::EndpointClient;
 use crate::call::errors::Callee;
 use crate::call::transport::outgoing;
 use crate::call::{SharedLimits, Upstream};
@@ -18,7 +18,7 @@ use crate::protobuf::DynamicEncoder;
 /// A method of a server, and what its answer may come to.
 #[derive(Debug, Clone)]
 pub struct Method {
-    remote: Remote,
+    remote: EndpointClient,
     path: PathAndQuery,
     response: MessageDescriptor,
     /// For an answer that is a stream: its most messages.
@@ -32,7 +32,7 @@ impl Method {
     /// # Errors
     /// When the path is none.
     pub fn new(
-        remote: Remote,
+        remote: EndpointClient,
         path: &str,
         response: MessageDescriptor,
         messages_max: Option<usize>,
@@ -46,7 +46,7 @@ impl Method {
     }
 
     /// The server.
-    pub const fn remote(&self) -> &Remote {
+    pub const fn remote(&self) -> &EndpointClient {
         &self.remote
     }
 

@@ -12,5 +12,5 @@ mod remote;
 mod schemas;
 
 pub use method::Method;
-pub use remote::{Endpoints, Remote};
-pub use schemas::{NoService, Schemas, called_services};
+pub use remote::{EndpointClient, Endpoints};
+pub use schemas::{Schemas, ServiceLookupError, called_services};

@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use super::Remote;
+use super::EndpointClient;
 
 /// The most files that a service may need.
 const FILES_MAX: usize = 1000;
@@ -36,7 +36,7 @@ const PATHS: [&str; 2] = [
 pub enum ReflectError {
     /// The server has no such service.
     #[error("the server has no service `{service}`")]
-    NoService {
+    ServiceLookupError {
         /// The name that was asked for.
         service: String,
         /// The services that it has.
@@ -59,7 +59,7 @@ impl From<Status> for ReflectError {
     }
 }
 
-impl Remote {
+impl EndpointClient {
     /// The service of this full name, as the server describes it.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ where
         let asked = self.files(service).await;
         let files = match asked {
             Err(ReflectError::Status(status)) if status.code() == Code::NotFound => {
-                return Err(ReflectError::NoService {
+                return Err(ReflectError::ServiceLookupError {
                     service: service.to_owned(),
                     known: self.services().await?,
                 });

@@ -14,7 +14,7 @@ use crate::syntax::EndpointRef;
 
 /// A gRPC server and the way to it. Cheap to clone.
 #[derive(Clone)]
-pub struct Remote {
+pub struct EndpointClient {
     name: Arc<str>,
     is_named: bool,
     errors: ErrorWords,
@@ -29,13 +29,17 @@ struct Shared {
     limits: SharedLimits,
 }
 
-impl std::fmt::Debug for Remote {
+impl std::fmt::Debug for EndpointClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Remote({} at {})", self.name, self.shared.address)
+        write!(
+            f,
+            "EndpointClient({} at {})",
+            self.name, self.shared.address
+        )
     }
 }
 
-impl Remote {
+impl EndpointClient {
     /// Its name, or its address where a pipeline says only that.
     pub fn name(&self) -> &str {
         &self.name
@@ -108,7 +112,7 @@ impl Endpoints {
 
     /// The way to an endpoint; `None` where no endpoint has this name. The connection is made at
     /// the first call. Needs a tokio runtime.
-    pub fn get(&self, endpoint: &EndpointRef) -> Option<Remote> {
+    pub fn get(&self, endpoint: &EndpointRef) -> Option<EndpointClient> {
         let (address, is_named, errors) = match endpoint {
             EndpointRef::Name(name) => {
                 let (address, errors) = self.named.get(name)?;
@@ -116,7 +120,7 @@ impl Endpoints {
             }
             EndpointRef::Address(address) => (address, false, ErrorWords::Show),
         };
-        Some(Remote {
+        Some(EndpointClient {
             name: endpoint.to_string().into(),
             is_named,
             errors,

@@ -16,7 +16,7 @@ pub struct Schemas {
     /// which was reported.
     named: BTreeMap<String, Option<Known>>,
     /// Descriptors from server reflection, or the reason why there are none.
-    asked: BTreeMap<(EndpointRef, String), Result<ServiceDescriptor, NoService>>,
+    asked: BTreeMap<(EndpointRef, String), Result<ServiceDescriptor, ServiceLookupError>>,
 }
 
 /// How an endpoint is known.
@@ -30,7 +30,7 @@ enum Known {
 
 /// Why a service is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoService {
+pub enum ServiceLookupError {
     /// No endpoint has this name.
     #[error("no endpoint has this name")]
     Endpoint {
@@ -54,10 +54,10 @@ pub enum NoService {
     },
 }
 
-impl From<ReflectError> for NoService {
+impl From<ReflectError> for ServiceLookupError {
     fn from(error: ReflectError) -> Self {
         match error {
-            ReflectError::NoService { known, .. } => Self::Service { known },
+            ReflectError::ServiceLookupError { known, .. } => Self::Service { known },
             error => Self::Unavailable {
                 reason: error.to_string(),
             },
@@ -113,7 +113,7 @@ impl Schemas {
         &mut self,
         endpoint: EndpointRef,
         service: String,
-        answer: Result<ServiceDescriptor, NoService>,
+        answer: Result<ServiceDescriptor, ServiceLookupError>,
     ) {
         self.asked.insert((endpoint, service), answer);
     }
@@ -121,7 +121,13 @@ impl Schemas {
     /// The answers of servers.
     pub fn asked(
         &self,
-    ) -> impl Iterator<Item = (&EndpointRef, &str, &Result<ServiceDescriptor, NoService>)> {
+    ) -> impl Iterator<
+        Item = (
+            &EndpointRef,
+            &str,
+            &Result<ServiceDescriptor, ServiceLookupError>,
+        ),
+    > {
         let asked = self.asked.iter();
         asked.map(|((endpoint, service), answer)| (endpoint, service.as_str(), answer))
     }
@@ -134,18 +140,18 @@ impl Schemas {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         if let EndpointRef::Name(name) = endpoint {
             match self.named.get(name) {
                 None => {
-                    return Err(NoService::Endpoint {
+                    return Err(ServiceLookupError::Endpoint {
                         known: self.named.keys().cloned().collect(),
                     });
                 }
-                Some(None) => return Err(NoService::Mistaken),
+                Some(None) => return Err(ServiceLookupError::Mistaken),
                 Some(Some(Known::File(pool))) => {
                     let found = pool.get_service_by_name(service);
-                    return found.ok_or_else(|| NoService::Service {
+                    return found.ok_or_else(|| ServiceLookupError::Service {
                         known: pool.services().map(|s| s.full_name().to_owned()).collect(),
                     });
                 }
@@ -155,7 +161,7 @@ impl Schemas {
         let key = (endpoint.clone(), service.to_owned());
         let answer = self.asked.get(&key).cloned();
         answer.unwrap_or_else(|| {
-            Err(NoService::Unavailable {
+            Err(ServiceLookupError::Unavailable {
                 reason: format!("{endpoint} was not asked"),
             })
         })

@@ -6,7 +6,7 @@ use motet_runtime::metrics::Metrics;
 
 use super::{BoundBody, BoundNode, Edges, FollowUps, Graph, NodeLatencies, Plan, Step, Topology};
 use crate::check::{Body, CheckedPipeline, Composition, CompositionError, Node, Source};
-use crate::grpc::Remote;
+use crate::grpc::EndpointClient;
 use crate::model::Backend;
 use crate::syntax::EndpointRef;
 
@@ -39,7 +39,7 @@ pub trait Bind {
     fn pipeline(&self, name: &str) -> Option<Arc<Plan>>;
 
     /// Returns the server of an endpoint.
-    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
+    fn endpoint(&self, endpoint: &EndpointRef) -> Option<EndpointClient> {
         let _ = endpoint;
         None
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
-use motet_gateway::grpc::NoService;
+use motet_gateway::grpc::ServiceLookupError;
 use motet_gateway::syntax::{self, EndpointRef};
 use motet_proto::signature::{Parameter, Port, Signature};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
@@ -73,18 +73,18 @@ impl SignatureSource for Models {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         match endpoint.to_string().as_str() {
             "ocr" | "grpc://ocr:1" => {
                 let found = services().get_service_by_name(service);
-                found.ok_or_else(|| NoService::Service {
+                found.ok_or_else(|| ServiceLookupError::Service {
                     known: vec!["ocr.v1.Ocr".to_owned()],
                 })
             }
-            "silent" => Err(NoService::Unavailable {
+            "silent" => Err(ServiceLookupError::Unavailable {
                 reason: "endpoint silent at grpc://silent:1 cannot be reached".to_owned(),
             }),
-            _ => Err(NoService::Endpoint {
+            _ => Err(ServiceLookupError::Endpoint {
                 known: vec!["ocr".to_owned(), "silent".to_owned()],
             }),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use motet_gateway::check::SignatureError;
-use motet_gateway::grpc::NoService;
+use motet_gateway::grpc::ServiceLookupError;
 use motet_gateway::protobuf::descriptors;
 use motet_proto::signature::Signature;
 use serde_json::{Value, json};
@@ -108,7 +108,7 @@ impl Lock {
                 continue;
             };
             match answer {
-                Err(NoService::Unavailable { .. }) => {
+                Err(ServiceLookupError::Unavailable { .. }) => {
                     let known = descriptors::from_json(&service, locked.clone());
                     let known = known.map_err(|why| {
                         anyhow!(

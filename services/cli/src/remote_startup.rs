@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use motet_gateway::grpc::reflect::ReflectError;
-use motet_gateway::grpc::{NoService, Remote};
+use motet_gateway::grpc::{EndpointClient, ServiceLookupError};
 use motet_gateway::model::Backend;
 use motet_proto::signature::Signature;
 use prost_reflect::ServiceDescriptor;
@@ -21,10 +21,10 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it answers with an error that does not go away, or not before the deadline.
 pub(crate) async fn service(
-    remote: &Remote,
+    remote: &EndpointClient,
     service: &str,
     deadline: Instant,
-) -> Result<ServiceDescriptor, NoService> {
+) -> Result<ServiceDescriptor, ServiceLookupError> {
     let attempt = || remote.describe(service, ATTEMPT_TIMEOUT);
     let status = |error: &ReflectError| match error {
         ReflectError::Status(status) => Some(status.clone()),

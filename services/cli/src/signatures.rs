@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use motet_gateway::check::{SignatureError, SignatureSource};
-use motet_gateway::grpc::{NoService, Schemas};
+use motet_gateway::grpc::{Schemas, ServiceLookupError};
 use motet_gateway::syntax::EndpointRef;
 use motet_proto::signature::Signature;
 use motet_service::ResolvedModel;
@@ -89,7 +89,7 @@ impl SignatureSource for Signatures {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         self.services.service(endpoint, service)
     }
 }
@@ -125,7 +125,7 @@ pub async fn discover(
         if let Some(remote) = endpoints.get(&endpoint) {
             services.spawn(async move {
                 let answer = remote.describe(&service, REMOTE_TIMEOUT).await;
-                (endpoint, service, answer.map_err(NoService::from))
+                (endpoint, service, answer.map_err(ServiceLookupError::from))
             });
         }
     }

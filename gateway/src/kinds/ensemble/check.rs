@@ -6,7 +6,7 @@ use motet_config::{Diagnostic, Span};
 use motet_proto::types::ElementType;
 
 use super::syntax::{CombineSpec, Spec};
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{BodyDraft, Checker, FlowType, NodeDraft, OutputPort};
 use crate::check::dims::{DimId, Origin};
@@ -43,8 +43,8 @@ impl CheckKind for Spec {
         node: &'a NodeSpec,
         _: Span,
     ) -> Option<NodeDraft> {
-        let mut around = Around::default();
-        let mut arms = checker.arms(&self.of, &mut around)?;
+        let mut outer = OuterScope::default();
+        let mut arms = checker.arms(&self.of, &mut outer)?;
         let outputs = match &self.combine.value {
             CombineSpec::Rrf { .. } => checker.fused(node, self, &mut arms)?,
             _ => checker.combined(node, self, &mut arms)?,
@@ -63,7 +63,7 @@ impl CheckKind for Spec {
             combine,
             deadline: self.deadline.as_ref().map(|d| d.value),
         });
-        Some(checker.composite(node, kind, around, outputs))
+        Some(checker.composite(node, kind, outer, outputs))
     }
 }
 
@@ -150,12 +150,12 @@ impl Checker<'_> {
                 }
             }
             if matches!(combine, CombineSpec::Concat) {
-                joined.dims[0] = self.own_length(node, name);
+                joined.dims[0] = self.rigid_length(node, name);
             }
             outputs.push(OutputPort {
                 name: name.clone(),
                 ty: Some(joined),
-                lift: false,
+                single_row: false,
                 optional: false,
             });
         }
@@ -217,14 +217,14 @@ impl Checker<'_> {
             // Also needed where only the fused score is read.
             arm.results[0].output = None;
         }
-        let length = self.own_length(node, RANKED);
+        let length = self.rigid_length(node, RANKED);
         let port = |name: &str, element| OutputPort {
             name: name.to_owned(),
             ty: Some(FlowType {
                 element,
                 dims: vec![length],
             }),
-            lift: false,
+            single_row: false,
             optional: false,
         };
         Some(vec![
@@ -251,7 +251,7 @@ impl Checker<'_> {
         fits
     }
 
-    fn own_length(&mut self, node: &NodeSpec, name: &str) -> DimId {
+    fn rigid_length(&mut self, node: &NodeSpec, name: &str) -> DimId {
         let origin = Origin {
             span: node.name.span,
             words: format!(
@@ -259,7 +259,8 @@ impl Checker<'_> {
                 node.name.value
             ),
         };
-        self.dims.own(format!("{}.{name}", node.name.value), origin)
+        self.dims
+            .rigid(format!("{}.{name}", node.name.value), origin)
     }
 }
 

@@ -3,7 +3,7 @@
 use motet_config::Span;
 
 use super::syntax::Spec;
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{BodyDraft, Checker, NodeDraft};
 use crate::check::join::why_arms_lack;
@@ -29,11 +29,11 @@ impl CheckKind for Spec {
         node: &'a NodeSpec,
         _: Span,
     ) -> Option<NodeDraft> {
-        let mut around = Around::default();
-        let mut arms = checker.arms(&self.arms, &mut around)?;
-        let outputs = checker.join(node, &mut arms)?;
+        let mut outer = OuterScope::default();
+        let mut arms = checker.arms(&self.arms, &mut outer)?;
+        let outputs = checker.unify_arms(node, &mut arms)?;
         let kind = KindDraft::Fallback(Fallback { arms });
-        Some(checker.composite(node, kind, around, outputs))
+        Some(checker.composite(node, kind, outer, outputs))
     }
 }
 

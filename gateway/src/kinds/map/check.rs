@@ -6,10 +6,10 @@ use motet_config::{Diagnostic, Span};
 use motet_proto::types::ElementType;
 
 use super::syntax::{ItemError, Spec};
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{
-    BodyDraft, Capture, Checker, FlowType, NodeDraft, OutputPort, ResultDraft,
+    BodyDraft, Captured, Checker, FlowType, NodeDraft, OutputPort, ResultDraft,
 };
 use crate::check::dims::{DimId, Origin};
 use crate::check::{Body, BuildKind, CheckKind, CheckedKind, KindDraft};
@@ -55,9 +55,9 @@ impl CheckKind for Spec {
         node: &'a NodeSpec,
         _: Span,
     ) -> Option<NodeDraft> {
-        let (mut around, length) = checker.elements(self)?;
-        let mark = checker.dims.mark();
-        let mut body = checker.body(&self.body, &mut around, &HashSet::new())?;
+        let (mut outer, length) = checker.elements(self)?;
+        let mark = checker.dims.generation();
+        let mut body = checker.body(&self.body, &mut outer, &HashSet::new())?;
         let (leading, added) = match self.on_item_error {
             ItemError::Fail => (length, None),
             ItemError::Null => (length, Some((FAILED, ElementType::Bool))),
@@ -68,7 +68,7 @@ impl CheckKind for Spec {
                 };
                 let kept = checker
                     .dims
-                    .own(format!("{}.{KEPT}", node.name.value), origin);
+                    .rigid(format!("{}.{KEPT}", node.name.value), origin);
                 (kept, Some((KEPT, ElementType::I32)))
             }
         };
@@ -88,7 +88,7 @@ impl CheckKind for Spec {
                     element,
                     dims: vec![leading],
                 }),
-                lift: false,
+                single_row: false,
                 optional: false,
             });
         }
@@ -100,7 +100,7 @@ impl CheckKind for Spec {
             on_item_error: self.on_item_error,
         };
         let kind = KindDraft::Map(Draft { map, ragged });
-        Some(checker.composite(node, kind, around, outputs))
+        Some(checker.composite(node, kind, outer, outputs))
     }
 }
 
@@ -139,8 +139,8 @@ impl CheckedKind for Checked {
 
 impl<'a> Checker<'a> {
     /// The lists, as captures whose inside is an element, and their one length.
-    fn elements(&mut self, map: &'a Spec) -> Option<(Around<'a>, DimId)> {
-        let mut around = Around::default();
+    fn elements(&mut self, map: &'a Spec) -> Option<(OuterScope<'a>, DimId)> {
+        let mut outer = OuterScope::default();
         let mut length = None;
         let mut fits = true;
         for over in &map.over {
@@ -175,15 +175,15 @@ impl<'a> Checker<'a> {
                     fits &= self.unify(*first, length, span, &label, why);
                 }
             }
-            around.elements.push(&over.name.value);
-            around.captures.push(Capture {
+            outer.elements.push(&over.name.value);
+            outer.captures.push(Captured {
                 name: over.name.value.clone(),
                 outer: flow,
                 ty,
             });
         }
         self.incomplete |= !fits;
-        Some((around, length.filter(|_| fits)?))
+        Some((outer, length.filter(|_| fits)?))
     }
 
     /// Returns the results of the elements as lists, and those that make no list, with the reason.
@@ -204,7 +204,7 @@ impl<'a> Checker<'a> {
             let written = format!("{}.{name}", map.body.name.value);
             fits &= self.is_present(flow, &written, node.name.span, "`map`");
             let mut dims = flow.ty.dims.iter();
-            if let Some(dim) = dims.find(|d| self.dims.is_own_since(**d, mark)) {
+            if let Some(dim) = dims.find(|d| self.dims.is_rigid_since(**d, mark)) {
                 let (shown, dim) = (self.show(&flow.ty), self.dims.show(*dim));
                 let why = format!(
                     "`{name}` is {shown} for each element, and `{dim}` differs from one to the next"
@@ -220,7 +220,7 @@ impl<'a> Checker<'a> {
                     element: flow.ty.element,
                     dims,
                 }),
-                lift: false,
+                single_row: false,
                 optional: false,
             });
             body.results.push(ResultDraft {

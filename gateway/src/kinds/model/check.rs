@@ -9,7 +9,7 @@ use super::syntax::Spec;
 use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
-use crate::check::origins::{Origin, OriginsAround};
+use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
 use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft, SignatureError};
 use crate::syntax::{CallTarget, NodeSpec};
@@ -65,8 +65,8 @@ impl CheckedKind for Checked {
         Some(CallTarget::Model(&self.model))
     }
 
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
-        around.computed()
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
+        outer.computed()
     }
 }
 
@@ -85,7 +85,7 @@ fn callee(name: &str, span: Span, signature: &Signature) -> Callee {
         outputs: signature.outputs.iter().map(port).collect(),
         parameters: signature.parameters.clone(),
         is_remote: true,
-        lifts: true,
+        takes_single_rows: true,
         fills_parameters: false,
         unsupported_policies: UnsupportedPolicies {
             keys: &[],

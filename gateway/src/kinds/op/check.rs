@@ -7,7 +7,7 @@ use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, Flow, NodeDraft};
 use crate::check::literal::natural;
-use crate::check::origins::{Origin, OriginsAround};
+use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
 use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft, Setting, SettingValue};
 use crate::ops::op::{CompileContext, Op, signature};
@@ -65,13 +65,13 @@ impl CheckedKind for Checked {
         "ellipse"
     }
 
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
         let of_output = |output| {
-            let inputs = self.op.op().inputs_of(output, around.arguments.len());
-            let inputs = inputs.iter().filter_map(|i| around.arguments.get(*i));
-            Origin::of_all(inputs).join(&around.settings)
+            let inputs = self.op.op().inputs_of(output, outer.arguments.len());
+            let inputs = inputs.iter().filter_map(|i| outer.arguments.get(*i));
+            Origin::of_all(inputs).join(&outer.settings)
         };
-        (0..around.outputs).map(of_output).collect()
+        (0..outer.outputs).map(of_output).collect()
     }
 }
 
@@ -84,7 +84,7 @@ fn callee(name: &str, span: Span, signature: Signature) -> Callee {
         outputs: ports(signature.outputs),
         parameters: signature.parameters,
         is_remote: false,
-        lifts: false,
+        takes_single_rows: false,
         fills_parameters: true,
         unsupported_policies: UnsupportedPolicies {
             keys: &["retry", "hedge", "cache", "priority"],

@@ -8,7 +8,7 @@ use super::syntax::Spec;
 use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
-use crate::check::origins::{Origin, OriginsAround};
+use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
 use crate::check::{
     BuildKind, CheckKind, CheckedKind, CheckedPipeline, KindDraft, SignatureError, ValueType,
@@ -70,8 +70,8 @@ impl CheckedKind for Checked {
         Some(CallTarget::Pipeline(&self.pipeline))
     }
 
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
-        around.computed()
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
+        outer.computed()
     }
 }
 
@@ -97,7 +97,7 @@ fn callee(pipeline: &CheckedPipeline, name: &str, span: Span) -> Callee {
         outputs: outputs.collect(),
         parameters: Vec::new(),
         is_remote: false,
-        lifts: false,
+        takes_single_rows: false,
         fills_parameters: false,
         unsupported_policies: UnsupportedPolicies {
             keys: &["retry", "hedge", "cache"],

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use motet_config::{Diagnostic, Span, Spanned};
 
 use super::syntax::Spec;
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{BodyDraft, Checker, DraftSource, NodeDraft};
 use crate::check::join::why_arms_lack;
@@ -35,17 +35,17 @@ impl CheckKind for Spec {
         node: &'a NodeSpec,
         _: Span,
     ) -> Option<NodeDraft> {
-        let mut around = Around::default();
+        let mut outer = OuterScope::default();
         let sticky = match &self.sticky {
-            Some(reference) => checker.sticky(reference, &mut around)?,
+            Some(reference) => checker.sticky(reference, &mut outer)?,
             None => None,
         };
         let arms = self.arms.iter().map(|arm| &arm.body);
         let bodies = arms.chain(self.shadow.iter().map(|shadow| &shadow.body));
         let bodies: Vec<(&BodySpec, _)> = bodies.map(|b| (b, HashSet::new())).collect();
-        let mut bodies = checker.arms_with(&bodies, &mut around)?;
+        let mut bodies = checker.arms_with(&bodies, &mut outer)?;
         // Shadows are compared with what is answered, so they give the same.
-        let outputs = checker.join(node, &mut bodies)?;
+        let outputs = checker.unify_arms(node, &mut bodies)?;
         let shadow: Vec<BodyDraft> = bodies.split_off(self.arms.len());
         let weights = self.arms.iter().map(|arm| arm.weight.value);
         let percents = self.shadow.iter().map(|shadow| shadow.percent);
@@ -54,7 +54,7 @@ impl CheckKind for Spec {
             arms: weights.zip(bodies).collect(),
             shadow: percents.zip(shadow).collect(),
         });
-        Some(checker.composite(node, kind, around, outputs))
+        Some(checker.composite(node, kind, outer, outputs))
     }
 }
 
@@ -102,10 +102,10 @@ impl<'a> Checker<'a> {
     fn sticky(
         &mut self,
         reference: &'a Spanned<Reference>,
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
     ) -> Option<Option<usize>> {
         let none = HashSet::new();
-        let (_, flow) = self.within(&[], around, &none, |c| c.flow(reference));
+        let (_, flow) = self.within(&[], outer, &none, |c| c.flow(reference));
         let flow = flow?;
         let written = reference.value.to_string();
         self.is_present(&flow, &written, reference.span, "`sticky`")

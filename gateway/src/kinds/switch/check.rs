@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use motet_config::{Span, Spanned};
 
 use super::syntax::{Case, Spec};
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{BodyDraft, Checker, DraftSource, NodeDraft};
 use crate::check::condition::present;
@@ -43,7 +43,7 @@ impl CheckKind for Spec {
         _: Span,
     ) -> Option<NodeDraft> {
         let cases = &self.cases;
-        let mut around = Around::default();
+        let mut outer = OuterScope::default();
         // Values that are there because no arm before this one ran.
         let mut known = HashSet::new();
         let mut conditions = Vec::with_capacity(cases.len());
@@ -58,7 +58,7 @@ impl CheckKind for Spec {
                     conditions.push(None);
                 }
                 Case::When(when) => {
-                    let condition = checker.case_condition(when, &mut around, &known);
+                    let condition = checker.case_condition(when, &mut outer, &known);
                     conditions.push(Some(condition));
                     present(&when.value, true, &mut here);
                     present(&when.value, false, &mut known);
@@ -66,8 +66,8 @@ impl CheckKind for Spec {
             }
             arms.push((&case.body, here));
         }
-        let mut arms = checker.arms_with(&arms, &mut around)?;
-        let mut outputs = checker.join(node, &mut arms)?;
+        let mut arms = checker.arms_with(&arms, &mut outer)?;
+        let mut outputs = checker.unify_arms(node, &mut arms)?;
         for output in &mut outputs {
             output.optional |= !has_default;
         }
@@ -80,7 +80,7 @@ impl CheckKind for Spec {
             drafts.push(SwitchArm { when, body });
         }
         let kind = KindDraft::Switch(Switch { arms: drafts });
-        Some(checker.composite(node, kind, around, outputs))
+        Some(checker.composite(node, kind, outer, outputs))
     }
 }
 
@@ -123,10 +123,10 @@ impl<'a> Checker<'a> {
     fn case_condition(
         &mut self,
         when: &Spanned<Expression>,
-        around: &mut Around<'a>,
+        outer: &mut OuterScope<'a>,
         known: &HashSet<String>,
     ) -> Option<Condition<DraftSource>> {
-        let (_, condition) = self.within(&[], around, known, |checker| checker.condition(when));
+        let (_, condition) = self.within(&[], outer, known, |checker| checker.condition(when));
         condition
     }
 }

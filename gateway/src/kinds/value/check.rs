@@ -4,11 +4,11 @@ use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::{Dim, ElementType};
 
 use super::syntax::{Spec, ValueSpec};
-use crate::check::bodies::Around;
+use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{ArgumentDraft, Checker, Flow, NodeDraft, OutputPort};
 use crate::check::literal::natural;
-use crate::check::origins::{Origin, OriginsAround};
+use crate::check::origins::{Origin, OriginScope};
 use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft};
 use crate::syntax::{LiteralSpec, NodeSpec, Value};
 
@@ -30,11 +30,16 @@ impl CheckKind for Spec {
         let outputs = arguments.iter().map(|argument| OutputPort {
             name: argument.port.clone(),
             ty: Some(argument.flow.ty.clone()),
-            lift: false,
+            single_row: false,
             optional: argument.flow.optional,
         });
         let outputs = outputs.collect();
-        let draft = checker.composite(node, KindDraft::Value(Checked), Around::default(), outputs);
+        let draft = checker.composite(
+            node,
+            KindDraft::Value(Checked),
+            OuterScope::default(),
+            outputs,
+        );
         Some(NodeDraft { arguments, ..draft })
     }
 }
@@ -56,8 +61,8 @@ impl CheckedKind for Checked {
         "ellipse"
     }
 
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
-        around.arguments.to_vec()
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
+        outer.arguments.to_vec()
     }
 }
 
@@ -83,7 +88,7 @@ impl Checker<'_> {
                 port: name.clone(),
                 element: flow.ty.element,
                 flow,
-                lift: false,
+                single_row: false,
             });
         }
         if arguments.len() < values.len() {

@@ -8,7 +8,7 @@ use prost_reflect::ServiceDescriptor;
 
 use super::ReflectedServices;
 use crate::check::{CheckedPipeline, SignatureError, SignatureSource};
-use crate::grpc::{Endpoints, NoService, Remote};
+use crate::grpc::{EndpointClient, Endpoints, ServiceLookupError};
 use crate::model::Backend;
 use crate::plan::{Bind, Plan};
 use crate::serve::pipeline::ServedPipeline;
@@ -31,7 +31,7 @@ impl Bind for BindTargets<'_> {
         Some(self.pipelines.get(name)?.plan.clone())
     }
 
-    fn endpoint(&self, endpoint: &EndpointRef) -> Option<Remote> {
+    fn endpoint(&self, endpoint: &EndpointRef) -> Option<EndpointClient> {
         self.endpoints.get(endpoint)
     }
 }
@@ -52,7 +52,7 @@ impl SignatureSource for LoadCatalog<'_> {
         &self,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         self.reflected.service(self.models, endpoint, service)
     }
 

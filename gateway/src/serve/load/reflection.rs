@@ -5,7 +5,7 @@ use prost_reflect::ServiceDescriptor;
 use tokio::time::{Duration, Instant};
 
 use crate::check::SignatureSource;
-use crate::grpc::{self, Endpoints, NoService, Schemas};
+use crate::grpc::{self, Endpoints, Schemas, ServiceLookupError};
 use crate::syntax::{self, EndpointRef};
 
 /// Time limit for the answers of all endpoints together.
@@ -30,14 +30,14 @@ impl ReflectedServices {
         let required = tokio::task::spawn_blocking(move || required_services(&yaml)).await;
         for (endpoint, service) in required.unwrap_or_default() {
             let unknown = known.service(&endpoint, &service).err();
-            let (Some(NoService::Unavailable { .. }), EndpointRef::Name(_), Some(remote)) =
+            let (Some(ServiceLookupError::Unavailable { .. }), EndpointRef::Name(_), Some(remote)) =
                 (unknown, &endpoint, endpoints.get(&endpoint))
             else {
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
             let answer = remote.describe(&service, left).await;
-            schemas.insert(endpoint, service, answer.map_err(NoService::from));
+            schemas.insert(endpoint, service, answer.map_err(ServiceLookupError::from));
         }
         Self(schemas)
     }
@@ -48,16 +48,16 @@ impl ReflectedServices {
         known: &dyn SignatureSource,
         endpoint: &EndpointRef,
         service: &str,
-    ) -> Result<ServiceDescriptor, NoService> {
+    ) -> Result<ServiceDescriptor, ServiceLookupError> {
         if let EndpointRef::Address(_) = endpoint {
-            return Err(NoService::Unavailable {
+            return Err(ServiceLookupError::Unavailable {
                 reason: "a pipeline that is loaded while the gateway serves calls only endpoints \
                          that its configuration names"
                     .to_owned(),
             });
         }
         match known.service(endpoint, service) {
-            Err(error @ NoService::Unavailable { .. }) => {
+            Err(error @ ServiceLookupError::Unavailable { .. }) => {
                 let mut asked = self.0.asked();
                 let found = asked.find(|(e, s, _)| *e == endpoint && *s == service);
                 found.map_or(Err(error), |(_, _, answer)| answer.clone())

@@ -34,7 +34,7 @@ pub async fn run(args: &CallArgs) -> anyhow::Result<()> {
         reflect::describe(channel.clone(), &service)
             .await
             .map_err(|error| match error {
-                ReflectError::NoService { .. } => anyhow!(
+                ReflectError::ServiceLookupError { .. } => anyhow!(
                     "the server at {address} has no pipeline `{}`; see `motet list`",
                     args.pipeline
                 ),

@@ -20,7 +20,11 @@ pub(super) struct Field {
 
 impl Checker<'_> {
     /// The fields of the request that `in` sets.
-    pub(super) fn taken(&mut self, node: &NodeSpec, request: &MessageDescriptor) -> Vec<Field> {
+    pub(super) fn request_fields(
+        &mut self,
+        node: &NodeSpec,
+        request: &MessageDescriptor,
+    ) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         for argument in &node.inputs {
             let name = &argument.name;
@@ -50,7 +54,7 @@ impl Checker<'_> {
                         .push(Diagnostic::error(name.span, why).also(other.name.span, "the other"));
                 }
             }
-            self.words(argument, &path);
+            self.check_enum_values(argument, &path);
             fields.push(Field {
                 name: name.clone(),
                 path,
@@ -62,7 +66,7 @@ impl Checker<'_> {
 
     /// The fields of the answer that are outputs: those of `out`, or all that have a tensor form.
     /// Beside them the names of outputs whose fields could not be found, which was reported.
-    pub(super) fn given(
+    pub(super) fn response_fields(
         &mut self,
         grpc: &Spec,
         response: &MessageDescriptor,
@@ -135,7 +139,7 @@ impl Checker<'_> {
     }
 
     /// A text that is written out for an enum must be one of its words.
-    fn words(&mut self, argument: &Named<Spanned<Value>>, path: &FieldPath) {
+    fn check_enum_values(&mut self, argument: &Named<Spanned<Value>>, path: &FieldPath) {
         let (Value::Literal(literal), Some(words)) = (&argument.value.value, path.enum_values())
         else {
             return;

@@ -9,10 +9,10 @@ use super::syntax::Spec;
 use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
-use crate::check::origins::{Origin, OriginsAround};
+use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
 use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft};
-use crate::grpc::NoService;
+use crate::grpc::ServiceLookupError;
 use crate::protobuf::FieldPath;
 use crate::syntax::{EndpointRef, NodeSpec, part_span};
 use fields::{input_ports, output_ports};
@@ -94,8 +94,8 @@ impl CheckedKind for Checked {
         "component"
     }
 
-    fn output_origins(&mut self, around: &OriginsAround<'_>) -> Vec<Origin> {
-        around.computed()
+    fn output_origins(&mut self, outer: &OriginScope<'_>) -> Vec<Origin> {
+        outer.computed()
     }
 }
 
@@ -116,8 +116,8 @@ impl Checker<'_> {
             );
         }
         let (request, response) = (method.input(), method.output());
-        let taken = self.taken(node, &request);
-        let (given, unknown) = self.given(grpc, &response, streaming);
+        let taken = self.request_fields(node, &request);
+        let (given, unknown) = self.response_fields(grpc, &response, streaming);
         let inputs = input_ports(&taken);
         let mut outputs = output_ports(&given, &inputs, streaming);
         outputs.extend(unknown.into_iter().map(|name| CalleePort {
@@ -153,7 +153,7 @@ impl Checker<'_> {
             outputs,
             parameters: Vec::new(),
             is_remote: true,
-            lifts: false,
+            takes_single_rows: false,
             fills_parameters: false,
             unsupported_policies: UnsupportedPolicies {
                 keys: &["cache", "priority"],
@@ -171,8 +171,8 @@ impl Checker<'_> {
         };
         let name = endpoint.value.to_string();
         let diagnostic = match error {
-            NoService::Mistaken => return None,
-            NoService::Endpoint { known } => {
+            ServiceLookupError::Mistaken => return None,
+            ServiceLookupError::Endpoint { known } => {
                 let diagnostic = Diagnostic::error(
                     endpoint.span,
                     format!("no endpoint is named `{}`", truncated(&name)),
@@ -183,12 +183,12 @@ impl Checker<'_> {
                     diagnostic.suggest(&name, known.iter().map(String::as_str))
                 }
             }
-            NoService::Service { known } => Diagnostic::error(
+            ServiceLookupError::Service { known } => Diagnostic::error(
                 part(grpc, span, 0, grpc.service.len()),
                 format!("`{name}` has no service `{}`", truncated(&grpc.service)),
             )
             .suggest(&grpc.service, known.iter().map(String::as_str)),
-            NoService::Unavailable { reason } => {
+            ServiceLookupError::Unavailable { reason } => {
                 let message = format!(
                     "what `{}/{}` takes and gives cannot be told",
                     grpc.service, grpc.method
