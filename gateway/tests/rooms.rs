@@ -129,6 +129,27 @@ fn every_module_of_the_crate_is_a_room() {
 }
 
 #[test]
+fn every_kind_of_node_has_a_file_for_each_room_that_it_passes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(KINDS);
+    let mut kinds = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let kind = entry.unwrap().path();
+        if !kind.is_dir() {
+            continue;
+        }
+        kinds += 1;
+        let entries = fs::read_dir(&kind).unwrap();
+        let found: BTreeSet<String> = entries
+            .map(|entry| entry.unwrap().path().with_extension(""))
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let expected = ["check", "exec", "mod", "plan", "schema", "syntax"].map(str::to_owned);
+        assert_eq!(found, BTreeSet::from(expected), "{}", kind.display());
+    }
+    assert!(kinds >= 10, "{kinds}");
+}
+
+#[test]
 fn an_arrow_that_does_not_go_down_is_a_fault() {
     let path = |text: &str| -> ModulePath { text.split("::").map(str::to_owned).collect() };
     for (from, to, is_fault) in [
