@@ -9,7 +9,7 @@
 //! | 0 | [`compute`] | computations beside the async runtime, and their cancellation |
 //! | 0 | [`policy`] | policies of calls as plain state: backoff, breaker, token bucket, latencies |
 //! | 0 | [`protobuf`] | messages whose type is known at run time, and tensors in them |
-//! | 1 | [`call`] | one call under policies, generic over what is called; the policies and their settings |
+//! | 1 | [`call`] | the policies and their settings, and one call under them |
 //! | 2 | [`syntax`] | a pipeline file as written |
 //! | 3 | [`grpc`] | methods of gRPC servers outside |
 //! | 3 | [`ops`] | steps that run inside the gateway |

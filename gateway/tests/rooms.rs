@@ -130,7 +130,9 @@ fn every_module_of_the_crate_is_a_room() {
 
 #[test]
 fn every_kind_of_node_has_a_file_for_each_room_that_it_passes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(KINDS);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src")
+        .join(KINDS);
     let mut kinds = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let kind = entry.unwrap().path();

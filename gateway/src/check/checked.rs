@@ -59,8 +59,8 @@ impl CheckedPipeline {
         })
     }
 
-    /// Returns `true` if callers of this pipeline can call the other in its place: inputs and outputs
-    /// have the same names and types.
+    /// Returns `true` if callers of this pipeline can call the other in its place: inputs and
+    /// outputs have the same names and types.
     pub fn is_called_like(&self, other: &Self) -> bool {
         let inputs = |p: &Self| -> Vec<_> {
             let of = |i: &Input| {

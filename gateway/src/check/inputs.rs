@@ -15,8 +15,8 @@ use crate::syntax::InputSpec;
 
 /// Default of `max_items`.
 pub const MAX_ITEMS_DEFAULT: usize = 1 << 20;
-/// Maximum bytes of one `bytes` element of an input that sets no `max_bytes`. A `string` has at most
-/// [`TEXT_BYTES_MAX`] then, which is also what a model takes.
+/// Maximum bytes of one `bytes` element of an input that sets no `max_bytes`. A `string` has at
+/// most [`TEXT_BYTES_MAX`] then, which is also what a model takes.
 pub const MAX_BYTES_DEFAULT: usize = 16 << 20;
 
 fn max_bytes_default(element: ElementType) -> usize {

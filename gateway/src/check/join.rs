@@ -50,7 +50,10 @@ impl Checker<'_> {
                     )
                     .note(format!("`{name}` of `{}` is {first}", arms[0].name))
                     .note(format!("`{name}` of `{}` is {second}", arms[arm].name))
-                    .help("name the outputs of an arm by `{ nodes: ..., outputs: ... }` to choose others"),
+                    .help(
+                        "name the outputs of an arm by `{ nodes: ..., outputs: ... }` to choose \
+                         others",
+                    ),
                 );
             }
             outputs.push(OutputPort {
@@ -104,7 +107,8 @@ impl Checker<'_> {
     }
 
     /// A dimension that is one of some, one for each arm: the same where they are one, else a
-    /// length of the node's own. Outputs whose lengths come from the same ones in each arm share it.
+    /// length of the node's own. Outputs whose lengths come from the same ones in each arm share
+    /// it.
     ///
     /// # Errors
     /// The arm in which the dimension is fixed differently from another's.

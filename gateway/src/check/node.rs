@@ -103,7 +103,8 @@ impl<'a> Checker<'a> {
                 argument.name.span,
                 format!("{} has no input `{}`", callee.name, truncated(name)),
             );
-            // A slip of a port that is still free is one mistake, not two. A parameter here is a common one.
+            // A slip of a port that is still free is one mistake, not two. A parameter here is a
+            // common one.
             let near = nearest(name, free.iter().copied());
             if callee.parameters.iter().any(|p| p.name == *name) {
                 diagnostic =

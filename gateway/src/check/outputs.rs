@@ -69,13 +69,17 @@ impl<'a> Checker<'a> {
                             format!("column `{name}` must be a list, not a single {shown}"),
                         )
                         .label(format!("this is {shown}"))
-                        .help("a map of columns is a list of records; give a single value an output of its own"),
+                        .help(
+                            "a map of columns is a list of records; give a single value an \
+                             output of its own",
+                        ),
                     );
                 }
                 (Some(dim), None) => length = Some((*dim, name)),
                 (Some(dim), Some((first, first_name))) => {
                     let why = format!(
-                        "the columns of `{}` make records, so `{name}` and `{first_name}` must have one length",
+                        "the columns of `{}` make records, so `{name}` and `{first_name}` must \
+                         have one length",
                         spec.name.value
                     );
                     broken |= !self.unify(*dim, first, span, &format!("this is {shown}"), &why);

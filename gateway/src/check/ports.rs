@@ -83,8 +83,8 @@ impl Checker<'_> {
         (arguments, outputs)
     }
 
-    /// Checks that a value fits a port, and returns whether it is a single row; `None` if it does not fit,
-    /// which is reported.
+    /// Checks that a value fits a port, and returns whether it is a single row; `None` if it does
+    /// not fit, which is reported.
     fn fits(
         &mut self,
         callee: &Callee,
@@ -187,7 +187,8 @@ impl Checker<'_> {
                 Diagnostic::error(
                     scalar.value.span,
                     format!(
-                        "`{}` has one element and `{}` has many, but {} wants one length `{}` for both",
+                        "`{}` has one element and `{}` has many, but {} wants one length `{}` for \
+                         both",
                         single_row.port, binding.port, callee.name, single_row.symbol
                     ),
                 )

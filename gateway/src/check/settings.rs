@@ -290,8 +290,8 @@ impl Checker<'_> {
     }
 }
 
-/// Returns `true` if an input of one type can set a parameter of another: any integer an `int`, any number
-/// a `float`.
+/// Returns `true` if an input of one type can set a parameter of another: any integer an `int`, any
+/// number a `float`.
 fn setting_takes(parameter: ElementType, input: ElementType) -> bool {
     parameter == input
         || parameter.is_integer() && input.is_integer()

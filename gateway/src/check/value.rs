@@ -129,11 +129,15 @@ impl Checker<'_> {
         }
         self.incomplete = true;
         self.diagnostics.push(
-            Diagnostic::error(at, format!("`{written}` may be absent, but {what} needs it"))
-                .help(format!(
-                    "say what holds then with `op: default`, or run the node only `when: \"{} != null\"`",
-                    written.trim_start_matches('$')
-                )),
+            Diagnostic::error(
+                at,
+                format!("`{written}` may be absent, but {what} needs it"),
+            )
+            .help(format!(
+                "say what holds then with `op: default`, or run the node only `when: \"{} != \
+                 null\"`",
+                written.trim_start_matches('$')
+            )),
         );
         false
     }

@@ -95,7 +95,8 @@ impl std::fmt::Debug for Endpoints {
 }
 
 impl Endpoints {
-    /// Endpoints by name, with the visibility of their errors' words. A message to or from any of them has at most so many bytes.
+    /// Endpoints by name, with the visibility of their errors' words. A message to or from any of
+    /// them has at most so many bytes.
     pub fn new(
         named: impl IntoIterator<Item = (String, Endpoint, ErrorWords)>,
         message_bytes_max: usize,

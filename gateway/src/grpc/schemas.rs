@@ -82,7 +82,11 @@ impl Schemas {
                                 path.span,
                                 format!("`{path_shown}` cannot be used: {why}"),
                             )
-                            .help("`protoc --include_imports --descriptor_set_out=FILE ...` and `buf build -o FILE` write such a file; the path is taken from the folder of this configuration"),
+                            .help(
+                                "`protoc --include_imports --descriptor_set_out=FILE ...` and \
+                                   `buf build -o FILE` write such a file; \
+                                   the path is taken from the folder of this configuration",
+                            ),
                         );
                         None
                     }

@@ -201,8 +201,8 @@ impl Backend {
         &self.rows
     }
 
-    /// One inference. The model's name is filled in, and its version where the configuration says one; what is left until `deadline` and the
-    /// current trace go along.
+    /// One inference. The model's name is filled in, and its version where the configuration says
+    /// one; what is left until `deadline` and the current trace go along.
     ///
     /// # Errors
     /// The service's error as it is passed on; DEADLINE_EXCEEDED when late; UNAVAILABLE when

@@ -20,8 +20,8 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Returns the liveness of nodes with these edges, each of which comes after those that it needs, for these
-    /// results.
+    /// Returns the liveness of nodes with these edges, each of which comes after those that it
+    /// needs, for these results.
     pub fn of<'s>(nodes: &[Edges], results: impl Iterator<Item = &'s Source>) -> Self {
         let mut liveness = Self {
             ref_counts: vec![0; nodes.len()],

@@ -56,8 +56,8 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Returns `true` if the comparison holds for two values of this order. Values without an order (NaN, an absent
-    /// value) are unequal, and nothing else.
+    /// Returns `true` if the comparison holds for two values of this order. Values without an order
+    /// (NaN, an absent value) are unequal, and nothing else.
     pub fn holds(self, order: Option<Ordering>) -> bool {
         let Some(order) = order else {
             return self == Self::Unequal;

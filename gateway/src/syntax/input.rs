@@ -85,7 +85,10 @@ pub(super) fn input(entry: &Entry, diagnostics: &mut Diagnostics) -> InputSpec {
                     _ => format!("an input must have a type, not {}", entry.node.kind()),
                 },
             )
-            .help("write a type such as `string` or `float[N,384]`, or `{ type: int, default: 5, min: 1, max: 100 }`"),
+            .help(
+                "write a type such as `string` or `float[N,384]`, or `{ type: int, default: 5, \
+                 min: 1, max: 100 }`",
+            ),
         ),
     }
     spec

@@ -160,7 +160,8 @@ impl NodeSpec {
             .sum::<usize>()
     }
 
-    /// Visits the callees of this node and of all nodes inside it, with their places. The depth of the recursion is that of the file, which its reader limits.
+    /// Visits the callees of this node and of all nodes inside it, with their places. The depth of
+    /// the recursion is that of the file, which its reader limits.
     pub fn visit_targets<'s>(&'s self, visit: &mut impl FnMut(CallTarget<'s>, Span)) {
         let Some(kind) = &self.kind else { return };
         if let Some(target) = kind.value.syntax().target() {

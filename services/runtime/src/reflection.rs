@@ -41,8 +41,8 @@ pub fn add(
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// `google/rpc/error_details.proto`. Errors carry its messages as `Any`, which a client that relies on
-/// reflection could not print as JSON otherwise.
+/// `google/rpc/error_details.proto`. Errors carry its messages as `Any`, which a client that relies
+/// on reflection could not print as JSON otherwise.
 fn error_details() -> Vec<u8> {
     const BARE_NAME: &str = "error_details.proto";
     let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();

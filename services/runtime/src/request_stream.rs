@@ -16,9 +16,9 @@ pub const STREAM_CONCURRENCY_MAX: usize = 64;
 /// yields the answers in the order in which they are ready.
 ///
 /// Two things end the stream with an error, after the requests that were read are answered: a
-/// message that cannot be read, since the messages after it cannot be found, and the shutdown of the
-/// server. The latter is UNAVAILABLE with the reason `DRAINING`: every request without an answer
-/// was not run, and can be sent to another server.
+/// message that cannot be read, since the messages after it cannot be found, and the shutdown of
+/// the server. The latter is UNAVAILABLE with the reason `DRAINING`: every request without an
+/// answer was not run, and can be sent to another server.
 pub fn answer_each<S, Q, A, F>(
     requests: Request<S>,
     answer: impl Fn(Q) -> F + Send + Sync + 'static,

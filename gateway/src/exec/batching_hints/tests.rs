@@ -60,8 +60,8 @@ nodes:
 outputs: { q: $q.size, e: $e.size }
 ";
 
-/// Runs often enough to learn, and returns the hints of the last calls of `q` and `e`: `e` sends what
-/// `d` sent first.
+/// Runs often enough to learn, and returns the hints of the last calls of `q` and `e`: `e` sends
+/// what `d` sent first.
 async fn run(is_motet: bool) -> [HashMap<String, i64>; 2] {
     let (model, told) = telling(is_motet);
     let slow = FakeModel::new(|request| async move {

@@ -203,7 +203,10 @@ impl Checker<'_> {
                 self.diagnostics.push(
                     Diagnostic::error(
                         spec.combine.span,
-                        format!("`rrf` fuses ranked lists: every arm must give `{RANKED}: i32[K]`, best first"),
+                        format!(
+                            "`rrf` fuses ranked lists: every arm must give `{RANKED}: \
+                             i32[K]`, best first"
+                        ),
                     )
                     .note(shown),
                 );

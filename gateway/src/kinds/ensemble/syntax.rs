@@ -136,7 +136,8 @@ fn combine(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Combi
                     diagnostic.help("write `{ weighted_mean: [0.5, 0.3, 0.2] }`")
                 }
                 None => diagnostic.help(
-                    "there are `mean`, `{ weighted_mean: [...] }`, `max`, `vote`, `rrf` and `concat`",
+                    "there are `mean`, `{ weighted_mean: [...] }`, `max`, `vote`, `rrf` and \
+                     `concat`",
                 ),
             });
             None

@@ -78,7 +78,11 @@ impl CheckKind for Spec {
                 checker.incomplete = true;
                 checker.diagnostics.push(Diagnostic::error(
                     node.name.span,
-                    format!("`{}` gives an output `{name}` of its own with this `on_item_error`: rename the other", node.name.value),
+                    format!(
+                        "`{}` gives an output `{name}` of its own with this `on_item_error`: \
+                         rename the other",
+                        node.name.value
+                    ),
                 ));
                 return None;
             }

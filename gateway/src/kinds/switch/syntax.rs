@@ -105,8 +105,10 @@ fn cases(
                     && !map.has_misspelling_of("default")
                 {
                     diagnostics.push(
-                        Diagnostic::error(arm_name.span, format!("{what} has no condition"))
-                            .help("write `{ when: \"score > 0.5\", do: { ... } }`, or `{ default: { ... } }` for the last"),
+                        Diagnostic::error(arm_name.span, format!("{what} has no condition")).help(
+                            "write `{ when: \"score > 0.5\", do: { ... } }`, or `{ default: \
+                             { ... } }` for the last",
+                        ),
                     );
                 }
                 map.required(

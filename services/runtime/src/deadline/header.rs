@@ -11,7 +11,8 @@ const DIGITS_MAX: usize = 8;
 /// A `grpc-timeout` header that is not of the form that the gRPC protocol defines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "grpc-timeout {found:?} is malformed: expected 1 to 8 digits and one of the units H, M, S, m, u, n (for example 250m)"
+    "grpc-timeout {found:?} is malformed: expected 1 to 8 digits and one of the units H, M, S, m, \
+     u, n (for example 250m)"
 )]
 pub struct TimeoutError {
     found: String,

@@ -79,7 +79,8 @@ impl Health {
         health
     }
 
-    /// Sets whether `name` (a model, a pipeline, or [`OVERALL`]) is served. Adds the name if it is new.
+    /// Sets whether `name` (a model, a pipeline, or [`OVERALL`]) is served. Adds the name if it is
+    /// new.
     pub fn set(&self, name: impl Into<String>, serving: bool) {
         let name = name.into();
         self.0

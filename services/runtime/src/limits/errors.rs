@@ -32,7 +32,8 @@ impl<B> CallLayer<B> for ErrorLayer {
 
 /// Rewrites tonic's errors in one call.
 pub struct ErrorMapping {
-    /// The path of the call; taken by the headers, since only they can say that there is no such method.
+    /// The path of the call; taken by the headers, since only they can say that there is no such
+    /// method.
     called: Option<Uri>,
 }
 

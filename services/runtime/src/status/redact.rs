@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 const ADDRESS: &str = "(address)";
 const MARK: &str = "...";
 
-/// `text` in one line of at most `chars_max` characters, with `...` at the end where it is cut. What
-/// looks like a URI, an IP address, or a host and port is left out: it is of use only to someone
-/// who looks for a way around this server.
+/// `text` in one line of at most `chars_max` characters, with `...` at the end where it is cut.
+/// What looks like a URI, an IP address, or a host and port is left out: it is of use only to
+/// someone who looks for a way around this server.
 pub(super) fn words(text: &str, chars_max: usize) -> String {
     let line = one_line(text);
     let mut shown = String::with_capacity(line.len());

@@ -87,7 +87,8 @@ mod tests {
                 ("service", "invalid string value: data is not UTF-8 encoded"),
             ),
             (
-                "InferTensor.name: ModelInferRequest.inputs: invalid wire type: Varint (expected LengthDelimited)",
+                "InferTensor.name: ModelInferRequest.inputs: invalid wire type: Varint (expected \
+                 LengthDelimited)",
                 (
                     "inputs.name",
                     "invalid wire type: Varint (expected LengthDelimited)",

@@ -44,7 +44,8 @@ impl Checker<'_> {
                     ));
                 } else if let Some(oneof) = other.path.shared_oneof(&path) {
                     wrong = Some(format!(
-                        "`{}` and `{}` are both of the oneof `{oneof}`, of which only one can be set",
+                        "`{}` and `{}` are both of the oneof `{oneof}`, of which only one can be \
+                         set",
                         other.name.value, name.value
                     ));
                 }
@@ -103,7 +104,8 @@ impl Checker<'_> {
                     (true, _) => "it has one element for each message of the stream",
                     (false, true) => "it is a list, which is empty then",
                     (false, false) => {
-                        "an answer does not tell whether it is set: where it is not, it has its default"
+                        "an answer does not tell whether it is set: where it is not, it has its \
+                         default"
                     }
                 };
                 self.incomplete = true;

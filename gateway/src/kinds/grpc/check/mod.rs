@@ -100,8 +100,8 @@ impl CheckedKind for Checked {
 }
 
 impl Checker<'_> {
-    /// Returns the callee and the draft of a node that calls a method; `None` when its types are not
-    /// known, which is reported.
+    /// Returns the callee and the draft of a node that calls a method; `None` when its types are
+    /// not known, which is reported.
     fn grpc(&mut self, node: &NodeSpec, grpc: &Spec, span: Span) -> Option<(Callee, Draft)> {
         let service = self.service(grpc, span)?;
         let method = self.method(&service, grpc, span)?;
@@ -178,7 +178,10 @@ impl Checker<'_> {
                     format!("no endpoint is named `{}`", truncated(&name)),
                 );
                 if known.is_empty() {
-                    diagnostic.help("the configuration has no endpoints: add it under `endpoints:`, or write where it is: `grpc://host:port`")
+                    diagnostic.help(
+                        "the configuration has no endpoints: add it under \
+                         `endpoints:`, or write where it is: `grpc://host:port`",
+                    )
                 } else {
                     diagnostic.suggest(&name, known.iter().map(String::as_str))
                 }
@@ -200,7 +203,8 @@ impl Checker<'_> {
                 };
                 let help = match &endpoint.value {
                     EndpointRef::Name(name) => format!(
-                        "start the server with gRPC reflection, or give `{name}` a `descriptor` under `endpoints:`"
+                        "start the server with gRPC reflection, or give `{name}` a `descriptor` \
+                         under `endpoints:`"
                     ),
                     EndpointRef::Address(_) => {
                         "name it under `endpoints:`, where it can have a `descriptor`".to_owned()
