@@ -134,15 +134,15 @@ impl UnaryService<ModelInferRequest> for FakeModel {
 
 /// Signatures of the pipelines that were checked before, and of models of [`OneSignature`].
 #[derive(Default)]
-struct Known(Vec<Arc<Plan>>);
+struct KnownPlans(Vec<Arc<Plan>>);
 
-impl Known {
+impl KnownPlans {
     fn find(&self, name: &str) -> Option<&Arc<Plan>> {
         self.0.iter().find(|plan| plan.pipeline.name == name)
     }
 }
 
-impl SignatureSource for Known {
+impl SignatureSource for KnownPlans {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         OneSignature.model(name)
     }
@@ -157,7 +157,7 @@ impl SignatureSource for Known {
 /// Bind targets: backends, and pipelines that were bound before.
 struct Targets<'a> {
     backends: &'a [Backend],
-    known: &'a Known,
+    known: &'a KnownPlans,
 }
 
 impl Bind for Targets<'_> {
@@ -204,13 +204,13 @@ pub(crate) fn plan_over(yaml: &str, backends: &[Backend]) -> Arc<Plan> {
 
 /// Returns a pipeline with the metrics of the test.
 pub(crate) fn plan_counted(yaml: &str, backends: &[Backend], metrics: &Metrics) -> Arc<Plan> {
-    plan_calling(yaml, backends, &Known::default(), metrics)
+    plan_calling(yaml, backends, &KnownPlans::default(), metrics)
 }
 
 /// Returns the last of some pipelines, each of which may call those before it.
 pub(crate) fn plans_over(yaml: &[&str], backends: &[Backend]) -> Arc<Plan> {
     let metrics = Metrics::new("test").unwrap();
-    let mut known = Known::default();
+    let mut known = KnownPlans::default();
     for yaml in yaml {
         let plan = plan_calling(yaml, backends, &known, &metrics);
         known.0.push(plan);
@@ -218,7 +218,12 @@ pub(crate) fn plans_over(yaml: &[&str], backends: &[Backend]) -> Arc<Plan> {
     known.0.pop().unwrap()
 }
 
-fn plan_calling(yaml: &str, backends: &[Backend], known: &Known, metrics: &Metrics) -> Arc<Plan> {
+fn plan_calling(
+    yaml: &str,
+    backends: &[Backend],
+    known: &KnownPlans,
+    metrics: &Metrics,
+) -> Arc<Plan> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = sources.add("test", "", yaml);

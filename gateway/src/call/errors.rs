@@ -10,7 +10,7 @@ use super::transport::connection_failure;
 
 /// The callee of an error, as callers may know it.
 #[derive(Debug, Clone, Copy)]
-pub struct Callee<'a> {
+pub struct UpstreamInfo<'a> {
     /// `model` or `endpoint`, which is also the key of its name in an error.
     pub kind: &'static str,
     /// Its name; `None` for an endpoint that a pipeline gives by its address.
@@ -23,7 +23,7 @@ pub struct Callee<'a> {
     pub errors: ErrorWords,
 }
 
-impl Callee<'_> {
+impl UpstreamInfo<'_> {
     /// An error of the server, or of the way to it. It names neither addresses nor what else is
     /// not the callers' to know; see the page of errors.
     pub(crate) fn error(&self, error: &Status) -> Status {

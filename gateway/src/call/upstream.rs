@@ -6,7 +6,7 @@ use motet_runtime::deadline::Deadline;
 use tonic::Status;
 
 use super::SharedLimits;
-use super::errors::Callee;
+use super::errors::UpstreamInfo;
 
 /// A service that nodes call: a model, or a method of a gRPC server.
 pub trait Upstream: Send + Sync {
@@ -25,7 +25,7 @@ pub trait Upstream: Send + Sync {
     fn address(&self) -> &str;
 
     /// Returns what errors say of the upstream.
-    fn callee(&self) -> Callee<'_>;
+    fn info(&self) -> UpstreamInfo<'_>;
 
     /// Returns the limits that all callers share.
     fn limits(&self) -> &SharedLimits;
@@ -33,7 +33,7 @@ pub trait Upstream: Send + Sync {
     /// Sends one request, with the time left until `deadline` and the current trace context.
     ///
     /// # Errors
-    /// The error of the server as [`Callee::error`] passes it on; DEADLINE_EXCEEDED after the
+    /// The error of the server as [`UpstreamInfo`] passes it on; DEADLINE_EXCEEDED after the
     /// deadline; UNAVAILABLE if the server cannot be reached.
     fn send(
         &self,

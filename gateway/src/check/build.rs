@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checked::{
-    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Node, NodeOutput,
-    OnError, Output, OutputKind, Source, Substitute, Symbol, SymbolId, ValueType,
+    Argument, Body, CheckedPipeline, Column, Condition, DeadlineLimits, Input, Length, Node,
+    NodeOutput, OnError, Output, OutputKind, Source, Substitute, Symbol, SymbolId, ValueType,
 };
 use super::checker::{
     BodyDraft, Checker, DraftSource, Flow, FlowType, NodeDraft, OutputDraft, ResultDraft,
@@ -65,7 +65,7 @@ impl Checker<'_> {
             nodes,
             outputs,
             symbols: builder.symbols,
-            deadline: Deadline {
+            deadline: DeadlineLimits {
                 default: self.spec.deadline.default,
                 max: self.spec.deadline.max,
             },

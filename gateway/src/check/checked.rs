@@ -41,7 +41,7 @@ pub struct CheckedPipeline {
     /// [`Symbol::fixed`], and checks or binds it with every tensor that it meets.
     pub symbols: Vec<Symbol>,
     /// How long a request may take.
-    pub deadline: Deadline,
+    pub deadline: DeadlineLimits,
     /// The pipelines that it calls, and how many nodes they all have, as they were at the check.
     pub composition: Composition,
 }
@@ -98,7 +98,7 @@ impl CheckedPipeline {
 
 /// How long a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline {
+pub struct DeadlineLimits {
     /// Timeout of a request whose client states none.
     pub default: Duration,
     /// Longest timeout, whatever a client asks for.

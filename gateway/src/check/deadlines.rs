@@ -115,7 +115,7 @@ fn longest(nodes: &[NodeSpec]) -> Chain<'_> {
         .iter()
         .enumerate()
         .map(|(at, n)| (n.name.value.as_str(), at));
-    let mut graph = Graph {
+    let mut graph = DeadlineGraph {
         nodes,
         names: names.collect(),
         until: vec![None; nodes.len()],
@@ -123,14 +123,14 @@ fn longest(nodes: &[NodeSpec]) -> Chain<'_> {
     Chain::longest((0..nodes.len()).map(|node| graph.until(node)))
 }
 
-struct Graph<'a> {
+struct DeadlineGraph<'a> {
     nodes: &'a [NodeSpec],
     names: HashMap<&'a str, usize>,
     /// For each node the longest chain that ends with it, once known.
     until: Vec<Option<Chain<'a>>>,
 }
 
-impl<'a> Graph<'a> {
+impl<'a> DeadlineGraph<'a> {
     /// Returns the longest chain that ends with a node. There are no cycles: they were reported.
     fn until(&mut self, node: usize) -> Chain<'a> {
         if let Some(known) = &self.until[node] {

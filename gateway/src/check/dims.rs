@@ -8,7 +8,7 @@ pub(crate) struct DimId(usize);
 
 /// Where a fact about a dimension comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct FactOrigin {
     pub(crate) span: Span,
     /// Description of the place, such as `` `embedding` of `q` is float[N,384] ``.
     pub(crate) words: String,
@@ -18,7 +18,7 @@ pub(crate) struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fact<T> {
     pub(crate) value: T,
-    pub(crate) origin: Origin,
+    pub(crate) origin: FactOrigin,
 }
 
 /// Two dimensions that cannot be one.
@@ -44,7 +44,7 @@ struct Class {
 
 /// A dimension that is known, for the checked pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct DimFacts {
     /// The class, the same for dimensions that are one.
     pub(crate) class: DimId,
     /// The name, if the length is known only at run time.
@@ -68,7 +68,7 @@ impl DimTable {
     }
 
     /// A dimension of a fixed size.
-    pub(crate) fn fixed(&mut self, size: usize, origin: Origin) -> DimId {
+    pub(crate) fn fixed(&mut self, size: usize, origin: FactOrigin) -> DimId {
         self.add(Class {
             fixed: Some(Fact {
                 value: size,
@@ -79,7 +79,7 @@ impl DimTable {
     }
 
     /// A length that is no other length that has an own name.
-    pub(crate) fn rigid(&mut self, name: String, origin: Origin) -> DimId {
+    pub(crate) fn rigid(&mut self, name: String, origin: FactOrigin) -> DimId {
         self.add(Class {
             own: Some(Fact {
                 value: name,
@@ -160,10 +160,10 @@ impl DimTable {
     }
 
     /// Returns the facts of a dimension.
-    pub(crate) fn known(&mut self, id: DimId) -> Known {
+    pub(crate) fn known(&mut self, id: DimId) -> DimFacts {
         let root = self.root(id);
         let class = &self.classes[root];
-        Known {
+        DimFacts {
             class: DimId(root),
             name: class
                 .own

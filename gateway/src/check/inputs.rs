@@ -8,7 +8,7 @@ use motet_proto::types::{Dim, ElementType, TensorType};
 
 use super::checked::{Input, Literal, ValueType};
 use super::checker::{Checker, FlowType, InputDraft};
-use super::dims::{DimId, Origin};
+use super::dims::{DimId, FactOrigin};
 use super::literal::{fit, scalar};
 use crate::scalar::Scalar;
 use crate::syntax::InputSpec;
@@ -51,7 +51,7 @@ impl Checker<'_> {
         ty: &Spanned<TensorType>,
         symbols: &mut HashMap<String, DimId>,
     ) -> InputDraft {
-        let origin = Origin {
+        let origin = FactOrigin {
             span: ty.span,
             words: format!("`{}` is {}", spec.name.value, ty.value),
         };

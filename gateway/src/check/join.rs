@@ -3,7 +3,7 @@
 use motet_config::Diagnostic;
 
 use super::checker::{BodyDraft, Checker, FlowType, OutputPort};
-use super::dims::{DimId, Origin};
+use super::dims::{DimId, FactOrigin};
 use crate::syntax::NodeSpec;
 
 impl Checker<'_> {
@@ -135,7 +135,7 @@ impl Checker<'_> {
             return Ok(*dim);
         }
         let symbol = format!("{}.{name}_{axis}", node.name.value);
-        let origin = Origin {
+        let origin = FactOrigin {
             span: node.name.span,
             words: format!(
                 "`{name}` is from whichever arm of `{}` runs",

@@ -45,9 +45,9 @@ use std::collections::HashMap;
 use motet_config::{Diagnostic, Diagnostics};
 
 pub use checked::{
-    Argument, Body, CheckedPipeline, Column, Condition, Deadline, Input, Length, Literal, Node,
-    NodeOutput, OnError, Operand, Output, OutputKind, Setting, SettingValue, Source, Substitute,
-    Symbol, SymbolId, ValueType,
+    Argument, Body, CheckedPipeline, Column, Condition, DeadlineLimits, Input, Length, Literal,
+    Node, NodeOutput, OnError, Operand, Output, OutputKind, Setting, SettingValue, Source,
+    Substitute, Symbol, SymbolId, ValueType,
 };
 pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};

@@ -24,7 +24,7 @@ pub fn check_all(
         calls: specs.iter().map(calls).collect(),
         states: vec![State::New; specs.len()],
         path: Vec::new(),
-        known: Known {
+        known: PipelineSignatures {
             models: signatures,
             pipelines: HashMap::new(),
             names: specs.iter().map(|s| s.name.value.clone()).collect(),
@@ -64,7 +64,7 @@ struct All<'a> {
     calls: Vec<Vec<(&'a str, Span)>>,
     states: Vec<State>,
     path: Vec<usize>,
-    known: Known<'a>,
+    known: PipelineSignatures<'a>,
     offline: bool,
     diagnostics: &'a mut Diagnostics,
     checked: Vec<CheckedPipeline>,
@@ -117,13 +117,13 @@ impl All<'_> {
 }
 
 /// The models, and the pipelines checked so far: `None` for one with mistakes.
-struct Known<'a> {
+struct PipelineSignatures<'a> {
     models: &'a dyn SignatureSource,
     pipelines: HashMap<String, Option<Arc<CheckedPipeline>>>,
     names: Vec<String>,
 }
 
-impl SignatureSource for Known<'_> {
+impl SignatureSource for PipelineSignatures<'_> {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
         self.models.model(name)
     }

@@ -8,7 +8,7 @@ use motet_proto::types::{Dim, TensorType};
 
 use super::callee::{Callee, CalleePort};
 use super::checker::{ArgumentDraft, Checker, Flow, FlowType, OutputPort};
-use super::dims::{DimId, Origin};
+use super::dims::{DimId, FactOrigin};
 use super::value::flows_into;
 use crate::syntax::{Named, NodeSpec, Value};
 
@@ -131,7 +131,7 @@ impl Checker<'_> {
             let takes = format!("`{}` of {} is {ty}", port.name, callee.name);
             match dim {
                 Dim::Fixed(n) => {
-                    let origin = Origin {
+                    let origin = FactOrigin {
                         span: callee.span,
                         words: takes.clone(),
                     };
@@ -197,7 +197,7 @@ impl Checker<'_> {
         }
         // Where the symbol stands elsewhere it is the 1 that is sent.
         for single_row in lifted {
-            let origin = Origin {
+            let origin = FactOrigin {
                 span: callee.span,
                 words: "one row".to_owned(),
             };
@@ -231,7 +231,7 @@ impl Checker<'_> {
                 leading_symbol(port).is_some_and(|s| lifted.iter().any(|l| l.symbol == s));
             let mut ty = None;
             if let Some(port_type) = &port.ty {
-                let origin = Origin {
+                let origin = FactOrigin {
                     span: callee.span,
                     words: format!("`{}` of {} is {port_type}", port.name, callee.name),
                 };

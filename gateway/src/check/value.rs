@@ -4,7 +4,7 @@ use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::types::ElementType;
 
 use super::checker::{Captured, Checker, DraftSource, Flow, FlowType};
-use super::dims::{Conflict, DimId, Origin};
+use super::dims::{Conflict, DimId, FactOrigin};
 use super::graph::Target;
 use super::kind::BuildKind;
 use super::literal::fit;
@@ -157,7 +157,7 @@ impl Checker<'_> {
         let mut dims = Vec::new();
         if fitted.list {
             let n = fitted.values.len();
-            let origin = Origin {
+            let origin = FactOrigin {
                 span,
                 words: format!("a list of {n}"),
             };

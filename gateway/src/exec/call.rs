@@ -19,7 +19,7 @@ use crate::scalar::Scalar;
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
 /// reads them), and what it cost.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ModelAnswer {
     /// The tensors.
     pub outputs: Vec<Option<Tensor>>,
     /// Time in the model's queue.
@@ -101,7 +101,7 @@ fn parameter(setting: &Setting, value: &Scalar) -> InferParameter {
 ///
 /// # Errors
 /// INTERNAL when it is not what the model's signature promises; the model is at fault.
-pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Answer, Status> {
+pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<ModelAnswer, Status> {
     let bad = |why: String| -> Status {
         status::internal(format!("node {} got a wrong answer: {why}", node.name))
             .reason(Reason::BadAnswer)
@@ -134,7 +134,7 @@ pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<An
                 .map_err(|why| bad(format!("tensor `{name}`: {why}")))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Answer {
+    Ok(ModelAnswer {
         outputs,
         queue: Duration::from_micros(number(cost::QUEUE_US)),
         compute: Duration::from_micros(number(cost::COMPUTE_US)),

@@ -10,7 +10,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Request, Status};
 
 use super::EndpointClient;
-use crate::call::errors::Callee;
+use crate::call::errors::UpstreamInfo;
 use crate::call::transport::outgoing;
 use crate::call::{SharedLimits, Upstream};
 use crate::protobuf::DynamicEncoder;
@@ -105,9 +105,9 @@ impl Upstream for Method {
         self.remote.address()
     }
 
-    fn callee(&self) -> Callee<'_> {
+    fn info(&self) -> UpstreamInfo<'_> {
         let path = self.path.as_str();
-        self.remote.callee(path.strip_prefix('/').unwrap_or(path))
+        self.remote.info(path.strip_prefix('/').unwrap_or(path))
     }
 
     fn limits(&self) -> &SharedLimits {
@@ -121,7 +121,7 @@ impl Upstream for Method {
     ) -> Result<Vec<DynamicMessage>, Status> {
         let request = outgoing(message, Some(deadline));
         let answer = deadline.run(self.call(request)).await;
-        answer.map_err(|error| self.callee().error(&error))
+        answer.map_err(|error| self.info().error(&error))
     }
 }
 
@@ -130,7 +130,7 @@ impl Upstream for Method {
 struct AnswerCodec(MessageDescriptor);
 
 /// A message, and how many bytes it had.
-struct Answer {
+struct SizedMessage {
     message: DynamicMessage,
     bytes: usize,
 }
@@ -139,7 +139,7 @@ struct AnswerDecoder(MessageDescriptor);
 
 impl Codec for AnswerCodec {
     type Encode = DynamicMessage;
-    type Decode = Answer;
+    type Decode = SizedMessage;
     type Encoder = DynamicEncoder;
     type Decoder = AnswerDecoder;
 
@@ -153,13 +153,13 @@ impl Codec for AnswerCodec {
 }
 
 impl Decoder for AnswerDecoder {
-    type Item = Answer;
+    type Item = SizedMessage;
     type Error = Status;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Answer>, Status> {
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SizedMessage>, Status> {
         let bytes = buffer.remaining();
         match DynamicMessage::decode(self.0.clone(), buffer) {
-            Ok(message) => Ok(Some(Answer { message, bytes })),
+            Ok(message) => Ok(Some(SizedMessage { message, bytes })),
             Err(error) => Err(status::internal(format!(
                 "the answer is no {}: {error}",
                 self.0.full_name()

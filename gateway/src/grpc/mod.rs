@@ -2,7 +2,7 @@
 //!
 //! * [`reflect`]: asks a server for the descriptor of a service.
 //! * [`schemas`](Schemas): descriptors of services by endpoint, for the check.
-//! * [`remote`](Remote): the connection to an endpoint, shared by all who call it.
+//! * [`remote`](EndpointClient): the connection to an endpoint, shared by all who call it.
 //! * [`method`](Method): the call of one method.
 
 pub mod reflect;

@@ -7,7 +7,7 @@ use motet_runtime::config::{Endpoint, ErrorWords};
 use tonic::Status;
 
 use crate::call::SharedLimits;
-use crate::call::errors::{Callee, for_operator};
+use crate::call::errors::{UpstreamInfo, for_operator};
 use crate::call::transport::{self, Transport};
 use crate::policy::breaker::BreakerOptions;
 use crate::syntax::EndpointRef;
@@ -56,8 +56,8 @@ impl EndpointClient {
     }
 
     /// Returns the callee for errors of calls of `subject`.
-    pub(super) fn callee<'a>(&'a self, subject: &'a str) -> Callee<'a> {
-        Callee {
+    pub(super) fn info<'a>(&'a self, subject: &'a str) -> UpstreamInfo<'a> {
+        UpstreamInfo {
             kind: "endpoint",
             name: self.is_named.then_some(&*self.name),
             subject,

@@ -14,14 +14,14 @@ use crate::syntax::{CallTarget, EndpointRef, EndpointSpec, PipelineSpec};
 pub struct Schemas {
     /// The endpoints of the configuration; `None` for one whose file or address is not usable,
     /// which was reported.
-    named: BTreeMap<String, Option<Known>>,
+    named: BTreeMap<String, Option<DescriptorSource>>,
     /// Descriptors from server reflection, or the reason why there are none.
     asked: BTreeMap<(EndpointRef, String), Result<ServiceDescriptor, ServiceLookupError>>,
 }
 
 /// How an endpoint is known.
 #[derive(Debug, Clone)]
-enum Known {
+enum DescriptorSource {
     /// By its file.
     File(DescriptorPool),
     /// By what it says.
@@ -72,9 +72,9 @@ impl Schemas {
         let named = endpoints.iter().map(|endpoint| {
             let known = match &endpoint.descriptor {
                 _ if endpoint.url.is_none() => None,
-                None => Some(Known::Asked),
+                None => Some(DescriptorSource::Asked),
                 Some(path) => match descriptors::read(&path.value) {
-                    Ok(pool) => Some(Known::File(pool)),
+                    Ok(pool) => Some(DescriptorSource::File(pool)),
                     Err(why) => {
                         let path_shown = path.value.display();
                         diagnostics.push(
@@ -103,7 +103,9 @@ impl Schemas {
     /// Those of these services that the server itself must be asked about, and was not.
     pub fn to_ask(&self, needs: BTreeSet<(EndpointRef, String)>) -> Vec<(EndpointRef, String)> {
         let must_ask = |endpoint: &EndpointRef| match endpoint {
-            EndpointRef::Name(name) => matches!(self.named.get(name), Some(Some(Known::Asked))),
+            EndpointRef::Name(name) => {
+                matches!(self.named.get(name), Some(Some(DescriptorSource::Asked)))
+            }
             EndpointRef::Address(_) => true,
         };
         let needs = needs.into_iter();
@@ -153,13 +155,13 @@ impl Schemas {
                     });
                 }
                 Some(None) => return Err(ServiceLookupError::Mistaken),
-                Some(Some(Known::File(pool))) => {
+                Some(Some(DescriptorSource::File(pool))) => {
                     let found = pool.get_service_by_name(service);
                     return found.ok_or_else(|| ServiceLookupError::Service {
                         known: pool.services().map(|s| s.full_name().to_owned()).collect(),
                     });
                 }
-                Some(Some(Known::Asked)) => {}
+                Some(Some(DescriptorSource::Asked)) => {}
             }
         }
         let key = (endpoint.clone(), service.to_owned());

@@ -26,7 +26,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::cache::SharedCache;
 use super::in_process::Direct;
-use crate::call::errors::{Callee, for_operator};
+use crate::call::errors::{UpstreamInfo, for_operator};
 use crate::call::transport::{self, BoxError, Transport, TransportError, outgoing};
 use crate::call::{SharedLimits, Upstream};
 use crate::policy::breaker::BreakerOptions;
@@ -327,7 +327,7 @@ impl Backend {
     /// is motet's own.
     fn error(&self, error: &Status) -> Status {
         if !self.is_local {
-            return self.callee().error(error);
+            return self.info().error(error);
         }
         // A service names its model itself.
         if status::read(error).metadata.contains_key("model") {
@@ -353,8 +353,8 @@ impl Upstream for Backend {
         &self.address
     }
 
-    fn callee(&self) -> Callee<'_> {
-        Callee {
+    fn info(&self) -> UpstreamInfo<'_> {
+        UpstreamInfo {
             kind: "model",
             name: Some(&self.model),
             subject: &self.shown,

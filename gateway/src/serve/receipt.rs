@@ -64,7 +64,7 @@ fn walk(
     items: bool,
     show: &mut impl FnMut(String, &NodeRecord, Option<String>),
 ) {
-    let scope = Scope {
+    let scope = RecordedGraph {
         graph: &plan.graph,
         // The nodes of a pipeline have their own names.
         only_step: None,
@@ -73,13 +73,13 @@ fn walk(
 }
 
 /// Nodes of one graph.
-struct Scope<'a> {
+struct RecordedGraph<'a> {
     graph: &'a Graph,
     /// Name of the body, which is also the name of its only node.
     only_step: Option<&'a str>,
 }
 
-impl Scope<'_> {
+impl RecordedGraph<'_> {
     fn walk(
         &self,
         path: &str,
@@ -102,7 +102,7 @@ impl Scope<'_> {
             show(name.clone(), record, arm);
             for inside in &record.stats.nested {
                 if let Some(plan) = bound.step.bound().pipeline() {
-                    let scope = Scope {
+                    let scope = RecordedGraph {
                         graph: &plan.graph,
                         only_step: None,
                     };
@@ -112,7 +112,7 @@ impl Scope<'_> {
                         Some(item) => format!("{name}[{item}]"),
                         None => format!("{name}{}", arm_label(bound, body)),
                     };
-                    let scope = Scope {
+                    let scope = RecordedGraph {
                         graph: &body.graph,
                         only_step: Some(&body.name),
                     };

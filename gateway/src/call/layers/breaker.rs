@@ -66,7 +66,7 @@ impl SharedLimits {
             }),
             Err(left) => {
                 metrics.refused();
-                Err(upstream.callee().circuit_open(left))
+                Err(upstream.info().circuit_open(left))
             }
         }
     }

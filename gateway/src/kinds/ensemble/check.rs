@@ -9,7 +9,7 @@ use super::syntax::{CombineSpec, Spec};
 use crate::check::bodies::OuterScope;
 use crate::check::build::Builder;
 use crate::check::checker::{BodyDraft, Checker, FlowType, NodeDraft, OutputPort};
-use crate::check::dims::{DimId, Origin};
+use crate::check::dims::{DimId, FactOrigin};
 use crate::check::join::{alike, why_arms_lack};
 use crate::check::{Body, BuildKind, CheckKind, CheckedKind, KindDraft};
 use crate::ops::combine::Combine;
@@ -255,7 +255,7 @@ impl Checker<'_> {
     }
 
     fn rigid_length(&mut self, node: &NodeSpec, name: &str) -> DimId {
-        let origin = Origin {
+        let origin = FactOrigin {
             span: node.name.span,
             words: format!(
                 "`{name}` is as long as the arms of `{}` make it",

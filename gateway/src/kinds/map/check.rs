@@ -11,7 +11,7 @@ use crate::check::build::Builder;
 use crate::check::checker::{
     BodyDraft, Captured, Checker, FlowType, NodeDraft, OutputPort, ResultDraft,
 };
-use crate::check::dims::{DimId, Origin};
+use crate::check::dims::{DimId, FactOrigin};
 use crate::check::{Body, BuildKind, CheckKind, CheckedKind, KindDraft};
 use crate::syntax::NodeSpec;
 
@@ -62,7 +62,7 @@ impl CheckKind for Spec {
             ItemError::Fail => (length, None),
             ItemError::Null => (length, Some((FAILED, ElementType::Bool))),
             ItemError::Drop => {
-                let origin = Origin {
+                let origin = FactOrigin {
                     span: node.name.span,
                     words: "elements that fail are left out".to_owned(),
                 };

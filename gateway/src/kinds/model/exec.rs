@@ -7,7 +7,7 @@ use tracing::{Instrument, info_span};
 use super::plan::Bound;
 use crate::call::{CallRecorder, CallStats};
 use crate::check::Node;
-use crate::exec::call::{self, Answer};
+use crate::exec::call::{self, ModelAnswer};
 use crate::exec::record::NodeStats;
 use crate::exec::step::{NodeCall, NodeOutcome, RunKind, Started};
 use crate::exec::symbols::SymbolBindings;
@@ -61,7 +61,11 @@ fn start_call<'a>(
     Started::Pending(Box::pin(call.instrument(span)))
 }
 
-fn end(rows: usize, call_stats: CallStats, answer: Result<Answer, tonic::Status>) -> NodeOutcome {
+fn end(
+    rows: usize,
+    call_stats: CallStats,
+    answer: Result<ModelAnswer, tonic::Status>,
+) -> NodeOutcome {
     let known = call_stats
         .cache_hits
         .saturating_add(call_stats.cache_joined);
