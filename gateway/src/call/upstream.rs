@@ -33,7 +33,7 @@ pub trait Upstream: Send + Sync {
     /// Sends one request, with the time left until `deadline` and the current trace context.
     ///
     /// # Errors
-    /// The error of the server as [`UpstreamInfo`] passes it on; DEADLINE_EXCEEDED after the
+    /// The error of the server as `UpstreamInfo` passes it on; DEADLINE_EXCEEDED after the
     /// deadline; UNAVAILABLE if the server cannot be reached.
     fn send(
         &self,

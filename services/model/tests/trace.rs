@@ -97,7 +97,7 @@ async fn a_trace_has_the_spans_of_queue_batch_and_forward_pass() {
         model_name: "m".to_owned(),
         ..ModelInferRequest::default()
     };
-    let (query, texts) = (Tensor::strings(["q"]), Tensor::strings(["one", "two"]));
+    let (query, texts) = (Tensor::strings(["q"]), Tensor::strings(["one"]));
     put_inputs(&mut request, [("query", &query), ("text", &texts)]);
     let mut client = GrpcInferenceServiceClient::new(server.local(1 << 20));
     client.model_infer(request).await.unwrap();

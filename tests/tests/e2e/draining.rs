@@ -188,7 +188,8 @@ async fn a_model_service_answers_queued_rows_before_it_ends() {
         .start();
     let at = service.ready().await;
     let connection = Connection::open(at.grpc).await;
-    let many = vec![PASSAGES.concat(); 48];
+    // More tokens than a batch may have, so that rows wait.
+    let many = vec![PASSAGES.concat(); 128];
     let request = raw("minilm", &[("text", texts(&many))]);
     let mut client = connection.inference();
     let call = tokio::spawn(async move { client.model_infer(request).await });
@@ -205,7 +206,7 @@ async fn a_model_service_answers_queued_rows_before_it_ends() {
         .await
         .expect("it ran")
         .expect("it was accepted");
-    assert_eq!(answer.into_inner().outputs[0].shape, [48, 384]);
+    assert_eq!(answer.into_inner().outputs[0].shape, [128, 384]);
     assert_eq!(service.end().await.code, Some(0));
 }
 
