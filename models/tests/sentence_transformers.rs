@@ -164,8 +164,8 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
     }
 }
 
-/// What other processors take, as far as this one has it: tests above once more with narrower
-/// vectors; without any they take long.
+/// The tests above with the narrower vectors of other processors, as far as this one has them;
+/// without any vectors they take long.
 #[cfg(feature = "builtin")]
 #[test]
 fn narrower_vectors_agree_as_well() {

@@ -39,6 +39,17 @@ pub(crate) trait BuildKind {
     }
 }
 
+/// A draft without anything that needs an index: it is the checked node already.
+pub(crate) trait IndexFree {}
+
+impl<T: IndexFree> BuildKind for T {
+    type Checked = T;
+
+    fn build(self, _: &mut Builder, _: &[bool]) -> Option<T> {
+        Some(self)
+    }
+}
+
 /// A node of a checked pipeline. Implemented by its `Checked`.
 pub(crate) trait CheckedKind: Debug {
     /// Returns a short description for people, such as `model minilm`.

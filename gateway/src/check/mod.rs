@@ -52,7 +52,7 @@ pub use checked::{
 pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use kind::NodeKind;
-pub(crate) use kind::{BuildKind, CheckKind, CheckedKind, KindDraft};
+pub(crate) use kind::{BuildKind, CheckKind, CheckedKind, IndexFree, KindDraft};
 pub use names::{check_names, pascal_case, shared_symbol};
 pub use origins::Origin;
 pub use pipelines::check_all;

@@ -30,8 +30,9 @@ const MIXED: (f64, f64) = (8.0, 256.0);
 const ROUNDS: usize = 3;
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What computes: the shortest time in seconds for rows, of several that fit in a time.
+/// An implementation that is measured.
 trait Engine {
+    /// Returns the shortest time for `rows`, in seconds, of as many runs as fit in `time`.
     fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error>;
 }
 

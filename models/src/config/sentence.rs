@@ -20,7 +20,7 @@ pub enum Pooling {
     Cls,
 }
 
-/// What the sentence-transformers files add to the transformer.
+/// Settings of the sentence-transformers files, beside those of the transformer.
 pub(super) struct SentenceConfig {
     pub(super) pooling: Pooling,
     pub(super) normalize: bool,

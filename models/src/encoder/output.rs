@@ -10,12 +10,12 @@ pub enum RowOutput {
     Pooled {
         /// How token vectors become one; the model's own way if `None`.
         pooling: Option<Pooling>,
-        /// Whether it is scaled to length 1; as the model says if `None`.
+        /// `true` to scale it to length 1; `None` for the model's default.
         normalize: Option<bool>,
     },
     /// A vector for each token, special tokens included.
     Tokens {
-        /// Whether each is scaled to length 1, as [`crate::maxsim`] needs.
+        /// `true` to scale each to length 1, as [`crate::maxsim`] needs.
         normalize: bool,
     },
 }
@@ -57,7 +57,7 @@ impl RowEmbedding {
     }
 }
 
-/// What a row of `len` tokens asked for; `token` writes a token's vector, `[H]`.
+/// Returns the output of a row of `len` tokens; `token` writes a token's vector, `[H]`.
 pub(super) fn of_row(
     wanted: RowOutput,
     config: &ModelConfig,

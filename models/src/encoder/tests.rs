@@ -203,7 +203,7 @@ fn batches_of_several_leaders_come_to_an_end() {
     });
 }
 
-/// What runs on other devices, run here.
+/// The encoder for other devices, run on the CPU.
 struct Other {
     engine: DeviceEncoder,
     config: ModelConfig,

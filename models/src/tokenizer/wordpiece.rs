@@ -152,8 +152,8 @@ impl Tokens {
     }
 }
 
-/// What an added token begins with. Nothing for one that can begin inside of a plain word: one with
-/// whitespace in it, or one that is looked for after letters were changed.
+/// Returns the first byte of an added token; `None` for one that can begin inside of a plain word:
+/// one with whitespace in it, or one that is searched for after the text was normalized.
 fn first_byte(token: &AddedToken) -> Option<u8> {
     let is_looked_for_as_it_is = !token.normalized && token.content.is_ascii();
     let has_space = token

@@ -10,12 +10,12 @@ use tokio::time::Duration;
 use crate::testing::{FakeModel, lengths_of, plan, run_plan};
 
 /// Hints of calls, by the text that they sent.
-type Told = Arc<Mutex<HashMap<String, HashMap<String, i64>>>>;
+type RecordedHints = Arc<Mutex<HashMap<String, HashMap<String, i64>>>>;
 
 /// A model that is a motet service or not, and the hints of its last calls.
-fn telling(is_motet: bool) -> (FakeModel, Told) {
-    let told = Told::default();
-    let record = told.clone();
+fn recording_model(is_motet: bool) -> (FakeModel, RecordedHints) {
+    let hints = RecordedHints::default();
+    let record = hints.clone();
     let model =
         FakeModel::new(move |request: ModelInferRequest| {
             let (inputs, _) = oip::take_inputs(&mut request.clone()).unwrap();
@@ -41,7 +41,7 @@ fn telling(is_motet: bool) -> (FakeModel, Told) {
             }
             async move { Ok(answer) }
         });
-    (model, told)
+    (model, hints)
 }
 
 /// `q` reaches the model at once, `d` after `first`, and `e` only after `d`.
@@ -63,7 +63,7 @@ outputs: { q: $q.size, e: $e.size }
 /// Runs often enough to learn, and returns the hints of the last calls of `q` and `e`: `e` sends
 /// what `d` sent first.
 async fn run(is_motet: bool) -> [HashMap<String, i64>; 2] {
-    let (model, told) = telling(is_motet);
+    let (model, hints) = recording_model(is_motet);
     let slow = FakeModel::new(|request| async move {
         tokio::time::sleep(Duration::from_millis(3)).await;
         Ok(lengths_of(request))
@@ -77,8 +77,8 @@ async fn run(is_motet: bool) -> [HashMap<String, i64>; 2] {
         run_plan(&plan, &inputs).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let told = told.lock().unwrap();
-    ["query", "ddd"].map(|text| told[text].clone())
+    let hints = hints.lock().unwrap();
+    ["query", "ddd"].map(|text| hints[text].clone())
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,10 +94,10 @@ async fn a_call_announces_those_that_will_reach_the_same_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_of_another_kind_is_told_nothing() {
-    for told in run(false).await {
-        let own = told.keys().filter(|name| name.starts_with("motet."));
-        assert_eq!(own.count(), 0, "{told:?}");
+async fn a_service_of_another_kind_gets_no_hints() {
+    for hints in run(false).await {
+        let own = hints.keys().filter(|name| name.starts_with("motet."));
+        assert_eq!(own.count(), 0, "{hints:?}");
     }
 }
 
@@ -115,15 +115,15 @@ outputs: { each: $each.size, both: $both.size }
 
 #[tokio::test(start_paused = true)]
 async fn calls_inside_nodes_say_of_which_request_they_are() {
-    let (model, told) = telling(true);
+    let (model, hints) = recording_model(true);
     let plan = plan(INSIDE, &[("m", &model)]);
     let inputs = [Tensor::strings(["a", "bb"])];
     let mut numbers = Vec::new();
     // The first answer shows that the model takes hints.
     for _ in 0..3 {
         run_plan(&plan, &inputs).await.unwrap();
-        let told = told.lock().unwrap().clone();
-        let of = |text: &str| told[text].get(lookahead::REQUEST).copied();
+        let hints = hints.lock().unwrap().clone();
+        let of = |text: &str| hints[text].get(lookahead::REQUEST).copied();
         numbers.push(["a", "bb", "left", "right"].map(of));
     }
     let [_, second, third] = numbers[..] else {

@@ -6,12 +6,11 @@ use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::signature::{Port, Signature};
 
 use super::syntax::Spec;
-use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
 use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
-use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft, SignatureError};
+use crate::check::{CheckKind, CheckedKind, IndexFree, KindDraft, SignatureError};
 use crate::syntax::{CallTarget, NodeSpec};
 
 /// A call of a model.
@@ -44,13 +43,7 @@ impl CheckKind for Spec {
     }
 }
 
-impl BuildKind for Draft {
-    type Checked = Checked;
-
-    fn build(self, _: &mut Builder, _: &[bool]) -> Option<Checked> {
-        Some(self)
-    }
-}
+impl IndexFree for Draft {}
 
 impl CheckedKind for Checked {
     fn label(&self) -> String {

@@ -3,13 +3,12 @@
 use motet_config::{Diagnostic, Span, Spanned, nearest};
 
 use super::syntax::Spec;
-use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, Flow, NodeDraft};
 use crate::check::literal::natural;
 use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
-use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft, Setting, SettingValue};
+use crate::check::{CheckKind, CheckedKind, IndexFree, KindDraft, Setting, SettingValue};
 use crate::ops::op::{CompileContext, Op, signature};
 use crate::ops::ports::{ArgumentType, Arguments, OpPort, Signature};
 use crate::ops::{BoundOp, registry};
@@ -48,13 +47,7 @@ impl CheckKind for Spec {
     }
 }
 
-impl BuildKind for Draft {
-    type Checked = Checked;
-
-    fn build(self, _: &mut Builder, _: &[bool]) -> Option<Checked> {
-        Some(self)
-    }
-}
+impl IndexFree for Draft {}
 
 impl CheckedKind for Checked {
     fn label(&self) -> String {

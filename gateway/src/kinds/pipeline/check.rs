@@ -5,13 +5,12 @@ use std::sync::Arc;
 use motet_config::{Diagnostic, Span};
 
 use super::syntax::Spec;
-use crate::check::build::Builder;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
 use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
 use crate::check::{
-    BuildKind, CheckKind, CheckedKind, CheckedPipeline, KindDraft, SignatureError, ValueType,
+    CheckKind, CheckedKind, CheckedPipeline, IndexFree, KindDraft, SignatureError, ValueType,
 };
 use crate::syntax::{CallTarget, NodeSpec};
 
@@ -49,13 +48,7 @@ impl CheckKind for Spec {
     }
 }
 
-impl BuildKind for Draft {
-    type Checked = Checked;
-
-    fn build(self, _: &mut Builder, _: &[bool]) -> Option<Checked> {
-        Some(self)
-    }
-}
+impl IndexFree for Draft {}
 
 impl CheckedKind for Checked {
     fn label(&self) -> String {

@@ -5,11 +5,10 @@ use motet_proto::types::{Dim, ElementType};
 
 use super::syntax::{Spec, ValueSpec};
 use crate::check::bodies::OuterScope;
-use crate::check::build::Builder;
 use crate::check::checker::{ArgumentDraft, Checker, Flow, NodeDraft, OutputPort};
 use crate::check::literal::natural;
 use crate::check::origins::{Origin, OriginScope};
-use crate::check::{BuildKind, CheckKind, CheckedKind, KindDraft};
+use crate::check::{CheckKind, CheckedKind, IndexFree, KindDraft};
 use crate::syntax::{LiteralSpec, NodeSpec, Value};
 
 /// Values, which are the arguments of the node and its results.
@@ -44,13 +43,7 @@ impl CheckKind for Spec {
     }
 }
 
-impl BuildKind for Draft {
-    type Checked = Checked;
-
-    fn build(self, _: &mut Builder, _: &[bool]) -> Option<Checked> {
-        Some(self)
-    }
-}
+impl IndexFree for Draft {}
 
 impl CheckedKind for Checked {
     fn label(&self) -> String {

@@ -11,16 +11,16 @@ use pulp::Simd;
 use super::activation::gelu;
 use super::aligned::Aligned;
 
-/// What a product begins with.
+/// Initial values of the sums of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With the bias.
+    /// The bias.
     Bias,
-    /// With the bias and what is there: a residual connection.
+    /// The bias and the values that are stored already: a residual connection.
     Residual,
 }
 
-/// What is done to a sum before it is left.
+/// Epilogue: the operation on a sum before it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Store,
@@ -72,7 +72,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// What the sums of `R` tokens begin with; without a start, what is there.
+    /// Returns the initial sums of `R` tokens; without a start, the values that are stored already.
     #[inline(always)]
     pub(super) fn begin<S: Simd, const R: usize, const V: usize>(
         &self,

@@ -18,7 +18,7 @@ pub(super) enum Level {
 /// The widest vectors that may be used: to measure and to test what other processors take.
 const LIMIT: &str = "MOTET_CPU_VECTORS";
 
-/// What the environment allows; all that the processor has if it does not say.
+/// Returns the level that the environment allows; the highest if it sets none.
 pub(super) fn limit() -> Level {
     static GIVEN: LazyLock<Level> = LazyLock::new(|| match std::env::var(LIMIT).as_deref() {
         Ok("portable") => Level::Portable,

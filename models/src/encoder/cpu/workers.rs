@@ -54,7 +54,7 @@ impl Workers {
         rayon::spawn_broadcast(move |_| stay_awake(batch, &done));
         let result = steps();
         drop(end);
-        // What was sent to all is there for this thread, too.
+        // Jobs that were broadcast are queued on this thread, too.
         while rayon::yield_local() == Some(rayon::Yield::Executed) {}
         result
     }
@@ -88,7 +88,7 @@ impl Drop for End {
 /// in the middle of a step, for another thread's share of it, and the batch would wait for that
 /// step for ever.
 fn stay_awake(batch: u64, done: &AtomicBool) {
-    // What is over leaves no trace on a thread that may be in the next one.
+    // A job of a batch that is over must not mark a thread that may work on the next batch.
     if done.load(Ordering::Relaxed) || BATCH.replace(batch) == batch {
         return;
     }

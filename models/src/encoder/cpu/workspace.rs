@@ -14,8 +14,8 @@ pub(super) struct Workspace {
     pub(super) columns: Columns,
     /// The tokens' vectors between layers, `[T, H]`.
     pub(super) x: Aligned<f32>,
-    /// What is inside a layer: queries, keys and values, `[T, 3 H]`, then the feed-forward part,
-    /// `[T, I]`.
+    /// Intermediate values of a layer: queries, keys and values, `[T, 3 H]`, then the feed-forward
+    /// part, `[T, I]`.
     pub(super) inside: Aligned<f32>,
     /// The left side of a product of bytes.
     pub(super) left: int8::Left,

@@ -5,8 +5,8 @@ use std::ops::Range;
 /// Rows are padded to a multiple of this many tokens: products of 16-bit numbers are fast where
 /// their sides are.
 const STEP: usize = 8;
-/// What a further group costs, in scores (one query with one key of one row) that could be computed
-/// instead: a device is asked for six more operations in each layer.
+/// Cost of a further group, in scores (one query with one key of one row) that could be computed
+/// instead: six more operations are queued on the device in each layer.
 const GROUP_COST: usize = 1 << 18;
 /// Most scores of all heads that a group of several rows may have, which bounds the memory for them
 /// (half a gigabyte in f32).

@@ -72,8 +72,8 @@ impl DeviceEncoder {
         let _turn = self.turns.take();
         let found = self.forward(rows, config);
         if found.is_err() {
-            // What was asked for before the failure may still be under way. What the wait would say
-            // has been said.
+            // Operations that were queued before the failure may still run. An error of the wait
+            // adds nothing to the first.
             let _ = self.device.synchronize();
         }
         found
@@ -85,8 +85,7 @@ impl DeviceEncoder {
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
         }
-        // What comes to the host has been waited for, and with it all that the device was asked
-        // for.
+        // Copying to the host waits for all operations that were queued on the device.
         pool::outputs(&hidden, rows, &pack, config)
     }
 }

@@ -12,8 +12,8 @@ use super::upload::{Place, Upload, Uploaded};
 use crate::config::{ModelConfig, Pooling};
 use crate::encoder::RowOutput;
 
-/// What is added to the scores of padding: far below any score, so that its share is exactly 0, and
-/// finite in every type.
+/// Mask that is added to the scores of padding: far below any score, so that the softmax gives it
+/// exactly 0, and finite in every type.
 const MASKED: f32 = -3e4;
 
 /// R rows of L tokens each on a device.
@@ -120,7 +120,7 @@ impl PaddedPlaces {
     }
 }
 
-/// What the tokens of a row count in its vector; nothing in rows that are not pooled.
+/// Returns the weights of the tokens of a row in its vector; none for rows that are not pooled.
 fn weights(row: Row, config: &ModelConfig, padded: usize) -> impl Iterator<Item = f32> {
     let (counted, weight) = match row.output {
         RowOutput::Tokens { .. } => (0, 0.0),

@@ -1,5 +1,5 @@
-//! What the rows asked for, from the last layer's vectors. Rows are pooled on the device, so that
-//! only what was asked for crosses to the host.
+//! Outputs of the rows, from the last layer's vectors. Rows are pooled on the device, so that only
+//! the outputs are copied to the host.
 
 use candle_core::{DType, Result, Tensor};
 

@@ -31,7 +31,7 @@ impl Trials {
         self.waiting = None;
     }
 
-    /// Takes note that a batch ended, which may be a trial.
+    /// Records that a batch ended, which may be a trial.
     pub(super) fn ended(&mut self, now: Time, batch: BatchId, duration: Duration) {
         if self.running.take_if(|running| *running == batch).is_some() {
             self.next = now.after(PAUSE_MIN.max(duration * PAUSE_DURATIONS));
@@ -76,7 +76,7 @@ impl Scheduler {
         let row = self.trials.waiting.take()?;
         let batch = self.start(now, [row].into_iter().collect(), Cause::Trial);
         self.trials.running = Some(batch.id);
-        // Nobody waits for the row.
+        // No caller waits for the row.
         if let Some(running) = self.running.last_mut() {
             running.rows.clear();
         }

@@ -56,8 +56,8 @@ impl Recoded {
         }
     }
 
-    /// The next whole message of the buffer: its bytes if they are done, or those that another
-    /// thread makes. `None` until there is one.
+    /// Takes the next whole message of the buffer: recoded already, or by another thread. `None`
+    /// until there is one.
     fn next(&mut self) -> Result<Option<Step>, Status> {
         let Some((flag, length)) = prefix(&self.buffer) else {
             return Ok(None);
@@ -83,7 +83,7 @@ impl Recoded {
     }
 }
 
-/// A message's way to its new form.
+/// A message that is recoded, or that another thread recodes.
 enum Step {
     Done(Bytes),
     Running(JoinHandle<Result<Bytes, Status>>),
@@ -135,7 +135,7 @@ fn compress(encoding: Encoding, plain: Bytes, message: Bytes) -> Step {
     }
 }
 
-/// The flag and the length of the message that begins here.
+/// Returns the flag and the length of the message that begins here.
 fn prefix(buffer: &BytesMut) -> Option<(u8, usize)> {
     let (flag, rest) = buffer.split_first()?;
     let length = u32::from_be_bytes(*rest.first_chunk()?);
@@ -165,7 +165,11 @@ impl HttpBody for Recoded {
                 let ended = std::task::ready!(Pin::new(running).poll(cx));
                 this.running = None;
                 let message = ended.unwrap_or_else(|_| Err(internal("recoding failed").into()));
-                this.is_over |= message.is_err();
+                if message.is_err() {
+                    // Nothing after a message that cannot be read is a message.
+                    this.is_over = true;
+                    this.buffer.clear();
+                }
                 return Poll::Ready(Some(message.map(Frame::data)));
             }
             if this.is_over && this.buffer.is_empty() {

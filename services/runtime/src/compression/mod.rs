@@ -1,8 +1,8 @@
 //! gzip and zstd of gRPC messages, for every service behind a port.
 //!
-//! tonic has both, service by service and with zstd in C; it compresses each answer whose caller
-//! could read it, which most clients say of themselves, and does so on the thread of the runtime.
-//! Here one layer serves all services. A request's messages are expanded before a service sees
+//! tonic has both, for each service by itself and with zstd in C. It compresses every answer whose
+//! caller accepts it, which most clients do by default, and does so on the async runtime. Here one
+//! layer serves all services. A request's messages are expanded before a service sees
 //! them, at most to the limit of a message; the answer is compressed only where the request was.
 //! Calls without compression pass by.
 //!
@@ -75,7 +75,7 @@ where
         }
         CompressionFuture {
             inner: Some(self.inner.call(request)),
-            is_told: offered || encoding.is_some(),
+            advertises: offered || encoding.is_some(),
             answer,
             refusal: None,
         }
@@ -83,7 +83,7 @@ where
 }
 
 impl Encoding {
-    /// The encoding of a request's messages; `None` for none.
+    /// Returns the encoding of a request's messages; `None` for none.
     ///
     /// # Errors
     /// UNIMPLEMENTED, naming the encodings there are, for another one.
@@ -106,8 +106,8 @@ impl Encoding {
         })
     }
 
-    /// The encoding of the answer to a request in this one: the same, unless the caller reads only
-    /// others.
+    /// Returns the encoding of the answer to a request in this one: the same, unless the caller
+    /// reads only others.
     fn of_answer(self, headers: &HeaderMap) -> Option<Self> {
         let Some(accepted) = headers.get(ACCEPT_ENCODING) else {
             return Some(self);
@@ -126,7 +126,8 @@ pin_project_lite::pin_project! {
     pub struct CompressionFuture<F> {
         #[pin]
         inner: Option<F>,
-        is_told: bool,
+        // The response names the encodings that are accepted.
+        advertises: bool,
         answer: Option<Encoding>,
         refusal: Option<Status>,
     }
@@ -136,7 +137,7 @@ impl<F> CompressionFuture<F> {
     fn refused(status: Status) -> Self {
         Self {
             inner: None,
-            is_told: false,
+            advertises: false,
             answer: None,
             refusal: Some(status),
         }
@@ -157,9 +158,9 @@ where
                 None => Poll::Pending, // polled after the answer
             };
         };
-        let (is_told, encoding) = (*this.is_told, *this.answer);
+        let (advertises, encoding) = (*this.advertises, *this.answer);
         inner.poll(cx).map_ok(|mut response| {
-            if is_told {
+            if advertises {
                 response.headers_mut().insert(ACCEPT_ENCODING, ACCEPTED);
             }
             match encoding.filter(|_| !response.headers().contains_key("grpc-status")) {

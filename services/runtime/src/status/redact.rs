@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 const ADDRESS: &str = "(address)";
 const MARK: &str = "...";
 
-/// `text` in one line of at most `chars_max` characters, with `...` at the end where it is cut.
-/// What looks like a URI, an IP address, or a host and port is left out: it is of use only to
-/// someone who looks for a way around this server.
+/// Returns `text` in one line of at most `chars_max` characters, with `...` at the end where it is
+/// cut. URIs, IP addresses, and hosts with ports are replaced: they are of use only to someone who
+/// looks for a way around this server. They are recognised by their shape.
 pub(super) fn words(text: &str, chars_max: usize) -> String {
     let line = one_line(text);
     let mut shown = String::with_capacity(line.len());
@@ -24,8 +24,8 @@ pub(super) fn words(text: &str, chars_max: usize) -> String {
     cut_chars(shown, chars_max)
 }
 
-/// White space and control characters become single spaces; marks that change the direction of text
-/// are left out.
+/// Returns `text` in one line: white space and control characters become single spaces, and marks
+/// that change the direction of text are left out.
 fn one_line(text: &str) -> String {
     let is_direction = |c: &char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown: String = text
@@ -41,7 +41,7 @@ const fn is_of_address(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '[' | ']' | '%' | '@' | '-' | '_')
 }
 
-/// Adds a token, or the mark in its place. Punctuation at its end stays.
+/// Adds a token, or the text that replaces an address. Punctuation at its end stays.
 fn push_token(shown: &mut String, token: &str) {
     let bare = token.trim_end_matches(['.', ':', '-', '/']);
     if is_address(bare) {

@@ -181,7 +181,7 @@ async fn a_trace_that_nobody_began_is_not_handed_on_and_baggage_is() {
     }
 }
 
-/// What a collector received.
+/// The exports that a collector received.
 struct Received {
     traces: mpsc::UnboundedReceiver<ExportTraceServiceRequest>,
     metrics: mpsc::UnboundedReceiver<ExportMetricsServiceRequest>,
