@@ -18,6 +18,7 @@ use motet_proto::oip::{VERSION, cost, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::config::ErrorWords;
 use motet_runtime::deadline::Deadline;
+use motet_runtime::flow::Flow;
 use motet_runtime::{config, status};
 use tonic::body::Body;
 use tonic::{Request, Status};
@@ -202,7 +203,7 @@ impl Backend {
     }
 
     /// One inference. The model's name is filled in, and its version where the configuration says
-    /// one; what is left until `deadline` and the current trace go along.
+    /// one; what is left until `deadline`, the current trace and the current flow go along.
     ///
     /// # Errors
     /// The service's error as it is passed on; DEADLINE_EXCEEDED when late; UNAVAILABLE when
@@ -220,7 +221,8 @@ impl Backend {
             Some(direct) => Box::pin(direct.infer(message, deadline)),
             None => {
                 let mut client = self.client.clone();
-                let request = outgoing(message, deadline);
+                let mut request = outgoing(message, deadline);
+                Flow::current().write(request.metadata_mut());
                 Box::pin(async move { client.model_infer(request).await })
             }
         };

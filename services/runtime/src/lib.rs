@@ -7,6 +7,7 @@
 //! * [`compression`]: gzip and zstd of messages.
 //! * [`config`]: the sections of a configuration file that concern servers and models.
 //! * [`deadline`]: `grpc-timeout`, enforced and passed on.
+//! * [`flow`]: the callers among which capacity is shared.
 //! * [`health`]: `grpc.health.v1`, and readiness for the HTTP port.
 //! * [`http`]: the HTTP port.
 //! * [`layers`]: the server's layers and the skeleton that they share.
@@ -23,6 +24,7 @@
 pub mod compression;
 pub mod config;
 pub mod deadline;
+pub mod flow;
 pub mod health;
 pub mod http;
 pub mod layers;

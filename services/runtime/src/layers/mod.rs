@@ -6,6 +6,7 @@ pub mod call;
 
 use crate::compression::CompressionService;
 use crate::deadline::{DeadlineLayer, DeadlineService};
+use crate::flow::{FlowLayer, FlowService};
 use crate::limits::{
     Admission, AdmissionLayer, AdmissionService, ErrorLayer, ErrorService, PanicLayer, PanicService,
 };
@@ -17,18 +18,21 @@ pub use call::Layered;
 
 /// The routes of a gRPC port with all layers around them.
 pub type Stack<S> = TraceService<
-    AdmissionService<DeadlineService<CompressionService<ErrorService<PanicService<S>>>>>,
+    FlowService<
+        AdmissionService<DeadlineService<CompressionService<ErrorService<PanicService<S>>>>>,
+    >,
 >;
 
 /// Stacks the layers around the routes. From the outside in:
 ///
 /// 1. the `request` span, so that whatever happens to a request is in its trace;
-/// 2. admission, which counts calls in flight and refuses those above the limit before they cost
+/// 2. the flow, which is known to all that follows;
+/// 3. admission, which counts calls in flight and refuses those above the limit before they cost
 ///    anything;
-/// 3. the deadline, which covers everything that runs for the request;
-/// 4. compression, in which a message has at most `message_bytes_max` bytes;
-/// 5. error mapping, which rewrites the errors of tonic's decoding;
-/// 6. panics, next to what may panic.
+/// 4. the deadline, which covers everything that runs for the request;
+/// 5. compression, in which a message has at most `message_bytes_max` bytes;
+/// 6. error mapping, which rewrites the errors of tonic's decoding;
+/// 7. panics, next to what may panic.
 pub fn stack(
     routes: LiveRoutes,
     admission: Admission,
@@ -40,5 +44,6 @@ pub fn stack(
     let service = CompressionService::new(service, message_bytes_max);
     let service = Layered::new(DeadlineLayer, service);
     let service = Layered::new(AdmissionLayer::new(admission, metrics.server()), service);
+    let service = Layered::new(FlowLayer, service);
     Layered::new(TraceLayer, service)
 }

@@ -2,8 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::flow::Flow;
+
+/// Number of the next connection of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The connection that a request came over. [`Server`](super::Server) puts one into the extensions
 /// of every request. Clones share it.
@@ -14,6 +20,7 @@ pub struct ConnectionInfo(Arc<Inner>);
 struct Inner {
     peer: SocketAddr,
     local: SocketAddr,
+    flow: Flow,
     shutdown: CancellationToken,
 }
 
@@ -22,6 +29,7 @@ impl ConnectionInfo {
         Self(Arc::new(Inner {
             peer,
             local,
+            flow: Flow::of_connection(peer.ip(), NEXT.fetch_add(1, Ordering::Relaxed)),
             shutdown,
         }))
     }
@@ -40,6 +48,11 @@ impl ConnectionInfo {
     /// The server's address.
     pub fn local(&self) -> SocketAddr {
         self.0.local
+    }
+
+    /// The flow of the connection's calls: the client's machine and the connection.
+    pub fn flow(&self) -> Flow {
+        self.0.flow
     }
 
     /// Waits until the server shuts down. What serves a stream of requests takes no more of them

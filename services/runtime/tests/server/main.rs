@@ -2,6 +2,7 @@
 
 mod compression;
 mod deadlines;
+mod flow;
 mod harness;
 mod health;
 mod http;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use motet_runtime::deadline::Deadline;
+use motet_runtime::flow::Flow;
 use motet_runtime::request_stream::answer_each;
 use motet_runtime::serve::ConnectionInfo;
 use motet_runtime::telemetry::propagate;
@@ -75,6 +76,7 @@ impl UnaryService<String> for TestService {
                         .to_string(),
                     None => "none".to_owned(),
                 },
+                "flow" => Flow::current().to_string(),
                 "peer" => {
                     let connection = ConnectionInfo::of(request.extensions());
                     format!(

@@ -3,6 +3,7 @@
 mod compare;
 
 use motet_proto::tensor::Tensor;
+use motet_runtime::flow::Flow;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -86,7 +87,7 @@ fn spawn<'a>(
     let (plan, body) = (context.plan.clone(), shadow.body.clone());
     let (arguments, lengths) = (arguments.arguments.clone(), arguments.lengths.clone());
     let limits = context.limits;
-    tokio::spawn(async move {
+    let shadow = async move {
         let _permit = permit;
         // A shadow has a number and counts of its own: nothing that it does is the request's.
         let elements = ElementCount::default();
@@ -104,6 +105,7 @@ fn spawn<'a>(
             },
             Ok((Ok(_), None)) => "unanswered",
         });
-    });
+    };
+    tokio::spawn(Flow::current().scope(shadow));
     Some(send)
 }
