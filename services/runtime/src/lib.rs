@@ -20,6 +20,7 @@
 //! * [`shutdown`]: signals and draining.
 //! * [`status`]: gRPC errors with details.
 //! * [`telemetry`]: logs, traces and trace context.
+//! * [`usage`]: what a request took of the server.
 
 pub mod compression;
 pub mod config;
@@ -38,3 +39,4 @@ pub mod serve;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod usage;

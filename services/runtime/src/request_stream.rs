@@ -1,19 +1,32 @@
 //! Streams of requests, each answered as soon as it is ready.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use tonic::{Request, Status};
 
+use crate::limits::HeldBytes;
 use crate::serve::ConnectionInfo;
 use crate::status::{Reason, unavailable};
+use crate::usage::{Measured, Usage};
 
 /// Requests of one stream that run at a time; the next is read when one has been answered.
 pub const STREAM_CONCURRENCY_MAX: usize = 64;
 
+/// A request of a stream that may run, with what it takes of the server apart from the others.
+#[derive(Clone, Debug)]
+pub struct StreamedRequest {
+    /// What it uses.
+    pub usage: Usage,
+    /// The bytes that it holds: those of its message, so far.
+    pub held: HeldBytes,
+}
+
 /// Runs `answer` for each request of a stream, at most [`STREAM_CONCURRENCY_MAX`] at a time, and
-/// yields the answers in the order in which they are ready.
+/// yields the answers in the order in which they are ready. `answer` gets the status to answer with
+/// instead of running a request that the server has no room for.
 ///
 /// Two things end the stream with an error, after the requests that were read are answered: a
 /// message that cannot be read, since the messages after it cannot be found, and the shutdown of
@@ -21,7 +34,7 @@ pub const STREAM_CONCURRENCY_MAX: usize = 64;
 /// answer was not run, and can be sent to another server.
 pub fn answer_each<S, Q, A, F>(
     requests: Request<S>,
-    answer: impl Fn(Q) -> F + Send + Sync + 'static,
+    answer: impl Fn(Q, Result<StreamedRequest, Status>) -> F + Send + Sync + 'static,
 ) -> BoxStream<'static, Result<A, Status>>
 where
     S: Stream<Item = Result<Q, Status>> + Send + 'static,
@@ -30,6 +43,8 @@ where
     F: Future<Output = A> + Send + 'static,
 {
     let connection = ConnectionInfo::of(requests.extensions()).cloned();
+    let stream_held = HeldBytes::of(requests.extensions()).cloned();
+    let sizes = requests.extensions().get::<MessageSizes>().cloned();
     let end = End::default();
     let (unreadable, draining, last) = (end.clone(), end.clone(), end);
     let shutdown = async move {
@@ -50,11 +65,93 @@ where
             });
     let last = stream::once(async move { last.take().map(Err) });
     readable
-        .map(answer)
+        .map(move |message| {
+            let held = match &stream_held {
+                Some(stream_held) => {
+                    let held = stream_held.another();
+                    let size = sizes.as_ref().map_or(0, MessageSizes::taken);
+                    stream_held.hand_over(size, &held);
+                    held
+                }
+                None => HeldBytes::unlimited(),
+            };
+            let usage = Usage::default();
+            usage.add_received(held.bytes());
+            let request = StreamedRequest { usage, held };
+            let answered = usage_of(&request, answer(message, Ok(request.clone())));
+            async move {
+                let answer = answered.await;
+                drop(request); // holds its bytes until here
+                answer
+            }
+        })
         .buffer_unordered(STREAM_CONCURRENCY_MAX)
         .map(Ok)
         .chain(last.filter_map(std::future::ready))
         .boxed()
+}
+
+fn usage_of<F: Future>(request: &StreamedRequest, answer: F) -> Measured<F> {
+    request.usage.measure(answer)
+}
+
+/// The sizes of the messages of a request that have arrived and were not taken yet. The server puts
+/// one into the extensions of every request. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MessageSizes(Arc<Mutex<Arrivals>>);
+
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// Complete messages with the five bytes before each.
+    complete: VecDeque<usize>,
+    /// Bytes of the message that is arriving.
+    begun: usize,
+    /// The bytes before it, as far as they have arrived.
+    prefix: [u8; PREFIX],
+}
+
+/// Number of bytes before a message: a flag and the length.
+const PREFIX: usize = 5;
+
+impl MessageSizes {
+    /// Takes note of the next bytes of the body.
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .received(bytes);
+    }
+
+    /// Returns the size of the next complete message, and forgets it; 0 if there is none.
+    pub(crate) fn taken(&self) -> usize {
+        let mut arrivals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.complete.pop_front().unwrap_or(0)
+    }
+}
+
+impl Arrivals {
+    fn received(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.begun < PREFIX {
+                let part = bytes.len().min(PREFIX - self.begun);
+                self.prefix[self.begun..self.begun + part].copy_from_slice(&bytes[..part]);
+                self.begun += part;
+                bytes = &bytes[part..];
+            }
+            if self.begun < PREFIX {
+                return;
+            }
+            let [_, length @ ..] = self.prefix;
+            let whole = (u32::from_be_bytes(length) as usize).saturating_add(PREFIX);
+            let part = bytes.len().min(whole - self.begun);
+            self.begun += part;
+            bytes = &bytes[part..];
+            if self.begun == whole {
+                self.complete.push_back(whole);
+                self.begun = 0;
+            }
+        }
+    }
 }
 
 /// The error that ends a stream, if one does.
@@ -78,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn requests_before_an_unreadable_message_are_answered_first() {
         let requests = stream::iter([Ok(1), Ok(2), Err(Status::internal("broken")), Ok(3)]);
-        let answers = answer_each(Request::new(requests), async |n| n * 10);
+        let answers = answer_each(Request::new(requests), async |n, _| n * 10);
         let given: Vec<_> = answers.collect().await;
         let numbers: Vec<i32> = given
             .iter()
@@ -87,5 +184,25 @@ mod tests {
         assert_eq!(numbers, [10, 20]);
         assert_eq!(given.len(), 3);
         assert_eq!(given[2].as_ref().unwrap_err().message(), "broken");
+    }
+
+    #[test]
+    fn messages_are_found_however_their_bytes_arrive() {
+        let message = |length: u32| {
+            let contents = vec![7; length as usize];
+            [&[0], &length.to_be_bytes()[..], &contents].concat()
+        };
+        let body = [0, 3, 300, 0].map(message).concat();
+        for at_a_time in [1, 2, 4, 7, 1000] {
+            let sizes = MessageSizes::default();
+            for part in body.chunks(at_a_time) {
+                sizes.received(part);
+            }
+            assert_eq!(
+                [0; 5].map(|_| sizes.taken()),
+                [5, 8, 305, 5, 0],
+                "{at_a_time}"
+            );
+        }
     }
 }

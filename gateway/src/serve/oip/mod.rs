@@ -190,11 +190,15 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let asked = Deadline::of(request.extensions());
         let gateway = self.clone();
-        let answers = answer_each(request, move |request: ModelInferRequest| {
+        let answers = answer_each(request, move |request: ModelInferRequest, admitted| {
             let gateway = gateway.clone();
             let id = request.id.clone();
             async move {
-                match gateway.infer(request, asked).await {
+                let answer = match admitted {
+                    Ok(_) => gateway.infer(request, asked).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match answer {
                     Ok(response) => ModelStreamInferResponse {
                         infer_response: Some(response),
                         ..Default::default()

@@ -159,7 +159,7 @@ impl StreamingService<Bytes> for Stream {
         if let Err(refused) = options.columns(&opened) {
             return Box::pin(async move { opened.typed.observe(async { Err(refused) }).await });
         }
-        let answers = answer_each(request, move |message: Bytes| {
+        let answers = answer_each(request, move |message: Bytes, admitted| {
             let (pipelines, service) = (pipelines.clone(), service.clone());
             let (opened, options) = (opened.clone(), options.clone());
             async move {
@@ -168,6 +168,10 @@ impl StreamingService<Bytes> for Stream {
                     let id = messages::request_id_of(&opened.api.request, message);
                     return messages::failure(&opened.api.response, id, &error);
                 };
+                if let Err(error) = admitted {
+                    let id = messages::request_id_of(&served.api.request, message);
+                    return messages::failure(&served.api.response, id, &error);
+                }
                 match run(&served, message, deadline, &options).await {
                     Ok((answer, _)) => answer,
                     Err(Failure { id, error }) => {

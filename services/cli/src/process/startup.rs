@@ -17,7 +17,7 @@ use motet_runtime::layers;
 use motet_runtime::limits::Admission;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
-use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server};
+use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server, default_max_bytes_in_flight};
 use motet_service::{Loader, ModelServer, ResolvedModel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -279,6 +279,9 @@ fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
         protocol,
         max_connections: server.max_connections,
         max_concurrent_streams: server.max_concurrent_streams,
+        max_bytes_in_flight: server
+            .max_bytes_in_flight
+            .unwrap_or_else(default_max_bytes_in_flight),
         grace: server.grace,
         ..ServeOptions::default()
     }

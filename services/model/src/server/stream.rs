@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use motet_proto::oip::parameter;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::request_stream::answer_each;
+use motet_runtime::request_stream::{StreamedRequest, answer_each};
 use motet_runtime::status::code_name;
 use tonic::{Request, Status};
 
@@ -22,20 +22,25 @@ pub(super) fn responses(
     requests: Request<impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static>,
     deadline: Option<Deadline>,
 ) -> BoxStream<'static, Result<ModelStreamInferResponse, Status>> {
-    answer_each(requests, move |request| {
+    answer_each(requests, move |request, admitted| {
         let server = server.clone();
-        async move { respond(&server, request, deadline).await }
+        async move { respond(&server, request, admitted, deadline).await }
     })
 }
 
 async fn respond(
     server: &ModelServer,
     request: ModelInferRequest,
+    admitted: Result<StreamedRequest, Status>,
     deadline: Option<Deadline>,
 ) -> ModelStreamInferResponse {
     let (id, model_name) = (request.id.clone(), request.model_name.clone());
     let wants_final = wants_final_response(&request.parameters);
-    let mut message = match server.infer(request, deadline).await {
+    let answer = match admitted {
+        Ok(_) => server.infer(request, deadline).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut message = match answer {
         Ok(response) => ModelStreamInferResponse {
             error_message: String::new(),
             infer_response: Some(response),

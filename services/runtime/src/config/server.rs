@@ -23,6 +23,9 @@ pub struct ServerSpec {
     pub max_message_bytes: usize,
     /// Most requests in progress; more are refused.
     pub max_concurrent_requests: usize,
+    /// Most bytes of requests and answers held at once; more are refused. `None` is a quarter of
+    /// the memory that the process may use.
+    pub max_bytes_in_flight: Option<usize>,
     /// Time within which the message of a call must arrive. Messages of streams have no limit.
     pub read_timeout: Duration,
     /// Most connections of each port; more wait until one closes.
@@ -40,6 +43,7 @@ impl Default for ServerSpec {
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
+            max_bytes_in_flight: None,
             read_timeout: READ_TIMEOUT,
             max_connections: 10_000,
             max_concurrent_streams: 1024,
@@ -54,7 +58,7 @@ const OFF: &str = "off";
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 8] = [
+const KEYS: [Key<ServerSpec>; 9] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one.",
@@ -107,6 +111,19 @@ const KEYS: [Key<ServerSpec>; 8] = [
             1..=1_000_000,
             |s| Some(s.max_concurrent_requests),
             |s, requests| s.max_concurrent_requests = requests,
+        ),
+    },
+    Key {
+        name: "max_bytes_in_flight",
+        about: "Most bytes of requests and answers held at once: received, decoded, or not yet \
+                taken by the client. Where there is no room, reading stops, then the newest \
+                request is refused. A connection may have at most twice what is free. Default: a \
+                quarter of the memory that the process may use (its control group's limit, else \
+                the machine's).",
+        field: Field::Size(
+            1 << 20..=1 << 50,
+            |s| s.max_bytes_in_flight,
+            |s, bytes| s.max_bytes_in_flight = Some(bytes),
         ),
     },
     Key {
@@ -221,6 +238,7 @@ server:
   grace: 1m
   max_message_bytes: 1 MiB
   max_concurrent_requests: 10
+  max_bytes_in_flight: 100MiB
   max_connections: 30
   max_concurrent_streams: 20
   read_timeout: 5s
@@ -232,6 +250,7 @@ server:
         assert_eq!(server.grace, Duration::from_secs(60));
         assert_eq!(server.max_message_bytes, 1 << 20);
         assert_eq!(server.max_concurrent_requests, 10);
+        assert_eq!(server.max_bytes_in_flight, Some(100 << 20));
         assert_eq!(server.max_connections, 30);
         assert_eq!(server.max_concurrent_streams, 20);
         assert_eq!(server.read_timeout, Duration::from_secs(5));
@@ -293,9 +312,24 @@ server:
 
     #[test]
     fn the_documentation_has_every_key_with_default_and_range() {
-        let page = include_str!("../../docs/configuration.md");
-        for row in keys::describe(&KEYS) {
-            assert!(page.contains(&row), "missing in the page: {row}");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+        let mut page = std::fs::read_to_string(path).unwrap();
+        let head = "## `server`\n\n| key | default | range | |\n|---|---|---|---|\n";
+        let start = page.find(head).expect("the table") + head.len();
+        let end = start + page[start..].find("\n\n").expect("its end") + 1;
+        let table: String = keys::describe(&KEYS)
+            .iter()
+            .map(|r| format!("{r}\n"))
+            .collect();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            page.replace_range(start..end, &table);
+            std::fs::write(path, page).unwrap();
+            return;
         }
+        let found = &page[start..end];
+        assert_eq!(
+            found, table,
+            "write it again: UPDATE_DOCS=1 cargo test -p motet-runtime --lib"
+        );
     }
 }

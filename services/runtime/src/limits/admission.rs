@@ -20,6 +20,7 @@ use super::{body_timeout, is_exempt};
 use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::metrics::ServerMetrics;
 use crate::status::{Reason, resource_exhausted};
+use crate::usage::Usage;
 
 /// `RetryInfo` of a refusal.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -123,8 +124,10 @@ impl CallLayer<Body> for AdmissionLayer {
             *request.body_mut() = body_timeout::limit(body, self.admission.read_timeout);
         }
         self.metrics.entered();
+        let usage = request.extensions_mut().get_or_insert_default::<Usage>();
         Ok(Some(Admitted {
             _permit: permit,
+            usage: usage.clone(),
             metrics: self.metrics.clone(),
         }))
     }
@@ -133,10 +136,15 @@ impl CallLayer<Body> for AdmissionLayer {
 /// A call in flight.
 pub struct Admitted {
     _permit: Permit,
+    usage: Usage,
     metrics: ServerMetrics,
 }
 
-impl CallHooks for Admitted {}
+impl CallHooks for Admitted {
+    fn step<T>(&mut self, step: impl FnOnce() -> T) -> Result<T, Status> {
+        Ok(self.usage.step(step))
+    }
+}
 
 impl Drop for Admitted {
     fn drop(&mut self) {

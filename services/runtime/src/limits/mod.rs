@@ -1,17 +1,26 @@
 //! Limits that hold for a whole server.
 //!
 //! * `admission`: calls in flight.
+//! * `bytes`: bytes in flight.
 //! * `body_timeout`: the time until a request's message has arrived.
 //! * `errors`: messages over the size limit, and bytes that are no message.
+//! * `memory`: the memory that the process may use.
 //! * `panics`: panics of handlers.
+//! * `share`: the part of a limit that one connection may have.
 
 mod admission;
 mod body_timeout;
+mod bytes;
 mod errors;
+mod memory;
 mod panics;
+mod share;
 
 pub use admission::{Admission, AdmissionLayer, AdmissionService, READ_TIMEOUT};
+pub use bytes::{ByteBudget, HeldBytes};
+pub(crate) use bytes::{ConnectionBytes, WAIT_MAX};
 pub use errors::{ErrorLayer, ErrorService};
+pub use memory::usable_memory;
 pub use panics::{PanicLayer, PanicService};
 
 /// `true` if a path belongs to health or reflection, which must answer also when the server is at

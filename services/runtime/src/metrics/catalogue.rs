@@ -274,6 +274,11 @@ instruments! {
         Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight",
         "{request}", [],
         "Calls in flight on the gRPC port, without health and reflection.";
+    SERVER_BYTES_IN_FLIGHT:
+        Kind::Gauge, "motet.server.bytes_in_flight", "motet_server_bytes_in_flight_bytes",
+        "By", [],
+        "Bytes of requests and answers that the gRPC port holds: received, decoded, or not yet \
+         taken by a client.";
     SERVER_REFUSED:
         Kind::Counter, "motet.server.refused", "motet_server_refused_total",
         "{request}", ["reason"],

@@ -4,6 +4,7 @@
 //! the labels, looks them up and does one atomic addition.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
@@ -194,6 +195,7 @@ pub(super) struct ServerInstruments {
     pub(super) in_flight: UpDownCounter<i64>,
     pub(super) refused: Counter<u64>,
     pub(super) panics: Counter<u64>,
+    pub(super) bytes_in_flight: Arc<AtomicUsize>,
 }
 
 /// Records events of a gRPC port outside of its handlers. Clones share the instruments.
@@ -214,6 +216,11 @@ impl ServerMetrics {
     /// Counts a call that was refused; `reason` is a constant such as `concurrency`.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Sets the bytes in flight.
+    pub(crate) fn set_bytes_in_flight(&self, bytes: usize) {
+        self.0.bytes_in_flight.store(bytes, Ordering::Relaxed);
     }
 
     /// Counts a panic of `task`, a constant such as `handler`.

@@ -16,6 +16,7 @@ mod policies;
 mod process;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry::{KeyValue, Value};
@@ -152,6 +153,7 @@ impl Metrics {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 refused: counter(&meter, c::SERVER_REFUSED),
                 panics: counter(&meter, c::SERVER_PANICS),
+                bytes_in_flight: observed(&meter, c::SERVER_BYTES_IN_FLIGHT),
             })),
             provider,
             registry,
@@ -271,6 +273,22 @@ fn gauge(meter: &Meter, instrument: Instrument) -> Gauge<u64> {
         .with_unit(instrument.unit)
         .with_description(instrument.description)
         .build()
+}
+
+/// A gauge that is read from the number that is returned.
+fn observed(meter: &Meter, instrument: Instrument) -> Arc<AtomicUsize> {
+    let value = Arc::new(AtomicUsize::new(0));
+    let read = value.clone();
+    // The provider keeps the callback; the handle itself is not needed.
+    let _ = meter
+        .u64_observable_gauge(instrument.name)
+        .with_unit(instrument.unit)
+        .with_description(instrument.description)
+        .with_callback(move |observer| {
+            observer.observe(read.load(Ordering::Relaxed) as u64, &[]);
+        })
+        .build();
+    value
 }
 
 fn bounds(instrument: Instrument) -> Vec<f64> {

@@ -19,12 +19,15 @@ use tower::{Service, ServiceExt};
 
 use super::executor::Executor;
 use super::info::ConnectionInfo;
+use super::request_body::RequestBody;
 use super::until_shutdown::UntilShutdown;
 use super::write_coalescing::CoalescingStream;
 use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
 use crate::layers::call::{CallHooks, HookedBody};
-use crate::limits::is_exempt;
+use crate::limits::{ConnectionBytes, is_exempt};
 use crate::metrics::ServerMetrics;
+use crate::request_stream::MessageSizes;
+use crate::usage::Usage;
 
 /// An accepted connection and what it needs of its server.
 pub(super) struct Connection {
@@ -34,6 +37,8 @@ pub(super) struct Connection {
     /// The HTTP/1.1 address of this process.
     pub(super) http_port: Option<SocketAddr>,
     pub(super) in_flight: Arc<AtomicUsize>,
+    /// Its part of the server's budget of bytes.
+    pub(super) bytes: ConnectionBytes,
     pub(super) shutdown: Shutdown,
     pub(super) metrics: Option<ServerMetrics>,
 }
@@ -72,15 +77,26 @@ impl Connection {
         let graceful = self.shutdown.graceful.clone();
         let info = ConnectionInfo::new(self.peer, self.local, graceful.clone());
         let in_flight = self.in_flight;
+        let bytes = self.bytes;
         let service = tower::service_fn(move |request: Request<Incoming>| {
             let exempt = is_exempt(request.uri().path());
             let count = (!exempt).then(|| InFlight::new(&in_flight));
             let shutdown = exempt.then(|| graceful.clone());
-            let mut request = match shutdown.clone() {
-                None => request.map(Body::new),
-                shutdown => request.map(|b| Body::new(UntilShutdown::request(b, shutdown))),
-            };
-            request.extensions_mut().insert(info.clone());
+            let (held, usage) = (bytes.request(), Usage::default());
+            let messages = MessageSizes::default();
+            let mut request = request.map(|body| {
+                let (held, usage) = (held.clone(), usage.clone());
+                let body = RequestBody::new(body, held, usage, messages.clone(), exempt);
+                match shutdown.clone() {
+                    None => Body::new(body),
+                    shutdown => Body::new(UntilShutdown::request(body, shutdown)),
+                }
+            });
+            let extensions = request.extensions_mut();
+            extensions.insert(info.clone());
+            extensions.insert(held);
+            extensions.insert(usage);
+            extensions.insert(messages);
             let answer = service.clone().oneshot(request);
             async move {
                 let Ok(response) = answer.await;

@@ -8,6 +8,7 @@
 //! * `executor`: the tasks of its calls.
 //! * `http1`: the answer to an HTTP/1 client of the gRPC port.
 //! * `info`: what a handler may know about its connection.
+//! * `request_body`: bodies whose bytes are counted.
 //! * `until_shutdown`: bodies that end when the server shuts down.
 //! * `write_coalescing`: one system call for all that a poll writes.
 
@@ -15,6 +16,7 @@ mod connection;
 mod executor;
 mod http1;
 mod info;
+mod request_body;
 mod until_shutdown;
 mod write_coalescing;
 
@@ -22,8 +24,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +41,7 @@ use tower::Service;
 use connection::Connection;
 pub use info::ConnectionInfo;
 
+use crate::limits::{ByteBudget, usable_memory};
 use crate::metrics::ServerMetrics;
 use crate::panics;
 
@@ -72,6 +75,9 @@ pub struct ServeOptions {
     /// A pinged connection that is silent this long is closed, and so is an HTTP/1 client that does
     /// not complete its request's headers in this time. Default 20 s.
     pub keep_alive_timeout: Duration,
+    /// Bytes of requests and answers that the port holds at once; see
+    /// [`ByteBudget`](crate::limits::ByteBudget). Default: [`default_max_bytes_in_flight`].
+    pub max_bytes_in_flight: usize,
     /// How long calls in flight may run after shutdown begins. Default 30 s.
     pub grace: Duration,
 }
@@ -86,9 +92,17 @@ impl Default for ServeOptions {
             connection_window_bytes: 4 << 20,
             keep_alive_interval: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(20),
+            max_bytes_in_flight: default_max_bytes_in_flight(),
             grace: Duration::from_secs(30),
         }
     }
+}
+
+/// Returns a quarter of the memory that this process may use.
+pub fn default_max_bytes_in_flight() -> usize {
+    static QUARTER: LazyLock<usize> =
+        LazyLock::new(|| usize::try_from(usable_memory() / 4).unwrap_or(usize::MAX));
+    *QUARTER
 }
 
 /// Why a server cannot start.
@@ -237,6 +251,7 @@ impl Server {
         };
         let metrics = self.metrics.as_ref();
         let in_flight = Arc::new(AtomicUsize::new(0));
+        let bytes = ByteBudget::new(self.options.max_bytes_in_flight, self.metrics.clone());
         let slots = Arc::new(Semaphore::new(self.options.max_connections));
         let mut connections = JoinSet::new();
         loop {
@@ -258,6 +273,7 @@ impl Server {
                         local: self.local_addr,
                         http_port: self.http_port,
                         in_flight: in_flight.clone(),
+                        bytes: bytes.connection(),
                         shutdown: shutdown.child(),
                         metrics: self.metrics.clone(),
                     };

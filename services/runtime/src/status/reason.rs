@@ -308,6 +308,11 @@ reasons! {
     TooLittleTime = "TOO_LITTLE_TIME": DeadlineExceeded, Caller, WithMoreTime,
         "The call's deadline leaves less time than the pipeline recently needed at the least.",
         "Give the call more time; nothing was computed for it.";
+    TooManyBytes = "TOO_MANY_BYTES": ResourceExhausted, Load, Later,
+        "The server holds as many bytes of requests and answers as `max_bytes_in_flight` allows, \
+         or the connection has its share of them.",
+        "Call again after the delay of `RetryInfo`, take answers as they come, send less at a \
+         time, or raise `max_bytes_in_flight`.";
     TooManyPipelines = "TOO_MANY_PIPELINES": ResourceExhausted, Operator, No,
         "The gateway serves as many pipelines as it can.",
         "Unload one that is not needed, or start another gateway.";

@@ -134,9 +134,12 @@ impl StreamingService<String> for Each {
 
     fn call(&mut self, request: tonic::Request<Streaming<String>>) -> Self::Future {
         let this = self.0.clone();
-        let answers = answer_each(request, move |text: String| {
+        let answers = answer_each(request, move |text: String, admitted| {
             let mut this = this.clone();
             async move {
+                if let Err(refusal) = admitted {
+                    return refusal.to_string();
+                }
                 let answer = UnaryService::call(&mut this, tonic::Request::new(text)).await;
                 answer.map_or_else(|status| status.to_string(), tonic::Response::into_inner)
             }

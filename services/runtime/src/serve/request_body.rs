@@ -1,0 +1,100 @@
+//! The body of a request: its bytes are counted, and reading stops where the server's budget of
+//! bytes has no room.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+use tonic::Status;
+
+use crate::limits::{HeldBytes, WAIT_MAX};
+use crate::request_stream::MessageSizes;
+use crate::usage::Usage;
+
+/// The body of a request.
+pub(super) struct RequestBody {
+    inner: Incoming,
+    held: HeldBytes,
+    usage: Usage,
+    messages: MessageSizes,
+    /// `true` if the first bytes are read in any case: those of a health check.
+    must_begin: bool,
+    /// Runs while there is no room.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(
+        inner: Incoming,
+        held: HeldBytes,
+        usage: Usage,
+        messages: MessageSizes,
+        must_begin: bool,
+    ) -> Self {
+        Self {
+            inner,
+            held,
+            usage,
+            messages,
+            must_begin,
+            wait: None,
+        }
+    }
+
+    /// Ready when more may be read, or with the refusal of the request.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        if self.must_begin && self.held.bytes() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        while self.held.poll_room(cx).is_pending() {
+            let wait = self
+                .wait
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(WAIT_MAX)));
+            std::task::ready!(wait.as_mut().poll(cx));
+            if let Some(refusal) = self.held.refuse_newest() {
+                return Poll::Ready(Err(refusal));
+            }
+            self.wait = None; // others are refused before
+        }
+        self.wait = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if let Err(refusal) = std::task::ready!(this.poll_room(cx)) {
+            return Poll::Ready(Some(Err(refusal)));
+        }
+        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    this.held.add(data.len());
+                    this.usage.add_received(data.len());
+                    this.messages.received(data);
+                }
+                Ok(frame)
+            }
+            Err(error) => Err(Status::from_error(Box::new(error))),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
