@@ -48,6 +48,17 @@ impl RowEmbedding {
         }
     }
 
+    /// Returns `true` if every value is a finite number.
+    pub fn is_finite(&self) -> bool {
+        let values = match self {
+            Self::Pooled(vector) => vector,
+            Self::Tokens(vectors) => vectors.as_slice(),
+        };
+        // Without a branch for each value, the compiler checks several at a time.
+        let all_before = |all: bool, value: &f32| all & value.is_finite();
+        values.iter().fold(true, all_before)
+    }
+
     /// Returns the vectors of a row that asked for [`RowOutput::Tokens`].
     pub fn tokens(self) -> Option<TokenVectors> {
         match self {

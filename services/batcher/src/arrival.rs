@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::flow::Flow;
 use crate::row::{CallId, Priority, RowId};
 use crate::time::Time;
 
@@ -15,6 +16,8 @@ pub struct Arrival<'a> {
     pub deadline: Option<Time>,
     /// Urgency of the call.
     pub priority: Priority,
+    /// For whom the call is made.
+    pub flow: Flow,
     /// The caller's knowledge of the request that the call is part of.
     pub lookahead: Lookahead,
 }

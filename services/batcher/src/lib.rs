@@ -7,6 +7,7 @@
 //! The modules, each of which uses only those above it (`tests/module_order.rs`):
 //!
 //! * `time`: points in time
+//! * `flow`: for whom a call is made
 //! * `row`: rows and their identities
 //! * `arrival`: calls that ask to be admitted
 //! * `announcements`: rows that callers have announced
@@ -35,6 +36,7 @@ mod bulk;
 mod cost;
 mod decision;
 mod driver;
+mod flow;
 mod forecast;
 mod formation;
 mod learnt;
@@ -57,6 +59,7 @@ pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, CallTiming, Event, Executor,
     NoObserver, Observer, RowError, SpawnError, measure,
 };
+pub use flow::{Flow, Level};
 pub use options::{Layout, OptionProblem, Options, Policy};
 pub use refusal::Refusal;
 pub use row::{BatchId, CallId, Priority, Row, RowId};

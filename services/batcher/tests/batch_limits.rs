@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, Cause, Decision, Layout, Lookahead, Measurement, Options, Outcome, Policy,
-    Priority, Scheduler, Time,
+    Arrival, Batch, Cause, Decision, Flow, Layout, Lookahead, Measurement, Options, Outcome,
+    Policy, Priority, Scheduler, Time,
 };
 
 const START: Time = Time::from_nanos(1_000_000);
@@ -36,6 +36,7 @@ fn admit(scheduler: &mut Scheduler, calls: usize, tokens: u32, priority: Priorit
             tokens: &[tokens],
             deadline: None,
             priority,
+            flow: Flow::default(),
             lookahead: Lookahead::default(),
         };
         scheduler.admit(START, call).expect("admitted");

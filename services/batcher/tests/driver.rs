@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Lookahead, Measurement,
-    NoObserver, Observer, Options, Policy, Priority, Refusal, RowError, SpawnError,
+    BatchError, Batcher, BuildError, Call, CallReply, Event, Executor, Flow, Lookahead,
+    Measurement, NoObserver, Observer, Options, Policy, Priority, Refusal, RowError, SpawnError,
 };
 
 /// A row that says how it ends.
@@ -137,6 +137,7 @@ fn call(rows: &[Row]) -> Call<Row> {
         rows: rows.iter().map(|row| (*row, 8)).collect(),
         deadline: None,
         priority: Priority::Interactive,
+        flow: Flow::default(),
         lookahead: Lookahead::default(),
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Cause, Decision, ExpectedRows, Lookahead, Measurement, Options, Outcome, Priority,
-    Scheduler, Time,
+    Arrival, Cause, Decision, ExpectedRows, Flow, Lookahead, Measurement, Options, Outcome,
+    Priority, Scheduler, Time,
 };
 
 const MS: u64 = 1_000_000;
@@ -26,6 +26,7 @@ fn arrival(tokens: &[u32], lookahead: Lookahead) -> Arrival<'_> {
         tokens,
         deadline: None,
         priority: Priority::Interactive,
+        flow: Flow::default(),
         lookahead,
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, CallId, Cause, Decision, ExpectedRows, Layout, Lookahead, Options, Outcome,
-    Policy, Priority, Refusal, RowId, Scheduler, Ticket, Time, Verdict,
+    Arrival, Batch, CallId, Cause, Decision, ExpectedRows, Flow, Layout, Lookahead, Options,
+    Outcome, Policy, Priority, Refusal, RowId, Scheduler, Ticket, Time, Verdict,
 };
 use proptest::prelude::*;
 
@@ -278,6 +278,7 @@ impl World {
                     tokens: &tokens,
                     deadline,
                     priority,
+                    flow: Flow::default(),
                     lookahead,
                 };
                 match self.scheduler.admit(self.now, arrival) {
@@ -355,6 +356,7 @@ fn a_bad_row_is_found_in_few_runs() {
                 tokens: &vec![10; rows],
                 deadline: None,
                 priority: Priority::Interactive,
+                flow: Flow::default(),
                 lookahead: Lookahead::default(),
             };
             scheduler

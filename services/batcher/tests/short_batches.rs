@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Decision, Lookahead, Measurement, Options, Policy, Priority, Scheduler, Time,
+    Arrival, Decision, Flow, Lookahead, Measurement, Options, Policy, Priority, Scheduler, Time,
 };
 
 /// 3 ms per batch and 160 us per token, as for an encoder on a CPU.
@@ -34,6 +34,7 @@ fn first_batch(policy: Policy, deadline_ms: Option<u64>) -> (usize, bool) {
             tokens: &[64],
             deadline: deadline.map(|ms| now.after(Duration::from_millis(ms))),
             priority: Priority::Interactive,
+            flow: Flow::default(),
             lookahead: Lookahead::default(),
         };
         scheduler.admit(now, arrival).expect("admitted");

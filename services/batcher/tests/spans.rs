@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, Executor, Lookahead, NoObserver, Options, Priority,
-    RowError,
+    BatchError, Batcher, BuildError, Call, Executor, Flow, Lookahead, NoObserver, Options,
+    Priority, RowError,
 };
 use tracing::{Instrument, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -60,6 +60,7 @@ async fn a_batch_follows_from_each_of_its_calls_once() {
         rows: vec![(1, 8), (2, 8), (3, 8)],
         deadline: None,
         priority: Priority::Interactive,
+        flow: Flow::default(),
         lookahead: Lookahead::default(),
     };
     let reply = batcher

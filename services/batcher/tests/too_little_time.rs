@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, Cause, Decision, Dropped, Lookahead, Measurement, Options, Outcome, Policy,
-    Priority, Refusal, Scheduler, Time, Verdict,
+    Arrival, Batch, Cause, Decision, Dropped, Flow, Lookahead, Measurement, Options, Outcome,
+    Policy, Priority, Refusal, Scheduler, Time, Verdict,
 };
 
 const START: Time = Time::from_nanos(1_000_000);
@@ -40,6 +40,7 @@ fn arrival(now: Time, tokens: &[u32], deadline_ms: u64) -> Arrival<'_> {
         tokens,
         deadline: Some(now.after(ms(deadline_ms))),
         priority: Priority::Interactive,
+        flow: Flow::default(),
         lookahead: Lookahead::default(),
     }
 }

@@ -99,7 +99,7 @@ impl Executor for EncoderExecutor {
         let results = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         let results = results.into_iter().map(|row| row.map_err(invalid));
-        Ok(results.collect())
+        Ok(results.map(|row| row.and_then(finite)).collect())
     }
 
     /// Returns a row of synthetic token ids.
@@ -114,13 +114,23 @@ impl Executor for EncoderExecutor {
     }
 
     /// Returns the first executor of an encoder measures it, while the others wait. All run a small
-    /// batch.
+    /// batch, whose result must be finite.
     fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError> {
         let row = self.sample(WARM_UP_TOKENS);
-        self.run(&row.iter().collect::<Vec<_>>())?;
+        for result in self.run(&row.iter().collect::<Vec<_>>())? {
+            result.map_err(|error| BatchError::Failed(format!("warming it up: {error}")))?;
+        }
         let measurements = self.measurements.clone();
         let measurements = measurements.get_or_init(|| measure(self, options));
         Ok(measurements.clone())
+    }
+}
+
+/// Returns the result of a row if all of it is finite: a broken number is never an answer.
+pub(crate) fn finite(result: RowEmbedding) -> Result<RowEmbedding, RowError> {
+    match result.is_finite() {
+        true => Ok(result),
+        false => Err(RowError::NotFinite),
     }
 }
 

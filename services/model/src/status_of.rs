@@ -42,6 +42,7 @@ pub(crate) fn row_error(field: &str, error: &RowError) -> StatusBuilder {
     match error {
         RowError::Invalid(description) => invalid_argument(field, description),
         RowError::Failed(_) => internal(message).reason(Reason::ModelFailed),
+        RowError::NotFinite => internal(message).reason(Reason::ResultNotFinite),
         RowError::OutOfMemory { .. } => {
             resource_exhausted(message, None).reason(Reason::OutOfMemory)
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, BatchId, Decision, Lookahead, Options, Outcome, Policy, Refusal, Scheduler, Time,
+    Arrival, BatchId, Decision, Flow, Lookahead, Options, Outcome, Policy, Refusal, Scheduler, Time,
 };
 
 use crate::baselines::{Aimd, BentoMl, Fifo, KServe, MlServer, Tei, Triton};
@@ -77,6 +77,7 @@ impl ServerPolicy for Motet {
             tokens: &[request.tokens],
             deadline: request.deadline.map(|deadline| now.after(deadline)),
             priority: request.priority,
+            flow: Flow::default(),
             lookahead: Lookahead::default(),
         };
         match self.scheduler.admit(now, arrival) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Batch, BatchId, CallId, Decision, ExpectedRows, Lookahead, Options, Outcome, Policy,
-    Priority, Scheduler, Time,
+    Arrival, Batch, BatchId, CallId, Decision, ExpectedRows, Flow, Lookahead, Options, Outcome,
+    Policy, Priority, Scheduler, Time,
 };
 use motet_batcher_simulator::{Machine, Random};
 
@@ -150,6 +150,7 @@ impl World<'_> {
             tokens,
             deadline: None,
             priority: Priority::Interactive,
+            flow: Flow::default(),
             lookahead: Lookahead { request, expected },
         };
         // Without deadlines, and with a queue for all rows, nothing is refused.

@@ -26,8 +26,8 @@ use crate::stats::Stats;
 /// use std::sync::Arc;
 ///
 /// use motet_batcher::{
-///     BatchError, Batcher, BuildError, Call, Executor, Lookahead, NoObserver, Options, Priority,
-///     RowError,
+///     BatchError, Batcher, BuildError, Call, Executor, Flow, Lookahead, NoObserver, Options,
+///     Priority, RowError,
 /// };
 ///
 /// struct Doubler;
@@ -51,6 +51,7 @@ use crate::stats::Stats;
 ///     rows: vec![(4, 1), (5, 1)],
 ///     deadline: None,
 ///     priority: Priority::Interactive,
+///     flow: Flow::default(),
 ///     lookahead: Lookahead::default(),
 /// };
 /// assert_eq!(batcher.submit(call).await?.rows, [Ok(8), Ok(10)]);

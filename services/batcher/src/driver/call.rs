@@ -9,6 +9,7 @@ use tracing::Span;
 use super::executor::RowError;
 use crate::arrival::Lookahead;
 use crate::decision::Cause;
+use crate::flow::Flow;
 use crate::refusal::Refusal;
 use crate::row::Priority;
 use crate::time::Time;
@@ -23,6 +24,8 @@ pub struct Call<R> {
     pub deadline: Option<Instant>,
     /// Urgency of the call.
     pub priority: Priority,
+    /// For whom the call is made.
+    pub flow: Flow,
     /// The caller's knowledge of the request that the call is part of.
     pub lookahead: Lookahead,
 }

@@ -65,6 +65,9 @@ pub enum RowError {
     /// The model failed on this row.
     #[error("the model failed: {0}")]
     Failed(String),
+    /// The model's result for this row is no number that can be used: infinite, or none (NaN).
+    #[error("the model's result for this row is not finite")]
+    NotFinite,
     /// The device has too little memory even for this row alone.
     #[error(
         "the device ran out of memory on this row alone, of {tokens} tokens; send a shorter one"

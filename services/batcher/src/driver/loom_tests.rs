@@ -16,6 +16,7 @@ use super::observer::NoObserver;
 use super::shared::Shared;
 use crate::arrival::{Lookahead, Ticket};
 use crate::cost::Measurement;
+use crate::flow::Flow;
 use crate::options::{Options, Policy};
 use crate::refusal::Refusal;
 use crate::row::Priority;
@@ -59,6 +60,7 @@ fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refusal> 
         rows: rows.iter().map(|row| (*row, 1)).collect(),
         deadline: None,
         priority: Priority::Interactive,
+        flow: Flow::default(),
         lookahead: Lookahead::default(),
     })
 }
@@ -171,6 +173,7 @@ fn a_trial_runs_or_is_dropped_in_a_drain() {
             rows: vec![(BAD, 1), (8, 2)],
             deadline: Some(std::time::Instant::now() + Duration::from_secs(50)),
             priority: Priority::Interactive,
+            flow: Flow::default(),
             lookahead: Lookahead::default(),
         });
         assert!(matches!(refused, Err(Refusal::DeadlineTooShort { .. })));

@@ -90,6 +90,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             tokens: &tokens,
             deadline,
             priority: call.priority,
+            flow: call.flow,
             lookahead: call.lookahead,
         };
         match state.scheduler.admit(now, arrival) {

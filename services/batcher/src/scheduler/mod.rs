@@ -73,7 +73,7 @@ struct NextIds {
 /// use std::time::Duration;
 ///
 /// use motet_batcher::{
-///     Arrival, Decision, Lookahead, Options, Outcome, Priority, Scheduler, Time, Verdict,
+///     Arrival, Decision, Flow, Lookahead, Options, Outcome, Priority, Scheduler, Time, Verdict,
 /// };
 ///
 /// let mut scheduler = Scheduler::new(Options::default(), 1);
@@ -82,6 +82,7 @@ struct NextIds {
 ///     tokens: &[12, 80, 31],
 ///     deadline: Some(now.after(Duration::from_millis(200))),
 ///     priority: Priority::Interactive,
+///     flow: Flow::default(),
 ///     lookahead: Lookahead::default(),
 /// };
 /// let ticket = scheduler.admit(now, arrival).expect("an empty system admits");

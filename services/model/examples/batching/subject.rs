@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use motet_batcher::{
-    BatchError, Batcher, BuildError, Call, Executor, Lookahead, NoObserver, Options, Priority,
-    RowError, Stats,
+    BatchError, Batcher, BuildError, Call, Executor, Flow, Lookahead, NoObserver, Options,
+    Priority, RowError, Stats,
 };
 use motet_batcher_simulator::Random;
 use motet_models::{
@@ -67,6 +67,7 @@ impl Subject {
                     rows: vec![(ids, tokens)],
                     deadline: None,
                     priority: Priority::Interactive,
+                    flow: Flow::default(),
                     lookahead: Lookahead::default(),
                 });
                 answer.await.is_ok_and(|a| a.rows.iter().all(Result::is_ok))

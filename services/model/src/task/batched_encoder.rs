@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use motet_batcher::{Batcher, Call, CallTiming};
+use motet_batcher::{Batcher, Call, CallTiming, Flow};
 use motet_models::{RowEmbedding, TokenIds};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Encoding;
 use motet_proto::signature::Signature;
+use motet_runtime::flow;
 use motet_runtime::metrics::Watch;
 use motet_runtime::status::internal;
 use prost::Message;
@@ -136,6 +137,7 @@ impl BatchedEncoder {
             rows,
             deadline: parameters.deadline.map(|at| at.instant().into_std()),
             priority: parameters.priority,
+            flow: current_flow(),
             lookahead: parameters.lookahead(),
         };
         let reply = self.batcher.submit(call).await;
@@ -146,4 +148,13 @@ impl BatchedEncoder {
         });
         Ok((rows.collect::<Result<_, Status>>()?, reply.timing))
     }
+}
+
+/// Returns the flow of the call for which the current task runs, each level with the usual share.
+fn current_flow() -> Flow {
+    let flow = flow::Flow::current();
+    let keys = flow.keys().iter();
+    keys.fold(Flow::default(), |flow, &key| {
+        flow.under(key, Flow::USUAL_SHARE)
+    })
 }

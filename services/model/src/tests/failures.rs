@@ -44,6 +44,27 @@ async fn an_invalid_row_fails_its_call_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_not_finite_fails_its_call_alone() {
+    let test = TestModel::new(greedy(), 1).await;
+    let first = test.call(&["one"]);
+    test.expect_batch(1);
+    let (broken, good) = (test.call(&["x", "nan"]), test.call(&["a", "b"]));
+    test.expect_queued(4).await;
+    test.let_run();
+    test.expect_batch(4);
+    test.let_run();
+    assert_eq!((rows(first.await), rows(good.await)), (1, 2));
+    let status = error(broken.await);
+    assert_eq!(status.code(), Code::Internal);
+    let message = "text[1]: the model's result for this row is not finite";
+    assert_eq!(status.message(), message);
+    let details = status::read(&status);
+    assert_eq!(details.reason, "RESULT_NOT_FINITE");
+    assert_eq!(details.metadata["model"], "m");
+    assert_eq!(details.metadata["row"], "text[1]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_fails_its_batch_and_the_model_survives_until_a_rebuild_fails() {
     let mut test = TestModel::new(greedy(), 2).await;
     drop(std::mem::replace(&mut test.permits, mpsc::channel().0));

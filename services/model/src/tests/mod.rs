@@ -23,14 +23,15 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::cpu_pool::CpuPool;
-use crate::executor::EncodeRow;
+use crate::executor::{EncodeRow, finite};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
 use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TextCodec};
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
-/// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic.
+/// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic; the
+/// result of `nan` is not finite.
 struct GatedExecutor {
     announce: mpsc::Sender<usize>,
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
@@ -53,9 +54,10 @@ impl Executor for GatedExecutor {
         if rows.iter().any(|row| is(row, "poison")) {
             return Err(BatchError::Failed("poisoned".to_owned()));
         }
-        let answer = |row: &&EncodeRow| match is(row, "bad") {
-            true => Err(RowError::Invalid("is bad".to_owned())),
-            false => Ok(RowEmbedding::Pooled(vec![row.ids.len() as f32])),
+        let answer = |row: &&EncodeRow| match () {
+            () if is(row, "bad") => Err(RowError::Invalid("is bad".to_owned())),
+            () if is(row, "nan") => finite(RowEmbedding::Pooled(vec![f32::NAN])),
+            () => Ok(RowEmbedding::Pooled(vec![row.ids.len() as f32])),
         };
         Ok(rows.iter().map(answer).collect())
     }

@@ -299,6 +299,9 @@ reasons! {
     ResourceExhausted = "RESOURCE_EXHAUSTED": ResourceExhausted, Load, Later,
         "A limit is reached that the message names.",
         "Where there is a `RetryInfo`, call again after its delay; else send less in one call.";
+    ResultNotFinite = "RESULT_NOT_FINITE": Internal, Service, No,
+        "A model computed a number that is infinite or none (NaN) for a row of the call.",
+        "Look at the row and the model: its weights may be broken, or its `dtype` too small.";
     ServiceNotFound = "SERVICE_NOT_FOUND": NotFound, Caller, No,
         "Health knows no service of this name.",
         "Ask for the health of a model or pipeline by its name, or of the server by an empty name.";
