@@ -19,10 +19,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(descriptors, files.encode_to_vec())?;
+    let mut messages = tonic_prost_build::Config::new();
+    // By its name the codec finds what a message takes in memory.
+    messages.enable_type_names();
     tonic_prost_build::configure()
         // `Bytes` fields are slices of the received buffer, never copies.
         .bytes(".inference")
         .bytes(".motet.v1")
-        .compile_fds(files)?;
+        .codec_path("crate::wire::BoundedCodec")
+        .compile_fds_with_config(files, messages)?;
     Ok(())
 }

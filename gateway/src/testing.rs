@@ -171,7 +171,7 @@ impl Bind for Targets<'_> {
 }
 
 /// Signatures of models that map `text: string[N]` to `size: float[N]` and `spare: float[N]`.
-struct OneSignature;
+pub(crate) struct OneSignature;
 
 impl SignatureSource for OneSignature {
     fn model(&self, _: &str) -> Result<Arc<Signature>, SignatureError> {

@@ -40,7 +40,7 @@ pub enum LoadError {
         /// The file inside the model directory.
         file: String,
         /// Error of the operating system.
-        cause: std::io::Error,
+        cause: motet_config::files::FileError,
     },
     /// A JSON file does not parse or lacks a key.
     #[error("model {model}: {file}: {cause}")]

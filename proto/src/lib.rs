@@ -6,6 +6,7 @@
 //! * [`signature`]: inputs, outputs and parameters of a model or pipeline.
 //! * [`oip`]: tensors from and to messages of the Open Inference Protocol.
 //! * [`files`]: the .proto files as text.
+//! * [`wire`]: what messages take once they are decoded, and the codec that bounds it.
 //! * [`limits`]: limits that the gateway and the model service share.
 //!
 //! Tensors in a request, and out of it again:
@@ -31,6 +32,7 @@ pub mod oip;
 pub mod signature;
 pub mod tensor;
 pub mod types;
+pub mod wire;
 
 // For `dispatch!`.
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use motet_proto::wire::REFUSED;
 use motet_runtime::config::ErrorWords;
 use motet_runtime::status::{self, Oversized, Reason};
 use tonic::Status;
@@ -69,6 +70,12 @@ impl UpstreamInfo<'_> {
         }
         if let Some(found) = status::oversized(error) {
             return self.named(&self.oversized(found));
+        }
+        if error.message().starts_with(REFUSED) && error.details().is_empty() {
+            let subject = self.subject;
+            let what = format!("the answer of {subject}: {}", error.message());
+            let error = status::internal(what).reason(Reason::BadAnswer);
+            return self.named(&error.into());
         }
         self.named(&status::from_upstream(error))
     }

@@ -10,6 +10,10 @@ use crate::syntax::CallTarget;
 pub const REQUEST_NODES_MAX: u64 = 100_000;
 /// The most pipelines that may call each other in a chain.
 pub const CALL_DEPTH_MAX: usize = 16;
+/// The most graphs inside each other: a pipeline, the bodies of its nodes, the pipelines that these
+/// call, and so on. The run of a request, and everything that walks through a pipeline, takes stack
+/// for each; a thread of the runtime has 2 MiB.
+pub const NESTING_MAX: usize = 32;
 
 /// The size of a pipeline together with all pipelines that it calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Composition {
     deepest: Vec<String>,
     /// The chain of calls that brings most nodes, from this pipeline down.
     heaviest: Vec<String>,
+    /// The longest chain of graphs inside each other, from this pipeline down.
+    innermost: Vec<String>,
 }
 
 /// A pipeline that is too much for one request.
@@ -48,6 +54,13 @@ pub enum CompositionError {
         /// The chain.
         path: Vec<String>,
     },
+    /// Too many graphs inside each other.
+    #[error("graphs are {NESTING_MAX} deep inside each other at most, but here {}: {}",
+        path.len(), path.join(" -> "))]
+    Nesting {
+        /// The graphs, from the outermost one: pipelines and bodies of nodes.
+        path: Vec<String>,
+    },
 }
 
 impl Composition {
@@ -55,25 +68,32 @@ impl Composition {
     /// that a node calls.
     ///
     /// # Errors
-    /// When a request would run too many nodes, or calls are nested too deeply.
+    /// When a request would run too many nodes, or calls or bodies are nested too deeply.
     pub fn of(
         name: &str,
         nodes: &[Arc<Node>],
         called: impl Fn(&str) -> Option<Self>,
     ) -> Result<Self, CompositionError> {
-        let mut calls = Vec::new();
-        let mut own = 0;
-        collect(nodes, &mut own, &mut calls);
+        let mut own = Collected::default();
+        own.collect(nodes);
+        let calls = own.calls;
         let mut all = Self {
-            nodes: own,
+            nodes: own.nodes,
             called: BTreeSet::new(),
             deepest: Vec::new(),
             heaviest: Vec::new(),
+            innermost: own.innermost.into_iter().map(str::to_owned).collect(),
         };
         let mut most = 0;
         for call in calls {
-            all.called.insert(call.to_owned());
-            let Some(inner) = called(call) else { continue };
+            all.called.insert(call.name.to_owned());
+            let Some(inner) = called(call.name) else {
+                continue;
+            };
+            if call.bodies.len() + inner.innermost.len() > all.innermost.len() {
+                let bodies = call.bodies.iter().map(|body| (*body).to_owned());
+                all.innermost = bodies.chain(inner.innermost).collect();
+            }
             all.nodes = all.nodes.saturating_add(inner.nodes);
             all.called.extend(inner.called);
             if inner.deepest.len() > all.deepest.len() {
@@ -86,6 +106,7 @@ impl Composition {
         }
         all.deepest.insert(0, name.to_owned());
         all.heaviest.insert(0, name.to_owned());
+        all.innermost.insert(0, name.to_owned());
         if all.deepest.len() > CALL_DEPTH_MAX {
             return Err(CompositionError::Depth { path: all.deepest });
         }
@@ -93,6 +114,11 @@ impl Composition {
             return Err(CompositionError::Nodes {
                 nodes: all.nodes,
                 path: all.heaviest,
+            });
+        }
+        if all.innermost.len() > NESTING_MAX {
+            return Err(CompositionError::Nesting {
+                path: all.innermost,
             });
         }
         Ok(all)
@@ -104,15 +130,43 @@ impl Composition {
     }
 }
 
-/// Counts nodes, those inside nodes included, and notes each call of a pipeline.
-fn collect<'n>(nodes: &'n [Arc<Node>], count: &mut u64, calls: &mut Vec<&'n str>) {
-    for node in nodes {
-        *count += 1;
-        if let Some(CallTarget::Pipeline(name)) = node.kind.target() {
-            calls.push(name);
+/// A call of a pipeline.
+struct CollectedCall<'n> {
+    name: &'n str,
+    /// The bodies around it, from the outermost one.
+    bodies: Vec<&'n str>,
+}
+
+/// The nodes of one pipeline, without those of the pipelines that it calls.
+#[derive(Default)]
+struct Collected<'n> {
+    /// The number of nodes, those inside nodes included.
+    nodes: u64,
+    calls: Vec<CollectedCall<'n>>,
+    /// The bodies around the nodes that are looked at, from the outermost one.
+    around: Vec<&'n str>,
+    /// The longest chain of bodies inside each other.
+    innermost: Vec<&'n str>,
+}
+
+impl<'n> Collected<'n> {
+    /// Adds `nodes` and those inside them. The recursion is as deep as bodies are in the file, which
+    /// the depth of YAML limits.
+    fn collect(&mut self, nodes: &'n [Arc<Node>]) {
+        if self.around.len() > self.innermost.len() {
+            self.innermost.clone_from(&self.around);
         }
-        for body in node.kind.bodies() {
-            collect(&body.nodes, count, calls);
+        for node in nodes {
+            self.nodes += 1;
+            if let Some(CallTarget::Pipeline(name)) = node.kind.target() {
+                let bodies = self.around.clone();
+                self.calls.push(CollectedCall { name, bodies });
+            }
+            for body in node.kind.bodies() {
+                self.around.push(&body.name);
+                self.collect(&body.nodes);
+                self.around.pop();
+            }
         }
     }
 }
@@ -232,6 +286,31 @@ mod tests {
         let error = chain(CALL_DEPTH_MAX + 1).unwrap_err().to_string();
         assert!(
             error.starts_with("pipelines call each other 16 deep at most, but here 17: p16 -> p15"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn bodies_and_calls_inside_each_other_have_one_limit() {
+        // A chain of pipelines, each of which calls the next inside one, two, ... bodies.
+        let nested = |bodies: usize, inner: Arc<Node>| (0..bodies).fold(inner, |n, _| map(vec![n]));
+        let composed = compose(&[
+            ("leaf", vec![nested(10, model())]),
+            ("middle", vec![nested(9, call("leaf"))]),
+            ("top", vec![nested(10, call("middle"))]),
+        ])
+        .unwrap();
+        assert_eq!(composed.innermost.len(), 11 + 10 + 11);
+        let error = compose(&[
+            ("leaf", vec![nested(10, model())]),
+            ("top", vec![model(), nested(21, call("leaf"))]),
+        ])
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.starts_with(
+                "graphs are 32 deep inside each other at most, but here 33: top -> body -> body"
+            ) && error.contains("body -> leaf -> body"),
             "{error}"
         );
     }

@@ -49,7 +49,9 @@ pub use checked::{
     Node, NodeOutput, OnError, Operand, Output, OutputKind, Setting, SettingValue, Source,
     Substitute, Symbol, SymbolId, ValueType,
 };
-pub use composition::{CALL_DEPTH_MAX, Composition, CompositionError, REQUEST_NODES_MAX};
+pub use composition::{
+    CALL_DEPTH_MAX, Composition, CompositionError, NESTING_MAX, REQUEST_NODES_MAX,
+};
 pub use inputs::{MAX_BYTES_DEFAULT, MAX_ITEMS_DEFAULT};
 pub use kind::NodeKind;
 pub(crate) use kind::{BuildKind, CheckKind, CheckedKind, IndexFree, KindDraft};

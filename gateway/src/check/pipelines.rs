@@ -23,7 +23,7 @@ pub fn check_all(
         specs,
         calls: specs.iter().map(calls).collect(),
         states: vec![State::New; specs.len()],
-        path: Vec::new(),
+        positions: HashMap::new(),
         known: PipelineSignatures {
             models: signatures,
             pipelines: HashMap::new(),
@@ -33,6 +33,9 @@ pub fn check_all(
         diagnostics,
         checked: Vec::new(),
     };
+    for (at, spec) in specs.iter().enumerate() {
+        all.positions.entry(&spec.name.value).or_insert(at);
+    }
     for spec in 0..specs.len() {
         all.visit(spec);
     }
@@ -63,7 +66,8 @@ struct All<'a> {
     specs: &'a [PipelineSpec],
     calls: Vec<Vec<(&'a str, Span)>>,
     states: Vec<State>,
-    path: Vec<usize>,
+    /// From the name of a pipeline to its index.
+    positions: HashMap<&'a str, usize>,
     known: PipelineSignatures<'a>,
     offline: bool,
     diagnostics: &'a mut Diagnostics,
@@ -71,25 +75,38 @@ struct All<'a> {
 }
 
 impl All<'_> {
-    /// Checks a pipeline after those that it calls. The depth is at most the number of pipelines,
-    /// which is limited.
+    /// Checks a pipeline after those that it calls. Without recursion: a file may hold a chain of any
+    /// length, which the check refuses.
     fn visit(&mut self, spec: usize) {
-        if self.states[spec] != State::New {
-            return;
-        }
-        self.states[spec] = State::OnPath;
-        self.path.push(spec);
-        for (name, at) in self.calls[spec].clone() {
-            let Some(called) = self.specs.iter().position(|s| s.name.value == name) else {
-                continue;
-            };
-            if self.states[called] == State::OnPath {
-                self.report_cycle(called, at);
+        // The pipelines on the way, each with the number of its calls that were followed.
+        let mut path = Vec::new();
+        self.enter(spec, &mut path);
+        while let Some((spec, followed)) = path.last_mut() {
+            let spec = *spec;
+            if let Some((name, at)) = self.calls[spec].get(*followed).copied() {
+                *followed += 1;
+                match self.positions.get(name).copied() {
+                    Some(called) if self.states[called] == State::OnPath => {
+                        self.report_cycle(&path, called, at);
+                    }
+                    Some(called) => self.enter(called, &mut path),
+                    None => {}
+                }
             } else {
-                self.visit(called);
+                path.pop();
+                self.check(spec);
             }
         }
-        self.path.pop();
+    }
+
+    fn enter(&mut self, spec: usize, path: &mut Vec<(usize, usize)>) {
+        if self.states[spec] == State::New {
+            self.states[spec] = State::OnPath;
+            path.push((spec, 0));
+        }
+    }
+
+    fn check(&mut self, spec: usize) {
         self.states[spec] = State::Done;
         let checked = run(
             &self.specs[spec],
@@ -103,10 +120,10 @@ impl All<'_> {
         self.checked.extend(checked);
     }
 
-    fn report_cycle(&mut self, called: usize, at: Span) {
-        let from = self.path.iter().position(|s| *s == called).unwrap_or(0);
+    fn report_cycle(&mut self, path: &[(usize, usize)], called: usize, at: Span) {
+        let from = path.iter().position(|(s, _)| *s == called).unwrap_or(0);
         let name = |spec: &usize| self.specs[*spec].name.value.as_str();
-        let mut names: Vec<&str> = self.path[from..].iter().map(name).collect();
+        let mut names: Vec<&str> = path[from..].iter().map(|(spec, _)| name(spec)).collect();
         names.push(name(&called));
         let message = match names.as_slice() {
             [only, _] => format!("pipeline `{only}` calls itself"),

@@ -2,6 +2,7 @@ mod bounds;
 mod called;
 mod decimals;
 mod kinds;
+mod nesting;
 mod ops;
 mod random;
 mod whose_fault;

@@ -1,5 +1,8 @@
 //! One method of a server outside: the call, and the messages of its answer.
 
+use std::fmt::Display;
+use std::sync::Arc;
+
 use bytes::Buf;
 use http::uri::PathAndQuery;
 use motet_runtime::deadline::Deadline;
@@ -13,14 +16,14 @@ use super::EndpointClient;
 use crate::call::errors::UpstreamInfo;
 use crate::call::transport::outgoing;
 use crate::call::{SharedLimits, Upstream};
-use crate::protobuf::DynamicEncoder;
+use crate::protobuf::{DynamicEncoder, DynamicShapes};
 
 /// A method of a server, and what its answer may come to.
 #[derive(Debug, Clone)]
 pub struct Method {
     remote: EndpointClient,
     path: PathAndQuery,
-    response: MessageDescriptor,
+    answers: AnswerCodec,
     /// For an answer that is a stream: its most messages.
     messages_max: Option<usize>,
 }
@@ -40,7 +43,7 @@ impl Method {
         Ok(Self {
             path: PathAndQuery::try_from(path)?,
             remote,
-            response,
+            answers: AnswerCodec::new(response),
             messages_max,
         })
     }
@@ -59,7 +62,7 @@ impl Method {
             .ready()
             .await
             .map_err(|e| Status::from_error(e.into()))?;
-        let codec = AnswerCodec(self.response.clone());
+        let codec = self.answers.clone();
         let path = self.path.clone();
         let Some(messages_max) = self.messages_max else {
             let answer = client.unary(request, path, codec).await?;
@@ -127,7 +130,20 @@ impl Upstream for Method {
 
 /// Encodes requests of any type, and decodes answers of one.
 #[derive(Debug, Clone)]
-struct AnswerCodec(MessageDescriptor);
+struct AnswerCodec {
+    response: MessageDescriptor,
+    /// What answers take in memory.
+    shapes: Arc<DynamicShapes>,
+}
+
+impl AnswerCodec {
+    fn new(response: MessageDescriptor) -> Self {
+        Self {
+            shapes: Arc::new(DynamicShapes::new(&response)),
+            response,
+        }
+    }
+}
 
 /// A message, and how many bytes it had.
 struct SizedMessage {
@@ -135,7 +151,7 @@ struct SizedMessage {
     bytes: usize,
 }
 
-struct AnswerDecoder(MessageDescriptor);
+struct AnswerDecoder(AnswerCodec);
 
 impl Codec for AnswerCodec {
     type Encode = DynamicMessage;
@@ -148,7 +164,7 @@ impl Codec for AnswerCodec {
     }
 
     fn decoder(&mut self) -> AnswerDecoder {
-        AnswerDecoder(self.0.clone())
+        AnswerDecoder(self.clone())
     }
 }
 
@@ -157,15 +173,18 @@ impl Decoder for AnswerDecoder {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SizedMessage>, Status> {
-        let bytes = buffer.remaining();
-        match DynamicMessage::decode(self.0.clone(), buffer) {
+        let message = buffer.copy_to_bytes(buffer.remaining());
+        let AnswerCodec { response, shapes } = &self.0;
+        let bad = |why: &dyn Display| {
+            let name = response.full_name();
+            let error = status::internal(format!("the answer is no {name}: {why}"));
+            Status::from(error.reason(Reason::BadAnswer))
+        };
+        let bytes = message.len();
+        shapes.scan(&message).map_err(|error| bad(&error))?;
+        match DynamicMessage::decode(response.clone(), message) {
             Ok(message) => Ok(Some(SizedMessage { message, bytes })),
-            Err(error) => Err(status::internal(format!(
-                "the answer is no {}: {error}",
-                self.0.full_name()
-            ))
-            .reason(Reason::BadAnswer)
-            .into()),
+            Err(error) => Err(bad(&error)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use motet_runtime::metrics::CallMetrics;
 
-use super::{FollowUps, NodeLatencies, Plan, Step, Topology};
+use super::{FollowUps, NodeLatencies, Step, Topology};
 use crate::check::{Node, Source};
 use crate::model::Backend;
 
@@ -65,17 +65,5 @@ impl Graph {
                 body.graph.collect_backends(found);
             }
         }
-    }
-
-    /// Returns the pipelines that the nodes call, those inside nodes included.
-    pub(super) fn pipelines(&self) -> Vec<&Arc<Plan>> {
-        let mut found = Vec::new();
-        for node in &self.nodes {
-            let step = node.step.bound();
-            found.extend(step.pipeline());
-            let bodies = step.bodies().into_iter();
-            found.extend(bodies.flat_map(|body| body.graph.pipelines()));
-        }
-        found
     }
 }

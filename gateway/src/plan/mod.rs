@@ -53,11 +53,6 @@ impl Plan {
         &self.backends
     }
 
-    /// Returns the pipelines that nodes call.
-    pub fn pipelines(&self) -> Vec<&Arc<Self>> {
-        self.graph.pipelines()
-    }
-
     /// Returns the timeout of a request whose client asked for `asked`: the pipeline's default if
     /// it asked for none, and never more than the pipeline's maximum.
     pub fn timeout(&self, asked: Option<Duration>) -> Duration {

@@ -1,10 +1,9 @@
 //! Descriptors of services, from a file or as JSON.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
+use motet_config::files;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FileDescriptor, ReflectMessage, ServiceDescriptor,
 };
@@ -20,19 +19,7 @@ pub const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The reason, as the end of a sentence: the file cannot be read, is too large, or is not a
 /// complete `FileDescriptorSet` with a service.
 pub fn read(path: &Path) -> Result<DescriptorPool, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => error.to_string(),
-    })?;
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!(
-            "it has more bytes than the limit of {FILE_BYTES_MAX}"
-        ));
-    }
+    let bytes = files::read(path, FILE_BYTES_MAX).map_err(|error| error.to_string())?;
     let pool = DescriptorPool::decode(bytes.as_slice()).map_err(|e| e.to_string())?;
     if pool.services().len() == 0 {
         return Err("it describes no service".to_owned());

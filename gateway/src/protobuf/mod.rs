@@ -4,6 +4,7 @@
 //! * [`codec`](BytesCodec): codecs of tonic over bytes and over dynamic messages.
 //! * [`fields`](FieldPath): paths of fields such as `options.lang`, and their tensor types.
 //! * `elements`: conversion of elements of tensors to protobuf values, and back.
+//! * [`shapes`](DynamicShapes): what messages take in memory.
 //! * [`write()`]: makes a message of tensors.
 //! * [`read()`]: takes tensors out of messages.
 
@@ -14,6 +15,7 @@ pub(crate) mod elements;
 mod codec;
 mod fields;
 mod read;
+mod shapes;
 mod write;
 
 #[cfg(test)]
@@ -22,4 +24,5 @@ mod tests;
 pub use codec::{BytesCodec, DynamicCodec, DynamicEncoder, decode};
 pub use fields::{FieldPath, PathError};
 pub use read::read;
+pub use shapes::DynamicShapes;
 pub use write::{WriteError, write};

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use motet_config::files::{self, FileError};
+
 use super::Source;
 use super::builtin::BUILTIN;
 use crate::config::ModelConfig;
@@ -11,6 +13,10 @@ use crate::error::LoadError;
 
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
+/// Most bytes of a file of weights.
+const WEIGHTS_BYTES_MAX: u64 = 64 << 30;
+/// Most bytes of a tokenizer or of a configuration.
+const JSON_BYTES_MAX: u64 = 256 << 20;
 
 /// A model's files, with the small JSON files read and the large ones known to exist.
 ///
@@ -87,7 +93,7 @@ impl Directory<'_> {
                 model: self.source.clone(),
                 path: path.clone(),
             }),
-            Err(cause) => Err(self.unreadable(".", cause)),
+            Err(cause) => Err(self.unreadable(".", cause.into())),
         }
     }
 
@@ -99,7 +105,7 @@ impl Directory<'_> {
             Source::File(path) => match std::fs::metadata(path.join(file)) {
                 Ok(_) => Ok(()),
                 Err(cause) if cause.kind() == ErrorKind::NotFound => Err(self.missing(file)),
-                Err(cause) => Err(self.unreadable(file, cause)),
+                Err(cause) => Err(self.unreadable(file, cause.into())),
             },
         }
     }
@@ -114,7 +120,7 @@ impl Directory<'_> {
             Source::Builtin(name) => Ok(builtin_file(name, file).map(Cow::Borrowed)),
             Source::File(path) => match read_inside(path, file) {
                 Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
-                Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+                Err(FileError::Missing) => Ok(None),
                 Err(cause) => Err(self.unreadable(file, cause)),
             },
         }
@@ -127,7 +133,7 @@ impl Directory<'_> {
         }
     }
 
-    fn unreadable(&self, file: &str, cause: std::io::Error) -> LoadError {
+    fn unreadable(&self, file: &str, cause: FileError) -> LoadError {
         LoadError::Unreadable {
             model: self.source.clone(),
             file: file.to_owned(),
@@ -136,8 +142,12 @@ impl Directory<'_> {
     }
 }
 
-fn read_inside(dir: &Path, file: &str) -> std::io::Result<Vec<u8>> {
-    std::fs::read(dir.join(file))
+fn read_inside(dir: &Path, file: &str) -> Result<Vec<u8>, FileError> {
+    let limit = match file {
+        WEIGHTS => WEIGHTS_BYTES_MAX,
+        _ => JSON_BYTES_MAX,
+    };
+    files::read(&dir.join(file), limit)
 }
 
 fn builtin_file(model: &str, file: &str) -> Option<&'static [u8]> {

@@ -18,6 +18,8 @@ mod model_config;
 mod parameters;
 mod version;
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 pub use error::{DecodeError, MessageError};
@@ -139,12 +141,13 @@ fn take(parts: Vec<Part>, raw: Vec<Bytes>) -> Result<(Vec<Named>, Encoding), Mes
             tensors: parts.len(),
         });
     }
+    let mut names = HashSet::with_capacity(parts.len());
+    if let Some((name, ..)) = parts.iter().find(|(name, ..)| !names.insert(name.as_str())) {
+        return Err(MessageError::tensor(name, DecodeError::Twice));
+    }
     let mut raw = raw.into_iter();
     let mut tensors: Vec<Named> = Vec::with_capacity(parts.len());
     for (name, datatype, shape, contents) in parts {
-        if tensors.iter().any(|(n, _)| *n == name) {
-            return Err(MessageError::tensor(&name, DecodeError::Twice));
-        }
         let tensor = take_one(&datatype, &shape, contents, raw.next())
             .map_err(|error| MessageError::tensor(&name, error))?;
         tensors.push((name, tensor));

@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, list_of};
+use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, files, list_of};
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, called_services};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
@@ -56,7 +56,7 @@ impl Files {
         if is_stdin(path) {
             return read_stdin().map_err(anyhow::Error::msg);
         }
-        let text = std::fs::read_to_string(path);
+        let text = files::read_text(path, FILE_BYTES_MAX as u64);
         text.with_context(|| format!("{} cannot be read", path.display()))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use motet_config::files::{self, FileError};
 use motet_gateway::check::SignatureError;
 use motet_gateway::grpc::ServiceLookupError;
 use motet_gateway::protobuf::descriptors;
@@ -133,21 +134,11 @@ impl Lock {
     /// # Errors
     /// When it cannot be read, or its format is of another version.
     pub fn read(path: &Path) -> anyhow::Result<Option<Self>> {
-        let size = match std::fs::metadata(path) {
-            Ok(file) => file.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-            }
+        let text = match files::read_text(path, BYTES_MAX) {
+            Ok(text) => text,
+            Err(FileError::Missing) => return Ok(None),
+            Err(error) => bail!("{} cannot be read: {error}", path.display()),
         };
-        if size > BYTES_MAX {
-            bail!(
-                "{} has {size} bytes: the limit is {BYTES_MAX}",
-                path.display()
-            );
-        }
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
         let outdated = || {
             format!(
                 "{} is not a lock file of this version: write it again with `motet check --lock`",

@@ -7,6 +7,7 @@
 //! * `yaml`: [`parse`], text to a [`Node`] tree.
 //! * `node`: [`Node`], [`Value`], [`Map`] and [`Entry`].
 //! * `reader`: [`MapReader`], which reports missing and unknown keys of a map.
+//! * [`files`]: bounded reads of the files that a user names.
 //! * [`values`]: readers of single values: strings, counts, durations, sizes, words.
 //! * [`keys`]: the keys of a map as a table, with default, range and meaning of each.
 //! * [`schema`]: fragments of JSON schemas.
@@ -55,6 +56,7 @@
 //! ```
 
 mod diagnostics;
+pub mod files;
 pub mod keys;
 mod names;
 mod node;

@@ -1,8 +1,8 @@
 //! Configuration texts and positions in them.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Largest configuration or pipeline file, in bytes.
 pub const FILE_BYTES_MAX: usize = 4 << 20;
@@ -132,37 +132,8 @@ impl Sources {
             path: name.clone(),
             reason,
         };
-        let io = |error: io::Error| {
-            fail(match error.kind() {
-                io::ErrorKind::NotFound => "no such file".to_owned(),
-                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-                _ => error.to_string(),
-            })
-        };
-        let metadata = fs::metadata(path).map_err(io)?;
-        if metadata.is_dir() {
-            return Err(fail("it is a folder".to_owned()));
-        }
-        if metadata.len() > FILE_BYTES_MAX as u64 {
-            return Err(fail(too_large(metadata.len())));
-        }
-        // Pipes and devices report no size, and may have no end.
-        let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(io)?;
-        file.take(FILE_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io)?;
-        if bytes.len() > FILE_BYTES_MAX {
-            return Err(fail(format!(
-                "it has more bytes than the limit of {FILE_BYTES_MAX}"
-            )));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            fail(format!(
-                "it is not UTF-8 text (byte {at} is where it stops being so)"
-            ))
-        })?;
+        let text = files::read_text(path, FILE_BYTES_MAX as u64);
+        let text = text.map_err(|error| fail(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(self.add(name, folder, text))
     }
@@ -191,10 +162,6 @@ impl Sources {
             end: self.file(file).text.len(),
         }
     }
-}
-
-fn too_large(bytes: u64) -> String {
-    format!("it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}")
 }
 
 /// A file that could not be read.
@@ -243,9 +210,9 @@ mod tests {
                 .ends_with("it is a folder")
         );
         let latin = folder.join(format!("motet-latin-{}.yaml", std::process::id()));
-        fs::write(&latin, b"a: caf\xe9\n").unwrap();
+        std::fs::write(&latin, b"a: caf\xe9\n").unwrap();
         let error = sources.read(&latin).unwrap_err().to_string();
-        fs::remove_file(&latin).unwrap();
+        std::fs::remove_file(&latin).unwrap();
         assert!(error.contains("not UTF-8 text (byte 6"), "{error}");
     }
 }

@@ -191,6 +191,56 @@ async fn bytes_that_are_not_a_message_are_refused() {
     assert_eq!(error.code(), Code::InvalidArgument, "{error}");
 }
 
+/// A megabyte that would be hundreds once decoded is refused first, in every service.
+#[tokio::test]
+async fn a_message_that_expands_is_not_decoded() {
+    let connection = in_process::connect().await;
+    let entry = |i: u32| {
+        let name = bytes_field(1, i.to_string().as_bytes());
+        bytes_field(4, &[name, bytes_field(2, b"")].concat())
+    };
+    let limit = |says| Expected {
+        code: Code::ResourceExhausted,
+        says,
+        fields: &[],
+        info: &[],
+    };
+    #[rustfmt::skip]
+    let cases: Vec<(&str, &str, Vec<u8>, Expected)> = vec![
+        ("empty inputs", "ModelInfer", bytes_field(5, b"").repeat(500_000),
+            limit(&["not decoded", "4096 tensors, parameters"])),
+        ("empty outputs", "ModelInfer", bytes_field(6, b"").repeat(500_000),
+            limit(&["not decoded", "4096 tensors, parameters"])),
+        ("distinct parameters", "ModelInfer", (0..100_000).flat_map(entry).collect(),
+            limit(&["not decoded", "4096 tensors, parameters"])),
+        ("unknown fields", "ModelInfer", number_field(15, 1).repeat(300_000),
+            limit(&["not decoded", "1000 fields that its type does not have"])),
+        ("empty texts", "ModelInfer",
+            bytes_field(5, &bytes_field(5, &bytes_field(8, b"").repeat(500_000))),
+            limit(&["not decoded", "bytes of memory"])),
+        ("unknown fields of a request for metadata", "ModelMetadata",
+            number_field(15, 1).repeat(300_000),
+            limit(&["not decoded", "1000 fields that its type does not have"])),
+    ];
+    for (case, method, bytes, expected) in cases {
+        let method = format!("inference.GRPCInferenceService/{method}");
+        let error = connection.raw(&method, bytes).await.expect_err(case);
+        check(case, &error, &expected);
+        assert_eq!(status::read(&error).reason, "EXPANSION_LIMIT", "{case}");
+    }
+    // Typed requests are read into tensors: nothing expands, and unknown fields are told once.
+    let unknown = number_field(15, 1).repeat(300_000);
+    let error = connection.raw("motet.pipeline.Rag/Run", unknown).await;
+    check(
+        "unknown fields of rag",
+        &error.expect_err("unknown fields"),
+        &wrong(
+            &["field 15", "query: is required"],
+            &["field 15", "query", "documents"],
+        ),
+    );
+}
+
 #[tokio::test]
 async fn an_unknown_name_is_not_found() {
     let connection = in_process::connect().await;

@@ -8,7 +8,7 @@ use motet_tests::packages;
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("motet-config", &[]),
     ("motet-proto", &[]),
-    ("motet-models", &[]),
+    ("motet-models", &["motet-config"]),
     ("motet-batcher", &[]),
     ("motet-batcher-simulator", &["motet-batcher"]),
     ("motet-runtime", &["motet-proto", "motet-config"]),

@@ -36,14 +36,12 @@ pub(in crate::serve) fn relink_dependents(
             callers: left,
         });
     }
-    while !left.is_empty() {
-        let Some(at) = left.iter().position(|n| calls_none_of(pipelines, n, &left)) else {
-            return Err(GatewayError::CallsItself {
-                name: name.clone(),
-                by_way_of: left,
-            });
-        };
-        let dependent = left.swap_remove(at);
+    // Each after those that it calls, whose chains of calls are shorter.
+    left.sort_by_cached_key(|dependent| {
+        let served = pipelines.get(dependent);
+        served.map_or(0, |served| served.plan.composition.depth())
+    });
+    for dependent in left {
         if let Some(served) = pipelines.get(&dependent) {
             let relinked = prepare(served.plan.pipeline.clone(), pipelines)?;
             pipelines.insert(dependent, relinked);
@@ -58,14 +56,4 @@ pub(in crate::serve) fn dependents(pipelines: &Pipelines, name: &str) -> Vec<Str
     all.filter(|(_, served)| served.plan.composition.called.contains(name))
         .map(|(dependent, _)| dependent.clone())
         .collect()
-}
-
-/// Returns whether the pipeline `name` calls none of `others` directly.
-fn calls_none_of(pipelines: &Pipelines, name: &str, others: &[String]) -> bool {
-    pipelines.get(name).is_none_or(|served| {
-        let called = served.plan.pipelines();
-        !called
-            .iter()
-            .any(|plan| others.contains(&plan.pipeline.name))
-    })
 }

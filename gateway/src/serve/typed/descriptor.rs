@@ -3,8 +3,10 @@
 //! A scalar is `optional`, so that zero and an absent value differ; a list is `repeated`, a matrix
 //! is a repeated row message, and a tensor of more dimensions is `motet.v1.Tensor`.
 
+use std::sync::LazyLock;
+
 use motet_proto::types::ElementType;
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::DescriptorPool;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileOptions, MethodDescriptorProto,
@@ -23,10 +25,6 @@ pub struct TypedApi {
     pub service: String,
     /// File that declares service and messages, without its imports.
     pub file: FileDescriptorProto,
-    /// Request message.
-    pub request: MessageDescriptor,
-    /// Response message.
-    pub response: MessageDescriptor,
 }
 
 /// Failure to declare the messages of a pipeline.
@@ -45,10 +43,11 @@ pub enum DescriptorError {
     Missing(String),
 }
 
-/// Returns the files that the file of a pipeline may import.
-fn base_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
-    DescriptorPool::decode(motet_proto::FILE_DESCRIPTOR_SET)
-}
+/// The files that the file of a pipeline may import.
+static BASE: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    // A constant that the build made. Without it no pipeline would have a typed API.
+    DescriptorPool::decode(motet_proto::FILE_DESCRIPTOR_SET).unwrap_or_default()
+});
 
 impl TypedApi {
     /// Declares the messages of `pipeline`.
@@ -61,22 +60,15 @@ impl TypedApi {
             pipeline: pipeline.name.clone(),
             source: Box::new(source),
         };
-        let mut pool = base_pool().map_err(error)?;
+        // Only to know that the file is valid: requests and responses need no descriptors.
+        let mut pool = BASE.clone();
         pool.add_file_descriptor_proto(file.clone())
             .map_err(error)?;
         let service = service_name(&pipeline.name);
-        let run = pool
-            .get_service_by_name(&service)
-            .and_then(|s| s.methods().find(|m| m.name() == RUN));
-        let Some(run) = run else {
+        if pool.get_service_by_name(&service).is_none() {
             return Err(DescriptorError::Missing(service));
-        };
-        Ok(Self {
-            service,
-            request: run.input(),
-            response: run.output(),
-            file,
-        })
+        }
+        Ok(Self { service, file })
     }
 }
 

@@ -4,16 +4,13 @@ use bytes::Bytes;
 use motet_proto::tensor::Tensor;
 use motet_proto::v1;
 use motet_runtime::status;
-use prost::Message;
-use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
-};
+use prost::encoding::{message as message_field, string as string_field};
 use tonic::Status;
 
-use super::convert;
 use super::names::{ERROR, RECEIPT, REQUEST_ID};
+use super::{decode, encode};
+use crate::compute::Cancel;
 use crate::exec;
-use crate::protobuf::decode;
 use crate::serve::pipeline::{Answer, ServedPipeline};
 
 /// A decoded request.
@@ -28,13 +25,17 @@ pub(super) struct Request {
 ///
 /// # Errors
 /// INVALID_ARGUMENT that names the field which cannot be decoded.
-pub(super) fn read(served: &ServedPipeline, message: Bytes) -> Result<Request, Status> {
-    let message = decode(&served.api.request, message)?;
+pub(super) fn read(
+    served: &ServedPipeline,
+    message: Bytes,
+    cancel: &Cancel,
+) -> Result<Request, Status> {
     let pipeline = served.pipeline();
+    let decoded = decode::decode(pipeline, message, cancel)?;
+    let refused = |violations: Vec<_>| exec::violation_status(&pipeline.name, &violations);
     Ok(Request {
-        id: request_id(&message),
-        inputs: convert::take_inputs(pipeline, message)
-            .map_err(|violations| exec::violation_status(&pipeline.name, &violations)),
+        id: decoded.id,
+        inputs: decoded.inputs.map_err(refused),
     })
 }
 
@@ -49,50 +50,31 @@ pub(super) fn write(
     receipt: Option<&v1::Receipt>,
 ) -> Result<Bytes, Status> {
     let pipeline = served.pipeline();
-    let mut message = convert::put_outputs(pipeline, &served.api.response, answer.outputs())
+    let mut message = Vec::new();
+    encode::put_outputs(pipeline, answer.outputs(), &mut message)
         .map_err(|e| Status::from(status::internal(e.to_string()).pipeline(&pipeline.name)))?;
-    put_id(&mut message, id);
     if let Some(receipt) = receipt {
-        put_message(&mut message, RECEIPT.1, receipt);
+        message_field::encode(RECEIPT.1, receipt, &mut message);
     }
-    Ok(message.encode_to_vec().into())
+    put_id(&mut message, id);
+    Ok(message.into())
 }
 
 /// Encodes the response to a request of a stream that failed.
-pub(super) fn failure(response: &MessageDescriptor, id: Option<String>, error: &Status) -> Bytes {
-    let mut message = DynamicMessage::new(response.clone());
+pub(super) fn failure(id: Option<String>, error: &Status) -> Bytes {
+    let mut message = Vec::new();
     put_id(&mut message, id);
-    put_message(&mut message, ERROR.1, &status::to_message(error));
-    message.encode_to_vec().into()
+    message_field::encode(ERROR.1, &status::to_message(error), &mut message);
+    message.into()
 }
 
 /// Returns the id of a request that is otherwise not decoded, or `None`.
-pub(super) fn request_id_of(request: &MessageDescriptor, message: Bytes) -> Option<String> {
-    request_id(&decode(request, message).ok()?)
+pub(super) fn request_id_of(message: Bytes) -> Option<String> {
+    decode::request_id(message)
 }
 
-fn request_id(message: &DynamicMessage) -> Option<String> {
-    message
-        .get_field_by_number(REQUEST_ID.1)
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .filter(|id| !id.is_empty())
-}
-
-fn put_id(message: &mut DynamicMessage, id: Option<String>) {
+fn put_id(message: &mut Vec<u8>, id: Option<String>) {
     if let Some(id) = id {
-        message.set_field_by_number(REQUEST_ID.1, Value::String(id));
-    }
-}
-
-/// Sets a field, given by number, to a message of generated code.
-fn put_message(message: &mut DynamicMessage, number: u32, value: &impl Message) {
-    let field: Option<FieldDescriptor> = message.descriptor().get_field(number);
-    if let Some(field) = field
-        && let Kind::Message(descriptor) = field.kind()
-    {
-        let mut inner = DynamicMessage::new(descriptor);
-        if inner.transcode_from(value).is_ok() {
-            message.set_field(&field, Value::Message(inner));
-        }
+        string_field::encode(REQUEST_ID.1, &id, message);
     }
 }

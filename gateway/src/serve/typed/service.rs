@@ -165,18 +165,16 @@ impl StreamingService<Bytes> for Stream {
             async move {
                 let Some(served) = pipelines.registry.by_service(&service) else {
                     let error = pipelines.registry.unknown_pipeline(&opened.pipeline().name);
-                    let id = messages::request_id_of(&opened.api.request, message);
-                    return messages::failure(&opened.api.response, id, &error);
+                    let id = messages::request_id_of(message);
+                    return messages::failure(id, &error);
                 };
                 if let Err(error) = admitted {
-                    let id = messages::request_id_of(&served.api.request, message);
-                    return messages::failure(&served.api.response, id, &error);
+                    let id = messages::request_id_of(message);
+                    return messages::failure(id, &error);
                 }
                 match run(&served, message, deadline, &options).await {
                     Ok((answer, _)) => answer,
-                    Err(Failure { id, error }) => {
-                        messages::failure(&served.api.response, id, &error)
-                    }
+                    Err(Failure { id, error }) => messages::failure(id, &error),
                 }
             }
         });
@@ -258,7 +256,10 @@ async fn run(
 async fn read(served: &Arc<ServedPipeline>, message: Bytes) -> Result<messages::Request, Status> {
     let work = converting(message.len());
     let pipeline = served.clone();
-    compute(work, move |_| messages::read(&pipeline, message)).await?
+    compute(work, move |cancel| {
+        messages::read(&pipeline, message, cancel)
+    })
+    .await?
 }
 
 /// Encodes a response, a large one on a blocking thread.

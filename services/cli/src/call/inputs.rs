@@ -1,13 +1,18 @@
 //! The request message, of `name=value` arguments or of JSON.
 
 use std::io::Read;
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use motet_config::{list_of, nearest};
+use motet_config::{files, list_of, nearest};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use crate::args::CallArgs;
+
+/// Most bytes of a file or of standard input with data: texts of a message of the largest size,
+/// and what JSON adds.
+const INPUT_BYTES_MAX: u64 = 256 << 20;
 
 /// Makes the request message of the arguments.
 pub(super) fn message(
@@ -70,8 +75,12 @@ fn read(text: &str) -> anyhow::Result<String> {
     if text == "-" {
         let mut all = String::new();
         std::io::stdin()
+            .take(INPUT_BYTES_MAX + 1)
             .read_to_string(&mut all)
             .context("standard input cannot be read")?;
+        if all.len() as u64 > INPUT_BYTES_MAX {
+            bail!("standard input has more bytes than the limit of {INPUT_BYTES_MAX}");
+        }
         return Ok(all);
     }
     read_file(text)
@@ -81,7 +90,8 @@ fn read(text: &str) -> anyhow::Result<String> {
 fn read_file(text: &str) -> anyhow::Result<String> {
     match text.strip_prefix('@') {
         Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))
+            let text = files::read_text(Path::new(path), INPUT_BYTES_MAX);
+            text.map_err(|error| anyhow!("{path} cannot be read: {error}"))
         }
         None => Ok(text.to_owned()),
     }

@@ -8,10 +8,13 @@
 //! The tests go through a real tonic server, so a tonic release that rewords them fails there.
 
 use http::{HeaderMap, Request, Uri};
+use motet_proto::wire::REFUSED;
 use tonic::{Code, Status};
 
 use crate::layers::call::{CallHooks, CallLayer, Layered};
-use crate::status::{Oversized, malformed_message, message_too_large, oversized, unknown_method};
+use crate::status::{
+    Oversized, malformed_message, message_too_large, oversized, undecoded_message, unknown_method,
+};
 
 /// Gives tonic's own decoding errors the codes and details that motet promises.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +73,9 @@ fn promised(status: &Status, path: &str) -> Option<Status> {
             let Oversized { bytes, limit, .. } = oversized(status)?;
             let what = format!("the message has {bytes} bytes, the limit is {limit} bytes");
             Some(message_too_large(what, limit.to_string()).into())
+        }
+        Code::ResourceExhausted if message.starts_with(REFUSED) => {
+            Some(undecoded_message(message).into())
         }
         Code::ResourceExhausted => {
             let rest = message.strip_prefix("Error decompressing: size limit, of ")?;

@@ -229,6 +229,10 @@ reasons! {
         "The messages of the call are compressed in a way that this server does not know.",
         "Send `grpc-encoding` gzip, zstd or identity, as `grpc-accept-encoding` of the answer \
          says.";
+    ExpansionLimit = "EXPANSION_LIMIT": ResourceExhausted, Caller, No,
+        "A message would take far more memory or work once decoded than its bytes tell.",
+        "Send tensors as raw contents, with fewer tensors, parameters and fields in one message; \
+         the message names the limit.";
     FailedPrecondition = "FAILED_PRECONDITION": FailedPrecondition, Caller, No,
         "The server is not in a state in which it can do this.",
         "Read the message: it names what has to be changed first.";

@@ -22,6 +22,11 @@ pub fn malformed_message(error: &str) -> StatusBuilder {
     invalid_argument(field, description).reason(Reason::MalformedMessage)
 }
 
+/// The message would take too much once decoded; `error` says what.
+pub fn undecoded_message(error: &str) -> StatusBuilder {
+    StatusBuilder::new(Reason::ExpansionLimit, error)
+}
+
 /// A message over its limit, as tonic tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oversized {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use motet_config::files;
+
 use opentelemetry_otlp::{
     MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
 };
@@ -162,6 +164,9 @@ fn is_https(endpoint: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
+/// Most bytes of a file of certificates.
+const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
+
 /// TLS with the system's certificates, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`.
 fn trusted(
     signal: &Signal,
@@ -182,7 +187,7 @@ fn trusted(
     else {
         return Ok(Tls::default());
     };
-    match std::fs::read(&path) {
+    match files::read(std::path::Path::new(&path), CERTIFICATES_BYTES_MAX) {
         Ok(certificates) => Ok(Tls {
             certificates: Some(certificates),
         }),

@@ -71,7 +71,7 @@ pub enum TelemetryError {
         /// Its value.
         path: String,
         /// The system's error.
-        source: std::io::Error,
+        source: motet_config::files::FileError,
     },
     /// TLS to the collector cannot be set up.
     #[error("cannot export to OTLP over TLS: {0}")]
