@@ -282,6 +282,7 @@ fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
         max_bytes_in_flight: server
             .max_bytes_in_flight
             .unwrap_or_else(default_max_bytes_in_flight),
+        write_timeout: server.write_timeout,
         grace: server.grace,
         ..ServeOptions::default()
     }

@@ -9,6 +9,7 @@ use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, truncated};
 use serde_json::{Value, json};
 
 use crate::limits::READ_TIMEOUT;
+use crate::serve::WRITE_TIMEOUT;
 
 /// Addresses and limits of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct ServerSpec {
     pub max_bytes_in_flight: Option<usize>,
     /// Time within which the message of a call must arrive. Messages of streams have no limit.
     pub read_timeout: Duration,
+    /// Time within which the client of a call must take something of its answer.
+    pub write_timeout: Duration,
     /// Most connections of each port; more wait until one closes.
     pub max_connections: usize,
     /// Most streams of one connection.
@@ -45,6 +48,7 @@ impl Default for ServerSpec {
             max_concurrent_requests: 1024,
             max_bytes_in_flight: None,
             read_timeout: READ_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             max_connections: 10_000,
             max_concurrent_streams: 1024,
         }
@@ -58,7 +62,7 @@ const OFF: &str = "off";
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 9] = [
+const KEYS: [Key<ServerSpec>; 10] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one.",
@@ -134,6 +138,16 @@ const KEYS: [Key<ServerSpec>; 9] = [
             Duration::from_millis(100)..=DURATION_MAX,
             |s| Some(s.read_timeout),
             |s, timeout| s.read_timeout = timeout,
+        ),
+    },
+    Key {
+        name: "write_timeout",
+        about: "Time within which the client of a call must take something of an answer that \
+                waits for it; else the call is ended.",
+        field: Field::Duration(
+            Duration::from_millis(100)..=DURATION_MAX,
+            |s| Some(s.write_timeout),
+            |s, timeout| s.write_timeout = timeout,
         ),
     },
     Key {
@@ -242,6 +256,7 @@ server:
   max_connections: 30
   max_concurrent_streams: 20
   read_timeout: 5s
+  write_timeout: 6s
 ",
         );
         assert_eq!(report, "");
@@ -254,6 +269,7 @@ server:
         assert_eq!(server.max_connections, 30);
         assert_eq!(server.max_concurrent_streams, 20);
         assert_eq!(server.read_timeout, Duration::from_secs(5));
+        assert_eq!(server.write_timeout, Duration::from_secs(6));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::metrics::ServerMetrics;
 use crate::status::{Reason, resource_exhausted};
 
 /// Longest wait of the newest request for room.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Connections of which a request is woken when bytes are given back. Each that goes on wakes
 /// another.
 const WOKEN_MAX: usize = 4;

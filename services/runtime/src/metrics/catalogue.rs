@@ -283,6 +283,12 @@ instruments! {
         Kind::Counter, "motet.server.refused", "motet_server_refused_total",
         "{request}", ["reason"],
         "Calls refused before they reached a handler.";
+    SERVER_CUT:
+        Kind::Counter, "motet.server.cut", "motet_server_cut_total",
+        "{event}", ["reason"],
+        "Calls and connections that the server ended: slow_reader (a call whose client took \
+         nothing of the answer for `write_timeout`) or slow_connection (a connection with answers \
+         that its client does not take).";
     SERVER_PANICS:
         Kind::Counter, "motet.server.panics", "motet_server_panics_total",
         "{panic}", ["task"],

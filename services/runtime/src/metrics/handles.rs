@@ -194,6 +194,7 @@ impl ModelMetrics {
 pub(super) struct ServerInstruments {
     pub(super) in_flight: UpDownCounter<i64>,
     pub(super) refused: Counter<u64>,
+    pub(super) cut: Counter<u64>,
     pub(super) panics: Counter<u64>,
     pub(super) bytes_in_flight: Arc<AtomicUsize>,
 }
@@ -216,6 +217,11 @@ impl ServerMetrics {
     /// Counts a call that was refused; `reason` is a constant such as `concurrency`.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Counts a call or connection that the server ended; `reason` is a constant.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        self.0.cut.add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// Sets the bytes in flight.

@@ -152,6 +152,7 @@ impl Metrics {
             server: ServerMetrics(Arc::new(ServerInstruments {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 refused: counter(&meter, c::SERVER_REFUSED),
+                cut: counter(&meter, c::SERVER_CUT),
                 panics: counter(&meter, c::SERVER_PANICS),
                 bytes_in_flight: observed(&meter, c::SERVER_BYTES_IN_FLIGHT),
             })),

@@ -62,6 +62,7 @@ fn all_used() -> (Metrics, Watch) {
     metrics.server().entered();
     metrics.server().left();
     metrics.server().refused("concurrency");
+    metrics.server().cut("slow_reader");
     metrics.server().panicked("handler");
     (metrics, watch)
 }

@@ -1,10 +1,12 @@
 //! One accepted connection.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +19,11 @@ use tokio::net::TcpStream;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use super::answer_body::AnswerBody;
 use super::executor::Executor;
 use super::info::ConnectionInfo;
 use super::request_body::RequestBody;
+use super::unread::Unread;
 use super::until_shutdown::UntilShutdown;
 use super::write_coalescing::CoalescingStream;
 use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
@@ -62,7 +66,7 @@ impl Connection {
             + Send
             + 'static,
         S::Future: Send + 'static,
-        B: HttpBody<Data = Bytes> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         match self.first_bytes(options.keep_alive_timeout).await {
@@ -78,6 +82,8 @@ impl Connection {
         let info = ConnectionInfo::new(self.peer, self.local, graceful.clone());
         let in_flight = self.in_flight;
         let bytes = self.bytes;
+        let unread = Arc::new(Unread::default());
+        let unread_answers = unread.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
             let exempt = is_exempt(request.uri().path());
             let count = (!exempt).then(|| InFlight::new(&in_flight));
@@ -86,7 +92,8 @@ impl Connection {
             let messages = MessageSizes::default();
             let mut request = request.map(|body| {
                 let (held, usage) = (held.clone(), usage.clone());
-                let body = RequestBody::new(body, held, usage, messages.clone(), exempt);
+                let (info, messages) = (info.clone(), messages.clone());
+                let body = RequestBody::new(body, info, held, usage, messages, exempt);
                 match shutdown.clone() {
                     None => Body::new(body),
                     shutdown => Body::new(UntilShutdown::request(body, shutdown)),
@@ -95,27 +102,44 @@ impl Connection {
             let extensions = request.extensions_mut();
             extensions.insert(info.clone());
             extensions.insert(held);
-            extensions.insert(usage);
+            extensions.insert(usage.clone());
             extensions.insert(messages);
             let answer = service.clone().oneshot(request);
+            let (held, unread) = (bytes.request(), unread_answers.clone());
             async move {
                 let Ok(response) = answer.await;
-                let response = response.map(|body| UntilShutdown::answer(body, shutdown));
-                Ok::<_, Infallible>(response.map(|body| HookedBody::new(body, count)))
+                let (head, body) = response.into_parts();
+                let body = HookedBody::new(UntilShutdown::answer(body, shutdown), count);
+                let mut body = AnswerBody::new(body, held, unread, usage);
+                poll_fn(|cx| Poll::Ready(body.begin(cx))).await;
+                Ok::<_, Infallible>(Response::from_parts(head, body))
             }
         });
-        let executor = Executor::new(self.shutdown.forced.clone(), self.metrics);
+        let forced = self.shutdown.forced.clone();
+        let executor = Executor::new(forced, options.write_timeout, self.metrics.clone());
         let builder = builder(options, executor);
         let socket = CoalescingStream::new(self.stream);
         let buffer = socket.buffer();
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
         let graceful = &self.shutdown.graceful;
-        let ended = match run_until(graceful, buffer.drive(connection.as_mut())).await {
-            Some(ended) => Some(ended),
-            None => {
-                connection.as_mut().graceful_shutdown();
-                run_until(&self.shutdown.forced, buffer.drive(connection)).await
+        let ended = async {
+            if let Some(ended) = run_until(graceful, buffer.drive(connection.as_mut())).await {
+                return Some(ended);
+            }
+            connection.as_mut().graceful_shutdown();
+            run_until(&self.shutdown.forced, buffer.drive(connection)).await
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = ended => ended,
+            () = unread.stalled(2 * options.write_timeout) => {
+                // Twice the time: the calls themselves are ended before.
+                if let Some(metrics) = &self.metrics {
+                    metrics.cut("slow_connection");
+                }
+                tracing::debug!(peer = %self.peer, "a client takes no answers: disconnected");
+                return;
             }
         };
         if let Some(Err(error)) = ended {

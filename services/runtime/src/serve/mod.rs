@@ -4,19 +4,27 @@
 //! CANCELLED), reports neither the bound port nor what a shutdown cut off, and waits for ever for
 //! calls that never end.
 //!
+//! * `answer_body`: bodies of answers whose bytes are counted.
 //! * `connection`: one accepted connection.
+//! * `discard`: the rest of a request that is answered already.
 //! * `executor`: the tasks of its calls.
 //! * `http1`: the answer to an HTTP/1 client of the gRPC port.
 //! * `info`: what a handler may know about its connection.
+//! * `reader`: the time in which a client has to take something of an answer.
 //! * `request_body`: bodies whose bytes are counted.
+//! * `unread`: answers that HTTP/2 has and no client takes.
 //! * `until_shutdown`: bodies that end when the server shuts down.
 //! * `write_coalescing`: one system call for all that a poll writes.
 
+mod answer_body;
 mod connection;
+mod discard;
 mod executor;
 mod http1;
 mod info;
+mod reader;
 mod request_body;
+mod unread;
 mod until_shutdown;
 mod write_coalescing;
 
@@ -78,6 +86,9 @@ pub struct ServeOptions {
     /// Bytes of requests and answers that the port holds at once; see
     /// [`ByteBudget`](crate::limits::ByteBudget). Default: [`default_max_bytes_in_flight`].
     pub max_bytes_in_flight: usize,
+    /// A call whose client takes nothing of its answer for this long is ended. Default
+    /// [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
     /// How long calls in flight may run after shutdown begins. Default 30 s.
     pub grace: Duration,
 }
@@ -93,10 +104,14 @@ impl Default for ServeOptions {
             keep_alive_interval: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(20),
             max_bytes_in_flight: default_max_bytes_in_flight(),
+            write_timeout: WRITE_TIMEOUT,
             grace: Duration::from_secs(30),
         }
     }
 }
+
+/// The default of [`ServeOptions::write_timeout`].
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a quarter of the memory that this process may use.
 pub fn default_max_bytes_in_flight() -> usize {
@@ -242,7 +257,7 @@ impl Server {
             + Send
             + 'static,
         S::Future: Send + 'static,
-        B: HttpBody<Data = Bytes> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let shutdown = Shutdown {
@@ -331,7 +346,7 @@ impl Server {
             + Send
             + 'static,
         S::Future: Send + 'static,
-        B: HttpBody<Data = Bytes> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         tokio::spawn(self.run(service, shutdown))

@@ -1,5 +1,5 @@
 //! The body of a request: its bytes are counted, and reading stops where the server's budget of
-//! bytes has no room.
+//! bytes has no room. What is left when nobody reads it any more is thrown away.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,13 +10,17 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 use tonic::Status;
 
+use super::ConnectionInfo;
+use super::discard::discard;
 use crate::limits::{HeldBytes, WAIT_MAX};
 use crate::request_stream::MessageSizes;
 use crate::usage::Usage;
 
 /// The body of a request.
 pub(super) struct RequestBody {
-    inner: Incoming,
+    /// Taken when this is dropped.
+    inner: Option<Incoming>,
+    connection: ConnectionInfo,
     held: HeldBytes,
     usage: Usage,
     messages: MessageSizes,
@@ -29,13 +33,15 @@ pub(super) struct RequestBody {
 impl RequestBody {
     pub(super) fn new(
         inner: Incoming,
+        connection: ConnectionInfo,
         held: HeldBytes,
         usage: Usage,
         messages: MessageSizes,
         must_begin: bool,
     ) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
+            connection,
             held,
             usage,
             messages,
@@ -76,7 +82,10 @@ impl HttpBody for RequestBody {
         if let Err(refusal) = std::task::ready!(this.poll_room(cx)) {
             return Poll::Ready(Some(Err(refusal)));
         }
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = std::task::ready!(Pin::new(inner).poll_frame(cx));
         Poll::Ready(frame.map(|frame| match frame {
             Ok(frame) => {
                 if let Some(data) = frame.data_ref() {
@@ -91,10 +100,19 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let inner = self.inner.as_ref();
+        inner.map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) {
+            discard(inner, self.connection.clone());
+        }
     }
 }

@@ -98,6 +98,26 @@ impl TestServer {
         Client::connect(self.addr).await
     }
 
+    /// The value of this line of the metrics; 0 before its first one.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
+        let text = self.metrics.render().expect("valid text");
+        let mut values = text.lines().filter_map(|l| l.strip_prefix(line));
+        values
+            .next()
+            .map_or(0, |v| v.trim().parse().expect("a number"))
+    }
+
+    /// Waits until this is so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is_so(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
+        waited.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
     /// tonic's own channel, for generated clients.
     pub(crate) async fn channel(&self) -> tonic::transport::Channel {
         tonic::transport::Endpoint::from_shared(format!("http://{}", self.addr))
@@ -136,8 +156,17 @@ impl Service<Request<Body>> for Bare {
 
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self::connect_with(addr, &http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// Connects a client with these settings.
+    pub(crate) async fn connect_with(
+        addr: SocketAddr,
+        settings: &http2::Builder<TokioExecutor>,
+    ) -> Self {
         let stream = TcpStream::connect(addr).await.expect("the server listens");
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        let (sender, connection) = settings
+            .handshake(TokioIo::new(stream))
             .await
             .expect("HTTP/2");
         tokio::spawn(connection);

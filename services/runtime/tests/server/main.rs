@@ -1,5 +1,6 @@
 //! Real servers on free loopback ports, called by real gRPC clients.
 
+mod bytes;
 mod compression;
 mod deadlines;
 mod flow;

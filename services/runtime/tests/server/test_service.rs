@@ -23,6 +23,8 @@ use tower::Service;
 
 pub(crate) const UNARY: &str = "/test.TestService/Unary";
 pub(crate) const STREAM: &str = "/test.TestService/Stream";
+/// The unary method for large messages.
+pub(crate) const LARGE: &str = "/test.TestService/Large";
 pub(crate) const EACH: &str = "/test.TestService/EachStream";
 /// Longest request in bytes.
 pub(crate) const MESSAGE_MAX: usize = 1000;
@@ -91,7 +93,10 @@ impl UnaryService<String> for TestService {
                     let header = outgoing.get(header).and_then(|v| v.to_str().ok());
                     header.unwrap_or("none").to_owned()
                 }
-                text => format!("{} {text}", this.greeting),
+                text => match text.strip_prefix("size ").map(str::parse) {
+                    Some(Ok(bytes)) => "x".repeat(bytes),
+                    _ => format!("{} {text}", this.greeting),
+                },
             };
             Ok(tonic::Response::new(answer))
         })
@@ -169,6 +174,11 @@ impl Service<Request<Body>> for TestService {
             Ok(match request.uri().path() {
                 UNARY => grpc.unary(this, request).await,
                 STREAM => grpc.streaming(this, request).await,
+                LARGE => {
+                    let codec = ProstCodec::<String, String>::default();
+                    let mut grpc = Grpc::new(codec).max_decoding_message_size(usize::MAX);
+                    grpc.unary(this, request).await
+                }
                 EACH => grpc.streaming(Each(this), request).await,
                 _ => Status::unimplemented("").into_http(),
             })
