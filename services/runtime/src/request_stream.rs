@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
 
-use futures::stream::{self, BoxStream, Stream, StreamExt};
+use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt};
 use tonic::{Request, Status};
 
-use crate::limits::HeldBytes;
+use crate::limits::{Admitted, HeldBytes, StreamAdmission};
 use crate::serve::ConnectionInfo;
 use crate::status::{Reason, unavailable};
-use crate::usage::{Measured, Usage};
+use crate::usage::Usage;
 
 /// Requests of one stream that run at a time; the next is read when one has been answered.
 pub const STREAM_CONCURRENCY_MAX: usize = 64;
@@ -25,13 +26,14 @@ pub struct StreamedRequest {
 }
 
 /// Runs `answer` for each request of a stream, at most [`STREAM_CONCURRENCY_MAX`] at a time, and
-/// yields the answers in the order in which they are ready. `answer` gets the status to answer with
-/// instead of running a request that the server has no room for.
+/// yields the answers in the order in which they are ready. Each counts as a request of the server
+/// while it runs. `answer` gets the status to answer with instead of running a request for which
+/// there is no place, or that comes while the server shuts down.
 ///
 /// Two things end the stream with an error, after the requests that were read are answered: a
 /// message that cannot be read, since the messages after it cannot be found, and the shutdown of
-/// the server. The latter is UNAVAILABLE with the reason `DRAINING`: every request without an
-/// answer was not run, and can be sent to another server.
+/// the server once nothing is in flight. The latter is UNAVAILABLE with the reason `DRAINING`:
+/// every request without an answer was not run, and can be sent to another server.
 pub fn answer_each<S, Q, A, F>(
     requests: Request<S>,
     answer: impl Fn(Q, Result<StreamedRequest, Status>) -> F + Send + Sync + 'static,
@@ -42,57 +44,111 @@ where
     A: Send + 'static,
     F: Future<Output = A> + Send + 'static,
 {
+    let stream = StreamContext::of(requests.extensions());
     let connection = ConnectionInfo::of(requests.extensions()).cloned();
-    let stream_held = HeldBytes::of(requests.extensions()).cloned();
-    let sizes = requests.extensions().get::<MessageSizes>().cloned();
-    let end = End::default();
-    let (unreadable, draining, last) = (end.clone(), end.clone(), end);
-    let shutdown = async move {
+    let mut shutdown = Box::pin(async move {
         match connection {
             Some(connection) => connection.shutdown().await,
             None => std::future::pending().await,
         }
-        let text = "the server is shutting down: requests without an answer were not run";
-        draining.set(unavailable(text).reason(Reason::Draining).into());
-    };
-    let readable =
-        requests
-            .into_inner()
-            .take_until(Box::pin(shutdown))
-            .scan((), move |(), request| {
-                let request = request.map_err(|error| unreadable.set(error)).ok();
-                std::future::ready(request)
-            });
-    let last = stream::once(async move { last.take().map(Err) });
-    readable
-        .map(move |message| {
-            let held = match &stream_held {
-                Some(stream_held) => {
-                    let held = stream_held.another();
-                    let size = sizes.as_ref().map_or(0, MessageSizes::taken);
-                    stream_held.hand_over(size, &held);
-                    held
+    });
+    let mut requests = Some(Box::pin(requests.into_inner()));
+    let mut running = FuturesUnordered::new();
+    let mut is_draining = false;
+    let mut end = None;
+    let answers = stream::poll_fn(move |cx| {
+        is_draining = is_draining || shutdown.as_mut().poll(cx).is_ready();
+        while running.len() < STREAM_CONCURRENCY_MAX
+            && let Some(reading) = &mut requests
+            && let Poll::Ready(message) = reading.as_mut().poll_next(cx)
+        {
+            match message {
+                Some(Ok(message)) => {
+                    let (request, admitted) = stream.begin(is_draining);
+                    let (usage, given) = match &request {
+                        Ok(request) => (request.usage.clone(), Ok(request.clone())),
+                        Err(refusal) => (Usage::default(), Err(refusal.clone())),
+                    };
+                    let answer = answer(message, given);
+                    running.push(usage.measure(async move {
+                        let answer = answer.await;
+                        drop((request, admitted)); // holds its bytes and its place until here
+                        answer
+                    }));
                 }
-                None => HeldBytes::unlimited(),
-            };
-            let usage = Usage::default();
-            usage.add_received(held.bytes());
-            let request = StreamedRequest { usage, held };
-            let answered = usage_of(&request, answer(message, Ok(request.clone())));
-            async move {
-                let answer = answered.await;
-                drop(request); // holds its bytes until here
-                answer
+                Some(Err(unreadable)) => {
+                    end = Some(unreadable);
+                    requests = None;
+                }
+                None => requests = None,
             }
-        })
-        .buffer_unordered(STREAM_CONCURRENCY_MAX)
-        .map(Ok)
-        .chain(last.filter_map(std::future::ready))
-        .boxed()
+        }
+        match ready!(running.poll_next_unpin(cx)) {
+            Some(answer) => Poll::Ready(Some(Ok(answer))),
+            None if requests.is_none() => Poll::Ready(end.take().map(Err)),
+            None if is_draining => {
+                requests = None;
+                Poll::Ready(Some(Err(draining())))
+            }
+            None => Poll::Pending,
+        }
+    });
+    answers.boxed()
 }
 
-fn usage_of<F: Future>(request: &StreamedRequest, answer: F) -> Measured<F> {
-    request.usage.measure(answer)
+/// Returns the status of requests that come, or are not read, because the server shuts down.
+fn draining() -> Status {
+    let text = "the server is shutting down: requests without an answer were not run";
+    unavailable(text).reason(Reason::Draining).into()
+}
+
+/// What the requests of a stream have in common.
+struct StreamContext {
+    held: Option<HeldBytes>,
+    sizes: Option<MessageSizes>,
+    admission: Option<StreamAdmission>,
+}
+
+impl StreamContext {
+    fn of(extensions: &http::Extensions) -> Self {
+        Self {
+            held: HeldBytes::of(extensions).cloned(),
+            sizes: extensions.get().cloned(),
+            admission: extensions.get().cloned(),
+        }
+    }
+
+    /// Begins the next request: with its bytes, and with its place where it needs one.
+    fn begin(&self, is_draining: bool) -> (Result<StreamedRequest, Status>, Option<Admitted>) {
+        // The bytes of one that is refused are given back.
+        let held = self.next_bytes();
+        if is_draining {
+            return (Err(draining()), None);
+        }
+        let admitted = match self
+            .admission
+            .as_ref()
+            .map(StreamAdmission::admit)
+            .transpose()
+        {
+            Ok(admitted) => admitted,
+            Err(refusal) => return (Err(refusal), None),
+        };
+        let usage = Usage::default();
+        usage.add_received(held.bytes());
+        (Ok(StreamedRequest { usage, held }), admitted)
+    }
+
+    /// Returns the bytes of the next message, apart from those of the stream.
+    fn next_bytes(&self) -> HeldBytes {
+        let Some(stream) = &self.held else {
+            return HeldBytes::unlimited();
+        };
+        let held = stream.another();
+        let size = self.sizes.as_ref().map_or(0, MessageSizes::taken);
+        stream.hand_over(size, &held);
+        held
+    }
 }
 
 /// The sizes of the messages of a request that have arrived and were not taken yet. The server puts
@@ -151,20 +207,6 @@ impl Arrivals {
                 self.begun = 0;
             }
         }
-    }
-}
-
-/// The error that ends a stream, if one does.
-#[derive(Clone, Default)]
-struct End(Arc<Mutex<Option<Status>>>);
-
-impl End {
-    fn set(&self, status: Status) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
-    }
-
-    fn take(&self) -> Option<Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

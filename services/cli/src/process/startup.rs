@@ -229,8 +229,7 @@ impl Startup {
         } else {
             LiveRoutes::new(models.routes(&health, message_bytes_max)?)
         };
-        let admission = Admission::new(self.server.max_concurrent_requests)
-            .reading_within(self.server.read_timeout);
+        let admission = admission(&self.server);
         let stack = layers::stack(routes, admission, &metrics, message_bytes_max);
         let shutdown = CancellationToken::new();
         let address = grpc.local_addr();
@@ -272,6 +271,20 @@ fn server_spec(file: &ServerSpec, flags: &ListenArgs) -> ServerSpec {
         spec.grace = grace;
     }
     spec
+}
+
+fn admission(server: &ServerSpec) -> Admission {
+    let admission = Admission::new(server.max_concurrent_requests)
+        .streams(
+            server.max_request_streams,
+            server.max_request_streams_per_connection,
+        )
+        .watches(server.max_watches, server.max_watches_per_connection)
+        .reading_within(server.read_timeout);
+    match server.max_concurrent_requests_per_connection {
+        Some(max) => admission.per_connection(max),
+        None => admission,
+    }
 }
 
 fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {

@@ -8,7 +8,10 @@ use motet_config::values::string;
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, truncated};
 use serde_json::{Value, json};
 
-use crate::limits::READ_TIMEOUT;
+use crate::limits::{
+    MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES,
+    MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
+};
 use crate::serve::WRITE_TIMEOUT;
 
 /// Addresses and limits of a process.
@@ -24,6 +27,16 @@ pub struct ServerSpec {
     pub max_message_bytes: usize,
     /// Most requests in progress; more are refused.
     pub max_concurrent_requests: usize,
+    /// Most requests in progress of one connection; `None` for its share.
+    pub max_concurrent_requests_per_connection: Option<usize>,
+    /// Most open streams of requests.
+    pub max_request_streams: usize,
+    /// Most open streams of requests of one connection.
+    pub max_request_streams_per_connection: usize,
+    /// Most open health watches and reflection streams.
+    pub max_watches: usize,
+    /// Most open health watches and reflection streams of one connection.
+    pub max_watches_per_connection: usize,
     /// Most bytes of requests and answers held at once; more are refused. `None` is a quarter of
     /// the memory that the process may use.
     pub max_bytes_in_flight: Option<usize>,
@@ -46,6 +59,11 @@ impl Default for ServerSpec {
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
+            max_concurrent_requests_per_connection: None,
+            max_request_streams: MAX_REQUEST_STREAMS,
+            max_request_streams_per_connection: MAX_REQUEST_STREAMS_PER_CONNECTION,
+            max_watches: MAX_WATCHES,
+            max_watches_per_connection: MAX_WATCHES_PER_CONNECTION,
             max_bytes_in_flight: None,
             read_timeout: READ_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
@@ -62,7 +80,7 @@ const OFF: &str = "off";
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 10] = [
+const KEYS: [Key<ServerSpec>; 15] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one.",
@@ -110,11 +128,61 @@ const KEYS: [Key<ServerSpec>; 10] = [
     },
     Key {
         name: "max_concurrent_requests",
-        about: "Most requests in progress, over all connections; more are refused.",
+        about: "Most requests in progress, over all connections and those inside streams among \
+                them; more are refused. A connection may have at most twice what is free.",
         field: Field::Count(
             1..=1_000_000,
             |s| Some(s.max_concurrent_requests),
             |s, requests| s.max_concurrent_requests = requests,
+        ),
+    },
+    Key {
+        name: "max_concurrent_requests_per_connection",
+        about: "Most requests in progress of one connection; more are refused. Without it a connection \
+                may have its share, twice what is free.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| s.max_concurrent_requests_per_connection,
+            |s, n| s.max_concurrent_requests_per_connection = Some(n),
+        ),
+    },
+    Key {
+        name: "max_request_streams",
+        about: "Most open streams of requests (`RunStream`, `ModelStreamInfer`); more are refused. \
+                They count whether idle or not, their requests count as requests.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_request_streams),
+            |s, n| s.max_request_streams = n,
+        ),
+    },
+    Key {
+        name: "max_request_streams_per_connection",
+        about: "Most open streams of requests of one connection; more are refused.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_request_streams_per_connection),
+            |s, n| s.max_request_streams_per_connection = n,
+        ),
+    },
+    Key {
+        name: "max_watches",
+        about: "Most open health watches and reflection streams; more are refused. Unary calls of \
+                health have no limit.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_watches),
+            |s, n| s.max_watches = n,
+        ),
+    },
+    Key {
+        name: "max_watches_per_connection",
+        about: "Most open health watches and reflection streams of one connection; more are \
+                refused.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_watches_per_connection),
+            |s, n| s.max_watches_per_connection = n,
         ),
     },
     Key {
@@ -252,6 +320,11 @@ server:
   grace: 1m
   max_message_bytes: 1 MiB
   max_concurrent_requests: 10
+  max_concurrent_requests_per_connection: 9
+  max_request_streams: 8
+  max_request_streams_per_connection: 7
+  max_watches: 6
+  max_watches_per_connection: 5
   max_bytes_in_flight: 100MiB
   max_connections: 30
   max_concurrent_streams: 20
@@ -265,6 +338,11 @@ server:
         assert_eq!(server.grace, Duration::from_secs(60));
         assert_eq!(server.max_message_bytes, 1 << 20);
         assert_eq!(server.max_concurrent_requests, 10);
+        assert_eq!(server.max_concurrent_requests_per_connection, Some(9));
+        assert_eq!(server.max_request_streams, 8);
+        assert_eq!(server.max_request_streams_per_connection, 7);
+        assert_eq!(server.max_watches, 6);
+        assert_eq!(server.max_watches_per_connection, 5);
         assert_eq!(server.max_bytes_in_flight, Some(100 << 20));
         assert_eq!(server.max_connections, 30);
         assert_eq!(server.max_concurrent_streams, 20);

@@ -1,25 +1,30 @@
-//! Admission: how many calls may be in flight at once, over all connections.
+//! Admission: how many calls may be in flight at once, over all connections and of each.
 //!
 //! tonic's own concurrency limit holds per connection, which bounds nothing when there are many
 //! connections. Admission also bounds the time between a call's headers and the end of its message,
 //! since a call is in flight from its headers on.
 //!
-//! Not counted are health and reflection, which must answer under load, and the
-//! requests inside a stream. A stream is one call, however many of its requests run at once; those
-//! are bounded by [`STREAM_CONCURRENCY_MAX`](crate::request_stream::STREAM_CONCURRENCY_MAX).
+//! Three things are limited, each in all and for a connection:
+//!
+//! * requests: unary calls, and each request inside a stream while it runs;
+//! * streams of requests, which are open as long as their client likes;
+//! * watches: health watches and reflection streams.
+//!
+//! Unary calls of health are not counted: they must answer under load.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::places::{Full, Own, Place, Places};
 use super::{body_timeout, is_exempt};
 use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::metrics::ServerMetrics;
-use crate::status::{Reason, resource_exhausted};
+use crate::serve::ConnectionInfo;
+use crate::status::{Reason, StatusBuilder};
 use crate::usage::Usage;
 
 /// `RetryInfo` of a refusal.
@@ -27,65 +32,214 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The default of [`Admission::reading_within`].
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Streams of requests at once, by default.
+pub const MAX_REQUEST_STREAMS: usize = 8192;
+/// Streams of requests at once of a connection, by default.
+pub const MAX_REQUEST_STREAMS_PER_CONNECTION: usize = 512;
+/// Watches at once, by default.
+pub const MAX_WATCHES: usize = 1024;
+/// Watches at once of a connection, by default.
+pub const MAX_WATCHES_PER_CONNECTION: usize = 64;
 
-/// Counts calls in flight and refuses those above a limit. Clones share the count.
+/// The limits of a server, and what is in flight. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Admission {
-    in_flight: Arc<AtomicUsize>,
-    max: usize,
+pub struct Admission(Arc<Limits>);
+
+#[derive(Clone, Debug)]
+struct Limits {
+    requests: Places,
+    streams: Places,
+    watches: Places,
     read_timeout: Duration,
 }
 
-impl Admission {
-    /// Admits at most `max` calls at once, whose messages arrive within [`READ_TIMEOUT`].
-    pub fn new(max: usize) -> Self {
-        Self {
-            in_flight: Arc::default(),
-            max,
-            read_timeout: READ_TIMEOUT,
+/// The places that one connection has taken.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionPlaces {
+    requests: Own,
+    streams: Own,
+    watches: Own,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Request,
+    Stream,
+    Watch,
+}
+
+impl Kind {
+    /// Returns the kind of a call; `None` if it is not counted.
+    fn of(path: &str) -> Option<Self> {
+        if is_watch(path) {
+            return Some(Self::Watch);
         }
+        if is_exempt(path) {
+            return None;
+        }
+        Some(match body_timeout::is_stream(path) {
+            true => Self::Stream,
+            false => Self::Request,
+        })
+    }
+
+    /// The plural, for messages.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "concurrent requests",
+            Self::Stream => "streams of requests",
+            Self::Watch => "health watches and reflection streams",
+        }
+    }
+
+    /// The keys of the limits in all and of a connection.
+    const fn keys(self) -> [&'static str; 2] {
+        match self {
+            Self::Request => [
+                "max_concurrent_requests",
+                "max_concurrent_requests_per_connection",
+            ],
+            Self::Stream => ["max_request_streams", "max_request_streams_per_connection"],
+            Self::Watch => ["max_watches", "max_watches_per_connection"],
+        }
+    }
+
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Request => Reason::TooManyRequests,
+            Self::Stream => Reason::TooManyStreams,
+            Self::Watch => Reason::TooManyWatches,
+        }
+    }
+
+    /// The label of a refusal in metrics.
+    const fn label(self, full: Full) -> &'static str {
+        match (self, full) {
+            (Self::Request, Full::All) => "concurrency",
+            (Self::Request, _) => "connection_concurrency",
+            (Self::Stream, Full::All) => "streams",
+            (Self::Stream, _) => "connection_streams",
+            (Self::Watch, Full::All) => "watches",
+            (Self::Watch, _) => "connection_watches",
+        }
+    }
+}
+
+/// `true` if the path is that of a health watch or a reflection stream, which last as long as their
+/// client likes.
+fn is_watch(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
+        || (path.starts_with("/grpc.health.") && path.ends_with("/Watch"))
+}
+
+impl Admission {
+    /// Admits at most `max` requests at once, whose messages arrive within [`READ_TIMEOUT`]. Other
+    /// limits have their defaults.
+    pub fn new(max: usize) -> Self {
+        let places = |max, connection_max| Places::new(max).per_connection(connection_max);
+        Self(Arc::new(Limits {
+            requests: Places::new(max),
+            streams: places(MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION),
+            watches: places(MAX_WATCHES, MAX_WATCHES_PER_CONNECTION),
+            read_timeout: READ_TIMEOUT,
+        }))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::clone(&self.0);
+        change(&mut limits);
+        Self(Arc::new(limits))
     }
 
     /// Sets the time from a call's headers to the end of its message. Streams have no such limit.
     #[must_use]
-    pub fn reading_within(mut self, limit: Duration) -> Self {
-        self.read_timeout = limit;
-        self
+    pub fn reading_within(self, limit: Duration) -> Self {
+        self.with(|limits| limits.read_timeout = limit)
     }
 
-    /// The number of calls in flight, without health and reflection.
+    /// Admits at most `max` requests of one connection at once; at most its share in any case.
+    #[must_use]
+    pub fn per_connection(self, max: usize) -> Self {
+        self.with(|limits| limits.requests = limits.requests.clone().per_connection(max))
+    }
+
+    /// Admits at most so many streams of requests at once, in all and of a connection.
+    #[must_use]
+    pub fn streams(self, max: usize, connection_max: usize) -> Self {
+        self.with(|limits| limits.streams = Places::new(max).per_connection(connection_max))
+    }
+
+    /// Admits at most so many watches at once, in all and of a connection.
+    #[must_use]
+    pub fn watches(self, max: usize, connection_max: usize) -> Self {
+        self.with(|limits| limits.watches = Places::new(max).per_connection(connection_max))
+    }
+
+    /// The number of requests in flight, those inside streams among them.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.0.requests.taken()
     }
 
-    fn try_admit(&self) -> Option<Permit> {
-        self.in_flight
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < self.max).then_some(n + 1)
-            })
-            .ok()
-            .map(|_| Permit(self.in_flight.clone()))
+    /// The number of open streams of requests.
+    pub fn open_streams(&self) -> usize {
+        self.0.streams.taken()
     }
 
-    fn refusal(&self) -> Status {
-        resource_exhausted(
-            format!(
-                "the server is at its limit of {} concurrent requests",
-                self.max
+    /// The number of open health watches and reflection streams.
+    pub fn open_watches(&self) -> usize {
+        self.0.watches.taken()
+    }
+
+    fn places(&self, kind: Kind) -> &Places {
+        match kind {
+            Kind::Request => &self.0.requests,
+            Kind::Stream => &self.0.streams,
+            Kind::Watch => &self.0.watches,
+        }
+    }
+
+    fn refusal(&self, kind: Kind, full: Full) -> Status {
+        let places = self.places(kind);
+        let (name, [key, connection_key]) = (kind.name(), kind.keys());
+        let (max, connection_max) = (places.max(), places.connection_max());
+        let (text, key, limit) = match full {
+            Full::All => (
+                format!("the server is at its limit of {max} {name} (`{key}`)"),
+                key,
+                max,
             ),
-            Some(RETRY_AFTER),
-        )
-        .reason(Reason::TooManyRequests)
-        .with("max_concurrent_requests", self.max.to_string())
-        .into()
+            Full::Share => (
+                format!(
+                    "this connection has its share of the {max} {name} (`{key}`): twice as many \
+                     as are free"
+                ),
+                key,
+                max,
+            ),
+            Full::Connection => (
+                format!(
+                    "this connection is at its limit of {connection_max} {name} \
+                     (`{connection_key}`)"
+                ),
+                connection_key,
+                connection_max,
+            ),
+        };
+        StatusBuilder::new(kind.reason(), text)
+            .retry_after(RETRY_AFTER)
+            .with(key, limit.to_string())
+            .into()
     }
 }
 
-struct Permit(Arc<AtomicUsize>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl ConnectionPlaces {
+    fn own(&self, kind: Kind) -> &Own {
+        match kind {
+            Kind::Request => &self.requests,
+            Kind::Stream => &self.streams,
+            Kind::Watch => &self.watches,
+        }
     }
 }
 
@@ -102,52 +256,105 @@ impl AdmissionLayer {
     pub fn new(admission: Admission, metrics: ServerMetrics) -> Self {
         Self { admission, metrics }
     }
+
+    fn admit(&self, kind: Kind, connection: &ConnectionPlaces) -> Result<Admitted, Status> {
+        match self.admission.places(kind).take(connection.own(kind)) {
+            Ok(place) => {
+                self.count(kind, 1);
+                Ok(Admitted {
+                    _place: place,
+                    kind,
+                    layer: self.clone(),
+                })
+            }
+            Err(full) => {
+                self.metrics.refused(kind.label(full));
+                Err(self.admission.refusal(kind, full))
+            }
+        }
+    }
+
+    fn count(&self, kind: Kind, change: i64) {
+        match kind {
+            Kind::Request => self.metrics.in_flight(change),
+            Kind::Stream => self.metrics.streams("requests", change),
+            Kind::Watch => self.metrics.streams("watches", change),
+        }
+    }
 }
 
 /// A service with an [`AdmissionLayer`] around it.
 pub type AdmissionService<S> = Layered<AdmissionLayer, S>;
 
 impl CallLayer<Body> for AdmissionLayer {
-    type Hooks = Admitted;
+    type Hooks = AdmittedCall;
 
-    fn begin(&self, request: &mut Request<Body>) -> Result<Option<Admitted>, Status> {
-        let path = request.uri().path();
-        if is_exempt(path) {
+    fn begin(&self, request: &mut Request<Body>) -> Result<Option<AdmittedCall>, Status> {
+        let Some(kind) = Kind::of(request.uri().path()) else {
             return Ok(None);
-        }
-        let Some(permit) = self.admission.try_admit() else {
-            self.metrics.refused("concurrency");
-            return Err(self.admission.refusal());
         };
-        if !body_timeout::is_stream(path) {
-            let body = std::mem::replace(request.body_mut(), Body::empty());
-            *request.body_mut() = body_timeout::limit(body, self.admission.read_timeout);
+        let connection = ConnectionInfo::of(request.extensions());
+        let places = connection.map_or_else(ConnectionPlaces::default, |c| c.places().clone());
+        let admitted = self.admit(kind, &places)?;
+        match kind {
+            Kind::Request => {
+                let body = std::mem::replace(request.body_mut(), Body::empty());
+                *request.body_mut() = body_timeout::limit(body, self.admission.0.read_timeout);
+            }
+            Kind::Stream => {
+                let layer = self.clone();
+                let requests = StreamAdmission { layer, places };
+                request.extensions_mut().insert(requests);
+            }
+            Kind::Watch => {}
         }
-        self.metrics.entered();
         let usage = request.extensions_mut().get_or_insert_default::<Usage>();
-        Ok(Some(Admitted {
-            _permit: permit,
+        Ok(Some(AdmittedCall {
+            _admitted: admitted,
             usage: usage.clone(),
-            metrics: self.metrics.clone(),
         }))
     }
 }
 
-/// A call in flight.
-pub struct Admitted {
-    _permit: Permit,
-    usage: Usage,
-    metrics: ServerMetrics,
+/// Admission of the requests of one stream. Those of streams have it in their extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamAdmission {
+    layer: AdmissionLayer,
+    places: ConnectionPlaces,
 }
 
-impl CallHooks for Admitted {
-    fn step<T>(&mut self, step: impl FnOnce() -> T) -> Result<T, Status> {
-        Ok(self.usage.step(step))
+impl StreamAdmission {
+    /// Admits a request.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED, for the caller.
+    pub(crate) fn admit(&self) -> Result<Admitted, Status> {
+        self.layer.admit(Kind::Request, &self.places)
     }
+}
+
+/// A place that is taken, and counted.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    _place: Place,
+    kind: Kind,
+    layer: AdmissionLayer,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.metrics.left();
+        self.layer.count(self.kind, -1);
+    }
+}
+
+/// A call in flight.
+pub struct AdmittedCall {
+    _admitted: Admitted,
+    usage: Usage,
+}
+
+impl CallHooks for AdmittedCall {
+    fn step<T>(&mut self, step: impl FnOnce() -> T) -> Result<T, Status> {
+        Ok(self.usage.step(step))
     }
 }

@@ -6,6 +6,7 @@
 //! * `errors`: messages over the size limit, and bytes that are no message.
 //! * `memory`: the memory that the process may use.
 //! * `panics`: panics of handlers.
+//! * `places`: how many there may be at once.
 //! * `share`: the part of a limit that one connection may have.
 
 mod admission;
@@ -14,9 +15,14 @@ mod bytes;
 mod errors;
 mod memory;
 mod panics;
+mod places;
 mod share;
 
-pub use admission::{Admission, AdmissionLayer, AdmissionService, READ_TIMEOUT};
+pub use admission::{
+    Admission, AdmissionLayer, AdmissionService, MAX_REQUEST_STREAMS,
+    MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES, MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
+};
+pub(crate) use admission::{Admitted, ConnectionPlaces, StreamAdmission};
 pub use bytes::{ByteBudget, HeldBytes};
 pub(crate) use bytes::{ConnectionBytes, WAIT_MAX};
 pub use errors::{ErrorLayer, ErrorService};

@@ -273,7 +273,13 @@ instruments! {
     SERVER_IN_FLIGHT:
         Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight",
         "{request}", [],
-        "Calls in flight on the gRPC port, without health and reflection.";
+        "Requests in flight on the gRPC port, those inside streams among them, without health and \
+         reflection.";
+    SERVER_STREAMS:
+        Kind::UpDownCounter, "motet.server.streams", "motet_server_streams",
+        "{stream}", ["kind"],
+        "Open streams on the gRPC port: requests (each is a call with many requests) or watches \
+         (health watches and reflection).";
     SERVER_BYTES_IN_FLIGHT:
         Kind::Gauge, "motet.server.bytes_in_flight", "motet_server_bytes_in_flight_bytes",
         "By", [],
@@ -282,7 +288,9 @@ instruments! {
     SERVER_REFUSED:
         Kind::Counter, "motet.server.refused", "motet_server_refused_total",
         "{request}", ["reason"],
-        "Calls refused before they reached a handler.";
+        "Calls and requests of streams refused before they reached a handler, by the limit: \
+         concurrency, streams, watches (in all), with the prefix connection_ (of a connection), or \
+         bytes.";
     SERVER_CUT:
         Kind::Counter, "motet.server.cut", "motet_server_cut_total",
         "{event}", ["reason"],

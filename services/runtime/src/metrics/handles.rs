@@ -193,6 +193,7 @@ impl ModelMetrics {
 #[derive(Debug)]
 pub(super) struct ServerInstruments {
     pub(super) in_flight: UpDownCounter<i64>,
+    pub(super) streams: UpDownCounter<i64>,
     pub(super) refused: Counter<u64>,
     pub(super) cut: Counter<u64>,
     pub(super) panics: Counter<u64>,
@@ -204,14 +205,14 @@ pub(super) struct ServerInstruments {
 pub struct ServerMetrics(pub(super) Arc<ServerInstruments>);
 
 impl ServerMetrics {
-    /// Counts a call that was admitted.
-    pub fn entered(&self) {
-        self.0.in_flight.add(1, &[]);
+    /// Changes the number of requests in flight.
+    pub fn in_flight(&self, change: i64) {
+        self.0.in_flight.add(change, &[]);
     }
 
-    /// Counts the end of a call that was admitted.
-    pub fn left(&self) {
-        self.0.in_flight.add(-1, &[]);
+    /// Changes the number of open streams of a kind, a constant such as `watches`.
+    pub fn streams(&self, kind: &'static str, change: i64) {
+        self.0.streams.add(change, &[KeyValue::new("kind", kind)]);
     }
 
     /// Counts a call that was refused; `reason` is a constant such as `concurrency`.

@@ -151,6 +151,7 @@ impl Metrics {
             watched: Watched::new(&meter),
             server: ServerMetrics(Arc::new(ServerInstruments {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
+                streams: up_down(&meter, c::SERVER_STREAMS),
                 refused: counter(&meter, c::SERVER_REFUSED),
                 cut: counter(&meter, c::SERVER_CUT),
                 panics: counter(&meter, c::SERVER_PANICS),

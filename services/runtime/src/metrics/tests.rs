@@ -58,9 +58,9 @@ fn all_used() -> (Metrics, Watch) {
     model.refused("queue_full", 2);
     model.expired(3);
     model.cancelled(5);
-    metrics.server().entered();
-    metrics.server().entered();
-    metrics.server().left();
+    metrics.server().in_flight(2);
+    metrics.server().in_flight(-1);
+    metrics.server().streams("watches", 1);
     metrics.server().refused("concurrency");
     metrics.server().cut("slow_reader");
     metrics.server().panicked("handler");

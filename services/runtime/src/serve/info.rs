@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::Flow;
+use crate::limits::ConnectionPlaces;
 
 /// Number of the next connection of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -21,6 +22,7 @@ struct Inner {
     peer: SocketAddr,
     local: SocketAddr,
     flow: Flow,
+    places: ConnectionPlaces,
     shutdown: CancellationToken,
 }
 
@@ -30,6 +32,7 @@ impl ConnectionInfo {
             peer,
             local,
             flow: Flow::of_connection(peer.ip(), NEXT.fetch_add(1, Ordering::Relaxed)),
+            places: ConnectionPlaces::default(),
             shutdown,
         }))
     }
@@ -53,6 +56,11 @@ impl ConnectionInfo {
     /// The flow of the connection's calls: the client's machine and the connection.
     pub fn flow(&self) -> Flow {
         self.0.flow
+    }
+
+    /// The places that its calls have taken.
+    pub(crate) fn places(&self) -> &ConnectionPlaces {
+        &self.0.places
     }
 
     /// Waits until the server shuts down. What serves a stream of requests takes no more of them

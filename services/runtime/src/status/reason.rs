@@ -324,14 +324,25 @@ reasons! {
         "The gateway serves as many pipelines as it can.",
         "Unload one that is not needed, or start another gateway.";
     TooManyRequests = "TOO_MANY_REQUESTS": ResourceExhausted, Load, Later,
-        "The server works on as many calls as `max_concurrent_requests` allows.",
-        "Call less often, add servers, or raise `max_concurrent_requests`.";
+        "The server works on as many requests as `max_concurrent_requests` allows, or the \
+         connection has its share of them.",
+        "Call less often, add servers, or raise the limit that the message names.";
     TooManyRows = "TOO_MANY_ROWS": ResourceExhausted, Caller, No,
         "The call has more rows than the model takes in one call.",
         "Send several calls.";
+    TooManyStreams = "TOO_MANY_STREAMS": ResourceExhausted, Load, Later,
+        "As many streams of requests are open as `max_request_streams` allows, in all or of the \
+         connection.",
+        "Send more requests over each stream, close idle ones, or raise the limit that the message \
+         names.";
     TooManyTokens = "TOO_MANY_TOKENS": ResourceExhausted, Caller, No,
         "The texts of the call have more tokens than may be answered with a vector each.",
         "Send several calls.";
+    TooManyWatches = "TOO_MANY_WATCHES": ResourceExhausted, Load, Later,
+        "As many health watches and reflection streams are open as `max_watches` allows, in all or \
+         of the connection.",
+        "Close those that are not needed, ask with `Check` instead of `Watch`, or raise the limit \
+         that the message names.";
     Unauthenticated = "UNAUTHENTICATED": Unauthenticated, Service, No,
         "A service that was called does not know who calls and sent no reason.",
         "Give the gateway the credentials that the service asks for.";

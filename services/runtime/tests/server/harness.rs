@@ -53,6 +53,11 @@ pub(crate) async fn start() -> TestServer {
 }
 
 pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> TestServer {
+    let admission = Admission::new(max_requests).reading_within(READ_TIMEOUT);
+    start_admitting(admission, options).await
+}
+
+pub(crate) async fn start_admitting(admission: Admission, options: ServeOptions) -> TestServer {
     let (told, events) = mpsc::unbounded_channel();
     let (release, released) = watch::channel(false);
     let service = TestService {
@@ -63,7 +68,6 @@ pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> Te
     let health = Health::new();
     let metrics = Metrics::new("test").expect("no environment is needed");
     let routes = LiveRoutes::new(Routes::new(service.clone()).add_service(health.server()));
-    let admission = Admission::new(max_requests).reading_within(READ_TIMEOUT);
     let stack = stack(routes.clone(), admission.clone(), &metrics, MESSAGE_MAX);
     let shutdown = CancellationToken::new();
     let server = Server::bind(loopback(), options)

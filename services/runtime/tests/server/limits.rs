@@ -204,11 +204,11 @@ async fn a_stream_counts_until_it_ends() {
         answers.message().await.expect("fine"),
         Some("one".to_owned())
     );
-    assert_eq!(server.admission.in_flight(), 1);
+    assert_eq!(server.admission.open_streams(), 1);
     drop(answers);
     assert_eq!(server.next_event().await, Event::Began);
     assert_eq!(server.next_event().await, Event::Dropped);
-    while server.admission.in_flight() > 0 {
+    while server.admission.open_streams() > 0 {
         tokio::task::yield_now().await;
     }
 }

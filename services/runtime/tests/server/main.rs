@@ -10,5 +10,6 @@ mod http;
 mod limits;
 mod reflection;
 mod serve;
+mod streams;
 mod telemetry;
 mod test_service;

@@ -1,0 +1,119 @@
+//! Places: how many of something there may be at once, in all and for one connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::share;
+
+/// Places that are limited. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    taken: Arc<AtomicUsize>,
+    max: usize,
+    /// Most of one connection, which has a fair share at most in any case.
+    connection_max: usize,
+}
+
+/// The number of places that one connection has taken. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Own(Arc<AtomicUsize>);
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// All are taken.
+    All,
+    /// The connection has its fair share of those that are not.
+    Share,
+    /// The connection has as many as any may have.
+    Connection,
+}
+
+/// A place that is taken. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Place([Arc<AtomicUsize>; 2]);
+
+impl Places {
+    /// At most `max` in all, and as many for one connection as its share allows.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            max,
+            connection_max: usize::MAX,
+        }
+    }
+
+    /// At most `max` for one connection.
+    pub(crate) fn per_connection(mut self, max: usize) -> Self {
+        self.connection_max = max;
+        self
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(crate) fn connection_max(&self) -> usize {
+        self.connection_max
+    }
+
+    /// The number of places that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for the connection that has `own`.
+    ///
+    /// # Errors
+    /// See [`Full`].
+    pub(crate) fn take(&self, own: &Own) -> Result<Place, Full> {
+        let of_connection = own.0.fetch_add(1, Ordering::Relaxed);
+        let fits = |taken| match taken {
+            _ if of_connection >= self.connection_max => Err(Full::Connection),
+            taken if taken >= self.max => Err(Full::All),
+            taken if !share::fits(self.max, taken, of_connection, 1) => Err(Full::Share),
+            taken => Ok(taken + 1),
+        };
+        let taken = self
+            .taken
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| fits(n).ok());
+        match taken {
+            Ok(_) => Ok(Place([self.taken.clone(), own.0.clone()])),
+            Err(taken) => {
+                own.0.fetch_sub(1, Ordering::Relaxed);
+                Err(fits(taken).err().unwrap_or(Full::All))
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for count in &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_refused_by_the_nearest_limit_and_given_back() {
+        let places = Places::new(9).per_connection(7);
+        let (one, two, three) = (Own::default(), Own::default(), Own::default());
+        let mut held: Vec<_> = (0..6).map(|_| places.take(&one).unwrap()).collect();
+        assert_eq!(places.take(&one).unwrap_err(), Full::Share);
+        held.extend((0..2).map(|_| places.take(&two).unwrap()));
+        assert_eq!(places.take(&two).unwrap_err(), Full::Share);
+        held.push(places.take(&three).unwrap());
+        assert_eq!(places.take(&three).unwrap_err(), Full::All);
+        assert_eq!(places.taken(), 9);
+        drop(held);
+        assert_eq!(places.taken(), 0);
+        let wide = Places::new(100).per_connection(2);
+        let _held = [wide.take(&one).unwrap(), wide.take(&one).unwrap()];
+        assert_eq!(wide.take(&one).unwrap_err(), Full::Connection);
+    }
+}
