@@ -17,7 +17,10 @@ use motet_runtime::layers;
 use motet_runtime::limits::Admission;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
-use motet_runtime::serve::{Drained, Protocol, ServeOptions, Server, default_max_bytes_in_flight};
+use motet_runtime::serve::{
+    Drained, Protocol, ServeOptions, Server, default_max_bytes_in_flight, raise_descriptor_limit,
+    reachable_connections,
+};
 use motet_service::{Loader, ModelServer, ResolvedModel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -118,10 +121,10 @@ impl Startup {
         let health = Health::new();
         let metrics = Metrics::from_env(self.options.role.service_name())?;
         let http_shutdown = CancellationToken::new();
-        let options = |protocol| serve_options(&self.server, protocol);
-        let grpc = Server::bind(self.server.grpc, options(Protocol::Grpc)).await?;
+        let (grpc_options, http_options) = serve_options(&self.server);
+        let grpc = Server::bind(self.server.grpc, grpc_options).await?;
         let http = match self.server.http {
-            Some(address) => Some(Server::bind(address, options(Protocol::Http)).await?),
+            Some(address) => Some(Server::bind(address, http_options).await?),
             None => None,
         };
         let grpc = grpc
@@ -287,16 +290,34 @@ fn admission(server: &ServerSpec) -> Admission {
     }
 }
 
-fn serve_options(server: &ServerSpec, protocol: Protocol) -> ServeOptions {
-    ServeOptions {
+/// Returns the options of the gRPC port and of the HTTP port.
+fn serve_options(server: &ServerSpec) -> (ServeOptions, ServeOptions) {
+    let descriptors = raise_descriptor_limit();
+    let wanted = server.max_connections;
+    let [grpc, http] = reachable_connections(wanted, descriptors);
+    if let Some(descriptors) = descriptors
+        && grpc < wanted
+    {
+        tracing::warn!(
+            descriptors,
+            wanted,
+            grpc,
+            http,
+            "the process may have too few file descriptors for `max_connections`: raise the limit \
+             (`ulimit -n`, `LimitNOFILE`), or lower the key"
+        );
+    }
+    let options = |protocol, max_connections| ServeOptions {
         protocol,
-        max_connections: server.max_connections,
+        max_connections,
         max_concurrent_streams: server.max_concurrent_streams,
         max_bytes_in_flight: server
             .max_bytes_in_flight
             .unwrap_or_else(default_max_bytes_in_flight),
+        max_resets_per_second: server.max_resets_per_second,
         write_timeout: server.write_timeout,
         grace: server.grace,
         ..ServeOptions::default()
-    }
+    };
+    (options(Protocol::Grpc, grpc), options(Protocol::Http, http))
 }

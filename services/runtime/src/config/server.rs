@@ -12,7 +12,7 @@ use crate::limits::{
     MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES,
     MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
 };
-use crate::serve::WRITE_TIMEOUT;
+use crate::serve::{MAX_RESETS_PER_SECOND, WRITE_TIMEOUT};
 
 /// Addresses and limits of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,9 @@ pub struct ServerSpec {
     pub read_timeout: Duration,
     /// Time within which the client of a call must take something of its answer.
     pub write_timeout: Duration,
-    /// Most connections of each port; more wait until one closes.
+    /// Most calls that the client of a connection may reset in a second.
+    pub max_resets_per_second: usize,
+    /// Most connections of each port; for more, idle ones are closed.
     pub max_connections: usize,
     /// Most streams of one connection.
     pub max_concurrent_streams: u32,
@@ -67,6 +69,7 @@ impl Default for ServerSpec {
             max_bytes_in_flight: None,
             read_timeout: READ_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
+            max_resets_per_second: MAX_RESETS_PER_SECOND,
             max_connections: 10_000,
             max_concurrent_streams: 1024,
         }
@@ -80,7 +83,7 @@ const OFF: &str = "off";
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 15] = [
+const KEYS: [Key<ServerSpec>; 16] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one.",
@@ -219,8 +222,20 @@ const KEYS: [Key<ServerSpec>; 15] = [
         ),
     },
     Key {
+        name: "max_resets_per_second",
+        about: "Most calls that the client of a connection may reset (cancel) in a second. One \
+                that resets more is read more slowly, and disconnected if it goes on.",
+        field: Field::Count(
+            1..=1_000_000,
+            |s| Some(s.max_resets_per_second),
+            |s, n| s.max_resets_per_second = n,
+        ),
+    },
+    Key {
         name: "max_connections",
-        about: "Most connections of each port; more wait until one closes.",
+        about: "Most connections of each port, as far as the process may have file descriptors. For \
+                one more, that which has been idle for longest is closed; where none is idle, it \
+                waits.",
         field: Field::Count(
             1..=1_000_000,
             |s| Some(s.max_connections),
@@ -330,6 +345,7 @@ server:
   max_concurrent_streams: 20
   read_timeout: 5s
   write_timeout: 6s
+  max_resets_per_second: 4
 ",
         );
         assert_eq!(report, "");
@@ -347,6 +363,7 @@ server:
         assert_eq!(server.max_connections, 30);
         assert_eq!(server.max_concurrent_streams, 20);
         assert_eq!(server.read_timeout, Duration::from_secs(5));
+        assert_eq!(server.max_resets_per_second, 4);
         assert_eq!(server.write_timeout, Duration::from_secs(6));
     }
 

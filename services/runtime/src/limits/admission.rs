@@ -234,6 +234,12 @@ impl Admission {
 }
 
 impl ConnectionPlaces {
+    /// Returns since when no request of the connection runs, in milliseconds from some moment;
+    /// `None` while one does. Open streams do not count.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        self.requests.idle_since()
+    }
+
     fn own(&self, kind: Kind) -> &Own {
         match kind {
             Kind::Request => &self.requests,

@@ -1,7 +1,8 @@
 //! Places: how many of something there may be at once, in all and for one connection.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use super::share;
 
@@ -14,9 +15,40 @@ pub(crate) struct Places {
     connection_max: usize,
 }
 
-/// The number of places that one connection has taken. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Own(Arc<AtomicUsize>);
+/// The places that one connection has taken. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Own(Arc<OwnPlaces>);
+
+#[derive(Debug)]
+struct OwnPlaces {
+    taken: AtomicUsize,
+    /// Milliseconds from [`EPOCH`] to when the last place was given back, or this was made.
+    idle_since: AtomicU64,
+}
+
+/// The moment from which idle times are counted.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Default for Own {
+    fn default() -> Self {
+        Self(Arc::new(OwnPlaces {
+            taken: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(now()),
+        }))
+    }
+}
+
+impl Own {
+    /// Returns since when no place is taken, in milliseconds from some moment; `None` while one is.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        let is_idle = self.0.taken.load(Ordering::Relaxed) == 0;
+        is_idle.then(|| self.0.idle_since.load(Ordering::Relaxed))
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +63,10 @@ pub(crate) enum Full {
 
 /// A place that is taken. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place([Arc<AtomicUsize>; 2]);
+pub(crate) struct Place {
+    taken: Arc<AtomicUsize>,
+    own: Own,
+}
 
 impl Places {
     /// At most `max` in all, and as many for one connection as its share allows.
@@ -67,7 +102,7 @@ impl Places {
     /// # Errors
     /// See [`Full`].
     pub(crate) fn take(&self, own: &Own) -> Result<Place, Full> {
-        let of_connection = own.0.fetch_add(1, Ordering::Relaxed);
+        let of_connection = own.0.taken.fetch_add(1, Ordering::Relaxed);
         let fits = |taken| match taken {
             _ if of_connection >= self.connection_max => Err(Full::Connection),
             taken if taken >= self.max => Err(Full::All),
@@ -78,9 +113,12 @@ impl Places {
             .taken
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| fits(n).ok());
         match taken {
-            Ok(_) => Ok(Place([self.taken.clone(), own.0.clone()])),
+            Ok(_) => Ok(Place {
+                taken: self.taken.clone(),
+                own: own.clone(),
+            }),
             Err(taken) => {
-                own.0.fetch_sub(1, Ordering::Relaxed);
+                own.0.taken.fetch_sub(1, Ordering::Relaxed);
                 Err(fits(taken).err().unwrap_or(Full::All))
             }
         }
@@ -89,9 +127,9 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for count in &self.0 {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.own.0.idle_since.store(now(), Ordering::Relaxed);
+        self.own.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -295,8 +295,19 @@ instruments! {
         Kind::Counter, "motet.server.cut", "motet_server_cut_total",
         "{event}", ["reason"],
         "Calls and connections that the server ended: slow_reader (a call whose client took \
-         nothing of the answer for `write_timeout`) or slow_connection (a connection with answers \
-         that its client does not take).";
+         nothing of the answer for `write_timeout`), slow_connection (a connection with answers \
+         that its client does not take), resets (a connection whose client reset more than \
+         `max_resets_per_second` for long) or idle_connection (a connection that made room for \
+         another).";
+    SERVER_SLOWED:
+        Kind::Counter, "motet.server.slowed", "motet_server_slowed_total",
+        "{event}", [],
+        "Pauses in reading connections whose clients reset more calls than \
+         `max_resets_per_second`.";
+    SERVER_CONNECTIONS:
+        Kind::UpDownCounter, "motet.server.connections", "motet_server_connections",
+        "{connection}", [],
+        "Open connections of the gRPC port.";
     SERVER_PANICS:
         Kind::Counter, "motet.server.panics", "motet_server_panics_total",
         "{panic}", ["task"],

@@ -196,6 +196,8 @@ pub(super) struct ServerInstruments {
     pub(super) streams: UpDownCounter<i64>,
     pub(super) refused: Counter<u64>,
     pub(super) cut: Counter<u64>,
+    pub(super) slowed: Counter<u64>,
+    pub(super) connections: UpDownCounter<i64>,
     pub(super) panics: Counter<u64>,
     pub(super) bytes_in_flight: Arc<AtomicUsize>,
 }
@@ -218,6 +220,16 @@ impl ServerMetrics {
     /// Counts a call that was refused; `reason` is a constant such as `concurrency`.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Changes the number of open connections.
+    pub(crate) fn connections(&self, change: i64) {
+        self.0.connections.add(change, &[]);
+    }
+
+    /// Counts a pause in reading a connection.
+    pub(crate) fn slowed(&self) {
+        self.0.slowed.add(1, &[]);
     }
 
     /// Counts a call or connection that the server ended; `reason` is a constant.

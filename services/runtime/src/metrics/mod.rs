@@ -154,6 +154,8 @@ impl Metrics {
                 streams: up_down(&meter, c::SERVER_STREAMS),
                 refused: counter(&meter, c::SERVER_REFUSED),
                 cut: counter(&meter, c::SERVER_CUT),
+                slowed: counter(&meter, c::SERVER_SLOWED),
+                connections: up_down(&meter, c::SERVER_CONNECTIONS),
                 panics: counter(&meter, c::SERVER_PANICS),
                 bytes_in_flight: observed(&meter, c::SERVER_BYTES_IN_FLIGHT),
             })),

@@ -63,6 +63,8 @@ fn all_used() -> (Metrics, Watch) {
     metrics.server().streams("watches", 1);
     metrics.server().refused("concurrency");
     metrics.server().cut("slow_reader");
+    metrics.server().slowed();
+    metrics.server().connections(1);
     metrics.server().panicked("handler");
     (metrics, watch)
 }

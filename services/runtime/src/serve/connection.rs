@@ -21,17 +21,22 @@ use tower::{Service, ServiceExt};
 
 use super::answer_body::AnswerBody;
 use super::executor::Executor;
+use super::guard::Guard;
 use super::info::ConnectionInfo;
 use super::request_body::RequestBody;
+use super::resets::Resets;
 use super::unread::Unread;
 use super::until_shutdown::UntilShutdown;
 use super::write_coalescing::CoalescingStream;
 use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
 use crate::layers::call::{CallHooks, HookedBody};
-use crate::limits::{ConnectionBytes, is_exempt};
+use crate::limits::{ConnectionBytes, ConnectionPlaces, is_exempt};
 use crate::metrics::ServerMetrics;
 use crate::request_stream::MessageSizes;
 use crate::usage::Usage;
+
+/// Time between the last words to a client and the end of its connection.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An accepted connection and what it needs of its server.
 pub(super) struct Connection {
@@ -40,6 +45,7 @@ pub(super) struct Connection {
     pub(super) local: SocketAddr,
     /// The HTTP/1.1 address of this process.
     pub(super) http_port: Option<SocketAddr>,
+    pub(super) places: ConnectionPlaces,
     pub(super) in_flight: Arc<AtomicUsize>,
     /// Its part of the server's budget of bytes.
     pub(super) bytes: ConnectionBytes,
@@ -69,17 +75,23 @@ impl Connection {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.first_bytes(options.keep_alive_timeout).await {
+        let first = self.first_bytes(options.keep_alive_timeout).await;
+        let guard = match first {
             FirstBytes::None => return,
             FirstBytes::Other if options.protocol == Protocol::Grpc => {
                 let refusal = http1::refuse(self.stream, self.http_port, options);
                 run_until(&self.shutdown.graceful, refusal).await;
                 return;
             }
-            FirstBytes::Other | FirstBytes::Http2 => {}
-        }
+            FirstBytes::Other => None,
+            FirstBytes::Http2 => {
+                let resets = Resets::new(options.max_resets_per_second, options.resets_endured);
+                Some(Guard::new(resets, self.metrics.clone()))
+            }
+        };
+        let flooded = guard.as_ref().map(Guard::ended).unwrap_or_default();
         let graceful = self.shutdown.graceful.clone();
-        let info = ConnectionInfo::new(self.peer, self.local, graceful.clone());
+        let info = ConnectionInfo::new(self.peer, self.local, self.places, graceful.clone());
         let in_flight = self.in_flight;
         let bytes = self.bytes;
         let unread = Arc::new(Unread::default());
@@ -118,7 +130,7 @@ impl Connection {
         let forced = self.shutdown.forced.clone();
         let executor = Executor::new(forced, options.write_timeout, self.metrics.clone());
         let builder = builder(options, executor);
-        let socket = CoalescingStream::new(self.stream);
+        let socket = CoalescingStream::new(self.stream, guard);
         let buffer = socket.buffer();
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
@@ -128,11 +140,19 @@ impl Connection {
                 return Some(ended);
             }
             connection.as_mut().graceful_shutdown();
-            run_until(&self.shutdown.forced, buffer.drive(connection)).await
+            run_until(&self.shutdown.forced, buffer.drive(connection.as_mut())).await
         };
         let ended = tokio::select! {
             biased;
             ended = ended => ended,
+            () = flooded.notified() => {
+                tracing::warn!(peer = %self.peer, "a client resets too many calls: disconnected");
+                buffer.end();
+                // Nothing more is read; what is in flight may end, and the client read why.
+                let last = buffer.drive(connection.as_mut());
+                let _ = tokio::time::timeout(LAST_WORDS, last).await;
+                return;
+            }
             () = unread.stalled(2 * options.write_timeout) => {
                 // Twice the time: the calls themselves are ended before.
                 if let Some(metrics) = &self.metrics {
@@ -178,6 +198,8 @@ fn builder(options: &ServeOptions, executor: Executor) -> Builder<Executor> {
         // A gateway sends the calls of many users over one connection. With short deadlines, many
         // are reset before they are taken up; the default of 20 would end the connection for all.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
+        // The guard counts these in time; h2 counts those of all its life.
+        .max_local_error_reset_streams(None)
         .initial_stream_window_size(options.stream_window_bytes)
         .initial_connection_window_size(options.connection_window_bytes)
         .keep_alive_interval(options.keep_alive_interval)

@@ -27,12 +27,17 @@ struct Inner {
 }
 
 impl ConnectionInfo {
-    pub(super) fn new(peer: SocketAddr, local: SocketAddr, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        places: ConnectionPlaces,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Inner {
             peer,
             local,
             flow: Flow::of_connection(peer.ip(), NEXT.fetch_add(1, Ordering::Relaxed)),
-            places: ConnectionPlaces::default(),
+            places,
             shutdown,
         }))
     }

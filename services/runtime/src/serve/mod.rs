@@ -6,8 +6,12 @@
 //!
 //! * `answer_body`: bodies of answers whose bytes are counted.
 //! * `connection`: one accepted connection.
+//! * `connections`: the open connections.
+//! * `descriptors`: the file descriptors that the process may have.
 //! * `discard`: the rest of a request that is answered already.
 //! * `executor`: the tasks of its calls.
+//! * `frames`: HTTP/2 frames as their bytes go by.
+//! * `guard`: clients that reset too many calls; `resets`: how many that is.
 //! * `http1`: the answer to an HTTP/1 client of the gRPC port.
 //! * `info`: what a handler may know about its connection.
 //! * `reader`: the time in which a client has to take something of an answer.
@@ -18,12 +22,17 @@
 
 mod answer_body;
 mod connection;
+mod connections;
+mod descriptors;
 mod discard;
 mod executor;
+mod frames;
+mod guard;
 mod http1;
 mod info;
 mod reader;
 mod request_body;
+mod resets;
 mod unread;
 mod until_shutdown;
 mod write_coalescing;
@@ -32,6 +41,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -40,16 +50,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Body as HttpBody;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
 use connection::Connection;
+use connections::Connections;
+pub use descriptors::{raise_descriptor_limit, reachable_connections};
 pub use info::ConnectionInfo;
 
-use crate::limits::{ByteBudget, usable_memory};
+use crate::limits::{ByteBudget, ConnectionPlaces, usable_memory};
 use crate::metrics::ServerMetrics;
 use crate::panics;
 
@@ -69,7 +80,8 @@ pub enum Protocol {
 pub struct ServeOptions {
     /// The protocol. Default gRPC.
     pub protocol: Protocol,
-    /// Connections at once; more wait in the kernel's backlog. Default 10,000.
+    /// Connections at once. A new one takes the place of the one that has been idle for longest;
+    /// where none is idle it waits in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
     /// HTTP/2 streams (calls) at once on one connection. Default 1024.
     pub max_concurrent_streams: u32,
@@ -86,6 +98,11 @@ pub struct ServeOptions {
     /// Bytes of requests and answers that the port holds at once; see
     /// [`ByteBudget`](crate::limits::ByteBudget). Default: [`default_max_bytes_in_flight`].
     pub max_bytes_in_flight: usize,
+    /// Calls that the client of a connection may reset in a second; it is read so slowly that it
+    /// does not reset more, and ended if it goes on. Default [`MAX_RESETS_PER_SECOND`].
+    pub max_resets_per_second: usize,
+    /// How long a client may go on to reset more calls than that. Default 30 s.
+    pub resets_endured: Duration,
     /// A call whose client takes nothing of its answer for this long is ended. Default
     /// [`WRITE_TIMEOUT`].
     pub write_timeout: Duration,
@@ -104,12 +121,16 @@ impl Default for ServeOptions {
             keep_alive_interval: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(20),
             max_bytes_in_flight: default_max_bytes_in_flight(),
+            max_resets_per_second: MAX_RESETS_PER_SECOND,
+            resets_endured: Duration::from_secs(30),
             write_timeout: WRITE_TIMEOUT,
             grace: Duration::from_secs(30),
         }
     }
 }
 
+/// The default of [`ServeOptions::max_resets_per_second`].
+pub const MAX_RESETS_PER_SECOND: usize = 500;
 /// The default of [`ServeOptions::write_timeout`].
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -267,45 +288,53 @@ impl Server {
         let metrics = self.metrics.as_ref();
         let in_flight = Arc::new(AtomicUsize::new(0));
         let bytes = ByteBudget::new(self.options.max_bytes_in_flight, self.metrics.clone());
-        let slots = Arc::new(Semaphore::new(self.options.max_connections));
+        let open = Connections::new(self.options.max_connections, self.metrics.clone());
         let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = shutdown.graceful.cancelled() => break,
-                // Frees what a closed connection held.
-                Some(closed) = connections.join_next() => {
-                    report_panic(closed, metrics);
-                    continue;
-                }
-                accepted = accept(&self.listener, &slots) => accepted,
-            };
-            match accepted {
-                Ok((stream, peer, slot)) => {
-                    let connection = Connection {
-                        stream,
-                        peer,
-                        local: self.local_addr,
-                        http_port: self.http_port,
-                        in_flight: in_flight.clone(),
-                        bytes: bytes.connection(),
-                        shutdown: shutdown.child(),
-                        metrics: self.metrics.clone(),
-                    };
-                    let (service, options) = (service.clone(), self.options.clone());
-                    connections.spawn(async move {
-                        connection.serve(service, &options).await;
-                        drop(slot);
-                    });
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    // Out of file descriptors or memory: accepting at once would only spin.
-                    let addr = self.local_addr;
-                    tracing::warn!(%error, %addr, "cannot accept connections for now");
-                    tokio::select! {
-                        () = shutdown.graceful.cancelled() => break,
-                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+        {
+            // Kept while other things happen: it may have a client in hand.
+            let mut accepting = pin!(accept(&self.listener, &open));
+            loop {
+                let accepted = tokio::select! {
+                    biased;
+                    () = shutdown.graceful.cancelled() => break,
+                    // Frees what a closed connection held.
+                    Some(closed) = connections.join_next() => {
+                        report_panic(closed, metrics);
+                        continue;
+                    }
+                    accepted = &mut accepting => accepted,
+                };
+                accepting.set(accept(&self.listener, &open));
+                match accepted {
+                    Ok((stream, peer, permit)) => {
+                        let (shutdown, places) = (shutdown.child(), ConnectionPlaces::default());
+                        let slot = open.add(permit, places.clone(), shutdown.clone());
+                        let connection = Connection {
+                            stream,
+                            peer,
+                            local: self.local_addr,
+                            http_port: self.http_port,
+                            places,
+                            in_flight: in_flight.clone(),
+                            bytes: bytes.connection(),
+                            shutdown,
+                            metrics: self.metrics.clone(),
+                        };
+                        let (service, options) = (service.clone(), self.options.clone());
+                        connections.spawn(async move {
+                            connection.serve(service, &options).await;
+                            drop(slot);
+                        });
+                    }
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        // Out of file descriptors or memory: accepting at once would only spin.
+                        let (addr, made_room) = (self.local_addr, open.make_room());
+                        tracing::warn!(%error, %addr, made_room, "cannot accept connections for now");
+                        tokio::select! {
+                            () = shutdown.graceful.cancelled() => break,
+                            () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                        }
                     }
                 }
             }
@@ -382,18 +411,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
+    open: &Connections,
 ) -> io::Result<(
     tokio::net::TcpStream,
     SocketAddr,
     Option<tokio::sync::OwnedSemaphorePermit>,
 )> {
-    // Waits here at `max_connections`. The semaphore is never closed, so there is a permit in the
-    // end.
-    let slot = slots.clone().acquire_owned().await.ok();
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?; // small answers must not wait for more to send
-    Ok((stream, peer, slot))
+    // At the limit it waits here: with the client's connection in hand, so that nobody is closed
+    // for a client that does not come.
+    Ok((stream, peer, open.slot().await))
 }
 
 /// `true` for errors that mean that one client left before it was accepted, rather than that

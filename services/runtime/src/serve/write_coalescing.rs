@@ -14,6 +14,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::Sleep;
+
+use super::guard::Guard;
+use super::resets::Verdict;
 
 /// The largest write that is buffered, in bytes. Copying more would take longer than a system call.
 const BUFFERED_WRITE_MAX: usize = 4096;
@@ -26,6 +30,9 @@ const BUFFER_MAX: usize = 16 * 1024;
 pub(super) struct CoalescingStream {
     read: OwnedReadHalf,
     buffer: SharedBuffer,
+    /// Runs while the client is read slowly.
+    pause: Option<Pin<Box<Sleep>>>,
+    is_ended: bool,
 }
 
 /// The write half of a socket and its buffer. Clones share them.
@@ -36,14 +43,25 @@ pub(super) struct SharedBuffer(Arc<Mutex<WriteBuffer>>);
 struct WriteBuffer {
     write: OwnedWriteHalf,
     bytes: BytesMut,
+    guard: Option<Guard>,
 }
 
 impl CoalescingStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    /// A socket of an HTTP/2 client, whose frames `guard` watches, or of another client.
+    pub(super) fn new(stream: TcpStream, guard: Option<Guard>) -> Self {
         let (read, write) = stream.into_split();
         let bytes = BytesMut::new();
-        let buffer = SharedBuffer(Arc::new(Mutex::new(WriteBuffer { write, bytes })));
-        Self { read, buffer }
+        let buffer = SharedBuffer(Arc::new(Mutex::new(WriteBuffer {
+            write,
+            bytes,
+            guard,
+        })));
+        Self {
+            read,
+            buffer,
+            pause: None,
+            is_ended: false,
+        }
     }
 
     /// The buffer, which the caller must drive.
@@ -73,6 +91,17 @@ impl SharedBuffer {
         .await
     }
 
+    /// Tells the client to go away and to stay calm, where it takes the bytes that are before that.
+    pub(super) fn end(&self) {
+        let mut buffer = self.lock();
+        let Some(last_words) = buffer.guard.as_ref().and_then(Guard::last_words) else {
+            return;
+        };
+        buffer.bytes.extend_from_slice(&last_words);
+        let mut cx = Context::from_waker(futures::task::noop_waker_ref());
+        let _ = buffer.poll_send(&mut cx); // the rest goes with the next poll of the connection
+    }
+
     /// Locks the buffer: uncontended, since only the connection's task does, and for one system
     /// call.
     fn lock(&self) -> MutexGuard<'_, WriteBuffer> {
@@ -98,6 +127,18 @@ impl WriteBuffer {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.poll_write_unwatched(cx, parts))?;
+        if let Some(guard) = &mut self.guard {
+            guard.sent(parts, written);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_unwatched(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         if bytes > BUFFERED_WRITE_MAX {
             ready!(self.poll_send(cx))?;
@@ -119,7 +160,24 @@ impl AsyncRead for CoalescingStream {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, into)
+        let this = &mut *self;
+        if this.is_ended {
+            return Poll::Pending; // for good: the connection is dropped soon
+        }
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(cx));
+            this.pause = None;
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut this.read).poll_read(cx, into))?;
+        if let Some(guard) = &mut this.buffer.lock().guard {
+            match guard.received(&into.filled()[before..]) {
+                Verdict::Read => {}
+                Verdict::Pause(pause) => this.pause = Some(Box::pin(tokio::time::sleep(pause))),
+                Verdict::End => this.is_ended = true,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -166,7 +224,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
-        (CoalescingStream::new(accepted.unwrap().0), client.unwrap())
+        (
+            CoalescingStream::new(accepted.unwrap().0, None),
+            client.unwrap(),
+        )
     }
 
     #[tokio::test]

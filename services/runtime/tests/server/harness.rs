@@ -168,21 +168,30 @@ impl Client {
         addr: SocketAddr,
         settings: &http2::Builder<TokioExecutor>,
     ) -> Self {
+        Self::connect_watched(addr, settings).await.0
+    }
+
+    /// Connects a client, and returns the task of its connection.
+    pub(crate) async fn connect_watched(
+        addr: SocketAddr,
+        settings: &http2::Builder<TokioExecutor>,
+    ) -> (Self, JoinHandle<hyper::Result<()>>) {
         let stream = TcpStream::connect(addr).await.expect("the server listens");
         let (sender, connection) = settings
             .handshake(TokioIo::new(stream))
             .await
             .expect("HTTP/2");
-        tokio::spawn(connection);
+        let connection = tokio::spawn(connection);
         let origin = format!("http://{addr}")
             .parse::<Uri>()
             .expect("a valid URI");
         let bare = Bare(sender);
-        Self {
+        let client = Self {
             bare: bare.clone(),
             origin: origin.clone(),
             grpc: Grpc::with_origin(bare, origin),
-        }
+        };
+        (client, connection)
     }
 
     /// Calls a method with these bytes, whatever they are.
@@ -197,6 +206,25 @@ impl Client {
         headers: &[(&str, &str)],
         body: Body,
     ) -> Response<Incoming> {
+        let answer = self.try_bytes_with(path, headers, body).await;
+        answer.expect("an answer")
+    }
+
+    /// Calls a method with these bytes, over a connection that may end.
+    pub(crate) async fn try_bytes(
+        &self,
+        path: &'static str,
+        body: Body,
+    ) -> hyper::Result<Response<Incoming>> {
+        self.try_bytes_with(path, &[], body).await
+    }
+
+    async fn try_bytes_with(
+        &self,
+        path: &'static str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> hyper::Result<Response<Incoming>> {
         let mut uri = self.origin.clone().into_parts();
         uri.path_and_query = Some(PathAndQuery::from_static(path));
         let mut request = Request::post(Uri::from_parts(uri).expect("a URI"))
@@ -206,8 +234,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(body).expect("a request");
-        let answer = self.bare.clone().call(request).await;
-        answer.expect("an answer")
+        self.bare.clone().call(request).await
     }
 
     /// Calls the unary method with this text.

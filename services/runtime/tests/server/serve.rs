@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioExecutor;
 use motet_runtime::health::{Health, HealthListRequest};
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
@@ -23,7 +25,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status, Streaming};
 
 use crate::harness::{Client, TestServer, loopback, start, start_with};
-use crate::test_service::{EACH, Event, TestService};
+use crate::test_service::{EACH, Event, TestService, UNARY};
 
 #[tokio::test]
 async fn a_busy_port_is_one_clear_error() {
@@ -207,25 +209,116 @@ async fn an_http_1_client_of_the_grpc_port_gets_a_readable_error() {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
-#[tokio::test]
-async fn connections_above_the_limit_wait_until_one_closes() {
-    let options = ServeOptions {
+fn two_connections() -> ServeOptions {
+    ServeOptions {
         max_connections: 2,
         ..ServeOptions::default()
-    };
-    let server = start_with(100, options).await;
-    let first = server.client().await;
-    first.say("x").await.expect("answers");
-    let second = server.client().await;
-    second.say("x").await.expect("answers");
+    }
+}
+
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_makes_room_for_another() {
+    let mut server = start_with(100, two_connections()).await;
+    let busy = server.client().await;
+    let waiting = tokio::spawn(async move { busy.say("wait").await });
+    assert_eq!(server.next_event().await, Event::Began);
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        let other = server.client().await;
+        assert_eq!(other.say("x").await.expect("answers"), "hello x");
+        others.push(other);
+    }
+    let cut = "motet_server_cut_total{reason=\"idle_connection\"}";
+    assert_eq!(server.metric(cut), 4);
+    server
+        .until("two are left", |s| {
+            s.metric("motet_server_connections") == 2
+        })
+        .await;
+    // An open stream without a request in flight is idle, too.
+    let (_requests, mut answers) = each(&server).await;
+    let next = server.client().await;
+    assert_eq!(next.say("x").await.expect("answers"), "hello x");
+    assert_draining(&answers.message().await.expect_err("it made room"));
+    server.release.send_replace(true);
+    assert_eq!(waiting.await.expect("ran").expect("answers"), "released");
+}
+
+#[tokio::test]
+async fn where_no_connection_is_idle_a_new_one_waits() {
+    let mut server = start_with(100, two_connections()).await;
+    let busy = [server.client().await, server.client().await]
+        .map(|client| tokio::spawn(async move { client.say("wait").await }));
+    for _ in &busy {
+        assert_eq!(server.next_event().await, Event::Began);
+    }
     // The kernel accepts it, and the server does not take it up.
     let third = server.client().await;
     let mut waiting = tokio::spawn(async move { third.say("x").await });
     let silence = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
     assert!(silence.is_err(), "{silence:?}");
-    drop(first);
+    server.release.send_replace(true);
+    for busy in busy {
+        assert_eq!(busy.await.expect("ran").expect("answers"), "released");
+    }
     let answer = waiting.await.expect("ran").expect("answers");
     assert_eq!(answer, "hello x");
+}
+
+#[tokio::test]
+async fn a_client_that_resets_its_calls_is_slowed_and_others_are_not() {
+    let options = ServeOptions {
+        max_resets_per_second: 100,
+        ..ServeOptions::default()
+    };
+    let server = start_with(100, options).await;
+    let other = server.client().await;
+    let client = server.client().await;
+    for _ in 0..20 {
+        for _ in 0..20 {
+            let client = client.clone();
+            let call = tokio::spawn(async move { client.say("hang").await });
+            tokio::task::yield_now().await;
+            call.abort();
+        }
+        assert_eq!(other.say("x").await.expect("answers"), "hello x");
+    }
+    server
+        .until("it is slowed", |s| {
+            s.metric("motet_server_slowed_total") > 0
+        })
+        .await;
+    assert_eq!(client.say("x").await.expect("it is not ended"), "hello x");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_to_reset_its_calls_is_told_to_stay_calm() {
+    let options = ServeOptions {
+        max_resets_per_second: 10,
+        resets_endured: Duration::ZERO,
+        ..ServeOptions::default()
+    };
+    let server = start_with(100, options).await;
+    let settings = http2::Builder::new(TokioExecutor::new());
+    let (client, connection) = Client::connect_watched(server.addr, &settings).await;
+    for _ in 0..100 {
+        let client = client.clone();
+        let call = tokio::spawn(async move { client.try_bytes(UNARY, Body::empty()).await });
+        tokio::task::yield_now().await;
+        call.abort();
+    }
+    let error = connection.await.expect("ran").expect_err("it is ended");
+    let told = format!("{error:?}");
+    assert!(
+        told.contains("ENHANCE_YOUR_CALM") && told.contains("too many resets"),
+        "{told}"
+    );
+    let cut = "motet_server_cut_total{reason=\"resets\"}";
+    assert_eq!(server.metric(cut), 1);
+    assert_eq!(
+        server.client().await.say("x").await.expect("answers"),
+        "hello x"
+    );
 }
 
 /// A service that panics where no layer catches it: in its connection's task while `armed` is 1, in
