@@ -1,7 +1,10 @@
-//! Cancellation of computations: one on a blocking thread stops when its request ends.
+//! Cancellation of computations: one on a blocking thread stops when its request ends, and gives
+//! way to others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::pool::Turn;
 
 /// Operations between two reads of the flag, about a millisecond.
 const CHECK_INTERVAL: u64 = 1 << 20;
@@ -13,7 +16,11 @@ pub struct Cancelled;
 
 /// Cancellation flag of a computation, set when its request ends. The default is never set.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Option<Arc<AtomicBool>>);
+pub struct Cancel {
+    flag: Option<Arc<AtomicBool>>,
+    /// The turn in which it computes, if it takes turns.
+    turn: Option<Arc<Turn>>,
+}
 
 /// Guard that sets the flag of a [`Cancel`] when it is dropped.
 #[derive(Debug)]
@@ -32,13 +39,27 @@ impl Cancel {
     /// ```
     pub fn on_drop() -> (Self, CancelOnDrop) {
         let flag = Arc::new(AtomicBool::new(false));
-        (Self(Some(flag.clone())), CancelOnDrop(flag))
+        let cancel = Self {
+            flag: Some(flag.clone()),
+            turn: None,
+        };
+        (cancel, CancelOnDrop(flag))
+    }
+
+    /// Returns the same flag for a computation that takes turns with others.
+    pub(super) fn in_turn(self, turn: Turn) -> Self {
+        Self {
+            turn: Some(Arc::new(turn)),
+            ..self
+        }
     }
 
     /// Returns whether the request has ended.
     pub fn is_cancelled(&self) -> bool {
         // The flag guards no other data, so no ordering is needed.
-        self.0.as_ref().is_some_and(|f| f.load(Ordering::Relaxed))
+        self.flag
+            .as_ref()
+            .is_some_and(|f| f.load(Ordering::Relaxed))
     }
 
     /// Returns a counter of operations that reads the flag at intervals.
@@ -56,8 +77,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Counter of the operations of a loop, which reads the flag once every `CHECK_INTERVAL`
-/// operations.
+/// Counter of the operations of a loop, which once every `CHECK_INTERVAL` operations reads the flag
+/// and gives way to computations that wait for their turn.
 #[derive(Debug)]
 pub struct Meter<'c> {
     cancel: &'c Cancel,
@@ -75,6 +96,9 @@ impl Meter<'_> {
             return Ok(());
         }
         self.unchecked = 0;
+        if let Some(turn) = &self.cancel.turn {
+            turn.give_way();
+        }
         if self.cancel.is_cancelled() {
             return Err(Cancelled);
         }

@@ -1,18 +1,44 @@
 //! Computations beside the async runtime: short ones run on its threads, long ones on blocking
-//! threads, and all stop when their request ends.
+//! threads in turns, and all stop when their request ends.
 //!
 //! * [`cancel`]: cancellation of a computation when its request ends.
 //! * [`coop`]: cooperative yielding between short computations.
+//! * `turns`: whose turn it is, without threads and time; `pool`: the turns of this process.
 
 pub mod cancel;
 pub mod coop;
+mod pool;
+mod turns;
+
+use std::future::Future;
 
 use motet_runtime::status;
+use motet_runtime::usage::Usage;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tonic::Status;
 use tracing::Span;
 
 pub use cancel::{Cancel, Cancelled};
 pub use coop::CoopBudget;
+
+use pool::POOL;
+
+tokio::task_local! {
+    static USAGE: Usage;
+}
+
+/// Runs a future; its long computations add their time to `usage`.
+pub async fn counted<F: Future>(usage: Option<&Usage>, future: F) -> F::Output {
+    match usage {
+        Some(usage) => USAGE.scope(usage.clone(), future).await,
+        None => future.await,
+    }
+}
+
+/// Returns the usage to which the computations of this task are added.
+pub fn usage() -> Option<Usage> {
+    USAGE.try_with(Usage::clone).ok()
+}
 
 /// Most operations, of about a nanosecond each, of a computation on the async runtime: about a
 /// quarter of a millisecond.
@@ -31,7 +57,10 @@ pub const fn converting(bytes: usize) -> u64 {
 }
 
 /// Runs `f`, which takes about `work` operations: on this thread for at most [`INLINE_WORK_MAX`],
-/// else on a blocking thread. Dropping the future sets the [`Cancel`] of `f`.
+/// else on a blocking thread, when the turn of the request's [`Flow`] comes. Dropping the future
+/// sets the [`Cancel`] of `f`.
+///
+/// [`Flow`]: motet_runtime::flow::Flow
 ///
 /// # Errors
 /// INTERNAL when `f` panics on a blocking thread.
@@ -53,10 +82,26 @@ pub async fn compute<T: Send + 'static>(
         return Ok(f(&Cancel::default()));
     }
     let (cancel, _guard) = Cancel::on_drop();
+    let turn = POOL.turn(pool::current_flow(), usage()).await;
+    let cancel = cancel.in_turn(turn);
     let span = Span::current();
     let task = tokio::task::spawn_blocking(move || span.in_scope(|| f(&cancel)));
     task.await
         .map_err(|_| status::internal("a computation of the gateway panicked").into())
+}
+
+/// Runs `f`, which takes about `work` operations and goes once over what it borrows, such as a check
+/// of texts. For more than [`INLINE_WORK_MAX`] the other tasks of this thread go on elsewhere.
+pub fn compute_here<T>(work: u64, f: impl FnOnce() -> T) -> T {
+    if work <= INLINE_WORK_MAX {
+        return f();
+    }
+    // A runtime of one thread has no other to go on with.
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(f),
+        _ => f(),
+    }
 }
 
 #[cfg(test)]

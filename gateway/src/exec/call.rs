@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::model_infer_request::InferRequestedOutputTensor;
 use motet_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
@@ -9,11 +10,13 @@ use motet_proto::oip::{self, cost};
 use motet_proto::tensor::Tensor;
 use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
+use prost::Message;
 use tonic::Status;
 
 use super::blame;
 use super::context::Context;
 use crate::check::{Argument, Length, Node, NodeOutput, Setting};
+use crate::compute::{compute_here, copying};
 use crate::scalar::Scalar;
 
 /// The answer of a model: its tensors in the order of the node's outputs (`None` where nothing
@@ -28,6 +31,8 @@ pub(crate) struct ModelAnswer {
     pub compute: Duration,
     /// Rows of the largest batch that had some of them.
     pub batch_rows: usize,
+    /// Tokens that the model computed for it.
+    pub tokens: u64,
 }
 
 /// The request for `node` with these argument values and settings.
@@ -40,12 +45,16 @@ pub(crate) fn request(
     arguments: Vec<Tensor>,
     settings: Vec<Scalar>,
 ) -> Result<ModelInferRequest, Status> {
-    let mut tensors = Vec::with_capacity(arguments.len());
-    for (index, (argument, value)) in node.inputs.iter().zip(arguments).enumerate() {
-        let value = fit_argument(argument, value)
-            .map_err(|why| blame::for_unfit(context, node, index, &why))?;
-        tensors.push((argument.port.as_str(), value));
-    }
+    let bytes = arguments.iter().map(|argument| argument.data().len()).sum();
+    let tensors = compute_here(copying(bytes), || {
+        let mut tensors = Vec::with_capacity(arguments.len());
+        for (index, (argument, value)) in node.inputs.iter().zip(arguments).enumerate() {
+            let value = fit_argument(argument, value)
+                .map_err(|why| blame::for_unfit(context, node, index, &why))?;
+            tensors.push((argument.port.as_str(), value));
+        }
+        Ok::<_, Status>(tensors)
+    })?;
     let mut request = ModelInferRequest {
         parameters: node
             .parameters
@@ -101,7 +110,16 @@ fn parameter(setting: &Setting, value: &Scalar) -> InferParameter {
 ///
 /// # Errors
 /// INTERNAL when it is not what the model's signature promises; the model is at fault.
-pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<ModelAnswer, Status> {
+pub(crate) fn answer(node: &Node, response: ModelInferResponse) -> Result<ModelAnswer, Status> {
+    let raw = response.raw_output_contents.iter().map(Bytes::len);
+    let bytes = match response.raw_output_contents.is_empty() {
+        true => response.encoded_len(),
+        false => raw.sum(),
+    };
+    compute_here(copying(bytes), || read_answer(node, response))
+}
+
+fn read_answer(node: &Node, mut response: ModelInferResponse) -> Result<ModelAnswer, Status> {
     let bad = |why: String| -> Status {
         status::internal(format!("node {} got a wrong answer: {why}", node.name))
             .reason(Reason::BadAnswer)
@@ -139,6 +157,7 @@ pub(crate) fn answer(node: &Node, mut response: ModelInferResponse) -> Result<Mo
         queue: Duration::from_micros(number(cost::QUEUE_US)),
         compute: Duration::from_micros(number(cost::COMPUTE_US)),
         batch_rows: usize::try_from(number(cost::BATCH_ROWS)).unwrap_or(usize::MAX),
+        tokens: number(cost::TOKENS),
     })
 }
 

@@ -10,6 +10,7 @@ use tonic::Status;
 use super::literal::out_of_range;
 use super::symbols::SymbolBindings;
 use crate::check::Input;
+use crate::compute::{compute_here, copying};
 use crate::plan::Plan;
 use crate::scalar::Scalar;
 use crate::scalar::decimal;
@@ -77,6 +78,15 @@ pub fn bind_inputs(
     plan: &Plan,
     tensors: Vec<Option<Tensor>>,
 ) -> Result<Inputs, Vec<InputViolation>> {
+    let bytes = tensors
+        .iter()
+        .flatten()
+        .map(|tensor| tensor.data().len())
+        .sum();
+    compute_here(copying(bytes), || bind(plan, tensors))
+}
+
+fn bind(plan: &Plan, tensors: Vec<Option<Tensor>>) -> Result<Inputs, Vec<InputViolation>> {
     let pipeline = &plan.pipeline;
     let mut lengths = SymbolBindings::new(&pipeline.symbols);
     let mut violations = Vec::new();

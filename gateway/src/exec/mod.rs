@@ -35,7 +35,7 @@ use std::sync::Arc;
 use motet_runtime::status;
 use tonic::Status;
 
-pub use elements::REQUEST_ELEMENTS_MAX;
+pub use elements::{REQUEST_ELEMENTS_MAX, REQUEST_RUNS_MAX};
 pub use inputs::{InputViolation, Inputs, ViolationKind, bind_inputs, violation_status};
 pub use record::{BodyRecord, NodeRecord, NodeStats, critical_path};
 pub use request::{OutputSelection, RequestLimits, RequestOutcome};

@@ -109,6 +109,7 @@ impl<'a> GraphRun<'a> {
     fn start(&mut self, index: usize, running: &mut Running<'a>) -> Result<(), Status> {
         let bound = &self.graph.nodes[index];
         let node = &*bound.node;
+        self.context.elements.start_node()?;
         self.record_at[index] = Some(self.records.len());
         self.records.push(NodeRecord {
             node: index,

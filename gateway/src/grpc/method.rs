@@ -16,6 +16,7 @@ use super::EndpointClient;
 use crate::call::errors::UpstreamInfo;
 use crate::call::transport::outgoing;
 use crate::call::{SharedLimits, Upstream};
+use crate::compute::{compute_here, converting};
 use crate::protobuf::{DynamicEncoder, DynamicShapes};
 
 /// A method of a server, and what its answer may come to.
@@ -182,7 +183,10 @@ impl Decoder for AnswerDecoder {
         };
         let bytes = message.len();
         shapes.scan(&message).map_err(|error| bad(&error))?;
-        match DynamicMessage::decode(response.clone(), message) {
+        let decoded = compute_here(converting(bytes), || {
+            DynamicMessage::decode(response.clone(), message)
+        });
+        match decoded {
             Ok(message) => Ok(Some(SizedMessage { message, bytes })),
             Err(error) => Err(bad(&error)),
         }

@@ -20,7 +20,15 @@ pub const FILE_BYTES_MAX: u64 = 16 << 20;
 /// complete `FileDescriptorSet` with a service.
 pub fn read(path: &Path) -> Result<DescriptorPool, String> {
     let bytes = files::read(path, FILE_BYTES_MAX).map_err(|error| error.to_string())?;
-    let pool = DescriptorPool::decode(bytes.as_slice()).map_err(|e| e.to_string())?;
+    from_bytes(&bytes)
+}
+
+/// Reads an encoded `FileDescriptorSet`.
+///
+/// # Errors
+/// The reason, as the end of a sentence: it is not a complete `FileDescriptorSet` with a service.
+pub fn from_bytes(bytes: &[u8]) -> Result<DescriptorPool, String> {
+    let pool = DescriptorPool::decode(bytes).map_err(|e| e.to_string())?;
     if pool.services().len() == 0 {
         return Err("it describes no service".to_owned());
     }

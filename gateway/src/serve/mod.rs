@@ -7,10 +7,12 @@
 //! * `oip`: every pipeline as a model of the Open Inference Protocol.
 //! * `pipelines`: the service `motet.v1.Pipelines`.
 //! * `load`: what a pipeline may call, and the pipelines that call it.
+//! * `account`: what a request uses and holds.
 //! * `output_selection`, `receipt`, [`signature`](signature()), `stats`: parts of the surfaces.
 
 pub mod typed;
 
+mod account;
 mod gateway;
 mod load;
 mod oip;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use motet_proto::v1;
 use motet_runtime::telemetry::propagate;
+use motet_runtime::usage::Usage;
 
 use crate::exec::{NodeRecord, RequestOutcome, critical_path};
 use crate::plan::{BoundBody, BoundNode, Graph, Plan};
@@ -42,6 +43,19 @@ pub(super) fn receipt(plan: &Plan, outcome: &RequestOutcome) -> v1::Receipt {
             .into_iter()
             .map(|node| plan.pipeline.nodes[node].name.clone())
             .collect(),
+        usage: None,
+    }
+}
+
+/// Returns what a request used so far; its answer is `bytes_sent` bytes.
+pub(super) fn usage(usage: &Usage, bytes_sent: usize) -> v1::Usage {
+    let total = usage.total();
+    v1::Usage {
+        runtime: duration(total.runtime),
+        pool: duration(total.pool),
+        tokens: total.tokens,
+        bytes_received: total.bytes_received,
+        bytes_sent: bytes_sent as u64,
     }
 }
 

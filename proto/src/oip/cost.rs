@@ -12,6 +12,10 @@ pub const COMPUTE_US: &str = "motet.compute_us";
 /// Rows of the largest batch with rows of the call (`int64`).
 pub const BATCH_ROWS: &str = "motet.batch_rows";
 
+/// Tokens of the call's own rows that the model computed (`int64`). Only from models that compute
+/// tokens.
+pub const TOKENS: &str = "motet.tokens";
+
 /// Tokens of the largest batch with rows of the call (`int64`).
 pub const BATCH_TOKENS: &str = "motet.batch_tokens";
 

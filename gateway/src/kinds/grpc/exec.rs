@@ -2,6 +2,7 @@
 
 use motet_proto::tensor::Tensor;
 use motet_runtime::status::{self, Reason};
+use prost::Message;
 use prost_reflect::DynamicMessage;
 use tonic::Status;
 use tracing::{Instrument, info_span};
@@ -10,6 +11,7 @@ use super::check::Checked;
 use super::plan::Bound;
 use crate::call::CallRecorder;
 use crate::check::Node;
+use crate::compute::{compute_here, converting};
 use crate::exec::blame;
 use crate::exec::call::fit_argument;
 use crate::exec::context::Context;
@@ -28,7 +30,13 @@ impl RunKind for Bound {
 fn start<'a>(bound: &'a Bound, node_call: NodeCall<'a, '_>) -> Started<'a> {
     let (context, node) = (node_call.context, node_call.node);
     let (client, call) = (&*bound.client, &*bound.call);
-    let request = match request(context, node, call, node_call.arguments) {
+    let arguments = node_call.arguments;
+    let bytes = arguments
+        .iter()
+        .flatten()
+        .map(|argument| argument.data().len());
+    let work = converting(bytes.sum());
+    let request = match compute_here(work, || request(context, node, call, arguments)) {
         Ok(request) => request,
         Err(error) => return Started::Ready(NodeOutcome::failed(error)),
     };
@@ -47,7 +55,10 @@ fn start<'a>(bound: &'a Bound, node_call: NodeCall<'a, '_>) -> Started<'a> {
             ..NodeStats::default()
         };
         NodeOutcome::new(
-            answer.and_then(|messages| outputs(node, call, &messages)),
+            answer.and_then(|messages| {
+                let bytes = messages.iter().map(DynamicMessage::encoded_len).sum();
+                compute_here(converting(bytes), || outputs(node, call, &messages))
+            }),
             stats,
         )
     };

@@ -7,6 +7,7 @@ use tracing::{Instrument, info_span};
 use super::plan::Bound;
 use crate::call::{CallRecorder, CallStats};
 use crate::check::Node;
+use crate::compute;
 use crate::exec::call::{self, ModelAnswer};
 use crate::exec::record::NodeStats;
 use crate::exec::step::{NodeCall, NodeOutcome, RunKind, Started};
@@ -78,6 +79,9 @@ fn end(
         stats.queue = answer.queue;
         stats.compute = answer.compute;
         stats.batch_rows = answer.batch_rows;
+        if let Some(usage) = compute::usage() {
+            usage.add_tokens(answer.tokens);
+        }
         answer.outputs
     });
     NodeOutcome::new(result, stats)

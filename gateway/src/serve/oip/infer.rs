@@ -14,6 +14,7 @@ use tonic::Status;
 
 use crate::compute::{compute, converting};
 use crate::exec::{self, InputViolation};
+use crate::serve::account::Account;
 use crate::serve::pipeline::{Answer, Call, ServedPipeline};
 use crate::serve::{output_selection, signature};
 
@@ -89,6 +90,7 @@ pub(super) async fn infer_pipeline(
     served: &Arc<ServedPipeline>,
     mut request: ModelInferRequest,
     deadline: Option<Deadline>,
+    account: &Account,
 ) -> Result<ModelInferResponse, Status> {
     let pipeline = served.pipeline();
     let refused =
@@ -107,6 +109,10 @@ pub(super) async fn infer_pipeline(
     let priority = priority(&request)?;
     let id = std::mem::take(&mut request.id);
     let (inputs, encoding) = read(served, request).await?;
+    // Raw contents are slices of the message.
+    if encoding == Encoding::Typed {
+        account.hold(&inputs)?;
+    }
     let call = Call {
         inputs,
         columns,

@@ -22,8 +22,10 @@ use motet_runtime::status::{self, Resource};
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::account::Account;
 use super::pipeline::ServedPipeline;
 use super::registry::Registry;
+use crate::compute::counted;
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// Time limit of requests to a model service other than inference.
@@ -72,9 +74,11 @@ impl OipGateway {
         self,
         request: ModelInferRequest,
         asked: Option<Deadline>,
+        account: &Account,
     ) -> Result<ModelInferResponse, Status> {
         if let Some(served) = self.pipeline(&request.model_name, &request.model_version)? {
-            let call = infer_pipeline(&served, request, asked);
+            let call = infer_pipeline(&served, request, asked, account);
+            let call = counted(account.usage.as_ref(), call);
             return served.oip.observe(call).await;
         }
         let (name, version) = (&request.model_name, &request.model_version);
@@ -176,8 +180,9 @@ impl GrpcInferenceService for OipGateway {
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
         let asked = Deadline::of(request.extensions());
+        let account = Account::of(request.extensions());
         self.clone()
-            .infer(request.into_inner(), asked)
+            .infer(request.into_inner(), asked, &account)
             .await
             .map(Response::new)
     }
@@ -195,7 +200,10 @@ impl GrpcInferenceService for OipGateway {
             let id = request.id.clone();
             async move {
                 let answer = match admitted {
-                    Ok(_) => gateway.infer(request, asked).await,
+                    Ok(admitted) => {
+                        let account = Account::from(admitted);
+                        gateway.infer(request, asked, &account).await
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 match answer {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use motet_proto::tensor::Tensor;
 use motet_proto::v1;
 use motet_runtime::status;
+use motet_runtime::usage::Usage;
 use prost::encoding::{message as message_field, string as string_field};
 use tonic::Status;
 
@@ -12,6 +13,7 @@ use super::{decode, encode};
 use crate::compute::Cancel;
 use crate::exec;
 use crate::serve::pipeline::{Answer, ServedPipeline};
+use crate::serve::receipt;
 
 /// A decoded request.
 pub(super) struct Request {
@@ -47,14 +49,16 @@ pub(super) fn write(
     served: &ServedPipeline,
     answer: &Answer,
     id: Option<String>,
-    receipt: Option<&v1::Receipt>,
+    receipt: Option<v1::Receipt>,
+    usage: Option<&Usage>,
 ) -> Result<Bytes, Status> {
     let pipeline = served.pipeline();
     let mut message = Vec::new();
     encode::put_outputs(pipeline, answer.outputs(), &mut message)
         .map_err(|e| Status::from(status::internal(e.to_string()).pipeline(&pipeline.name)))?;
-    if let Some(receipt) = receipt {
-        message_field::encode(RECEIPT.1, receipt, &mut message);
+    if let Some(mut receipt) = receipt {
+        receipt.usage = usage.map(|usage| receipt::usage(usage, message.len()));
+        message_field::encode(RECEIPT.1, &receipt, &mut message);
     }
     put_id(&mut message, id);
     Ok(message.into())

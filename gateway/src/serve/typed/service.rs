@@ -18,9 +18,10 @@ use tower::Service;
 
 use super::messages;
 use super::names::{PACKAGE, RUN, RUN_STREAM};
-use crate::compute::{compute, converting};
+use crate::compute::{compute, converting, counted};
 use crate::exec;
 use crate::protobuf::BytesCodec;
+use crate::serve::account::Account;
 use crate::serve::output_selection::select;
 use crate::serve::pipeline::{Answer, Call, ServedPipeline};
 use crate::serve::registry::Registry;
@@ -121,8 +122,9 @@ impl UnaryService<Bytes> for Unary {
         Box::pin(async move {
             let deadline = Deadline::of(request.extensions());
             let options = RequestOptions::of(request.metadata());
+            let account = Account::of(request.extensions());
             let message = request.into_inner();
-            let (message, degraded) = run(&served, message, deadline, &options)
+            let (message, degraded) = run(&served, message, deadline, &options, &account)
                 .await
                 .map_err(|failure| failure.error)?;
             let mut response = Response::new(message);
@@ -168,11 +170,14 @@ impl StreamingService<Bytes> for Stream {
                     let id = messages::request_id_of(message);
                     return messages::failure(id, &error);
                 };
-                if let Err(error) = admitted {
-                    let id = messages::request_id_of(message);
-                    return messages::failure(id, &error);
-                }
-                match run(&served, message, deadline, &options).await {
+                let account = match admitted {
+                    Ok(request) => Account::from(request),
+                    Err(error) => {
+                        let id = messages::request_id_of(message);
+                        return messages::failure(id, &error);
+                    }
+                };
+                match run(&served, message, deadline, &options, &account).await {
                     Ok((answer, _)) => answer,
                     Err(Failure { id, error }) => messages::failure(id, &error),
                 }
@@ -231,23 +236,26 @@ async fn run(
     message: Bytes,
     deadline: Option<Deadline>,
     options: &RequestOptions,
+    account: &Account,
 ) -> Result<(Bytes, Vec<String>), Failure> {
     let mut id = None;
-    let answered = served.typed.observe(async {
+    let answered = served.typed.observe(counted(account.usage.as_ref(), async {
         let columns = options.columns(served)?;
         let request = read(served, message).await?;
         id.clone_from(&request.id);
+        let inputs = request.inputs?;
+        account.hold(&inputs)?;
         let call = Call {
-            inputs: request.inputs?,
+            inputs,
             columns,
             deadline,
             priority: None,
         };
         let answer = served.call(call).await?;
         let degraded = answer.degraded();
-        let message = write(served, answer, request.id, options.receipt).await?;
+        let message = write(served, answer, request.id, options.receipt, account).await?;
         Ok((message, degraded))
-    });
+    }));
     let answered = answered.await;
     answered.map_err(|error| Failure { id, error })
 }
@@ -268,11 +276,12 @@ async fn write(
     answer: Answer,
     id: Option<String>,
     receipt: bool,
+    account: &Account,
 ) -> Result<Bytes, Status> {
     let tensors = answer.outputs().iter().flatten().flatten();
     let bytes = tensors.map(|tensor| tensor.data().len()).sum();
     let receipt = receipt.then(|| answer.receipt());
-    let pipeline = served.clone();
-    let write = move |_: &_| messages::write(&pipeline, &answer, id, receipt.as_ref());
+    let (pipeline, usage) = (served.clone(), account.usage.clone());
+    let write = move |_: &_| messages::write(&pipeline, &answer, id, receipt, usage.as_ref());
     compute(converting(bytes), write).await?
 }

@@ -84,6 +84,7 @@ pub(crate) fn write_cost(parameters: &mut HashMap<String, InferParameter>, spent
     let Some(timing) = &spent.timing else {
         return;
     };
+    put(cost::TOKENS, integer(spent.tokens as u128));
     put(cost::BATCH_ROWS, integer(timing.batch_rows_max as u128));
     put(cost::BATCH_TOKENS, integer(timing.batch_tokens_max.into()));
     // A call without rows was in no batch.

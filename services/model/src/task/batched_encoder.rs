@@ -51,6 +51,7 @@ impl BatchedEncoder {
     ) -> Result<(ModelInferResponse, CallCost), Status> {
         let ((rows, encoding), input) = self.tokenize(request, signature).await?;
         let count = rows.len();
+        let tokens = rows.iter().map(TokenIds::len).sum();
         let (rows, timing) = self.encode(rows, &parameters).await?;
         let values = self.codec.output_values(count);
         let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
@@ -68,6 +69,7 @@ impl BatchedEncoder {
             infer: timing.compute_time,
             output,
             rows: count,
+            tokens,
             timing: Some(timing),
         };
         Ok((response, cost))

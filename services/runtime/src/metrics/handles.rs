@@ -1,80 +1,117 @@
 //! Handles that record: one for each pipeline, node, model and server, made once and kept.
 //!
-//! A handle holds its label sets ready, so recording allocates nothing: per instrument it hashes
-//! the labels, looks them up and does one atomic addition.
+//! A handle holds its label sets or its series ready, so recording allocates nothing: per instrument
+//! it does one atomic addition, at most after a look-up of the labels.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
-use opentelemetry::{KeyValue, Value};
 use tonic::Code;
 
 use super::batcher_gauges::{BatcherState, Watch, Watched};
+use super::live::{CounterSeries, HistogramSeries, LiveCounter, LiveHistogram};
 use crate::status::code_name;
 
 /// Number of gRPC codes; they are 0 to 16.
-const CODES: i32 = 17;
+const CODES: usize = 17;
 
-/// The three instruments that every kind of call has.
+/// The three instruments that every kind of call has. Their last label is the code.
 #[derive(Clone, Debug)]
 pub(super) struct CallInstruments {
-    pub(super) requests: Counter<u64>,
-    pub(super) errors: Counter<u64>,
-    pub(super) duration: Histogram<f64>,
+    pub(super) requests: LiveCounter,
+    pub(super) errors: LiveCounter,
+    pub(super) duration: LiveHistogram,
 }
 
-/// Counts and times calls under fixed labels.
+/// Counts and times calls under fixed labels. The series are there from the first call of each code
+/// on, and go with the last clone.
 #[derive(Clone, Debug)]
-pub struct CallMetrics {
+pub struct CallMetrics(Arc<CallHandle>);
+
+#[derive(Debug)]
+struct CallHandle {
     instruments: CallInstruments,
-    by_code: Arc<[Box<[KeyValue]>]>,
+    labels: Vec<String>,
+    by_code: [OnceLock<Box<CodeSeries>>; CODES],
+}
+
+/// Series of the calls that ended with one code.
+#[derive(Debug)]
+struct CodeSeries {
+    requests: CounterSeries,
+    /// `None` for those that succeeded.
+    errors: Option<CounterSeries>,
+    duration: HistogramSeries,
 }
 
 impl CallMetrics {
-    pub(super) fn new(instruments: &CallInstruments, labels: &[(&'static str, &str)]) -> Self {
-        let fixed: Vec<_> = labels
-            .iter()
-            .map(|(key, value)| KeyValue::new(*key, Value::from(Arc::<str>::from(*value))))
-            .collect();
-        let by_code = (0..CODES).map(|code| {
-            let name = code_name(Code::from_i32(code));
-            let labels = fixed.iter().cloned().chain([KeyValue::new("code", name)]);
-            labels.collect()
-        });
-        Self {
+    pub(super) fn new(instruments: &CallInstruments, labels: &[&str]) -> Self {
+        Self(Arc::new(CallHandle {
             instruments: instruments.clone(),
-            by_code: by_code.collect(),
-        }
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            by_code: Default::default(),
+        }))
     }
 
     /// Records a call that ended with `code` after `elapsed`.
     pub fn record(&self, code: Code, elapsed: Duration) {
-        let labels = &self.by_code[code as usize];
-        self.instruments.requests.add(1, labels);
-        if code != Code::Ok {
-            self.instruments.errors.add(1, labels);
+        let handle = &*self.0;
+        let series = handle.by_code[code as usize].get_or_init(|| handle.series(code).into());
+        series.requests.add(1);
+        if let Some(errors) = &series.errors {
+            errors.add(1);
         }
-        self.instruments
-            .duration
-            .record(elapsed.as_secs_f64(), labels);
+        series.duration.record(elapsed.as_secs_f64());
+    }
+}
+
+impl CallHandle {
+    fn series(&self, code: Code) -> CodeSeries {
+        let fixed = self.labels.iter().map(String::as_str);
+        let labels: Vec<&str> = fixed.chain([code_name(code)]).collect();
+        let errors = (code != Code::Ok).then(|| self.instruments.errors.series(&labels));
+        CodeSeries {
+            requests: self.instruments.requests.series(&labels),
+            errors,
+            duration: self.instruments.duration.series(&labels),
+        }
     }
 }
 
 /// Counts the runs of one shadow arm.
 #[derive(Clone, Debug)]
-pub struct ShadowMetrics {
-    pub(super) runs: Counter<u64>,
-    pub(super) labels: [KeyValue; 3],
+pub struct ShadowMetrics(Arc<ShadowHandle>);
+
+#[derive(Debug)]
+struct ShadowHandle {
+    runs: LiveCounter,
+    labels: [String; 3],
+    by_outcome: Mutex<HashMap<&'static str, CounterSeries>>,
 }
 
 impl ShadowMetrics {
+    pub(super) fn new(runs: &LiveCounter, labels: [&str; 3]) -> Self {
+        Self(Arc::new(ShadowHandle {
+            runs: runs.clone(),
+            labels: labels.map(str::to_owned),
+            by_outcome: Mutex::default(),
+        }))
+    }
+
     /// Counts a run; `outcome` is a constant such as `same`.
     pub fn record(&self, outcome: &'static str) {
-        let [pipeline, node, arm] = self.labels.clone();
-        let outcome = KeyValue::new("outcome", outcome);
-        self.runs.add(1, &[pipeline, node, arm, outcome]);
+        let handle = &*self.0;
+        let series = handle.by_outcome.lock();
+        let mut series = series.unwrap_or_else(PoisonError::into_inner);
+        let series = series.entry(outcome).or_insert_with(|| {
+            let [pipeline, node, arm] = &handle.labels;
+            handle.runs.series(&[pipeline, node, arm, outcome])
+        });
+        series.add(1);
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! * [`catalogue`]: the declaration of every instrument.
 //! * `handles`, `policies`: handles that record.
+//! * `live`: series that go with what they describe.
 //! * `batcher_gauges`: gauges that are read on demand.
 //! * `page`: the documentation page.
 //! * `process`: the memory of this process.
@@ -11,6 +12,7 @@
 mod batcher_gauges;
 pub mod catalogue;
 mod handles;
+mod live;
 mod page;
 mod policies;
 mod process;
@@ -28,6 +30,7 @@ pub use batcher_gauges::{BatcherState, Watch};
 use catalogue::{Instrument, Kind};
 use handles::{BatchInstruments, CallInstruments, ServerInstruments};
 pub use handles::{CallMetrics, ModelMetrics, ServerMetrics, ShadowMetrics};
+use live::{LiveCounter, LiveMeter};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
@@ -55,11 +58,13 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     provider: SdkMeterProvider,
+    /// Sends what goes with its pipelines and models by OTLP, where that is asked for.
+    live_provider: Option<SdkMeterProvider>,
     registry: Registry,
     pipelines: CallInstruments,
     nodes: CallInstruments,
-    shadows: Counter<u64>,
-    refusals: Counter<u64>,
+    shadows: LiveCounter,
+    refusals: LiveCounter,
     repeats: RepeatInstruments,
     circuits: CircuitInstruments,
     caches: CacheInstruments,
@@ -75,7 +80,7 @@ impl Metrics {
     /// # Errors
     /// If the exporter cannot be set up.
     pub fn new(service: &str) -> Result<Self, MetricsError> {
-        Self::build(service, SdkMeterProvider::builder())
+        Self::build(service, SdkMeterProvider::builder(), None)
     }
 
     /// As [`Metrics::new`], and sent by OTLP if the standard `OTEL_*` variables ask for it. That
@@ -84,11 +89,21 @@ impl Metrics {
     /// # Errors
     /// If an exporter cannot be set up.
     pub fn from_env(service: &str) -> Result<Self, MetricsError> {
-        let builder = SdkMeterProvider::builder().with_resource(telemetry::resource(service));
-        Self::build(service, telemetry::with_otlp_metrics(builder)?)
+        let builder = || SdkMeterProvider::builder().with_resource(telemetry::resource(service));
+        match (
+            telemetry::otlp_metrics(builder())?,
+            telemetry::otlp_metrics(builder())?,
+        ) {
+            (Some(sent), Some(live)) => Self::build(service, sent, Some(live.build())),
+            _ => Self::build(service, builder(), None),
+        }
     }
 
-    fn build(service: &str, builder: MeterProviderBuilder) -> Result<Self, MetricsError> {
+    fn build(
+        service: &str,
+        builder: MeterProviderBuilder,
+        live_provider: Option<SdkMeterProvider>,
+    ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -97,10 +112,19 @@ impl Metrics {
             .build()?;
         let provider = builder.with_reader(exporter).build();
         let meter = provider.meter("motet");
-        let calls = |requests, errors, duration| CallInstruments {
-            requests: counter(&meter, requests),
-            errors: counter(&meter, errors),
-            duration: seconds(&meter, duration),
+        let live_meter = live_provider
+            .as_ref()
+            .map(|provider| provider.meter("motet"));
+        let live = LiveMeter {
+            registry: &registry,
+            sent: live_meter.as_ref(),
+        };
+        let calls = |requests, errors, duration| -> Result<_, prometheus::Error> {
+            Ok(CallInstruments {
+                requests: live.counter(requests)?,
+                errors: live.counter(errors)?,
+                duration: live.seconds(duration)?,
+            })
         };
         use catalogue as c;
         let inner = Inner {
@@ -108,16 +132,16 @@ impl Metrics {
                 c::PIPELINE_REQUESTS,
                 c::PIPELINE_ERRORS,
                 c::PIPELINE_DURATION,
-            ),
-            nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION),
-            shadows: counter(&meter, c::NODE_SHADOWS),
-            refusals: counter(&meter, c::BUDGET_REFUSED),
+            )?,
+            nodes: calls(c::NODE_REQUESTS, c::NODE_ERRORS, c::NODE_DURATION)?,
+            shadows: live.counter(c::NODE_SHADOWS)?,
+            refusals: live.counter(c::BUDGET_REFUSED)?,
             repeats: RepeatInstruments {
-                retries: counter(&meter, c::NODE_RETRIES),
-                retries_refused: counter(&meter, c::NODE_RETRIES_REFUSED),
-                hedges: counter(&meter, c::NODE_HEDGES),
-                hedges_won: counter(&meter, c::NODE_HEDGES_WON),
-                hedges_refused: counter(&meter, c::NODE_HEDGES_REFUSED),
+                retries: live.counter(c::NODE_RETRIES)?,
+                retries_refused: live.counter(c::NODE_RETRIES_REFUSED)?,
+                hedges: live.counter(c::NODE_HEDGES)?,
+                hedges_won: live.counter(c::NODE_HEDGES_WON)?,
+                hedges_refused: live.counter(c::NODE_HEDGES_REFUSED)?,
             },
             circuits: CircuitInstruments {
                 open: gauge(&meter, c::CIRCUIT_OPEN),
@@ -129,7 +153,7 @@ impl Metrics {
                 bytes: gauge(&meter, c::CACHE_MEMORY),
                 evictions: counter(&meter, c::CACHE_EVICTIONS),
             },
-            models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION),
+            models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION)?,
             batches: BatchInstruments {
                 rows: counts(&meter, c::BATCH_ROWS),
                 tokens: counts(&meter, c::BATCH_TOKENS),
@@ -160,6 +184,7 @@ impl Metrics {
                 bytes_in_flight: observed(&meter, c::SERVER_BYTES_IN_FLIGHT),
             })),
             provider,
+            live_provider,
             registry,
         };
         gauge(&meter, c::BUILD_INFO).record(
@@ -175,24 +200,17 @@ impl Metrics {
 
     /// The handle for requests to one pipeline through one surface (`typed`, `oip`).
     pub fn pipeline(&self, pipeline: &str, surface: &str) -> CallMetrics {
-        CallMetrics::new(
-            &self.0.pipelines,
-            &[("pipeline", pipeline), ("surface", surface)],
-        )
+        CallMetrics::new(&self.0.pipelines, &[pipeline, surface])
     }
 
     /// The handle for one node of a pipeline.
     pub fn node(&self, pipeline: &str, node: &str) -> CallMetrics {
-        CallMetrics::new(&self.0.nodes, &[("pipeline", pipeline), ("node", node)])
+        CallMetrics::new(&self.0.nodes, &[pipeline, node])
     }
 
     /// The handle for a shadow arm of a node.
     pub fn shadow(&self, pipeline: &str, node: &str, arm: &str) -> ShadowMetrics {
-        ShadowMetrics {
-            runs: self.0.shadows.clone(),
-            labels: [("pipeline", pipeline), ("node", node), ("arm", arm)]
-                .map(|(key, value)| KeyValue::new(key, Value::from(Arc::<str>::from(value)))),
-        }
+        ShadowMetrics::new(&self.0.shadows, [pipeline, node, arm])
     }
 
     /// The handle for one pipeline's refusals for lack of time.
@@ -218,7 +236,7 @@ impl Metrics {
     /// The handle for one model.
     pub fn model(&self, model: &str) -> ModelMetrics {
         ModelMetrics {
-            calls: CallMetrics::new(&self.0.models, &[("model", model)]),
+            calls: CallMetrics::new(&self.0.models, &[model]),
             batches: self.0.batches.clone(),
             watched: self.0.watched.clone(),
             labels: [KeyValue::new("model", Value::from(Arc::<str>::from(model)))].into(),
@@ -240,8 +258,11 @@ impl Metrics {
 
     /// Sends what the OTLP reader still holds, and stops it. Blocks until it is sent.
     pub fn shutdown(&self) {
-        if let Err(error) = self.0.provider.shutdown() {
-            tracing::warn!(%error, "the last metrics could not be sent");
+        let live = self.0.live_provider.iter();
+        for provider in live.chain([&self.0.provider]) {
+            if let Err(error) = provider.shutdown() {
+                tracing::warn!(%error, "the last metrics could not be sent");
+            }
         }
     }
 }

@@ -1,82 +1,123 @@
 //! Handles that record the policies of a gateway's calls: one for each node that calls, one for
 //! each model called.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, Value};
 
+use super::live::{CounterSeries, LiveCounter};
+
 /// Counts refusals of one pipeline for lack of time.
 #[derive(Clone, Debug)]
-pub struct RefusalMetrics {
-    refused: Counter<u64>,
-    labels: Arc<[KeyValue]>,
-}
+pub struct RefusalMetrics(Arc<FirstUse>);
 
 impl RefusalMetrics {
-    pub(super) fn new(refused: &Counter<u64>, pipeline: &str) -> Self {
-        Self {
-            refused: refused.clone(),
-            labels: [label("pipeline", pipeline)].into(),
-        }
+    pub(super) fn new(refused: &LiveCounter, pipeline: &str) -> Self {
+        Self(Arc::new(FirstUse::new(refused, &[pipeline])))
     }
 
     /// Counts a request or node that was refused at once.
     pub fn refused(&self) {
-        self.refused.add(1, &self.labels);
+        self.0.add();
+    }
+}
+
+/// A series that is there from its first use on.
+#[derive(Debug)]
+struct FirstUse {
+    counter: LiveCounter,
+    labels: Vec<String>,
+    series: OnceLock<CounterSeries>,
+}
+
+impl FirstUse {
+    fn new(counter: &LiveCounter, labels: &[&str]) -> Self {
+        Self {
+            counter: counter.clone(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            series: OnceLock::new(),
+        }
+    }
+
+    fn add(&self) {
+        let series = self.series.get_or_init(|| {
+            let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+            self.counter.series(&labels)
+        });
+        series.add(1);
     }
 }
 
 /// Instruments of retries and hedges.
 #[derive(Clone, Debug)]
 pub(super) struct RepeatInstruments {
-    pub(super) retries: Counter<u64>,
-    pub(super) retries_refused: Counter<u64>,
-    pub(super) hedges: Counter<u64>,
-    pub(super) hedges_won: Counter<u64>,
-    pub(super) hedges_refused: Counter<u64>,
+    pub(super) retries: LiveCounter,
+    pub(super) retries_refused: LiveCounter,
+    pub(super) hedges: LiveCounter,
+    pub(super) hedges_won: LiveCounter,
+    pub(super) hedges_refused: LiveCounter,
 }
 
 /// Counts the retries and hedges of one node.
 #[derive(Clone, Debug)]
-pub struct RepeatMetrics {
-    instruments: RepeatInstruments,
-    labels: Arc<[KeyValue]>,
+pub struct RepeatMetrics(Arc<RepeatHandle>);
+
+#[derive(Debug)]
+struct RepeatHandle {
+    retries: FirstUse,
+    retries_refused: LiveCounter,
+    refused_by_reason: Mutex<HashMap<&'static str, CounterSeries>>,
+    hedges: FirstUse,
+    hedges_won: FirstUse,
+    hedges_refused: FirstUse,
 }
 
 impl RepeatMetrics {
     pub(super) fn new(instruments: &RepeatInstruments, pipeline: &str, node: &str) -> Self {
-        Self {
-            instruments: instruments.clone(),
-            labels: [label("pipeline", pipeline), label("node", node)].into(),
-        }
+        let series = |counter| FirstUse::new(counter, &[pipeline, node]);
+        Self(Arc::new(RepeatHandle {
+            retries: series(&instruments.retries),
+            retries_refused: instruments.retries_refused.clone(),
+            refused_by_reason: Mutex::default(),
+            hedges: series(&instruments.hedges),
+            hedges_won: series(&instruments.hedges_won),
+            hedges_refused: series(&instruments.hedges_refused),
+        }))
     }
 
     /// Counts a retry.
     pub fn retried(&self) {
-        self.instruments.retries.add(1, &self.labels);
+        self.0.retries.add();
     }
 
     /// Counts a retry that was not made; `reason` is a constant such as `budget`.
     pub fn retry_refused(&self, reason: &'static str) {
-        let [pipeline, node] = [0, 1].map(|at| self.labels[at].clone());
-        let labels = [pipeline, node, KeyValue::new("reason", reason)];
-        self.instruments.retries_refused.add(1, &labels);
+        let handle = &*self.0;
+        let series = handle.refused_by_reason.lock();
+        let mut series = series.unwrap_or_else(PoisonError::into_inner);
+        let series = series.entry(reason).or_insert_with(|| {
+            let labels = handle.retries.labels.iter().map(String::as_str);
+            let labels: Vec<&str> = labels.chain([reason]).collect();
+            handle.retries_refused.series(&labels)
+        });
+        series.add(1);
     }
 
     /// Counts a hedge.
     pub fn hedged(&self) {
-        self.instruments.hedges.add(1, &self.labels);
+        self.0.hedges.add();
     }
 
     /// Counts a hedge that answered before the first call.
     pub fn hedge_won(&self) {
-        self.instruments.hedges_won.add(1, &self.labels);
+        self.0.hedges_won.add();
     }
 
     /// Counts a hedge that was not made because the budget was spent.
     pub fn hedge_refused(&self) {
-        self.instruments.hedges_refused.add(1, &self.labels);
+        self.0.hedges_refused.add();
     }
 }
 

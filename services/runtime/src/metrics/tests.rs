@@ -8,19 +8,22 @@ use tonic::Code;
 use super::catalogue::{Buckets, CATALOGUE, Kind};
 use super::*;
 
-/// Metrics with a value in every instrument, and what keeps the watched ones there.
-fn all_used() -> (Metrics, Watch) {
+/// Handles that keep their series there.
+type Kept = (Watch, Vec<Box<dyn std::any::Any>>);
+
+/// Metrics with a value in every instrument, and what keeps them there.
+fn all_used() -> (Metrics, Kept) {
     let metrics = Metrics::new("test").expect("no environment is needed");
     let ms = Duration::from_millis;
-    metrics.pipeline("rag", "typed").record(Code::Ok, ms(3));
-    metrics
-        .pipeline("rag", "typed")
-        .record(Code::DeadlineExceeded, ms(3000));
-    metrics.node("rag", "near").record(Code::Internal, ms(1));
-    metrics
-        .shadow("rag", "rank", "rank[shadow 1]")
-        .record("same");
-    metrics.refusals("rag").refused();
+    let pipeline = metrics.pipeline("rag", "typed");
+    pipeline.record(Code::Ok, ms(3));
+    pipeline.record(Code::DeadlineExceeded, ms(3000));
+    let node = metrics.node("rag", "near");
+    node.record(Code::Internal, ms(1));
+    let shadow = metrics.shadow("rag", "rank", "rank[shadow 1]");
+    shadow.record("same");
+    let refusals = metrics.refusals("rag");
+    refusals.refused();
     let repeats = metrics.repeats("rag", "d");
     repeats.retried();
     repeats.retry_refused("budget");
@@ -66,12 +69,20 @@ fn all_used() -> (Metrics, Watch) {
     metrics.server().slowed();
     metrics.server().connections(1);
     metrics.server().panicked("handler");
-    (metrics, watch)
+    let calls = [pipeline, node].map(|handle| Box::new(handle) as Box<dyn std::any::Any>);
+    let mut kept: Vec<Box<dyn std::any::Any>> = calls.into();
+    kept.extend([
+        Box::new(shadow) as Box<dyn std::any::Any>,
+        Box::new(refusals),
+        Box::new(repeats),
+        Box::new(model),
+    ]);
+    (metrics, (watch, kept))
 }
 
 #[test]
 fn the_text_holds_what_was_recorded() {
-    let (metrics, _watch) = all_used();
+    let (metrics, _kept) = all_used();
     let text = metrics.render().expect("valid text");
     for line in [
         r#"motet_pipeline_requests_total{code="OK",pipeline="rag",surface="typed"} 1"#,
@@ -133,7 +144,7 @@ fn the_text_holds_what_was_recorded() {
 
 #[test]
 fn every_declared_name_label_and_description_is_the_exported_one() {
-    let (metrics, _watch) = all_used();
+    let (metrics, _kept) = all_used();
     let families = metrics.0.registry.gather();
     let exported: BTreeSet<_> = families.iter().map(|f| f.name().to_owned()).collect();
     let declared: BTreeSet<_> = CATALOGUE.iter().map(|i| i.prometheus.to_owned()).collect();
@@ -188,6 +199,38 @@ fn what_is_watched_is_current_and_goes_with_its_watch() {
     assert!(!has("model=\"a\""));
     assert!(has("model=\"b\""));
     assert_eq!(Arc::strong_count(&alive), 1, "the reader is dropped too");
+}
+
+#[test]
+fn series_go_with_what_they_describe() {
+    let metrics = Metrics::new("test").expect("no environment is needed");
+    let ms = Duration::from_millis;
+    let lines = || metrics.render().expect("valid text").lines().count();
+    let before = lines();
+    for pipeline in (0..500).map(|i| format!("p{i}")) {
+        let call = metrics.pipeline(&pipeline, "typed");
+        let nodes = [metrics.node(&pipeline, "a"), metrics.node(&pipeline, "b")];
+        let (refusals, repeats) = (metrics.refusals(&pipeline), metrics.repeats(&pipeline, "a"));
+        for code in [Code::Ok, Code::Internal] {
+            call.record(code, ms(1));
+            nodes.iter().for_each(|node| node.record(code, ms(1)));
+        }
+        refusals.refused();
+        repeats.retried();
+        repeats.retry_refused("budget");
+        metrics.shadow(&pipeline, "a", "a[1]").record("same");
+    }
+    assert_eq!(lines(), before);
+    // One that is replaced keeps what it counted, and goes with its last handle.
+    let old = metrics.node("rag", "near");
+    old.record(Code::Ok, ms(1));
+    let new = metrics.node("rag", "near");
+    new.record(Code::Ok, ms(1));
+    drop(old);
+    let count = r#"motet_node_requests_total{code="OK",node="near",pipeline="rag"} 2"#;
+    assert!(metrics.render().expect("valid text").contains(count));
+    drop(new);
+    assert_eq!(lines(), before);
 }
 
 #[test]

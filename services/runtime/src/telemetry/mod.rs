@@ -216,12 +216,9 @@ pub(crate) fn resource(service_name: &str) -> Resource {
         .build()
 }
 
-/// Adds an OTLP reader if the environment asks for one.
-pub(crate) fn with_otlp_metrics(
+/// Adds an OTLP reader; `None` if the environment asks for none.
+pub(crate) fn otlp_metrics(
     builder: MeterProviderBuilder,
-) -> Result<MeterProviderBuilder, TelemetryError> {
-    Ok(match export::metrics()? {
-        Some(exporter) => builder.with_periodic_exporter(exporter),
-        None => builder,
-    })
+) -> Result<Option<MeterProviderBuilder>, TelemetryError> {
+    Ok(export::metrics()?.map(|exporter| builder.with_periodic_exporter(exporter)))
 }
