@@ -1,6 +1,6 @@
 //! Fake models behind real gRPC in this process, and pipelines that call them.
 
-use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -15,9 +15,12 @@ use motet_runtime::metrics::Metrics;
 use tokio::time::Duration;
 use tonic::body::Body;
 use tonic::server::{Grpc, UnaryService};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, ConnectError, Request, Response, Status};
 use tonic_prost::ProstCodec;
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
 
+use crate::call::transport::{BoxError, TransportError};
 use crate::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use crate::exec::{
     OutputSelection, RequestLimits, RequestOutcome, bind_inputs, run, violation_status,
@@ -33,11 +36,32 @@ type Behaviour = Arc<
         + Sync,
 >;
 
+/// State of the way to a fake model that is in another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Requests arrive.
+    Open,
+    /// Connections are refused.
+    Refused,
+    /// Requests are swallowed.
+    Silent,
+}
+
+/// The error of tonic's transport, of which a refused connection is the source.
+#[derive(Debug, thiserror::Error)]
+#[error("transport error")]
+struct Refused(#[source] ConnectError);
+
 /// A model behind a real gRPC service, whose behaviour the test supplies.
 #[derive(Clone)]
 pub(crate) struct FakeModel {
     behaviour: Behaviour,
     calls: Arc<Mutex<Vec<Seen>>>,
+    way: Arc<Mutex<Way>>,
+    /// Number of the next requests whose connection breaks.
+    breaks: Arc<AtomicUsize>,
+    /// Number of requests of any kind, probes included.
+    arrivals: Arc<AtomicUsize>,
 }
 
 /// One call as the fake model received it.
@@ -57,7 +81,25 @@ impl FakeModel {
         Self {
             behaviour: Arc::new(move |request| Box::pin(behaviour(request))),
             calls: Arc::default(),
+            way: Arc::new(Mutex::new(Way::Open)),
+            breaks: Arc::default(),
+            arrivals: Arc::default(),
         }
+    }
+
+    /// Changes the way to the model, as [`remote`] sees it.
+    pub(crate) fn set_way(&self, way: Way) {
+        *self.way.lock().unwrap() = way;
+    }
+
+    /// Breaks the connections of the next `count` requests.
+    pub(crate) fn break_next(&self, count: usize) {
+        self.breaks.store(count, Ordering::SeqCst);
+    }
+
+    /// Returns the number of requests that were sent, probes included.
+    pub(crate) fn arrivals(&self) -> usize {
+        self.arrivals.load(Ordering::SeqCst)
     }
 
     /// Returns a model that answers each row with the length of its text in bytes.
@@ -95,15 +137,35 @@ pub(crate) fn answer_with(tensors: &[(&str, &Tensor)]) -> ModelInferResponse {
 
 impl tower::Service<http::Request<Body>> for FakeModel {
     type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, BoxError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let model = self.clone();
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+        match *self.way.lock().unwrap() {
+            Way::Open => {}
+            Way::Refused => {
+                let refused = ConnectError("connection refused".into());
+                return Box::pin(async { Err(Refused(refused).into()) });
+            }
+            Way::Silent => return Box::pin(std::future::pending()),
+        }
+        let breaks = |left: usize| left.checked_sub(1);
+        if (self.breaks)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, breaks)
+            .is_ok()
+        {
+            let broken = std::io::Error::other("the connection broke");
+            return Box::pin(async { Err(std::io::Error::other(broken).into()) });
+        }
+        if request.uri().path().ends_with("/Check") {
+            return Box::pin(async { Ok(Status::unimplemented("no health").into_http()) });
+        }
         let codec = ProstCodec::<ModelInferResponse, ModelInferRequest>::default();
         Box::pin(async move { Ok(Grpc::new(codec).unary(model, request).await) })
     }
@@ -195,6 +257,12 @@ pub(crate) fn plan(yaml: &str, models: &[(&str, &FakeModel)]) -> Arc<Plan> {
 /// Returns the backend of a model in this process.
 pub(crate) fn backend(name: &str, model: &FakeModel) -> Backend {
     Backend::local(name, model.clone(), 1 << 20)
+}
+
+/// Returns the backend of a model in another process.
+pub(crate) fn remote(name: &str, model: &FakeModel) -> Backend {
+    let transport = BoxCloneSyncService::new(model.clone().map_err(TransportError::new));
+    Backend::over(name, "grpc://elsewhere:1", transport, 1 << 20)
 }
 
 /// Returns a pipeline over backends that may be shared.

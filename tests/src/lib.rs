@@ -5,6 +5,7 @@
 //! * [`program`]: motet as a program, to be configured, signalled and killed.
 //! * [`other_server`]: a gRPC server that is not motet.
 //! * [`proxy`]: a proxy that delays or fails calls between a gateway and its services.
+//! * [`tcp_proxy`]: a proxy of connections, which it can delay, reset or damage.
 //! * [`collector`]: a receiver of traces by OTLP.
 //!
 //! Clients:
@@ -31,6 +32,7 @@ pub mod packages;
 pub mod program;
 pub mod proxy;
 pub mod reflected;
+pub mod tcp_proxy;
 pub mod temp_dir;
 pub mod tensors;
 pub mod wait;

@@ -10,7 +10,9 @@ use tonic::{Code, Status};
 
 use super::CallStats;
 use crate::plan::Plan;
-use crate::testing::{FakeModel, floats, lengths_of, plan, run_plan, value};
+use crate::testing::{
+    FakeModel, Way, floats, lengths_of, plan, plan_over, remote, run_plan, value,
+};
 
 /// Returns a pipeline of one call with these policies.
 fn one_call(policies: &str, model: &FakeModel) -> Arc<Plan> {
@@ -137,19 +139,30 @@ async fn retries_stop_when_the_budget_is_spent_until_calls_refill_it() {
     }
 }
 
+/// Returns a pipeline of one call of a model in another process.
+fn one_remote_call(policies: &str, model: &FakeModel) -> Arc<Plan> {
+    let yaml = format!(
+        "
+pipeline: one
+inputs: {{ text: \"string[N]\" }}
+nodes:
+  a: {{ model: m, in: {{ text: $text }}, {policies} }}
+outputs: {{ size: $a.size }}
+"
+    );
+    plan_over(&yaml, &[remote("m", model)])
+}
+
 #[tokio::test(start_paused = true)]
-async fn consecutive_failures_open_the_circuit() {
-    let alive = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let model = {
-        let alive = alive.clone();
-        failing_when(move |_| (!alive.load(Ordering::SeqCst)).then(away))
-    };
-    let plan = one_call("deadline: 1s", &model);
+async fn calls_that_do_not_reach_a_model_open_its_circuit() {
+    let model = FakeModel::lengths();
+    let plan = one_remote_call("deadline: 1s", &model);
+    model.set_way(Way::Refused);
     for _ in 0..8 {
         let error = ask(&plan).await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
     }
-    assert_eq!(model.seen().len(), 5, "the circuit opened");
+    assert_eq!(model.arrivals(), 5, "the circuit opened");
     let error = ask(&plan).await.unwrap_err();
     let details = status::read(&error);
     assert_eq!(details.reason, "CIRCUIT_OPEN");
@@ -164,34 +177,143 @@ async fn consecutive_failures_open_the_circuit() {
         (&*details.metadata["node"], &*details.metadata["model"]),
         ("a", "m")
     );
-
-    // A failed probe opens the circuit for longer.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    // Probes go on without any call.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let probes = model.arrivals() - 5;
+    assert!((20..30).contains(&probes), "{probes}");
     ask(&plan).await.unwrap_err();
-    assert_eq!(model.seen().len(), 6);
-    tokio::time::sleep(Duration::from_millis(1900)).await;
-    ask(&plan).await.unwrap_err();
-    assert_eq!(model.seen().len(), 6);
+    assert_eq!(model.seen().len(), 0);
 
-    alive.store(true, Ordering::SeqCst);
+    model.set_way(Way::Open);
     tokio::time::sleep(Duration::from_millis(500)).await;
     for _ in 0..3 {
         assert_eq!(ask(&plan).await.unwrap().0, [3.0]);
     }
-    assert_eq!(model.seen().len(), 9);
+    assert_eq!(model.seen().len(), 3);
+    let arrivals = model.arrivals();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(model.arrivals(), arrivals, "nothing is probed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_graph_whose_nodes_share_a_model_recovers() {
+    let model = FakeModel::lengths();
+    let yaml = "
+pipeline: two
+inputs: { text: \"string[N]\" }
+nodes:
+  a: { model: m, in: { text: $text } }
+  b: { model: m, in: { text: $text } }
+outputs: { a: $a.size, b: $b.size }
+";
+    let plan = plan_over(yaml, &[remote("m", &model)]);
+    let text = [Tensor::strings(["abc"])];
+    model.set_way(Way::Refused);
+    for _ in 0..9 {
+        run_plan(&plan, &text).await.unwrap_err();
+    }
+    model.set_way(Way::Open);
+    let back = Instant::now();
+    while run_plan(&plan, &text).await.is_err() {
+        assert!(back.elapsed() < Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_that_a_model_answers_do_not_open_its_circuit() {
+    let model = FakeModel::new(async |_| Err(Status::unavailable("its own trouble")));
+    let plan = one_remote_call("deadline: 1s", &model);
+    for _ in 0..20 {
+        let error = ask(&plan).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert_eq!(error.message(), "node a: its own trouble");
+    }
+    assert_eq!(model.seen().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_opens_the_circuit_if_a_probe_is_met_with_it_too() {
+    let (model, _) = taking(|_| Some(300));
+    let plan = one_remote_call("deadline: 50ms", &model);
+    // It is slow, but it answers probes.
+    for _ in 0..20 {
+        let error = ask(&plan).await.unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(model.seen().len(), 20);
+
+    model.set_way(Way::Silent);
+    let mut late = 0;
+    while ask(&plan).await.unwrap_err().code() == Code::DeadlineExceeded {
+        late += 1;
+        assert!(late < 100, "the circuit opens");
+    }
+    assert_eq!(
+        status::read(&ask(&plan).await.unwrap_err()).reason,
+        "CIRCUIT_OPEN"
+    );
+    model.set_way(Way::Open);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ask(&plan).await.unwrap_err();
+    assert_eq!(model.seen().len(), 21, "it is called again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_lost_with_its_connection_is_made_again() {
+    let model = FakeModel::lengths();
+    let plan = one_remote_call("deadline: 1s", &model);
+    for lost in [1, 4] {
+        model.break_next(lost);
+        let (sizes, stats) = ask(&plan).await.unwrap();
+        assert_eq!((sizes, stats.retries as usize), (vec![3.0], lost));
+    }
+    model.break_next(5);
+    let error = ask(&plan).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(error.message(), "node a: model m broke off the connection");
+
+    // Many connections that break at once are no outage.
+    model.break_next(64);
+    let calls = (0..64).map(|_| ask(&plan));
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.unwrap().1.retries, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_lost_are_made_again_within_a_budget() {
+    let model = FakeModel::lengths();
+    let plan = one_remote_call("deadline: 1s", &model);
+    let mut answered = 0;
+    loop {
+        model.break_next(1);
+        if ask(&plan).await.is_err() {
+            break;
+        }
+        answered += 1;
+        assert!(answered < 1000, "a budget ends");
+    }
+    assert!(answered >= 256, "{answered}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_waits_for_the_circuit_if_the_deadline_allows() {
-    let model = failing_when(|n| (n < 5).then(away));
-    let plan = one_call("retry: { max: 6, backoff: 1ms }", &model);
+    let model = FakeModel::lengths();
+    let plan = one_remote_call("retry: { max: 9, backoff: 1ms }", &model);
+    model.set_way(Way::Refused);
+    tokio::spawn({
+        let model = model.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            model.set_way(Way::Open);
+        }
+    });
     let (_, stats) = ask(&plan).await.unwrap();
     assert!(stats.circuit_open);
-    assert_eq!(
-        stats.retries, 6,
-        "four failed, one was held back, one answered"
-    );
-    assert_eq!(model.seen().len(), 6);
+    assert!(stats.retries >= 5, "{}", stats.retries);
+    assert_eq!(model.seen().len(), 1);
 }
 
 /// Returns a model whose calls take these milliseconds in turn, `None` for ever, and the number of

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::SharedLimits;
 use super::errors::UpstreamInfo;
+use super::transport::Failure;
 
 /// A service that nodes call: a model, or a method of a gRPC server.
 pub trait Upstream: Send + Sync {
@@ -39,5 +40,14 @@ pub trait Upstream: Send + Sync {
         &self,
         message: Self::Request,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Self::Response, Status>> + Send;
+    ) -> impl Future<Output = Result<Self::Response, CallError>> + Send;
+}
+
+/// Error of a call, and what it says of the way to the server.
+#[derive(Debug)]
+pub struct CallError {
+    /// The error, as callers get it.
+    pub status: Status,
+    /// What happened to the call.
+    pub failure: Failure,
 }

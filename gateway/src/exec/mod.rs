@@ -25,7 +25,7 @@ mod request;
 pub(crate) mod run;
 pub(crate) mod step;
 pub(crate) mod symbols;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use motet_proto::tensor::Tensor;
+use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -127,14 +128,18 @@ impl<'a> GraphRun<'a> {
         // A setting out of range is the caller's mistake, for which there is no substitute.
         let settings = self.settings(node)?;
         self.progress.started(index);
+        let mut deadline = self.context.limits.deadline;
         let started = match self.node_context(index) {
-            Ok(context) => bound.step.run_kind().start(NodeCall {
-                context,
-                node,
-                arguments,
-                settings,
-                lengths: &self.lengths,
-            }),
+            Ok(context) => {
+                deadline = context.limits.deadline;
+                bound.step.run_kind().start(NodeCall {
+                    context,
+                    node,
+                    arguments,
+                    settings,
+                    lengths: &self.lengths,
+                })
+            }
             Err(error) => Started::Ready(NodeOutcome::failed(error)),
         };
         self.drop_unneeded();
@@ -143,6 +148,10 @@ impl<'a> GraphRun<'a> {
             Started::Pending(end) => {
                 let (abort, registration) = AbortHandle::new_pair();
                 self.aborts[index] = Some(abort);
+                let end = match node.on_error {
+                    Some(_) => within(deadline, end),
+                    None => end,
+                };
                 let end: BoxFuture<'a, _> = Box::pin(async move { (index, end.await) });
                 running.push(Abortable::new(end, registration));
                 Ok(())
@@ -368,6 +377,15 @@ impl<'a> GraphRun<'a> {
     pub(super) fn into_records(self) -> Vec<NodeRecord> {
         self.records
     }
+}
+
+/// Ends a node at this deadline: it has a substitute, which must still be in time. Most nodes keep
+/// to their deadline themselves; a computation does not.
+fn within<'a>(deadline: Deadline, end: BoxFuture<'a, NodeOutcome>) -> BoxFuture<'a, NodeOutcome> {
+    Box::pin(async move {
+        let end = async { Ok(end.await) };
+        deadline.run(end).await.unwrap_or_else(NodeOutcome::failed)
+    })
 }
 
 /// The outcome of a body.

@@ -1,10 +1,11 @@
-//! The time of a request: the share of each node, and the rejection of requests and nodes that
-//! cannot finish in time.
+//! The time of a request: the share of each node, the time kept for the way out of what can fail
+//! without loss, and the rejection of requests and nodes that cannot finish in time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use motet_proto::tensor::Tensor;
+use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{self, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -14,6 +15,29 @@ use super::context::Context;
 use super::run::GraphRun;
 use crate::plan::forecast::{Forecast, SizeClass, TimeAllowance};
 use crate::plan::{Graph, Liveness, NodeLatencies};
+
+/// Least time that is kept for a way out: a substitute, another arm, and all that follows.
+const WAY_OUT_MIN: Duration = Duration::from_millis(10);
+/// Least share of the time left that is kept for a way out.
+const WAY_OUT_SHARE: f64 = 0.05;
+
+/// Returns until when something that has a way out may take, of the time from `now` to `until`: it
+/// leaves 10 ms or a twentieth, whichever is more, but not more than half.
+pub(crate) fn before_way_out(now: Instant, until: Deadline) -> Deadline {
+    before_ways_out(now, until, &[Duration::ZERO])
+}
+
+/// Returns until when something may take that has these ways out, tried one after another, each
+/// with the time that it is expected to take. It leaves each its expected time, at least 10 ms or
+/// a twentieth, but has no less than an equal part itself.
+pub(crate) fn before_ways_out(now: Instant, until: Deadline, ways: &[Duration]) -> Deadline {
+    let left = until.remaining(now);
+    let least = WAY_OUT_MIN.max(left.mul_f64(WAY_OUT_SHARE));
+    let kept: Duration = ways.iter().map(|expected| least.max(*expected)).sum();
+    let parts = u32::try_from(ways.len()).map_or(u32::MAX, |ways| ways.saturating_add(1));
+    let limit = left.saturating_sub(kept).max(left / parts);
+    until.min(Deadline::after(now, limit))
+}
 
 /// Forecast of one request, and whether it runs in spite of it.
 #[derive(Debug)]
@@ -99,7 +123,14 @@ impl<'a> GraphRun<'a> {
                 return Err(too_little(until.remaining(now), least));
             }
         };
-        let own = self.graph.nodes[index].node.policies.priority;
+        let bound = &self.graph.nodes[index];
+        let has_way_out =
+            self.schedule.forecast.is_optional(index) || bound.step.bound().has_way_out();
+        let deadline = match has_way_out {
+            true => deadline.min(before_way_out(now, until)),
+            false => deadline,
+        };
+        let own = bound.node.policies.priority;
         let limits = RequestLimits {
             deadline,
             priority: own.or(context.limits.priority),
@@ -145,10 +176,13 @@ pub(super) fn is_refusal(error: &Status) -> bool {
 }
 
 fn too_little(left: Duration, least: Duration) -> Status {
+    let left = match left.is_zero() {
+        true => "none of the request's time is left".to_owned(),
+        false => format!("{} of the request's time are left", shown(left)),
+    };
+    let least = shown(least);
     status::deadline_exceeded(format!(
-        "{} of the request's time are left, but this and what follows lately took {} at the least",
-        shown(left),
-        shown(least)
+        "{left}, but this and what follows lately took {least} at the least"
     ))
     .reason(Reason::TooLittleTime)
     .into()

@@ -1,6 +1,5 @@
 //! One method of a server outside: the call, and the messages of its answer.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
@@ -9,15 +8,15 @@ use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{self, Reason};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status};
 
 use super::EndpointClient;
 use crate::call::errors::UpstreamInfo;
-use crate::call::transport::outgoing;
-use crate::call::{SharedLimits, Upstream};
+use crate::call::transport::{outgoing, undecodable};
+use crate::call::{CallError, Failure, SharedLimits, Upstream};
 use crate::compute::{compute_here, converting};
-use crate::protobuf::{DynamicEncoder, DynamicShapes};
+use crate::protobuf::DynamicShapes;
 
 /// A method of a server, and what its answer may come to.
 #[derive(Debug, Clone)]
@@ -54,7 +53,10 @@ impl Method {
         &self.remote
     }
 
-    async fn call(&self, request: Request<DynamicMessage>) -> Result<Vec<DynamicMessage>, Status> {
+    async fn call(
+        &self,
+        request: Request<Arc<DynamicMessage>>,
+    ) -> Result<Vec<DynamicMessage>, Status> {
         let bytes_max = self.remote.message_bytes_max();
         let mut client = Grpc::new(self.remote.transport())
             .max_decoding_message_size(bytes_max)
@@ -94,7 +96,8 @@ fn too_much(what: &str) -> Status {
 }
 
 impl Upstream for Method {
-    type Request = DynamicMessage;
+    /// Shared, so that a call can be made again without a copy.
+    type Request = Arc<DynamicMessage>;
     type Response = Vec<DynamicMessage>;
 
     fn kind(&self) -> &'static str {
@@ -120,12 +123,15 @@ impl Upstream for Method {
 
     async fn send(
         &self,
-        message: DynamicMessage,
+        message: Arc<DynamicMessage>,
         deadline: Deadline,
-    ) -> Result<Vec<DynamicMessage>, Status> {
+    ) -> Result<Vec<DynamicMessage>, CallError> {
         let request = outgoing(message, Some(deadline));
         let answer = deadline.run(self.call(request)).await;
-        answer.map_err(|error| self.info().error(&error))
+        answer.map_err(|error| CallError {
+            status: self.info().error(&error),
+            failure: Failure::of(&error, deadline),
+        })
     }
 }
 
@@ -155,17 +161,29 @@ struct SizedMessage {
 struct AnswerDecoder(AnswerCodec);
 
 impl Codec for AnswerCodec {
-    type Encode = DynamicMessage;
+    type Encode = Arc<DynamicMessage>;
     type Decode = SizedMessage;
-    type Encoder = DynamicEncoder;
+    type Encoder = SharedEncoder;
     type Decoder = AnswerDecoder;
 
-    fn encoder(&mut self) -> DynamicEncoder {
-        DynamicEncoder
+    fn encoder(&mut self) -> SharedEncoder {
+        SharedEncoder
     }
 
     fn decoder(&mut self) -> AnswerDecoder {
         AnswerDecoder(self.clone())
+    }
+}
+
+/// Encodes a message that others may hold, too.
+struct SharedEncoder;
+
+impl Encoder for SharedEncoder {
+    type Item = Arc<DynamicMessage>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        prost::Message::encode(&*item, buffer).map_err(|e| Status::internal(e.to_string()))
     }
 }
 
@@ -176,19 +194,18 @@ impl Decoder for AnswerDecoder {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SizedMessage>, Status> {
         let message = buffer.copy_to_bytes(buffer.remaining());
         let AnswerCodec { response, shapes } = &self.0;
-        let bad = |why: &dyn Display| {
-            let name = response.full_name();
-            let error = status::internal(format!("the answer is no {name}: {why}"));
-            Status::from(error.reason(Reason::BadAnswer))
-        };
         let bytes = message.len();
-        shapes.scan(&message).map_err(|error| bad(&error))?;
+        shapes.scan(&message).map_err(|error| {
+            let name = response.full_name();
+            let error = status::internal(format!("the answer is no {name}: {error}"));
+            Status::from(error.reason(Reason::BadAnswer))
+        })?;
         let decoded = compute_here(converting(bytes), || {
             DynamicMessage::decode(response.clone(), message)
         });
         match decoded {
             Ok(message) => Ok(Some(SizedMessage { message, bytes })),
-            Err(error) => Err(bad(&error)),
+            Err(error) => Err(undecodable(&error)),
         }
     }
 }

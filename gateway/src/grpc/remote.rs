@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use motet_runtime::config::{Endpoint, ErrorWords};
 use tonic::Status;
 
-use crate::call::SharedLimits;
 use crate::call::errors::{UpstreamInfo, for_operator};
 use crate::call::transport::{self, Transport};
+use crate::call::{Callee, SharedLimits};
 use crate::policy::breaker::BreakerOptions;
 use crate::syntax::EndpointRef;
 
@@ -26,7 +26,7 @@ pub struct EndpointClient {
 struct Shared {
     address: String,
     transport: Transport,
-    limits: SharedLimits,
+    limits: Arc<SharedLimits>,
 }
 
 impl std::fmt::Debug for EndpointClient {
@@ -137,10 +137,17 @@ impl Endpoints {
         }
         open.retain(|_, shared| shared.strong_count() > 0);
         // An address was read from a text that makes a URI.
+        let transport = transport::connect(address).ok()?;
+        let callee = Callee {
+            kind: "endpoint",
+            name: address.to_string(),
+            address: address.to_string(),
+        };
+        let limits = SharedLimits::new(callee, Some(transport.clone()), BreakerOptions::default());
         let shared = Arc::new(Shared {
             address: address.to_string(),
-            transport: transport::connect(address).ok()?,
-            limits: SharedLimits::new(BreakerOptions::default()),
+            transport,
+            limits,
         });
         open.insert(address.clone(), Arc::downgrade(&shared));
         Some(shared)

@@ -14,11 +14,12 @@ use motet_proto::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelReadyRequest, ModelStatistics, ModelStatisticsRequest,
 };
-use motet_proto::oip::{VERSION, cost, split_version};
+use motet_proto::oip::{VERSION, cost, first_not_finite, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::config::ErrorWords;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::flow::Flow;
+use motet_runtime::status::{Reason, StatusBuilder};
 use motet_runtime::{config, status};
 use tonic::body::Body;
 use tonic::{Request, Status};
@@ -29,7 +30,8 @@ use super::cache::SharedCache;
 use super::in_process::Direct;
 use crate::call::errors::{UpstreamInfo, for_operator};
 use crate::call::transport::{self, BoxError, Transport, TransportError, outgoing};
-use crate::call::{SharedLimits, Upstream};
+use crate::call::{CallError, Callee, Failure, SharedLimits, Upstream};
+use crate::compute::{compute, copying};
 use crate::policy::breaker::BreakerOptions;
 
 /// A model and the way to it. Cheap to clone.
@@ -72,9 +74,7 @@ impl Backend {
         S::Future: Send,
     {
         let transport = BoxCloneSyncService::new(service.map_err(TransportError::new));
-        let mut backend = Self::new(model, "this process", transport, message_bytes_max);
-        backend.is_local = true;
-        backend
+        Self::new(model, None, transport, message_bytes_max)
     }
 
     /// Inferences go to this method with the message itself instead of its wire form: large tensors
@@ -107,12 +107,22 @@ impl Backend {
         message_bytes_max: usize,
     ) -> Result<Self, tonic::transport::Error> {
         let transport = transport::connect(endpoint)?;
-        Ok(Self::new(
+        Ok(Self::over(
             model,
             &endpoint.to_string(),
             transport,
             message_bytes_max,
         ))
+    }
+
+    /// A model of a service at the other end of a transport.
+    pub(crate) fn over(
+        model: &str,
+        address: &str,
+        transport: Transport,
+        message_bytes_max: usize,
+    ) -> Self {
+        Self::new(model, Some(address), transport, message_bytes_max)
     }
 
     /// The same model; `errors` is the visibility of the words of its service's errors.
@@ -122,7 +132,21 @@ impl Backend {
         self
     }
 
-    fn new(model: &str, address: &str, transport: Transport, message_bytes_max: usize) -> Self {
+    /// `address` is `None` for a service of this process.
+    fn new(
+        model: &str,
+        address: Option<&str>,
+        transport: Transport,
+        message_bytes_max: usize,
+    ) -> Self {
+        let is_local = address.is_none();
+        let address = address.unwrap_or("this process");
+        let callee = Callee {
+            kind: "model",
+            name: model.to_owned(),
+            address: address.to_owned(),
+        };
+        let probed = (!is_local).then(|| transport.clone());
         let client = GrpcInferenceServiceClient::new(transport)
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
@@ -133,12 +157,12 @@ impl Backend {
             version: version.unwrap_or_default().into(),
             shown: format!("model {model}").into(),
             address: address.into(),
-            is_local: false,
+            is_local,
             errors: ErrorWords::default(),
             client,
             direct: None,
             message_bytes_max,
-            limits: Arc::new(SharedLimits::new(BreakerOptions::default())),
+            limits: SharedLimits::new(callee, probed, BreakerOptions::default()),
             is_motet: Arc::default(),
             rows: Arc::default(),
         }
@@ -210,6 +234,16 @@ impl Backend {
     /// the service cannot be reached.
     pub async fn infer(
         &self,
+        message: ModelInferRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<ModelInferResponse, Status> {
+        let answer = self.request(message, deadline).await;
+        answer.map_err(|e| self.error(&e))
+    }
+
+    /// One inference, whose error is that of the transport or of the service.
+    async fn request(
+        &self,
         mut message: ModelInferRequest,
         deadline: Option<Deadline>,
     ) -> Result<ModelInferResponse, Status> {
@@ -230,9 +264,34 @@ impl Backend {
             Some(deadline) => deadline.run(call).await,
             None => call.await,
         };
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|e| self.error(&e))
+        let answer = answer.map(tonic::Response::into_inner)?;
+        match self.is_local {
+            // The service of this process looks at each row before it answers.
+            true => Ok(answer),
+            false => self.finite(answer).await,
+        }
+    }
+
+    /// Returns the answer of a model in another process.
+    ///
+    /// # Errors
+    /// INTERNAL when a number of it is infinite or none, with its row.
+    async fn finite(&self, answer: ModelInferResponse) -> Result<ModelInferResponse, Status> {
+        let bytes = answer.raw_output_contents.iter().map(bytes::Bytes::len);
+        let work = copying(bytes.sum());
+        let (answer, found) = compute(work, move |_| {
+            let found = first_not_finite(&answer);
+            let found = found.map(|found| (found.tensor.to_owned(), found.row));
+            (answer, found)
+        })
+        .await?;
+        let Some((tensor, row)) = found else {
+            return Ok(answer);
+        };
+        let model = &*self.model;
+        let message = format!("`{tensor}[{row}]` of the answer of model {model} is not finite");
+        let error = StatusBuilder::new(Reason::ResultNotFinite, message);
+        Err(error.model(model).into())
     }
 
     /// Returns whether the model is ready.
@@ -373,9 +432,19 @@ impl Upstream for Backend {
         &self,
         message: ModelInferRequest,
         deadline: Deadline,
-    ) -> Result<ModelInferResponse, Status> {
-        let answer = self.infer(message, Some(deadline)).await?;
-        self.answered(&answer);
-        Ok(answer)
+    ) -> Result<ModelInferResponse, CallError> {
+        match self.request(message, Some(deadline)).await {
+            Ok(answer) => {
+                self.answered(&answer);
+                Ok(answer)
+            }
+            Err(error) => Err(CallError {
+                status: self.error(&error),
+                failure: match self.is_local {
+                    true => Failure::Answered,
+                    false => Failure::of(&error, deadline),
+                },
+            }),
+        }
     }
 }

@@ -141,8 +141,12 @@ struct Remaining {
 pub struct Forecast {
     nodes: Vec<Estimate>,
     remaining: Vec<Remaining>,
+    /// For each node, `true` if the request succeeds without it.
+    optional: Vec<bool>,
     /// Minimum of the whole graph.
     min: Duration,
+    /// Median of the whole graph, along its longest path.
+    median: Duration,
 }
 
 /// Time that a node may take when it starts.
@@ -160,7 +164,9 @@ impl Forecast {
         let mut forecast = Self {
             nodes: graph.iter().map(|node| node.estimate).collect(),
             remaining: vec![Remaining::default(); graph.len()],
+            optional: graph.iter().map(|node| node.optional).collect(),
             min: Duration::ZERO,
+            median: Duration::ZERO,
         };
         for (at, node) in graph.iter().enumerate().rev() {
             let mut remaining = Remaining::default();
@@ -172,6 +178,8 @@ impl Forecast {
             }
             forecast.remaining[at] = remaining;
             forecast.min = forecast.min.max(node.required().min + remaining.min);
+            let median = node.required().median + remaining.required;
+            forecast.median = forecast.median.max(median);
         }
         forecast
     }
@@ -179,6 +187,16 @@ impl Forecast {
     /// Returns the minimum time of the whole graph if it is more than can be done in `left`.
     pub fn min_if_infeasible(&self, left: Duration) -> Option<Duration> {
         (self.min.mul_f64(REJECT_SHARE) > left).then_some(self.min)
+    }
+
+    /// Returns the median time of the whole graph, without what it can do without.
+    pub const fn median(&self) -> Duration {
+        self.median
+    }
+
+    /// Returns whether the request succeeds without `node`.
+    pub fn is_optional(&self, node: usize) -> bool {
+        self.optional.get(node).copied().unwrap_or(false)
     }
 
     /// Returns the time allowance of `node` when it starts at `now` in a request that ends at

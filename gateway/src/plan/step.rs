@@ -26,6 +26,11 @@ pub(crate) trait BoundKind: Debug {
         Vec::new()
     }
 
+    /// Returns whether the node can have a result though some of what is inside it has none.
+    fn has_way_out(&self) -> bool {
+        false
+    }
+
     /// Returns the model that the node calls, if it calls one.
     fn backend(&self) -> Option<&Backend> {
         None

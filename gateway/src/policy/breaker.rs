@@ -1,8 +1,11 @@
-//! A circuit breaker: calls of a service that is down fail at once, apart from occasional probes.
+//! A circuit breaker: calls of a service that is not reached fail at once, and probes that belong
+//! to no request find out when it is reached again.
 //!
-//! A closed circuit admits every call and counts consecutive failures. At the limit it opens and
-//! admits no call until a pause is over. Then it admits one call as a probe: success closes the
-//! circuit, failure opens it again for twice the pause.
+//! A closed circuit admits every call and counts consecutive failures; at the limit it opens and
+//! admits none. A call without an answer proves nothing by itself, since the service may only be
+//! slow: the circuit stays closed and a probe decides. Probes go out in the background, one at a
+//! time, while the circuit is open or in doubt, so that recovery does not depend on what requests
+//! do. Every answer closes the circuit, of a probe as of a call that began before it opened.
 
 use std::time::Duration;
 
@@ -13,9 +16,9 @@ use tokio::time::Instant;
 pub struct BreakerOptions {
     /// Consecutive failures that open the circuit.
     pub failures: u32,
-    /// Pause after the circuit opens.
+    /// Pause before the first probe of an open circuit.
     pub pause: Duration,
-    /// Longest pause, after failed probes.
+    /// Longest pause between probes.
     pub pause_max: Duration,
 }
 
@@ -23,20 +26,10 @@ impl Default for BreakerOptions {
     fn default() -> Self {
         Self {
             failures: 5,
-            pause: Duration::from_secs(1),
-            pause_max: Duration::from_secs(10),
+            pause: Duration::from_millis(100),
+            pause_max: Duration::from_millis(400),
         }
     }
-}
-
-/// Permission for one call. Return it to [`Breaker::release`] with the outcome of the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a probe that is not released keeps the circuit open"]
-pub enum Permit {
-    /// The circuit is closed.
-    Ordinary,
-    /// The circuit is open, and this call decides whether it closes.
-    Probe,
 }
 
 /// Outcome of a call, as far as the circuit is concerned.
@@ -44,32 +37,56 @@ pub enum Permit {
 pub enum Outcome {
     /// The service answered, with a result or with an error of its own.
     Answered,
-    /// The service did not answer.
+    /// The service was not reached, or its answer could not be read.
     Failed,
-    /// The call was abandoned before an answer, which says nothing about the service.
+    /// The call went out and no answer came, which a slow service does, too.
+    Unanswered,
+    /// The call was abandoned early, which says nothing about the service.
     Dropped,
 }
 
 /// Change of the state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The circuit opened for this long.
-    Opened(Duration),
+    /// The circuit opened.
+    Opened,
     /// The circuit closed.
     Closed,
 }
 
+/// What the holder of the prober's role does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeStep {
+    /// Send a probe, and return its outcome to [`Breaker::probed`].
+    Send,
+    /// Ask again after this time.
+    Wait(Duration),
+    /// No probe is needed: the role is given back.
+    Stop,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed {
-        failures: u32,
-    },
-    /// `probing`: the pause is over and a probe is in flight.
-    Open {
-        until: Instant,
-        pause: Duration,
-        probing: bool,
-    },
+    /// `in_doubt`: a call got no answer, and a probe has yet to get one.
+    Closed { failures: u32, in_doubt: bool },
+    /// The next probe goes out at `probe_at`; the pause after it is `pause`.
+    Open { probe_at: Instant, pause: Duration },
+}
+
+const CLOSED: State = State::Closed {
+    failures: 0,
+    in_doubt: false,
+};
+
+/// The prober's role, which one task at a time holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prober {
+    /// Nobody holds it.
+    Absent,
+    /// Its holder waits.
+    Idle,
+    /// A probe is in flight.
+    Probing,
 }
 
 /// The circuit breaker of one service.
@@ -77,6 +94,7 @@ enum State {
 pub struct Breaker {
     options: BreakerOptions,
     state: State,
+    prober: Prober,
 }
 
 impl Breaker {
@@ -84,7 +102,8 @@ impl Breaker {
     pub const fn new(options: BreakerOptions) -> Self {
         Self {
             options,
-            state: State::Closed { failures: 0 },
+            state: CLOSED,
+            prober: Prober::Absent,
         }
     }
 
@@ -97,189 +116,113 @@ impl Breaker {
     ///
     /// # Errors
     /// The time after which to ask again, when the circuit is open.
-    pub fn permit(&mut self, now: Instant) -> Result<Permit, Duration> {
-        match &mut self.state {
-            State::Closed { .. } => Ok(Permit::Ordinary),
-            State::Open { until, probing, .. } if !*probing && *until <= now => {
-                *probing = true;
-                Ok(Permit::Probe)
-            }
-            State::Open { until, pause, .. } => {
-                let left = until.saturating_duration_since(now);
+    pub fn admit(&self, now: Instant) -> Result<(), Duration> {
+        match self.state {
+            State::Closed { .. } => Ok(()),
+            State::Open { probe_at, pause } => {
+                let left = probe_at.saturating_duration_since(now);
                 // The probe in flight decides; its pause is an estimate of when.
-                Err(if left.is_zero() { *pause } else { left })
+                Err(if left.is_zero() { pause } else { left })
             }
         }
     }
 
-    /// Takes a permit back with the outcome of its call. `random`, uniform in 0..1, spreads the
-    /// probes of many gateways over time.
-    pub fn release(
-        &mut self,
-        permit: Permit,
-        outcome: Outcome,
-        now: Instant,
-        random: f64,
-    ) -> Option<Change> {
-        match (&mut self.state, permit, outcome) {
-            (State::Closed { failures }, _, Outcome::Answered) => {
-                *failures = 0;
-                None
-            }
-            (State::Closed { failures }, _, Outcome::Failed) => {
+    /// Takes the outcome of a call. `random`, uniform in 0..1, spreads the probes of many gateways
+    /// over time.
+    pub fn record(&mut self, outcome: Outcome, now: Instant, random: f64) -> Option<Change> {
+        match (&mut self.state, outcome) {
+            (_, Outcome::Answered) => self.close(),
+            (State::Closed { failures, .. }, Outcome::Failed) => {
                 *failures += 1;
-                if *failures < self.options.failures {
-                    return None;
+                match *failures < self.options.failures {
+                    true => None,
+                    false => Some(self.open(now, random)),
                 }
-                Some(self.open(self.options.pause, now, random))
             }
-            (State::Open { .. }, Permit::Probe, Outcome::Answered) => {
-                self.state = State::Closed { failures: 0 };
-                Some(Change::Closed)
-            }
-            (State::Open { pause, .. }, Permit::Probe, Outcome::Failed) => {
-                let pause = pause.saturating_mul(2).min(self.options.pause_max);
-                Some(self.open(pause, now, random))
-            }
-            (State::Open { probing, .. }, Permit::Probe, Outcome::Dropped) => {
-                *probing = false;
+            (State::Closed { in_doubt, .. }, Outcome::Unanswered) => {
+                *in_doubt = true;
                 None
             }
-            // Calls that began before the circuit opened tell nothing new.
-            (State::Open { .. }, Permit::Ordinary, _)
-            | (State::Closed { .. }, _, Outcome::Dropped) => None,
+            (State::Open { .. }, _) | (State::Closed { .. }, Outcome::Dropped) => None,
         }
     }
 
-    /// Opens the circuit for `pause` and up to a fifth more.
-    fn open(&mut self, pause: Duration, now: Instant, random: f64) -> Change {
-        let pause_with_jitter = pause + (pause / 5).mul_f64(random.clamp(0.0, 1.0));
-        self.state = State::Open {
-            until: now + pause_with_jitter,
-            pause,
-            probing: false,
-        };
-        Change::Opened(pause_with_jitter)
+    /// Takes the prober's role, if probes are needed and nobody holds it. Returns whether the
+    /// caller holds it now.
+    pub fn take_prober(&mut self) -> bool {
+        let is_free = self.prober == Prober::Absent && self.needs_probe();
+        if is_free {
+            self.prober = Prober::Idle;
+        }
+        is_free
     }
+
+    /// Gives the prober's role back, with the turn of a probe that is in flight.
+    pub fn leave_prober(&mut self) {
+        self.prober = Prober::Absent;
+    }
+
+    /// Returns what the holder of the prober's role does at `now`.
+    pub fn probe_step(&mut self, now: Instant) -> ProbeStep {
+        let wait = match self.state {
+            State::Closed {
+                in_doubt: false, ..
+            } => {
+                self.prober = Prober::Absent;
+                return ProbeStep::Stop;
+            }
+            State::Closed { .. } => Duration::ZERO,
+            State::Open { probe_at, .. } => probe_at.saturating_duration_since(now),
+        };
+        if !wait.is_zero() {
+            return ProbeStep::Wait(wait);
+        }
+        self.prober = Prober::Probing;
+        ProbeStep::Send
+    }
+
+    /// Takes the outcome of a probe. `random` as in [`Breaker::record`].
+    pub fn probed(&mut self, is_answered: bool, now: Instant, random: f64) -> Option<Change> {
+        self.prober = Prober::Idle;
+        match &mut self.state {
+            _ if is_answered => self.close(),
+            State::Closed { in_doubt: true, .. } => Some(self.open(now, random)),
+            State::Closed { .. } => None,
+            State::Open { probe_at, pause } => {
+                *probe_at = now + with_jitter(*pause, random);
+                *pause = pause.saturating_mul(2).min(self.options.pause_max);
+                None
+            }
+        }
+    }
+
+    const fn needs_probe(&self) -> bool {
+        matches!(
+            self.state,
+            State::Open { .. } | State::Closed { in_doubt: true, .. }
+        )
+    }
+
+    fn close(&mut self) -> Option<Change> {
+        let was_open = self.is_open();
+        self.state = CLOSED;
+        was_open.then_some(Change::Closed)
+    }
+
+    fn open(&mut self, now: Instant, random: f64) -> Change {
+        let pause = self.options.pause;
+        self.state = State::Open {
+            probe_at: now + with_jitter(pause, random),
+            pause: pause.saturating_mul(2).min(self.options.pause_max),
+        };
+        Change::Opened
+    }
+}
+
+/// Returns a pause and up to a fifth more.
+fn with_jitter(pause: Duration, random: f64) -> Duration {
+    pause + (pause / 5).mul_f64(random.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const OPTIONS: BreakerOptions = BreakerOptions {
-        failures: 3,
-        pause: Duration::from_secs(1),
-        pause_max: Duration::from_secs(3),
-    };
-
-    fn seconds(s: f64) -> Duration {
-        Duration::from_secs_f64(s)
-    }
-
-    /// Opens a fresh circuit at `now`.
-    fn opened(now: Instant) -> Breaker {
-        let mut breaker = Breaker::new(OPTIONS);
-        for n in 0..OPTIONS.failures {
-            let permit = breaker.permit(now).unwrap();
-            let change = breaker.release(permit, Outcome::Failed, now, 0.0);
-            let opens = n + 1 == OPTIONS.failures;
-            assert_eq!(change, opens.then_some(Change::Opened(seconds(1.0))));
-        }
-        breaker
-    }
-
-    #[test]
-    fn consecutive_failures_open_the_circuit_and_an_answer_resets_the_count() {
-        let now = Instant::now();
-        let mut breaker = Breaker::new(OPTIONS);
-        for outcome in [
-            Outcome::Failed,
-            Outcome::Failed,
-            Outcome::Answered,
-            Outcome::Failed,
-            Outcome::Dropped,
-            Outcome::Failed,
-        ] {
-            let permit = breaker.permit(now).unwrap();
-            assert_eq!(breaker.release(permit, outcome, now, 0.0), None);
-        }
-        let permit = breaker.permit(now).unwrap();
-        let change = breaker.release(permit, Outcome::Failed, now, 1.0);
-        assert_eq!(change, Some(Change::Opened(seconds(1.2))), "with jitter");
-    }
-
-    #[test]
-    fn one_probe_at_a_time_decides() {
-        let start = Instant::now();
-        let mut breaker = opened(start);
-        assert_eq!(breaker.permit(start + seconds(0.4)), Err(seconds(0.6)));
-        let now = start + seconds(1.0);
-        assert_eq!(breaker.permit(now), Ok(Permit::Probe));
-        assert_eq!(breaker.permit(now), Err(seconds(1.0)), "only one");
-        // A call that began before says nothing.
-        assert_eq!(
-            breaker.release(Permit::Ordinary, Outcome::Answered, now, 0.0),
-            None
-        );
-        assert!(breaker.is_open());
-        // A dropped probe allows another.
-        assert_eq!(
-            breaker.release(Permit::Probe, Outcome::Dropped, now, 0.0),
-            None
-        );
-        assert_eq!(breaker.permit(now), Ok(Permit::Probe));
-        let change = breaker.release(Permit::Probe, Outcome::Answered, now, 0.0);
-        assert_eq!(change, Some(Change::Closed));
-        assert_eq!(breaker.permit(now), Ok(Permit::Ordinary));
-    }
-
-    #[test]
-    fn failed_probes_double_the_pause_up_to_the_maximum() {
-        let mut now = Instant::now();
-        let mut breaker = opened(now);
-        let mut pause = seconds(1.0);
-        for next in [2.0, 3.0, 3.0] {
-            now += pause;
-            let permit = breaker.permit(now).unwrap();
-            pause = seconds(next);
-            let change = breaker.release(permit, Outcome::Failed, now, 0.0);
-            assert_eq!(change, Some(Change::Opened(pause)));
-        }
-    }
-
-    proptest! {
-        /// At most one probe is in flight at any time, and a service that answers again is called
-        /// again within the longest pause.
-        #[test]
-        fn a_circuit_never_stays_open(
-            steps in prop::collection::vec((0u8..4, 0u64..2000, 0.0..1.0f64), 0..200),
-        ) {
-            let mut now = Instant::now();
-            let mut breaker = Breaker::new(OPTIONS);
-            let mut out: Vec<Permit> = Vec::new();
-            for (what, pause_ms, random) in steps {
-                now += Duration::from_millis(pause_ms);
-                if what == 0 {
-                    out.extend(breaker.permit(now).ok());
-                } else if let Some(permit) = out.pop() {
-                    let outcomes = [Outcome::Answered, Outcome::Failed, Outcome::Dropped];
-                    let outcome = outcomes[usize::from(what) - 1];
-                    breaker.release(permit, outcome, now, random);
-                }
-                let probes = out.iter().filter(|p| **p == Permit::Probe).count();
-                prop_assert!(probes <= 1);
-            }
-            for permit in out {
-                breaker.release(permit, Outcome::Dropped, now, 0.0);
-            }
-            now += OPTIONS.pause_max + OPTIONS.pause_max / 5;
-            let permit = breaker.permit(now);
-            prop_assert!(permit.is_ok());
-            breaker.release(permit.unwrap(), Outcome::Answered, now, 0.0);
-            prop_assert!(!breaker.is_open());
-        }
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{BytesCodec, DynamicCodec, DynamicEncoder, decode};
+pub use codec::{BytesCodec, DynamicCodec, decode};
 pub use fields::{FieldPath, PathError};
 pub use read::read;
 pub use shapes::DynamicShapes;

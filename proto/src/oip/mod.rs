@@ -8,11 +8,13 @@
 //! * [`cost`]: names of the parameters with which a model reports what a call cost.
 //! * [`lookahead`]: names of the parameters with which a caller announces further rows.
 //! * `version`: versions of models; `model_config`: Triton's model configuration.
+//! * `finite`: numbers of an answer that are infinite or none.
 //! * `error`: [`MessageError`].
 
 mod contents;
 pub mod cost;
 mod error;
+mod finite;
 pub mod lookahead;
 mod model_config;
 mod parameters;
@@ -23,6 +25,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 pub use error::{DecodeError, MessageError};
+pub use finite::{NotFinite, first_not_finite};
 pub use model_config::model_config;
 pub use parameters::{PRIORITY, TIMEOUT, integer_parameter, parameter};
 pub use version::{VERSION, find_version, split_version};

@@ -22,6 +22,7 @@ mod pipelines;
 mod policies;
 mod processes;
 mod rag;
+mod recovery;
 mod reflection;
 mod remote_control;
 mod statuses;

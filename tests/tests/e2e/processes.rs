@@ -163,7 +163,7 @@ async fn separate_services_answer_as_one_process_and_may_restart() {
 }
 
 #[tokio::test]
-async fn a_call_whose_connection_breaks_is_unavailable() {
+async fn a_call_whose_connections_break_is_unavailable() {
     let proxy = Proxy::start(in_process::connect().await).await;
     let endpoints = ["chunker", "minilm", "reranker"].map(|model| endpoint(model, proxy.address));
     let mut gateway = motet(["gateway"])
@@ -178,7 +178,12 @@ async fn a_call_whose_connection_breaks_is_unavailable() {
         async move { ask(&rag, "tides").await }
     });
     proxy.holds(2).await;
-    proxy.hang_up();
+    // Both calls are made again, and are lost each time.
+    until("the end of the call", async || {
+        proxy.hang_up();
+        call.is_finished().then_some(())
+    })
+    .await;
     let error = soon("an answer", call).await.expect("it ran");
     let error = error.expect_err("nobody answers");
     assert_eq!(error.code(), Code::Unavailable, "{error}");

@@ -119,8 +119,10 @@ impl<U: Upstream> PolicyClient<U> {
         metrics: &Metrics,
     ) -> Self {
         let repeats = metrics.repeats(pipeline, node);
+        let circuit = metrics.circuit(upstream.label());
+        upstream.limits().show(upstream.label(), &circuit);
         let breaking = Breaking {
-            metrics: metrics.circuit(upstream.label()),
+            metrics: circuit,
             upstream,
         };
         let hedging = Hedging {

@@ -1,3 +1,5 @@
+mod way_out;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,11 +106,15 @@ impl Chain {
 async fn what_follows_keeps_its_time() {
     let chain = Chain::new([10, 20, 30]);
     chain.ask("text", ms(1000)).await.unwrap();
-    assert_eq!(chain.given(), [1000, 990, 970], "nothing is known yet");
+    assert_eq!(
+        chain.given(),
+        [1000, 990, 921],
+        "nothing is known yet, but that the last can be spared"
+    );
     let chain = Chain::learnt([10, 20, 30]).await;
     chain.ask("text", ms(1000)).await.unwrap();
     let given = chain.given();
-    for (given, wanted) in given.into_iter().zip([950, 960, 970]) {
+    for (given, wanted) in given.into_iter().zip([950, 960, 921]) {
         assert!(
             (wanted - 2..=wanted).contains(&given),
             "{given} for {wanted}"

@@ -3,6 +3,7 @@
 use futures::stream::{FuturesUnordered, StreamExt};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{self, Reason};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::plan::Bound;
@@ -11,6 +12,7 @@ use crate::exec::blame;
 use crate::exec::context::Context;
 use crate::exec::record::NodeStats;
 use crate::exec::step::{BodyArguments, NodeCall, NodeOutcome, RunKind, Started};
+use crate::exec::time::before_way_out;
 use crate::ops::combine::{self, Combine, Results};
 
 /// The result of each arm: `None` while it has not ended.
@@ -30,9 +32,15 @@ async fn run<'a>(
 ) -> NodeOutcome {
     let mut ends: Ends = ensemble.arms.iter().map(|_| None).collect();
     let mut stats = NodeStats::default();
+    let until = context.limits.deadline;
+    // What fewer arms make must still be combined.
+    let until = match ensemble.quorum < ensemble.arms.len() {
+        true => before_way_out(Instant::now(), until),
+        false => until,
+    };
     let deadline = match ensemble.deadline {
-        Some(limit) => context.limits.deadline.min(Deadline::within(limit)),
-        None => context.limits.deadline,
+        Some(limit) => until.min(Deadline::within(limit)),
+        None => until,
     };
     {
         let arguments = &arguments;

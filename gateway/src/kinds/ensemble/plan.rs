@@ -24,4 +24,8 @@ impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         self.arms.iter().collect()
     }
+
+    fn has_way_out(&self) -> bool {
+        self.quorum < self.arms.len()
+    }
 }

@@ -1,5 +1,7 @@
 //! `fallback`: the first arm that does not fail.
 
+use std::time::Duration;
+
 use motet_runtime::status;
 use tokio::time::Instant;
 use tonic::Status;
@@ -9,6 +11,9 @@ use crate::exec::blame;
 use crate::exec::context::Context;
 use crate::exec::record::NodeStats;
 use crate::exec::step::{BodyArguments, NodeCall, NodeOutcome, RunKind, Started};
+use crate::exec::time::before_ways_out;
+use crate::plan::forecast::SizeClass;
+use crate::plan::{BoundBody, Graph};
 
 impl RunKind for Bound {
     fn start<'a>(&'a self, call: NodeCall<'a, '_>) -> Started<'a> {
@@ -16,7 +21,8 @@ impl RunKind for Bound {
     }
 }
 
-/// Runs arm after arm until one answers or there is no time left.
+/// Runs arm after arm until one answers or there is no time left. Arms share the time: each leaves
+/// what those after it are expected to need.
 async fn run<'a>(
     context: Context<'a>,
     fallback: &'a Bound,
@@ -24,11 +30,25 @@ async fn run<'a>(
 ) -> NodeOutcome {
     let mut stats = NodeStats::default();
     let mut failures = Vec::new();
+    let until = context.limits.deadline;
+    let tensors = arguments.arguments.iter().flatten();
+    let size = SizeClass::of(tensors.map(|tensor| tensor.data().len()).sum());
     for (index, arm) in fallback.arms.iter().enumerate() {
-        if context.limits.deadline.is_past(Instant::now()) {
+        let now = Instant::now();
+        if until.is_past(now) {
             break;
         }
-        let (result, record) = arguments.run(context, arm).await.split(index, None);
+        let later = fallback.arms[index + 1..].iter();
+        let later: Vec<Duration> = later.map(|arm| expected(arm, size)).collect();
+        let mut context = context;
+        context.limits.deadline = before_ways_out(now, until, &later);
+        let run = arguments.run(context, arm);
+        let Ok(end) = tokio::time::timeout_at(context.limits.deadline.instant(), run).await else {
+            let late = format!("{} was not in time", arm.name);
+            failures.push(status::deadline_exceeded(late).into());
+            continue;
+        };
+        let (result, record) = end.split(index, None);
         stats.nested.push(record);
         match result {
             Ok(outputs) => {
@@ -44,4 +64,14 @@ async fn run<'a>(
     let error = blame::for_arms(failures.iter().rev(), why)
         .unwrap_or_else(|| status::deadline_exceeded("no time was left to run an arm").into());
     NodeOutcome::new(Err(error), stats)
+}
+
+/// Returns how long an arm is expected to take for arguments of this size; zero if unknown.
+fn expected(arm: &BoundBody, size: SizeClass) -> Duration {
+    let Graph {
+        latencies,
+        topology,
+        ..
+    } = &arm.graph;
+    latencies.forecast(topology, size).median()
 }

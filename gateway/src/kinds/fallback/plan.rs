@@ -21,4 +21,8 @@ impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         self.arms.iter().collect()
     }
+
+    fn has_way_out(&self) -> bool {
+        self.arms.len() > 1
+    }
 }

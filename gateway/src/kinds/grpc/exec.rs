@@ -1,5 +1,7 @@
 //! A node that calls a method of a gRPC server.
 
+use std::sync::Arc;
+
 use motet_proto::tensor::Tensor;
 use motet_runtime::status::{self, Reason};
 use prost::Message;
@@ -49,7 +51,7 @@ fn start<'a>(bound: &'a Bound, node_call: NodeCall<'a, '_>) -> Started<'a> {
     );
     let run = async move {
         let recorder = CallRecorder::default();
-        let answer = client.call(request, deadline, &recorder).await;
+        let answer = client.call(Arc::new(request), deadline, &recorder).await;
         let stats = NodeStats {
             call_stats: recorder.stats(),
             ..NodeStats::default()

@@ -4,6 +4,7 @@ use futures::stream::{self, StreamExt};
 use motet_proto::tensor::{Tensor, TensorError};
 use motet_proto::types::ElementType;
 use motet_runtime::status::{self, Reason};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::plan::Bound;
@@ -14,6 +15,7 @@ use crate::exec::elements::{Shapes, expected_inside};
 use crate::exec::record::NodeStats;
 use crate::exec::run::{NODE_WORK, run_body};
 use crate::exec::step::{BodyArguments, NodeCall, NodeOutcome, RunKind, Started};
+use crate::exec::time::before_way_out;
 
 /// The most elements whose nodes are in a receipt.
 const RECORDED_ITEMS_MAX: usize = 100;
@@ -49,10 +51,15 @@ impl RunKind for Bound {
 /// Runs the body for each element, at most `concurrency` of them at a time. An empty list gives
 /// empty lists.
 async fn run<'a>(
-    context: Context<'a>,
+    mut context: Context<'a>,
     map: &'a Bound,
     arguments: BodyArguments<'a>,
 ) -> NodeOutcome {
+    if map.on_item_error != ItemError::Fail {
+        // The elements that are there must still be put together.
+        let until = context.limits.deadline;
+        context.limits.deadline = before_way_out(Instant::now(), until);
+    }
     let mut stats = NodeStats::default();
     let result = match items(context, map, &arguments, &mut stats).await {
         Ok(items) => gather(map, &arguments, items, &mut stats).await,

@@ -1,6 +1,7 @@
 //! `map`: its body, bound.
 
 use super::check::{Checked, Map};
+use super::syntax::ItemError;
 use crate::check::Node;
 use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind};
 
@@ -24,5 +25,9 @@ impl BindKind for Checked {
 impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         vec![&self.body]
+    }
+
+    fn has_way_out(&self) -> bool {
+        self.on_item_error != ItemError::Fail
     }
 }

@@ -146,11 +146,15 @@ instruments! {
     CIRCUIT_OPENINGS:
         Kind::Counter, "motet.circuit.openings", "motet_circuit_openings_total",
         "{opening}", ["model"],
-        "Times that the circuit of a model or endpoint opened, failed probes included.";
+        "Times that the circuit of a model or endpoint opened.";
     CIRCUIT_REFUSED:
         Kind::Counter, "motet.circuit.refused", "motet_circuit_refused_total",
         "{call}", ["model"],
         "Calls of a model or endpoint that failed because its circuit was open.";
+    CALLS_RESENT:
+        Kind::Counter, "motet.calls.resent", "motet_calls_resent_total",
+        "{call}", ["model"],
+        "Calls of a model or endpoint that were lost with their connection and made again at once.";
     CACHE_ROWS:
         Kind::Counter, "motet.cache.rows", "motet_cache_rows_total",
         "{row}", ["model", "result"],

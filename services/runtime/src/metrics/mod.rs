@@ -147,6 +147,7 @@ impl Metrics {
                 open: gauge(&meter, c::CIRCUIT_OPEN),
                 openings: counter(&meter, c::CIRCUIT_OPENINGS),
                 refused: counter(&meter, c::CIRCUIT_REFUSED),
+                resent: counter(&meter, c::CALLS_RESENT),
             },
             caches: CacheInstruments {
                 rows: counter(&meter, c::CACHE_ROWS),

@@ -127,6 +127,7 @@ pub(super) struct CircuitInstruments {
     pub(super) open: Gauge<u64>,
     pub(super) openings: Counter<u64>,
     pub(super) refused: Counter<u64>,
+    pub(super) resent: Counter<u64>,
 }
 
 /// Records the circuit breaker of one model.
@@ -144,7 +145,7 @@ impl CircuitMetrics {
         }
     }
 
-    /// Records that the circuit opened, for the first time or again.
+    /// Records that the circuit opened.
     pub fn opened(&self) {
         self.instruments.openings.add(1, &self.labels);
         self.instruments.open.record(1, &self.labels);
@@ -158,6 +159,11 @@ impl CircuitMetrics {
     /// Counts a call that was refused because the circuit was open.
     pub fn refused(&self) {
         self.instruments.refused.add(1, &self.labels);
+    }
+
+    /// Counts a call that was lost with its connection and made again.
+    pub fn resent(&self) {
+        self.instruments.resent.add(1, &self.labels);
     }
 }
 

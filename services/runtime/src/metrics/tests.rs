@@ -35,6 +35,7 @@ fn all_used() -> (Metrics, Kept) {
     circuit.opened();
     circuit.closed();
     circuit.refused();
+    circuit.resent();
     let cache = metrics.cache("minilm");
     cache.rows(5, 2, 3);
     cache.rows(1, 0, 0);
@@ -100,6 +101,7 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_circuit_open{model="minilm"} 0"#,
         r#"motet_circuit_openings_total{model="minilm"} 2"#,
         r#"motet_circuit_refused_total{model="minilm"} 1"#,
+        r#"motet_calls_resent_total{model="minilm"} 1"#,
         r#"motet_cache_rows_total{model="minilm",result="hit"} 6"#,
         r#"motet_cache_rows_total{model="minilm",result="joined"} 2"#,
         r#"motet_cache_rows_total{model="minilm",result="miss"} 3"#,
