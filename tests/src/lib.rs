@@ -14,6 +14,7 @@
 //! * [`tensors`]: requests and responses of the Open Inference Protocol.
 //! * [`http`]: the HTTP port and its metrics.
 //! * [`load`]: callers in a closed loop, for benchmarks.
+//! * [`attack`]: clients that misbehave, with one beside them that must not notice.
 //!
 //! Helpers:
 //! * [`packages`]: the packages that the workspace is built from.
@@ -22,6 +23,7 @@
 //!
 //! Functions panic where a test would fail, with a message that says what was expected.
 
+pub mod attack;
 pub mod collector;
 pub mod connection;
 pub mod http;

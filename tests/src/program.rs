@@ -198,24 +198,27 @@ impl Process {
         self.child.kill().await.expect("it runs");
     }
 
+    /// Returns its number.
+    ///
+    /// # Panics
+    /// If its end was awaited already.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it was not awaited")
+    }
+
+    /// Returns whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Resident memory in bytes (Linux only).
     pub fn memory_bytes(&self) -> Option<u64> {
-        let kib: u64 = self.status("VmRSS")?.parse().ok()?;
-        Some(kib * 1024)
+        resident_bytes(self.child.id()?)
     }
 
     /// Real user id (Linux only).
     pub fn user(&self) -> Option<u32> {
-        self.status("Uid")?.parse().ok()
-    }
-
-    /// Returns the first word of a line of /proc/PID/status.
-    fn status(&self, key: &str) -> Option<String> {
-        let path = format!("/proc/{}/status", self.child.id()?);
-        let status = std::fs::read_to_string(path).ok()?;
-        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
-        let (_, value) = lines.find(|(name, _)| *name == key)?;
-        value.split_whitespace().next().map(str::to_owned)
+        status(self.child.id()?, "Uid")?.parse().ok()
     }
 
     /// Waits until it has ended.
@@ -227,6 +230,20 @@ impl Process {
             stderr: self.stderr.end().await,
         }
     }
+}
+
+/// Returns the resident memory of a process in bytes; `None` if it has ended (Linux only).
+pub fn resident_bytes(process: u32) -> Option<u64> {
+    let kib: u64 = status(process, "VmRSS")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Returns the first word of a line of /proc/PID/status.
+fn status(process: u32, key: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(name, _)| *name == key)?;
+    value.split_whitespace().next().map(str::to_owned)
 }
 
 /// The output of a program so far.
