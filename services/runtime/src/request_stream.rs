@@ -151,8 +151,8 @@ impl StreamContext {
     }
 }
 
-/// The sizes of the messages of a request that have arrived and were not taken yet. The server puts
-/// one into the extensions of every request. Clones share it.
+/// The sizes of the messages of a stream that have arrived and were not taken yet. The server puts
+/// one into the extensions of every stream of requests. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageSizes(Arc<Mutex<Arrivals>>);
 
@@ -160,6 +160,8 @@ pub(crate) struct MessageSizes(Arc<Mutex<Arrivals>>);
 struct Arrivals {
     /// Complete messages with the five bytes before each.
     complete: VecDeque<usize>,
+    /// The number of messages that were complete so far.
+    count: u64,
     /// Bytes of the message that is arriving.
     begun: usize,
     /// The bytes before it, as far as they have arrived.
@@ -176,6 +178,20 @@ impl MessageSizes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .received(bytes);
+    }
+
+    /// Returns the number of the message that has arrived in part; `None` between two.
+    pub(crate) fn arriving(&self) -> Option<u64> {
+        let arrivals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (arrivals.begun > 0).then_some(arrivals.count)
+    }
+
+    /// Adds bytes to the next complete message, which it takes once expanded.
+    pub(crate) fn grow_next(&self, bytes: usize) {
+        let mut arrivals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = arrivals.complete.front_mut() {
+            *next += bytes;
+        }
     }
 
     /// Returns the size of the next complete message, and forgets it; 0 if there is none.
@@ -204,6 +220,7 @@ impl Arrivals {
             bytes = &bytes[part..];
             if self.begun == whole {
                 self.complete.push_back(whole);
+                self.count += 1;
                 self.begun = 0;
             }
         }

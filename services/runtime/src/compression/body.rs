@@ -12,6 +12,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::codec::{Encoding, ExpandError};
+use crate::limits::HeldBytes;
+use crate::request_stream::MessageSizes;
 use crate::status::{Reason, StatusBuilder, internal, message_too_large};
 
 /// The flag and the length before a message.
@@ -32,10 +34,41 @@ pub(super) enum Recoding {
     Compress(Encoding),
 }
 
+/// Counts what messages become.
+pub(super) struct Expanded {
+    held: HeldBytes,
+    /// Where the request is one of a stream.
+    messages: Option<MessageSizes>,
+}
+
+impl Expanded {
+    /// Returns the counts of a request with these extensions; `None` if it did not come through a
+    /// server.
+    pub(super) fn of(extensions: &http::Extensions) -> Option<Self> {
+        Some(Self {
+            held: HeldBytes::of(extensions)?.clone(),
+            messages: extensions.get().cloned(),
+        })
+    }
+
+    /// Counts the next message, which has so many bytes.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED where the budget has no room for it.
+    fn count(&self, bytes: usize) -> Result<(), Status> {
+        self.held.grow(bytes)?;
+        if let Some(messages) = &self.messages {
+            messages.grow_next(bytes);
+        }
+        Ok(())
+    }
+}
+
 /// A body whose messages are expanded or compressed.
 pub(super) struct Recoded {
     inner: Body,
     recoding: Recoding,
+    expanded: Option<Expanded>,
     /// Bytes that have arrived and are not a whole message yet.
     buffer: BytesMut,
     /// A message that another thread works on.
@@ -45,15 +78,25 @@ pub(super) struct Recoded {
 }
 
 impl Recoded {
-    pub(super) fn new(inner: Body, recoding: Recoding) -> Self {
+    pub(super) fn new(inner: Body, recoding: Recoding, expanded: Option<Expanded>) -> Self {
         Self {
             inner,
             recoding,
+            expanded,
             buffer: BytesMut::new(),
             running: None,
             trailers: None,
             is_over: false,
         }
+    }
+
+    /// Counts a message that was expanded.
+    fn counted(&self, message: Result<Bytes, Status>) -> Result<Bytes, Status> {
+        let message = message?;
+        if let Some(expanded) = &self.expanded {
+            expanded.count(message.len())?;
+        }
+        Ok(message)
     }
 
     /// Takes the next whole message of the buffer: recoded already, or by another thread. `None`
@@ -74,7 +117,12 @@ impl Recoded {
         let framed = self.buffer.split_to(PREFIX + length).freeze();
         let message = framed.slice(PREFIX..);
         match (self.recoding, flag) {
-            (Recoding::Expand(encoding, limit), 1) => expand(encoding, message, limit).map(Some),
+            (Recoding::Expand(encoding, limit), 1) => {
+                Ok(Some(match expand(encoding, message, limit)? {
+                    Step::Done(message) => Step::Done(self.counted(Ok(message))?),
+                    running @ Step::Running(_) => running,
+                }))
+            }
             (Recoding::Compress(encoding), 0) if length >= COMPRESSED_MIN => {
                 Ok(Some(compress(encoding, framed, message)))
             }
@@ -165,6 +213,7 @@ impl HttpBody for Recoded {
                 let ended = std::task::ready!(Pin::new(running).poll(cx));
                 this.running = None;
                 let message = ended.unwrap_or_else(|_| Err(internal("recoding failed").into()));
+                let message = this.counted(message);
                 if message.is_err() {
                     // Nothing after a message that cannot be read is a message.
                     this.is_over = true;

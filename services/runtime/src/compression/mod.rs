@@ -21,7 +21,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
-use body::{Recoded, Recoding};
+use body::{Expanded, Recoded, Recoding};
 use codec::Encoding;
 
 use crate::status::{Reason, StatusBuilder};
@@ -71,7 +71,8 @@ where
         if let Some(encoding) = encoding {
             request.headers_mut().remove(ENCODING);
             let recoding = Recoding::Expand(encoding, self.message_bytes_max);
-            request = request.map(|body| Body::new(Recoded::new(body, recoding)));
+            let expanded = Expanded::of(request.extensions());
+            request = request.map(|body| Body::new(Recoded::new(body, recoding, expanded)));
         }
         CompressionFuture {
             inner: Some(self.inner.call(request)),
@@ -174,5 +175,5 @@ where
 fn compressed(mut response: Response<Body>, encoding: Encoding) -> Response<Body> {
     let value = HeaderValue::from_static(encoding.name());
     response.headers_mut().insert(ENCODING, value);
-    response.map(|body| Body::new(Recoded::new(body, Recoding::Compress(encoding))))
+    response.map(|body| Body::new(Recoded::new(body, Recoding::Compress(encoding), None)))
 }

@@ -40,7 +40,7 @@ pub struct ServerSpec {
     /// Most bytes of requests and answers held at once; more are refused. `None` is a quarter of
     /// the memory that the process may use.
     pub max_bytes_in_flight: Option<usize>,
-    /// Time within which the message of a call must arrive. Messages of streams have no limit.
+    /// Time within which the message of a call must arrive.
     pub read_timeout: Duration,
     /// Time within which the client of a call must take something of its answer.
     pub write_timeout: Duration,
@@ -203,8 +203,8 @@ const KEYS: [Key<ServerSpec>; 16] = [
     },
     Key {
         name: "read_timeout",
-        about: "Time within which the message of a call must arrive. Messages of streams have no \
-                limit.",
+        about: "Time within which the message of a call must arrive: from the headers on, in a stream \
+                from its first byte on.",
         field: Field::Duration(
             Duration::from_millis(100)..=DURATION_MAX,
             |s| Some(s.read_timeout),

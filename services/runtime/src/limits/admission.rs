@@ -152,7 +152,8 @@ impl Admission {
         Self(Arc::new(limits))
     }
 
-    /// Sets the time from a call's headers to the end of its message. Streams have no such limit.
+    /// Sets the time from a call's headers to the end of its message, and of a stream from the first
+    /// byte of each message to its end.
     #[must_use]
     pub fn reading_within(self, limit: Duration) -> Self {
         self.with(|limits| limits.read_timeout = limit)
@@ -302,17 +303,16 @@ impl CallLayer<Body> for AdmissionLayer {
         let connection = ConnectionInfo::of(request.extensions());
         let places = connection.map_or_else(ConnectionPlaces::default, |c| c.places().clone());
         let admitted = self.admit(kind, &places)?;
-        match kind {
-            Kind::Request => {
-                let body = std::mem::replace(request.body_mut(), Body::empty());
-                *request.body_mut() = body_timeout::limit(body, self.admission.0.read_timeout);
-            }
-            Kind::Stream => {
-                let layer = self.clone();
-                let requests = StreamAdmission { layer, places };
-                request.extensions_mut().insert(requests);
-            }
-            Kind::Watch => {}
+        if kind != Kind::Watch {
+            let body = std::mem::replace(request.body_mut(), Body::empty());
+            let messages = request.extensions().get().cloned();
+            let limit = self.admission.0.read_timeout;
+            *request.body_mut() = body_timeout::limit(body, limit, messages);
+        }
+        if kind == Kind::Stream {
+            let layer = self.clone();
+            let requests = StreamAdmission { layer, places };
+            request.extensions_mut().insert(requests);
         }
         let usage = request.extensions_mut().get_or_insert_default::<Usage>();
         Ok(Some(AdmittedCall {

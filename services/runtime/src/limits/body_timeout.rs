@@ -1,5 +1,6 @@
 //! The time that a request's message may take to arrive. A call is in flight from its headers on: a
-//! message that never arrives would keep it so for ever.
+//! message that never arrives would keep it so for ever. The client of a stream may pause between
+//! messages as long as it likes, and not within one, whose bytes are held meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,17 +13,19 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::request_stream::MessageSizes;
 use crate::status::{Reason, deadline_exceeded};
 
 /// `true` if the method at this path takes a stream of requests, whose client may pause as long as
 /// it likes. Routes are not typed, so the name has to tell: streaming methods end in `Stream`, or
 /// are Triton's `ModelStreamInfer`.
-pub(super) fn is_stream(path: &str) -> bool {
+pub(crate) fn is_stream(path: &str) -> bool {
     path.ends_with("Stream") || path.ends_with("/ModelStreamInfer")
 }
 
-/// The body, which ends with DEADLINE_EXCEEDED if it is incomplete after `limit`.
-pub(super) fn limit(body: Body, limit: Duration) -> Body {
+/// The body, which ends with DEADLINE_EXCEEDED if it is incomplete after `limit`; with `messages`,
+/// those of a stream, if one of them is incomplete so long after its first byte.
+pub(super) fn limit(body: Body, limit: Duration, messages: Option<MessageSizes>) -> Body {
     if body.is_end_stream() {
         return body;
     }
@@ -31,6 +34,8 @@ pub(super) fn limit(body: Body, limit: Duration) -> Body {
         limit,
         deadline: Instant::now() + limit,
         timer: None,
+        messages,
+        message: None,
     })
 }
 
@@ -40,6 +45,25 @@ struct TimedBody {
     deadline: Instant,
     /// Made when the body is first pending; most are complete by then.
     timer: Option<Pin<Box<Sleep>>>,
+    messages: Option<MessageSizes>,
+    /// The number of the message of a stream that `deadline` is for.
+    message: Option<u64>,
+}
+
+impl TimedBody {
+    /// `false` where a stream is between two messages. Else `deadline` is that of the message.
+    fn is_timed(&mut self) -> bool {
+        let Some(messages) = &self.messages else {
+            return true;
+        };
+        let arriving = messages.arriving();
+        if arriving != self.message {
+            self.message = arriving;
+            self.deadline = Instant::now() + self.limit;
+            self.timer = None;
+        }
+        arriving.is_some()
+    }
 }
 
 impl HttpBody for TimedBody {
@@ -52,6 +76,9 @@ impl HttpBody for TimedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let ready @ Poll::Ready(_) = Pin::new(&mut self.inner).poll_frame(cx) {
             return ready;
+        }
+        if !self.is_timed() {
+            return Poll::Pending;
         }
         let deadline = self.deadline;
         let timer = self

@@ -11,7 +11,7 @@
 //! [`share`](super::share).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct ByteBudget(Arc<Budget>);
 #[derive(Debug)]
 struct Budget {
     max: usize,
+    /// Number of the next connection or request.
+    next: AtomicU64,
     ledger: Mutex<Ledger>,
     metrics: Option<ServerMetrics>,
 }
@@ -45,8 +47,6 @@ struct Budget {
 #[derive(Debug, Default)]
 struct Ledger {
     held: usize,
-    /// Number of the last connection or request.
-    last: u64,
     /// Requests that wait, by connection and age.
     waiting: BTreeMap<(u64, u64), Waker>,
     /// The same requests by age alone.
@@ -60,6 +60,7 @@ impl ByteBudget {
     pub fn new(max: usize, metrics: Option<ServerMetrics>) -> Self {
         Self(Arc::new(Budget {
             max,
+            next: AtomicU64::new(1),
             ledger: Mutex::default(),
             metrics,
         }))
@@ -74,9 +75,13 @@ impl ByteBudget {
     pub(crate) fn connection(&self) -> ConnectionBytes {
         ConnectionBytes {
             budget: self.clone(),
-            id: self.ledger().number(),
+            id: self.number(),
             held: Arc::default(),
         }
+    }
+
+    fn number(&self) -> u64 {
+        self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Locks the ledger, for a few instructions.
@@ -122,7 +127,7 @@ pub(crate) struct ConnectionBytes {
 impl ConnectionBytes {
     /// Begins to count the bytes of a request, or of its answer.
     pub(crate) fn request(&self) -> HeldBytes {
-        let id = self.budget.ledger().number();
+        let id = self.budget.number();
         HeldBytes(Arc::new(Held {
             id,
             connection: self.clone(),
@@ -281,11 +286,6 @@ impl Drop for Held {
 }
 
 impl Ledger {
-    fn number(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
     fn stop_waiting(&mut self, key: (u64, u64)) {
         if self.waiting.remove(&key).is_some() {
             self.ages.remove(&key.1);

@@ -23,6 +23,7 @@ pub use admission::{
     MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES, MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
 };
 pub(crate) use admission::{Admitted, ConnectionPlaces, StreamAdmission};
+pub(crate) use body_timeout::is_stream as is_request_stream;
 pub use bytes::{ByteBudget, HeldBytes};
 pub(crate) use bytes::{ConnectionBytes, WAIT_MAX};
 pub use errors::{ErrorLayer, ErrorService};

@@ -27,10 +27,11 @@ use super::request_body::RequestBody;
 use super::resets::Resets;
 use super::unread::Unread;
 use super::until_shutdown::UntilShutdown;
+use super::windows::Window;
 use super::write_coalescing::CoalescingStream;
 use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
 use crate::layers::call::{CallHooks, HookedBody};
-use crate::limits::{ConnectionBytes, ConnectionPlaces, is_exempt};
+use crate::limits::{ConnectionBytes, ConnectionPlaces, is_exempt, is_request_stream};
 use crate::metrics::ServerMetrics;
 use crate::request_stream::MessageSizes;
 use crate::usage::Usage;
@@ -49,6 +50,8 @@ pub(super) struct Connection {
     pub(super) in_flight: Arc<AtomicUsize>,
     /// Its part of the server's budget of bytes.
     pub(super) bytes: ConnectionBytes,
+    /// How much the client may send before it is read.
+    pub(super) window: Window,
     pub(super) shutdown: Shutdown,
     pub(super) metrics: Option<ServerMetrics>,
 }
@@ -101,7 +104,8 @@ impl Connection {
             let count = (!exempt).then(|| InFlight::new(&in_flight));
             let shutdown = exempt.then(|| graceful.clone());
             let (held, usage) = (bytes.request(), Usage::default());
-            let messages = MessageSizes::default();
+            let is_stream = !exempt && is_request_stream(request.uri().path());
+            let messages = is_stream.then(MessageSizes::default);
             let mut request = request.map(|body| {
                 let (held, usage) = (held.clone(), usage.clone());
                 let (info, messages) = (info.clone(), messages.clone());
@@ -115,7 +119,9 @@ impl Connection {
             extensions.insert(info.clone());
             extensions.insert(held);
             extensions.insert(usage.clone());
-            extensions.insert(messages);
+            if let Some(messages) = messages {
+                extensions.insert(messages);
+            }
             let answer = service.clone().oneshot(request);
             let (held, unread) = (bytes.request(), unread_answers.clone());
             async move {
@@ -129,7 +135,7 @@ impl Connection {
         });
         let forced = self.shutdown.forced.clone();
         let executor = Executor::new(forced, options.write_timeout, self.metrics.clone());
-        let builder = builder(options, executor);
+        let builder = builder(options, self.window.bytes(), executor);
         let socket = CoalescingStream::new(self.stream, guard);
         let buffer = socket.buffer();
         let mut connection =
@@ -189,7 +195,7 @@ impl Connection {
     }
 }
 
-fn builder(options: &ServeOptions, executor: Executor) -> Builder<Executor> {
+fn builder(options: &ServeOptions, window: u32, executor: Executor) -> Builder<Executor> {
     let mut builder = Builder::new(executor);
     builder
         .http2()
@@ -200,8 +206,8 @@ fn builder(options: &ServeOptions, executor: Executor) -> Builder<Executor> {
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         // The guard counts these in time; h2 counts those of all its life.
         .max_local_error_reset_streams(None)
-        .initial_stream_window_size(options.stream_window_bytes)
-        .initial_connection_window_size(options.connection_window_bytes)
+        .initial_stream_window_size(options.stream_window_bytes.min(window))
+        .initial_connection_window_size(window)
         .keep_alive_interval(options.keep_alive_interval)
         .keep_alive_timeout(options.keep_alive_timeout);
     builder

@@ -18,6 +18,7 @@
 //! * `request_body`: bodies whose bytes are counted.
 //! * `unread`: answers that HTTP/2 has and no client takes.
 //! * `until_shutdown`: bodies that end when the server shuts down.
+//! * `windows`: how much a client may send before it is read.
 //! * `write_coalescing`: one system call for all that a poll writes.
 
 mod answer_body;
@@ -35,6 +36,7 @@ mod request_body;
 mod resets;
 mod unread;
 mod until_shutdown;
+mod windows;
 mod write_coalescing;
 
 use std::convert::Infallible;
@@ -59,6 +61,7 @@ use connection::Connection;
 use connections::Connections;
 pub use descriptors::{raise_descriptor_limit, reachable_connections};
 pub use info::ConnectionInfo;
+use windows::Windows;
 
 use crate::limits::{ByteBudget, ConnectionPlaces, usable_memory};
 use crate::metrics::ServerMetrics;
@@ -88,7 +91,8 @@ pub struct ServeOptions {
     /// HTTP/2 flow control window of one stream, in bytes: how much of a request may arrive before
     /// it is read. Default 1 MiB.
     pub stream_window_bytes: u32,
-    /// HTTP/2 flow control window of one connection, in bytes. Default 4 MiB.
+    /// Largest HTTP/2 flow control window of one connection, in bytes. Default 4 MiB. Where there
+    /// are many connections they have smaller ones: a quarter of `max_bytes_in_flight` together.
     pub connection_window_bytes: u32,
     /// A connection that is silent this long is pinged. Default 30 s.
     pub keep_alive_interval: Duration,
@@ -288,6 +292,7 @@ impl Server {
         let metrics = self.metrics.as_ref();
         let in_flight = Arc::new(AtomicUsize::new(0));
         let bytes = ByteBudget::new(self.options.max_bytes_in_flight, self.metrics.clone());
+        let windows = Windows::new(self.options.max_bytes_in_flight / WINDOWS_PART);
         let open = Connections::new(self.options.max_connections, self.metrics.clone());
         let mut connections = JoinSet::new();
         {
@@ -317,6 +322,7 @@ impl Server {
                             places,
                             in_flight: in_flight.clone(),
                             bytes: bytes.connection(),
+                            window: windows.lend(self.options.connection_window_bytes),
                             shutdown,
                             metrics: self.metrics.clone(),
                         };
@@ -405,6 +411,9 @@ async fn wait_until_quiet(in_flight: &AtomicUsize) {
         };
     }
 }
+
+/// The part of [`ServeOptions::max_bytes_in_flight`] that windows may have besides.
+const WINDOWS_PART: usize = 4;
 
 /// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -23,9 +23,10 @@ pub(super) struct RequestBody {
     connection: ConnectionInfo,
     held: HeldBytes,
     usage: Usage,
-    messages: MessageSizes,
-    /// `true` if the first bytes are read in any case: those of a health check.
-    must_begin: bool,
+    /// The messages of a stream of requests, which are held one by one.
+    messages: Option<MessageSizes>,
+    /// `true` if it is of health or reflection: read in any case, and not held.
+    is_exempt: bool,
     /// Runs while there is no room.
     wait: Option<Pin<Box<Sleep>>>,
 }
@@ -36,8 +37,8 @@ impl RequestBody {
         connection: ConnectionInfo,
         held: HeldBytes,
         usage: Usage,
-        messages: MessageSizes,
-        must_begin: bool,
+        messages: Option<MessageSizes>,
+        is_exempt: bool,
     ) -> Self {
         Self {
             inner: Some(inner),
@@ -45,14 +46,14 @@ impl RequestBody {
             held,
             usage,
             messages,
-            must_begin,
+            is_exempt,
             wait: None,
         }
     }
 
     /// Ready when more may be read, or with the refusal of the request.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        if self.must_begin && self.held.bytes() == 0 {
+        if self.is_exempt {
             return Poll::Ready(Ok(()));
         }
         while self.held.poll_room(cx).is_pending() {
@@ -89,9 +90,13 @@ impl HttpBody for RequestBody {
         Poll::Ready(frame.map(|frame| match frame {
             Ok(frame) => {
                 if let Some(data) = frame.data_ref() {
-                    this.held.add(data.len());
+                    if !this.is_exempt {
+                        this.held.add(data.len());
+                    }
                     this.usage.add_received(data.len());
-                    this.messages.received(data);
+                    if let Some(messages) = &this.messages {
+                        messages.received(data);
+                    }
                 }
                 Ok(frame)
             }

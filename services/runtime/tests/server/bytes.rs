@@ -21,7 +21,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::harness::{Client, TestServer, start_with};
-use crate::test_service::{Event, LARGE, UNARY};
+use crate::test_service::{EACH, Event, LARGE, UNARY};
 
 const BUDGET: usize = 1 << 20;
 const HELD: &str = "motet_server_bytes_in_flight_bytes";
@@ -235,4 +235,51 @@ async fn calls_that_are_refused_before_their_bodies_arrive_do_not_end_the_connec
         client.say("x").await.expect("the connection lives"),
         "hello x"
     );
+}
+
+#[tokio::test]
+async fn a_message_of_a_stream_that_stops_in_the_middle_is_given_up() {
+    let server = start_with(100, options()).await;
+    let client = server.client().await;
+    let whole = framed("x");
+    let part = framed(&"y".repeat(500)).slice(..100);
+    let answer = client
+        .bytes(EACH, unfinished([whole, part].concat().into()))
+        .await;
+    let mut body = answer.into_body();
+    let mut trailers = None;
+    let mut answered = 0;
+    while let Some(frame) = body.frame().await {
+        match frame.expect("no error").into_data() {
+            Ok(data) => answered += data.len(),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    assert!(answered > 0, "the first is answered");
+    let error = Status::from_header_map(&trailers.expect("an end")).expect("an error");
+    assert_eq!(status::read(&error).reason, "REQUEST_TOO_SLOW");
+    server
+        .until("all is given back", |s| s.metric(HELD) == 0)
+        .await;
+}
+
+#[tokio::test]
+async fn an_idle_stream_holds_no_bytes_of_the_requests_that_it_has_had() {
+    let server = start_with(100, options()).await;
+    let client = server.client().await;
+    let (send, messages) = mpsc::channel(1);
+    let messages = tonic::Request::new(ReceiverStream::new(messages));
+    let mut answers = client.stream_of(EACH, messages).await.expect("it opens");
+    for _ in 0..50 {
+        send.send("x".repeat(900)).await.expect("it is read");
+        answers
+            .message()
+            .await
+            .expect("no error")
+            .expect("an answer");
+    }
+    server
+        .until("nothing is held", |s| s.metric(HELD) == 0)
+        .await;
+    assert_eq!(server.admission.open_streams(), 1);
 }

@@ -8,13 +8,14 @@ use flate2::read::{GzDecoder, GzEncoder};
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use motet_runtime::serve::ServeOptions;
 use motet_runtime::status;
 use prost::Message;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tonic::{Code, Status};
 
-use crate::harness::{Client, TestServer, start};
+use crate::harness::{Client, TestServer, start, start_with};
 use crate::test_service::{EACH, MESSAGE_MAX, STREAM, UNARY};
 
 fn compress(encoding: &str, bytes: &[u8]) -> Vec<u8> {
@@ -253,4 +254,24 @@ async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
     }
     // The connection goes on.
     assert_eq!(client.say("you").await.expect("an answer"), "hello you");
+}
+
+#[tokio::test]
+async fn what_a_message_becomes_counts_in_the_budget_of_bytes() {
+    let options = ServeOptions {
+        max_bytes_in_flight: 600,
+        ..ServeOptions::default()
+    };
+    let server = start_with(100, options).await;
+    let client = server.client().await;
+    let call = async |text: &str| {
+        let body = tonic::body::Body::new(http_body_util::Full::new(request("gzip", text).into()));
+        let headers = [("grpc-encoding", "gzip")];
+        client.bytes_with(UNARY, &headers, body).await
+    };
+    let answer = call(&"x".repeat(900)).await;
+    let error = Status::from_header_map(answer.headers()).expect("an error");
+    assert_eq!(status::read(&error).reason, "TOO_MANY_BYTES");
+    let answer = call(&"x".repeat(100)).await;
+    assert!(Status::from_header_map(answer.headers()).is_none());
 }
