@@ -20,6 +20,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use super::EndpointClient;
+use crate::protobuf::descriptors;
 
 /// The most files that a service may need.
 const FILES_MAX: usize = 1000;
@@ -128,8 +129,7 @@ where
             files => files?,
         };
         let set = FileDescriptorSet { file: files };
-        let pool = DescriptorPool::from_file_descriptor_set(set)
-            .map_err(|e| ReflectError::Unusable(e.to_string()))?;
+        let pool = descriptors::from_files(set).map_err(ReflectError::Unusable)?;
         let found = pool.get_service_by_name(service);
         found.ok_or_else(|| ReflectError::Unusable(format!("they lack `{service}`")))
     }

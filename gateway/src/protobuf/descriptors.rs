@@ -1,11 +1,13 @@
 //! Descriptors of services, from a file or as JSON.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use motet_config::files;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FileDescriptor, ReflectMessage, ServiceDescriptor,
+    DescriptorError, DescriptorPool, DynamicMessage, FileDescriptor, ReflectMessage,
+    ServiceDescriptor,
 };
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use serde_json::Value;
@@ -28,11 +30,30 @@ pub fn read(path: &Path) -> Result<DescriptorPool, String> {
 /// # Errors
 /// The reason, as the end of a sentence: it is not a complete `FileDescriptorSet` with a service.
 pub fn from_bytes(bytes: &[u8]) -> Result<DescriptorPool, String> {
-    let pool = DescriptorPool::decode(bytes).map_err(|e| e.to_string())?;
+    let pool = build(|| DescriptorPool::decode(bytes))?;
     if pool.services().len() == 0 {
         return Err("it describes no service".to_owned());
     }
     Ok(pool)
+}
+
+/// Makes a pool of files.
+///
+/// # Errors
+/// The reason, as the end of a sentence: the files are not complete or not valid.
+pub fn from_files(files: FileDescriptorSet) -> Result<DescriptorPool, String> {
+    build(|| DescriptorPool::from_file_descriptor_set(files))
+}
+
+/// Runs prost-reflect, which panics on some descriptors that it should refuse: what it made until
+/// then is dropped.
+fn build(
+    build: impl FnOnce() -> Result<DescriptorPool, DescriptorError>,
+) -> Result<DescriptorPool, String> {
+    match std::panic::catch_unwind(AssertUnwindSafe(build)) {
+        Ok(built) => built.map_err(|error| error.to_string()),
+        Err(_) => Err("its descriptors are malformed".to_owned()),
+    }
 }
 
 /// Returns a service with all types that it uses, as JSON. Equal services have equal JSON.
@@ -68,7 +89,7 @@ pub fn from_json(service: &str, json: Value) -> Result<ServiceDescriptor, String
     let empty = FileDescriptorSet::default();
     let set = DynamicMessage::deserialize(empty.descriptor(), json).map_err(|e| e.to_string())?;
     let set: FileDescriptorSet = set.transcode_to().map_err(|e| e.to_string())?;
-    let pool = DescriptorPool::from_file_descriptor_set(set).map_err(|e| e.to_string())?;
+    let pool = from_files(set)?;
     let found = pool.get_service_by_name(service);
     found.ok_or_else(|| format!("it lacks `{service}`"))
 }

@@ -121,8 +121,10 @@ impl Tokenizer {
             model: model.clone(),
             reason,
         };
-        let mut library =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|cause| bad(cause.to_string()))?;
+        // The library panics on some files that it should refuse.
+        let read = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json));
+        let read = read.map_err(|_| bad("the library cannot read it".to_owned()))?;
+        let mut library = read.map_err(|cause| bad(cause.to_string()))?;
         library
             .with_truncation(None)
             .map_err(|cause| bad(cause.to_string()))?;

@@ -178,6 +178,21 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_without_an_end_is_refused() {
+        let folder = std::env::temp_dir().join(format!("motet-endless-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = Lock::path(&folder.join("motet.yaml"));
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let error = Lock::read(&path).unwrap_err().to_string();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(
+            error.contains("no regular file but a pipe, a socket or a device"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn a_written_lock_file_is_read_back() {
         let folder = std::env::temp_dir().join(format!("motet-lock-{}", std::process::id()));

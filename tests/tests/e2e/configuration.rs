@@ -439,7 +439,13 @@ async fn call_prints_for_people_and_for_programs() {
             .run()
             .await,
     );
-    for part in ["critical path: ", "chunks", "compute"] {
+    for part in [
+        "critical path: ",
+        "chunks",
+        "compute",
+        "used: ",
+        " tokens, ",
+    ] {
         assert!(with_receipt.contains(part), "{part} in {with_receipt}");
     }
     let by_environment = motet(["call", "rag", &query])

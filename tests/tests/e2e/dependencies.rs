@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use motet_tests::packages;
 
 /// The crates of this workspace, each with those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("motet-config", &[]),
     ("motet-proto", &[]),
     ("motet-models", &["motet-config"]),
@@ -32,6 +32,17 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "motet-config",
             "motet-gateway",
             "motet-service",
+            "motet-proto",
+            "motet-runtime",
+        ],
+    ),
+    (
+        "motet-fuzz",
+        &[
+            "motet",
+            "motet-config",
+            "motet-gateway",
+            "motet-models",
             "motet-proto",
             "motet-runtime",
         ],

@@ -126,6 +126,18 @@ fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
         "  critical path: {}",
         receipt.critical_path.join(" > ")
     );
+    if let Some(usage) = &receipt.usage {
+        let _ = writeln!(
+            out,
+            "  used: {:.1} ms of threads that serve, {:.1} ms of threads that compute, {} tokens, \
+             {} bytes in, {} bytes out",
+            ms(&usage.runtime),
+            ms(&usage.pool),
+            usage.tokens,
+            usage.bytes_received,
+            usage.bytes_sent
+        );
+    }
     if !receipt.trace_id.is_empty() {
         let _ = writeln!(out, "  trace: {}", receipt.trace_id);
     }
