@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use super::CallStats;
 use crate::plan::Plan;
 use crate::testing::{
-    FakeModel, Way, floats, lengths_of, plan, plan_over, remote, run_plan, value,
+    FakeModel, Way, answer_with, floats, lengths_of, plan, plan_over, remote, run_plan, value,
 };
 
 /// Returns a pipeline of one call with these policies.
@@ -420,4 +420,48 @@ async fn a_failed_attempt_is_hidden_by_one_that_succeeds() {
     let plan = one_call("hedge: { after: 20ms }", &model);
     let (_, stats) = ask(&plan).await.unwrap();
     assert_eq!((stats.hedges, stats.hedge_won), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_finite_is_an_error_and_its_neighbours_get_theirs() {
+    let model = FakeModel::new(async |mut request| {
+        let (inputs, _) = motet_proto::oip::take_inputs(&mut request).unwrap();
+        let text = &inputs[0].1;
+        let texts = text.as_strings().unwrap();
+        let size = |text: &[u8]| match text {
+            b"bad" => f32::NAN,
+            text => text.len() as f32,
+        };
+        let sizes = texts.iter().map(size).collect();
+        let size = Tensor::from_values(text.shape().to_vec(), sizes).unwrap();
+        Ok(answer_with(&[("size", &size)]))
+    });
+    let plan = one_remote_call("deadline: 1s", &model);
+    for _ in 0..9 {
+        let texts = [Tensor::strings(["good", "bad"])];
+        let error = run_plan(&plan, &texts).await.unwrap_err();
+        assert_eq!(error.code(), Code::Internal);
+        assert_eq!(
+            error.message(),
+            "node a: `size[1]` of the answer of model m is not finite"
+        );
+        let details = status::read(&error);
+        assert_eq!(details.reason, "RESULT_NOT_FINITE");
+        assert_eq!(
+            (&*details.metadata["node"], &*details.metadata["model"]),
+            ("a", "m")
+        );
+    }
+    assert_eq!(ask(&plan).await.unwrap().0, [3.0], "its circuit is closed");
+    let yaml = "
+pipeline: each
+inputs: { text: \"string[N]\" }
+nodes:
+  a: { map: { over: $text, on_item_error: drop, do: { model: m, in: { text: $item } } } }
+outputs: { size: $a.size }
+";
+    let plan = plan_over(yaml, &[remote("m", &model)]);
+    let texts = [Tensor::strings(["good", "bad", "better"])];
+    let outcome = run_plan(&plan, &texts).await.unwrap();
+    assert_eq!(floats(&value(&outcome, 0)), [4.0, 6.0]);
 }

@@ -197,6 +197,11 @@ impl Backend {
         other
     }
 
+    /// Returns whether it runs in this process.
+    pub const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     /// Where it runs, for people: an endpoint or `this process`.
     pub fn address(&self) -> &str {
         &self.address

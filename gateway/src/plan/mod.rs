@@ -5,9 +5,11 @@
 //! * [`topology`]: which nodes wait for which.
 //! * [`liveness`]: which nodes some results need.
 //! * [`node_latencies`]: how long nodes take.
+//! * `availability`: whether a pipeline can answer while models are away.
 //! * [`forecast`]: how long the rest of a graph is expected to take.
 //! * [`follow_ups`]: calls of one request that reach the same model one after the other.
 
+mod availability;
 pub mod follow_ups;
 pub mod forecast;
 pub mod liveness;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use crate::check::{CheckedPipeline, Composition};
 use crate::model::Backend;
 
+pub(crate) use availability::IsUp;
 pub(crate) use bind::Binder;
 pub use bind::{Bind, BindError};
 pub use follow_ups::FollowUps;

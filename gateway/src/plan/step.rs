@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{BindError, Binder, BoundBody, Plan};
+use super::{BindError, Binder, BoundBody, IsUp, Plan};
 use crate::check::{Node, NodeKind};
 use crate::model::Backend;
 
@@ -29,6 +29,14 @@ pub(crate) trait BoundKind: Debug {
     /// Returns whether the node can have a result though some of what is inside it has none.
     fn has_way_out(&self) -> bool {
         false
+    }
+
+    /// Returns whether the node can have a result while the models for which `is_up` is false are
+    /// away.
+    fn can_answer(&self, is_up: IsUp<'_>) -> bool {
+        self.backend().is_none_or(is_up)
+            && self.pipeline().is_none_or(|plan| plan.can_answer(is_up))
+            && self.bodies().iter().all(|body| body.can_answer(is_up))
     }
 
     /// Returns the model that the node calls, if it calls one.

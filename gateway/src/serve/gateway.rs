@@ -18,6 +18,7 @@ use super::load::ReflectedServices;
 use super::load::catalog::{BindTargets, LoadCatalog};
 use super::load::dependents::{dependents, relink_dependents};
 use super::pipeline::ServedPipeline;
+use super::readiness::Readiness;
 use super::registry::{Pipelines, Registry};
 use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
@@ -56,6 +57,7 @@ struct Inner {
     message_bytes_max: usize,
     metrics: Metrics,
     health: Health,
+    readiness: Arc<Readiness>,
     routes: LiveRoutes,
     /// Held while a pipeline is loaded or unloaded.
     change: Mutex<()>,
@@ -136,8 +138,10 @@ impl Gateway {
     /// When one cannot be served: see [`GatewayError`].
     pub fn new(parts: GatewayParts) -> Result<Self, GatewayError> {
         let registry = Arc::new(Registry::new(parts.models));
+        let readiness = Readiness::new(registry.clone(), parts.health.clone());
         let gateway = Self(Arc::new(Inner {
             registry,
+            readiness,
             signatures: parts.signatures,
             endpoints: parts.endpoints,
             message_bytes_max: parts.message_bytes_max,
@@ -302,14 +306,15 @@ impl Gateway {
             Health::descriptor_set(),
             &files.encode_to_vec(),
         ];
-        let routes = Routes::new(oip::server(inner.registry.clone(), inner.message_bytes_max))
-            .add_service(pipelines::server(self.clone()))
-            .add_service(inner.health.server());
+        let routes = Routes::new(oip::server(
+            inner.registry.clone(),
+            inner.readiness.clone(),
+            inner.message_bytes_max,
+        ))
+        .add_service(pipelines::server(self.clone()))
+        .add_service(inner.health.server());
         let routes = reflection::add(routes, &descriptor_sets)?;
-        for (name, served) in &pipelines {
-            inner.health.set(name, true);
-            inner.health.set(&served.api.service, true);
-        }
+        inner.readiness.set_pipelines(&pipelines);
         inner.registry.set_pipelines(pipelines);
         let typed = TypedPipelines::new(inner.registry.clone(), inner.message_bytes_max)
             .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new));

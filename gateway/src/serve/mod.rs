@@ -8,6 +8,7 @@
 //! * `pipelines`: the service `motet.v1.Pipelines`.
 //! * `load`: what a pipeline may call, and the pipelines that call it.
 //! * `account`: what a request uses and holds.
+//! * `readiness`: which models and pipelines can answer.
 //! * `output_selection`, `receipt`, [`signature`](signature()), `stats`: parts of the surfaces.
 
 pub mod typed;
@@ -19,6 +20,7 @@ mod oip;
 mod output_selection;
 mod pipeline;
 mod pipelines;
+mod readiness;
 mod receipt;
 mod registry;
 mod signature;

@@ -20,7 +20,8 @@ pub struct HttpState {
 const INDEX: &str = "motet
 
 /healthz   200 while the process runs
-/readyz    200 when everything is served, else 503 and the names that are not
+/readyz    200 when all pipelines can answer, and the models that are away;
+           else 503 and the names that are not served
 /metrics   Prometheus text
 ";
 
@@ -37,15 +38,18 @@ pub fn router(state: HttpState) -> Router {
 
 async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
     let missing = state.health.not_ready();
-    if missing.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    let mut page = String::from("not ready:\n");
-    for name in missing {
-        page.push_str(&name);
-        page.push('\n');
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, page)
+    let (code, begin, names) = match missing.is_empty() {
+        true => match state.health.spared() {
+            away if away.is_empty() => return (StatusCode::OK, "ready\n".to_owned()),
+            away => (StatusCode::OK, "ready, degraded without:\n", away),
+        },
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready:\n", missing),
+    };
+    let lines = names.into_iter().map(|name| name + "\n");
+    (
+        code,
+        lines.fold(begin.to_owned(), |page, line| page + &line),
+    )
 }
 
 async fn metrics(

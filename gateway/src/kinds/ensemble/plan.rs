@@ -2,7 +2,7 @@
 
 use super::check::{Checked, Ensemble};
 use crate::check::Node;
-use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind};
+use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind, IsUp};
 
 /// An `ensemble` that is ready to run.
 pub type Bound = Ensemble<BoundBody>;
@@ -23,6 +23,11 @@ impl BindKind for Checked {
 impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         self.arms.iter().collect()
+    }
+
+    fn can_answer(&self, is_up: IsUp<'_>) -> bool {
+        let arms = self.arms.iter().filter(|arm| arm.can_answer(is_up));
+        arms.count() >= self.quorum
     }
 
     fn has_way_out(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::check::{Checked, Fallback};
 use crate::check::Node;
-use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind};
+use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind, IsUp};
 
 /// A `fallback` that is ready to run.
 pub type Bound = Fallback<BoundBody>;
@@ -20,6 +20,10 @@ impl BindKind for Checked {
 impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         self.arms.iter().collect()
+    }
+
+    fn can_answer(&self, is_up: IsUp<'_>) -> bool {
+        self.arms.iter().any(|arm| arm.can_answer(is_up))
     }
 
     fn has_way_out(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::check::{Checked, Map};
 use super::syntax::ItemError;
 use crate::check::Node;
-use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind};
+use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind, IsUp};
 
 /// A `map` that is ready to run.
 pub type Bound = Map<Box<BoundBody>>;
@@ -25,6 +25,10 @@ impl BindKind for Checked {
 impl BoundKind for Bound {
     fn bodies(&self) -> Vec<&BoundBody> {
         vec![&self.body]
+    }
+
+    fn can_answer(&self, is_up: IsUp<'_>) -> bool {
+        self.on_item_error != ItemError::Fail || self.body.can_answer(is_up)
     }
 
     fn has_way_out(&self) -> bool {

@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::account::Account;
 use super::pipeline::ServedPipeline;
+use super::readiness::Readiness;
 use super::registry::Registry;
 use crate::compute::counted;
 use infer::{infer_pipeline, with_timeout_parameter};
@@ -37,15 +38,21 @@ const PLATFORM: &str = "motet_pipeline";
 #[derive(Debug, Clone)]
 pub(super) struct OipGateway {
     registry: Arc<Registry>,
+    readiness: Arc<Readiness>,
 }
 
 /// Returns the service over `registry`. A message, in or out, has at most `message_bytes_max`
 /// bytes.
 pub(super) fn server(
     registry: Arc<Registry>,
+    readiness: Arc<Readiness>,
     message_bytes_max: usize,
 ) -> GrpcInferenceServiceServer<OipGateway> {
-    GrpcInferenceServiceServer::new(OipGateway { registry })
+    let service = OipGateway {
+        registry,
+        readiness,
+    };
+    GrpcInferenceServiceServer::new(service)
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(message_bytes_max)
 }
@@ -101,13 +108,7 @@ impl GrpcInferenceService for OipGateway {
         &self,
         _: Request<ServerReadyRequest>,
     ) -> Result<Response<ServerReadyResponse>, Status> {
-        let ready = join_all(
-            self.registry
-                .models()
-                .values()
-                .map(|m| m.ready(QUERY_TIMEOUT)),
-        );
-        let ready = ready.await.into_iter().all(|ready| ready);
+        let ready = self.readiness.of_server().await;
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
@@ -118,13 +119,9 @@ impl GrpcInferenceService for OipGateway {
         let request = request.into_inner();
         let (name, version) = (&request.name, &request.version);
         let ready = match self.pipeline(name, version) {
-            Ok(Some(served)) => {
-                let backends = served.plan.backends().iter();
-                let ready = join_all(backends.map(|b| b.ready(QUERY_TIMEOUT)));
-                ready.await.into_iter().all(|ready| ready)
-            }
+            Ok(Some(_)) => self.readiness.of_pipeline(name).await,
             Ok(None) => match self.registry.model(name, version) {
-                Ok(model) => model.ready(QUERY_TIMEOUT).await,
+                Ok(model) => self.readiness.of_model(&model).await,
                 Err(_) => false,
             },
             Err(_) => false,

@@ -163,7 +163,7 @@ impl Startup {
         for backend in &remote.models {
             let signature = remote_startup::signature(backend, deadline).await?;
             self.signatures.insert(backend.model(), Ok(signature));
-            health.set(backend.model(), true);
+            health.set_spared(backend.model(), true);
         }
         let services = self.configuration.called_services();
         for (endpoint, service) in self.signatures.services.to_ask(services) {

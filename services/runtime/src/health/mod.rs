@@ -10,7 +10,7 @@
 
 mod list;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,18 +32,31 @@ pub use list::{HealthListRequest, HealthListResponse, HealthServer};
 #[derive(Clone, Debug, Default)]
 struct Board {
     serving: BTreeMap<String, bool>,
+    /// Names without which the server is ready.
+    spared: BTreeSet<String>,
     draining: bool,
 }
 
 impl Board {
+    /// Returns the status of a name. That of the server takes all in that it cannot do without.
     fn status(&self, name: &str) -> Option<ServingStatus> {
-        self.serving.get(name).map(|serving| {
-            if *serving && !self.draining {
-                ServingStatus::Serving
-            } else {
-                ServingStatus::NotServing
-            }
+        let serving = *self.serving.get(name)?;
+        let is_ready = match name {
+            OVERALL => serving && self.missing().next().is_none(),
+            _ => serving,
+        };
+        Some(if is_ready && !self.draining {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
         })
+    }
+
+    /// Iterates over the names that are not served and that the server cannot do without.
+    fn missing(&self) -> impl Iterator<Item = &str> {
+        let missing = self.serving.iter().filter(|(_, serving)| !**serving);
+        let names = missing.map(|(name, _)| name.as_str());
+        names.filter(|name| !self.spared.contains(*name))
     }
 }
 
@@ -87,10 +100,29 @@ impl Health {
             .send_if_modified(|board| board.serving.insert(name, serving) != Some(serving));
     }
 
+    /// Sets whether `name` is served, without which the server is ready: a model in another process,
+    /// which pipelines may be able to do without. Adds the name if it is new.
+    pub fn set_spared(&self, name: impl Into<String>, serving: bool) {
+        let name = name.into();
+        self.0.send_if_modified(|board| {
+            let is_new = board.spared.insert(name.clone());
+            board.serving.insert(name, serving) != Some(serving) || is_new
+        });
+    }
+
     /// Removes a name, which is unknown from now on.
     pub fn remove(&self, name: &str) {
-        self.0
-            .send_if_modified(|board| board.serving.remove(name).is_some());
+        self.0.send_if_modified(|board| {
+            board.spared.remove(name);
+            board.serving.remove(name).is_some()
+        });
+    }
+
+    /// Waits for changes from now on.
+    pub fn changes(&self) -> HealthChanges {
+        let mut board = self.0.subscribe();
+        board.mark_unchanged();
+        HealthChanges(board)
     }
 
     /// Makes every name NOT_SERVING for good. Watchers get the change, and then their streams end.
@@ -107,19 +139,29 @@ impl Health {
             .map(|status| status == ServingStatus::Serving)
     }
 
-    /// The names that are not served, in order, with `server` for [`OVERALL`]. Empty means ready.
+    /// The names that are not served and that the server cannot do without, in order, with `server`
+    /// for [`OVERALL`]. Empty means ready, and then the server's status is SERVING.
     pub fn not_ready(&self) -> Vec<String> {
         let board = self.0.borrow();
+        let shown = |name: &str| match name {
+            OVERALL => "server".to_owned(),
+            _ => name.to_owned(),
+        };
+        if !board.draining {
+            return board.missing().map(shown).collect();
+        }
         let names = board.serving.keys();
+        let names = names.filter(|name| !board.spared.contains(*name));
+        names.map(|name| shown(name)).collect()
+    }
+
+    /// The names that are not served, though the server is ready without them, in order.
+    pub fn spared(&self) -> Vec<String> {
+        let board = self.0.borrow();
+        let names = board.spared.iter();
         names
-            .filter(|name| board.status(name) != Some(ServingStatus::Serving))
-            .map(|name| {
-                if name.is_empty() {
-                    "server".to_owned()
-                } else {
-                    name.clone()
-                }
-            })
+            .filter(|name| board.serving.get(*name) == Some(&false))
+            .cloned()
             .collect()
     }
 
@@ -133,6 +175,17 @@ impl Health {
     /// The encoded descriptor set of the service, for reflection.
     pub fn descriptor_set() -> &'static [u8] {
         list::descriptor_set()
+    }
+}
+
+/// Changes of the health of a process.
+#[derive(Clone, Debug)]
+pub struct HealthChanges(watch::Receiver<Board>);
+
+impl HealthChanges {
+    /// Waits until something has changed since the last change. Returns whether more can come.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
     }
 }
 

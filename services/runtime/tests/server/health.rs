@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use http::uri::PathAndQuery;
-use motet_runtime::health::{HealthListRequest, HealthListResponse};
+use motet_runtime::health::{Health, HealthListRequest, HealthListResponse, OVERALL};
 use motet_runtime::serve::Drained;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -96,4 +96,43 @@ async fn a_watch_tells_each_change_and_ends_when_the_server_drains() {
     assert_eq!(server.health.is_serving("minilm"), Some(false));
     server.shutdown.cancel();
     assert_eq!(server.task.await.expect("ran"), Drained::default());
+}
+
+#[test]
+fn one_truth_over_all_states() {
+    let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    // A pipeline, a model of this process and one of another, the server's own entry, draining;
+    // then what keeps the server from being ready, and what it does without.
+    for (pipeline, local, remote, own, draining, not_ready, spared) in [
+        (true, true, true, true, false, &[][..], &[][..]),
+        // An optional model is away: the pipeline can answer.
+        (true, true, false, true, false, &[], &["remote"]),
+        // A required one is away.
+        (false, true, false, true, false, &["rag"], &["remote"]),
+        // A model of this process is dead.
+        (true, false, true, true, false, &["local"], &[]),
+        (true, true, true, false, false, &["server"], &[]),
+        (
+            true,
+            true,
+            true,
+            true,
+            true,
+            &["server", "local", "rag"],
+            &[],
+        ),
+    ] {
+        let health = Health::new();
+        health.set("rag", pipeline);
+        health.set("local", local);
+        health.set_spared("remote", remote);
+        health.set(OVERALL, own);
+        if draining {
+            health.drain();
+        }
+        assert_eq!(health.not_ready(), names(not_ready));
+        assert_eq!(health.spared(), names(spared));
+        assert_eq!(health.is_serving(OVERALL), Some(not_ready.is_empty()));
+        assert_eq!(health.is_serving("remote"), Some(remote && !draining));
+    }
 }

@@ -8,7 +8,7 @@ use motet_runtime::metrics::ShadowMetrics;
 
 use super::check::Checked;
 use crate::check::Node;
-use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind};
+use crate::plan::{BindError, BindKind, Binder, BoundBody, BoundKind, IsUp};
 
 pub use state::{SHADOWS_MAX, SplitState, pick_weighted};
 
@@ -60,6 +60,11 @@ impl BindKind for Checked {
 }
 
 impl BoundKind for Bound {
+    fn can_answer(&self, is_up: IsUp<'_>) -> bool {
+        let mut arms = self.arms.iter();
+        arms.all(|(_, body)| body.can_answer(is_up))
+    }
+
     fn bodies(&self) -> Vec<&BoundBody> {
         let arms = self.arms.iter().map(|(_, body)| body);
         arms.chain(self.shadows.iter().map(|shadow| &*shadow.body))
