@@ -1,7 +1,6 @@
 //! Resources of a process that run out, and how they are shared: file descriptors, health watches,
 //! requests of a stream, executors.
 
-use motet_runtime::status;
 use motet_tests::connection::Connection;
 use motet_tests::http::Metrics;
 use motet_tests::in_process;
@@ -13,7 +12,7 @@ use motet_tests::tensors::{floats, raw, texts};
 use motet_tests::wait::{soon, until};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tonic::{Code, Request};
+use tonic::Request;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -38,28 +37,29 @@ async fn echo(connection: &Connection) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_process_out_of_file_descriptors_serves_its_connections_and_recovers() {
+async fn a_process_with_few_file_descriptors_says_so_and_serves_who_comes_last() {
     let line = format!(
         "ulimit -n 64; exec '{}' up - --grpc 127.0.0.1:0 --http off",
         env!("CARGO_BIN_EXE_motet-e2e")
     );
     let program = Program::new("sh").args(["-c", &line]).stdin(ECHO);
     let mut process = program.start();
+    process.says("too few file descriptors").await;
     let address = process.ready().await.grpc;
     let first = Connection::open(address).await;
     let answer = json!({"text": "hello"});
     assert_eq!(echo(&first).await, Some(answer.clone()));
-    // The kernel accepts them all; the process cannot.
+    // Far more than it can have: those that have been idle for longest are closed.
     let mut connections = Vec::new();
     for _ in 0..100 {
         connections.push(TcpStream::connect(address).await.expect("the backlog"));
     }
-    process.says("cannot accept connections for now").await;
-    assert_eq!(echo(&first).await, Some(answer.clone()));
-    drop(connections);
-    let again = until("a new connection", async || {
+    let last = until("a new connection", async || {
         echo(&Connection::try_open(address).await?).await
     });
+    assert_eq!(last.await, answer);
+    drop(connections);
+    let again = until("the first connection", async || echo(&first).await);
     assert_eq!(again.await, answer);
     process.signal("TERM");
     assert_eq!(process.end().await.code, Some(0));
@@ -72,7 +72,7 @@ async fn health_watches_take_no_capacity_and_end_with_the_process() {
     let mut watches = Vec::new();
     for _ in 0..4 {
         let connection = Connection::open(ready.grpc).await;
-        for _ in 0..250 {
+        for _ in 0..60 {
             let request = HealthCheckRequest::default();
             let watch = connection.health().watch(request).await.expect("a watch");
             watches.push(watch.into_inner());
@@ -98,15 +98,16 @@ async fn health_watches_take_no_capacity_and_end_with_the_process() {
     assert!(ended.stderr.contains("dropped=0"), "{}", ended.stderr);
 }
 
-/// A stream is one request of the limit of the process, and runs a limited number of its own.
+/// Each request of a stream counts against the limit of the process while it runs, and a stream runs
+/// a limited number of them.
 #[tokio::test]
-async fn a_stream_counts_once_and_runs_a_limited_number_of_requests() {
+async fn the_requests_of_a_stream_count_and_a_limited_number_of_them_runs() {
     const REQUESTS: usize = STREAM_REQUESTS_MAX + 6;
     let proxy = Proxy::start(in_process::connect().await).await;
     let folder = TempDir::new();
     let file = folder.file(
         "motet.yaml",
-        "server: { max_concurrent_requests: 1 }\n\
+        "server: { max_concurrent_requests: 100 }\n\
          models: { minilm: { endpoint: \"grpc://0.0.0.0:1\" } }\n\
          pipelines:\n  - pipeline: one\n    inputs: { text: string }\n    \
          deadline: { default: 60s, max: 60s }\n    \
@@ -127,12 +128,9 @@ async fn a_stream_counts_once_and_runs_a_limited_number_of_requests() {
     let requests = Request::new(tokio_stream::iter(requests));
     let mut answers = one.stream("RunStream", requests).await.expect("a stream");
     proxy.holds(STREAM_REQUESTS_MAX).await;
-    let error = one.call("Run", json!({"text": "another"})).await;
-    let error = error.expect_err("the stream is the one request");
-    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
-    assert!(status::read(&error).retry_after.is_some(), "{error}");
     let metrics = Metrics::read(ready.http.expect("HTTP is on")).await;
-    assert_eq!(metrics.count("motet_server_in_flight", &[]), 1.0);
+    let running = metrics.count("motet_server_in_flight", &[]);
+    assert_eq!(running, STREAM_REQUESTS_MAX as f64);
     proxy.open();
     for _ in 0..REQUESTS {
         let answer = soon("an answer", answers.next()).await.expect("no error");
