@@ -12,7 +12,7 @@ use crate::limits::{
     MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES,
     MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
 };
-use crate::serve::{MAX_RESETS_PER_SECOND, WRITE_TIMEOUT};
+use crate::serve::{MAX_CONCURRENT_STREAMS, MAX_RESETS_PER_SECOND, WRITE_TIMEOUT};
 
 /// Addresses and limits of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Default for ServerSpec {
             write_timeout: WRITE_TIMEOUT,
             max_resets_per_second: MAX_RESETS_PER_SECOND,
             max_connections: 10_000,
-            max_concurrent_streams: 1024,
+            max_concurrent_streams: MAX_CONCURRENT_STREAMS,
         }
     }
 }
@@ -244,7 +244,9 @@ const KEYS: [Key<ServerSpec>; 16] = [
     },
     Key {
         name: "max_concurrent_streams",
-        about: "Most streams of one connection.",
+        about: "Most HTTP/2 streams (calls) of one connection; its client keeps further ones back. \
+                Up to its share of `max_concurrent_requests`, a client that is alone is never \
+                refused.",
         field: Field::Count(
             1..=1_000_000,
             |s| usize::try_from(s.max_concurrent_streams).ok(),

@@ -86,7 +86,7 @@ pub struct ServeOptions {
     /// Connections at once. A new one takes the place of the one that has been idle for longest;
     /// where none is idle it waits in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
-    /// HTTP/2 streams (calls) at once on one connection. Default 1024.
+    /// HTTP/2 streams (calls) at once on one connection. Default [`MAX_CONCURRENT_STREAMS`].
     pub max_concurrent_streams: u32,
     /// HTTP/2 flow control window of one stream, in bytes: how much of a request may arrive before
     /// it is read. Default 1 MiB.
@@ -119,7 +119,7 @@ impl Default for ServeOptions {
         Self {
             protocol: Protocol::Grpc,
             max_connections: 10_000,
-            max_concurrent_streams: 1024,
+            max_concurrent_streams: MAX_CONCURRENT_STREAMS,
             stream_window_bytes: 1 << 20,
             connection_window_bytes: 4 << 20,
             keep_alive_interval: Duration::from_secs(30),
@@ -133,6 +133,10 @@ impl Default for ServeOptions {
     }
 }
 
+/// The default of [`ServeOptions::max_concurrent_streams`]: below the share of one connection in the
+/// requests of a server (two thirds of 1024), so that the client of a single connection, a gateway
+/// for one, holds calls back by itself instead of having them refused.
+pub const MAX_CONCURRENT_STREAMS: u32 = 640;
 /// The default of [`ServeOptions::max_resets_per_second`].
 pub const MAX_RESETS_PER_SECOND: usize = 500;
 /// The default of [`ServeOptions::write_timeout`].
