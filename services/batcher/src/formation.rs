@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::cost::CostModel;
 use crate::options::{Caps, Layout};
 use crate::queue::Lane;
-use crate::row::Row;
+use crate::row::{Row, Work};
 use crate::time::Time;
 
 /// The batch of a padding executor is chosen among the most urgent rows, this many batches of them
@@ -79,6 +79,20 @@ pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     }
 }
 
+/// `true` if a batch can be formed of `ready` as well as of more rows.
+pub(crate) fn is_enough(ready: Work, caps: &Caps) -> bool {
+    let batches = match caps.layout {
+        Layout::Packed => 1,
+        Layout::Padded => PADDED_CHOICE,
+    };
+    ready.rows
+        > caps
+            .rows
+            .saturating_mul(batches)
+            .min(PADDED_ROWS_MAX.max(caps.rows))
+        || ready.tokens > caps.tokens.saturating_mul(batches as u64)
+}
+
 /// Takes the most urgent rows up to the caps. It stops at the first row that does not fit: looking
 /// further would fill a batch a little better and let long rows be passed over for ever.
 fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
@@ -94,7 +108,8 @@ fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
 
 /// Returns the number of rows of the lane that the batch of a padding executor is chosen among.
 fn padded_choice(lane: &Lane, caps: &Caps) -> usize {
-    let usual = lane.tokens().div_ceil(lane.len().max(1) as u64).max(1);
+    let ready = lane.ready();
+    let usual = ready.tokens.div_ceil(ready.rows.max(1) as u64).max(1);
     let by_tokens = usize::try_from(caps.tokens / usual).unwrap_or(usize::MAX);
     let batch = caps.rows.min(by_tokens.max(1));
     batch.saturating_mul(PADDED_CHOICE).min(PADDED_ROWS_MAX)

@@ -20,8 +20,11 @@
 //! * `forecast`: the number of arrivals to expect
 //! * `memory`: a limit on tokens, learnt from running out of memory
 //! * `learnt`: all of what is learnt
+//! * `fair_queue`: the order in which waiting calls get rows into the queue
 //! * `queue`: rows that wait
 //! * `retry_queue`: halves of failed batches
+//! * `quantum`: the most work of a long call that runs while short calls may come
+//! * `retry_slots`: times at which refused calls may come back
 //! * `admission`: when a new call would be answered
 //! * `formation`: the rows that run together
 //! * `bulk`: the share of bulk rows
@@ -36,6 +39,7 @@ mod bulk;
 mod cost;
 mod decision;
 mod driver;
+mod fair_queue;
 mod flow;
 mod forecast;
 mod formation;
@@ -43,9 +47,11 @@ mod learnt;
 mod memory;
 mod options;
 mod policy;
+mod quantum;
 mod queue;
 mod refusal;
 mod retry_queue;
+mod retry_slots;
 mod row;
 mod scheduler;
 mod stats;

@@ -33,8 +33,10 @@ pub struct Options {
     /// Longest time that a free executor deliberately waits for further rows: a limit, never a
     /// target. Zero never waits. Default 20 ms.
     pub max_queue_delay: Duration,
-    /// Most rows in the queue. A call that would exceed it is refused, unless the queue is empty.
-    /// Default 1024.
+    /// Most rows in the queue, of which one call takes at most a sixteenth: its other rows wait in
+    /// the call itself. A call that would exceed it is refused, unless its flow has less than its
+    /// share of it. With those that wait in calls there are at most 64 times as many rows, in one
+    /// call or in all. Default 1024.
     pub max_queue_size: usize,
     /// Share of the executors' time that bulk rows get while interactive rows would take all of it,
     /// 0 to 0.5. Default 0.1.
@@ -127,6 +129,19 @@ impl Options {
 
     /// Largest [`Options::max_batch_size`], and the most rows in a batch where it is `None`.
     pub const BATCH_ROWS_MAX: usize = 4096;
+
+    /// Most rows in one call.
+    pub fn call_rows_max(&self) -> usize {
+        self.waiting_rows_max()
+    }
+
+    /// Most rows that wait, in the queue and in calls.
+    pub fn waiting_rows_max(&self) -> usize {
+        self.max_queue_size.saturating_mul(Self::ROWS_PER_PLACE)
+    }
+
+    /// Most rows that wait for each place of [`Options::max_queue_size`].
+    pub const ROWS_PER_PLACE: usize = 64;
 
     /// Most rows in one batch.
     pub fn batch_rows_max(&self) -> usize {

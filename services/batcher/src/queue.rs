@@ -1,20 +1,30 @@
-//! Rows that wait, in the order in which they fall due.
+//! Rows that wait: those that may run next, in the order in which they fall due, and the backlogs
+//! of their calls.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map};
 
+use crate::fair_queue::{FairQueue, Next, Standing};
+use crate::flow::Flow;
 use crate::row::{CallId, Priority, Row, RowId, Work};
 use crate::time::Time;
 
 /// Position of a row in its lane: earlier due first, then earlier admitted.
 type Key = (Time, RowId);
 
+/// Nanoseconds, as a power of two, within which rows count as due together: about a millisecond.
+const DUE_STEP_BITS: u32 = 20;
+
 /// Rows of one priority.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    rows: BTreeMap<Key, Row>,
-    tokens: u64,
-    /// Number of rows of each requester.
+    /// The rows that may run next.
+    ready: BTreeMap<Key, Row>,
+    ready_tokens: u64,
+    /// The same by the time at which they fall due, in steps.
+    due: BTreeMap<u64, Work>,
+    /// All calls, and the rows that are not ready.
+    calls: FairQueue,
+    /// Number of calls of each requester.
     requesters: HashMap<Requester, usize>,
 }
 
@@ -33,43 +43,59 @@ impl Requester {
     }
 }
 
+fn due_step(due: Time) -> u64 {
+    due.as_nanos() >> DUE_STEP_BITS
+}
+
 impl Lane {
     /// Number of rows in the lane.
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.calls.rows()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
-    /// Returns the rows, most urgent first.
+    /// `true` if all rows may run next.
+    pub(crate) fn has_no_backlog(&self) -> bool {
+        self.ready.len() == self.len()
+    }
+
+    /// Number of rows that may run next.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Returns the rows that may run next, most urgent first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+        self.ready.values()
+    }
+
+    /// The work that may run next.
+    pub(crate) fn ready(&self) -> Work {
+        Work {
+            rows: self.ready.len(),
+            tokens: self.ready_tokens,
+        }
     }
 
     /// All work in the lane.
     pub(crate) fn work(&self) -> Work {
-        Work {
-            rows: self.rows.len(),
-            tokens: self.tokens,
-        }
-    }
-
-    /// Returns the work that falls due by `due`. It counts from the back, since most calls that
-    /// arrive fall due last.
-    pub(crate) fn work_until(&self, due: Time) -> Work {
-        let mut work = self.work();
-        for row in self.rows.values().rev().take_while(|row| row.due > due) {
-            work.rows -= 1;
-            work.tokens -= u64::from(row.tokens);
-        }
+        let mut work = self.ready();
+        work += self.calls.backlog();
         work
     }
 
-    /// Sum of the rows' tokens.
-    pub(crate) fn tokens(&self) -> u64 {
-        self.tokens
+    /// Returns the ready work that falls due by `due` or at about that time. It counts from the
+    /// back, since most calls that arrive fall due last.
+    pub(crate) fn ready_until(&self, due: Time) -> Work {
+        let mut work = self.ready();
+        for later in self.due.range(due_step(due) + 1..).map(|(_, later)| later) {
+            work.rows -= later.rows;
+            work.tokens -= later.tokens;
+        }
+        work
     }
 
     /// `true` if the lane has rows of this request.
@@ -82,32 +108,83 @@ impl Lane {
         self.requesters.len()
     }
 
-    fn insert(&mut self, row: Row) {
-        self.tokens += u64::from(row.tokens);
-        *self.requesters.entry(Requester::of(&row)).or_default() += 1;
-        self.rows.insert((row.due, row.id), row);
+    /// Places that the calls of the lane take.
+    pub(crate) fn places(&self) -> usize {
+        self.calls.places()
     }
 
-    fn remove(&mut self, key: Key) -> Option<Row> {
-        let row = self.rows.remove(&key)?;
-        self.tokens -= u64::from(row.tokens);
-        if let Entry::Occupied(mut rows) = self.requesters.entry(Requester::of(&row)) {
-            *rows.get_mut() -= 1;
-            if *rows.get() == 0 {
-                rows.remove();
+    /// Returns the position in which a further call of a flow would be.
+    pub(crate) fn standing(&self, flow: &Flow, part: Work) -> Standing {
+        self.calls.standing(flow, part)
+    }
+
+    /// Returns the call whose rows should become ready next; `None` without a backlog.
+    pub(crate) fn next(&self, part: Work) -> Option<Next> {
+        self.calls.next(part)
+    }
+
+    /// Tokens of the rows of a call that are not ready.
+    pub(crate) fn waiting_tokens(&self, call: CallId) -> &[u32] {
+        self.calls.waiting_tokens(call)
+    }
+
+    /// Makes the next `count` rows of a call ready.
+    pub(crate) fn release(&mut self, now: Time, call: CallId, count: usize) {
+        for row in self.calls.release(now, call, count) {
+            self.push(row);
+        }
+    }
+
+    fn insert(&mut self, first: Row, tokens: &[u32], flow: &Flow, places: usize, part: Work) {
+        *self.requesters.entry(Requester::of(&first)).or_default() += 1;
+        let released = self.calls.insert(first, tokens, flow, places, part);
+        for (index, &tokens) in tokens[..released].iter().enumerate() {
+            let id = RowId(first.id.0 + index as u64);
+            self.push(Row {
+                id,
+                index,
+                tokens,
+                ..first
+            });
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        self.ready_tokens += u64::from(row.tokens);
+        *self.due.entry(due_step(row.due)).or_default() += row.work();
+        self.ready.insert((row.due, row.id), row);
+    }
+
+    fn pop(&mut self, key: Key) -> Option<Row> {
+        let row = self.ready.remove(&key)?;
+        self.ready_tokens -= u64::from(row.tokens);
+        if let btree_map::Entry::Occupied(mut work) = self.due.entry(due_step(row.due)) {
+            work.get_mut().rows -= 1;
+            work.get_mut().tokens -= u64::from(row.tokens);
+            if work.get().rows == 0 {
+                work.remove();
             }
         }
         Some(row)
     }
+
+    /// Takes note that the last row of a call has left.
+    fn forget(&mut self, first: &Row) {
+        if let hash_map::Entry::Occupied(mut calls) = self.requesters.entry(Requester::of(first)) {
+            *calls.get_mut() -= 1;
+            if *calls.get() == 0 {
+                calls.remove();
+            }
+        }
+    }
 }
 
-/// The lanes of both priorities, and indices to find rows by identity and by deadline.
+/// The lanes of both priorities, and the deadlines of their calls.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     interactive: Lane,
     bulk: Lane,
-    by_id: HashMap<RowId, (Priority, Time)>,
-    by_deadline: BTreeSet<(Time, RowId)>,
+    deadlines: BTreeSet<(Time, CallId)>,
 }
 
 impl Queue {
@@ -116,9 +193,16 @@ impl Queue {
         self.interactive.len() + self.bulk.len()
     }
 
-    /// Sum of the tokens of both lanes.
-    pub(crate) fn tokens(&self) -> u64 {
-        self.interactive.tokens + self.bulk.tokens
+    /// The work of both lanes.
+    pub(crate) fn work(&self) -> Work {
+        let mut work = self.interactive.work();
+        work += self.bulk.work();
+        work
+    }
+
+    /// Places that the calls of both lanes take.
+    pub(crate) fn places(&self) -> usize {
+        self.interactive.places() + self.bulk.places()
     }
 
     /// The lane of `priority`.
@@ -129,40 +213,79 @@ impl Queue {
         }
     }
 
-    fn lane_mut(&mut self, priority: Priority) -> &mut Lane {
+    pub(crate) fn lane_mut(&mut self, priority: Priority) -> &mut Lane {
         match priority {
             Priority::Interactive => &mut self.interactive,
             Priority::Bulk => &mut self.bulk,
         }
     }
 
-    /// Adds a row.
-    pub(crate) fn insert(&mut self, row: Row) {
-        self.by_id.insert(row.id, (row.priority, row.due));
-        self.by_deadline
-            .extend(row.deadline.map(|deadline| (deadline, row.id)));
-        self.lane_mut(row.priority).insert(row);
+    /// Adds a call of rows like `first` and of these lengths, which takes `places` places. Its
+    /// first `part` is ready at once unless its flow is ahead of its share.
+    pub(crate) fn insert(
+        &mut self,
+        first: Row,
+        tokens: &[u32],
+        flow: &Flow,
+        places: usize,
+        part: Work,
+    ) {
+        let deadline = first.deadline.map(|deadline| (deadline, first.call));
+        self.deadlines.extend(deadline);
+        self.lane_mut(first.priority)
+            .insert(first, tokens, flow, places, part);
     }
 
-    /// Takes a row out; `None` if it is not in the queue.
-    pub(crate) fn remove(&mut self, id: RowId) -> Option<Row> {
-        let (priority, due) = self.by_id.remove(&id)?;
-        let row = self.lane_mut(priority).remove((due, id))?;
-        if let Some(deadline) = row.deadline {
-            self.by_deadline.remove(&(deadline, id));
+    /// Takes out rows that run.
+    pub(crate) fn take_running(&mut self, rows: &[Row]) {
+        for rows in rows.chunk_by(|a, b| a.call == b.call) {
+            let lane = self.lane_mut(rows[0].priority);
+            let mut work = Work::default();
+            for row in rows {
+                lane.pop((row.due, row.id));
+                work += row.work();
+            }
+            if let Some(first) = lane.calls.leave(rows[0].call, work) {
+                lane.forget(&first);
+                self.forget_deadline(&first);
+            }
         }
-        Some(row)
     }
 
-    /// Takes out the rows whose deadline has come, wherever they are in the order: later parts of a
-    /// long call fall due after their deadline.
+    /// Takes out all rows of a call.
+    pub(crate) fn take_call(&mut self, call: CallId) -> Vec<Row> {
+        let has_call = |lane: &&mut Lane| lane.calls.first_row(call).is_some();
+        let lanes = [&mut self.interactive, &mut self.bulk];
+        let Some(lane) = lanes.into_iter().find(has_call) else {
+            return Vec::new();
+        };
+        let Some(left) = lane.calls.remove(call) else {
+            return Vec::new();
+        };
+        let first = left.first;
+        let ready = left.released.into_iter().filter_map(|key| lane.pop(key));
+        let mut rows: Vec<Row> = ready.collect();
+        rows.extend(left.backlog);
+        lane.forget(&first);
+        self.forget_deadline(&first);
+        rows
+    }
+
+    /// Takes out the rows of the calls whose deadline has come.
     pub(crate) fn take_expired(&mut self, now: Time) -> Vec<Row> {
         let mut expired = Vec::new();
-        while let Some(&(deadline, id)) = self.by_deadline.first()
+        while let Some(&(deadline, call)) = self.deadlines.first()
             && deadline <= now
         {
-            expired.extend(self.remove(id));
+            expired.extend(self.take_call(call));
+            self.deadlines.remove(&(deadline, call));
         }
         expired
+    }
+
+    fn forget_deadline(&mut self, first: &Row) {
+        if let Some(deadline) = first.deadline {
+            self.deadlines.remove(&(deadline, first.call));
+        }
     }
 }

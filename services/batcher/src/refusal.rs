@@ -47,6 +47,14 @@ pub enum Refusal {
         /// [`Options::max_row_tokens`](crate::Options::max_row_tokens).
         limit: u32,
     },
+    /// The call has more rows than may wait for one call.
+    #[error("the call has {rows} rows, the model takes at most {limit} in one call; send several")]
+    TooManyRows {
+        /// Rows of the call.
+        rows: usize,
+        /// [`Options::call_rows_max`](crate::Options::call_rows_max).
+        limit: usize,
+    },
     /// The deadline came before the answer.
     #[error("the deadline came before the answer")]
     DeadlineExceeded,
@@ -62,6 +70,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Time after which a retry may help; `None` where it does not, or not here.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::QueueFull { retry_after, .. } | Refusal::WouldBeLate { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
     /// Its name in metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -69,6 +87,7 @@ impl Refusal {
             Refusal::DeadlineTooShort { .. } => "deadline_too_short",
             Refusal::WouldBeLate { .. } => "would_be_late",
             Refusal::TooLarge { .. } => "too_large",
+            Refusal::TooManyRows { .. } => "too_many_rows",
             Refusal::DeadlineExceeded => "deadline_exceeded",
             Refusal::Draining => "draining",
             Refusal::ExecutorDied { .. } => "executor_died",

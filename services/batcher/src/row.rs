@@ -44,7 +44,7 @@ pub struct Row {
     /// Time by which the call must be answered.
     pub deadline: Option<Time>,
     /// Sort key of the queue: the deadline, or the arrival plus some patience where there is none;
-    /// later for the later parts of a call that is larger than a batch.
+    /// as much later for the later parts of a call as these become ready later.
     pub due: Time,
     /// Urgency of the call.
     pub priority: Priority,
@@ -53,10 +53,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the identities of all rows of the call.
-    pub(crate) fn call_ids(&self) -> impl Iterator<Item = RowId> + use<> {
-        let first = self.id.0 - self.index as u64;
-        (first..first + self.call_rows as u64).map(RowId)
+    /// The work that the row brings.
+    pub(crate) fn work(&self) -> Work {
+        Work {
+            rows: 1,
+            tokens: self.tokens.into(),
+        }
     }
 
     /// `true` if the row's deadline has come.
@@ -70,6 +72,24 @@ impl Row {
 pub(crate) struct Work {
     pub(crate) rows: usize,
     pub(crate) tokens: u64,
+}
+
+impl Work {
+    /// The work without a part of it.
+    pub(crate) fn minus(self, part: Work) -> Work {
+        Work {
+            rows: self.rows.saturating_sub(part.rows),
+            tokens: self.tokens.saturating_sub(part.tokens),
+        }
+    }
+
+    /// The work times a factor from 0 to 1, rounded up.
+    pub(crate) fn scaled(self, factor: f64) -> Work {
+        Work {
+            rows: (self.rows as f64 * factor).ceil() as usize,
+            tokens: (self.tokens as f64 * factor).ceil() as u64,
+        }
+    }
 }
 
 impl AddAssign for Work {

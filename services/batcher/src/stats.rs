@@ -95,7 +95,7 @@ pub struct RefusedRows {
     pub deadline_too_short: u64,
     /// Behind other work, they could not have been answered in time.
     pub would_be_late: u64,
-    /// A row of the call was longer than the model allows.
+    /// A row of the call was longer than the model allows, or its rows were too many.
     pub too_large: u64,
     /// The batcher was shutting down, or no executor was left.
     pub unavailable: u64,
@@ -107,7 +107,7 @@ impl RefusedRows {
             Refusal::QueueFull { .. } => &mut self.queue_full,
             Refusal::DeadlineTooShort { .. } => &mut self.deadline_too_short,
             Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => &mut self.would_be_late,
-            Refusal::TooLarge { .. } => &mut self.too_large,
+            Refusal::TooLarge { .. } | Refusal::TooManyRows { .. } => &mut self.too_large,
             Refusal::Draining | Refusal::ExecutorDied { .. } => &mut self.unavailable,
         } += rows as u64;
     }

@@ -242,11 +242,8 @@ async fn a_long_call_is_answered_whole_and_lets_others_between() {
         reply.rows,
         (0..1000).map(|number| Ok(2 * number)).collect::<Vec<_>>()
     );
-    assert!(
-        (100..=101).contains(&reply.timing.batches),
-        "{:?}",
-        reply.timing
-    );
+    // More where the quantum, which follows the times of the runs, is less than a full batch.
+    assert!(reply.timing.batches >= 100, "{:?}", reply.timing);
     batcher.drain().await;
 }
 
@@ -255,14 +252,14 @@ async fn a_full_queue_refuses_until_a_caller_cancels() {
     let bench = Bench::new(small_batches(), 1).await;
     let running = bench.submit(&[Row::Double(0)]);
     assert_eq!(bench.run_begins(), 1);
-    let waiting = bench.submit(&[Row::Double(1); 8]);
+    let waiting: Vec<_> = (0..8).map(|_| bench.submit(&[Row::Double(1)])).collect();
     bench.queued(8).await;
     let refused = bench.batcher.submit(call(&[Row::Double(2)])).await;
     assert!(
         matches!(refused, Err(Refusal::QueueFull { limit: 8, .. })),
         "{refused:?}"
     );
-    waiting.abort();
+    waiting.iter().for_each(|call| call.abort());
     bench.queued(0).await;
     let admitted = bench.submit(&[Row::Double(3)]);
     bench.queued(1).await;
@@ -281,7 +278,7 @@ async fn a_full_queue_refuses_until_a_caller_cancels() {
             .0
             .lock()
             .expect("no panic")
-            .contains(&Event::Cancelled { rows: 8 })
+            .contains(&Event::Cancelled { rows: 1 })
     );
 }
 

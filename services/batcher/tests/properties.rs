@@ -2,6 +2,7 @@
 //! hold, and no row fails for another.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use motet_batcher::{
@@ -16,6 +17,7 @@ enum Step {
         tokens: Vec<u32>,
         deadline_ms: Option<u64>,
         priority: Priority,
+        flow: Flow,
         lookahead: Lookahead,
     },
     Complete {
@@ -37,18 +39,31 @@ fn step() -> impl Strategy<Value = Step> {
     });
     let lookahead = (prop::option::of(0_u64..5), prop::option::of(expected))
         .prop_map(|(request, expected)| Lookahead { request, expected });
+    // Flows of up to two levels; three of each level, with shares of 1 to 3.
+    let level = (0_u64..3, 1_u32..4);
+    let flow = prop::collection::vec(level, 0..3).prop_map(|levels| {
+        let under = |flow: Flow, (key, share)| {
+            flow.under(key, NonZeroU32::new(share).unwrap_or(Flow::USUAL_SHARE))
+        };
+        levels.into_iter().fold(Flow::default(), under)
+    });
     let priority = prop_oneof![3 => Just(Priority::Interactive), 1 => Just(Priority::Bulk)];
     prop_oneof![
         4 => (
-            prop::collection::vec(1_u32..200, 1..12),
+            prop_oneof![
+                4 => prop::collection::vec(1_u32..200, 1..12),
+                1 => prop::collection::vec(1_u32..200, 20..80),
+            ],
             prop::option::of(0_u64..50),
             priority,
+            flow,
             lookahead,
         )
-            .prop_map(|(tokens, deadline_ms, priority, lookahead)| Step::Admit {
+            .prop_map(|(tokens, deadline_ms, priority, flow, lookahead)| Step::Admit {
                 tokens,
                 deadline_ms,
                 priority,
+                flow,
                 lookahead,
             }),
         3 => (any::<usize>(), prop::bool::weighted(0.1))
@@ -271,6 +286,7 @@ impl World {
                 tokens,
                 deadline_ms,
                 priority,
+                flow,
                 lookahead,
             } => {
                 let deadline = deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
@@ -278,7 +294,7 @@ impl World {
                     tokens: &tokens,
                     deadline,
                     priority,
-                    flow: Flow::default(),
+                    flow,
                     lookahead,
                 };
                 match self.scheduler.admit(self.now, arrival) {
@@ -306,7 +322,7 @@ impl World {
         self.poll_all();
         assert!(
             self.scheduler.stats().rows_queued
-                <= self.options.max_queue_size + self.options.batch_rows_max() * self.executors
+                <= self.options.waiting_rows_max() + self.options.batch_rows_max() * self.executors
         );
     }
 

@@ -29,6 +29,9 @@ pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
             resource_exhausted(message, Some(*retry_after)).reason(Reason::WouldBeLate)
         }
         Refusal::TooLarge { .. } => invalid_argument("inputs", message),
+        Refusal::TooManyRows { limit, .. } => resource_exhausted(message, None)
+            .reason(Reason::TooManyRows)
+            .with("limit", limit.to_string()),
         Refusal::DeadlineExceeded => deadline_exceeded(message),
         Refusal::Draining => unavailable(message).reason(Reason::Draining),
         Refusal::ExecutorDied { .. } => unavailable(message).reason(Reason::ModelDied),

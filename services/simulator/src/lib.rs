@@ -50,8 +50,8 @@ mod simulation;
 mod traffic;
 
 pub use machine::Machine;
-pub use policy::{Action, Motet, PolicyKind, ServerPolicy, SimulatedBatch};
+pub use policy::{Action, Motet, PolicyKind, Refused, ServerPolicy, SimulatedBatch};
 pub use random::Random;
 pub use report::{Report, Summary};
 pub use simulation::{RecordedBatch, Recording, RequestOutcome, Scenario};
-pub use traffic::{ClosedLoop, Request, TraceError, Traffic, parse_trace};
+pub use traffic::{Callers, ClosedLoop, Request, TraceError, Traffic, parse_trace};

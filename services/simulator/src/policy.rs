@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, BatchId, Decision, Flow, Lookahead, Options, Outcome, Policy, Refusal, Scheduler, Time,
+    Arrival, BatchId, Decision, Lookahead, Options, Outcome, Policy, Refusal, Scheduler, Time,
 };
 
 use crate::baselines::{Aimd, BentoMl, Fifo, KServe, MlServer, Tei, Triton};
@@ -30,16 +30,26 @@ pub enum Action {
 pub struct SimulatedBatch {
     /// The policy's own number of the batch.
     pub batch: u64,
-    /// The requests in it, by their number in order of arrival.
+    /// The request of each of its rows, by their number in order of arrival.
     pub requests: Vec<usize>,
     /// Tokens that it computes.
     pub tokens: u64,
 }
 
+/// The refusal of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Time after which it may come back; `None` where that would not help.
+    pub retry_after: Option<Duration>,
+}
+
 /// A server's batching policy: admission, queue and batches.
 pub trait ServerPolicy {
-    /// Queues request `number`; `false` refuses it.
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool;
+    /// Queues request `number`.
+    ///
+    /// # Errors
+    /// If it is refused; none of its rows is queued then.
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused>;
     /// Returns what to do now; asked again after each [`Action::Run`].
     fn poll(&mut self, now: Time) -> Action;
     /// Takes note that a batch ended.
@@ -52,7 +62,7 @@ pub trait ServerPolicy {
     fn queued(&self) -> usize;
 }
 
-/// Motet's scheduler, each request a call of one row.
+/// Motet's scheduler, each request a call.
 pub struct Motet {
     scheduler: Scheduler,
     /// The request behind each row; none behind a trial.
@@ -72,24 +82,30 @@ impl Motet {
 }
 
 impl ServerPolicy for Motet {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
+        let tokens = vec![request.tokens; request.rows];
         let arrival = Arrival {
-            tokens: &[request.tokens],
+            tokens: &tokens,
             deadline: request.deadline.map(|deadline| now.after(deadline)),
             priority: request.priority,
-            flow: Flow::default(),
+            flow: request.flow,
             lookahead: Lookahead::default(),
         };
         match self.scheduler.admit(now, arrival) {
-            Ok(_) => self.requests.push(Some(number)),
-            Err(Refusal::DeadlineTooShort { .. }) => {
-                let trial = self.scheduler.queue_trial(now, &arrival);
-                self.requests.extend(trial.map(|_| None));
-                return false;
+            Ok(ticket) => {
+                let rows = std::iter::repeat_n(Some(number), ticket.rows);
+                self.requests.extend(rows);
+                Ok(())
             }
-            Err(_) => return false,
+            Err(refusal) => {
+                if let Refusal::DeadlineTooShort { .. } = refusal {
+                    let trial = self.scheduler.queue_trial(now, &arrival);
+                    self.requests.extend(trial.map(|_| None));
+                }
+                let retry_after = refusal.retry_after();
+                Err(Refused { retry_after })
+            }
         }
-        true
     }
 
     fn poll(&mut self, now: Time) -> Action {

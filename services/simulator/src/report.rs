@@ -114,6 +114,12 @@ impl Recording {
         })
     }
 
+    /// Returns the numbers of some of the requests.
+    pub fn of(&self, wanted: impl Fn(&Request) -> bool) -> Summary {
+        let last = self.rows.last().map_or(0.0, |(time, _)| time.as_seconds());
+        self.summary(None, last.max(1e-9), wanted)
+    }
+
     fn summary(
         &self,
         default_deadline: Option<Duration>,

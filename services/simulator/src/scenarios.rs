@@ -1,6 +1,6 @@
 //! Machines and traffic that the batcher is judged on.
 
-use motet_batcher::{Priority, Time};
+use motet_batcher::{Flow, Priority, Time};
 
 use crate::machine::Machine;
 use crate::random::Random;
@@ -115,9 +115,12 @@ pub fn requests(
     times.sort_by(f64::total_cmp);
     let request = |time: f64| Request {
         arrival: Time::from_seconds(time),
+        rows: 1,
         tokens: lengths.draw(64.0, &mut random),
         deadline: None,
         priority: Priority::Interactive,
+        flow: Flow::default(),
+        refused: 0,
     };
     times.into_iter().map(request).collect()
 }

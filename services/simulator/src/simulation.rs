@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use motet_batcher::{Options, Time};
+use motet_batcher::{Flow, Options, Time};
 
 use crate::machine::Machine;
-use crate::policy::{Action, PolicyKind, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, PolicyKind, Refused, ServerPolicy, SimulatedBatch};
 use crate::random::Random;
-use crate::traffic::{Request, Traffic};
+use crate::traffic::{ClosedLoop, Request, Traffic};
 
 /// Seconds that a refused closed-loop caller waits before it thinks about its next request.
 const REFUSED_PAUSE: f64 = 1e-3;
@@ -53,6 +53,8 @@ pub struct Recording {
     pub outcomes: Vec<RequestOutcome>,
     /// The batches, in order of their start.
     pub batches: Vec<RecordedBatch>,
+    /// The rows that were answered, each with its time and its request.
+    pub rows: Vec<(Time, usize)>,
 }
 
 /// One batch of a run.
@@ -92,8 +94,13 @@ struct Simulation<'a> {
     /// Random numbers of each closed-loop caller, so that policies are compared on the same think
     /// times.
     callers: Vec<Random>,
-    /// The caller of each request of a closed loop.
-    caller_of: Vec<usize>,
+    /// The caller of each request, where it has one.
+    caller_of: Vec<Option<usize>>,
+    /// The group of each caller, and the requests that each group may still make.
+    groups: Vec<usize>,
+    left: Vec<usize>,
+    /// Rows of each request without an answer.
+    missing: Vec<usize>,
     idle_since: Option<Time>,
     next_wake: Option<Time>,
 }
@@ -114,32 +121,34 @@ impl Scenario {
                 requests: Vec::new(),
                 outcomes: Vec::new(),
                 batches: Vec::new(),
+                rows: Vec::new(),
             },
             running: Vec::new(),
             busy: 0,
             bound: VecDeque::new(),
             callers: Vec::new(),
             caller_of: Vec::new(),
+            groups: Vec::new(),
+            left: Vec::new(),
+            missing: Vec::new(),
             idle_since: None,
             next_wake: None,
         };
         match &self.traffic {
-            Traffic::Open(requests) => {
+            Traffic::Open(requests) | Traffic::Patient(requests) => {
                 requests
                     .iter()
-                    .for_each(|request| simulation.issue(*request));
+                    .for_each(|request| simulation.issue(*request, None));
             }
             Traffic::Closed(callers) => {
-                let seed = |caller: usize| {
-                    self.seed
-                        .wrapping_mul(1_000_003)
-                        .wrapping_add(caller as u64 + 1)
-                };
-                simulation.callers = (0..callers.callers)
-                    .map(|caller| Random::new(seed(caller)))
-                    .collect();
-                for caller in 0..callers.callers.min(callers.requests) {
-                    simulation.call(caller, Time::ZERO);
+                simulation.start_callers(0, callers);
+            }
+            Traffic::Mixed(requests, groups) => {
+                requests
+                    .iter()
+                    .for_each(|request| simulation.issue(*request, None));
+                for (number, group) in groups.iter().enumerate() {
+                    simulation.start_callers(number, &group.callers);
                 }
             }
         }
@@ -156,7 +165,24 @@ impl Simulation<'_> {
         self.events.push(Reverse((time, self.sequence, event)));
     }
 
-    fn issue(&mut self, request: Request) {
+    /// Starts a group of callers.
+    fn start_callers(&mut self, group: usize, callers: &ClosedLoop) {
+        self.left.push(callers.requests);
+        let first = self.callers.len();
+        for caller in first..first + callers.callers {
+            let seed = self.scenario.seed.wrapping_mul(1_000_003);
+            let seed = seed.wrapping_add(caller as u64 + 1);
+            self.callers.push(Random::new(seed));
+            self.groups.push(group);
+        }
+        for caller in first..self.callers.len() {
+            self.call(caller, Time::ZERO);
+        }
+    }
+
+    fn issue(&mut self, request: Request, caller: Option<usize>) {
+        self.caller_of.push(caller);
+        self.missing.push(request.rows);
         let number = self.recording.requests.len();
         self.recording.requests.push(request);
         self.recording.outcomes.push(RequestOutcome::Unknown);
@@ -167,12 +193,10 @@ impl Simulation<'_> {
         match event {
             Event::Arrival(number) => {
                 let request = self.recording.requests[number];
-                if !self.policy.admit(now, number, &request) {
-                    self.settle(
-                        number,
-                        RequestOutcome::Refused,
-                        now.plus_seconds(REFUSED_PAUSE),
-                    );
+                if let Err(refused) = self.policy.admit(now, number, &request) {
+                    let then = now.plus_seconds(REFUSED_PAUSE);
+                    self.settle(number, RequestOutcome::Refused, then);
+                    self.come_back(&request, refused);
                 }
             }
             Event::Completion(number) => {
@@ -180,7 +204,11 @@ impl Simulation<'_> {
                     self.busy -= 1;
                     self.policy.complete(now, &batch, duration);
                     for number in batch.requests {
-                        self.settle(number, RequestOutcome::Answered(now), now);
+                        self.recording.rows.push((now, number));
+                        self.missing[number] -= 1;
+                        if self.missing[number] == 0 {
+                            self.settle(number, RequestOutcome::Answered(now), now);
+                        }
                     }
                     if let Some(next) = self.bound.pop_front() {
                         self.start(now, next, Duration::ZERO);
@@ -200,7 +228,9 @@ impl Simulation<'_> {
             }
             let next = self.policy.poll(now);
             for number in self.policy.take_dropped() {
-                self.settle(number, RequestOutcome::Expired, now);
+                if self.recording.outcomes[number] == RequestOutcome::Unknown {
+                    self.settle(number, RequestOutcome::Expired, now);
+                }
             }
             match next {
                 Action::Run(batch) if self.busy < self.scenario.executors => {
@@ -249,19 +279,47 @@ impl Simulation<'_> {
     /// Records the end of a request; the closed-loop caller behind it goes on at `then`.
     fn settle(&mut self, number: usize, outcome: RequestOutcome, then: Time) {
         self.recording.outcomes[number] = outcome;
-        if let Some(caller) = self.caller_of.get(number).copied() {
+        if let Some(caller) = self.caller_of[number] {
             self.call(caller, then);
+        }
+    }
+
+    /// Lets a refused request of patient traffic come back when it was told to, within the deadline
+    /// of its first arrival.
+    fn come_back(&mut self, request: &Request, refused: Refused) {
+        if let (Traffic::Patient(_), Some(pause)) = (&self.scenario.traffic, refused.retry_after)
+            && request.deadline.is_none_or(|left| left > pause)
+        {
+            let again = Request {
+                arrival: request.arrival.after(pause),
+                deadline: request.deadline.map(|left| left - pause),
+                refused: request.refused + 1,
+                ..*request
+            };
+            self.issue(again, None);
         }
     }
 
     /// Lets a closed-loop caller start thinking about its next request.
     fn call(&mut self, caller: usize, from: Time) {
-        if let Traffic::Closed(callers) = &self.scenario.traffic
-            && self.recording.requests.len() < callers.requests
-        {
-            let request = callers.next(from, &mut self.callers[caller]);
-            self.caller_of.push(caller);
-            self.issue(request);
+        let group = self.groups[caller];
+        if self.left[group] == 0 {
+            return;
         }
+        self.left[group] -= 1;
+        let request = match &self.scenario.traffic {
+            Traffic::Closed(callers) => callers.next(from, &mut self.callers[caller]),
+            Traffic::Mixed(_, groups) => {
+                let group = &groups[group];
+                let request = group.callers.next(from, &mut self.callers[caller]);
+                Request {
+                    rows: group.rows,
+                    flow: group.flow.under(caller as u64, Flow::USUAL_SHARE),
+                    ..request
+                }
+            }
+            Traffic::Open(_) | Traffic::Patient(_) => return,
+        };
+        self.issue(request, Some(caller));
     }
 }

@@ -3,21 +3,27 @@
 
 use std::time::Duration;
 
-use motet_batcher::{Priority, Time};
+use motet_batcher::{Flow, Priority, Time};
 
 use crate::random::Random;
 
-/// One request of one row.
+/// One request: a call of rows of one length.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Request {
     /// Time of its arrival.
     pub arrival: Time,
-    /// Its length in tokens.
+    /// Number of its rows.
+    pub rows: usize,
+    /// Length of each row in tokens.
     pub tokens: u32,
     /// Time after its arrival by which it must be answered.
     pub deadline: Option<Duration>,
     /// Its priority.
     pub priority: Priority,
+    /// For whom it is made.
+    pub flow: Flow,
+    /// How often it was refused before.
+    pub refused: usize,
 }
 
 /// Callers that wait for each answer, think, and ask again.
@@ -42,11 +48,25 @@ impl ClosedLoop {
         let arrival = from.plus_seconds(random.exponential(self.think));
         Request {
             arrival,
+            rows: 1,
             tokens,
             deadline: self.deadline,
             priority: Priority::Interactive,
+            flow: Flow::default(),
+            refused: 0,
         }
     }
+}
+
+/// Closed-loop callers, each a flow of its own, whose requests have several rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Callers {
+    /// The callers.
+    pub callers: ClosedLoop,
+    /// Rows of each request.
+    pub rows: usize,
+    /// The flow that those of the callers are in.
+    pub flow: Flow,
 }
 
 /// Traffic of either kind.
@@ -56,6 +76,11 @@ pub enum Traffic {
     Open(Vec<Request>),
     /// Requests of closed-loop callers.
     Closed(ClosedLoop),
+    /// Requests at given times, which come back when they are refused, as often as they are told to
+    /// within their deadlines.
+    Patient(Vec<Request>),
+    /// Requests at given times, and groups of closed-loop callers.
+    Mixed(Vec<Request>, Vec<Callers>),
 }
 
 /// A mistake in a trace.
@@ -68,8 +93,9 @@ pub struct TraceError {
     pub problem: String,
 }
 
-/// Reads a trace: comma-separated columns `arrival_ms,tokens,deadline_ms,priority`, found by their
-/// names in the first line. The last two may be missing or empty: no deadline, interactive.
+/// Reads a trace: comma-separated columns `arrival_ms,tokens,deadline_ms,priority,flow,rows`, found
+/// by their names in the first line. All but the first two may be missing or empty: no deadline,
+/// interactive, no flow, one row. A flow is a number, the same for the calls of one caller.
 ///
 /// A deadline counts from its request's arrival, unless all of them can only be meant as points in
 /// time: every deadline is at or after its own arrival, and some request arrives after the smallest
@@ -111,14 +137,16 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
             wrong(first, problem)
         })
     };
-    let (arrival, tokens, deadline, priority) = (
+    let (arrival, tokens, deadline, priority, flow, rows_of) = (
         required("arrival_ms")?,
         required("tokens")?,
         column("deadline_ms"),
         column("priority"),
+        column("flow"),
+        column("rows"),
     );
 
-    let mut rows: Vec<(f64, u32, Option<f64>, Priority)> = Vec::new();
+    let mut rows: Vec<(f64, u32, Option<f64>, Priority, Flow, usize)> = Vec::new();
     for (line, text) in lines {
         let fields: Vec<&str> = text.split(',').map(str::trim).collect();
         let field = |column: Option<usize>| {
@@ -139,11 +167,15 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
                 )
             })
         };
-        let deadline = if field(deadline).is_empty() {
-            None
-        } else {
-            Some(number(deadline, "deadline_ms")?)
+        let optional = |column: Option<usize>, name: &str| match field(column).is_empty() {
+            true => Ok(None),
+            false => number(column, name).map(Some),
         };
+        let deadline = optional(deadline, "deadline_ms")?;
+        let flow = optional(flow, "flow")?.map_or(Flow::default(), |key| {
+            Flow::default().under(key as u64, Flow::USUAL_SHARE)
+        });
+        let rows_of = optional(rows_of, "rows")?.map_or(1, |rows| rows.max(1.0) as usize);
         let priority = match field(priority) {
             "" | "interactive" => Priority::Interactive,
             "bulk" => Priority::Bulk,
@@ -159,6 +191,8 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
             number(Some(tokens), "tokens")?.max(1.0) as u32,
             deadline,
             priority,
+            flow,
+            rows_of,
         ));
     }
     let last = rows.iter().map(|row| row.0).fold(0.0, f64::max);
@@ -172,21 +206,26 @@ pub fn parse_trace(text: &str) -> Result<Vec<Request>, TraceError> {
             .all(|row| row.2.is_none_or(|deadline| deadline >= row.0));
     let mut requests: Vec<Request> = rows
         .into_iter()
-        .map(|(arrival, tokens, deadline, priority)| Request {
-            arrival: Time::from_seconds(arrival * 1e-3),
-            tokens,
-            deadline: deadline.map(|deadline| {
-                Time::from_seconds(
-                    (if absolute {
-                        deadline - arrival
-                    } else {
-                        deadline
-                    }) * 1e-3,
-                )
-                .since(Time::ZERO)
-            }),
-            priority,
-        })
+        .map(
+            |(arrival, tokens, deadline, priority, flow, rows)| Request {
+                arrival: Time::from_seconds(arrival * 1e-3),
+                rows,
+                tokens,
+                deadline: deadline.map(|deadline| {
+                    Time::from_seconds(
+                        (if absolute {
+                            deadline - arrival
+                        } else {
+                            deadline
+                        }) * 1e-3,
+                    )
+                    .since(Time::ZERO)
+                }),
+                priority,
+                flow,
+                refused: 0,
+            },
+        )
         .collect();
     requests.sort_by_key(|request| request.arrival);
     Ok(requests)

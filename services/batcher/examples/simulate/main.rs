@@ -26,8 +26,8 @@ use motet_batcher_simulator::{
 /// Simulates a batcher: a trace or closed-loop callers, a machine of known cost, a policy.
 #[derive(Parser)]
 struct Arguments {
-    /// CSV file with the columns arrival_ms,tokens,deadline_ms,priority; the deadline counts from
-    /// the arrival and may be empty.
+    /// CSV file with the columns arrival_ms,tokens,deadline_ms,priority,flow,rows, of which the
+    /// last four may be missing or empty; the deadline counts from the arrival.
     #[arg(
         long,
         conflicts_with = "closed_loop",

@@ -5,21 +5,23 @@ use std::time::Duration;
 use super::{Scheduler, Stage};
 use crate::admission::{self, Load};
 use crate::arrival::{Arrival, Lookahead, Ticket};
+use crate::fair_queue::{Standing, part_of};
 use crate::forecast::DecisionPoint;
-use crate::formation::Draft;
 use crate::refusal::Refusal;
 use crate::row::{CallId, Priority, Row, RowId, Work};
 use crate::time::Time;
 
 /// Time that a row without a deadline waits before rows with one stop overtaking it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Seconds between the parts of a long call while nothing has been measured. It is rather too long,
-/// which only lets other calls run in between.
-const PART_SECONDS_UNKNOWN: f64 = 0.1;
 /// Share of its time that a call must have to spare where rows are queued already. A queue filled
 /// to the last moment is run in small batches, each cut to meet a deadline that is about to pass:
 /// slack keeps batches large, and the calls that are admitted are answered.
 const ADMISSION_SLACK: f64 = 0.25;
+/// Share of the time of a call by which it is treated as longer than it is, at most.
+const LENGTH_ALLOWANCE_MAX: f64 = 0.1;
+/// A call takes as many places in the queue as it has rows, but at most one in this many of all:
+/// its other rows wait in the call itself.
+const CALL_PLACES: usize = 16;
 
 impl Scheduler {
     /// Queues a call, whole.
@@ -31,9 +33,27 @@ impl Scheduler {
             arrival.lookahead = Lookahead::default();
         }
         let rows = arrival.tokens.len();
+        let own: Work = arrival.tokens.iter().copied().collect();
         let default = || self.options.max_latency.map(|latency| now.after(latency));
         let deadline = arrival.deadline.or_else(default);
-        if let Err(refusal) = self.check(now, &arrival, deadline) {
+        let checked = self.check(now, &arrival, own, deadline);
+        if arrival.priority == Priority::Interactive {
+            // Those that are refused, too: a quantum may let the next one in.
+            let first = part_of(arrival.tokens, self.part());
+            let tokens = arrival.tokens[..first].iter().map(|&t| u64::from(t)).sum();
+            self.recent
+                .arrived(now, own.tokens, tokens, first == own.rows);
+            if let Some(deadline) = deadline.filter(|_| first == own.rows) {
+                let time = (1.0 - ADMISSION_SLACK) * deadline.seconds_since(now);
+                let seconds = time - self.learnt.cost.predict_safe(tokens);
+                let cost = &self.learnt.cost;
+                if seconds < cost.predict(self.caps().tokens) {
+                    let quantum = cost.predict(self.part().tokens);
+                    self.recent.can_wait(now, tokens, seconds, quantum);
+                }
+            }
+        }
+        if let Err(refusal) = checked {
             self.stats.rows_refused.count(&refusal, rows);
             return Err(refusal);
         }
@@ -57,9 +77,10 @@ impl Scheduler {
     }
 
     fn check(
-        &self,
+        &mut self,
         now: Time,
         arrival: &Arrival<'_>,
+        own: Work,
         deadline: Option<Time>,
     ) -> Result<(), Refusal> {
         if self.executors == 0 {
@@ -78,17 +99,29 @@ impl Scheduler {
         {
             return Err(Refusal::TooLarge { tokens, limit });
         }
+        let limit = self.options.call_rows_max();
+        if own.rows > limit {
+            let rows = own.rows;
+            return Err(Refusal::TooManyRows { rows, limit });
+        }
         if let Some(deadline) = deadline {
-            let own = arrival.tokens.iter().copied().collect();
             self.check_own_work(own, deadline.since(now))?;
         }
         if self.is_idle() {
+            self.retry_slots.clear();
             return Ok(());
         }
-        self.check_queue(arrival.tokens.len())?;
+        let standing = self.standing(arrival);
+        self.check_queue(now, own, arrival.priority, &standing)?;
         deadline.map_or(Ok(()), |deadline| {
-            self.check_deadline(now, arrival, deadline)
+            self.check_deadline(now, own, arrival.priority, &standing, deadline)
         })
+    }
+
+    /// Returns the position in which the call would be.
+    fn standing(&self, arrival: &Arrival<'_>) -> Standing {
+        let lane = self.queue.lane(arrival.priority);
+        lane.standing(&arrival.flow, self.part())
     }
 
     /// Checks that a call has the time for its own work, by the expected time of it: the safe
@@ -103,52 +136,114 @@ impl Scheduler {
         }
     }
 
-    /// Checks that the queue takes `rows` more rows.
-    fn check_queue(&self, rows: usize) -> Result<(), Refusal> {
-        let (waiting, limit) = (self.queued(), self.options.max_queue_size);
-        if waiting == 0 || waiting + rows <= limit {
+    /// Returns the places in the queue that a call of `rows` rows takes.
+    fn places(&self, rows: usize) -> usize {
+        let most = self.options.max_queue_size / CALL_PLACES;
+        rows.min(most.max(1))
+    }
+
+    /// Checks that the queue takes a call: while there is room, or while its flow has less than its
+    /// share of the queue.
+    fn check_queue(
+        &mut self,
+        now: Time,
+        own: Work,
+        priority: Priority,
+        standing: &Standing,
+    ) -> Result<(), Refusal> {
+        let limit = self.options.max_queue_size;
+        let places = self.places(own.rows);
+        let taken = self.queue.places() + self.retries.len() + places;
+        let has_room = taken <= limit;
+        let has_share = (standing.places + places) as f64 <= limit as f64 * standing.part
+            && taken <= limit.saturating_mul(2);
+        let is_bounded = self.queue.len() + own.rows <= self.options.waiting_rows_max();
+        if self.queued() == 0 || ((has_room || has_share) && is_bounded) {
             return Ok(());
         }
-        let batch = self.caps().tokens.min(self.queue.tokens());
+        // Until as many places are free again, if work leaves as evenly as it takes places.
+        let load = self.load(now, self.ahead(priority, own, standing, Time::NEVER));
+        let all = admission::seconds_until_answer(&load, own);
+        let batch = self.learnt.cost.predict(self.caps().tokens.min(own.tokens));
+        let wait = all * (taken.saturating_sub(limit) as f64 / taken as f64).min(1.0);
         Err(Refusal::QueueFull {
             limit,
-            retry_after: Duration::from_secs_f64(self.learnt.cost.predict(batch)),
+            retry_after: self.retry_after(now, wait.max(batch), own),
         })
     }
 
     /// Checks that the call would be answered by its deadline.
     fn check_deadline(
-        &self,
+        &mut self,
         now: Time,
-        arrival: &Arrival<'_>,
+        own: Work,
+        priority: Priority,
+        standing: &Standing,
         deadline: Time,
     ) -> Result<(), Refusal> {
-        let mut seconds = self.seconds_until_answer(now, arrival, deadline);
+        let load = self.load(now, self.ahead(priority, own, standing, deadline));
+        let mut seconds = admission::seconds_until_answer(&load, own);
         if self.queued() > 0 {
             seconds += ADMISSION_SLACK * deadline.seconds_since(now);
+            seconds += self.length_allowance(now, own, deadline);
         }
         let end = now.plus_seconds(seconds);
         if end <= deadline {
             return Ok(());
         }
+        let wait = end.seconds_since(deadline);
         Err(Refusal::WouldBeLate {
             predicted: Time::from_seconds(seconds).since(Time::ZERO),
-            retry_after: end.since(deadline),
+            retry_after: self.retry_after(now, wait, own),
         })
     }
 
-    /// Returns the seconds until a call that arrives now would be answered.
-    fn seconds_until_answer(&self, now: Time, arrival: &Arrival<'_>, deadline: Time) -> f64 {
+    /// Returns the seconds by which a call is treated as longer than it is, as long as the longest
+    /// of late. Otherwise short calls would keep the queue at a length at which only they are in
+    /// time, and long ones would starve.
+    fn length_allowance(&self, now: Time, own: Work, deadline: Time) -> f64 {
+        let cost = &self.learnt.cost;
+        let shorter_by = (self.recent.longest(now) - own.tokens as f64).max(0.0);
+        let seconds = cost.safety() * cost.seconds_per_token() * shorter_by;
+        seconds.min(LENGTH_ALLOWANCE_MAX * deadline.seconds_since(now))
+    }
+
+    /// Returns the time after which a refused call may come back.
+    fn retry_after(&mut self, now: Time, wait: f64, own: Work) -> Duration {
+        let own = admission::own_seconds(&self.learnt.cost, &self.caps(), self.executors, own);
+        self.retry_slots.reserve(now, wait, own)
+    }
+
+    /// Returns the queued work that runs before all of a call that arrives now.
+    ///
+    /// Its first part waits for what is ready and falls due before it; the rest of it, and a call
+    /// whose flow is ahead of its share, gets its share of the time, whatever others bring.
+    fn ahead(&self, priority: Priority, own: Work, standing: &Standing, deadline: Time) -> Work {
         let interactive = self.queue.lane(Priority::Interactive);
-        let mut ahead = self.retries.work();
-        match arrival.priority {
-            Priority::Interactive => ahead += interactive.work_until(deadline),
-            Priority::Bulk => {
-                ahead += interactive.work();
-                ahead += self.queue.lane(Priority::Bulk).work_until(deadline);
-            }
+        let lane = self.queue.lane(priority);
+        let mut ahead = lane.ready_until(deadline);
+        let backlog = lane.work().minus(lane.ready());
+        let is_short = (own.rows == 1 || own.tokens <= self.part().tokens) && !standing.is_ahead;
+        if !is_short && backlog.rows > 0 {
+            // The flow's calls that wait, or as much of its other calls as of this one.
+            let of_flow = match standing.is_ahead {
+                true => (standing.tokens + own.tokens) as f64,
+                false => standing.calls * own.tokens as f64,
+            };
+            let others = of_flow * standing.slowdown - own.tokens as f64;
+            let more = (others - ahead.tokens as f64).max(0.0) / backlog.tokens.max(1) as f64;
+            ahead += backlog.scaled(more.min(1.0));
         }
-        let load = Load {
+        if priority == Priority::Bulk {
+            ahead += interactive.work();
+        }
+        ahead += self.retries.work();
+        ahead
+    }
+
+    /// Returns the state of the system that a call with `ahead` before it would wait for.
+    fn load(&self, now: Time, ahead: Work) -> Load<'_> {
+        Load {
             cost: &self.learnt.cost,
             caps: self.caps(),
             executors: self.executors,
@@ -158,9 +253,7 @@ impl Scheduler {
                 self.next_end(now)
             },
             ahead,
-        };
-        let own: Work = arrival.tokens.iter().copied().collect();
-        admission::seconds_until_answer(&load, own)
+        }
     }
 
     /// Learns from the arrival of an interactive call.
@@ -179,45 +272,24 @@ impl Scheduler {
     }
 
     /// Queues the rows of a call.
-    ///
-    /// A call larger than a batch falls due in parts, each one batch time after the one before, as
-    /// if it came no faster than it can be served: calls that arrive meanwhile run in between.
     fn enqueue(&mut self, now: Time, ticket: &Ticket, arrival: &Arrival<'_>) {
-        let mut due = ticket.deadline.unwrap_or(now.after(PATIENCE));
-        let caps = self.caps();
-        let mut part = Draft::default();
-        for (index, &tokens) in arrival.tokens.iter().enumerate() {
-            let mut row = Row {
-                id: RowId(ticket.first.0 + index as u64),
-                call: ticket.call,
-                index,
-                call_rows: ticket.rows,
-                tokens,
-                arrived: now,
-                deadline: ticket.deadline,
-                due,
-                priority: arrival.priority,
-                request: arrival.lookahead.request,
-            };
-            if !part.accepts(&row, &caps) {
-                due = due.plus_seconds(self.part_seconds(part.tokens(caps.layout)));
-                row.due = due;
-                part = Draft::default();
-            }
-            part.push(row);
-            self.learnt.row_tokens.learn(f64::from(tokens));
-            self.queue.insert(row);
-        }
-    }
-
-    /// Returns the seconds after which the next part of a long call falls due.
-    fn part_seconds(&self, tokens: u64) -> f64 {
-        let cost = &self.learnt.cost;
-        let seconds = if cost.is_known() {
-            cost.predict(tokens)
-        } else {
-            PART_SECONDS_UNKNOWN
+        let first = Row {
+            id: ticket.first,
+            call: ticket.call,
+            index: 0,
+            call_rows: ticket.rows,
+            tokens: arrival.tokens[0],
+            arrived: now,
+            deadline: ticket.deadline,
+            due: ticket.deadline.unwrap_or(now.after(PATIENCE)),
+            priority: arrival.priority,
+            request: arrival.lookahead.request,
         };
-        seconds / self.executors.max(1) as f64
+        for &tokens in arrival.tokens {
+            self.learnt.row_tokens.learn(f64::from(tokens));
+        }
+        let (places, part) = (self.places(ticket.rows), self.part());
+        self.queue
+            .insert(first, arrival.tokens, &arrival.flow, places, part);
     }
 }

@@ -61,6 +61,7 @@ impl Scheduler {
         if self.is_empty(Priority::Bulk) {
             return None;
         }
+        self.refill(now, Priority::Bulk);
         if !self.is_empty(Priority::Interactive) {
             let draft = self.draft(Priority::Bulk);
             let seconds = self.learnt.cost.predict(draft.tokens(self.options.layout));
@@ -76,9 +77,14 @@ impl Scheduler {
     fn form(&mut self, now: Time, priority: Priority) -> Draft {
         let caps = self.caps();
         for _ in 0..FORM_TIMES_MAX {
+            self.refill(now, priority);
             let draft = self.draft(priority);
-            let is_whole_lane = draft.rows.len() == self.queue.lane(priority).len();
+            let is_whole_lane = draft.rows.len() == self.queue.lane(priority).ready_len();
             let cost = &self.learnt.cost;
+            let most = self.recent.batch_tokens_max(now, cost, self.part().tokens);
+            // Where batches are short for urgent calls, one is cut rather than to give up a row.
+            let is_long = draft.tokens(caps.layout) <= most;
+            let draft = formation::shorten(draft, most, &caps);
             let tokens = draft.tokens(caps.layout);
             let expected_end = now.plus_seconds(cost.predict(tokens));
             if is_whole_lane && is_one_call_in_time(&draft.rows, expected_end) {
@@ -88,7 +94,7 @@ impl Scheduler {
             let Fitted {
                 mut draft,
                 mut hopeless,
-            } = formation::fit(draft, !is_whole_lane, &caps, cost, now);
+            } = formation::fit(draft, !is_whole_lane && is_long, &caps, cost, now);
             if draft.rows.is_empty() && is_whole_lane {
                 draft = take_freshest(&mut hopeless).into_iter().collect();
             }
@@ -99,11 +105,18 @@ impl Scheduler {
             let given_up: HashSet<CallId> = hopeless.iter().map(|row| row.call).collect();
             draft.rows.retain(|row| !given_up.contains(&row.call));
             let draft: Draft = draft.rows.into_iter().collect();
-            if is_whole_lane && !draft.rows.is_empty() {
+            if (is_whole_lane || !is_long) && !draft.rows.is_empty() {
                 return draft;
             }
         }
-        self.draft(priority)
+        self.refill(now, priority);
+        let draft = self.draft(priority);
+        let cost = &self.learnt.cost;
+        let fitted = formation::fit(draft, false, &caps, cost, now);
+        match fitted.draft.rows.is_empty() {
+            true => self.draft(priority),
+            false => fitted.draft,
+        }
     }
 
     /// Returns the most urgent rows of a lane that make a batch.
@@ -132,7 +145,7 @@ impl Scheduler {
         }
         let lane = self.queue.lane(Priority::Interactive);
         let backlog = Backlog {
-            tokens: lane.tokens(),
+            tokens: lane.work().tokens,
             calls: lane.requesters(),
             calls_per_second: self.learnt.calls.at_least_per_second(),
             load: self.learnt.utilization.share(),

@@ -11,9 +11,7 @@ impl Scheduler {
     /// Takes the rows of a draft out of the queue and starts it.
     pub(super) fn dispatch(&mut self, now: Time, draft: Draft, cause: Cause) -> Batch {
         let is_contended = !self.is_empty(Priority::Bulk);
-        for row in &draft.rows {
-            self.queue.remove(row.id);
-        }
+        self.queue.take_running(&draft.rows);
         if is_contended {
             self.account_bulk(&draft);
         }

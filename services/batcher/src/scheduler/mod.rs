@@ -3,6 +3,7 @@
 //! * `admit`: calls are queued, or refused for a reason
 //! * `decide`: what a free executor does: run a batch, wait, or nothing
 //! * `dispatch`: batches start and end
+//! * `refill`: rows of waiting calls enter the queue
 //! * `remove`: rows leave without an answer
 //! * `trials`: runs that correct an estimate which is too high
 //! * `waits`: deliberate waits and the decision points that they are counted from
@@ -10,6 +11,7 @@
 mod admit;
 mod decide;
 mod dispatch;
+mod refill;
 mod remove;
 mod trials;
 mod waits;
@@ -24,8 +26,10 @@ use crate::forecast::DecisionPoint;
 use crate::learnt::Learnt;
 use crate::options::{Caps, Options};
 use crate::policy::{self, BatchingPolicy};
+use crate::quantum::RecentCalls;
 use crate::queue::Queue;
 use crate::retry_queue::RetryQueue;
+use crate::retry_slots::RetrySlots;
 use crate::row::{BatchId, Priority, Row};
 use crate::stats::Stats;
 use crate::time::Time;
@@ -105,6 +109,8 @@ pub struct Scheduler {
     running: Vec<Running>,
     dropped: Vec<Dropped>,
     learnt: Learnt,
+    recent: RecentCalls,
+    retry_slots: RetrySlots,
     announcements: Announcements,
     bulk_credit: BulkCredit,
     waits: Waits,
@@ -129,6 +135,8 @@ impl Scheduler {
             running: Vec::new(),
             dropped: Vec::new(),
             learnt: Learnt::default(),
+            recent: RecentCalls::default(),
+            retry_slots: RetrySlots::default(),
             announcements: Announcements::default(),
             bulk_credit: BulkCredit::default(),
             waits: Waits::default(),
@@ -224,7 +232,7 @@ impl Scheduler {
         let cap = self.learnt.memory.tokens(configured);
         Stats {
             rows_queued: self.queued(),
-            tokens_queued: self.queue.tokens() + self.retries.work().tokens,
+            tokens_queued: self.queue.work().tokens + self.retries.work().tokens,
             rows_running: self.running.iter().map(|running| running.rows.len()).sum(),
             batches_running: self.running.len(),
             executors: self.executors,

@@ -9,7 +9,7 @@ use crate::formation::Draft;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::retry_queue::RetryQueue;
-use crate::row::{CallId, Row, RowId, Work};
+use crate::row::{CallId, Row, Work};
 use crate::time::Time;
 
 impl Scheduler {
@@ -30,15 +30,13 @@ impl Scheduler {
     }
 
     fn remove(&mut self, ticket: &Ticket) -> usize {
-        let ids = ticket.first.0..ticket.first.0 + ticket.rows as u64;
-        let waiting = self.take_waiting(ticket.call, ids.map(RowId));
+        let waiting = self.take_waiting(ticket.call);
         waiting.len() + self.abandon(ticket.call)
     }
 
     /// Takes the rows of a call out of the queue and the retries.
-    fn take_waiting(&mut self, call: CallId, ids: impl Iterator<Item = RowId>) -> Vec<Row> {
-        let queued = ids.filter_map(|id| self.queue.remove(id));
-        let mut rows: Vec<Row> = queued.collect();
+    fn take_waiting(&mut self, call: CallId) -> Vec<Row> {
+        let mut rows = self.queue.take_call(call);
         rows.extend(self.retries.take_call(call));
         rows
     }
@@ -82,7 +80,7 @@ impl Scheduler {
     /// deadline. All waiting rows of such a call leave: without these it is not answered.
     pub(super) fn drop_hopeless(&mut self, now: Time, rows: &[Row], seconds: f64) {
         for row in rows {
-            let waiting = self.take_waiting(row.call, row.call_ids());
+            let waiting = self.take_waiting(row.call);
             if let Some(refusal) = self.lateness(now, &waiting, seconds) {
                 self.give_up(waiting, &refusal);
             }

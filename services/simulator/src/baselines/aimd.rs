@@ -6,7 +6,7 @@ use std::time::Duration;
 use motet_batcher::Time;
 
 use super::Fifo;
-use crate::policy::{Action, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, Refused, ServerPolicy, SimulatedBatch};
 use crate::traffic::Request;
 
 /// Latency objective where the options give none.
@@ -32,9 +32,9 @@ impl Aimd {
 }
 
 impl ServerPolicy for Aimd {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
         self.fifo.push(now, number, request);
-        true
+        Ok(())
     }
 
     fn poll(&mut self, _now: Time) -> Action {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use motet_batcher::Time;
 
 use super::Fifo;
-use crate::policy::{Action, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, Refused, ServerPolicy, SimulatedBatch};
 use crate::traffic::Request;
 
 /// Batches that the line is fitted to.
@@ -94,9 +94,9 @@ impl BentoMl {
 }
 
 impl ServerPolicy for BentoMl {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
         self.fifo.push(now, number, request);
-        true
+        Ok(())
     }
 
     fn poll(&mut self, now: Time) -> Action {

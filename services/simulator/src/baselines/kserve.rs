@@ -9,7 +9,7 @@ use std::time::Duration;
 use motet_batcher::Time;
 
 use super::Fifo;
-use crate::policy::{Action, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, Refused, ServerPolicy, SimulatedBatch};
 use crate::traffic::Request;
 
 pub(crate) struct KServe {
@@ -27,9 +27,9 @@ impl KServe {
 }
 
 impl ServerPolicy for KServe {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
         self.fifo.push(now, number, request);
-        true
+        Ok(())
     }
 
     fn poll(&mut self, now: Time) -> Action {

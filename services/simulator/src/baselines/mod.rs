@@ -69,11 +69,12 @@ impl Fifo {
     }
 
     pub(crate) fn push(&mut self, now: Time, number: usize, request: &Request) {
-        self.queue.push_back(QueuedRequest {
+        let row = QueuedRequest {
             number,
             tokens: request.tokens,
             since: now,
-        });
+        };
+        self.queue.extend(std::iter::repeat_n(row, request.rows));
     }
 
     pub(crate) fn has_free_executor(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use motet_batcher::Time;
 
 use super::Fifo;
-use crate::policy::{Action, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, Refused, ServerPolicy, SimulatedBatch};
 use crate::traffic::Request;
 
 /// Batches formed ahead.
@@ -23,9 +23,9 @@ impl Tei {
 }
 
 impl ServerPolicy for Tei {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
         self.fifo.push(now, number, request);
-        true
+        Ok(())
     }
 
     fn poll(&mut self, _now: Time) -> Action {

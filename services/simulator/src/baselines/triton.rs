@@ -7,7 +7,7 @@ use std::time::Duration;
 use motet_batcher::Time;
 
 use super::Fifo;
-use crate::policy::{Action, ServerPolicy, SimulatedBatch};
+use crate::policy::{Action, Refused, ServerPolicy, SimulatedBatch};
 use crate::traffic::Request;
 
 /// Smallest preferred size.
@@ -33,9 +33,9 @@ impl Triton {
 }
 
 impl ServerPolicy for Triton {
-    fn admit(&mut self, now: Time, number: usize, request: &Request) -> bool {
+    fn admit(&mut self, now: Time, number: usize, request: &Request) -> Result<(), Refused> {
         self.fifo.push(now, number, request);
-        true
+        Ok(())
     }
 
     fn poll(&mut self, now: Time) -> Action {
