@@ -69,6 +69,6 @@ pub use flow::{Flow, Level};
 pub use options::{Layout, OptionProblem, Options, Policy};
 pub use refusal::Refusal;
 pub use row::{BatchId, CallId, Priority, Row, RowId};
-pub use scheduler::Scheduler;
+pub use scheduler::{Scheduler, Stuck};
 pub use stats::{BatchTotals, RefusedRows, Stats};
 pub use time::Time;

@@ -41,6 +41,9 @@ pub struct Options {
     /// Share of the executors' time that bulk rows get while interactive rows would take all of it,
     /// 0 to 0.5. Default 0.1.
     pub bulk_share: f64,
+    /// Time after which a batch that runs, and has run ten times longer than expected, is stuck: its
+    /// calls are refused, and while no other executor is left, every call is. Default 10 s.
+    pub stuck_after: Duration,
     /// Use what callers know of the request that a call is part of
     /// ([`Lookahead`](crate::Lookahead)). Default `true`.
     pub lookahead: bool,
@@ -60,6 +63,7 @@ impl Default for Options {
             max_queue_delay: Duration::from_millis(20),
             max_queue_size: 1024,
             bulk_share: 0.1,
+            stuck_after: Duration::from_secs(10),
             lookahead: true,
             policy: Policy::default(),
             layout: Layout::default(),

@@ -58,6 +58,16 @@ pub enum Refusal {
     /// The deadline came before the answer.
     #[error("the deadline came before the answer")]
     DeadlineExceeded,
+    /// A batch runs many times longer than it should, and no other executor is left.
+    #[error(
+        "a batch has been running for {:?}, many times longer than it should; the model serves \
+         again once it ends",
+        rounded(*running)
+    )]
+    Stuck {
+        /// Time for which the batch has been running.
+        running: Duration,
+    },
     /// The batcher is shutting down.
     #[error("the model is shutting down")]
     Draining,
@@ -89,6 +99,7 @@ impl Refusal {
             Refusal::TooLarge { .. } => "too_large",
             Refusal::TooManyRows { .. } => "too_many_rows",
             Refusal::DeadlineExceeded => "deadline_exceeded",
+            Refusal::Stuck { .. } => "stuck",
             Refusal::Draining => "draining",
             Refusal::ExecutorDied { .. } => "executor_died",
         }

@@ -51,6 +51,8 @@ pub struct Stats {
     pub batches_running: usize,
     /// Executors alive; with none, every call is refused.
     pub executors: usize,
+    /// Executors whose batch runs many times longer than it should; if all, every call is refused.
+    pub executors_stuck: usize,
     /// `true` while the batcher is shutting down.
     pub draining: bool,
     /// Learnt fixed seconds of a batch, whatever its size.
@@ -97,7 +99,7 @@ pub struct RefusedRows {
     pub would_be_late: u64,
     /// A row of the call was longer than the model allows, or its rows were too many.
     pub too_large: u64,
-    /// The batcher was shutting down, or no executor was left.
+    /// The batcher was shutting down, or no executor was left, or none but those that are stuck.
     pub unavailable: u64,
 }
 
@@ -108,7 +110,9 @@ impl RefusedRows {
             Refusal::DeadlineTooShort { .. } => &mut self.deadline_too_short,
             Refusal::WouldBeLate { .. } | Refusal::DeadlineExceeded => &mut self.would_be_late,
             Refusal::TooLarge { .. } | Refusal::TooManyRows { .. } => &mut self.too_large,
-            Refusal::Draining | Refusal::ExecutorDied { .. } => &mut self.unavailable,
+            Refusal::Stuck { .. } | Refusal::Draining | Refusal::ExecutorDied { .. } => {
+                &mut self.unavailable
+            }
         } += rows as u64;
     }
 }

@@ -544,3 +544,36 @@ async fn an_executor_with_samples_is_measured_before_it_serves() {
     assert!(stats.cost_token_seconds > 0.0, "{stats:?}");
     assert_eq!(stats.batches_started, 0, "measuring is no traffic");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_hangs_refuses_its_callers_and_others_until_it_ends() {
+    let options = Options {
+        stuck_after: Duration::from_millis(1),
+        ..small_batches()
+    };
+    let bench = Bench::new(options, 1).await;
+    let hangs = bench.submit(&[Row::Double(1)]);
+    assert_eq!(bench.run_begins(), 1);
+    let waits = bench.submit(&[Row::Double(2)]);
+    for call in [hangs, waits] {
+        let refused = call.await.expect("no panic");
+        assert!(matches!(refused, Err(Refusal::Stuck { .. })), "{refused:?}");
+    }
+    let refused = bench.batcher.submit(call(&[Row::Double(3)])).await;
+    assert!(matches!(refused, Err(Refusal::Stuck { .. })), "{refused:?}");
+    assert_eq!(bench.batcher.stats().executors_stuck, 1);
+    let events = bench.events.clone();
+    let has = |event: fn(&Event) -> bool| events.0.lock().expect("no panic").iter().any(event);
+    assert!(has(|event| matches!(
+        event,
+        Event::Stuck { is_last: true, .. }
+    )));
+    assert!(!has(|event| *event == Event::Recovered));
+    let batcher = bench.open();
+    while !has(|event| *event == Event::Recovered) {
+        tokio::task::yield_now().await;
+    }
+    let answer = batcher.submit(call(&[Row::Double(4)])).await;
+    assert_eq!(answers(answer), [Ok(8)]);
+    assert_eq!(batcher.stats().executors_stuck, 0);
+}

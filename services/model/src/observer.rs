@@ -66,6 +66,8 @@ impl Observer for ModelObserver {
             Event::RowsFailed { rows } => self.metrics.rows_failed(*rows),
             Event::ExecutorCrashed { .. } => self.metrics.executor_crashed(),
             Event::ExecutorDied { .. } => self.executor_died(),
+            Event::Stuck { is_last: true, .. } => self.health.set(&self.model, false),
+            Event::Recovered => self.health.set(&self.model, true),
             // Events without a metric.
             _ => {}
         }
@@ -83,7 +85,7 @@ pub(crate) fn register_gauges(
         let stats = batcher.stats();
         BatcherState {
             rows_queued: stats.rows_queued,
-            executors: stats.executors,
+            executors: stats.executors.saturating_sub(stats.executors_stuck),
             rows_per_second: stats.rows_per_second,
             cost_batch_seconds: stats.cost_fixed_seconds,
             cost_token_seconds: stats.cost_token_seconds,

@@ -33,6 +33,7 @@ pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
             .reason(Reason::TooManyRows)
             .with("limit", limit.to_string()),
         Refusal::DeadlineExceeded => deadline_exceeded(message),
+        Refusal::Stuck { .. } => unavailable(message).reason(Reason::ModelStuck),
         Refusal::Draining => unavailable(message).reason(Reason::Draining),
         Refusal::ExecutorDied { .. } => unavailable(message).reason(Reason::ModelDied),
     }

@@ -106,6 +106,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         max_queue_delay: arguments.max_queue_delay.unwrap_or(shortest),
         max_queue_size: arguments.max_queue_size,
         bulk_share: arguments.bulk_share,
+        stuck_after: Options::default().stuck_after,
         lookahead: true,
         policy: Policy::Adaptive,
         layout: if arguments.padded {

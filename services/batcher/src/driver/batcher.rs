@@ -156,6 +156,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
                 .map_err(|error| SpawnError::Thread(error.to_string()))?;
             starting.push(is_ready);
         }
+        let watched = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name(format!("{name}-watchdog"))
+            .spawn(move || worker::watch(&watched))
+            .map_err(|error| SpawnError::Thread(error.to_string()))?;
         for (executor, is_ready) in starting.into_iter().enumerate() {
             let built = is_ready
                 .await

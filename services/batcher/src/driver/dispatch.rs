@@ -109,7 +109,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         let mut outbox = Outbox::new();
         let mut state = self.lock();
         let now = self.now();
+        let was_serving = state.scheduler.is_serving();
         let verdict = state.scheduler.complete(now, batch.id, outcome);
+        if !was_serving && state.scheduler.is_serving() {
+            outbox.events.push(Event::Recovered);
+        }
         let started = self.time(started);
         let run = FinishedRun {
             started,

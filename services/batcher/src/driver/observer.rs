@@ -62,6 +62,15 @@ pub enum Event {
         /// Number of rows.
         rows: usize,
     },
+    /// A batch runs many times longer than it should; its calls are refused.
+    Stuck {
+        /// `true` if no other executor is left: every call is refused.
+        is_last: bool,
+        /// The refusal.
+        refusal: Refusal,
+    },
+    /// A batch that was stuck has ended, and calls are answered again.
+    Recovered,
     /// An executor panicked; it is being rebuilt.
     ExecutorCrashed {
         /// Number of the executor, from 0.

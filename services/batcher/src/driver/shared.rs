@@ -18,7 +18,7 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::arrival::{Arrival, Ticket};
 use crate::cost::Measurement;
 use crate::refusal::Refusal;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, Stuck};
 use crate::stats::Stats;
 use crate::time::Time;
 
@@ -164,6 +164,30 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         outbox
             .events
             .push(Event::ExecutorDied { executor, message });
+        outbox.send(&*self.observer);
+    }
+
+    /// Refuses the calls of batches that have become stuck; every call if no executor is left.
+    pub(crate) fn find_stuck(&self) {
+        let mut outbox = Outbox::new();
+        let mut state = self.lock();
+        let now = self.now();
+        let Some(stuck) = state.scheduler.find_stuck(now) else {
+            return;
+        };
+        let Stuck {
+            calls,
+            refusal,
+            is_last,
+        } = stuck;
+        if is_last {
+            state.refuse_all(&refusal, &mut outbox);
+        } else {
+            state.refuse(&calls, &refusal, &mut outbox);
+        }
+        drop(state);
+        tracing::error!(model = %self.name, error = %refusal, "the model is stuck");
+        outbox.events.push(Event::Stuck { is_last, refusal });
         outbox.send(&*self.observer);
     }
 

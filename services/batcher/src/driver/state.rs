@@ -75,6 +75,18 @@ impl<R, O> State<R, O> {
         self.trial = None;
     }
 
+    /// Refuses some calls.
+    pub(super) fn refuse(&mut self, calls: &[CallId], refusal: &Refusal, outbox: &mut Outbox<O>) {
+        for call in calls {
+            if let Some(pending) = self.calls.remove(call) {
+                outbox.events.push(Event::RowsFailed {
+                    rows: pending.missing(),
+                });
+                outbox.replies.push(pending.refuse(refusal.clone()));
+            }
+        }
+    }
+
     /// Refuses the calls of the rows that the scheduler gave up, whole: all rows of a call have one
     /// deadline.
     pub(super) fn refuse_dropped(&mut self, outbox: &mut Outbox<O>) {

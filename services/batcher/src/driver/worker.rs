@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -13,6 +14,9 @@ use super::executor::Executor;
 use super::shared::Shared;
 use crate::cost::Measurement;
 use crate::options::Options;
+
+/// Time between two looks for batches that are stuck.
+const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
 /// Body of an executor thread. `ready` receives the outcome of building the executor and warming
 /// it up.
@@ -40,6 +44,17 @@ pub(crate) fn run_thread<E, F>(
         }
     }
     shared.ended();
+}
+
+/// Body of the thread that looks for batches which are stuck; it ends with the batcher.
+pub(crate) fn watch<R: Send + Sync + 'static, O: Send + 'static>(shared: &Weak<Shared<R, O>>) {
+    loop {
+        std::thread::sleep(WATCH_PERIOD);
+        match shared.upgrade() {
+            Some(shared) => shared.find_stuck(),
+            None => return,
+        }
+    }
 }
 
 fn serve<E, F>(

@@ -91,6 +91,7 @@ impl Scheduler {
         if self.stage == Stage::Draining {
             return Err(Refusal::Draining);
         }
+        self.check_stuck(now)?;
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Refusal::DeadlineExceeded);
         }

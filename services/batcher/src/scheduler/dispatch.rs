@@ -42,10 +42,13 @@ impl Scheduler {
         self.stats.deliberate_wait += deliberate_wait;
         self.learnt.batch_rows.learn(draft.rows.len() as f64);
         self.record_utilization(now);
+        let expected = self.learnt.cost.predict(tokens);
         self.running.push(Running {
             id,
             started: now,
-            end: now.plus_seconds(self.learnt.cost.predict(tokens)),
+            end: now.plus_seconds(expected),
+            stuck_at: now.after(self.stuck_after(expected)),
+            is_stuck: false,
             tokens,
             size: draft.rows.len(),
             rows: draft.rows.clone(),
@@ -69,6 +72,8 @@ impl Scheduler {
         let batch = self.running.swap_remove(index);
         let verdict = match outcome {
             Outcome::Done => Verdict::Answer,
+            // Its callers are gone.
+            Outcome::Failed | Outcome::OutOfMemory if batch.is_stuck => Verdict::Fail,
             // The rows of a batch of several run again even if only one is left of them: others may
             // have been at fault.
             Outcome::Failed | Outcome::OutOfMemory if batch.size > 1 => Verdict::Retry,
@@ -93,6 +98,7 @@ impl Scheduler {
             tokens,
             size,
             rows,
+            is_stuck,
             ..
         } = batch;
         let duration = now.since(started);
@@ -104,7 +110,9 @@ impl Scheduler {
         }
         match verdict {
             Verdict::Answer => {
-                self.learnt.cost.observe(tokens, duration);
+                if !is_stuck {
+                    self.learnt.cost.observe(tokens, duration);
+                }
                 let configured = self.options.max_batch_tokens;
                 self.learnt.memory.grow(tokens, configured);
                 self.stats.answered(&rows, size, started, duration);

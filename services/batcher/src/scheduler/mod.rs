@@ -6,6 +6,7 @@
 //! * `refill`: rows of waiting calls enter the queue
 //! * `remove`: rows leave without an answer
 //! * `trials`: runs that correct an estimate which is too high
+//! * `watchdog`: batches that run many times longer than they should
 //! * `waits`: deliberate waits and the decision points that they are counted from
 
 mod admit;
@@ -15,6 +16,7 @@ mod refill;
 mod remove;
 mod trials;
 mod waits;
+mod watchdog;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use crate::stats::Stats;
 use crate::time::Time;
 use trials::Trials;
 use waits::Waits;
+pub use watchdog::Stuck;
 
 /// A batch on an executor.
 #[derive(Debug)]
@@ -43,6 +46,9 @@ struct Running {
     started: Time,
     /// Expected end.
     end: Time,
+    /// Time from which it is stuck, and whether that has been found.
+    stuck_at: Time,
+    is_stuck: bool,
     tokens: u64,
     /// Rows at the start.
     size: usize,
@@ -236,6 +242,7 @@ impl Scheduler {
             rows_running: self.running.iter().map(|running| running.rows.len()).sum(),
             batches_running: self.running.len(),
             executors: self.executors,
+            executors_stuck: self.stuck_executors(),
             draining: self.stage == Stage::Draining,
             cost_fixed_seconds: cost.fixed_seconds(),
             cost_token_seconds: cost.seconds_per_token(),

@@ -35,7 +35,7 @@ impl Scheduler {
     }
 
     /// Takes the rows of a call out of the queue and the retries.
-    fn take_waiting(&mut self, call: CallId) -> Vec<Row> {
+    pub(super) fn take_waiting(&mut self, call: CallId) -> Vec<Row> {
         let mut rows = self.queue.take_call(call);
         rows.extend(self.retries.take_call(call));
         rows
@@ -43,7 +43,7 @@ impl Scheduler {
 
     /// Takes note that nobody waits for a call any more; its running rows are not run again.
     /// Returns their number.
-    fn abandon(&mut self, call: CallId) -> usize {
+    pub(super) fn abandon(&mut self, call: CallId) -> usize {
         self.announcements.forget(call);
         let mut abandoned = 0;
         for running in &mut self.running {

@@ -77,6 +77,9 @@ mod tests {
             o.policy = Policy::Fixed(ms(5));
         });
         check("bulk_share: 0.25", 1, |o| o.bulk_share = 0.25);
+        check("stuck_after: 2m", 1, |o| {
+            o.stuck_after = Duration::from_secs(120);
+        });
         check("lookahead: false", 1, |o| o.lookahead = false);
         check("executors: 3", 3, |_| {});
         check(

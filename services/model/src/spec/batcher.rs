@@ -66,7 +66,7 @@ const FIXED: &str = "fixed";
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Keys of `batcher`, in the order of the documentation.
-pub(super) const KEYS: [Key<BatcherSpec>; 10] = [
+pub(super) const KEYS: [Key<BatcherSpec>; 11] = [
     Key {
         name: "max_batch_size",
         about: "Most rows of a batch; none: `max_batch_tokens` limits a batch.",
@@ -140,6 +140,16 @@ pub(super) const KEYS: [Key<BatcherSpec>; 10] = [
             Options::BULK_SHARE,
             |s| Some(s.options.bulk_share),
             |s, share| s.options.bulk_share = share,
+        ),
+    },
+    Key {
+        name: "stuck_after",
+        about: "Time after which a batch that runs, and has run ten times longer than expected, is \
+                stuck: the model is not ready until it ends.",
+        field: Field::Duration(
+            Duration::from_secs(1)..=DURATION_MAX,
+            |s| Some(s.options.stuck_after),
+            |s, after| s.options.stuck_after = after,
         ),
     },
     Key {

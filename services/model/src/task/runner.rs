@@ -53,9 +53,11 @@ impl Runner {
         }
     }
 
-    /// `true` as long as calls can be answered: a batcher has an executor that is alive.
+    /// `true` as long as calls can be answered: a batcher has an executor that is alive and not
+    /// stuck.
     pub(crate) fn is_alive(&self) -> bool {
-        self.batcher_stats().is_none_or(|stats| stats.executors > 0)
+        self.batcher_stats()
+            .is_none_or(|stats| stats.executors > stats.executors_stuck)
     }
 
     /// From now on no row waits in the queue for others to share its batch.

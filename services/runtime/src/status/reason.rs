@@ -264,6 +264,9 @@ reasons! {
     ModelNotFound = "MODEL_NOT_FOUND": NotFound, Caller, No,
         "No model has this name here.",
         "Use one of the names that the message lists.";
+    ModelStuck = "MODEL_STUCK": Unavailable, Service, Elsewhere,
+        "A batch on the model's device or thread runs many times longer than it should.",
+        "Look at the device and the server's log; the model serves again once the batch ends.";
     NameTaken = "NAME_TAKEN": AlreadyExists, Caller, No,
         "The name is in use already.",
         "Choose another name, or unload what has it.";
