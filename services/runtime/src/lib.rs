@@ -9,6 +9,7 @@
 //! * [`deadline`]: `grpc-timeout`, enforced and passed on.
 //! * [`flow`]: the callers among which capacity is shared.
 //! * [`health`]: `grpc.health.v1`, and readiness for the HTTP port.
+//! * [`heap`]: free memory goes back to the system.
 //! * [`http`]: the HTTP port.
 //! * [`layers`]: the server's layers and the skeleton that they share.
 //! * [`limits`]: admission, body timeouts, error mapping, panics.
@@ -27,6 +28,7 @@ pub mod config;
 pub mod deadline;
 pub mod flow;
 pub mod health;
+pub mod heap;
 pub mod http;
 pub mod layers;
 pub mod limits;

@@ -12,6 +12,7 @@ use motet_gateway::model::Backend;
 use motet_gateway::serve::{Gateway, GatewayParts};
 use motet_runtime::config::ServerSpec;
 use motet_runtime::health::{Health, OVERALL};
+use motet_runtime::heap;
 use motet_runtime::http::HttpState;
 use motet_runtime::layers;
 use motet_runtime::limits::Admission;
@@ -237,6 +238,7 @@ impl Startup {
         let shutdown = CancellationToken::new();
         let address = grpc.local_addr();
         let grpc_server = grpc.spawn(stack, shutdown.clone());
+        tokio::spawn(heap::give_back(shutdown.clone()));
         health.set(OVERALL, true);
         let (http, http_server) = http.unzip();
         Ok(Running {

@@ -7,7 +7,6 @@
 //! * `live`: series that go with what they describe.
 //! * `batcher_gauges`: gauges that are read on demand.
 //! * `page`: the documentation page.
-//! * `process`: the memory of this process.
 
 mod batcher_gauges;
 pub mod catalogue;
@@ -15,7 +14,6 @@ mod handles;
 mod live;
 mod page;
 mod policies;
-mod process;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -350,7 +348,7 @@ fn observe_memory(meter: &Meter) {
         .with_unit(memory.unit)
         .with_description(memory.description)
         .with_callback(|observer| {
-            if let Some(bytes) = process::resident_bytes() {
+            if let Some(bytes) = crate::heap::resident_bytes() {
                 observer.observe(bytes, &[]);
             }
         })

@@ -1,7 +1,7 @@
-//! The memory of this process.
+//! Resident memory of this process.
 
 /// Resident memory in bytes; `None` except on Linux.
-pub(super) fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()
