@@ -27,9 +27,6 @@ use crate::serve::ConnectionInfo;
 use crate::status::{Reason, StatusBuilder};
 use crate::usage::Usage;
 
-/// `RetryInfo` of a refusal.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
 /// The default of [`Admission::reading_within`].
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams of requests at once, by default.
@@ -228,7 +225,7 @@ impl Admission {
             ),
         };
         StatusBuilder::new(kind.reason(), text)
-            .retry_after(RETRY_AFTER)
+            .retry_after(places.retry_after(full))
             .with(key, limit.to_string())
             .into()
     }

@@ -7,6 +7,7 @@
 //! * `memory`: the memory that the process may use.
 //! * `panics`: panics of handlers.
 //! * `places`: how many there may be at once.
+//! * `retry_slots`: when calls that found no place may come back.
 //! * `share`: the part of a limit that one connection may have.
 
 mod admission;
@@ -16,6 +17,7 @@ mod errors;
 mod memory;
 mod panics;
 mod places;
+mod retry_slots;
 mod share;
 
 pub use admission::{

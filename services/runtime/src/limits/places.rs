@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::retry_slots::RetrySlots;
 use super::share;
 
 /// Places that are limited. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     taken: Arc<AtomicUsize>,
+    retries: Arc<RetrySlots>,
     max: usize,
     /// Most of one connection, which has a fair share at most in any case.
     connection_max: usize,
@@ -65,7 +67,9 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(crate) struct Place {
     taken: Arc<AtomicUsize>,
+    retries: Arc<RetrySlots>,
     own: Own,
+    since: Instant,
 }
 
 impl Places {
@@ -73,6 +77,7 @@ impl Places {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             taken: Arc::default(),
+            retries: Arc::default(),
             max,
             connection_max: usize::MAX,
         }
@@ -90,6 +95,14 @@ impl Places {
 
     pub(crate) fn connection_max(&self) -> usize {
         self.connection_max
+    }
+
+    /// Returns the time after which a call may come back that was refused for this reason.
+    pub(crate) fn retry_after(&self, full: Full) -> Duration {
+        match full {
+            Full::All => self.retries.reserve(Instant::now(), self.max),
+            Full::Share | Full::Connection => self.retries.turn(),
+        }
     }
 
     /// The number of places that are taken.
@@ -115,7 +128,9 @@ impl Places {
         match taken {
             Ok(_) => Ok(Place {
                 taken: self.taken.clone(),
+                retries: self.retries.clone(),
                 own: own.clone(),
+                since: Instant::now(),
             }),
             Err(taken) => {
                 own.0.taken.fetch_sub(1, Ordering::Relaxed);
@@ -127,6 +142,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.retries.learn(self.since.elapsed());
         self.own.0.idle_since.store(now(), Ordering::Relaxed);
         self.own.0.taken.fetch_sub(1, Ordering::Relaxed);
         self.taken.fetch_sub(1, Ordering::Relaxed);
