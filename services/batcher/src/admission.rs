@@ -31,6 +31,19 @@ pub(crate) fn own_seconds(cost: &CostModel, caps: &Caps, executors: usize, own: 
     seconds / (executors.max(1) as f64).min(batches.max(1.0))
 }
 
+/// Returns the seconds that work takes of all executors as part of full batches.
+pub(crate) fn seconds_in_full_batches(
+    cost: &CostModel,
+    caps: &Caps,
+    executors: usize,
+    own: Work,
+) -> f64 {
+    let by_rows = own.rows as f64 / caps.rows.max(1) as f64;
+    let by_tokens = own.tokens as f64 / caps.tokens.max(1) as f64;
+    let fixed = by_rows.max(by_tokens) * cost.fixed_seconds();
+    (fixed + cost.seconds_per_token() * own.tokens as f64) / executors.max(1) as f64
+}
+
 /// Returns the seconds until a call of `own` work would be answered: after the running batches,
 /// then the work ahead in full batches, then the call's own, by the safe estimate.
 pub(crate) fn seconds_until_answer(load: &Load<'_>, own: Work) -> f64 {

@@ -353,3 +353,44 @@ fn callers_that_are_told_when_to_come_back_are_answered_soon() {
     }
     bars.check();
 }
+
+/// Returns the rows answered a second while `count` callers ask again and again, all of them in
+/// the same flow or each in its own, and come back when they are told to.
+fn goodput(machine: &Machine, count: usize, flow: Flow, seed: u64) -> f64 {
+    let seconds = 150.0 * machine.seconds(8192);
+    let rows = seconds * machine.saturation(&Options::default(), TOKENS);
+    let group = Callers {
+        flow,
+        ..callers(count, 1, 0.3e-3, rows as usize + 4 * count, 0)
+    };
+    let run = play(Traffic::Mixed(Vec::new(), vec![group]), machine, seed);
+    // Until the first callers have no further request.
+    let last = run.requests.iter().map(|request| request.arrival);
+    let last = last.max().map_or(0.0, Time::as_seconds);
+    let (from, to) = (0.2 * last, 0.8 * last);
+    let window = from..to;
+    let answered = run
+        .rows
+        .iter()
+        .filter(|(time, _)| window.contains(&time.as_seconds()));
+    answered.count() as f64 / (to - from)
+}
+
+#[test]
+fn many_callers_get_as_much_done_as_few() {
+    let mut bars = Bars::default();
+    for (name, machine) in machines() {
+        for seed in SEEDS {
+            for (kind, flow) in [
+                ("flows of their own", Flow::default()),
+                ("one flow", flow(1)),
+            ] {
+                let few = goodput(&machine, 64, flow, seed);
+                let many = goodput(&machine, 2000, flow, seed);
+                let what = format!("{name}, {kind}, seed {seed}: {few:.0} and {many:.0} rows/s");
+                bars.at_least("goodput of 2000 against 64", many / few, 0.9, &what);
+            }
+        }
+    }
+    bars.check();
+}

@@ -11,8 +11,9 @@ use crate::policy::{Action, PolicyKind, Refused, ServerPolicy, SimulatedBatch};
 use crate::random::Random;
 use crate::traffic::{ClosedLoop, Request, Traffic};
 
-/// Seconds that a refused closed-loop caller waits before it thinks about its next request.
-const REFUSED_PAUSE: f64 = 1e-3;
+/// Time that a refused closed-loop caller waits before it thinks about its next request, unless it
+/// waits as long as it is told to.
+const REFUSED_PAUSE: Duration = Duration::from_millis(1);
 
 /// One run of the simulator: traffic, machine, policy and seed.
 #[derive(Clone, Debug)]
@@ -194,7 +195,7 @@ impl Simulation<'_> {
             Event::Arrival(number) => {
                 let request = self.recording.requests[number];
                 if let Err(refused) = self.policy.admit(now, number, &request) {
-                    let then = now.plus_seconds(REFUSED_PAUSE);
+                    let then = now.after(self.refused_pause(refused));
                     self.settle(number, RequestOutcome::Refused, then);
                     self.come_back(&request, refused);
                 }
@@ -282,6 +283,16 @@ impl Simulation<'_> {
         if let Some(caller) = self.caller_of[number] {
             self.call(caller, then);
         }
+    }
+
+    /// Returns the pause of a refused closed-loop caller: those of mixed traffic wait as long as they
+    /// are told to.
+    fn refused_pause(&self, refused: Refused) -> Duration {
+        let told = match self.scenario.traffic {
+            Traffic::Mixed(..) => refused.retry_after,
+            Traffic::Open(_) | Traffic::Closed(_) | Traffic::Patient(_) => None,
+        };
+        told.unwrap_or(REFUSED_PAUSE)
     }
 
     /// Lets a refused request of patient traffic come back when it was told to, within the deadline

@@ -58,7 +58,8 @@ impl ClosedLoop {
     }
 }
 
-/// Closed-loop callers, each a flow of its own, whose requests have several rows.
+/// Closed-loop callers, each a flow of its own, whose requests have several rows. A refused one
+/// comes back when it is told to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Callers {
     /// The callers.

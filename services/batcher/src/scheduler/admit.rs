@@ -209,9 +209,11 @@ impl Scheduler {
         seconds.min(LENGTH_ALLOWANCE_MAX * deadline.seconds_since(now))
     }
 
-    /// Returns the time after which a refused call may come back.
+    /// Returns the time after which a refused call may come back. Those that were refused before it
+    /// come back as fast as full batches run them: a queue that refuses calls has full batches.
     fn retry_after(&mut self, now: Time, wait: f64, own: Work) -> Duration {
-        let own = admission::own_seconds(&self.learnt.cost, &self.caps(), self.executors, own);
+        let (cost, caps) = (&self.learnt.cost, self.caps());
+        let own = admission::seconds_in_full_batches(cost, &caps, self.executors, own);
         self.retry_slots.reserve(now, wait, own)
     }
 
