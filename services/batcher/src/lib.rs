@@ -21,6 +21,7 @@
 //! * `memory`: a limit on tokens, learnt from running out of memory
 //! * `learnt`: all of what is learnt
 //! * `fair_queue`: the order in which waiting calls get rows into the queue
+//! * `due_work`: work by the time at which it falls due
 //! * `queue`: rows that wait
 //! * `retry_queue`: halves of failed batches
 //! * `quantum`: the most work of a long call that runs while short calls may come
@@ -39,6 +40,7 @@ mod bulk;
 mod cost;
 mod decision;
 mod driver;
+mod due_work;
 mod fair_queue;
 mod flow;
 mod forecast;

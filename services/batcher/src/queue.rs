@@ -1,8 +1,9 @@
 //! Rows that wait: those that may run next, in the order in which they fall due, and the backlogs
 //! of their calls.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 
+use crate::due_work::DueWork;
 use crate::fair_queue::{FairQueue, Next, Standing};
 use crate::flow::Flow;
 use crate::row::{CallId, Priority, Row, RowId, Work};
@@ -11,17 +12,14 @@ use crate::time::Time;
 /// Position of a row in its lane: earlier due first, then earlier admitted.
 type Key = (Time, RowId);
 
-/// Nanoseconds, as a power of two, within which rows count as due together: about a millisecond.
-const DUE_STEP_BITS: u32 = 20;
-
 /// Rows of one priority.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     /// The rows that may run next.
     ready: BTreeMap<Key, Row>,
     ready_tokens: u64,
-    /// The same by the time at which they fall due, in steps.
-    due: BTreeMap<u64, Work>,
+    /// The same by the time at which they fall due.
+    due: DueWork,
     /// All calls, and the rows that are not ready.
     calls: FairQueue,
     /// Number of calls of each requester.
@@ -41,10 +39,6 @@ impl Requester {
         row.request
             .map_or(Requester::Call(row.call), Requester::Request)
     }
-}
-
-fn due_step(due: Time) -> u64 {
-    due.as_nanos() >> DUE_STEP_BITS
 }
 
 impl Lane {
@@ -87,15 +81,9 @@ impl Lane {
         work
     }
 
-    /// Returns the ready work that falls due by `due` or at about that time. It counts from the
-    /// back, since most calls that arrive fall due last.
+    /// Returns the ready work that falls due by `due` or at about that time.
     pub(crate) fn ready_until(&self, due: Time) -> Work {
-        let mut work = self.ready();
-        for later in self.due.range(due_step(due) + 1..).map(|(_, later)| later) {
-            work.rows -= later.rows;
-            work.tokens -= later.tokens;
-        }
-        work
+        self.ready().minus(self.due.after(due))
     }
 
     /// `true` if the lane has rows of this request.
@@ -151,20 +139,14 @@ impl Lane {
 
     fn push(&mut self, row: Row) {
         self.ready_tokens += u64::from(row.tokens);
-        *self.due.entry(due_step(row.due)).or_default() += row.work();
+        self.due.add(row.due, row.work());
         self.ready.insert((row.due, row.id), row);
     }
 
     fn pop(&mut self, key: Key) -> Option<Row> {
         let row = self.ready.remove(&key)?;
         self.ready_tokens -= u64::from(row.tokens);
-        if let btree_map::Entry::Occupied(mut work) = self.due.entry(due_step(row.due)) {
-            work.get_mut().rows -= 1;
-            work.get_mut().tokens -= u64::from(row.tokens);
-            if work.get().rows == 0 {
-                work.remove();
-            }
-        }
+        self.due.remove(row.due, row.work());
         Some(row)
     }
 
