@@ -200,7 +200,10 @@ fn flows_with_endless_work_share_by_their_shares() {
                 let kinds = [(4, 1000), (1000, 1), (64, 50)];
                 for (first, second) in [(0, 0), (0, 1), (1, 0), (2, 1), (1, 1)] {
                     let share = NonZeroU32::new(share).expect("not zero");
-                    let seconds = 800.0 * one_batch(&machine);
+                    // The shares decide what enters the queue, where about a full batch waits to
+                    // run; a run is long against that.
+                    let full_batches = 200.0 * machine.seconds(8192);
+                    let seconds = full_batches.max(800.0 * one_batch(&machine));
                     let group = |(count, rows): (usize, usize), flow| {
                         let tokens = seconds / machine.seconds(8192) * 8192.0;
                         let rows_in_all = (tokens / TOKENS) as usize;
@@ -229,9 +232,8 @@ fn flows_with_endless_work_share_by_their_shares() {
                         "{name}, share {share}, {:?} beside {:?}, seed {seed}",
                         kinds[first], kinds[second]
                     );
-                    let off = if share > 1.0 { 0.08 } else { 0.05 };
-                    bars.at_most("tokens against the share", ratio, 1.0 + off, &what);
-                    bars.at_least("tokens against the share", ratio, 1.0 - off, &what);
+                    bars.at_most("tokens against the share", ratio, 1.05, &what);
+                    bars.at_least("tokens against the share", ratio, 0.95, &what);
                 }
             }
         }
