@@ -45,9 +45,14 @@ struct Arguments {
     /// Time for which each number of callers is measured, after one second.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "4s")]
     time: Duration,
-    /// Numbers of rows that wait while calls are refused.
-    #[arg(long, value_delimiter = ',', default_values_t = [1000, 16_000])]
-    queued: Vec<usize>,
+    /// Numbers of rows that wait while calls are refused, at least 256.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [1000, 16_000],
+        value_parser = clap::value_parser!(u32).range(256..=1_000_000),
+    )]
+    queued: Vec<u32>,
 }
 
 impl Arguments {
@@ -246,7 +251,7 @@ fn main() -> Result<()> {
     }
     for &queued in &arguments.queued {
         for (rows, is_full) in [(1, true), (16, true), (1, false), (16, false)] {
-            measure_refusals(&arguments, queued, rows, is_full)?;
+            measure_refusals(&arguments, queued as usize, rows, is_full)?;
         }
     }
     Ok(())

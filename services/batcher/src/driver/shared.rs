@@ -98,16 +98,14 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 state
                     .calls
                     .insert(ticket.call, Pending::new(rows, now, reply));
-                drop(state);
-                self.changed.notify_all();
+                self.wake_free_executors(state);
                 Ok((ticket, receiver))
             }
             Err(refusal) => {
                 let is_too_short = matches!(refusal, Refusal::DeadlineTooShort { .. });
                 if is_too_short && let Some(trial) = state.scheduler.queue_trial(now, &arrival) {
                     state.trial = Some((trial, Caller::new(rows)));
-                    drop(state);
-                    self.changed.notify_all();
+                    self.wake_free_executors(state);
                 } else {
                     drop(state);
                 }
@@ -131,14 +129,23 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         } else {
             state.scheduler.cancel(ticket);
         }
-        drop(state);
-        self.changed.notify_all();
+        self.wake_free_executors(state);
         let rows = pending.missing();
         self.observer.observe(&if expired {
             Event::Expired { rows }
         } else {
             Event::Cancelled { rows }
         });
+    }
+
+    /// Releases the lock and wakes the executor threads that have no batch, if there are any: under
+    /// load none waits for a change of the queue, and a wake-up of nobody is a system call, too.
+    fn wake_free_executors(&self, state: MutexGuard<'_, State<R, O>>) {
+        let is_one_free = state.scheduler.free_executors() > 0;
+        drop(state);
+        if is_one_free {
+            self.changed.notify_all();
+        }
     }
 
     /// Reports that an executor panicked.

@@ -204,7 +204,8 @@ impl Scheduler {
         self.waits.open(now, point);
     }
 
-    fn free_executors(&self) -> usize {
+    /// Number of executors that are alive and run no batch.
+    pub(crate) fn free_executors(&self) -> usize {
         self.executors.saturating_sub(self.running.len())
     }
 
