@@ -183,7 +183,8 @@ impl Encoder for SharedEncoder {
     type Error = Status;
 
     fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        prost::Message::encode(&*item, buffer).map_err(|e| Status::internal(e.to_string()))
+        prost::Message::encode(&*item, buffer)
+            .map_err(|e| motet_runtime::status::internal(e.to_string()).build())
     }
 }
 

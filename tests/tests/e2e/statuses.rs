@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// A file that words an answer which cannot be read as tonic does: one rule recognises both.
+const OF_TONIC: &str = "gateway/src/call/transport.rs";
+
 /// The constructors of `tonic::Status` that take a bare text.
 const BARE: [&str; 19] = [
     "new",
@@ -61,7 +64,7 @@ fn production_code_makes_no_bare_status() {
     let (mut read, mut found) = (0, Vec::new());
     for path in files {
         let inside = path.strip_prefix(&repository).expect("a file of ours");
-        if path.starts_with(&status) || is_of_tests(inside) {
+        if path.starts_with(&status) || inside.ends_with(OF_TONIC) || is_of_tests(inside) {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a file that can be read");

@@ -19,7 +19,7 @@ use http::Request;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::places::{Full, Own, Place, Places};
+use super::places::{Full, Idle, Own, Place, Places};
 use super::{body_timeout, is_exempt};
 use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::metrics::ServerMetrics;
@@ -232,10 +232,10 @@ impl Admission {
 }
 
 impl ConnectionPlaces {
-    /// Returns since when no request of the connection runs, in milliseconds from some moment;
-    /// `None` while one does. Open streams do not count.
-    pub(crate) fn idle_since(&self) -> Option<u64> {
-        self.requests.idle_since()
+    /// Returns for how long no request of the connection has run; `None` while one does. Open
+    /// streams do not count.
+    pub(crate) fn idle(&self) -> Option<Idle> {
+        self.requests.idle()
     }
 
     fn own(&self, kind: Kind) -> &Own {

@@ -1,6 +1,6 @@
 //! Places: how many of something there may be at once, in all and for one connection.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,23 @@ struct OwnPlaces {
     taken: AtomicUsize,
     /// Milliseconds from [`EPOCH`] to when the last place was given back, or this was made.
     idle_since: AtomicU64,
+    was_used: AtomicBool,
+}
+
+/// For how long a connection has had no place. Those that make room first are the least: of those
+/// that never had one, then of the others, the one that has been idle for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Idle {
+    was_used: bool,
+    /// Milliseconds from [`EPOCH`].
+    since: u64,
+}
+
+impl Idle {
+    /// Returns whether the connection ever had a place.
+    pub(crate) fn was_used(self) -> bool {
+        self.was_used
+    }
 }
 
 /// The moment from which idle times are counted.
@@ -36,15 +53,19 @@ impl Default for Own {
         Self(Arc::new(OwnPlaces {
             taken: AtomicUsize::new(0),
             idle_since: AtomicU64::new(now()),
+            was_used: AtomicBool::new(false),
         }))
     }
 }
 
 impl Own {
-    /// Returns since when no place is taken, in milliseconds from some moment; `None` while one is.
-    pub(crate) fn idle_since(&self) -> Option<u64> {
+    /// Returns for how long no place has been taken; `None` while one is.
+    pub(crate) fn idle(&self) -> Option<Idle> {
         let is_idle = self.0.taken.load(Ordering::Relaxed) == 0;
-        is_idle.then(|| self.0.idle_since.load(Ordering::Relaxed))
+        is_idle.then(|| Idle {
+            was_used: self.0.was_used.load(Ordering::Relaxed),
+            since: self.0.idle_since.load(Ordering::Relaxed),
+        })
     }
 }
 
@@ -143,6 +164,7 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         self.retries.learn(self.since.elapsed());
+        self.own.0.was_used.store(true, Ordering::Relaxed);
         self.own.0.idle_since.store(now(), Ordering::Relaxed);
         self.own.0.taken.fetch_sub(1, Ordering::Relaxed);
         self.taken.fetch_sub(1, Ordering::Relaxed);

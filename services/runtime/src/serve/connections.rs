@@ -12,6 +12,10 @@ use crate::metrics::ServerMetrics;
 
 /// Time that an idle connection has to close before it is cut off.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same for one that has had no request: nothing of it can be lost but the first.
+const UNUSED_CLOSE_TIMEOUT: Duration = Duration::from_millis(20);
+/// Most connections without any request that make room at once.
+const UNUSED_CLOSED_MAX: usize = 16;
 
 /// The connections of a port. Clones share them.
 #[derive(Clone)]
@@ -72,29 +76,39 @@ impl Connections {
         }
     }
 
-    /// Closes the connection that has been idle for longest. `false` if none is idle.
+    /// Closes the connection that has been idle for longest. Of those without any request so far,
+    /// which go first, it closes several, so that many of them do not keep a new client waiting.
+    /// `false` if none is idle.
     pub(super) fn make_room(&self) -> bool {
         let mut open = self.lock();
-        let idle = open.entries.iter().filter_map(|(id, entry)| {
-            let since = entry.places.idle_since()?;
-            Some((since, *id))
-        });
-        let Some((_, id)) = idle.min() else {
-            return false;
-        };
-        let Some(entry) = open.entries.remove(&id) else {
-            return false;
-        };
+        let entries = open.entries.iter();
+        let idle = entries.filter_map(|(id, entry)| Some((entry.places.idle()?, *id)));
+        let mut idle: Vec<_> = idle.collect();
+        idle.sort_unstable();
+        let unused = idle.iter().take(UNUSED_CLOSED_MAX);
+        let unused = unused.filter(|(idle, _)| !idle.was_used()).count();
+        idle.truncate(unused.max(1));
+        let closed: Vec<_> = idle
+            .into_iter()
+            .filter_map(|(idle, id)| Some((idle.was_used(), open.entries.remove(&id)?)))
+            .collect();
         drop(open);
-        if let Some(metrics) = &self.0.metrics {
-            metrics.cut("idle_connection");
+        for (was_used, entry) in &closed {
+            if let Some(metrics) = &self.0.metrics {
+                metrics.cut("idle_connection");
+            }
+            entry.shutdown.graceful.cancel();
+            let forced = entry.shutdown.forced.clone();
+            let timeout = match was_used {
+                true => CLOSE_TIMEOUT,
+                false => UNUSED_CLOSE_TIMEOUT,
+            };
+            tokio::spawn(async move {
+                tokio::time::sleep(timeout).await;
+                forced.cancel();
+            });
         }
-        entry.shutdown.graceful.cancel();
-        tokio::spawn(async move {
-            tokio::time::sleep(CLOSE_TIMEOUT).await;
-            entry.shutdown.forced.cancel();
-        });
-        true
+        !closed.is_empty()
     }
 
     /// Adds a connection.
