@@ -564,10 +564,10 @@ async fn a_batch_that_hangs_refuses_its_callers_and_others_until_it_ends() {
     assert_eq!(bench.batcher.stats().executors_stuck, 1);
     let events = bench.events.clone();
     let has = |event: fn(&Event) -> bool| events.0.lock().expect("no panic").iter().any(event);
-    assert!(has(|event| matches!(
-        event,
-        Event::Stuck { is_last: true, .. }
-    )));
+    // Events leave after replies.
+    while !has(|event| matches!(event, Event::Stuck { is_last: true, .. })) {
+        tokio::task::yield_now().await;
+    }
     assert!(!has(|event| *event == Event::Recovered));
     let batcher = bench.open();
     while !has(|event| *event == Event::Recovered) {
