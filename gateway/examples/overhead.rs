@@ -177,6 +177,7 @@ async fn serve_gateway(shutdown: &CancellationToken) -> Result<SocketAddr, AnyEr
         models: vec![Backend::local("echo", Echo, MESSAGE_BYTES_MAX).with_method(EchoMethod)],
         signatures: Arc::new(Signatures),
         pipelines: vec![checked(&chain("one", 1))?, checked(&chain("two", 2))?],
+        unseen: Default::default(),
         endpoints: std::sync::Arc::new(motet_gateway::grpc::Endpoints::new([], MESSAGE_BYTES_MAX)),
         message_bytes_max: MESSAGE_BYTES_MAX,
         metrics: metrics.clone(),

@@ -49,6 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         models: Vec::new(),
         signatures: Arc::new(NoModels),
         pipelines: Vec::new(),
+        unseen: Default::default(),
         endpoints: Arc::new(Endpoints::new([], message_bytes_max)),
         message_bytes_max,
         metrics: metrics.clone(),

@@ -53,6 +53,7 @@
 //!     models: Vec::new(),
 //!     signatures: Arc::new(NoModels),
 //!     pipelines: Vec::new(),
+//!     unseen: Default::default(),
 //!     endpoints: Arc::new(Endpoints::new([], message_bytes_max)),
 //!     message_bytes_max,
 //!     metrics: Metrics::new("example")?,

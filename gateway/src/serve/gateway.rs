@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use motet_config::{Diagnostics, Sources};
+use motet_proto::signature::Signature;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::reflection::{self, ReflectionError};
@@ -36,6 +37,9 @@ pub struct GatewayParts {
     pub signatures: Arc<dyn SignatureSource + Send + Sync>,
     /// Pipelines to serve from the start, each after those that it calls.
     pub pipelines: Vec<CheckedPipeline>,
+    /// Signatures of models in other processes that were not reached, as they were last seen. Such
+    /// a model is away until it states the same.
+    pub unseen: BTreeMap<String, Signature>,
     /// gRPC servers whose methods nodes call.
     pub endpoints: Arc<Endpoints>,
     /// Largest message in bytes, in or out.
@@ -138,7 +142,12 @@ impl Gateway {
     /// When one cannot be served: see [`GatewayError`].
     pub fn new(parts: GatewayParts) -> Result<Self, GatewayError> {
         let registry = Arc::new(Registry::new(parts.models));
-        let readiness = Readiness::new(registry.clone(), parts.health.clone());
+        let readiness = Readiness::new(
+            registry.clone(),
+            parts.unseen,
+            parts.health.clone(),
+            parts.metrics.clone(),
+        );
         let gateway = Self(Arc::new(Inner {
             registry,
             readiness,
@@ -167,6 +176,16 @@ impl Gateway {
     /// Returns the pipelines and models.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.0.registry
+    }
+
+    /// Returns the models that are away and without which some pipeline cannot answer.
+    pub fn missing_models(&self) -> Vec<String> {
+        self.0.readiness.missing()
+    }
+
+    /// Asks the models in other processes whether they are ready, and brings health up to date.
+    pub async fn ask_models(&self) {
+        self.0.readiness.of_server().await;
     }
 
     /// Asks endpoints for the services that a pipeline file calls and the gateway does not know.

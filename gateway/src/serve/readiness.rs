@@ -5,13 +5,17 @@
 //! and whenever someone asks for readiness by the Open Inference Protocol. A pipeline is ready when
 //! it can answer without the models that are away, degraded or not.
 
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::future::join_all;
+use motet_proto::signature::Signature;
 use motet_runtime::health::{Health, HealthChanges, OVERALL};
+use motet_runtime::metrics::Metrics;
 use tokio::runtime::Handle;
 use tokio::time::Duration;
 
+use super::pipeline::ServedPipeline;
 use super::registry::{Pipelines, Registry};
 use crate::model::Backend;
 
@@ -25,14 +29,47 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Readiness {
     registry: Arc<Registry>,
     health: Health,
+    metrics: Metrics,
+    /// Models that have not been reached yet, by name.
+    unseen: Mutex<BTreeMap<String, Unseen>>,
+}
+
+/// A model that has not been reached yet.
+#[derive(Debug)]
+struct Unseen {
+    /// What the pipelines were checked against.
+    signature: Arc<Signature>,
+    /// `true` if it was reached and states another signature.
+    differs: bool,
 }
 
 impl Readiness {
     /// Returns the readiness of the pipelines and models of `registry`, which is kept up to date in
     /// the background while it exists.
-    pub(super) fn new(registry: Arc<Registry>, health: Health) -> Arc<Self> {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        unseen: BTreeMap<String, Signature>,
+        health: Health,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        for name in unseen.keys() {
+            health.set_spared(name, false);
+            metrics.model_ready(name, false);
+        }
+        let unseen = unseen.into_iter().map(|(name, signature)| {
+            let unseen = Unseen {
+                signature: Arc::new(signature),
+                differs: false,
+            };
+            (name, unseen)
+        });
         let changes = health.changes();
-        let readiness = Arc::new(Self { registry, health });
+        let readiness = Arc::new(Self {
+            registry,
+            unseen: Mutex::new(unseen.collect()),
+            health,
+            metrics,
+        });
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(follow(Arc::downgrade(&readiness), changes));
             let mut models = readiness.registry.models().values();
@@ -72,7 +109,7 @@ impl Readiness {
     /// Sets the entries of pipelines that are served from now on.
     pub(super) fn set_pipelines(&self, pipelines: &Pipelines) {
         for (name, served) in pipelines {
-            let can = served.plan.can_answer(&|model| self.is_up(model));
+            let can = self.can_answer(served);
             if !can && self.health.is_serving(name) == Some(true) {
                 tracing::warn!(pipeline = name, "a pipeline cannot answer: models are away");
             }
@@ -81,10 +118,60 @@ impl Readiness {
         }
     }
 
+    /// Returns the models that are away and without which some pipeline cannot answer.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let pipelines = self.registry.pipelines();
+        let unable = pipelines.values().filter(|served| !self.can_answer(served));
+        let models = unable.flat_map(|served| served.plan.backends());
+        let missing = models.filter(|model| !self.is_up(model));
+        let names: BTreeSet<&str> = missing.map(Backend::model).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Returns whether a pipeline can answer. One that calls a model which takes or gives something
+    /// else than the pipeline was checked against cannot.
+    fn can_answer(&self, served: &ServedPipeline) -> bool {
+        let unseen = lock(&self.unseen);
+        let differs = |model: &Backend| unseen.get(model.model()).is_some_and(|m| m.differs);
+        let plan = &served.plan;
+        !plan.backends().iter().any(differs) && plan.can_answer(&|model| self.is_up(model))
+    }
+
+    /// Returns whether a model in another process is ready. One that is reached for the first time
+    /// must have the signature that its pipelines were checked against.
+    async fn is_ready(&self, model: &Backend) -> bool {
+        if !model.ready(QUERY_TIMEOUT).await {
+            return false;
+        }
+        let name = model.model();
+        let expected = lock(&self.unseen).get(name).map(|m| m.signature.clone());
+        let Some(expected) = expected else {
+            return true;
+        };
+        let Ok((found, _)) = model.signature(QUERY_TIMEOUT).await else {
+            return false;
+        };
+        let mut unseen = lock(&self.unseen);
+        if found == *expected {
+            unseen.remove(name);
+            return true;
+        }
+        if let Some(unseen) = unseen.get_mut(name)
+            && !std::mem::replace(&mut unseen.differs, true)
+        {
+            tracing::error!(
+                name,
+                "a model takes or gives something else than the lock file says: its pipelines are \
+                 not served until `motet check --lock` and a restart"
+            );
+        }
+        false
+    }
+
     /// Asks the models in other processes among these, and brings all entries up to date.
     async fn ask(&self, models: impl IntoIterator<Item = &Backend>) {
         let remote = models.into_iter().filter(|model| !model.is_local());
-        let asked = remote.map(async |model| (model, model.ready(QUERY_TIMEOUT).await));
+        let asked = remote.map(async |model| (model, self.is_ready(model).await));
         for (model, is_ready) in join_all(asked).await {
             let name = model.model();
             if self.health.is_serving(name) != Some(is_ready) {
@@ -94,6 +181,7 @@ impl Readiness {
                 }
             }
             self.health.set_spared(name, is_ready);
+            self.metrics.model_ready(name, is_ready);
         }
         self.set_pipelines(&self.registry.pipelines());
     }
@@ -105,6 +193,10 @@ impl Readiness {
     fn is_serving(&self, name: &str) -> bool {
         self.health.is_serving(name) == Some(true)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Brings the entries of pipelines up to date whenever those of models change.

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use motet::process::Running;
 use motet_runtime::status;
 use motet_tests::connection::Connection;
-use motet_tests::http::Metrics;
+use motet_tests::http::{Metrics, get};
 use motet_tests::in_process;
 use motet_tests::other_server::{OtherServer, Reflection, Reply, compile};
 use motet_tests::program::Ready;
@@ -274,4 +274,53 @@ async fn an_answer_that_was_damaged_is_unavailable() {
         );
         assert_eq!(status::read(&error).metadata["model"], "minilm");
     }
+}
+
+#[tokio::test]
+async fn a_gateway_starts_without_a_model_that_it_can_do_without() {
+    let (service, service_at) = serve(&["reranker"], in_process::ANY_PORT).await;
+    let folder = TempDir::new();
+    let file = folder.file(
+        "motet.yaml",
+        format!("models: {{ reranker: {{ endpoint: \"grpc://{service_at}\" }} }}\n{DEGRADING}"),
+    );
+    let locked = motet(["check", "--lock"]).args([&file]).run().await;
+    assert_eq!(locked.code, Some(0), "{}", locked.stderr);
+    service.kill().await;
+    let mut gateway = motet(["gateway", "-f"])
+        .args([&file])
+        .on_free_ports()
+        .start();
+    let Ready { grpc, http } = gateway.ready().await;
+    let http = http.expect("HTTP is on");
+    let page = get(http, "/readyz").await.expect("a page");
+    assert_eq!(
+        page,
+        (200, "ready, degraded without:\nreranker\n".to_owned())
+    );
+    let ready = ("motet_model_ready", [("model", "reranker")]);
+    assert_eq!(
+        Metrics::read(http).await.value(ready.0, &ready.1),
+        Some(0.0)
+    );
+    let connection = Connection::open(grpc).await;
+    let name = "motet.pipeline.Substituted";
+    let pipeline = Service::learn(&connection, name)
+        .await
+        .expect("it is served");
+    let ask = async || {
+        let asked = json!({"query": "tides", "text": PASSAGES, "zero": [0, 0, 0, 0, 0, 0]});
+        pipeline.answer("Run", asked).await["score"][0].as_f64()
+    };
+    assert_eq!(ask().await.unwrap_or_default(), 0.0);
+    let (_service, _) = serve(&["reranker"], service_at).await;
+    until("the model is used", async || {
+        ask().await.filter(|score| *score > 0.1)
+    })
+    .await;
+    until("all is ready", async || {
+        let page = get(http, "/readyz").await?;
+        (page == (200, "ready\n".to_owned())).then_some(())
+    })
+    .await;
 }

@@ -3,6 +3,7 @@
 //! Steps that are likely to fail come first: the configuration is checked, then the ports
 //! are bound, and only then are weights read.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use motet_gateway::check::CheckedPipeline;
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
 use motet_gateway::serve::{Gateway, GatewayParts};
+use motet_proto::signature::Signature;
 use motet_runtime::config::ServerSpec;
 use motet_runtime::health::{Health, OVERALL};
 use motet_runtime::heap;
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Options, Overview, PipelineOverview, Running};
 use crate::args::{HttpAddress, ListenArgs};
 use crate::configuration::{Configuration, ConfigurationErrors};
+use crate::lock::Lock;
 use crate::placement::Placement;
 use crate::remote_startup;
 use crate::signatures::{self, Signatures};
@@ -46,7 +49,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let remote = startup.connect(&placement, &ports.health).await?;
     let pipelines = startup.check()?;
     let models = load(resolved, &ports).await?;
-    startup.serve(ports, models, remote, pipelines)
+    startup.serve(ports, models, remote, pipelines).await
 }
 
 /// A process that is being started.
@@ -70,6 +73,10 @@ struct Ports {
 /// Clients of servers in other processes.
 struct Remote {
     models: Vec<Backend>,
+    /// Signatures of those that are not up, as the lock file has them.
+    unseen: BTreeMap<String, Signature>,
+    /// Until when the process waits for those that it cannot do without.
+    deadline: Instant,
     endpoints: Endpoints,
 }
 
@@ -153,18 +160,38 @@ impl Startup {
     /// and services take and give.
     async fn connect(&mut self, placement: &Placement, health: &Health) -> anyhow::Result<Remote> {
         let message_bytes_max = self.server.max_message_bytes;
-        let remote = Remote {
+        let deadline = Instant::now() + self.options.wait;
+        let mut remote = Remote {
             models: placement.connect(message_bytes_max)?,
+            unseen: BTreeMap::new(),
+            deadline,
             endpoints: placement.endpoints(message_bytes_max),
         };
         if !self.options.role.has_gateway() {
             return Ok(remote);
         }
-        let deadline = Instant::now() + self.options.wait;
+        let lock = self.configuration.lock_path();
+        let lock = lock.map(|path| Lock::read(&path)).transpose()?.flatten();
+        let mut locked = lock.unwrap_or_default().models;
         for backend in &remote.models {
-            let signature = remote_startup::signature(backend, deadline).await?;
-            self.signatures.insert(backend.model(), Ok(signature));
-            health.set_spared(backend.model(), true);
+            let name = backend.model();
+            let signature = match locked.remove(name) {
+                None => remote_startup::signature(backend, deadline).await?,
+                Some(locked) => match remote_startup::signature_if_up(backend).await? {
+                    Some(signature) => signature,
+                    None => {
+                        tracing::warn!(
+                            name,
+                            address = backend.address(),
+                            "a model is not up: the lock file says what it takes and gives"
+                        );
+                        remote.unseen.insert(name.to_owned(), locked.clone());
+                        locked
+                    }
+                },
+            };
+            self.signatures.insert(name, Ok(signature));
+            health.set_spared(name, !remote.unseen.contains_key(name));
         }
         let services = self.configuration.called_services();
         for (endpoint, service) in self.signatures.services.to_ask(services) {
@@ -189,8 +216,8 @@ impl Startup {
         Ok(pipelines)
     }
 
-    /// Serves the models and pipelines.
-    fn serve(
+    /// Serves the models and pipelines, once every pipeline can answer.
+    async fn serve(
         self,
         ports: Ports,
         models: ModelServer,
@@ -220,8 +247,10 @@ impl Startup {
                 Backend::local(m.name(), local.clone(), message_bytes_max)
                     .with_method(models.clone())
             });
+            let others = remote.models.clone();
             let gateway = Gateway::new(GatewayParts {
                 models: local.chain(remote.models).collect(),
+                unseen: remote.unseen,
                 signatures: Arc::new(self.signatures),
                 endpoints: Arc::new(remote.endpoints),
                 pipelines,
@@ -229,6 +258,7 @@ impl Startup {
                 metrics: metrics.clone(),
                 health: health.clone(),
             })?;
+            remote_startup::required(&gateway, &others, remote.deadline).await?;
             gateway.routes()
         } else {
             LiveRoutes::new(models.routes(&health, message_bytes_max)?)

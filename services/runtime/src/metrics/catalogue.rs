@@ -139,6 +139,10 @@ instruments! {
         Kind::Counter, "motet.node.hedges_refused", "motet_node_hedges_refused_total",
         "{call}", ["pipeline", "node"],
         "Hedged attempts that a node did not make because the budget was spent.";
+    MODEL_READY:
+        Kind::Gauge, "motet.model.ready", "motet_model_ready",
+        "", ["model"],
+        "1 while a model in another process is ready, else 0.";
     CIRCUIT_OPEN:
         Kind::Gauge, "motet.circuit.open", "motet_circuit_open",
         "", ["model"],

@@ -64,6 +64,7 @@ struct Inner {
     shadows: LiveCounter,
     refusals: LiveCounter,
     repeats: RepeatInstruments,
+    model_ready: Gauge<u64>,
     circuits: CircuitInstruments,
     caches: CacheInstruments,
     models: CallInstruments,
@@ -141,6 +142,7 @@ impl Metrics {
                 hedges_won: live.counter(c::NODE_HEDGES_WON)?,
                 hedges_refused: live.counter(c::NODE_HEDGES_REFUSED)?,
             },
+            model_ready: gauge(&meter, c::MODEL_READY),
             circuits: CircuitInstruments {
                 open: gauge(&meter, c::CIRCUIT_OPEN),
                 openings: counter(&meter, c::CIRCUIT_OPENINGS),
@@ -220,6 +222,12 @@ impl Metrics {
     /// The handle for the retries and hedges of one node of a pipeline.
     pub fn repeats(&self, pipeline: &str, node: &str) -> RepeatMetrics {
         RepeatMetrics::new(&self.0.repeats, pipeline, node)
+    }
+
+    /// Records whether a model in another process is ready.
+    pub fn model_ready(&self, model: &str, is_ready: bool) {
+        let labels = [KeyValue::new("model", model.to_owned())];
+        self.0.model_ready.record(u64::from(is_ready), &labels);
     }
 
     /// The handle for the circuit breaker of one model.

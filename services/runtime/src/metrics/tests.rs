@@ -30,6 +30,7 @@ fn all_used() -> (Metrics, Kept) {
     repeats.hedged();
     repeats.hedge_won();
     repeats.hedge_refused();
+    metrics.model_ready("minilm", true);
     let circuit = metrics.circuit("minilm");
     circuit.opened();
     circuit.opened();
@@ -98,6 +99,7 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_node_hedges_total{node="d",pipeline="rag"} 1"#,
         r#"motet_node_hedges_won_total{node="d",pipeline="rag"} 1"#,
         r#"motet_node_hedges_refused_total{node="d",pipeline="rag"} 1"#,
+        r#"motet_model_ready{model="minilm"} 1"#,
         r#"motet_circuit_open{model="minilm"} 0"#,
         r#"motet_circuit_openings_total{model="minilm"} 2"#,
         r#"motet_circuit_refused_total{model="minilm"} 1"#,
