@@ -56,6 +56,7 @@ static SERVER: LazyLock<Result<Server, String>> = LazyLock::new(|| {
         models: Vec::new(),
         signatures: Arc::new(NoModels),
         pipelines: Vec::new(),
+        unseen: Default::default(),
         endpoints: Arc::new(Endpoints::new([], message_bytes_max)),
         message_bytes_max,
         metrics: Metrics::new("fuzz").map_err(|e| said(&e))?,
