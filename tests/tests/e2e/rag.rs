@@ -139,7 +139,8 @@ async fn a_receipt_is_sent_on_request() {
     );
     assert_eq!(nodes["d"]["rows"], 6);
     assert_eq!(nodes["q"]["rows"], 1);
-    assert!(nodes["d"]["batch_rows"].as_u64() >= Some(6), "{receipt}");
+    // Beside the calls of other tests, its rows may run in several batches.
+    assert!(nodes["d"]["batch_rows"].as_u64() >= Some(1), "{receipt}");
     let seconds = |value: &Value| -> f64 {
         let text = value.as_str().expect("a duration").trim_end_matches('s');
         text.parse().expect("seconds")
