@@ -129,7 +129,11 @@ impl Connection {
                 let (head, body) = response.into_parts();
                 let body = HookedBody::new(UntilShutdown::answer(body, shutdown), count);
                 let mut body = AnswerBody::new(body, held, unread, usage);
-                poll_fn(|cx| Poll::Ready(body.begin(cx))).await;
+                poll_fn(|cx| {
+                    body.begin(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 Ok::<_, Infallible>(Response::from_parts(head, body))
             }
         });
