@@ -99,7 +99,9 @@ mod tests {
             "11:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n",
         );
         let top = "sys/fs/cgroup/memory.max";
-        let cases: [(&str, &[(&str, &str)], u64); 8] = [
+        // The own group, files with their contents, and the memory.
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u64);
+        let cases: [Case<'_>; 8] = [
             ("nothing", &[], UNKNOWN),
             ("machine", &[machine], 16 << 30),
             (

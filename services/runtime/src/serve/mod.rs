@@ -100,7 +100,7 @@ pub struct ServeOptions {
     /// not complete its request's headers in this time. Default 20 s.
     pub keep_alive_timeout: Duration,
     /// Bytes of requests and answers that the port holds at once; see
-    /// [`ByteBudget`](crate::limits::ByteBudget). Default: [`default_max_bytes_in_flight`].
+    /// [`ByteBudget`]. Default: [`default_max_bytes_in_flight`].
     pub max_bytes_in_flight: usize,
     /// Calls that the client of a connection may reset in a second; it is read so slowly that it
     /// does not reset more, and ended if it goes on. Default [`MAX_RESETS_PER_SECOND`].
