@@ -2,7 +2,8 @@
 //!
 //! A batch cannot be interrupted, so whoever comes waits for its end. Long batches of a long call
 //! save little; one that spends twelve times its fixed cost on its tokens loses a twelfth of its
-//! time. While nobody else comes, a long call runs in full batches. Where calls come whose deadline
+//! time. While nobody else comes, or only when nothing of others is there, a long call runs in full
+//! batches. Where calls come whose deadline
 //! is past before a full batch ends, all batches are so short that they are in time, but no shorter
 //! than a quantum.
 
@@ -55,7 +56,8 @@ pub(crate) struct RecentCalls {
 }
 
 impl RecentCalls {
-    /// Takes note of a call of `of_call` tokens, whose first part is of `tokens` tokens.
+    /// Takes note of a call of `of_call` tokens, whose first part is of `tokens` tokens; `is_short`
+    /// if that is all of it and work of others is there, which it waits for.
     pub(crate) fn arrived(&mut self, now: Time, of_call: u64, tokens: u64, is_short: bool) {
         if is_short {
             self.last_short = Some(now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use motet_batcher::{
-    Arrival, Cause, Decision, ExpectedRows, Flow, Lookahead, Measurement, Options, Outcome,
+    Arrival, Cause, Decision, ExpectedRows, Flow, Lookahead, Measurement, Options, Outcome, Policy,
     Priority, Scheduler, Time,
 };
 
@@ -50,6 +50,47 @@ fn second(request: u64) -> Arrival<'static> {
         expected: None,
     };
     arrival(&[100; 8], lookahead)
+}
+
+/// A long call is cut into quanta for short calls of others. The short call of its own request is no
+/// reason to, and neither is one that came when nothing else was there.
+#[test]
+fn a_request_is_not_cut_for_its_own_short_call() {
+    let options = Options {
+        policy: Policy::Greedy,
+        ..Options::default()
+    };
+    for (other, whole) in [(false, true), (true, false)] {
+        let mut scheduler = scheduler(3.0, 160.0, options.clone());
+        for request in 0..3 {
+            let lookahead = |request| Lookahead {
+                request: Some(request),
+                expected: None,
+            };
+            let start = at(1000 * (request + 1));
+            let mut admit = |row: &[u32], request| {
+                let call = arrival(row, lookahead(request));
+                scheduler.admit(start, call).expect("admitted");
+            };
+            admit(&[20], request);
+            admit(&[100; 8], request);
+            if other {
+                admit(&[20], 100 + request);
+            }
+            let mut largest = 0;
+            let mut now = start;
+            while let Decision::Run(batch) = scheduler.poll(now) {
+                largest = largest.max(batch.rows.iter().filter(|r| r.tokens == 100).count());
+                now = now.after(Duration::from_millis(200));
+                scheduler.complete(now, batch.id, Outcome::Done);
+            }
+            assert_eq!(
+                largest == 8,
+                whole,
+                "{largest} rows, beside others: {other}"
+            );
+        }
+    }
 }
 
 fn at(ms: u64) -> Time {

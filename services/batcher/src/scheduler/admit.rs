@@ -41,8 +41,8 @@ impl Scheduler {
             // Those that are refused, too: a quantum may let the next one in.
             let first = part_of(arrival.tokens, self.part());
             let tokens = arrival.tokens[..first].iter().map(|&t| u64::from(t)).sum();
-            self.recent
-                .arrived(now, own.tokens, tokens, first == own.rows);
+            let is_short = first == own.rows && self.has_work_of_others(arrival.lookahead.request);
+            self.recent.arrived(now, own.tokens, tokens, is_short);
             if let Some(deadline) = deadline.filter(|_| first == own.rows) {
                 let time = (1.0 - ADMISSION_SLACK) * deadline.seconds_since(now);
                 let seconds = time - self.learnt.cost.predict_safe(tokens);
@@ -117,6 +117,16 @@ impl Scheduler {
         deadline.map_or(Ok(()), |deadline| {
             self.check_deadline(now, own, arrival.priority, &standing, deadline)
         })
+    }
+
+    /// Returns whether work of another request than this one waits or runs. The calls of one request
+    /// are of no use before the last of them, so none of them is in a hurry.
+    fn has_work_of_others(&self, request: Option<u64>) -> bool {
+        let lane = self.queue.lane(Priority::Interactive);
+        let own = request.is_some_and(|request| lane.has_request(request));
+        let mut running = self.running.iter().flat_map(|running| &running.rows);
+        lane.requesters() > usize::from(own)
+            || running.any(|row| request.is_none() || row.request != request)
     }
 
     /// Returns the position in which the call would be.
