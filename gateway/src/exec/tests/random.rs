@@ -184,8 +184,11 @@ proptest! {
                     prop_assert_eq!(count, seen.len(), "one record for a node");
                 }
                 Ok(Err(error)) if error.code() == Code::DeadlineExceeded => {
-                    // A node that has a way out is cut short for it, though it may come to nothing.
-                    prop_assert!(elapsed >= Duration::from_millis(deadline_ms / 2));
+                    // Only a node that has a way out ends early for it, at half its time or later;
+                    // the way out may fail, too.
+                    let has_way_out = |n: &Node| n.guarded || n.stand_in.is_some();
+                    let early = if nodes.iter().any(has_way_out) { 2 } else { 1 };
+                    prop_assert!(elapsed >= Duration::from_millis(deadline_ms / early));
                 }
                 Ok(Err(error)) => {
                     prop_assert_eq!(error.code(), Code::Internal);
