@@ -1,5 +1,5 @@
-//! Memory that small pipelines take while they are loaded, and what is left of them in memory and in
-//! the metrics once they are unloaded:
+//! Memory that small pipelines take while they are loaded, and what is left of them in memory and
+//! in the metrics once they are unloaded:
 //!
 //! ```sh
 //! cargo run --release -p motet-gateway --example pipeline_memory -- 1000
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
              outputs: {{ index: $top.index }}\n"
         )
     };
-    // What is made once is not counted.
+    // Memory that is taken once is not counted.
     gateway.load(&yaml("first"), &ReflectedServices::default())?;
     let lines_before = metrics.render()?.lines().count();
     let region = Region::new(ALLOCATOR);

@@ -77,7 +77,7 @@ async fn carry(
     let Ok(server) = TcpStream::connect(behind).await else {
         return;
     };
-    // What is dropped is reset.
+    // A dropped connection is reset.
     for stream in [&client, &server] {
         let set = stream.set_nodelay(true).and(stream.set_zero_linger());
         set.expect("options of a connection");

@@ -105,8 +105,8 @@ pub(super) fn typed_request(input: &[u8]) {
     call("/motet.pipeline.Fuzz/Run", input);
 }
 
-/// Raw contents of a tensor: a byte for its type, one for its dimensions, one for each of these, and
-/// its elements.
+/// Raw contents of a tensor: a byte for its type, one for its dimensions, one for each of these,
+/// and its elements.
 pub(super) fn raw_tensor(input: &[u8]) {
     const NAMES: [&str; 14] = [
         "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16",

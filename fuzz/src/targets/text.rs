@@ -64,8 +64,8 @@ fn check_pipeline(text: &str) {
 pub(super) fn condition(input: &[u8]) {
     let text = serde_json::Value::from(String::from_utf8_lossy(input));
     check_pipeline(&format!(
-        "pipeline: fuzz\ninputs: {{ text: \"string[N]\", flag: bool, score: \"float[N]\" }}\nnodes:\n  \
-         n: {{ when: {text}, model: m, in: {{ text: $text }} }}\n  \
+        "pipeline: fuzz\ninputs: {{ text: \"string[N]\", flag: bool, score: \"float[N]\" }}\n\
+         nodes:\n  n: {{ when: {text}, model: m, in: {{ text: $text }} }}\n  \
          f: {{ op: filter, in: {{ text: $text, score: $score }}, with: {{ where: {text} }} }}\n\
          outputs: {{ size: $n.size, text: $f.text }}\n"
     ));

@@ -48,6 +48,6 @@ pub trait Upstream: Send + Sync {
 pub struct CallError {
     /// The error, as callers get it.
     pub status: Status,
-    /// What happened to the call.
+    /// Outcome of the call.
     pub failure: Failure,
 }

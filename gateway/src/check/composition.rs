@@ -150,8 +150,8 @@ struct Collected<'n> {
 }
 
 impl<'n> Collected<'n> {
-    /// Adds `nodes` and those inside them. The recursion is as deep as bodies are in the file, which
-    /// the depth of YAML limits.
+    /// Adds `nodes` and those inside them. The recursion is as deep as bodies are in the file,
+    /// which the depth of YAML limits.
     fn collect(&mut self, nodes: &'n [Arc<Node>]) {
         if self.around.len() > self.innermost.len() {
             self.innermost.clone_from(&self.around);

@@ -75,8 +75,8 @@ struct All<'a> {
 }
 
 impl All<'_> {
-    /// Checks a pipeline after those that it calls. Without recursion: a file may hold a chain of any
-    /// length, which the check refuses.
+    /// Checks a pipeline after those that it calls. Without recursion: a file may hold a chain of
+    /// any length, which the check refuses.
     fn visit(&mut self, spec: usize) {
         // The pipelines on the way, each with the number of its calls that were followed.
         let mut path = Vec::new();

@@ -90,8 +90,9 @@ pub async fn compute<T: Send + 'static>(
         .map_err(|_| status::internal("a computation of the gateway panicked").into())
 }
 
-/// Runs `f`, which takes about `work` operations and goes once over what it borrows, such as a check
-/// of texts. For more than [`INLINE_WORK_MAX`] the other tasks of this thread go on elsewhere.
+/// Runs `f`, which takes about `work` operations and goes once over what it borrows, such as a
+/// check of texts. For more than [`INLINE_WORK_MAX`] the other tasks of this thread go on
+/// elsewhere.
 pub fn compute_here<T>(work: u64, f: impl FnOnce() -> T) -> T {
     if work <= INLINE_WORK_MAX {
         return f();

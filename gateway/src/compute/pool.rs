@@ -2,7 +2,8 @@
 //! turns.
 //!
 //! A computation that has had its time, [`SLICE`], and for which another waits, gives its turn back
-//! at its next look at its [`Meter`](super::cancel::Meter) and waits for the next one on its thread.
+//! at its next look at its [`Meter`](super::cancel::Meter) and waits for the next one on its
+//! thread.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! Whose turn it is to compute: flows take turns by the time that they used, without a clock of its
 //! own.
 //!
-//! Start-time fair queueing: each flow has a virtual time, which grows by what its computations use.
-//! The flow with the least is next. One that was idle starts at the virtual time of the others, so
-//! that it neither waits for what it did before nor makes up for what it did not do.
+//! Start-time fair queueing: each flow has a virtual time, which grows by what its computations
+//! use. The flow with the least is next. One that was idle starts at the virtual time of the
+//! others, so that it neither waits for what it did before nor makes up for what it did not do.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    /// Runs computations of `nanos` for each flow again and again on one place, and returns how long
-    /// each flow computed within `total`.
+    /// Runs computations of `nanos` for each flow again and again on one place, and returns how
+    /// long each flow computed within `total`.
     fn shares(flows: &[u64], total: u64) -> Vec<u64> {
         let mut turns = Turns::new(1);
         let mut used = vec![0; flows.len()];

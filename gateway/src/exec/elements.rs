@@ -33,8 +33,8 @@ impl ElementCount {
             return Ok(());
         }
         let what = format!(
-            "the request would run more than {REQUEST_RUNS_MAX} nodes, those of each element of its \
-             maps included"
+            "the request would run more than {REQUEST_RUNS_MAX} nodes, those of each element of \
+             its maps included"
         );
         let error = status::resource_exhausted(what, None);
         Err(error.reason(Reason::OverLimit).into())

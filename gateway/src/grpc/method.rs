@@ -139,7 +139,7 @@ impl Upstream for Method {
 #[derive(Debug, Clone)]
 struct AnswerCodec {
     response: MessageDescriptor,
-    /// What answers take in memory.
+    /// Sizes of answers in memory.
     shapes: Arc<DynamicShapes>,
 }
 

@@ -54,7 +54,7 @@ pub enum Change {
     Closed,
 }
 
-/// What the holder of the prober's role does next.
+/// Next step of the holder of the prober's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeStep {
     /// Send a probe, and return its outcome to [`Breaker::probed`].

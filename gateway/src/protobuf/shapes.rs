@@ -23,7 +23,8 @@ impl DynamicShapes {
     /// # Errors
     /// When its fields are too many, or would take far more memory than its bytes.
     pub fn scan(&self, message: &[u8]) -> Result<(), ExpansionError> {
-        // Each number is a value of its own, so that lists of numbers take more than the bytes tell.
+        // Each number is a value of its own, so that lists of numbers take more than the bytes
+        // tell.
         let limit = decoded_bytes_max(message.len().max(VALUES_BYTES_SPARE));
         match &self.0 {
             Some((shapes, root)) => scan(shapes, *root, message, limit).map(drop),

@@ -6,10 +6,10 @@ use motet_runtime::request_stream::StreamedRequest;
 use motet_runtime::usage::Usage;
 use tonic::Status;
 
-/// What a request uses and holds; nothing is counted for one that came by way of no server.
+/// Usage and held bytes of a request; nothing is counted for one that came by way of no server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Account {
-    /// What it uses.
+    /// Its usage.
     pub(super) usage: Option<Usage>,
     held: Option<HeldBytes>,
 }

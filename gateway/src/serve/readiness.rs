@@ -37,7 +37,7 @@ pub(super) struct Readiness {
 /// A model that has not been reached yet.
 #[derive(Debug)]
 struct Unseen {
-    /// What the pipelines were checked against.
+    /// Signature that the pipelines were checked against.
     signature: Arc<Signature>,
     /// `true` if it was reached and states another signature.
     differs: bool,

@@ -2,7 +2,8 @@
 //! share of the machine's f32 peak that is; beside it the same model with stock Candle operations
 //! and, where they are given, onnxruntime.
 //!
-//!     cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
+//! cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx
+//! PYTHON MODEL.onnx [INT8.onnx]]
 //!
 //! With `--threads`, motet's encoder takes so many, and the peak is that of so many; all else uses
 //! all cores of the process. `PYTHON` is a Python with numpy and onnxruntime;

@@ -1,9 +1,9 @@
 //! Protobuf messages before they are decoded: how much memory and work that takes.
 //!
 //! A field of two bytes can become a struct of hundreds, and a message can have millions of fields.
-//! [`scan`] reads the keys and lengths of a message, one pass without an allocation, and refuses one
-//! whose values take far more memory than its bytes. Raw tensors cost it nothing: what has a length
-//! and no fields is skipped.
+//! [`scan`] reads the keys and lengths of a message, one pass without an allocation, and refuses
+//! one whose values take far more memory than its bytes. Raw tensors cost it nothing: what has a
+//! length and no fields is skipped.
 //!
 //! * `shapes`: [`Shapes`], what the fields of messages take in memory, from their descriptors.
 //! * `scan`: [`scan`] and its limits.

@@ -66,7 +66,8 @@ pub struct Scanned {
 /// let shapes = Shapes::new(&files.file, Memory::Structs);
 /// let root = shapes.find(&ModelInferRequest::full_name()).unwrap();
 /// // An empty tensor has two bytes, and takes some 300 of memory.
-/// let request = ModelInferRequest { inputs: vec![Default::default(); 100_000], ..Default::default() };
+/// let inputs = vec![Default::default(); 100_000];
+/// let request = ModelInferRequest { inputs, ..Default::default() };
 /// let bytes = request.encode_to_vec();
 /// assert!(scan(&shapes, root, &bytes, decoded_bytes_max(bytes.len())).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -206,8 +206,8 @@ impl Shapes {
         FieldShape { bytes, content }
     }
 
-    /// Returns the size of the generated struct of each message, or somewhat more. One that contains
-    /// itself is boxed.
+    /// Returns the size of the generated struct of each message, or somewhat more. One that
+    /// contains itself is boxed.
     fn struct_sizes(&self, all: &[(String, &DescriptorProto)]) -> Vec<usize> {
         let mut sizes = vec![0; all.len()];
         // A message is complete after as many rounds as messages are nested in it.

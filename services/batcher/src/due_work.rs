@@ -49,7 +49,7 @@ impl DueWork {
         let mut after = Work::default();
         for (level, steps) in self.levels.iter().enumerate() {
             let step = step(due, level);
-            // What is later than these is in a later step of the next level.
+            // Later times are in a later step of the next level.
             let last = step | ((1 << LEVEL_BITS) - 1);
             let later = steps.range((Bound::Excluded(step), Bound::Included(last)));
             later.for_each(|(_, work)| after += *work);

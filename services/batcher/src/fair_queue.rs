@@ -1,12 +1,12 @@
 //! Start-time fair queueing: the order in which waiting calls get rows into the queue.
 //!
 //! Calls are the leaves of a tree of flows, and rows are measured in tokens. Each node has a
-//! *virtual time*, which advances by the tokens that are released below it, divided by the shares of
-//! the children that have work: the tokens that each of them, at a share of 1, should have had. Each
-//! child has a *start tag*: the virtual time at which it deserves its next tokens. It moves by the
-//! tokens that the child gets, divided by its share, and is never behind the virtual time at which
-//! the child begins to have work, so that nobody saves up shares (Goyal, Vin and Cheng 1996; the
-//! tree as Bennett and Zhang 1996).
+//! *virtual time*, which advances by the tokens that are released below it, divided by the shares
+//! of the children that have work: the tokens that each of them, at a share of 1, should have had.
+//! Each child has a *start tag*: the virtual time at which it deserves its next tokens. It moves by
+//! the tokens that the child gets, divided by its share, and is never behind the virtual time at
+//! which the child begins to have work, so that nobody saves up shares (Goyal, Vin and Cheng 1996;
+//! the tree as Bennett and Zhang 1996).
 //!
 //! A call enters the queue in *parts* of about a quantum of tokens. Its first part enters at once,
 //! unless its flow is more than a part ahead of its share; then it waits in its flow, in the order

@@ -41,8 +41,8 @@ pub struct Options {
     /// Share of the executors' time that bulk rows get while interactive rows would take all of it,
     /// 0 to 0.5. Default 0.1.
     pub bulk_share: f64,
-    /// Time after which a batch that runs, and has run ten times longer than expected, is stuck: its
-    /// calls are refused, and while no other executor is left, every call is. Default 10 s.
+    /// Time after which a batch that runs, and has run ten times longer than expected, is stuck:
+    /// its calls are refused, and while no other executor is left, every call is. Default 10 s.
     pub stuck_after: Duration,
     /// Use what callers know of the request that a call is part of
     /// ([`Lookahead`](crate::Lookahead)). Default `true`.

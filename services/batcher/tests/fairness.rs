@@ -217,7 +217,7 @@ fn flows_with_endless_work_share_by_their_shares() {
                         group(kinds[first], Flow::default().under(1, share)),
                         group(kinds[second], flow(2)),
                     ];
-                    // So that no caller is refused and has no work for a moment.
+                    // Room for all callers: one that is refused would have no work for a moment.
                     let options = Options {
                         max_queue_size: 100_000,
                         ..Options::default()

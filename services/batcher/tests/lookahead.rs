@@ -52,8 +52,8 @@ fn second(request: u64) -> Arrival<'static> {
     arrival(&[100; 8], lookahead)
 }
 
-/// A long call is cut into quanta for short calls of others. The short call of its own request is no
-/// reason to, and neither is one that came when nothing else was there.
+/// A long call is cut into quanta for short calls of others. The short call of its own request is
+/// no reason to, and neither is one that came when nothing else was there.
 #[test]
 fn a_request_is_not_cut_for_its_own_short_call() {
     let options = Options {

@@ -19,7 +19,7 @@ pub const STREAM_CONCURRENCY_MAX: usize = 64;
 /// A request of a stream that may run, with what it takes of the server apart from the others.
 #[derive(Clone, Debug)]
 pub struct StreamedRequest {
-    /// What it uses.
+    /// Its usage.
     pub usage: Usage,
     /// The bytes that it holds: those of its message, so far.
     pub held: HeldBytes,
@@ -102,7 +102,7 @@ fn draining() -> Status {
     unavailable(text).reason(Reason::Draining).into()
 }
 
-/// What the requests of a stream have in common.
+/// State that the requests of a stream share.
 struct StreamContext {
     held: Option<HeldBytes>,
     sizes: Option<MessageSizes>,

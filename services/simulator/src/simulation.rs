@@ -285,8 +285,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// Returns the pause of a refused closed-loop caller: those of mixed traffic wait as long as they
-    /// are told to.
+    /// Returns the pause of a refused closed-loop caller: those of mixed traffic wait as long as
+    /// they are told to.
     fn refused_pause(&self, refused: Refused) -> Duration {
         let told = match self.scenario.traffic {
             Traffic::Mixed(..) => refused.retry_after,

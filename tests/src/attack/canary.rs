@@ -17,7 +17,7 @@ use crate::tensors::{raw, texts};
 const PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for an answer, beyond any deadline of the call.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What the canary embeds.
+/// Text that the canary embeds.
 const TEXT: &str = "the tide follows the moon";
 
 /// A canary. It is stopped when this is dropped.
@@ -35,7 +35,7 @@ struct Sample {
     error: Option<(Code, String)>,
 }
 
-/// What a canary saw for some time.
+/// Calls of a canary over some time.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Number of calls.

@@ -34,7 +34,7 @@ pub const KEPT_BYTES_MAX: u64 = 50 << 20;
 /// Time after an attack within which its memory must be given back.
 pub const GIVE_BACK: Duration = Duration::from_secs(30);
 
-/// What a misbehaving client does.
+/// A misbehaving client.
 pub struct Attack {
     /// The name, for the command line and the table.
     pub name: &'static str,
@@ -83,7 +83,7 @@ impl Size {
     }
 }
 
-/// What an attack did, and what it still holds on to.
+/// Result of an attack, and what it still holds on to.
 #[derive(Default)]
 pub(crate) struct Outcome {
     /// The fate of the attack's own calls, for people.
@@ -121,9 +121,9 @@ impl Outcome {
 pub struct Report {
     /// The name of the attack.
     pub name: &'static str,
-    /// What the canary saw before the attack.
+    /// Calls of the canary before the attack.
     pub before: Seen,
-    /// What the canary saw from the start of the attack until everything of it was dropped.
+    /// Calls of the canary from the start of the attack until everything of it was dropped.
     pub during: Seen,
     /// Memory before the attack, in bytes.
     pub memory: u64,
@@ -139,8 +139,8 @@ pub struct Report {
 
 impl Report {
     /// The header of the table of reports.
-    pub const HEADER: &str = "| attack | canary p50, p99 alone, ms | under attack | calls, refused, \
-                              lost | peak, kept, MB | the attacker |\n|---|---|---|---|---|---|";
+    pub const HEADER: &str = "| attack | canary p50, p99 alone, ms | under attack | calls, \
+                              refused, lost | peak, kept, MB | the attacker |\n|---|---|---|---|---|---|";
 }
 
 impl std::fmt::Display for Report {

@@ -98,8 +98,8 @@ async fn health_watches_take_no_capacity_and_end_with_the_process() {
     assert!(ended.stderr.contains("dropped=0"), "{}", ended.stderr);
 }
 
-/// Each request of a stream counts against the limit of the process while it runs, and a stream runs
-/// a limited number of them.
+/// Each request of a stream counts against the limit of the process while it runs, and a stream
+/// runs a limited number of them.
 #[tokio::test]
 async fn the_requests_of_a_stream_count_and_a_limited_number_of_them_runs() {
     const REQUESTS: usize = STREAM_REQUESTS_MAX + 6;

@@ -261,7 +261,7 @@ async fn an_answer_that_was_damaged_is_unavailable() {
     let (_running, connection) = gateway(proxy.address, VECTORS).await;
     let vectors = vectors(&connection).await;
     for _ in 0..3 {
-        // What is damaged may be the answer to the gateway's own question for readiness.
+        // The damaged answer may be the answer to the gateway's own question for readiness.
         let error = until("a damaged answer", async || {
             proxy.damage_next();
             vectors.call("Run", json!({"text": ["tides"]})).await.err()

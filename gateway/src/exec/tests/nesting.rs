@@ -167,8 +167,8 @@ fn chains_of_calls_and_calls_that_double_are_refused_with_the_way_to_them() {
         let twice = |at: usize| {
             let step = format!("{{ pipeline: p{}, in: {{ text: $text }} }}", at - 1);
             format!(
-                "pipeline: p{at}\ninputs: {{ text: \"string[N]\" }}\nnodes:\n  a: {step}\n  b: {step}\n\
-                 outputs: {{ size: $a.size, b: $b.size }}\n"
+                "pipeline: p{at}\ninputs: {{ text: \"string[N]\" }}\nnodes:\n  a: {step}\n  \
+                 b: {step}\noutputs: {{ size: $a.size, b: $b.size }}\n"
             )
         };
         let mut doubled = chain(Around::Fallback, 1, 0);

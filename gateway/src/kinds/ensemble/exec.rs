@@ -33,7 +33,7 @@ async fn run<'a>(
     let mut ends: Ends = ensemble.arms.iter().map(|_| None).collect();
     let mut stats = NodeStats::default();
     let until = context.limits.deadline;
-    // What fewer arms make must still be combined.
+    // Results of fewer arms must still be combined.
     let until = match ensemble.quorum < ensemble.arms.len() {
         true => before_way_out(Instant::now(), until),
         false => until,

@@ -100,8 +100,8 @@ impl<'t> Elements<'t> {
         taken
     }
 
-    /// Appends the next elements, which make a tensor of this shape, as a field: a scalar, a list, a
-    /// list of rows, or a tensor message.
+    /// Appends the next elements, which make a tensor of this shape, as a field: a scalar, a list,
+    /// a list of rows, or a tensor message.
     fn put(&mut self, number: u32, shape: &[usize], out: &mut Vec<u8>) {
         match *shape {
             [] => self.put_scalar(number, out),

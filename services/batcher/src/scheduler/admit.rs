@@ -119,8 +119,8 @@ impl Scheduler {
         })
     }
 
-    /// Returns whether work of another request than this one waits or runs. The calls of one request
-    /// are of no use before the last of them, so none of them is in a hurry.
+    /// Returns whether work of another request than this one waits or runs. The calls of one
+    /// request are of no use before the last of them, so none of them is in a hurry.
     fn has_work_of_others(&self, request: Option<u64>) -> bool {
         let lane = self.queue.lane(Priority::Interactive);
         let own = request.is_some_and(|request| lane.has_request(request));

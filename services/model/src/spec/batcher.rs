@@ -96,8 +96,8 @@ pub(super) const KEYS: [Key<BatcherSpec>; 11] = [
     },
     Key {
         name: "max_queue_size",
-        about: "Most rows in the queue; more are refused. One call takes at most a sixteenth, and its \
-                other rows wait in the call.",
+        about: "Most rows in the queue; more are refused. One call takes at most a sixteenth, and \
+                its other rows wait in the call.",
         field: Field::Count(
             1..=1_000_000,
             |s| Some(s.options.max_queue_size),

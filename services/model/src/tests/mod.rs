@@ -30,8 +30,8 @@ use crate::observer::{ModelObserver, register_gauges};
 use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TextCodec};
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
-/// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic; the
-/// result of `nan` is not finite.
+/// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic;
+/// the result of `nan` is not finite.
 struct GatedExecutor {
     announce: mpsc::Sender<usize>,
     permits: Arc<Mutex<mpsc::Receiver<()>>>,

@@ -141,8 +141,8 @@ const KEYS: [Key<ServerSpec>; 16] = [
     },
     Key {
         name: "max_concurrent_requests_per_connection",
-        about: "Most requests in progress of one connection; more are refused. Without it a connection \
-                may have its share, twice what is free.",
+        about: "Most requests in progress of one connection; more are refused. Without it a \
+                connection may have its share, twice what is free.",
         field: Field::Count(
             1..=1_000_000,
             |s| s.max_concurrent_requests_per_connection,
@@ -203,8 +203,8 @@ const KEYS: [Key<ServerSpec>; 16] = [
     },
     Key {
         name: "read_timeout",
-        about: "Time within which the message of a call must arrive: from the headers on, in a stream \
-                from its first byte on.",
+        about: "Time within which the message of a call must arrive: from the headers on, in a \
+                stream from its first byte on.",
         field: Field::Duration(
             Duration::from_millis(100)..=DURATION_MAX,
             |s| Some(s.read_timeout),
@@ -233,9 +233,9 @@ const KEYS: [Key<ServerSpec>; 16] = [
     },
     Key {
         name: "max_connections",
-        about: "Most connections of each port, as far as the process may have file descriptors. For \
-                one more, that which has been idle for longest is closed; where none is idle, it \
-                waits.",
+        about: "Most connections of each port, as far as the process may have file \
+                descriptors. For one more, some without any request so far are closed, else the one \
+                that has been idle for longest; where none is idle, it waits.",
         field: Field::Count(
             1..=1_000_000,
             |s| Some(s.max_connections),

@@ -100,8 +100,8 @@ impl Health {
             .send_if_modified(|board| board.serving.insert(name, serving) != Some(serving));
     }
 
-    /// Sets whether `name` is served, without which the server is ready: a model in another process,
-    /// which pipelines may be able to do without. Adds the name if it is new.
+    /// Sets whether `name` is served, without which the server is ready: a model in another
+    /// process, which pipelines may be able to do without. Adds the name if it is new.
     pub fn set_spared(&self, name: impl Into<String>, serving: bool) {
         let name = name.into();
         self.0.send_if_modified(|board| {

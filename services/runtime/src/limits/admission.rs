@@ -58,7 +58,7 @@ pub(crate) struct ConnectionPlaces {
     watches: Own,
 }
 
-/// What a limit counts.
+/// Kind of thing that a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Request,
@@ -149,8 +149,8 @@ impl Admission {
         Self(Arc::new(limits))
     }
 
-    /// Sets the time from a call's headers to the end of its message, and of a stream from the first
-    /// byte of each message to its end.
+    /// Sets the time from a call's headers to the end of its message, and of a stream from the
+    /// first byte of each message to its end.
     #[must_use]
     pub fn reading_within(self, limit: Duration) -> Self {
         self.with(|limits| limits.read_timeout = limit)

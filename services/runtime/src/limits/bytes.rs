@@ -43,7 +43,7 @@ struct Budget {
     metrics: Option<ServerMetrics>,
 }
 
-/// What is held, and who waits for room.
+/// Bytes that are held, and requests that wait for room.
 #[derive(Debug, Default)]
 struct Ledger {
     held: usize,

@@ -1,7 +1,7 @@
 //! Handles that record: one for each pipeline, node, model and server, made once and kept.
 //!
-//! A handle holds its label sets or its series ready, so recording allocates nothing: per instrument
-//! it does one atomic addition, at most after a look-up of the labels.
+//! A handle holds its label sets or its series ready, so recording allocates nothing: per
+//! instrument it does one atomic addition, at most after a look-up of the labels.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

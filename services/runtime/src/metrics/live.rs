@@ -1,9 +1,9 @@
 //! Series that go with what they describe: a pipeline that is unloaded takes its own along.
 //!
-//! An OpenTelemetry instrument keeps every set of labels that it ever saw. What may go is counted in
-//! series of the Prometheus registry itself, each of which exists as long as a handle of it. Where
-//! OTLP is asked for, the same is recorded in an instrument of a provider of its own, which no
-//! Prometheus text is made of.
+//! An OpenTelemetry instrument keeps every set of labels that it ever saw. What may go is counted
+//! in series of the Prometheus registry itself, each of which exists as long as a handle of it.
+//! Where OTLP is asked for, the same is recorded in an instrument of a provider of its own, which
+//! no Prometheus text is made of.
 
 use std::collections::HashMap;
 use std::fmt;

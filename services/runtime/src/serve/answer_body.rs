@@ -23,15 +23,15 @@ const SMALL: usize = 64 << 10;
 /// The body of an answer.
 pub(super) struct AnswerBody<B> {
     inner: Option<B>,
-    /// What is left of the data that came last from inside.
+    /// Rest of the data that came last from inside.
     rest: Bytes,
-    /// What came from inside and is not data.
+    /// Frame from inside that is not data.
     next: Option<Frame<Bytes>>,
     answer: Arc<Answer>,
     usage: Usage,
 }
 
-/// What the pieces of one answer share.
+/// State that the pieces of one answer share.
 struct Answer {
     held: HeldBytes,
     unread: UnreadAnswer,

@@ -27,7 +27,7 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// What a client sends, from its first byte on.
+    /// Bytes that a client sends, from the first one on.
     pub(super) fn of_client() -> Self {
         Self {
             skip: PREFACE,

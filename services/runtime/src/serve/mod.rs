@@ -133,9 +133,9 @@ impl Default for ServeOptions {
     }
 }
 
-/// The default of [`ServeOptions::max_concurrent_streams`]: below the share of one connection in the
-/// requests of a server (two thirds of 1024), so that the client of a single connection, a gateway
-/// for one, holds calls back by itself instead of having them refused.
+/// The default of [`ServeOptions::max_concurrent_streams`]: below the share of one connection in
+/// the requests of a server (two thirds of 1024), so that the client of a single connection, a
+/// gateway for one, holds calls back by itself instead of having them refused.
 pub const MAX_CONCURRENT_STREAMS: u32 = 640;
 /// The default of [`ServeOptions::max_resets_per_second`].
 pub const MAX_RESETS_PER_SECOND: usize = 500;
@@ -340,7 +340,8 @@ impl Server {
                     Err(error) => {
                         // Out of file descriptors or memory: accepting at once would only spin.
                         let (addr, made_room) = (self.local_addr, open.make_room());
-                        tracing::warn!(%error, %addr, made_room, "cannot accept connections for now");
+                        let text = "cannot accept connections for now";
+                        tracing::warn!(%error, %addr, made_room, "{text}");
                         tokio::select! {
                             () = shutdown.graceful.cancelled() => break,
                             () = tokio::time::sleep(ACCEPT_PAUSE) => {}

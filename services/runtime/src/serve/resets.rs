@@ -25,7 +25,7 @@ pub(super) struct Resets {
     slow_since: Option<Duration>,
 }
 
-/// What follows from more resets.
+/// Consequence of more resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Read,

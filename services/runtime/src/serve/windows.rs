@@ -1,6 +1,6 @@
 //! The receive windows of connections: how many bytes each client may send before any are read.
 //!
-//! What lies in a window is not counted by the budget of bytes in flight, since nobody has read it
+//! Bytes in a window are not counted by the budget of bytes in flight, since nobody has read it
 //! yet. So windows have a part of memory of their own, which is lent to connections in ever smaller
 //! shares.
 

@@ -18,7 +18,7 @@ async fn handlers_know_the_flow_of_a_call() {
     let second = of(&other).await;
     assert_eq!(first.0, second.0, "the client's machine is the same");
     assert_ne!(first.1, second.1);
-    // What a gateway passes on takes the place of the connection, below the machine.
+    // The flow that a gateway passes on takes the place of the connection, below the machine.
     let passed = one.say_with("flow", MOTET_FLOW, "A1/b2").await;
     assert_eq!(passed.expect("answers"), format!("{}/a1/b2", first.0));
     let error = one.say_with("flow", MOTET_FLOW, "me first").await;
