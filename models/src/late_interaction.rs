@@ -1,8 +1,7 @@
 //! Late interaction: a query and a text meet token by token (MaxSim, as in ColBERT).
 
+use motet_kernels::PackedVectors;
 use rayon::prelude::*;
-
-use crate::encoder::Vectors;
 
 /// The vectors of a row's tokens, one after another: shape `[tokens, size]`, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,7 +70,7 @@ pub fn maxsim(query: &TokenVectors, text: &TokenVectors) -> f32 {
     if query.is_empty() || text.is_empty() {
         return 0.0;
     }
-    score(&Vectors::pack(&query.values, query.size), query, text)
+    score(&PackedVectors::pack(&query.values, query.size), query, text)
 }
 
 /// [`maxsim`] of one query against many texts, in their order, computed in parallel.
@@ -82,12 +81,12 @@ pub fn maxsim_all(query: &TokenVectors, texts: &[&TokenVectors]) -> Vec<f32> {
     if query.is_empty() {
         return vec![0.0; texts.len()];
     }
-    let packed = Vectors::pack(&query.values, query.size);
+    let packed = PackedVectors::pack(&query.values, query.size);
     let scores = texts.par_iter().map(|text| score(&packed, query, text));
     scores.collect()
 }
 
-fn score(packed: &Vectors, query: &TokenVectors, text: &TokenVectors) -> f32 {
+fn score(packed: &PackedVectors, query: &TokenVectors, text: &TokenVectors) -> f32 {
     if text.is_empty() {
         return 0.0;
     }

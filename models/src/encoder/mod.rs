@@ -25,8 +25,6 @@ pub use cache::EncoderCache;
 pub use output::{RowEmbedding, RowOutput};
 pub use row::{RowError, RowInput};
 
-pub(crate) use cpu::Vectors;
-
 use crate::config::ModelConfig;
 use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;

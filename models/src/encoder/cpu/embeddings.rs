@@ -2,12 +2,10 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use motet_kernels::gemm::f16::narrow_exact;
+use motet_kernels::{Aligned, ColumnBlocks, LayerNorm, Relocatable, WeightBuffer};
 
-use super::aligned::Aligned;
-use super::blocks::Columns;
-use super::halves;
-use super::kept::{Keep, Kept};
-use super::norm::Norm;
+use super::norm;
 use crate::config::BertConfig;
 use crate::encoder::weights::{self, Weights};
 use crate::error::LoadError;
@@ -18,20 +16,20 @@ pub(super) struct Embeddings {
     words: Words,
     /// `[P, H]`, see [`weights::Weights::positions`].
     positions: Vec<f32>,
-    norm: Norm,
+    norm: LayerNorm,
 }
 
 /// The word table, `[V, H]`, in the fewest bits that hold it exactly.
 #[derive(Debug)]
 enum Words {
     F32(Vec<f32>),
-    F16(Kept<f16>),
+    F16(WeightBuffer<f16>),
 }
 
 impl Words {
     fn keep(values: Vec<f32>) -> Self {
         let mut halves = Aligned::zeros(values.len());
-        if halves::exactly(&values, halves.as_mut_slice()) {
+        if narrow_exact(&values, halves.as_mut_slice()) {
             Self::F16(halves.into())
         } else {
             Self::F32(values)
@@ -56,12 +54,12 @@ impl Embeddings {
         Ok(Self {
             words: Words::keep(words),
             positions: weights.positions(config)?,
-            norm: Norm::load(weights, config, weights::EMBEDDINGS_NORM)?,
+            norm: norm::load(weights, config, weights::EMBEDDINGS_NORM)?,
         })
     }
 
     /// Returns the word table, to be moved.
-    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
+    pub(super) fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
         match &mut self.words {
             Words::F32(_) => None,
             Words::F16(values) => Some(values),
@@ -73,7 +71,7 @@ impl Embeddings {
         &self,
         rows: impl Iterator<Item = &'a [u32]>,
         x: &mut [f32],
-        columns: Columns,
+        columns: ColumnBlocks,
     ) {
         let hidden = columns.count;
         let tokens = x.len() / hidden;
@@ -83,8 +81,8 @@ impl Embeddings {
         for (token, (id, position)) in ids.enumerate() {
             self.words.copy(*id, &mut word);
             for block in 0..columns.blocks() {
-                let range = columns.of(block);
-                let start = columns.place(block, tokens).start + token * range.len();
+                let range = columns.columns(block);
+                let start = columns.elements(block, tokens).start + token * range.len();
                 let sums = word[range.clone()].iter().zip(&position[range.clone()]);
                 for (x, (word, position)) in x[start..][..range.len()].iter_mut().zip(sums) {
                     *x = word + position;

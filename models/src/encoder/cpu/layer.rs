@@ -1,13 +1,11 @@
 //! One layer: attention, then feed-forward, each with a residual connection and a norm.
 
-use super::attention::Attention;
-use super::blocks::{Columns, Matrix};
-use super::dense::Dense;
-use super::kept::Keep;
-use super::norm::Norm;
-use super::place::{End, Start};
-use super::workers::Workers;
-use super::workspace::Workspace;
+use motet_kernels::{
+    Arithmetic, Attention, ColumnBlocks, Epilogue, Init, LayerNorm, Linear, Matrix, Parallelism,
+    Relocatable, Scratch,
+};
+
+use super::norm;
 use crate::config::BertConfig;
 use crate::device::Precision;
 use crate::encoder::weights::Weights;
@@ -16,12 +14,12 @@ use crate::error::LoadError;
 #[derive(Debug)]
 pub(super) struct Layer {
     /// Queries, keys and values in one product.
-    query_key_value: Dense,
-    output: Dense,
-    attention_norm: Norm,
-    up: Dense,
-    down: Dense,
-    norm: Norm,
+    query_key_value: Linear,
+    output: Linear,
+    attention_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    norm: LayerNorm,
     head_size: usize,
 }
 
@@ -30,18 +28,22 @@ impl Layer {
     pub(super) fn load(
         weights: &Weights<'_>,
         config: &BertConfig,
-        columns: Columns,
+        columns: ColumnBlocks,
         index: usize,
         precision: Precision,
     ) -> Result<Self, LoadError> {
         let name = format!("encoder.layer.{index}");
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let cut = |count: usize| Columns {
+        let cut = |count: usize| ColumnBlocks {
             count,
             width: columns.width,
         };
+        let arithmetic = match precision {
+            Precision::Int8 => Arithmetic::Int8,
+            _ => Arithmetic::F32,
+        };
         let pack = |weight: &[f32], bias: &[f32], inputs: usize, outputs: usize| {
-            Dense::pack(weight, bias, cut(inputs), cut(outputs), precision)
+            Linear::pack(weight, bias, cut(inputs), cut(outputs), arithmetic)
         };
         let dense = |part: &str, inputs: usize, outputs: usize| {
             let (weight, bias) = weights.linear(&format!("{name}.{part}"), inputs, outputs)?;
@@ -51,20 +53,20 @@ impl Layer {
         Ok(Self {
             query_key_value: pack(&weight, &bias, hidden, 3 * hidden),
             output: dense("attention.output.dense", hidden, hidden)?,
-            attention_norm: Norm::load(
+            attention_norm: norm::load(
                 weights,
                 config,
                 &format!("{name}.attention.output.LayerNorm"),
             )?,
             up: dense("intermediate.dense", hidden, inner)?,
             down: dense("output.dense", inner, hidden)?,
-            norm: Norm::load(weights, config, &format!("{name}.output.LayerNorm"))?,
+            norm: norm::load(weights, config, &format!("{name}.output.LayerNorm"))?,
             head_size: config.head_size(),
         })
     }
 
     /// Returns the weights, in the order in which they are read, to be moved.
-    pub(super) fn kept(&mut self) -> impl Iterator<Item = &mut dyn Keep> {
+    pub(super) fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
         let Self {
             query_key_value,
             output,
@@ -73,36 +75,37 @@ impl Layer {
             ..
         } = self;
         let all = [query_key_value, output, up, down];
-        all.into_iter().filter_map(Dense::kept)
+        all.into_iter().filter_map(Linear::relocatable)
     }
 
-    /// In place in the workspace's `x`. `rows` are the tokens of each row.
-    pub(super) fn run(&self, space: &mut Workspace, rows: &[usize], workers: Workers) {
-        let Workspace {
+    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens of
+    /// the rows.
+    pub(super) fn run(&self, scratch: &mut Scratch, rows: &[usize], parallelism: Parallelism) {
+        let Scratch {
             tokens,
             columns,
             x,
-            inside,
-            left,
-        } = space;
+            intermediate,
+            quantized_lhs,
+        } = scratch;
         let (tokens, columns) = (*tokens, *columns);
         let outputs = self.query_key_value.outputs();
-        inside.resize(tokens * outputs.count);
-        let qkv = inside.as_mut_slice();
+        intermediate.resize(tokens * outputs.count);
+        let qkv = intermediate.as_mut_slice();
         self.query_key_value.product(
             Matrix::new(x.as_slice(), columns),
-            left,
+            quantized_lhs,
             qkv,
-            Start::Bias,
-            End::Store,
-            workers,
+            Init::Bias,
+            Epilogue::Store,
+            parallelism,
         );
         let (queries, keys_values) = qkv.split_at_mut(tokens * columns.count);
         let (keys, values) = keys_values.split_at(tokens * columns.count);
-        workers.for_each_chunk(queries, tokens * columns.width, |block, queries| {
-            let place = columns.place(block, tokens);
+        parallelism.for_each_chunk(queries, tokens * columns.width, |block, queries| {
+            let elements = columns.elements(block, tokens);
             let (mut keys, mut values, mut queries) =
-                (&keys[place.clone()], &values[place], queries);
+                (&keys[elements.clone()], &values[elements], queries);
             for row in rows {
                 let len = row * columns.width;
                 let parts = (
@@ -126,27 +129,33 @@ impl Layer {
         let x = x.as_mut_slice();
         self.output.product(
             Matrix::new(queries, columns),
-            left,
+            quantized_lhs,
             x,
-            Start::Residual,
-            End::Store,
-            workers,
+            Init::Residual,
+            Epilogue::Store,
+            parallelism,
         );
         self.attention_norm.run(x, columns);
 
         let inner = self.up.outputs();
-        inside.resize(tokens * inner.count);
+        intermediate.resize(tokens * inner.count);
         self.up.product(
             Matrix::new(x, columns),
-            left,
-            inside.as_mut_slice(),
-            Start::Bias,
-            End::Gelu,
-            workers,
+            quantized_lhs,
+            intermediate.as_mut_slice(),
+            Init::Bias,
+            Epilogue::Gelu,
+            parallelism,
         );
-        let activated = Matrix::new(inside.as_slice(), inner);
-        self.down
-            .product(activated, left, x, Start::Residual, End::Store, workers);
+        let activated = Matrix::new(intermediate.as_slice(), inner);
+        self.down.product(
+            activated,
+            quantized_lhs,
+            x,
+            Init::Residual,
+            Epilogue::Store,
+            parallelism,
+        );
         self.norm.run(x, columns);
     }
 }

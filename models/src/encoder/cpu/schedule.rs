@@ -1,6 +1,6 @@
 //! How the rows of a batch are shared among threads.
 
-use super::workers::Workers;
+use motet_kernels::Parallelism;
 
 /// Tokens that a group for one thread should not exceed: enough for every weight read to be used
 /// often, few enough for what is computed to stay in the second level cache.
@@ -14,7 +14,7 @@ const BUSY_MIN: f64 = 0.9;
 /// Groups of rows, by their numbers; every row is in one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Schedule {
-    pub(super) workers: Workers,
+    pub(super) parallelism: Parallelism,
     /// For single threads in shares of nearly the same cost, one share after the other.
     pub(super) groups: Vec<Vec<usize>>,
 }
@@ -40,7 +40,7 @@ pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule 
             .flat_map(|share| cut(&share.1, rows))
             .collect();
         return Schedule {
-            workers: Workers::One,
+            parallelism: Parallelism::WithinThread,
             groups,
         };
     }
@@ -57,7 +57,7 @@ pub(super) fn schedule(rows: &[usize], square: f64, threads: usize) -> Schedule 
         room -= len;
     }
     Schedule {
-        workers: Workers::All,
+        parallelism: Parallelism::AcrossThreads,
         groups,
     }
 }
@@ -87,7 +87,7 @@ mod tests {
 
     const SQUARE: f64 = 1.0 / 2304.0;
 
-    fn check(rows: &[usize], threads: usize, expected: Workers, groups: usize) {
+    fn check(rows: &[usize], threads: usize, expected: Parallelism, groups: usize) {
         let schedule = schedule(rows, SQUARE, threads);
         let mut seen: Vec<usize> = schedule.groups.concat();
         seen.sort_unstable();
@@ -97,7 +97,7 @@ mod tests {
             "{rows:?}"
         );
         assert_eq!(
-            (schedule.workers, schedule.groups.len()),
+            (schedule.parallelism, schedule.groups.len()),
             (expected, groups),
             "{rows:?} on {threads}"
         );
@@ -105,19 +105,19 @@ mod tests {
 
     #[test]
     fn threads_work_alone_where_that_keeps_them_busy() {
-        use Workers::{All, One};
-        check(&[16], 1, One, 1);
-        check(&[16], 2, All, 1);
-        check(&[16, 16], 2, One, 2);
-        check(&[128; 3], 2, All, 1);
-        check(&[128; 3], 1, One, 2);
-        check(&[128; 32], 2, One, 16);
-        check(&[16; 32], 2, One, 4);
-        check(&[256; 10], 2, One, 10);
-        check(&[500; 3], 2, All, 3);
-        check(&[900, 10, 20], 4, All, 2);
-        check(&[90, 10, 20, 30, 60], 2, One, 2);
-        check(&[256, 156, 95, 58, 35, 21, 13, 8], 2, One, 4);
-        check(&[], 2, Workers::One, 0);
+        use Parallelism::{AcrossThreads, WithinThread};
+        check(&[16], 1, WithinThread, 1);
+        check(&[16], 2, AcrossThreads, 1);
+        check(&[16, 16], 2, WithinThread, 2);
+        check(&[128; 3], 2, AcrossThreads, 1);
+        check(&[128; 3], 1, WithinThread, 2);
+        check(&[128; 32], 2, WithinThread, 16);
+        check(&[16; 32], 2, WithinThread, 4);
+        check(&[256; 10], 2, WithinThread, 10);
+        check(&[500; 3], 2, AcrossThreads, 3);
+        check(&[900, 10, 20], 4, AcrossThreads, 2);
+        check(&[90, 10, 20, 30, 60], 2, WithinThread, 2);
+        check(&[256, 156, 95, 58, 35, 21, 13, 8], 2, WithinThread, 4);
+        check(&[], 2, WithinThread, 0);
     }
 }

@@ -5,21 +5,23 @@ use std::sync::LazyLock;
 
 use pulp::{Arch, Scalar128b, Simd, WithSimd};
 
-/// Vectors, narrower first.
+/// Widths of vectors, narrower first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub(super) enum Level {
-    /// Four lanes, which compilers turn into vectors of whatever the target always has.
+pub(crate) enum Level {
+    /// Four lanes, which compilers turn into the vectors that every processor of the target has.
     Portable,
+    /// 256 bits of an x86-64.
     Avx2,
-    /// The widest that there are, on any kind of processor.
+    /// The widest of any processor.
     Widest,
 }
 
-/// The widest vectors that may be used: to measure and to test what other processors take.
+/// Environment variable that limits the vectors: to measure and to test what other processors
+/// take.
 const LIMIT: &str = "MOTET_CPU_VECTORS";
 
 /// Returns the level that the environment allows; the highest if it sets none.
-pub(super) fn limit() -> Level {
+pub(crate) fn limit() -> Level {
     static GIVEN: LazyLock<Level> = LazyLock::new(|| match std::env::var(LIMIT).as_deref() {
         Ok("portable") => Level::Portable,
         Ok("avx2") => Level::Avx2,
@@ -35,7 +37,7 @@ pub(super) fn limit() -> Level {
 }
 
 /// Runs an operation compiled for the widest vectors that this processor has.
-pub(super) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
+pub(crate) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
     static ARCH: LazyLock<Arch> = LazyLock::new(|| match limit() {
         Level::Portable => Arch::Scalar,
         #[cfg(target_arch = "x86_64")]
@@ -48,9 +50,9 @@ pub(super) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
     }
 }
 
-/// `a b + c`, rounded once where the processor does that in one instruction.
+/// Returns `a b + c`, rounded once where the processor does that in one instruction.
 #[inline(always)]
-pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     // Without the instruction a single rounding is a long calculation.
     if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {
         simd.add_f32s(simd.mul_f32s(a, b), c)

@@ -20,14 +20,15 @@ impl<D: Dot, Op: WithDot> NullaryFnOnce for Run<D, Op> {
     }
 }
 
-macro_rules! pairs {
+macro_rules! madd {
     ($name:ident, $level:ident, $bytes:ident, $floats:ident:
-     $madd:ident, $left:ident, $right:ident, $right_of_unsigned:ident, $to_floats:ident) => {
+     $multiply_add:ident, $shift_left:ident, $shift_right:ident, $shift_right_unsigned:ident,
+     $to_floats:ident) => {
         #[derive(Clone, Copy, Debug)]
         pub(super) struct $name($level);
 
         impl $name {
-            pub(super) fn find() -> Option<Self> {
+            pub(super) fn detect() -> Option<Self> {
                 $level::try_new().map(Self)
             }
 
@@ -39,8 +40,8 @@ macro_rules! pairs {
         impl Dot for $name {
             type Simd = $level;
             /// Even bytes, odd bytes.
-            type Left = (Ints<Self>, Ints<Self>);
-            type Right = (Ints<Self>, Ints<Self>);
+            type Lhs = (Ints<Self>, Ints<Self>);
+            type Rhs = (Ints<Self>, Ints<Self>);
 
             #[inline(always)]
             fn simd(self) -> $level {
@@ -48,24 +49,24 @@ macro_rules! pairs {
             }
 
             #[inline(always)]
-            fn left(self, bytes: u32) -> Self::Left {
+            fn lhs(self, bytes: u32) -> Self::Lhs {
                 let all = self.0.splat_u32s(bytes);
                 let even = self.0.and_u32s(all, self.0.splat_u32s(0x00ff_00ff));
-                let odd = self.0.$bytes.$right_of_unsigned::<8>(cast(all));
+                let odd = self.0.$bytes.$shift_right_unsigned::<8>(cast(all));
                 (cast(even), cast(odd))
             }
 
             #[inline(always)]
-            fn right(self, bytes: Ints<Self>) -> Self::Right {
+            fn rhs(self, bytes: Ints<Self>) -> Self::Rhs {
                 let (all, on) = (cast(bytes), self.0.$bytes);
-                let even = on.$right::<8>(on.$left::<8>(all));
-                (cast(even), cast(on.$right::<8>(all)))
+                let even = on.$shift_right::<8>(on.$shift_left::<8>(all));
+                (cast(even), cast(on.$shift_right::<8>(all)))
             }
 
             #[inline(always)]
-            fn add(self, sums: Ints<Self>, left: Self::Left, right: Self::Right) -> Ints<Self> {
-                let even = self.0.$bytes.$madd(cast(left.0), cast(right.0));
-                let odd = self.0.$bytes.$madd(cast(left.1), cast(right.1));
+            fn add(self, sums: Ints<Self>, lhs: Self::Lhs, rhs: Self::Rhs) -> Ints<Self> {
+                let even = self.0.$bytes.$multiply_add(cast(lhs.0), cast(rhs.0));
+                let odd = self.0.$bytes.$multiply_add(cast(lhs.1), cast(rhs.1));
                 let sums = self.0.add_i32s(sums, cast(even));
                 self.0.add_i32s(sums, cast(odd))
             }
@@ -78,7 +79,7 @@ macro_rules! pairs {
     };
 }
 
-pairs!(Avx512, V4, avx512bw, avx512f:
+madd!(Avx512, V4, avx512bw, avx512f:
     _mm512_madd_epi16, _mm512_slli_epi16, _mm512_srai_epi16, _mm512_srli_epi16, _mm512_cvtepi32_ps);
-pairs!(Avx2, V3, avx2, avx:
+madd!(Avx2, V3, avx2, avx:
     _mm256_madd_epi16, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srli_epi16, _mm256_cvtepi32_ps);

@@ -1,4 +1,4 @@
-//! One thread, or all of the pool: the same steps either way.
+//! A step of a computation by one thread or by all threads of the pool.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-/// Who computes a group of rows.
+/// Threads that compute a group of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Workers {
-    /// This thread alone; the others have groups of their own.
-    One,
-    /// All threads of the rayon pool, which share every step.
-    All,
+pub enum Parallelism {
+    /// The calling thread alone; the others have groups of their own.
+    WithinThread,
+    /// All threads of the current rayon pool, which share every step.
+    AcrossThreads,
 }
 
-impl Workers {
-    /// Calls `step` for each chunk of `len` values with its number.
-    pub(super) fn for_each_chunk<T: Send>(
+impl Parallelism {
+    /// Calls `step` for each chunk of `len` values with the chunk's number.
+    pub fn for_each_chunk<T: Send>(
         self,
         values: &mut [T],
         len: usize,
         step: impl Fn(usize, &mut [T]) + Sync,
     ) {
         match self {
-            Self::One => values
+            Self::WithinThread => values
                 .chunks_mut(len)
                 .enumerate()
                 .for_each(|(at, chunk)| step(at, chunk)),
-            Self::All => {
+            Self::AcrossThreads => {
                 let batch = BATCH.get();
                 let chunks = values.par_chunks_mut(len).enumerate().with_max_len(1);
                 chunks.for_each(|(at, chunk)| {
@@ -39,10 +39,10 @@ impl Workers {
         }
     }
 
-    /// Runs steps that these share. Steps are short: a thread that fell asleep after one would come
-    /// too late for the next, so the others stay awake until the last, ready for any work of the
+    /// Runs steps that the threads share. Steps are short: a thread that fell asleep after one
+    /// would be late for the next, so the others spin until the last, ready for any job of the
     /// pool.
-    pub(super) fn together<T>(self, steps: impl FnOnce() -> T) -> T {
+    pub fn with_spinning_helpers<T>(self, steps: impl FnOnce() -> T) -> T {
         if self.count() == 1 {
             return steps();
         }
@@ -50,20 +50,20 @@ impl Workers {
         let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
         BATCH.set(batch);
         let done = Arc::new(AtomicBool::new(false));
-        let end = End(done.clone());
-        rayon::spawn_broadcast(move |_| stay_awake(batch, &done));
+        let on_drop = SetOnDrop(done.clone());
+        rayon::spawn_broadcast(move |_| spin(batch, &done));
         let result = steps();
-        drop(end);
+        drop(on_drop);
         // Jobs that were broadcast are queued on this thread, too.
         while rayon::yield_local() == Some(rayon::Yield::Executed) {}
         result
     }
 
-    /// Threads that share a step.
-    pub(super) fn count(self) -> usize {
+    /// Number of threads that share a step.
+    pub fn count(self) -> usize {
         match self {
-            Self::One => 1,
-            Self::All => rayon::current_num_threads(),
+            Self::WithinThread => 1,
+            Self::AcrossThreads => rayon::current_num_threads(),
         }
     }
 }
@@ -73,22 +73,23 @@ thread_local! {
     static BATCH: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Says that it is over, also where a step panics.
-struct End(Arc<AtomicBool>);
+/// Sets a flag when the steps have ended, also by a panic.
+struct SetOnDrop(Arc<AtomicBool>);
 
-impl Drop for End {
+impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Keeps this thread at work for the pool until it is over.
+/// Keeps this thread ready for jobs of the pool until the batch is done.
 ///
-/// But not a thread that takes part in the batch already: it may have taken this up while it waits,
-/// in the middle of a step, for another thread's share of it, and the batch would wait for that
-/// step for ever.
-fn stay_awake(batch: u64, done: &AtomicBool) {
-    // A job of a batch that is over must not mark a thread that may work on the next batch.
+/// But not a thread that takes part in the batch already: it may have taken this job while it
+/// waits, in the middle of a step, for another thread's share of it, and the batch would wait for
+/// that step for ever.
+fn spin(batch: u64, done: &AtomicBool) {
+    // Do not overwrite BATCH for a batch that has ended: this thread may already belong to the
+    // next.
     if done.load(Ordering::Relaxed) || BATCH.replace(batch) == batch {
         return;
     }
@@ -105,20 +106,20 @@ mod tests {
 
     use super::*;
 
-    /// A thread that waits in the middle of a step takes up what else there is; here each does in
-    /// every step. What ends only after that step must not keep it.
+    /// A thread that waits in the middle of a step takes up other jobs; here each does in every
+    /// step. A job that ends only after that step must not keep it.
     #[test]
-    fn a_thread_in_the_middle_of_a_step_is_not_kept() {
+    fn a_thread_in_the_middle_of_a_step_does_not_spin() {
         for threads in 1..6 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.unwrap().install(|| {
-                let workers = Workers::All;
+                let parallelism = Parallelism::AcrossThreads;
                 let mut values = vec![0.0; 64];
                 for _ in 0..50 {
-                    workers.together(|| {
+                    parallelism.with_spinning_helpers(|| {
                         for _ in 0..4 {
-                            workers.for_each_chunk(&mut values, 16, |_, values| {
-                                workers.for_each_chunk(values, 4, |_, values| {
+                            parallelism.for_each_chunk(&mut values, 16, |_, values| {
+                                parallelism.for_each_chunk(values, 4, |_, values| {
                                     rayon::yield_now();
                                     values.iter_mut().for_each(|x| *x += 1.0);
                                 });
@@ -132,22 +133,23 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_shared_and_end_also_by_a_panic() {
+    fn helpers_share_steps_and_are_released_by_a_panic_too() {
         for threads in 1..4 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.unwrap().install(|| {
-                let workers = Workers::All;
+                let parallelism = Parallelism::AcrossThreads;
                 let mut values = vec![0.0; 100];
-                let count = workers.together(|| {
+                let count = parallelism.with_spinning_helpers(|| {
                     for _ in 0..50 {
-                        workers.for_each_chunk(&mut values, 7, |at, chunk| {
+                        parallelism.for_each_chunk(&mut values, 7, |at, chunk| {
                             chunk.iter_mut().for_each(|x| *x += at as f32);
                         });
                     }
-                    workers.count()
+                    parallelism.count()
                 });
                 assert_eq!((count, values[0], values[99]), (threads, 0.0, 700.0));
-                let panicking = || workers.together(|| panic!("as it was meant to"));
+                let panicking =
+                    || parallelism.with_spinning_helpers(|| panic!("as it was meant to"));
                 assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
             });
         }

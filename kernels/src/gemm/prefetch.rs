@@ -1,19 +1,19 @@
-//! Asking the processor to bring memory near before it is needed.
+//! Requests for memory before it is needed.
 
 #![allow(unsafe_code)]
 
 /// Bytes of a cache line.
-pub(super) const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
-/// Values in a cache line.
-pub(super) const fn line<T>() -> usize {
+/// Returns the number of values in a cache line.
+pub(crate) const fn line<T>() -> usize {
     LINE / size_of::<T>()
 }
 
 /// Brings the cache line of `values[at]` into the first level cache. A hint: nothing is read, and
 /// `at` may be beyond the end.
 #[inline(always)]
-pub(super) fn prefetch<T>(values: &[T], at: usize) {
+pub(crate) fn prefetch<T>(values: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

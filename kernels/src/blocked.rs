@@ -6,47 +6,50 @@
 
 use std::ops::Range;
 
-/// How columns are cut into blocks.
+/// How the columns of a matrix are cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Columns {
-    /// All columns.
-    pub(super) count: usize,
+pub struct ColumnBlocks {
+    /// Number of columns.
+    pub count: usize,
     /// Columns of a block.
-    pub(super) width: usize,
+    pub width: usize,
 }
 
-impl Columns {
+impl ColumnBlocks {
     /// Number of blocks.
-    pub(super) fn blocks(self) -> usize {
+    pub fn blocks(self) -> usize {
         self.count.div_ceil(self.width)
     }
 
     /// Returns the columns of a block.
     #[inline(always)]
-    pub(super) fn of(self, block: usize) -> Range<usize> {
+    pub fn columns(self, block: usize) -> Range<usize> {
         let start = block * self.width;
         start..(start + self.width).min(self.count)
     }
 
-    /// Where a block of a matrix of so many tokens lies.
+    /// Returns the elements of a block within a matrix of `tokens` tokens.
     #[inline(always)]
-    pub(super) fn place(self, block: usize, tokens: usize) -> Range<usize> {
-        let columns = self.of(block);
+    pub fn elements(self, block: usize, tokens: usize) -> Range<usize> {
+        let columns = self.columns(block);
         columns.start * tokens..columns.end * tokens
     }
 }
 
 /// A matrix to read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Matrix<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) tokens: usize,
-    pub(super) columns: Columns,
+pub struct Matrix<'a> {
+    /// All values, one block after another.
+    pub values: &'a [f32],
+    /// Number of rows.
+    pub tokens: usize,
+    /// How the columns are cut.
+    pub columns: ColumnBlocks,
 }
 
 impl<'a> Matrix<'a> {
-    /// As many tokens as there are values for.
-    pub(super) fn new(values: &'a [f32], columns: Columns) -> Self {
+    /// Returns the matrix of all `values`, which are `[T, columns.count]` in blocks.
+    pub fn new(values: &'a [f32], columns: ColumnBlocks) -> Self {
         Self {
             values,
             tokens: values.len() / columns.count,
@@ -56,15 +59,15 @@ impl<'a> Matrix<'a> {
 
     /// Returns a block, `[T, width of the block]` row-major.
     #[inline(always)]
-    pub(super) fn block(self, block: usize) -> &'a [f32] {
-        &self.values[self.columns.place(block, self.tokens)]
+    pub fn block(self, block: usize) -> &'a [f32] {
+        &self.values[self.columns.elements(block, self.tokens)]
     }
 }
 
 /// Returns the width of blocks for vectors of `hidden` values in heads of `head` each: whole heads,
 /// the same in every block, and as little as possible of the last panel of weights (`panel`
 /// columns) unused. Blocks have 64 to 256 columns where that can be.
-pub(super) fn width(hidden: usize, head: usize, panel: usize) -> usize {
+pub fn width(hidden: usize, head: usize, panel: usize) -> usize {
     let unused = |width: usize| (width.next_multiple_of(panel) - width) as f32 / width as f32;
     let fits = |width: &usize| hidden.is_multiple_of(*width) && (64..=256).contains(width);
     let widths = (1..=hidden / head).map(|heads| heads * head).filter(fits);
@@ -99,14 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_block_is_what_is_left() {
-        let columns = Columns {
+    fn the_last_block_has_the_remaining_columns() {
+        let columns = ColumnBlocks {
             count: 10,
             width: 4,
         };
         assert_eq!(columns.blocks(), 3);
-        assert_eq!((columns.of(1), columns.of(2)), (4..8, 8..10));
-        assert_eq!((columns.place(0, 3), columns.place(2, 3)), (0..12, 24..30));
+        assert_eq!((columns.columns(1), columns.columns(2)), (4..8, 8..10));
+        assert_eq!(
+            (columns.elements(0, 3), columns.elements(2, 3)),
+            (0..12, 24..30)
+        );
         let values: Vec<f32> = (0..30).map(|at| at as f32).collect();
         let matrix = Matrix::new(&values, columns);
         assert_eq!(matrix.block(2), [24.0, 25.0, 26.0, 27.0, 28.0, 29.0]);

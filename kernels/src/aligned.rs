@@ -1,10 +1,10 @@
-//! Values that start where a cache line starts: a vector that spans two lines costs two reads.
+//! Buffers that start at a cache line: a vector that spans two lines costs two reads.
 
-use super::prefetch::{LINE, line};
+use crate::gemm::prefetch::{LINE, line};
 
-/// Values at the start of a cache line.
+/// Values that start at a cache line.
 #[derive(Debug, Default)]
-pub(super) struct Aligned<T> {
+pub struct Aligned<T> {
     values: Vec<T>,
     start: usize,
     len: usize,
@@ -19,8 +19,8 @@ impl<T: Copy + Default> From<&[T]> for Aligned<T> {
 }
 
 impl<T: Copy + Default> Aligned<T> {
-    /// So many zeros.
-    pub(super) fn zeros(len: usize) -> Self {
+    /// Returns `len` zeros.
+    pub fn zeros(len: usize) -> Self {
         let mut zeros = Self {
             values: Vec::new(),
             start: 0,
@@ -30,9 +30,9 @@ impl<T: Copy + Default> Aligned<T> {
         zeros
     }
 
-    /// Makes room for so many values, which are whatever was there before. Memory is never given
+    /// Changes the number of values. Which values these are is not specified; memory is never given
     /// back.
-    pub(super) fn resize(&mut self, len: usize) {
+    pub fn resize(&mut self, len: usize) {
         let line = const { line::<T>() };
         if self.values.len() < len + line {
             self.values = vec![T::default(); len + line];
@@ -41,11 +41,13 @@ impl<T: Copy + Default> Aligned<T> {
         self.len = len;
     }
 
-    pub(super) fn as_slice(&self) -> &[T] {
+    /// Returns all values.
+    pub fn as_slice(&self) -> &[T] {
         &self.values[self.start..][..self.len]
     }
 
-    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+    /// Returns all values, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut self.values[self.start..][..self.len]
     }
 }

@@ -6,56 +6,59 @@ use std::iter::once;
 
 use pulp::{Simd, WithSimd};
 
-use super::activation::exp_negative;
-use super::aligned::Aligned;
-use super::place::Place;
-use super::simd::dispatch;
-use super::tile::{Ahead, Rows, accumulate, tiles, tokens_max, vectors, with_tokens};
+use crate::activation::exp_negative;
+use crate::aligned::Aligned;
+use crate::gemm::epilogue::OutputTile;
+use crate::gemm::microkernel::{Lhs, Prefetch, TileSize, microkernel, tiles, with_tokens};
+use crate::simd::dispatch;
 
 /// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom
 /// a multiple of three vectors.
 const VALUE_VECTORS: usize = 2;
 
-/// A row of L tokens, its heads that lie in one block of columns.
-pub(super) struct Attention<'a> {
-    /// `[L, width]`; becomes the result.
-    pub(super) queries: &'a mut [f32],
+/// A row of L tokens: the heads that lie in one block of columns.
+pub struct Attention<'a> {
+    /// `[L, width]`; replaced by the result.
+    pub queries: &'a mut [f32],
     /// `[L, width]`
-    pub(super) keys: &'a [f32],
+    pub keys: &'a [f32],
     /// `[L, width]`
-    pub(super) values: &'a [f32],
-    pub(super) width: usize,
-    pub(super) head_size: usize,
+    pub values: &'a [f32],
+    /// Columns of the block.
+    pub width: usize,
+    /// Columns of a head.
+    pub head_size: usize,
 }
 
 impl Attention<'_> {
-    pub(super) fn run(self) {
-        thread_local!(static ROOM: RefCell<Room> = RefCell::default());
-        ROOM.with_borrow_mut(|room| {
+    /// Computes all heads of the block.
+    pub fn run(self) {
+        thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+        SCRATCH.with_borrow_mut(|scratch| {
             dispatch(Run {
                 attention: self,
-                room,
+                scratch,
             })
         });
     }
 }
 
-/// Memory for one head.
+/// Scratch memory for one head.
 #[derive(Default)]
-struct Room {
+struct Scratch {
     /// Keys, transposed, in panels: `[panels, head size, columns of a tile]`.
     keys: Aligned<f32>,
     /// Values in panels: `[panels, L, VALUE_VECTORS * lanes]`.
     values: Aligned<f32>,
     /// Scores of one tile of queries: `[tokens, L]`, each token's filled up to whole panels.
     scores: Aligned<f32>,
-    /// For a tile that is wider than what is left of a head.
-    beside: Aligned<f32>,
+    /// A tile that is wider than what is left of a head.
+    narrow: Aligned<f32>,
 }
 
 struct Run<'a> {
     attention: Attention<'a>,
-    room: &'a mut Room,
+    scratch: &'a mut Scratch,
 }
 
 impl WithSimd for Run<'_> {
@@ -71,9 +74,9 @@ impl WithSimd for Run<'_> {
             head_size,
         } = self.attention;
         let tokens = keys.len() / width;
-        let panel = const { vectors::<S>() } * S::F32_LANES;
-        let most = const { tokens_max::<S>() };
-        self.room
+        let panel = S::NR * S::F32_LANES;
+        let most = S::MR;
+        self.scratch
             .scores
             .resize(most * tokens.next_multiple_of(panel));
         for first in (0..width).step_by(head_size) {
@@ -83,9 +86,9 @@ impl WithSimd for Run<'_> {
                 size: head_size,
                 tokens,
             };
-            pack_keys(&mut self.room.keys, panel, head, keys);
+            pack_keys(&mut self.scratch.keys, panel, head, keys);
             pack_values(
-                &mut self.room.values,
+                &mut self.scratch.values,
                 VALUE_VECTORS * S::F32_LANES,
                 head,
                 values,
@@ -93,10 +96,10 @@ impl WithSimd for Run<'_> {
             for tile in tiles(tokens, most) {
                 let queries = &mut queries[tile.start * width..tile.end * width];
                 with_tokens!(most, tile.len(), R => {
-                    if const { vectors::<S>() == 3 } {
-                        attend::<S, 3, R>(simd, head, queries, self.room);
+                    if const { S::NR == 3 } {
+                        attend::<S, 3, R>(simd, head, queries, self.scratch);
                     } else {
-                        attend::<S, 2, R>(simd, head, queries, self.room);
+                        attend::<S, 2, R>(simd, head, queries, self.scratch);
                     }
                 });
             }
@@ -104,9 +107,9 @@ impl WithSimd for Run<'_> {
     }
 }
 
-fn pack_keys(room: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
-    room.resize(head.tokens.next_multiple_of(panel) * head.size);
-    let panels = room.as_mut_slice().chunks_exact_mut(panel * head.size);
+fn pack_keys(packed: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
+    packed.resize(head.tokens.next_multiple_of(panel) * head.size);
+    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.size);
     for (values, keys) in panels.zip(keys.chunks(panel * head.width)) {
         if keys.len() < panel * head.width {
             values.fill(0.0);
@@ -120,18 +123,18 @@ fn pack_keys(room: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
     }
 }
 
-fn pack_values(room: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]) {
-    room.resize(head.size.next_multiple_of(panel) * head.tokens);
-    let panels = room.as_mut_slice().chunks_exact_mut(panel * head.tokens);
+fn pack_values(packed: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]) {
+    packed.resize(head.size.next_multiple_of(panel) * head.tokens);
+    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.tokens);
     for (number, packed) in panels.enumerate() {
         let columns = number * panel..((number + 1) * panel).min(head.size);
         for (row, value) in packed
             .chunks_exact_mut(panel)
             .zip(values.chunks_exact(head.width))
         {
-            let (there, beyond) = row.split_at_mut(columns.len());
-            there.copy_from_slice(&value[head.first..][columns.clone()]);
-            beyond.fill(0.0);
+            let (columns_of_head, padding) = row.split_at_mut(columns.len());
+            columns_of_head.copy_from_slice(&value[head.first..][columns.clone()]);
+            padding.fill(0.0);
         }
     }
 }
@@ -139,32 +142,32 @@ fn pack_values(room: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]
 #[derive(Clone, Copy)]
 struct Head {
     width: usize,
-    /// Its first column in the block.
+    /// First column of the head in the block.
     first: usize,
-    /// Its columns.
+    /// Columns of the head.
     size: usize,
     tokens: usize,
 }
 
-/// `R` queries of one head, with tiles of `V` vectors for the keys; the queries' place takes the
-/// result.
+/// Computes `R` queries of one head, with tiles of `V` vectors for the keys; the result replaces the
+/// queries.
 #[inline(always)]
 fn attend<S: Simd, const V: usize, const R: usize>(
     simd: S,
     head: Head,
     queries: &mut [f32],
-    room: &mut Room,
+    scratch: &mut Scratch,
 ) {
     let panel = V * S::F32_LANES;
     let padded = head.tokens.next_multiple_of(panel);
-    let scores = &mut room.scores;
-    for (number, keys) in room
+    let scores = &mut scratch.scores;
+    for (number, keys) in scratch
         .keys
         .as_slice()
         .chunks_exact(panel * head.size)
         .enumerate()
     {
-        let left = Rows {
+        let lhs = Lhs {
             values: &queries[head.first..],
             stride: head.width,
             len: head.size,
@@ -172,27 +175,27 @@ fn attend<S: Simd, const V: usize, const R: usize>(
         let (keys, _) = S::as_simd_f32s(keys);
         let (keys, _) = keys.as_chunks::<V>();
         let sums = [[simd.splat_f32s(0.0); V]; R];
-        let sums = accumulate(simd, sums, once(left), keys, &mut Ahead::nothing());
+        let sums = microkernel(simd, sums, once(lhs), keys, &mut Prefetch::none());
         let columns = number * panel..(number + 1) * panel;
         let scores = &mut scores.as_mut_slice()[..R * padded];
-        Place::of(scores, padded, columns, panel, &mut room.beside).put(simd, sums);
+        OutputTile::new(scores, padded, columns, panel, &mut scratch.narrow).store(simd, sums);
     }
     let scores = &mut scores.as_mut_slice()[..R * padded];
-    let mut shares = [0.0; R];
+    let mut factors = [0.0; R];
     simd.vectorize(Exponentials {
         scores: &mut *scores,
-        shares: &mut shares,
+        factors: &mut factors,
         tokens: head.tokens,
         scale: (head.size as f32).sqrt().recip(),
     });
     let panel = VALUE_VECTORS * S::F32_LANES;
-    for (number, values) in room
+    for (number, values) in scratch
         .values
         .as_slice()
         .chunks_exact(panel * head.tokens)
         .enumerate()
     {
-        let left = Rows {
+        let lhs = Lhs {
             values: scores,
             stride: padded,
             len: head.tokens,
@@ -200,28 +203,29 @@ fn attend<S: Simd, const V: usize, const R: usize>(
         let (values, _) = S::as_simd_f32s(values);
         let (values, _) = values.as_chunks::<VALUE_VECTORS>();
         let sums = [[simd.splat_f32s(0.0); VALUE_VECTORS]; R];
-        let mut sums = accumulate(simd, sums, once(left), values, &mut Ahead::nothing());
+        let mut sums = microkernel(simd, sums, once(lhs), values, &mut Prefetch::none());
         for row in 0..R {
-            let share = simd.splat_f32s(shares[row]);
+            let factor = simd.splat_f32s(factors[row]);
             for sum in &mut sums[row] {
-                *sum = simd.mul_f32s(*sum, share);
+                *sum = simd.mul_f32s(*sum, factor);
             }
         }
         let columns = number * panel..((number + 1) * panel).min(head.size);
         let columns = head.first + columns.start..head.first + columns.end;
-        let mut place = Place::of(queries, head.width, columns, panel, &mut room.beside);
-        place.put(simd, sums);
-        place.leave(simd, None);
+        let mut output = OutputTile::new(queries, head.width, columns, panel, &mut scratch.narrow);
+        output.store(simd, sums);
+        output.finish(simd, None);
     }
 }
 
-/// Scores, `[queries, tokens and more]` in whole vectors, to the exponentials of their softmax.
+/// Replaces scores, `[queries, tokens and more]` in whole vectors, by the exponentials of their
+/// softmax.
 ///
 /// A function of its own: its constants would else be given the registers that sums need.
 struct Exponentials<'a> {
     scores: &'a mut [f32],
     /// Factor for the exponentials of each query.
-    shares: &'a mut [f32],
+    factors: &'a mut [f32],
     tokens: usize,
     /// Factor for the scores before the exponential.
     scale: f32,
@@ -233,22 +237,22 @@ impl WithSimd for Exponentials<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let scale = simd.splat_f32s(self.scale);
-        let padded = self.scores.len() / self.shares.len();
-        for (scores, share) in self.scores.chunks_exact_mut(padded).zip(self.shares) {
+        let padded = self.scores.len() / self.factors.len();
+        for (scores, factor) in self.scores.chunks_exact_mut(padded).zip(self.factors) {
             scores[self.tokens..].fill(f32::NEG_INFINITY);
             let (vectors, _) = S::as_mut_simd_f32s(scores);
-            let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
+            let mut max = simd.splat_f32s(f32::NEG_INFINITY);
             for x in vectors.iter() {
-                largest = simd.max_f32s(largest, *x);
+                max = simd.max_f32s(max, *x);
             }
-            let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
+            let max = simd.splat_f32s(simd.reduce_max_f32s(max));
             let mut sum = simd.splat_f32s(0.0);
             for x in vectors {
-                let less = simd.mul_f32s(simd.sub_f32s(*x, largest), scale);
+                let less = simd.mul_f32s(simd.sub_f32s(*x, max), scale);
                 *x = exp_negative(simd, less);
                 sum = simd.add_f32s(sum, *x);
             }
-            *share = simd.reduce_sum_f32s(sum).recip();
+            *factor = simd.reduce_sum_f32s(sum).recip();
         }
     }
 }

@@ -1,41 +1,41 @@
-//! Values of 16 bits, IEEE, which become f32 when they are used.
+//! Weights of 16 bits, IEEE, which become f32 when they are used.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::simd::dispatch;
-use super::tile::Right;
+use super::microkernel::Rhs;
+use crate::simd::dispatch;
 
-/// Writes values in 16 bits, if these hold all of them exactly; not where one takes more, or is not
-/// finite.
-pub(super) fn exactly(values: &[f32], halves: &mut [f16]) -> bool {
-    const AT_ONCE: usize = 1024;
-    let mut again = [0.0; AT_ONCE];
-    let parts = values.chunks(AT_ONCE).zip(halves.chunks_mut(AT_ONCE));
-    parts.into_iter().all(|(values, halves)| {
-        let again = &mut again[..values.len()];
+/// Writes `values` as `halves` if 16 bits hold each of them exactly, and returns whether they do:
+/// not where one takes more, or is not finite.
+pub fn narrow_exact(values: &[f32], halves: &mut [f16]) -> bool {
+    const CHUNK: usize = 1024;
+    let mut widened = [0.0; CHUNK];
+    let chunks = values.chunks(CHUNK).zip(halves.chunks_mut(CHUNK));
+    chunks.into_iter().all(|(values, halves)| {
+        let widened = &mut widened[..values.len()];
         halves.convert_from_f32_slice(values);
-        halves.convert_to_f32_slice(again);
-        let mut both = values.iter().zip(again);
-        both.all(|(value, again)| value.is_finite() && value.to_bits() == again.to_bits())
+        halves.convert_to_f32_slice(widened);
+        let mut both = values.iter().zip(widened);
+        both.all(|(value, widened)| value.is_finite() && value.to_bits() == widened.to_bits())
     })
 }
 
-/// Returns whether this processor makes a vector of them f32 in one step; where that takes several,
-/// more time is lost than there is to win (measured with AVX2).
-pub(super) fn quick() -> bool {
-    struct Quick;
-    impl WithSimd for Quick {
+/// Returns whether this processor converts a vector of them to f32 in one instruction; where that
+/// takes several, more time is lost than there is to win (measured with AVX2).
+pub(crate) fn converts_in_one_instruction() -> bool {
+    struct Converts;
+    impl WithSimd for Converts {
         type Output = bool;
         fn with_simd<S: Simd>(self, _: S) -> bool {
             cfg!(target_arch = "x86_64") && S::F32_LANES == 16
         }
     }
-    dispatch(Quick)
+    dispatch(Converts)
 }
 
-/// As many values as a vector has lanes.
+/// Returns the values of as many bit patterns as a vector has lanes.
 #[inline(always)]
 fn widen<S: Simd>(simd: S, bits: &[u16]) -> S::f32s {
     // AVX-512, which is known when this is compiled.
@@ -53,32 +53,32 @@ fn widen<S: Simd>(simd: S, bits: &[u16]) -> S::f32s {
     vector
 }
 
-/// Rows of `V` vectors; what they are as f32 is left in a room.
-pub(super) struct Widening<'a, S: Simd, const V: usize> {
-    pub(super) bits: &'a [u16],
-    pub(super) room: &'a mut [[S::f32s; V]],
+/// Rows of `V` vectors. Converts f16 to f32 and caches the result in `scratch` for the next tiles.
+pub(crate) struct F16Rhs<'a, S: Simd, const V: usize> {
+    pub(crate) bits: &'a [u16],
+    pub(crate) scratch: &'a mut [[S::f32s; V]],
 }
 
-impl<S: Simd, const V: usize> Right<S, V> for Widening<'_, S, V> {
+impl<S: Simd, const V: usize> Rhs<S, V> for F16Rhs<'_, S, V> {
     #[inline(always)]
     fn split_at(self, rows: usize) -> (Self, Self) {
         let (bits, bits_after) = self.bits.split_at(rows * V * S::F32_LANES);
-        let (room, room_after) = self.room.split_at_mut(rows);
+        let (scratch, scratch_after) = self.scratch.split_at_mut(rows);
         let after = Self {
             bits: bits_after,
-            room: room_after,
+            scratch: scratch_after,
         };
-        (Self { bits, room }, after)
+        (Self { bits, scratch }, after)
     }
 
     #[inline(always)]
     fn row(&mut self, simd: S, at: usize) -> [S::f32s; V] {
         let bits = &self.bits[at * V * S::F32_LANES..][..V * S::F32_LANES];
-        let room = &mut self.room[at];
+        let row = &mut self.scratch[at];
         for column in 0..V {
-            room[column] = widen(simd, &bits[column * S::F32_LANES..][..S::F32_LANES]);
+            row[column] = widen(simd, &bits[column * S::F32_LANES..][..S::F32_LANES]);
         }
-        *room
+        *row
     }
 }
 
@@ -89,10 +89,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_16_bits_hold_is_told_from_what_they_do_not() {
+    fn values_that_16_bits_hold_are_told_from_others() {
         for held in [0.0, -0.0, 1.0, -1.5, 65504.0, 2.0_f32.powi(-24)] {
             let mut half = [f16::NAN];
-            assert!(exactly(&[held], &mut half), "{held}");
+            assert!(narrow_exact(&[held], &mut half), "{held}");
             assert_eq!(half[0].to_f32().to_bits(), held.to_bits(), "{held}");
         }
         let more = [
@@ -105,10 +105,10 @@ mod tests {
         ];
         for more in more {
             let mut values = vec![0.5; 3000];
-            assert!(exactly(&values, &mut [f16::NAN; 3000]));
+            assert!(narrow_exact(&values, &mut [f16::NAN; 3000]));
             for at in [0, 1023, 1024, 2999] {
                 values[at] = more;
-                assert!(!exactly(&values, &mut [f16::NAN; 3000]), "{more}");
+                assert!(!narrow_exact(&values, &mut [f16::NAN; 3000]), "{more}");
                 values[at] = 0.5;
             }
         }

@@ -2,16 +2,16 @@
 
 use pulp::Simd;
 
-use super::simd::multiply_add;
+use crate::simd::multiply_add;
 
 /// `x * Phi(x)`, the exact GELU, where Phi is the distribution function of the normal distribution:
 /// within 5e-7.
 ///
 /// `2 Phi(x) - 1` is odd: `x` times a polynomial of `x^2`, up to where it is 1 in f32.
 #[inline(always)]
-pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const END: f32 = 5.2;
-    // Made by models/scripts/fit_gelu.py. Of t = 2 (x / END)^2 - 1, highest power first.
+    // Made by kernels/scripts/fit_gelu.py. Of t = 2 (x / END)^2 - 1, highest power first.
     const POLYNOMIAL: [f32; 15] = [
         3.386_754e-4,
         -1.071_144_2e-3,
@@ -46,14 +46,14 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     multiply_add(simd, half, simd.mul_f32s(sum, near), half)
 }
 
-/// `exp(x)` for `x <= 0`, within 3e-7 of its value; what is less than the smallest normal number is
-/// that number.
+/// `exp(x)` for `x <= 0`, within 3e-7 of its value; never less than about the smallest normal
+/// number.
 ///
-/// `x = k ln 2 + r` with a whole `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k` by
+/// `x = k ln 2 + r` with an integer `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k` by
 /// its exponent bits.
 #[inline(always)]
-pub(super) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    // Adding this constant leaves the nearest whole number in the low bits of the mantissa.
+pub(crate) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding this constant leaves the nearest integer in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first exact in few bits, so that k times it is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
@@ -78,10 +78,10 @@ pub(super) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(series, simd.transmute_f32s_u32s(exponent))
 }
 
-/// From the definition; the error function by its Maclaurin series, exact enough below 4 and
+/// The GELU from its definition; the error function by its Maclaurin series, exact enough below 4 and
 /// constant above.
 #[cfg(test)]
-pub(super) fn gelu_in_f64(x: f64) -> f64 {
+pub(crate) fn gelu_in_f64(x: f64) -> f64 {
     use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
     let scaled = x / SQRT_2;
     if scaled.abs() > 4.0 {
@@ -99,8 +99,8 @@ pub(super) fn gelu_in_f64(x: f64) -> f64 {
 mod tests {
     use pulp::WithSimd;
 
-    use super::super::simd::dispatch;
     use super::*;
+    use crate::simd::dispatch;
 
     #[derive(Clone, Copy)]
     enum Function {

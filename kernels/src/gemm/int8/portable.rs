@@ -11,9 +11,9 @@ pub(super) struct Portable;
 
 impl Dot for Portable {
     type Simd = Scalar128b;
-    type Left = [i32; STEP];
+    type Lhs = [i32; STEP];
     /// For each of the four bytes a vector.
-    type Right = [[i32; 4]; STEP];
+    type Rhs = [[i32; 4]; STEP];
 
     #[inline(always)]
     fn simd(self) -> Scalar128b {
@@ -21,28 +21,28 @@ impl Dot for Portable {
     }
 
     #[inline(always)]
-    fn left(self, bytes: u32) -> Self::Left {
+    fn lhs(self, bytes: u32) -> Self::Lhs {
         bytes.to_ne_bytes().map(i32::from)
     }
 
     #[inline(always)]
-    fn right(self, bytes: Ints<Self>) -> Self::Right {
+    fn rhs(self, bytes: Ints<Self>) -> Self::Rhs {
         let lanes: [[i8; STEP]; 4] = cast(bytes);
-        let mut right = [[0; 4]; STEP];
-        for (at, vector) in right.iter_mut().enumerate() {
+        let mut vectors = [[0; 4]; STEP];
+        for (at, vector) in vectors.iter_mut().enumerate() {
             for (lane, bytes) in vector.iter_mut().zip(lanes) {
                 *lane = i32::from(bytes[at]);
             }
         }
-        right
+        vectors
     }
 
     #[inline(always)]
-    fn add(self, sums: Ints<Self>, left: Self::Left, right: Self::Right) -> Ints<Self> {
+    fn add(self, sums: Ints<Self>, lhs: Self::Lhs, rhs: Self::Rhs) -> Ints<Self> {
         let mut sums: [i32; 4] = cast(sums);
-        for (left, right) in left.into_iter().zip(right) {
-            for (sum, right) in sums.iter_mut().zip(right) {
-                *sum += left * right;
+        for (lhs, rhs) in lhs.into_iter().zip(rhs) {
+            for (sum, rhs) in sums.iter_mut().zip(rhs) {
+                *sum += lhs * rhs;
             }
         }
         cast(sums)

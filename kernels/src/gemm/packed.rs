@@ -1,44 +1,44 @@
-//! Weights as they are kept: in the fewest bits that hold them exactly, so that what is computed
-//! with them is the same.
+//! Packed weights, in the fewest bits that hold them exactly: the results are the same.
 
 use pulp::bytemuck;
 
-use super::aligned::Aligned;
-use super::halves;
-use super::kept::{Keep, Kept};
+use super::f16;
+use crate::aligned::Aligned;
+use crate::huge_pages::{Relocatable, WeightBuffer};
 
 /// Weights in panels.
 #[derive(Debug)]
-pub(super) enum Panels {
+pub(crate) enum PackedWeights {
     F32(Aligned<f32>),
-    /// The bits of 16-bit values. Models are often published in these; half the memory is half of
+    /// Bits of IEEE 16-bit values. Models are often published in these; half the memory is half of
     /// what has to be read for a few tokens.
-    F16(Kept<u16>),
+    F16(WeightBuffer<u16>),
 }
 
-/// Some of them.
+/// Consecutive packed weights.
 #[derive(Clone, Copy)]
-pub(super) enum Stored<'a> {
+pub(crate) enum PackedSlice<'a> {
     F32(&'a [f32]),
     F16(&'a [u16]),
 }
 
-impl Panels {
-    pub(super) fn keep(values: Aligned<f32>) -> Self {
-        if !halves::quick() {
+impl PackedWeights {
+    pub(crate) fn pack(values: Aligned<f32>) -> Self {
+        if !f16::converts_in_one_instruction() {
             return Self::F32(values);
         }
         let mut bits = Aligned::zeros(values.as_slice().len());
         let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
-        if halves::exactly(values.as_slice(), halves) {
+        if f16::narrow_exact(values.as_slice(), halves) {
             Self::F16(bits.into())
         } else {
             Self::F32(values)
         }
     }
 
-    /// To be moved; not those of 32 bits, whose former place the allocator would keep.
-    pub(super) fn kept(&mut self) -> Option<&mut dyn Keep> {
+    /// Returns the buffer to move; not one of 32 bits, whose former memory the allocator would
+    /// keep.
+    pub(crate) fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
         match self {
             Self::F32(_) => None,
             Self::F16(bits) => Some(bits),
@@ -46,18 +46,18 @@ impl Panels {
     }
 
     #[inline(always)]
-    pub(super) fn all(&self) -> Stored<'_> {
+    pub(crate) fn as_slice(&self) -> PackedSlice<'_> {
         match self {
-            Self::F32(values) => Stored::F32(values.as_slice()),
-            Self::F16(bits) => Stored::F16(bits.as_slice()),
+            Self::F32(values) => PackedSlice::F32(values.as_slice()),
+            Self::F16(bits) => PackedSlice::F16(bits.as_slice()),
         }
     }
 }
 
-impl<'a> Stored<'a> {
-    /// Those before a place, and those from it on.
+impl<'a> PackedSlice<'a> {
+    /// Returns the first `at` weights, and the others.
     #[inline(always)]
-    pub(super) fn split_at(self, at: usize) -> (Self, Self) {
+    pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
         match self {
             Self::F32(values) => {
                 let (before, after) = values.split_at(at);
@@ -71,7 +71,7 @@ impl<'a> Stored<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(values),
             Self::F16(bits) => bytemuck::cast_slice(bits),
@@ -80,12 +80,12 @@ impl<'a> Stored<'a> {
 }
 
 #[cfg(test)]
-impl Panels {
+impl PackedWeights {
     /// Returns the same values in 32 bits.
-    pub(super) fn in_f32(&self) -> Self {
-        let values: Vec<f32> = match self.all() {
-            Stored::F32(values) => values.to_vec(),
-            Stored::F16(bits) => {
+    pub(crate) fn in_f32(&self) -> Self {
+        let values: Vec<f32> = match self.as_slice() {
+            PackedSlice::F32(values) => values.to_vec(),
+            PackedSlice::F16(bits) => {
                 let value = |bits: &u16| half::f16::from_bits(*bits).to_f32();
                 bits.iter().map(value).collect()
             }
@@ -99,15 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_value_that_takes_more_keeps_all_in_32_bits() {
+    fn one_value_that_needs_32_bits_keeps_all_in_32_bits() {
         let mut values = Aligned::zeros(50);
         values.as_mut_slice().fill(0.25);
         assert_eq!(
-            matches!(Panels::keep(values), Panels::F16(_)),
-            halves::quick()
+            matches!(PackedWeights::pack(values), PackedWeights::F16(_)),
+            f16::converts_in_one_instruction()
         );
         let mut values = Aligned::zeros(50);
         values.as_mut_slice()[49] = 0.1;
-        assert!(matches!(Panels::keep(values), Panels::F32(_)));
+        assert!(matches!(PackedWeights::pack(values), PackedWeights::F32(_)));
     }
 }

@@ -11,12 +11,12 @@ use super::dot::{Dot, Floats, Ints, WithDot};
 
 macro_rules! vnni {
     ($name:ident, $level:ident, $feature:tt, $features:literal, $add:ident, $on:ident, $floats:ident) => {
-        /// Proof that the processor has the instructions.
+        /// The kernel; a value proves that the processor has its instructions.
         #[derive(Clone, Copy, Debug)]
         pub(super) struct $name($level);
 
         impl $name {
-            pub(super) fn find() -> Option<Self> {
+            pub(super) fn detect() -> Option<Self> {
                 let level = $level::try_new()?;
                 std::arch::is_x86_feature_detected!($feature).then_some(Self(level))
             }
@@ -26,7 +26,7 @@ macro_rules! vnni {
                 fn compiled<Op: WithDot>(dot: $name, operation: Op) -> Op::Output {
                     operation.with_dot(dot)
                 }
-                // SAFETY: `find` alone makes this type, after it has seen that the processor has
+                // SAFETY: `detect` alone makes this type, after it has seen that the processor has
                 // all these features: those of pulp's level, and the one beside them.
                 unsafe { compiled(self, operation) }
             }
@@ -34,8 +34,8 @@ macro_rules! vnni {
 
         impl Dot for $name {
             type Simd = $level;
-            type Left = Ints<Self>;
-            type Right = Ints<Self>;
+            type Lhs = Ints<Self>;
+            type Rhs = Ints<Self>;
 
             #[inline(always)]
             fn simd(self) -> $level {
@@ -43,20 +43,20 @@ macro_rules! vnni {
             }
 
             #[inline(always)]
-            fn left(self, bytes: u32) -> Self::Left {
+            fn lhs(self, bytes: u32) -> Self::Lhs {
                 cast(self.0.splat_u32s(bytes))
             }
 
             #[inline(always)]
-            fn right(self, bytes: Ints<Self>) -> Self::Right {
+            fn rhs(self, bytes: Ints<Self>) -> Self::Rhs {
                 bytes
             }
 
             #[inline(always)]
-            fn add(self, sums: Ints<Self>, left: Self::Left, right: Self::Right) -> Ints<Self> {
-                // SAFETY: `find` alone makes this type, after it has seen that the processor has
+            fn add(self, sums: Ints<Self>, lhs: Self::Lhs, rhs: Self::Rhs) -> Ints<Self> {
+                // SAFETY: `detect` alone makes this type, after it has seen that the processor has
                 // the instruction, which works on registers only.
-                cast(unsafe { $add(cast(sums), cast(left), cast(right)) })
+                cast(unsafe { $add(cast(sums), cast(lhs), cast(rhs)) })
             }
 
             #[inline(always)]

@@ -1,45 +1,15 @@
-//! Kernels for sums of products of bytes, four per 32-bit lane. All give equal sums.
+//! The kernels for products of bytes, and the choice among them.
 
 use std::sync::LazyLock;
 
 use pulp::Simd;
 
+use super::dot::{Dot, WithDot};
 use super::portable::Portable;
-use crate::encoder::cpu::simd::{Level, limit};
+use crate::simd::{Level, limit};
 
-pub(super) type Ints<D> = <<D as Dot>::Simd as Simd>::i32s;
-pub(super) type Floats<D> = <<D as Dot>::Simd as Simd>::f32s;
-
-/// Vectors of whole numbers that take up products of bytes, and the vectors of f32 that go with
-/// them.
-pub(super) trait Dot: Copy {
-    type Simd: Simd;
-    /// Four bytes of the left side, in every lane.
-    type Left: Copy;
-    /// Four bytes of the right side in each lane.
-    type Right: Copy;
-
-    fn simd(self) -> Self::Simd;
-
-    /// From four bytes, 0 to 255.
-    fn left(self, bytes: u32) -> Self::Left;
-
-    /// From four bytes in each lane, -127 to 127.
-    fn right(self, bytes: Ints<Self>) -> Self::Right;
-
-    /// Adds to each lane its four products.
-    fn add(self, sums: Ints<Self>, left: Self::Left, right: Self::Right) -> Ints<Self>;
-
-    fn floats(self, sums: Ints<Self>) -> Floats<Self>;
-}
-
-/// An operation on any [`Dot`].
-pub(super) trait WithDot {
-    type Output;
-    fn with_dot<D: Dot>(self, dot: D) -> Self::Output;
-}
-
-/// Ways to do it; one of this processor can be had only if the processor has it.
+/// A kernel for products of bytes. One with instructions of its own exists only where the processor
+/// has them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
     /// AVX-512 with VNNI.
@@ -50,23 +20,23 @@ pub(super) enum Kernel {
     Vnni256(super::vnni::Vnni256),
     /// AVX-512 without VNNI.
     #[cfg(target_arch = "x86_64")]
-    Avx512(super::pairs::Avx512),
+    Avx512(super::madd::Avx512),
     /// AVX2 without VNNI.
     #[cfg(target_arch = "x86_64")]
-    Avx2(super::pairs::Avx2),
-    /// Whatever the compiler makes of it.
+    Avx2(super::madd::Avx2),
+    /// Instructions that the compiler chooses.
     Portable,
 }
 
 impl Kernel {
-    /// Those of this processor, the fastest first.
+    /// Returns the kernels of this processor, the fastest first.
     pub(super) fn all() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         let known = [
-            super::vnni::Vnni512::find().map(Self::Vnni512),
-            super::vnni::Vnni256::find().map(Self::Vnni256),
-            super::pairs::Avx512::find().map(Self::Avx512),
-            super::pairs::Avx2::find().map(Self::Avx2),
+            super::vnni::Vnni512::detect().map(Self::Vnni512),
+            super::vnni::Vnni256::detect().map(Self::Vnni256),
+            super::madd::Avx512::detect().map(Self::Avx512),
+            super::madd::Avx2::detect().map(Self::Avx2),
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let known = [None];
@@ -77,7 +47,7 @@ impl Kernel {
             .collect()
     }
 
-    /// Returns the fastest that may be used.
+    /// Returns the fastest kernel that may be used.
     pub(super) fn best() -> Self {
         static BEST: LazyLock<Kernel> = LazyLock::new(|| {
             let mut all = Kernel::all().into_iter();
@@ -87,7 +57,7 @@ impl Kernel {
         *BEST
     }
 
-    /// Returns the vectors that it takes.
+    /// Returns the width of the kernel's vectors.
     fn level(self) -> Level {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -98,7 +68,7 @@ impl Kernel {
         }
     }
 
-    /// i32 values in a vector.
+    /// Number of i32 values in a vector.
     pub(super) fn lanes(self) -> usize {
         struct Lanes;
         impl WithDot for Lanes {

@@ -7,26 +7,24 @@ use pulp::Simd;
 use pulp::bytemuck::{self, NoUninit};
 
 use super::prefetch::{LINE, prefetch};
-use super::simd::multiply_add;
+use crate::simd::multiply_add;
 
-/// Vectors of columns in a tile. The sums of a whole tile, as many vectors of the right side and
-/// one value of the left side leave a register or more free: with none to spare, compilers keep
-/// sums in memory.
-#[inline(always)]
-pub(super) const fn vectors<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 3 } else { 2 }
+/// Size of a tile of sums. All sums of a tile, as many vectors of the right side as it has columns
+/// of vectors, and one value of the left side leave a register or more free: with none to spare,
+/// compilers keep sums in memory.
+pub(crate) trait TileSize: Simd {
+    /// Vectors of columns.
+    const NR: usize = if Self::REGISTER_COUNT >= 32 { 3 } else { 2 };
+    /// Most tokens.
+    const MR: usize = if Self::REGISTER_COUNT >= 32 { 8 } else { 6 };
 }
 
-/// Tokens of the largest tile.
-#[inline(always)]
-pub(super) const fn tokens_max<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
-}
+impl<S: Simd> TileSize for S {}
 
-/// Tokens in tiles of much the same size, none larger than `most`: a small tile has fewer sums than
-/// additions that are under way at once.
+/// Cuts `tokens` tokens into tiles of much the same size, none larger than `most`: a small tile has
+/// fewer sums than additions that are under way at once.
 #[inline(always)]
-pub(super) fn tiles(tokens: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+pub(crate) fn tiles(tokens: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     let count = tokens.div_ceil(most);
     (0..count).map(move |tile| tile * tokens / count..(tile + 1) * tokens / count)
 }
@@ -34,30 +32,30 @@ pub(super) fn tiles(tokens: usize, most: usize) -> impl ExactSizeIterator<Item =
 /// Steps between two requests for memory.
 const STEPS: usize = 8;
 
-/// Memory to bring near meanwhile, since the processor's own foresight ends where a panel of
-/// weights does.
+/// Software prefetch of memory that is needed next: a processor's own prefetchers stop at the end
+/// of a panel of weights.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead<'a> {
+pub(crate) struct Prefetch<'a> {
     bytes: &'a [u8],
-    /// Cache lines to ask for every [`STEPS`] steps.
+    /// Cache lines to request every [`STEPS`] steps.
     lines: usize,
-    /// Cache lines that were asked for.
-    asked: usize,
+    /// Cache lines requested so far.
+    requested: usize,
 }
 
-impl<'a> Ahead<'a> {
-    pub(super) fn nothing() -> Self {
+impl<'a> Prefetch<'a> {
+    pub(crate) fn none() -> Self {
         Self {
             bytes: &[],
             lines: 0,
-            asked: 0,
+            requested: 0,
         }
     }
 
-    /// Requests that bring the share of `values` with this number, of so many bytes, near in the
-    /// course of `steps`.
+    /// Returns requests, made in the course of `steps` steps, for the share number `number` of
+    /// `values`, where each share has `share` bytes.
     #[inline(always)]
-    pub(super) fn share<T: NoUninit>(
+    pub(crate) fn share<T: NoUninit>(
         values: &'a [T],
         number: usize,
         share: usize,
@@ -67,36 +65,36 @@ impl<'a> Ahead<'a> {
         Self {
             bytes: bytes.get(number * share..).unwrap_or(&[]),
             lines: share.div_ceil(LINE).div_ceil((steps / STEPS).max(1)),
-            asked: 0,
+            requested: 0,
         }
     }
 
-    /// To be called in each step: asks where it is time to.
+    /// Makes the requests of step `at`. To be called in each step.
     #[inline(always)]
-    pub(super) fn step(&mut self, at: usize) {
+    pub(crate) fn step(&mut self, at: usize) {
         if at.is_multiple_of(STEPS) {
             for _ in 0..self.lines {
-                prefetch(self.bytes, self.asked * LINE);
-                self.asked += 1;
+                prefetch(self.bytes, self.requested * LINE);
+                self.requested += 1;
             }
         }
     }
 }
 
-/// A part of the left side: some values for each token.
+/// A part of the left side: `len` values for each token.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [f32],
-    /// From a token's first value to the next token's.
-    pub(super) stride: usize,
+pub(crate) struct Lhs<'a> {
+    pub(crate) values: &'a [f32],
+    /// Distance from a token's first value to the next token's.
+    pub(crate) stride: usize,
     /// Values for each token.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
-impl<'a> Rows<'a> {
-    /// Those of the first tokens.
+impl<'a> Lhs<'a> {
+    /// Returns the values of the first `R` tokens.
     #[inline(always)]
-    fn take<const R: usize>(self) -> [&'a [f32]; R] {
+    fn rows<const R: usize>(self) -> [&'a [f32]; R] {
         let mut rows: [&[f32]; R] = [&[]; R];
         for (row, values) in rows.iter_mut().enumerate() {
             *values = &self.values[row * self.stride..][..self.len];
@@ -106,15 +104,15 @@ impl<'a> Rows<'a> {
 }
 
 /// The right side: rows of `V` vectors.
-pub(super) trait Right<S: Simd, const V: usize>: Sized {
-    /// Returns the first rows, and those after.
+pub(crate) trait Rhs<S: Simd, const V: usize>: Sized {
+    /// Returns the first `rows` rows, and those after.
     fn split_at(self, rows: usize) -> (Self, Self);
 
-    /// Called once for each, from the first to the last.
+    /// Returns a row. Called once for each, from the first to the last.
     fn row(&mut self, simd: S, at: usize) -> [S::f32s; V];
 }
 
-impl<S: Simd, const V: usize> Right<S, V> for &[[S::f32s; V]] {
+impl<S: Simd, const V: usize> Rhs<S, V> for &[[S::f32s; V]] {
     #[inline(always)]
     fn split_at(self, rows: usize) -> (Self, Self) {
         <[_]>::split_at(self, rows)
@@ -126,8 +124,8 @@ impl<S: Simd, const V: usize> Right<S, V> for &[[S::f32s; V]] {
     }
 }
 
-/// `sums + left right`: for each token as many values on the left, in parts, as there are rows of
-/// `V` vectors on the right.
+/// Returns `sums + lhs rhs`. The left side has, in parts, as many values for each token as the right
+/// side has rows of `V` vectors.
 ///
 /// The products are added one after another, in the order of the rows: a sum never depends on which
 /// other tokens and columns are in the tile.
@@ -136,19 +134,19 @@ impl<S: Simd, const V: usize> Right<S, V> for &[[S::f32s; V]] {
 /// processor's vectors only if the compiler chooses to make it part of its caller.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-pub(super) fn accumulate<'a, S: Simd, const R: usize, const V: usize>(
+pub(crate) fn microkernel<'a, S: Simd, const R: usize, const V: usize>(
     simd: S,
     mut sums: [[S::f32s; V]; R],
-    left: impl Iterator<Item = Rows<'a>>,
-    mut right: impl Right<S, V>,
-    ahead: &mut Ahead<'_>,
+    lhs: impl Iterator<Item = Lhs<'a>>,
+    mut rhs: impl Rhs<S, V>,
+    prefetch: &mut Prefetch<'_>,
 ) -> [[S::f32s; V]; R] {
-    for part in left {
-        let rows = part.take::<R>();
-        let (mut these, after) = right.split_at(part.len);
-        right = after;
+    for part in lhs {
+        let rows = part.rows::<R>();
+        let (mut these, after) = rhs.split_at(part.len);
+        rhs = after;
         for at in 0..part.len {
-            ahead.step(at);
+            prefetch.step(at);
             let vectors = these.row(simd, at);
             for row in 0..R {
                 if S::REGISTER_COUNT < 32 {
@@ -182,14 +180,14 @@ macro_rules! with_tokens {
         }
     };
 }
-pub(super) use with_tokens;
+pub(crate) use with_tokens;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn tiles_hold_all_tokens_and_are_alike() {
+    fn tiles_hold_all_tokens_and_have_much_the_same_size() {
         for tokens in 0..200 {
             for most in [6, 8] {
                 let tiles: Vec<_> = tiles(tokens, most).collect();

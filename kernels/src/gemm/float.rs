@@ -1,0 +1,368 @@
+//! Products with weights in floats, which are packed once so that they are read in the order in
+//! which they lie.
+
+use std::cell::RefCell;
+
+use pulp::{Simd, WithSimd};
+
+use super::epilogue::{Epilogue, Init, OutputTile};
+use super::f16::F16Rhs;
+use super::microkernel::{Lhs, Prefetch, Rhs, TileSize, microkernel, tiles, with_tokens};
+use super::packed::{PackedSlice, PackedWeights};
+use crate::aligned::Aligned;
+use crate::blocked::{ColumnBlocks, Matrix};
+use crate::huge_pages::Relocatable;
+use crate::simd::dispatch;
+
+/// Rows of a panel that are used for one tile after another while they are in the first level
+/// cache.
+const K_BLOCK: usize = 192;
+
+/// Weight and bias of `y = x W^T + b`.
+#[derive(Debug)]
+pub(crate) struct FloatLinear {
+    inputs: usize,
+    outputs: ColumnBlocks,
+    /// For each block of outputs panels of a tile's columns: `[panels, inputs, columns]`, the last
+    /// panel of a block filled up with zeros.
+    weights: PackedWeights,
+    /// The bias in the same panels.
+    bias: Aligned<f32>,
+}
+
+impl FloatLinear {
+    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`.
+    pub(crate) fn pack(weight: &[f32], bias: &[f32], outputs: ColumnBlocks) -> Self {
+        let inputs = weight.len() / outputs.count;
+        let panel = panel_width();
+        let panels: usize = (0..outputs.blocks())
+            .map(|block| outputs.columns(block).len().div_ceil(panel))
+            .sum();
+        let mut packed = Aligned::zeros(panels * inputs * panel);
+        let mut packed_bias = Aligned::zeros(panels * panel);
+        let columns = (0..outputs.blocks()).flat_map(|block| {
+            outputs
+                .columns(block)
+                .step_by(panel)
+                .map(move |start| start..(start + panel).min(outputs.columns(block).end))
+        });
+        let panels = packed.as_mut_slice().chunks_exact_mut(inputs * panel);
+        let biases = packed_bias.as_mut_slice().chunks_exact_mut(panel);
+        for ((columns, values), biases) in columns.zip(panels).zip(biases) {
+            biases[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+            for (at, column) in columns.enumerate() {
+                let column = &weight[column * inputs..][..inputs];
+                for (row, value) in values.chunks_exact_mut(panel).zip(column) {
+                    row[at] = *value;
+                }
+            }
+        }
+        Self {
+            inputs,
+            outputs,
+            weights: PackedWeights::pack(packed),
+            bias: packed_bias,
+        }
+    }
+
+    /// Returns the weights as a buffer to move.
+    pub(crate) fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
+        self.weights.relocatable()
+    }
+
+    /// Returns how the result is cut into blocks.
+    pub(crate) fn outputs(&self) -> ColumnBlocks {
+        self.outputs
+    }
+
+    /// Computes one block of the result for the tokens of `x` from `first`: as many as `out`,
+    /// `[tokens, width of the block]`, has.
+    pub(crate) fn block(
+        &self,
+        block: usize,
+        x: Matrix<'_>,
+        first: usize,
+        out: &mut [f32],
+        init: Init,
+        epilogue: Epilogue,
+    ) {
+        debug_assert_eq!(x.columns.count, self.inputs);
+        thread_local!(static SCRATCH: RefCell<[Aligned<f32>; 2]> = RefCell::default());
+        let width = self.outputs.columns(block).len();
+        SCRATCH.with_borrow_mut(|[widened, narrow]| {
+            dispatch(Product {
+                linear: self,
+                block,
+                x,
+                first,
+                tokens: out.len() / width,
+                width,
+                out,
+                init,
+                epilogue,
+                widened,
+                narrow,
+            })
+        });
+    }
+}
+
+/// Returns the number of columns of a panel.
+pub fn panel_width() -> usize {
+    struct Width;
+    impl WithSimd for Width {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::NR * S::F32_LANES
+        }
+    }
+    dispatch(Width)
+}
+
+struct Product<'a> {
+    linear: &'a FloatLinear,
+    block: usize,
+    x: Matrix<'a>,
+    first: usize,
+    tokens: usize,
+    width: usize,
+    out: &'a mut [f32],
+    init: Init,
+    epilogue: Epilogue,
+    /// Scratch for the rows of a panel, converted to f32.
+    widened: &'a mut Aligned<f32>,
+    /// Scratch for a tile that is wider than what is left of the block.
+    narrow: &'a mut Aligned<f32>,
+}
+
+/// Some rows of a panel, times all tokens.
+#[derive(Clone, Copy)]
+struct KBlock<'a> {
+    x: Matrix<'a>,
+    /// First block of the left side, and the first after the last.
+    blocks: (usize, usize),
+    bias: &'a [f32],
+    init: Option<Init>,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if const { S::NR == 3 } {
+            self.run::<S, 3>(simd);
+        } else {
+            self.run::<S, 2>(simd);
+        }
+    }
+}
+
+impl Product<'_> {
+    /// Computes the block with tiles of `V` vectors.
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
+        let Self {
+            linear,
+            block,
+            x,
+            first,
+            tokens,
+            width,
+            out,
+            init,
+            epilogue,
+            widened,
+            narrow,
+        } = self;
+        let panel = V * S::F32_LANES;
+        let panels = linear.outputs.width.div_ceil(panel);
+        let (_, weights) = linear
+            .weights
+            .as_slice()
+            .split_at(block * panels * linear.inputs * panel);
+        let biases = &linear.bias.as_slice()[block * panels * panel..];
+        let blocks = x.columns.blocks();
+        let blocks_at_once = (K_BLOCK / x.columns.width).max(1);
+        for (number, bias) in biases
+            .chunks_exact(panel)
+            .enumerate()
+            .take(width.div_ceil(panel))
+        {
+            let (_, weights) = weights.split_at(number * linear.inputs * panel);
+            let columns = number * panel..((number + 1) * panel).min(width);
+            for from in (0..blocks).step_by(blocks_at_once) {
+                let to = (from + blocks_at_once).min(blocks);
+                let rows = x.columns.columns(from).start..x.columns.columns(to - 1).end;
+                let (_, weights) = weights.split_at(rows.start * panel);
+                let (weights, next) = weights.split_at(rows.len() * panel);
+                let k_block = KBlock {
+                    x,
+                    blocks: (from, to),
+                    bias,
+                    init: (from == 0).then_some(init),
+                };
+                // Each tile requests its share of the weights that come next.
+                let tiles = tiles(tokens, S::MR);
+                let share = weights.bytes().len().div_ceil(tiles.len().max(1));
+                if matches!(weights, PackedSlice::F16(_)) {
+                    widened.resize(rows.len() * panel);
+                }
+                for (at, tile) in tiles.enumerate() {
+                    let prefetch = Prefetch::share(next.bytes(), at, share, rows.len());
+                    let token = first + tile.start;
+                    let out = &mut out[tile.start * width..tile.end * width];
+                    let mut output = OutputTile::new(out, width, columns.clone(), panel, narrow);
+                    match weights {
+                        PackedSlice::F16(bits) if at == 0 => {
+                            let (scratch, _) = S::as_mut_simd_f32s(widened.as_mut_slice());
+                            let (scratch, _) = scratch.as_chunks_mut::<V>();
+                            let rhs = F16Rhs { bits, scratch };
+                            with_tokens!(S::MR, tile.len(), R => {
+                                compute_tile::<S, V, R>(
+                                    simd, k_block, rhs, token, &mut output, prefetch,
+                                );
+                            });
+                        }
+                        PackedSlice::F16(_) | PackedSlice::F32(_) => {
+                            let values = match weights {
+                                PackedSlice::F32(values) => values,
+                                PackedSlice::F16(_) => widened.as_slice(),
+                            };
+                            let (values, _) = S::as_simd_f32s(values);
+                            let (rhs, _) = values.as_chunks::<V>();
+                            with_tokens!(S::MR, tile.len(), R => {
+                                compute_tile::<S, V, R>(
+                                    simd, k_block, rhs, token, &mut output, prefetch,
+                                );
+                            });
+                        }
+                    }
+                    output.finish(simd, (to == blocks).then_some(epilogue));
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of some rows of a panel to the sums of the `R` tokens from `token`.
+#[inline(always)]
+fn compute_tile<S: Simd, const V: usize, const R: usize>(
+    simd: S,
+    k_block: KBlock<'_>,
+    rhs: impl Rhs<S, V>,
+    token: usize,
+    output: &mut OutputTile<'_>,
+    mut prefetch: Prefetch<'_>,
+) {
+    let lhs = (k_block.blocks.0..k_block.blocks.1).map(|block| {
+        let width = k_block.x.columns.columns(block).len();
+        Lhs {
+            values: &k_block.x.block(block)[token * width..],
+            stride: width,
+            len: width,
+        }
+    });
+    let sums: [[_; V]; R] = output.load(simd, k_block.bias, k_block.init);
+    output.store(simd, microkernel(simd, sums, lhs, rhs, &mut prefetch));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::gelu_in_f64;
+
+    /// Numbers without a pattern; those that 16 bits hold, or not.
+    fn numbers(count: usize, salt: usize, f16: bool) -> Vec<f32> {
+        let number = |at: usize| ((at * 37 + salt * 101) % 97) as f32 / 64.0 - 0.75;
+        let more = if f16 { 0.0 } else { 1e-6 };
+        (0..count).map(|at| number(at) + more).collect()
+    }
+
+    /// One block of results.
+    struct Case {
+        tokens: usize,
+        inputs: ColumnBlocks,
+        outputs: ColumnBlocks,
+        init: Init,
+        epilogue: Epilogue,
+    }
+
+    impl Case {
+        fn run(&self, linear: &FloatLinear, x: &[f32], mut out: Vec<f32>) -> Vec<f32> {
+            let x = Matrix::new(x, self.inputs);
+            linear.block(0, x, 0, &mut out, self.init, self.epilogue);
+            out
+        }
+
+        /// In f64, straight from the definition.
+        fn expected(&self, x: &[f32], weight: &[f32], bias: &[f32], stored: &[f32]) -> Vec<f64> {
+            let (inputs, width) = (self.inputs.count, self.outputs.columns(0).len());
+            let x = Matrix::new(x, self.inputs);
+            let value = |token: usize, input: usize| {
+                let block = input / self.inputs.width;
+                let columns = self.inputs.columns(block);
+                f64::from(x.block(block)[token * columns.len() + input - columns.start])
+            };
+            let value_of = |at: usize| {
+                let (token, column) = (at / width, at % width);
+                let weights = &weight[column * inputs..][..inputs];
+                let products = weights.iter().enumerate();
+                let mut sum: f64 = products
+                    .map(|(at, w)| value(token, at) * f64::from(*w))
+                    .sum();
+                sum += f64::from(bias[column]);
+                if self.init == Init::Residual {
+                    sum += f64::from(stored[at]);
+                }
+                match self.epilogue {
+                    Epilogue::Store => sum,
+                    Epilogue::Gelu => gelu_in_f64(sum),
+                }
+            };
+            (0..self.tokens * width).map(value_of).collect()
+        }
+    }
+
+    #[test]
+    fn products_of_all_shapes_with_weights_of_16_and_of_32_bits() {
+        let columns = |count, width| ColumnBlocks { count, width };
+        for (inputs, outputs) in [
+            (columns(96, 96), columns(96, 96)),
+            (columns(200, 64), columns(96, 40)),
+            (columns(7, 7), columns(1, 1)),
+            (columns(400, 192), columns(50, 50)),
+        ] {
+            for tokens in (1..20).chain([61]) {
+                for (init, epilogue) in [
+                    (Init::Bias, Epilogue::Gelu),
+                    (Init::Residual, Epilogue::Store),
+                ] {
+                    let case = Case {
+                        tokens,
+                        inputs,
+                        outputs,
+                        init,
+                        epilogue,
+                    };
+                    let x: Vec<f32> = numbers(tokens * inputs.count, 1, false);
+                    let x: Vec<f32> = x.iter().map(|x| x / inputs.count as f32).collect();
+                    let stored = numbers(tokens * outputs.columns(0).len(), 2, false);
+                    for f16 in [true, false] {
+                        let weight = numbers(inputs.count * outputs.count, 3, f16);
+                        let bias = numbers(outputs.count, 4, false);
+                        let mut linear = FloatLinear::pack(&weight, &bias, outputs);
+                        let found = case.run(&linear, &x, stored.clone());
+                        let expected = case.expected(&x, &weight, &bias, &stored);
+                        for (found, expected) in found.iter().zip(expected) {
+                            let near = (f64::from(*found) - expected).abs() < 1e-5;
+                            assert!(near, "{tokens} {inputs:?} {outputs:?} {found} {expected}");
+                        }
+                        linear.weights = linear.weights.in_f32();
+                        assert_eq!(case.run(&linear, &x, stored.clone()), found);
+                    }
+                }
+            }
+        }
+    }
+}
