@@ -4,7 +4,13 @@
 //! columns, one after another; the last may be narrower. What a product reads of its left side then
 //! lies together, and a block of columns is one slice that a thread can have for itself.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+
+use crate::gemm::microkernel::{TileShape, panels_of};
+
+/// Columns of a block: enough for several panels of weights, few enough for some tokens of a block
+/// to stay in the first level cache.
+const WIDTHS: RangeInclusive<usize> = 64..=256;
 
 /// How the columns of a matrix are cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +22,47 @@ pub struct ColumnBlocks {
 }
 
 impl ColumnBlocks {
+    /// Cuts `count` columns into blocks for the products of this processor: blocks of 64 to 256
+    /// columns where that can be, which hold whole units of `unit` columns (a head's, or 1 where
+    /// none must stay together), with the least work for columns that only fill up vectors. All are
+    /// of one width if any width allows it.
+    ///
+    /// # Panics
+    /// If `count` is not a multiple of `unit`.
+    pub fn new(count: usize, unit: usize) -> Self {
+        Self::for_tile(count, unit, TileShape::of_floats())
+    }
+
+    fn for_tile(count: usize, unit: usize, tile: TileShape) -> Self {
+        assert!(
+            unit > 0 && count.is_multiple_of(unit),
+            "{count} columns are not a multiple of {unit}"
+        );
+        // In tenths of a vector. A panel of fewer vectors than a tile has costs more for each.
+        let of_panel = |vectors: usize| match vectors {
+            _ if vectors == tile.vectors => 10 * vectors,
+            1 => 15,
+            _ => 10 * vectors + 1,
+        };
+        let of_block = |width: usize| -> usize {
+            let panels = panels_of(width, tile.lanes, tile.vectors);
+            panels.map(|panel| of_panel(panel.len())).sum()
+        };
+        let cost = |width: usize| {
+            let last = count % width;
+            (last > 0, count / width * of_block(width) + of_block(last))
+        };
+        let units = (1..=count / unit).map(|units| units * unit);
+        let width = units
+            .filter(|width| WIDTHS.contains(width))
+            .min_by_key(|width| cost(*width));
+        let otherwise = if unit > *WIDTHS.end() { unit } else { count };
+        Self {
+            count,
+            width: width.unwrap_or(otherwise),
+        }
+    }
+
     /// Number of blocks.
     pub fn blocks(self) -> usize {
         self.count.div_ceil(self.width)
@@ -64,40 +111,100 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Returns the width of blocks for vectors of `hidden` values in heads of `head` each: whole heads,
-/// the same in every block, and as little as possible of the last panel of weights (`panel`
-/// columns) unused. Blocks have 64 to 256 columns where that can be.
-pub fn width(hidden: usize, head: usize, panel: usize) -> usize {
-    let unused = |width: usize| (width.next_multiple_of(panel) - width) as f32 / width as f32;
-    let fits = |width: &usize| hidden.is_multiple_of(*width) && (64..=256).contains(width);
-    let widths = (1..=hidden / head).map(|heads| heads * head).filter(fits);
-    widths
-        .min_by(|a, b| unused(*a).total_cmp(&unused(*b)))
-        .unwrap_or(hidden)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const AVX512: TileShape = TileShape {
+        lanes: 16,
+        vectors: 3,
+    };
+    const AVX2: TileShape = TileShape {
+        lanes: 8,
+        vectors: 2,
+    };
+    const PORTABLE: TileShape = TileShape {
+        lanes: 4,
+        vectors: 2,
+    };
+
     #[test]
-    fn blocks_hold_whole_heads_and_waste_little() {
-        for (hidden, head, panel, expected) in [
-            (384, 32, 48, 96),
-            (384, 32, 24, 96),
-            (384, 32, 12, 96),
-            (768, 64, 48, 192),
-            (768, 64, 12, 192),
-            (1024, 64, 48, 128),
-            (312, 26, 48, 78),
-            (8, 4, 48, 8),
-            (1000, 500, 48, 1000),
+    fn blocks_hold_whole_units_and_need_little_padding() {
+        for (count, unit, tile, expected) in [
+            (384, 32, AVX512, 96),
+            (384, 32, AVX2, 64),
+            (384, 32, PORTABLE, 64),
+            (768, 64, AVX512, 192),
+            (768, 64, AVX2, 64),
+            (1024, 64, AVX512, 128),
+            (1024, 128, AVX512, 128),
+            (312, 26, AVX512, 78),
+            (312, 26, AVX2, 78),
+            (896, 64, AVX512, 128),
+            (256, 256, AVX512, 256),
+            (1536, 1, AVX512, 96),
+            (1200, 1, AVX512, 240),
+            (2624, 1, AVX512, 64),
+            (8, 4, AVX512, 8),
+            (1000, 500, AVX512, 500),
+            (509, 1, AVX512, 96),
+            (4304, 1, AVX512, 96),
         ] {
-            assert_eq!(
-                width(hidden, head, panel),
-                expected,
-                "{hidden} {head} {panel}"
-            );
+            let columns = ColumnBlocks::for_tile(count, unit, tile);
+            assert_eq!(columns.width, expected, "{count} {unit} {tile:?}");
+            assert!(columns.width.is_multiple_of(unit), "{count} {unit}");
+        }
+    }
+
+    /// Share of the columns that are computed and thrown away.
+    fn padding(columns: ColumnBlocks, tile: TileShape) -> f64 {
+        let computed: usize = (0..columns.blocks())
+            .map(|block| columns.columns(block).len())
+            .flat_map(|width| panels_of(width, tile.lanes, tile.vectors))
+            .map(|panel| panel.len() * tile.lanes)
+            .sum();
+        (computed - columns.count) as f64 / columns.count as f64
+    }
+
+    #[test]
+    fn padding_is_three_percent_at_most() {
+        // Hidden size, heads, key/value heads, head size, inner size.
+        let models = [
+            ("MiniLM", (384, 12, 12, 32, 1536)),
+            ("BERT base", (768, 12, 12, 64, 3072)),
+            ("BERT large", (1024, 16, 16, 64, 4096)),
+            ("TinyBERT", (312, 12, 12, 26, 1200)),
+            ("ModernBERT base", (768, 12, 12, 64, 1152)),
+            ("ModernBERT large", (1024, 16, 16, 64, 2624)),
+            ("Qwen2 0.5B", (896, 14, 2, 64, 4864)),
+            ("Qwen3 0.6B", (1024, 16, 8, 128, 3072)),
+            ("Gemma 3 300M", (768, 3, 1, 256, 1152)),
+            ("SigLIP so400m", (1152, 16, 16, 72, 4304)),
+        ];
+        for (name, (hidden, heads, kv_heads, head, inner)) in models {
+            for tile in [AVX512, AVX2, PORTABLE] {
+                let cut = [
+                    ("hidden", ColumnBlocks::for_tile(hidden, 1, tile)),
+                    ("query", ColumnBlocks::for_tile(heads * head, head, tile)),
+                    ("key", ColumnBlocks::for_tile(kv_heads * head, head, tile)),
+                    ("inner", ColumnBlocks::for_tile(inner, 1, tile)),
+                ];
+                // Tiles of bytes have three vectors everywhere.
+                for tile in [tile, TileShape { vectors: 3, ..tile }] {
+                    for (matrix, columns) in cut {
+                        let padding = padding(columns, tile);
+                        println!(
+                            "{name:<17} {matrix:<7} {:>5} in blocks of {:>3}, {} x {:>2}: {:.1} %",
+                            columns.count,
+                            columns.width,
+                            tile.vectors,
+                            tile.lanes,
+                            100.0 * padding
+                        );
+                        assert!(padding <= 0.03, "{name} {matrix} {columns:?}");
+                    }
+                }
+            }
         }
     }
 

@@ -2,12 +2,15 @@
 //! which they lie.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use super::epilogue::{Epilogue, Init, OutputTile};
 use super::f16::F16Rhs;
-use super::microkernel::{Lhs, Prefetch, Rhs, TileSize, microkernel, tiles, with_tokens};
+use super::microkernel::{
+    Lhs, Prefetch, Rhs, TileShape, TileSize, microkernel, panels_of, tiles, with_tokens,
+};
 use super::packed::{PackedSlice, PackedWeights};
 use crate::aligned::Aligned;
 use crate::blocked::{ColumnBlocks, Matrix};
@@ -23,8 +26,8 @@ const K_BLOCK: usize = 192;
 pub(crate) struct FloatLinear {
     inputs: usize,
     outputs: ColumnBlocks,
-    /// For each block of outputs panels of a tile's columns: `[panels, inputs, columns]`, the last
-    /// panel of a block filled up with zeros.
+    /// For each block of outputs its panels, `[inputs, columns]` each; the last vector of a block is
+    /// filled up with zeros.
     weights: PackedWeights,
     /// The bias in the same panels.
     bias: Aligned<f32>,
@@ -34,26 +37,28 @@ impl FloatLinear {
     /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`.
     pub(crate) fn pack(weight: &[f32], bias: &[f32], outputs: ColumnBlocks) -> Self {
         let inputs = weight.len() / outputs.count;
-        let panel = panel_width();
-        let panels: usize = (0..outputs.blocks())
-            .map(|block| outputs.columns(block).len().div_ceil(panel))
+        let TileShape { lanes, vectors } = TileShape::of_floats();
+        let padded: usize = (0..outputs.blocks())
+            .map(|block| outputs.columns(block).len().next_multiple_of(lanes))
             .sum();
-        let mut packed = Aligned::zeros(panels * inputs * panel);
-        let mut packed_bias = Aligned::zeros(panels * panel);
-        let columns = (0..outputs.blocks()).flat_map(|block| {
-            outputs
-                .columns(block)
-                .step_by(panel)
-                .map(move |start| start..(start + panel).min(outputs.columns(block).end))
-        });
-        let panels = packed.as_mut_slice().chunks_exact_mut(inputs * panel);
-        let biases = packed_bias.as_mut_slice().chunks_exact_mut(panel);
-        for ((columns, values), biases) in columns.zip(panels).zip(biases) {
-            biases[..columns.len()].copy_from_slice(&bias[columns.clone()]);
-            for (at, column) in columns.enumerate() {
-                let column = &weight[column * inputs..][..inputs];
-                for (row, value) in values.chunks_exact_mut(panel).zip(column) {
-                    row[at] = *value;
+        let mut packed = Aligned::zeros(padded * inputs);
+        let mut packed_bias = Aligned::zeros(padded);
+        let (mut panels, mut biases) = (packed.as_mut_slice(), packed_bias.as_mut_slice());
+        for block in 0..outputs.blocks() {
+            let of_block = outputs.columns(block);
+            for panel in panels_of(of_block.len(), lanes, vectors) {
+                let width = panel.len() * lanes;
+                let start = of_block.start + panel.start * lanes;
+                let columns = start..(start + width).min(of_block.end);
+                let (values, bias_of_panel);
+                (values, panels) = panels.split_at_mut(inputs * width);
+                (bias_of_panel, biases) = biases.split_at_mut(width);
+                bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                for (at, column) in columns.enumerate() {
+                    let column = &weight[column * inputs..][..inputs];
+                    for (row, value) in values.chunks_exact_mut(width).zip(column) {
+                        row[at] = *value;
+                    }
                 }
             }
         }
@@ -107,18 +112,6 @@ impl FloatLinear {
     }
 }
 
-/// Returns the number of columns of a panel.
-pub fn panel_width() -> usize {
-    struct Width;
-    impl WithSimd for Width {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::NR * S::F32_LANES
-        }
-    }
-    dispatch(Width)
-}
-
 struct Product<'a> {
     linear: &'a FloatLinear,
     block: usize,
@@ -149,26 +142,77 @@ impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if const { S::NR == 3 } {
-            self.run::<S, 3>(simd);
-        } else {
-            self.run::<S, 2>(simd);
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        for panel in panels_of(self.width, S::F32_LANES, S::NR) {
+            match panel.len() {
+                3 if const { S::NR >= 3 } => self.panel::<S, 3>(simd, panel.start),
+                2 => self.panel::<S, 2>(simd, panel.start),
+                _ => self.panel::<S, 1>(simd, panel.start),
+            }
         }
     }
 }
 
 impl Product<'_> {
-    /// Computes the block with tiles of `V` vectors.
+    /// Computes the panel of `V` vectors that begins with the block's vector number `start`.
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
+    fn panel<S: Simd, const V: usize>(&mut self, simd: S, start: usize) {
+        let linear = self.linear;
+        let before =
+            linear.outputs.width.next_multiple_of(S::F32_LANES) * self.block + start * S::F32_LANES;
+        let (_, weights) = linear.weights.as_slice().split_at(before * linear.inputs);
+        let first_column = start * S::F32_LANES;
+        simd.vectorize(Panel::<V> {
+            x: self.x,
+            first: self.first,
+            tokens: self.tokens,
+            width: self.width,
+            columns: first_column..(first_column + V * S::F32_LANES).min(self.width),
+            weights,
+            bias: &linear.bias.as_slice()[before..][..V * S::F32_LANES],
+            out: &mut *self.out,
+            init: self.init,
+            epilogue: self.epilogue,
+            widened: &mut *self.widened,
+            narrow: &mut *self.narrow,
+        });
+    }
+}
+
+/// One panel of `V` vectors, times all tokens.
+///
+/// A function of its own for each number of vectors: in one, registers would be short for all.
+struct Panel<'a, const V: usize> {
+    x: Matrix<'a>,
+    first: usize,
+    tokens: usize,
+    /// Columns of the block.
+    width: usize,
+    /// Those of the panel within the block.
+    columns: Range<usize>,
+    /// From the panel on.
+    weights: PackedSlice<'a>,
+    bias: &'a [f32],
+    out: &'a mut [f32],
+    init: Init,
+    epilogue: Epilogue,
+    widened: &'a mut Aligned<f32>,
+    narrow: &'a mut Aligned<f32>,
+}
+
+impl<const V: usize> WithSimd for Panel<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            linear,
-            block,
             x,
             first,
             tokens,
             width,
+            columns,
+            weights,
+            bias,
             out,
             init,
             epilogue,
@@ -176,70 +220,56 @@ impl Product<'_> {
             narrow,
         } = self;
         let panel = V * S::F32_LANES;
-        let panels = linear.outputs.width.div_ceil(panel);
-        let (_, weights) = linear
-            .weights
-            .as_slice()
-            .split_at(block * panels * linear.inputs * panel);
-        let biases = &linear.bias.as_slice()[block * panels * panel..];
         let blocks = x.columns.blocks();
         let blocks_at_once = (K_BLOCK / x.columns.width).max(1);
-        for (number, bias) in biases
-            .chunks_exact(panel)
-            .enumerate()
-            .take(width.div_ceil(panel))
-        {
-            let (_, weights) = weights.split_at(number * linear.inputs * panel);
-            let columns = number * panel..((number + 1) * panel).min(width);
-            for from in (0..blocks).step_by(blocks_at_once) {
-                let to = (from + blocks_at_once).min(blocks);
-                let rows = x.columns.columns(from).start..x.columns.columns(to - 1).end;
-                let (_, weights) = weights.split_at(rows.start * panel);
-                let (weights, next) = weights.split_at(rows.len() * panel);
-                let k_block = KBlock {
-                    x,
-                    blocks: (from, to),
-                    bias,
-                    init: (from == 0).then_some(init),
-                };
-                // Each tile requests its share of the weights that come next.
-                let tiles = tiles(tokens, S::MR);
-                let share = weights.bytes().len().div_ceil(tiles.len().max(1));
-                if matches!(weights, PackedSlice::F16(_)) {
-                    widened.resize(rows.len() * panel);
-                }
-                for (at, tile) in tiles.enumerate() {
-                    let prefetch = Prefetch::share(next.bytes(), at, share, rows.len());
-                    let token = first + tile.start;
-                    let out = &mut out[tile.start * width..tile.end * width];
-                    let mut output = OutputTile::new(out, width, columns.clone(), panel, narrow);
-                    match weights {
-                        PackedSlice::F16(bits) if at == 0 => {
-                            let (scratch, _) = S::as_mut_simd_f32s(widened.as_mut_slice());
-                            let (scratch, _) = scratch.as_chunks_mut::<V>();
-                            let rhs = F16Rhs { bits, scratch };
-                            with_tokens!(S::MR, tile.len(), R => {
-                                compute_tile::<S, V, R>(
-                                    simd, k_block, rhs, token, &mut output, prefetch,
-                                );
-                            });
-                        }
-                        PackedSlice::F16(_) | PackedSlice::F32(_) => {
-                            let values = match weights {
-                                PackedSlice::F32(values) => values,
-                                PackedSlice::F16(_) => widened.as_slice(),
-                            };
-                            let (values, _) = S::as_simd_f32s(values);
-                            let (rhs, _) = values.as_chunks::<V>();
-                            with_tokens!(S::MR, tile.len(), R => {
-                                compute_tile::<S, V, R>(
-                                    simd, k_block, rhs, token, &mut output, prefetch,
-                                );
-                            });
-                        }
+        for from in (0..blocks).step_by(blocks_at_once) {
+            let to = (from + blocks_at_once).min(blocks);
+            let rows = x.columns.columns(from).start..x.columns.columns(to - 1).end;
+            let (_, weights) = weights.split_at(rows.start * panel);
+            let (weights, next) = weights.split_at(rows.len() * panel);
+            let k_block = KBlock {
+                x,
+                blocks: (from, to),
+                bias,
+                init: (from == 0).then_some(init),
+            };
+            // Each tile requests its share of the weights that come next.
+            let tiles = tiles(tokens, S::MR);
+            let share = weights.bytes().len().div_ceil(tiles.len().max(1));
+            if matches!(weights, PackedSlice::F16(_)) {
+                widened.resize(rows.len() * panel);
+            }
+            for (at, tile) in tiles.enumerate() {
+                let prefetch = Prefetch::share(next.bytes(), at, share, rows.len());
+                let token = first + tile.start;
+                let out = &mut out[tile.start * width..tile.end * width];
+                let mut output = OutputTile::new(out, width, columns.clone(), panel, narrow);
+                match weights {
+                    PackedSlice::F16(bits) if at == 0 => {
+                        let (scratch, _) = S::as_mut_simd_f32s(widened.as_mut_slice());
+                        let (scratch, _) = scratch.as_chunks_mut::<V>();
+                        let rhs = F16Rhs { bits, scratch };
+                        with_tokens!(S::MR, tile.len(), R => {
+                            compute_tile::<S, V, R>(
+                                simd, k_block, rhs, token, &mut output, prefetch,
+                            );
+                        });
                     }
-                    output.finish(simd, (to == blocks).then_some(epilogue));
+                    PackedSlice::F16(_) | PackedSlice::F32(_) => {
+                        let values = match weights {
+                            PackedSlice::F32(values) => values,
+                            PackedSlice::F16(_) => widened.as_slice(),
+                        };
+                        let (values, _) = S::as_simd_f32s(values);
+                        let (rhs, _) = values.as_chunks::<V>();
+                        with_tokens!(S::MR, tile.len(), R => {
+                            compute_tile::<S, V, R>(
+                                simd, k_block, rhs, token, &mut output, prefetch,
+                            );
+                        });
+                    }
                 }
+                output.finish(simd, (to == blocks).then_some(epilogue));
             }
         }
     }

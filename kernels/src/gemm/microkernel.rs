@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use pulp::Simd;
 use pulp::bytemuck::{self, NoUninit};
+use pulp::{Simd, WithSimd};
 
 use super::prefetch::{LINE, prefetch};
-use crate::simd::multiply_add;
+use crate::simd::{dispatch, multiply_add};
 
 /// Size of a tile of sums. All sums of a tile, as many vectors of the right side as it has columns
 /// of vectors, and one value of the left side leave a register or more free: with none to spare,
@@ -20,6 +20,41 @@ pub(crate) trait TileSize: Simd {
 }
 
 impl<S: Simd> TileSize for S {}
+
+/// Columns of a tile of sums: at most `vectors` vectors of `lanes` columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    pub(crate) lanes: usize,
+    pub(crate) vectors: usize,
+}
+
+impl TileShape {
+    /// Returns the tile of products in floats on this processor.
+    pub(crate) fn of_floats() -> Self {
+        struct Shape;
+        impl WithSimd for Shape {
+            type Output = TileShape;
+            fn with_simd<S: Simd>(self, _: S) -> TileShape {
+                TileShape {
+                    lanes: S::F32_LANES,
+                    vectors: S::NR,
+                }
+            }
+        }
+        dispatch(Shape)
+    }
+}
+
+/// Cuts the columns of a block, in vectors of `lanes`, into panels of at most `most` vectors, as
+/// equal as can be: a panel of one vector has few sums for what it reads.
+#[inline(always)]
+pub(crate) fn panels_of(
+    columns: usize,
+    lanes: usize,
+    most: usize,
+) -> impl ExactSizeIterator<Item = Range<usize>> {
+    tiles(columns.div_ceil(lanes), most)
+}
 
 /// Cuts `tokens` tokens into tiles of much the same size, none larger than `most`: a small tile has
 /// fewer sums than additions that are under way at once.

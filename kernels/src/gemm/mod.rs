@@ -20,5 +20,4 @@ pub(crate) mod packed;
 pub(crate) mod prefetch;
 
 pub use epilogue::{Epilogue, Init};
-pub use float::panel_width;
 pub use linear::{Arithmetic, Linear};

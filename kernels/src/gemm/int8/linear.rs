@@ -12,11 +12,11 @@ use super::quantize::{Group, QuantizedActivations};
 use crate::aligned::Aligned;
 use crate::blocked::ColumnBlocks;
 use crate::gemm::epilogue::{Epilogue, Init, OutputTile};
-use crate::gemm::microkernel::{Prefetch, tiles, with_tokens};
+use crate::gemm::microkernel::{Prefetch, panels_of, tiles, with_tokens};
 use crate::huge_pages::{Relocatable, WeightBuffer};
 use crate::simd::multiply_add;
 
-/// Vectors of columns in a tile.
+/// Most vectors of columns in a tile.
 const NR: usize = 3;
 
 /// Returns the number of tokens of the largest tile.
@@ -37,9 +37,8 @@ pub(crate) struct Int8Linear {
     kernel: Kernel,
     groups: Groups,
     outputs: ColumnBlocks,
-    /// For each block of outputs panels of [`NR`] vectors of columns, the last of a block filled up
-    /// with zeros: `[panels, groups, len / STEP + TRAILER_VECTORS, NR * lanes]`, [`STEP`] bytes to a
-    /// lane.
+    /// For each block of outputs its panels, `[groups, len / STEP + TRAILER_VECTORS, columns]` each,
+    /// [`STEP`] bytes to a lane; the last vector of a block is filled up with zeros.
     panels: WeightBuffer<i32>,
     /// The bias in the same panels.
     bias: Aligned<f32>,
@@ -66,32 +65,30 @@ impl Int8Linear {
         outputs: ColumnBlocks,
     ) -> Self {
         let groups = Groups::new(inputs);
-        let panel = NR * kernel.lanes();
-        let group = (groups.len() / STEP + TRAILER_VECTORS) * panel;
-        let columns: Vec<_> = (0..outputs.blocks())
-            .flat_map(|block| {
-                let of_block = outputs.columns(block);
-                let end = of_block.end;
-                of_block
-                    .step_by(panel)
-                    .map(move |start| start..(start + panel).min(end))
-            })
-            .collect();
-        let mut panels = Aligned::zeros(columns.len() * groups.count() * group);
-        let mut biases = Aligned::zeros(columns.len() * panel);
-        let packed = panels
-            .as_mut_slice()
-            .chunks_exact_mut(groups.count() * group);
-        for ((columns, panels), biases) in columns
-            .into_iter()
-            .zip(packed)
-            .zip(biases.as_mut_slice().chunks_exact_mut(panel))
-        {
-            biases[..columns.len()].copy_from_slice(&bias[columns.clone()]);
-            for (at, column) in columns.enumerate() {
-                let weight = &weight[column * inputs.count..][..inputs.count];
-                for (number, packed) in panels.chunks_exact_mut(group).enumerate() {
-                    pack_group(&weight[groups.columns(number)], packed, panel, at);
+        let lanes = kernel.lanes();
+        let rows = groups.count() * (groups.len() / STEP + TRAILER_VECTORS);
+        let padded: usize = (0..outputs.blocks())
+            .map(|block| outputs.columns(block).len().next_multiple_of(lanes))
+            .sum();
+        let mut packed = Aligned::zeros(padded * rows);
+        let mut packed_bias = Aligned::zeros(padded);
+        let (mut panels, mut biases) = (packed.as_mut_slice(), packed_bias.as_mut_slice());
+        for block in 0..outputs.blocks() {
+            let of_block = outputs.columns(block);
+            for panel in panels_of(of_block.len(), lanes, NR) {
+                let width = panel.len() * lanes;
+                let start = of_block.start + panel.start * lanes;
+                let columns = start..(start + width).min(of_block.end);
+                let (values, bias_of_panel);
+                (values, panels) = panels.split_at_mut(rows * width);
+                (bias_of_panel, biases) = biases.split_at_mut(width);
+                bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                for (at, column) in columns.enumerate() {
+                    let weight = &weight[column * inputs.count..][..inputs.count];
+                    let of_groups = values.chunks_exact_mut(rows / groups.count() * width);
+                    for (number, packed) in of_groups.enumerate() {
+                        pack_group(&weight[groups.columns(number)], packed, width, at);
+                    }
                 }
             }
         }
@@ -99,8 +96,8 @@ impl Int8Linear {
             kernel,
             groups,
             outputs,
-            panels: panels.into(),
-            bias: biases,
+            panels: packed.into(),
+            bias: packed_bias,
         }
     }
 
@@ -192,61 +189,61 @@ impl WithDot for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_dot<D: Dot>(self, dot: D) {
-        let Self {
-            linear,
-            lhs,
-            block,
-            first,
-            out,
-            init,
-            epilogue,
-            narrow,
-        } = self;
+    fn with_dot<D: Dot>(mut self, dot: D) {
+        let width = self.linear.outputs.columns(self.block).len();
+        for panel in panels_of(width, D::Simd::I32_LANES, NR) {
+            match panel.len() {
+                3 => self.panel::<D, 3>(dot, panel.start),
+                2 => self.panel::<D, 2>(dot, panel.start),
+                _ => self.panel::<D, 1>(dot, panel.start),
+            }
+        }
+    }
+}
+
+impl Product<'_> {
+    /// Computes the panel of `V` vectors that begins with the block's vector number `start`.
+    #[inline(always)]
+    fn panel<D: Dot, const V: usize>(&mut self, dot: D, start: usize) {
+        let linear = self.linear;
         let groups = linear.groups;
-        let width = linear.outputs.columns(block).len();
-        let tokens = out.len() / width;
-        let panel = NR * D::Simd::I32_LANES;
+        let width = linear.outputs.columns(self.block).len();
+        let tokens = self.out.len() / width;
+        let lanes = D::Simd::I32_LANES;
+        let panel = V * lanes;
         let group = (groups.len() / STEP + TRAILER_VECTORS) * panel;
-        let panels = linear.outputs.width.div_ceil(panel);
-        let weights = &linear.panels.as_slice()[block * panels * groups.count() * group..];
-        let biases = &linear.bias.as_slice()[block * panels * panel..];
+        let before = linear.outputs.width.next_multiple_of(lanes) * self.block + start * lanes;
+        let weights = &linear.panels.as_slice()[before * groups.count() * (group / panel)..];
+        let bias = &linear.bias.as_slice()[before..][..panel];
+        let columns = start * lanes..(start * lanes + panel).min(width);
         let most = const { mr::<D::Simd>() };
         let groups_at_once = (K_BLOCK / groups.len()).max(1);
-        for (number, bias) in biases
-            .chunks_exact(panel)
-            .enumerate()
-            .take(width.div_ceil(panel))
-        {
-            let weights = &weights[number * groups.count() * group..];
-            let columns = number * panel..((number + 1) * panel).min(width);
-            for from in (0..groups.count()).step_by(groups_at_once) {
-                let to = (from + groups_at_once).min(groups.count());
-                let (weights, next) = weights[from * group..].split_at((to - from) * group);
-                let k_block = KBlock {
-                    groups,
-                    lhs,
-                    tokens: lhs.tokens(groups),
-                    from,
-                    to,
-                    weights,
-                    bias,
-                    init: (from == 0).then_some(init),
-                };
-                // Each tile requests its share of the weights that come next.
-                let tiles = tiles(tokens, most);
-                let share = size_of_val(weights).div_ceil(tiles.len().max(1));
-                for (number, tile) in tiles.enumerate() {
-                    let steps = weights.len() / panel;
-                    let prefetch = Prefetch::share(next, number, share, steps);
-                    let token = first + tile.start;
-                    let out = &mut out[tile.start * width..tile.end * width];
-                    let mut output = OutputTile::new(out, width, columns.clone(), panel, narrow);
-                    with_tokens!(most, tile.len(), R => {
-                        compute_tile::<D, R>(dot, k_block, token, &mut output, prefetch);
-                    });
-                    output.finish(dot.simd(), (to == groups.count()).then_some(epilogue));
-                }
+        for from in (0..groups.count()).step_by(groups_at_once) {
+            let to = (from + groups_at_once).min(groups.count());
+            let (weights, next) = weights[from * group..].split_at((to - from) * group);
+            let k_block = KBlock {
+                groups,
+                lhs: self.lhs,
+                tokens: self.lhs.tokens(groups),
+                from,
+                to,
+                weights,
+                bias,
+                init: (from == 0).then_some(self.init),
+            };
+            // Each tile requests its share of the weights that come next.
+            let tiles = tiles(tokens, most);
+            let share = size_of_val(weights).div_ceil(tiles.len().max(1));
+            for (number, tile) in tiles.enumerate() {
+                let steps = weights.len() / panel;
+                let prefetch = Prefetch::share(next, number, share, steps);
+                let token = self.first + tile.start;
+                let out = &mut self.out[tile.start * width..tile.end * width];
+                let mut output = OutputTile::new(out, width, columns.clone(), panel, self.narrow);
+                with_tokens!(most, tile.len(), R => {
+                    compute_tile::<D, R, V>(dot, k_block, token, &mut output, prefetch);
+                });
+                output.finish(dot.simd(), (to == groups.count()).then_some(self.epilogue));
             }
         }
     }
@@ -254,7 +251,7 @@ impl WithDot for Product<'_> {
 
 /// Adds the products of some groups of a panel to the sums of the `R` tokens from `token`.
 #[inline(always)]
-fn compute_tile<D: Dot, const R: usize>(
+fn compute_tile<D: Dot, const R: usize, const V: usize>(
     dot: D,
     k_block: KBlock<'_>,
     token: usize,
@@ -262,20 +259,20 @@ fn compute_tile<D: Dot, const R: usize>(
     mut prefetch: Prefetch<'_>,
 ) {
     let simd = dot.simd();
-    let mut sums: [[_; NR]; R] = output.load(simd, k_block.bias, k_block.init);
+    let mut sums: [[_; V]; R] = output.load(simd, k_block.bias, k_block.init);
     let (weights, _) = D::Simd::as_simd_i32s(k_block.weights);
-    let (weights, _) = weights.as_chunks::<NR>();
+    let (weights, _) = weights.as_chunks::<V>();
     let steps = k_block.groups.len() / STEP;
     let weights = weights.chunks_exact(steps + TRAILER_VECTORS);
     for (number, weights) in (k_block.from..k_block.to).zip(weights) {
         let lhs = k_block.lhs.group(k_block.groups, k_block.tokens, number);
         let (weights, trailer) = weights.split_at(steps);
-        let products = microkernel::<D, R>(dot, lhs, token, weights, &mut prefetch);
+        let products = microkernel::<D, R, V>(dot, lhs, token, weights, &mut prefetch);
         for row in 0..R {
             let lhs = lhs.token(token + row);
             let scale = simd.splat_f32s(lhs.scale);
             let zero_point = simd.splat_f32s(lhs.zero_point);
-            for at in 0..NR {
+            for at in 0..V {
                 let column = simd.transmute_f32s_i32s(trailer[0][at]);
                 let sum = simd.mul_f32s(dot.floats(products[row][at]), column);
                 let column = simd.transmute_f32s_i32s(trailer[1][at]);
@@ -289,27 +286,27 @@ fn compute_tile<D: Dot, const R: usize>(
 
 /// Returns the sums of one group's products, as integers.
 #[inline(always)]
-fn microkernel<D: Dot, const R: usize>(
+fn microkernel<D: Dot, const R: usize, const V: usize>(
     dot: D,
     lhs: Group<'_>,
     token: usize,
-    rhs: &[[Ints<D>; NR]],
+    rhs: &[[Ints<D>; V]],
     prefetch: &mut Prefetch<'_>,
-) -> [[Ints<D>; NR]; R] {
+) -> [[Ints<D>; V]; R] {
     let mut rows: [&[u32]; R] = [&[]; R];
     for (row, bytes) in rows.iter_mut().enumerate() {
         *bytes = &lhs.token(token + row).bytes[..rhs.len()];
     }
-    let mut sums = [[dot.simd().splat_i32s(0); NR]; R];
+    let mut sums = [[dot.simd().splat_i32s(0); V]; R];
     for (at, vectors) in rhs.iter().enumerate() {
         prefetch.step(at);
-        let mut prepared = [dot.rhs(vectors[0]); NR];
-        for column in 1..NR {
+        let mut prepared = [dot.rhs(vectors[0]); V];
+        for column in 1..V {
             prepared[column] = dot.rhs(vectors[column]);
         }
         for row in 0..R {
             let lhs = dot.lhs(rows[row][at]);
-            for column in 0..NR {
+            for column in 0..V {
                 sums[row][column] = dot.add(sums[row][column], lhs, prepared[column]);
             }
         }

@@ -34,32 +34,31 @@ impl Layer {
     ) -> Result<Self, LoadError> {
         let name = format!("encoder.layer.{index}");
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let cut = |count: usize| ColumnBlocks {
-            count,
+        let queries_keys_values = ColumnBlocks {
+            count: 3 * hidden,
             width: columns.width,
         };
+        let inner_columns = ColumnBlocks::new(inner, 1);
         let arithmetic = match precision {
             Precision::Int8 => Arithmetic::Int8,
             _ => Arithmetic::F32,
         };
-        let pack = |weight: &[f32], bias: &[f32], inputs: usize, outputs: usize| {
-            Linear::pack(weight, bias, cut(inputs), cut(outputs), arithmetic)
-        };
-        let dense = |part: &str, inputs: usize, outputs: usize| {
-            let (weight, bias) = weights.linear(&format!("{name}.{part}"), inputs, outputs)?;
-            Ok(pack(&weight, &bias, inputs, outputs))
+        let dense = |part: &str, inputs: ColumnBlocks, outputs: ColumnBlocks| {
+            let part = format!("{name}.{part}");
+            let (weight, bias) = weights.linear(&part, inputs.count, outputs.count)?;
+            Ok(Linear::pack(&weight, &bias, inputs, outputs, arithmetic))
         };
         let (weight, bias) = weights.query_key_value(config, &name)?;
         Ok(Self {
-            query_key_value: pack(&weight, &bias, hidden, 3 * hidden),
-            output: dense("attention.output.dense", hidden, hidden)?,
+            query_key_value: Linear::pack(&weight, &bias, columns, queries_keys_values, arithmetic),
+            output: dense("attention.output.dense", columns, columns)?,
             attention_norm: norm::load(
                 weights,
                 config,
                 &format!("{name}.attention.output.LayerNorm"),
             )?,
-            up: dense("intermediate.dense", hidden, inner)?,
-            down: dense("output.dense", inner, hidden)?,
+            up: dense("intermediate.dense", columns, inner_columns)?,
+            down: dense("output.dense", inner_columns, columns)?,
             norm: norm::load(weights, config, &format!("{name}.output.LayerNorm"))?,
             head_size: config.head_size(),
         })

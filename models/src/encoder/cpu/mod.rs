@@ -12,8 +12,7 @@ mod layer;
 mod norm;
 mod schedule;
 
-use motet_kernels::gemm::panel_width;
-use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, blocked, huge_pages};
+use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, huge_pages};
 use rayon::prelude::*;
 
 use super::output::{self, RowEmbedding};
@@ -43,11 +42,7 @@ impl CpuEncoder {
         precision: Precision,
     ) -> Result<Self, LoadError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let width = blocked::width(hidden, config.head_size(), panel_width());
-        let columns = ColumnBlocks {
-            count: hidden,
-            width,
-        };
+        let columns = ColumnBlocks::new(hidden, config.head_size());
         let mut embeddings = Embeddings::load(weights, config)?;
         let mut layers = (0..config.num_hidden_layers)
             .into_par_iter()
