@@ -62,27 +62,42 @@ pub enum LoadError {
         /// Unsupported value, and the supported ones.
         reason: String,
     },
-    /// The weights file is truncated or otherwise no safetensors file.
-    #[error("model {model}: model.safetensors is truncated or corrupt ({bytes} bytes): {cause}")]
+    /// A file of weights that the index names does not exist.
+    #[error("model {model}: file {file} is missing, which model.safetensors.index.json names")]
+    ShardMissing {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+    },
+    /// A weights file is truncated or otherwise no safetensors file.
+    #[error("model {model}: {file} is truncated or corrupt ({bytes} bytes): {reason}")]
     CorruptWeights {
         /// The model as the user named it.
         model: Source,
+        /// The file inside the model directory.
+        file: String,
         /// Size of the file in bytes.
-        bytes: usize,
-        /// Error of the reader.
-        cause: safetensors::SafeTensorError,
+        bytes: u64,
+        /// What is wrong.
+        reason: String,
     },
-    /// A tensor that the configuration needs is not in the weights file.
+    /// A tensor that the configuration needs is not among the weights.
     #[error(
-        "model {model}: model.safetensors has no tensor {tensor} (the file holds {held} tensors)"
+        "model {model}: {file} has no tensor {tensor} (it names {held} tensors{})",
+        nearest_ones(nearest)
     )]
     MissingTensor {
         /// The model as the user named it.
         model: Source,
+        /// The file that lists the tensors.
+        file: String,
         /// Name of the tensor.
         tensor: String,
-        /// How many tensors the file holds.
+        /// Number of tensors that there are.
         held: usize,
+        /// The most similar names that there are, the most similar first.
+        nearest: Vec<String>,
     },
     /// A tensor has another shape than the configuration says.
     #[error(
@@ -132,4 +147,11 @@ pub enum LoadError {
         /// Error of Candle.
         cause: Box<candle_core::Error>,
     },
+}
+
+fn nearest_ones(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; the nearest are {}", names.join(", ")),
+    }
 }

@@ -5,7 +5,9 @@
 //!
 //! * [`source`]: `builtin:NAME` or `file:PATH` names a model; [`ModelFiles`] reads its files in the
 //!   Hugging Face layout.
-//! * [`config`]: sizes, pooling and token limit from the JSON files, without reading weights.
+//! * [`config`]: what the model computes, pooling and token limit from the JSON files, without
+//!   reading weights. What it computes is data ([`architecture`]), written by the model's family
+//!   (`family`); `checkpoint` finds its tensors in the weights.
 //! * [`device`]: CPU, CUDA or Metal, and the number format of the computation.
 //! * [`preprocess`]: cleans long texts and splits them into chunks by tokens.
 //! * [`tokenizer`]: texts to token ids.
@@ -41,6 +43,7 @@
 //! # }
 //! ```
 
+pub mod architecture;
 pub mod config;
 pub mod device;
 pub mod encoder;
@@ -50,7 +53,10 @@ pub mod source;
 pub mod thread_team;
 pub mod tokenizer;
 
+mod checkpoint;
 mod error;
+mod family;
+mod names;
 
 pub use config::{ModelConfig, Pooling};
 pub use device::{DeviceError, DeviceSpec, Precision};

@@ -27,7 +27,7 @@ fn directory(name: &str) -> PathBuf {
     dir
 }
 
-fn shapes() -> BTreeMap<String, Vec<usize>> {
+fn shapes() -> Shapes {
     let layer = "encoder.layer.0";
     let mut shapes = BTreeMap::from([
         (
@@ -70,11 +70,15 @@ fn value(tensor: usize, at: usize) -> f32 {
     ((tensor * 7 + at * 5) % 17) as f32 / 8.0 - 1.0
 }
 
-fn write_weights(dir: &Path, dtype: Dtype, prefix: &str, shapes: &BTreeMap<String, Vec<usize>>) {
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// Writes a tensor of each shape under the name that `name` gives it. Its values depend on its own
+/// name only.
+fn write_tensors(path: &Path, dtype: Dtype, shapes: &Shapes, name: impl Fn(&str) -> String) {
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
         .iter()
-        .enumerate()
-        .map(|(number, (name, shape))| {
+        .map(|(own, shape)| {
+            let number = own.bytes().map(usize::from).sum();
             let values = (0..shape.iter().product()).map(|at| value(number, at));
             let bytes = match dtype {
                 Dtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
@@ -86,17 +90,44 @@ fn write_weights(dir: &Path, dtype: Dtype, prefix: &str, shapes: &BTreeMap<Strin
                     .collect(),
                 _ => values.flat_map(|x| (x as i64).to_le_bytes()).collect(),
             };
-            (format!("{prefix}{name}"), shape.clone(), bytes)
+            (name(own), shape.clone(), bytes)
         })
         .collect();
     let views = data
         .iter()
         .map(|(name, shape, bytes)| (name, TensorView::new(dtype, shape.clone(), bytes).unwrap()));
-    std::fs::write(
-        dir.join("model.safetensors"),
-        safetensors::serialize(views, None).unwrap(),
-    )
-    .unwrap();
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn write_weights(dir: &Path, dtype: Dtype, prefix: &str, shapes: &Shapes) {
+    let path = dir.join("model.safetensors");
+    write_tensors(&path, dtype, shapes, |name| format!("{prefix}{name}"));
+}
+
+/// Splits the tensors between two files, by an index that names both.
+fn write_shards(dir: &Path) {
+    std::fs::remove_file(dir.join("model.safetensors")).unwrap();
+    let mut weight_map = serde_json::Map::new();
+    let mut shards = [Shapes::new(), Shapes::new()];
+    for (number, (name, shape)) in shapes().into_iter().enumerate() {
+        weight_map.insert(name.clone(), json!(shard(number % 2)));
+        shards[number % 2].insert(name, shape);
+    }
+    for (number, shapes) in shards.iter().enumerate() {
+        let path = dir.join(shard(number));
+        write_tensors(&path, Dtype::F32, shapes, str::to_owned);
+    }
+    write_json(
+        dir,
+        INDEX,
+        &json!({ "metadata": {}, "weight_map": weight_map }),
+    );
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+fn shard(number: usize) -> String {
+    format!("model-{:05}-of-00002.safetensors", number + 1)
 }
 
 fn config() -> serde_json::Value {
@@ -171,6 +202,10 @@ fn stored_types_and_name_prefixes_do_not_change_the_model() {
         (Dtype::F16, ""),
         (Dtype::BF16, "bert."),
         (Dtype::F32, "bert."),
+        (Dtype::F32, "model."),
+        (Dtype::F32, "module."),
+        (Dtype::F32, "_orig_mod.bert."),
+        (Dtype::F16, "module._orig_mod.model.bert."),
     ] {
         write_weights(&dir, dtype, prefix, &shapes());
         assert_eq!(
@@ -179,6 +214,144 @@ fn stored_types_and_name_prefixes_do_not_change_the_model() {
             "{dtype:?} {prefix:?}"
         );
     }
+    let path = dir.join("model.safetensors");
+    write_tensors(&path, Dtype::F32, &shapes(), |name| {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta")
+    });
+    let former = load(&dir).unwrap();
+    assert_eq!(embedding(&former), expected, "former names of norms");
+    assert!(former.unused_tensors().is_empty());
+}
+
+#[test]
+fn shards_are_those_that_the_index_names() {
+    let dir = directory("shards");
+    write_model(&dir);
+    let expected = embedding(&load(&dir).unwrap());
+    write_shards(&dir);
+    // A file that the index does not name is no shard, whatever it holds.
+    std::fs::write(dir.join("other.safetensors"), "nothing").unwrap();
+    assert_eq!(embedding(&load(&dir).unwrap()), expected);
+
+    let said = complaint("missing-shard", |dir| {
+        write_shards(dir);
+        std::fs::remove_file(dir.join(shard(1))).unwrap();
+    });
+    let expected = format!("file {} is missing, which {INDEX} names", shard(1));
+    assert_eq!(said, expected);
+
+    let said = complaint("cut-shard", |dir| {
+        write_shards(dir);
+        std::fs::write(dir.join(shard(0)), [0; 20]).unwrap();
+    });
+    let expected = format!("{} is truncated or corrupt (20 bytes): ", shard(0));
+    assert!(said.starts_with(&expected), "{said}");
+
+    for (name, index, expected) in [
+        (
+            "no-map",
+            json!({}),
+            "missing field `weight_map` at line 1 column 2",
+        ),
+        (
+            "empty-map",
+            json!({ "weight_map": {} }),
+            "weight_map names no tensor",
+        ),
+        (
+            "far-shard",
+            json!({ "weight_map": { "a": "../b.safetensors" } }),
+            "weight_map names `../b.safetensors`; a shard is a file beside it",
+        ),
+    ] {
+        let said = complaint(name, |dir| {
+            write_shards(dir);
+            write_json(dir, INDEX, &index);
+        });
+        assert_eq!(said, format!("{INDEX}: {expected}"));
+    }
+
+    let said = complaint("not-in-its-shard", |dir| {
+        write_shards(dir);
+        let mut index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(dir.join(INDEX)).unwrap()).unwrap();
+        index["weight_map"]["pooler.dense.weight"] = json!(shard(0));
+        write_json(dir, INDEX, &index);
+    });
+    let expected = format!("{} has no tensor pooler.dense.weight (", shard(0));
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[test]
+fn tensors_that_are_not_used_are_named() {
+    let dir = directory("unused");
+    write_model(&dir);
+    let mut more = shapes();
+    for name in [
+        "pooler.dense.weight",
+        "cls.predictions.bias",
+        "embeddings.position_ids",
+    ] {
+        more.insert(name.to_owned(), vec![2]);
+    }
+    write_weights(&dir, Dtype::F32, "", &more);
+    assert_eq!(
+        load(&dir).unwrap().unused_tensors(),
+        [
+            "cls.predictions.bias",
+            "embeddings.position_ids",
+            "pooler.dense.weight"
+        ]
+    );
+}
+
+#[test]
+fn a_head_is_not_dropped_without_a_word() {
+    let with_head = |dir: &Path, head: &str| {
+        let shapes = shapes();
+        let mut named: Shapes = shapes
+            .into_iter()
+            .map(|(name, shape)| (format!("bert.{name}"), shape))
+            .collect();
+        named.insert(head.to_owned(), vec![1, HIDDEN]);
+        write_weights(dir, Dtype::F32, "", &named);
+    };
+    for (head, class) in [
+        ("classifier.weight", Some("BertForSequenceClassification")),
+        (
+            "module.classifier.weight",
+            Some("BertForTokenClassification"),
+        ),
+        ("qa_outputs.weight", Some("BertForQuestionAnswering")),
+        ("linear.weight", Some("HF_ColBERT")),
+        ("score.weight", None),
+    ] {
+        let said = complaint(&format!("head-{head}"), |dir| {
+            with_head(dir, head);
+            std::fs::remove_file(dir.join("modules.json")).unwrap();
+            let mut config = config();
+            if let Some(class) = class {
+                config["architectures"] = json!([class]);
+            }
+            write_json(dir, "config.json", &config);
+        });
+        let classes = class.map_or("not set".to_owned(), |class| format!("`{class}`"));
+        let expected = format!(
+            "config.json: architectures is {classes} and the weights hold a head ({head}), which \
+             would not be computed; supported: an encoder without a head, or with modules.json and \
+             a Pooling module, which say that it gives vectors"
+        );
+        assert_eq!(said, expected);
+    }
+    // Files may say that the encoder is meant; the head of pre-training never is.
+    let dir = directory("head-of-an-embedder");
+    write_model(&dir);
+    with_head(&dir, "classifier.weight");
+    assert_eq!(load(&dir).unwrap().unused_tensors(), ["classifier.weight"]);
+    std::fs::remove_file(dir.join("modules.json")).unwrap();
+    with_head(&dir, "cls.predictions.bias");
+    assert!(load(&dir).is_ok());
 }
 
 #[test]
@@ -291,7 +464,10 @@ fn weights_that_do_not_fit_are_explained() {
                 .unwrap();
             write_weights(dir, Dtype::F32, "", &shapes);
         },
-        "model.safetensors has no tensor encoder.layer.0.attention.self.key.bias (the file holds 20 tensors)",
+        "model.safetensors has no tensor encoder.layer.0.attention.self.key.bias (it names 20 tensors; \
+         the nearest are encoder.layer.0.attention.self.query.bias, \
+         encoder.layer.0.attention.self.key.weight, \
+         encoder.layer.0.attention.self.value.bias)",
     );
     check(
         "wrong-shape",
@@ -358,6 +534,12 @@ fn configurations_that_are_not_supported_are_explained() {
         "config.json",
         &config_with("num_hidden_layers", json!(0)),
         "config.json: num_hidden_layers is 0; it must be at least 1",
+    );
+    check(
+        "layers",
+        "config.json",
+        &config_with("num_hidden_layers", json!(1_u64 << 40)),
+        "config.json: num_hidden_layers is 1099511627776; at most 1024",
     );
     check(
         "dense",

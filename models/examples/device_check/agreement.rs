@@ -56,7 +56,7 @@ impl Reference {
     /// Rows in an order without pattern, each output of each length the model takes.
     pub(crate) fn new(cpu: &TextEncoder) -> Result<Self, Error> {
         let config = cpu.config();
-        let words = config.encoder.vocab_size as u32;
+        let words = config.vocabulary() as u32;
         let mut state = 1u32;
         let mut next = |below: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -17,6 +17,7 @@ mod stock;
 
 use std::time::{Duration, Instant};
 
+use motet_models::architecture::Layer;
 use motet_models::{DeviceSpec, ModelConfig, ModelFiles, Precision, TextEncoder};
 
 type Error = Box<dyn std::error::Error>;
@@ -146,10 +147,14 @@ fn compare(
 
 /// Multiplications and additions of all products.
 fn flops(config: &ModelConfig, lens: &[usize]) -> f64 {
-    let bert = &config.encoder;
-    let (hidden, inner) = (bert.hidden_size, bert.intermediate_size);
-    let row = |len: &usize| len * (4 * hidden * hidden + 2 * hidden * inner + 2 * len * hidden);
-    2.0 * (bert.num_hidden_layers * lens.iter().map(row).sum::<usize>()) as f64
+    let hidden = config.hidden_size();
+    let layer = |layer: &Layer, len: usize| {
+        let inner = layer.feed_forward.inner();
+        len * (4 * hidden * hidden + 2 * hidden * inner + 2 * len * hidden)
+    };
+    let layers = &config.architecture.layers;
+    let row = |len: &usize| -> usize { layers.iter().map(|of| layer(of, *len)).sum() };
+    2.0 * lens.iter().map(row).sum::<usize>() as f64
 }
 
 fn ids(len: usize) -> Vec<u32> {

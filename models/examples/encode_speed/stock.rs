@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Embedding, LayerNorm, Linear, Module, VarBuilder};
 use motet_models::ModelConfig;
+use motet_models::architecture::{self, TensorRef};
 
 pub(crate) struct Bert {
     words: Embedding,
@@ -34,11 +35,14 @@ impl Bert {
             .join("builtin/all-minilm-l6-v2/model.safetensors");
         let weights =
             VarBuilder::from_buffered_safetensors(std::fs::read(file)?, DType::F32, &Device::Cpu)?;
-        let bert = &config.encoder;
-        let (hidden, eps) = (bert.hidden_size, f64::from(bert.layer_norm_eps));
+        let bert = &config.architecture;
+        let embedding = &bert.embedding;
+        let (hidden, eps) = (bert.hidden, f64::from(embedding.norm.eps));
+        let types = embedding.types.as_ref().map_or(0, TensorRef::len);
         let tables = weights.pp("embeddings");
         let norm = |weights: VarBuilder<'_>| candle_nn::layer_norm(hidden, eps, weights);
-        let layer = |index: usize| {
+        let layer = |(index, layer): (usize, &architecture::Layer)| {
+            let inner = layer.feed_forward.inner();
             let weights = weights.pp("encoder.layer").pp(index);
             let attention = weights.pp("attention");
             let square = |name: &str| candle_nn::linear(hidden, hidden, attention.pp(name));
@@ -48,34 +52,25 @@ impl Bert {
                 value: square("self.value")?,
                 output: square("output.dense")?,
                 output_norm: norm(attention.pp("output.LayerNorm"))?,
-                up: candle_nn::linear(
-                    hidden,
-                    bert.intermediate_size,
-                    weights.pp("intermediate.dense"),
-                )?,
-                down: candle_nn::linear(
-                    bert.intermediate_size,
-                    hidden,
-                    weights.pp("output.dense"),
-                )?,
+                up: candle_nn::linear(hidden, inner, weights.pp("intermediate.dense"))?,
+                down: candle_nn::linear(inner, hidden, weights.pp("output.dense"))?,
                 norm: norm(weights.pp("output.LayerNorm"))?,
-                heads: bert.num_attention_heads,
+                heads: layer.attention.heads,
             })
         };
         Ok(Self {
-            words: candle_nn::embedding(bert.vocab_size, hidden, tables.pp("word_embeddings"))?,
+            words: candle_nn::embedding(bert.vocabulary(), hidden, tables.pp("word_embeddings"))?,
             positions: candle_nn::embedding(
-                bert.max_position_embeddings,
+                bert.max_tokens(),
                 hidden,
                 tables.pp("position_embeddings"),
             )?,
-            types: candle_nn::embedding(
-                bert.type_vocab_size,
-                hidden,
-                tables.pp("token_type_embeddings"),
-            )?,
+            types: candle_nn::embedding(types, hidden, tables.pp("token_type_embeddings"))?,
             norm: norm(tables.pp("LayerNorm"))?,
-            layers: (0..bert.num_hidden_layers)
+            layers: bert
+                .layers
+                .iter()
+                .enumerate()
                 .map(layer)
                 .collect::<Result<_>>()?,
         })

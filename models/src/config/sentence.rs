@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::JsonFiles;
 use crate::error::LoadError;
+use crate::source::JsonFiles;
 
 const MODULES: &str = "modules.json";
 const LIMITS: &str = "sentence_bert_config.json";
@@ -25,6 +25,8 @@ pub(super) struct SentenceConfig {
     pub(super) pooling: Pooling,
     pub(super) normalize: bool,
     pub(super) max_tokens: Option<usize>,
+    /// Whether there is a pooling module: the files say that the model gives vectors.
+    pub(super) has_pooling: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,7 @@ impl SentenceConfig {
             pooling: Pooling::Mean,
             normalize: false,
             max_tokens: None,
+            has_pooling: false,
         };
         for module in json
             .optional::<Vec<ModuleEntry>>(MODULES)?
@@ -54,7 +57,8 @@ impl SentenceConfig {
             match module.r#type.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => {}
                 "Pooling" => {
-                    config.pooling = read_pooling(json, &format!("{}/config.json", module.path))?
+                    config.pooling = read_pooling(json, &format!("{}/config.json", module.path))?;
+                    config.has_pooling = true;
                 }
                 "Normalize" => config.normalize = true,
                 _ => {

@@ -1,4 +1,7 @@
-//! The BERT encoder: rows of token ids to vectors.
+//! The encoder: rows of token ids to vectors. What it computes is an [`Architecture`], which both
+//! engines load from.
+//!
+//! [`Architecture`]: crate::architecture::Architecture
 //!
 //! A batch is **packed**: the tokens of all rows stand one after another in a matrix `[T, H]` (T
 //! tokens in all, H the hidden size), so no work is spent on padding and a row's result does not
@@ -7,15 +10,16 @@
 //!
 //! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
 //! * `row`: [`RowInput`] and [`RowError`]; `output`: [`RowOutput`] and [`RowEmbedding`].
-//! * `weights`: named tensors of the weights file; `cache`: [`EncoderCache`], one copy of the
-//!   weights.
+//! * `tables`: what both engines make of the embeddings' tables; `head`: refuses a model whose head
+//!   would be dropped; `cache`: [`EncoderCache`], one copy of the weights.
 
 mod cache;
 mod cpu;
 mod device;
+mod head;
 mod output;
 mod row;
-mod weights;
+mod tables;
 
 use std::time::Instant;
 
@@ -25,6 +29,7 @@ pub use cache::EncoderCache;
 pub use output::{RowEmbedding, RowOutput};
 pub use row::{RowError, RowInput};
 
+use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;
@@ -32,7 +37,6 @@ use crate::source::{ModelFiles, Source};
 use crate::thread_team::ThreadTeam;
 use cpu::CpuEncoder;
 use device::DeviceEncoder;
-use weights::Weights;
 
 /// A failure of the device while computing; every row of the batch is lost.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,7 @@ pub struct TextEncoder {
     device: Device,
     precision: Precision,
     engine: Engine,
+    unused_tensors: Vec<String>,
 }
 
 /// The implementation of the forward pass.
@@ -63,7 +68,7 @@ impl TextEncoder {
     ///
     /// # Errors
     /// A precision that the device does not support; a weights file that is corrupt, lacks a tensor
-    /// or has one of another shape; a device without enough memory.
+    /// or has one of another shape; a head that would be dropped; a device without enough memory.
     pub fn load(
         files: &ModelFiles,
         device: &Device,
@@ -76,27 +81,32 @@ impl TextEncoder {
                 cause,
             })?;
         let precision = precision.on(device);
-        let bytes = files.weights()?;
-        let weights = Weights::open(&bytes, files.source(), device, precision.dtype())?;
-        let bert = &files.config().encoder;
         let started = Instant::now();
+        let config = files.config();
+        let checkpoint = Checkpoint::open(files)?;
+        head::refuse_dropped(files.source(), &checkpoint, config)?;
+        let architecture = &config.architecture;
         let engine = if device.is_cpu() && vendor_library().is_none() {
-            Engine::Cpu(CpuEncoder::load(&weights, bert, precision)?)
+            Engine::Cpu(CpuEncoder::load(&checkpoint, architecture, precision)?)
         } else {
-            Engine::Device(DeviceEncoder::load(&weights, bert, device)?)
+            let engine = DeviceEncoder::load(&checkpoint, architecture, device, precision.dtype())?;
+            Engine::Device(engine)
         };
+        let unused = checkpoint.unused(architecture).into_iter();
         let encoder = Self {
             source: files.source().clone(),
-            config: files.config().clone(),
+            config: config.clone(),
             device: device.clone(),
             precision,
             engine,
+            unused_tensors: unused.map(str::to_owned).collect(),
         };
         tracing::debug!(
             model = %encoder.source,
             device = ?device.location(),
             precision = %precision,
             load_ms = started.elapsed().as_millis() as u64,
+            unused_tensors = encoder.unused_tensors.len(),
             "weights loaded"
         );
         Ok(encoder)
@@ -110,6 +120,12 @@ impl TextEncoder {
     /// Returns the model's configuration: sizes, pooling and limits.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Returns the names of the tensors among the weights that the encoder does not use, such as
+    /// those of a pre-training head.
+    pub fn unused_tensors(&self) -> &[String] {
+        &self.unused_tensors
     }
 
     /// Returns the device that holds the weights.

@@ -49,7 +49,7 @@ pub(super) fn check(ids: &[u32], config: &ModelConfig) -> Result<(), RowError> {
             limit: config.max_tokens,
         });
     }
-    let vocabulary = config.encoder.vocab_size;
+    let vocabulary = config.vocabulary();
     match ids.iter().position(|&id| id as usize >= vocabulary) {
         Some(position) => Err(RowError::UnknownId {
             id: ids[position],

@@ -212,10 +212,10 @@ struct Other {
 impl Other {
     fn new(precision: Precision) -> Self {
         let (files, device) = builtin();
-        let bytes = files.weights().unwrap();
-        let weights = Weights::open(&bytes, files.source(), &device, precision.dtype()).unwrap();
+        let checkpoint = Checkpoint::open(&files).unwrap();
         let config = files.config().clone();
-        let engine = DeviceEncoder::load(&weights, &config.encoder, &device).unwrap();
+        let (architecture, dtype) = (&config.architecture, precision.dtype());
+        let engine = DeviceEncoder::load(&checkpoint, architecture, &device, dtype).unwrap();
         Self { engine, config }
     }
 

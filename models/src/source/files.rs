@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::sync::Arc;
 
 use motet_config::files::{self, FileError};
 
 use super::Source;
 use super::builtin::BUILTIN;
+use super::json::JsonFiles;
+use super::weights::{WeightBytes, WeightFiles};
 use crate::config::ModelConfig;
 use crate::error::LoadError;
 
-const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
-/// Most bytes of a file of weights.
-const WEIGHTS_BYTES_MAX: u64 = 64 << 30;
 /// Most bytes of a tokenizer or of a configuration.
 const JSON_BYTES_MAX: u64 = 256 << 20;
 
@@ -25,10 +24,12 @@ const JSON_BYTES_MAX: u64 = 256 << 20;
 pub struct ModelFiles {
     source: Source,
     config: ModelConfig,
+    weights: Arc<WeightFiles>,
 }
 
 impl ModelFiles {
-    /// Reads and checks the configuration files, and that weights and tokenizer are there.
+    /// Reads and checks the configuration files, and that weights (each shard of them) and
+    /// tokenizer are there.
     ///
     /// # Errors
     /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture
@@ -36,12 +37,20 @@ impl ModelFiles {
     pub fn open(source: &Source) -> Result<Self, LoadError> {
         let dir = Directory { source };
         dir.check()?;
-        let config = ModelConfig::read(source, |file| dir.read_optional(file))?;
-        dir.check_file(WEIGHTS)?;
-        dir.check_file(TOKENIZER)?;
+        let read = |file: &str| dir.read_optional(file);
+        let config = ModelConfig::read(source, &read)?;
+        let json = JsonFiles {
+            model: source,
+            read: &read,
+        };
+        let weights = WeightFiles::find(&json, |file| dir.exists(file))?;
+        if !dir.exists(TOKENIZER)? {
+            return Err(dir.missing(TOKENIZER));
+        }
         Ok(Self {
             source: source.clone(),
             config,
+            weights: Arc::new(weights),
         })
     }
 
@@ -63,13 +72,24 @@ impl ModelFiles {
         .read(TOKENIZER)
     }
 
-    /// Returns the bytes of model.safetensors: static for a built-in model, read from disk
-    /// otherwise.
-    pub(crate) fn weights(&self) -> Result<Cow<'static, [u8]>, LoadError> {
-        Directory {
+    /// Returns which files hold the weights.
+    pub(crate) fn weights(&self) -> &WeightFiles {
+        &self.weights
+    }
+
+    /// Returns access to the bytes of a file of weights, by its name.
+    pub(crate) fn open_weights(&self, file: &str) -> Result<WeightBytes, LoadError> {
+        let dir = Directory {
             source: &self.source,
+        };
+        match &self.source {
+            Source::Builtin(name) => builtin_file(name, file)
+                .map(WeightBytes::Static)
+                .ok_or_else(|| dir.missing(file)),
+            Source::File(path) => {
+                WeightBytes::open(&path.join(file)).map_err(|cause| dir.unreadable(file, cause))
+            }
         }
-        .read(WEIGHTS)
     }
 }
 
@@ -97,14 +117,12 @@ impl Directory<'_> {
         }
     }
 
-    fn check_file(&self, file: &str) -> Result<(), LoadError> {
+    fn exists(&self, file: &str) -> Result<bool, LoadError> {
         match self.source {
-            Source::Builtin(name) => builtin_file(name, file)
-                .map(|_| ())
-                .ok_or_else(|| self.missing(file)),
+            Source::Builtin(name) => Ok(builtin_file(name, file).is_some()),
             Source::File(path) => match std::fs::metadata(path.join(file)) {
-                Ok(_) => Ok(()),
-                Err(cause) if cause.kind() == ErrorKind::NotFound => Err(self.missing(file)),
+                Ok(_) => Ok(true),
+                Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
                 Err(cause) => Err(self.unreadable(file, cause.into())),
             },
         }
@@ -118,7 +136,7 @@ impl Directory<'_> {
     fn read_optional(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>, LoadError> {
         match self.source {
             Source::Builtin(name) => Ok(builtin_file(name, file).map(Cow::Borrowed)),
-            Source::File(path) => match read_inside(path, file) {
+            Source::File(path) => match files::read(&path.join(file), JSON_BYTES_MAX) {
                 Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
                 Err(FileError::Missing) => Ok(None),
                 Err(cause) => Err(self.unreadable(file, cause)),
@@ -140,14 +158,6 @@ impl Directory<'_> {
             cause,
         }
     }
-}
-
-fn read_inside(dir: &Path, file: &str) -> Result<Vec<u8>, FileError> {
-    let limit = match file {
-        WEIGHTS => WEIGHTS_BYTES_MAX,
-        _ => JSON_BYTES_MAX,
-    };
-    files::read(&dir.join(file), limit)
 }
 
 fn builtin_file(model: &str, file: &str) -> Option<&'static [u8]> {

@@ -2,9 +2,13 @@
 //!
 //! * `builtin`: the models that are compiled into the binary.
 //! * `files`: [`ModelFiles`], the files of a source in the Hugging Face layout.
+//! * `json`: typed access to the JSON files.
+//! * `weights`: which files hold the weights, and access to their bytes.
 
 mod builtin;
 mod files;
+mod json;
+mod weights;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +16,10 @@ use std::str::FromStr;
 
 pub use files::ModelFiles;
 
+pub(crate) use json::{JsonFiles, ReadFile};
+pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};
+
+use crate::names;
 use builtin::BUILTIN;
 
 /// The place of a model's files, written `builtin:NAME` or `file:PATH`.
@@ -135,17 +143,7 @@ fn known_builtins() -> String {
 
 /// Returns the known name that is most similar to `given`, if any is similar.
 fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LIKE_ENOUGH: f64 = 0.5;
-    known
-        .map(|name| {
-            (
-                strsim::normalized_damerau_levenshtein(&given.to_lowercase(), name),
-                name,
-            )
-        })
-        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    names::nearest(&given.to_lowercase(), known, 1).pop()
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {

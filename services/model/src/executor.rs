@@ -105,7 +105,7 @@ impl Executor for EncoderExecutor {
     /// Returns a row of synthetic token ids.
     fn sample(&self, tokens: u32) -> Option<EncodeRow> {
         let config = self.encoder.config();
-        let vocabulary = config.encoder.vocab_size;
+        let vocabulary = config.vocabulary();
         let tokens = (tokens as usize).clamp(1, config.max_tokens);
         let ids = (0..tokens).map(|at| ((7 * at + 3) % vocabulary) as u32);
         let ids = TokenIds::from(ids.collect::<Vec<u32>>());

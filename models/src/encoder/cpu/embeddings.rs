@@ -6,15 +6,16 @@ use motet_kernels::gemm::f16::narrow_exact;
 use motet_kernels::{Aligned, ColumnBlocks, LayerNorm, Relocatable, WeightBuffer};
 
 use super::norm;
-use crate::config::BertConfig;
-use crate::encoder::weights::{self, Weights};
+use crate::architecture::TokenEmbedding;
+use crate::checkpoint::Checkpoint;
+use crate::encoder::tables;
 use crate::error::LoadError;
 
 /// Word and position tables, and the norm after their sum.
 #[derive(Debug)]
 pub(super) struct Embeddings {
     words: Words,
-    /// `[P, H]`, see [`weights::Weights::positions`].
+    /// `[P, H]`, see [`tables::positions`].
     positions: Vec<f32>,
     norm: LayerNorm,
 }
@@ -49,12 +50,14 @@ impl Words {
 }
 
 impl Embeddings {
-    pub(super) fn load(weights: &Weights<'_>, config: &BertConfig) -> Result<Self, LoadError> {
-        let words = weights.values(weights::WORDS, &[config.vocab_size, config.hidden_size])?;
+    pub(super) fn load(
+        checkpoint: &Checkpoint,
+        embedding: &TokenEmbedding,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
-            words: Words::keep(words),
-            positions: weights.positions(config)?,
-            norm: norm::load(weights, config, weights::EMBEDDINGS_NORM)?,
+            words: Words::keep(checkpoint.values(&embedding.words)?),
+            positions: tables::positions(checkpoint, embedding)?,
+            norm: norm::load(checkpoint, &embedding.norm)?,
         })
     }
 

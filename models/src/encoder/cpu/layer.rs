@@ -6,9 +6,9 @@ use motet_kernels::{
 };
 
 use super::norm;
-use crate::config::BertConfig;
+use crate::architecture::{self, Activation, FeedForward, Norms};
+use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
-use crate::encoder::weights::Weights;
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -26,41 +26,46 @@ pub(super) struct Layer {
 impl Layer {
     /// `columns` are those of the model's vectors.
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
+        checkpoint: &Checkpoint,
+        layer: &architecture::Layer,
         columns: ColumnBlocks,
-        index: usize,
         precision: Precision,
     ) -> Result<Self, LoadError> {
-        let name = format!("encoder.layer.{index}");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let attention = &layer.attention;
+        let FeedForward::Plain {
+            up,
+            activation: Activation::Gelu,
+            down,
+        } = &layer.feed_forward;
+        let Norms::Post {
+            attention: attention_norm,
+            feed_forward: norm,
+        } = &layer.norms;
         let queries_keys_values = ColumnBlocks {
-            count: 3 * hidden,
+            count: 3 * columns.count,
             width: columns.width,
         };
-        let inner_columns = ColumnBlocks::new(inner, 1);
+        let inner = ColumnBlocks::new(up.outputs(), 1);
         let arithmetic = match precision {
             Precision::Int8 => Arithmetic::Int8,
             _ => Arithmetic::F32,
         };
-        let dense = |part: &str, inputs: ColumnBlocks, outputs: ColumnBlocks| {
-            let part = format!("{name}.{part}");
-            let (weight, bias) = weights.linear(&part, inputs.count, outputs.count)?;
+        // Several products of the same vectors are one, with their outputs one after the other.
+        let pack = |linears: &[&architecture::Linear], inputs, outputs| {
+            let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
+            let biases: Vec<_> = linears.iter().map(|linear| &linear.bias).collect();
+            let (weight, bias) = (checkpoint.stack(&weights)?, checkpoint.stack(&biases)?);
             Ok(Linear::pack(&weight, &bias, inputs, outputs, arithmetic))
         };
-        let (weight, bias) = weights.query_key_value(config, &name)?;
+        let projections = [&attention.query, &attention.key, &attention.value];
         Ok(Self {
-            query_key_value: Linear::pack(&weight, &bias, columns, queries_keys_values, arithmetic),
-            output: dense("attention.output.dense", columns, columns)?,
-            attention_norm: norm::load(
-                weights,
-                config,
-                &format!("{name}.attention.output.LayerNorm"),
-            )?,
-            up: dense("intermediate.dense", columns, inner_columns)?,
-            down: dense("output.dense", inner_columns, columns)?,
-            norm: norm::load(weights, config, &format!("{name}.output.LayerNorm"))?,
-            head_size: config.head_size(),
+            query_key_value: pack(&projections, columns, queries_keys_values)?,
+            output: pack(&[&attention.output], columns, columns)?,
+            attention_norm: norm::load(checkpoint, attention_norm)?,
+            up: pack(&[up], columns, inner)?,
+            down: pack(&[down], inner, columns)?,
+            norm: norm::load(checkpoint, norm)?,
+            head_size: attention.head_size,
         })
     }
 

@@ -17,8 +17,9 @@ use rayon::prelude::*;
 
 use super::output::{self, RowEmbedding};
 use super::row::RowInput;
-use super::weights::Weights;
-use crate::config::{BertConfig, ModelConfig};
+use crate::architecture::Architecture;
+use crate::checkpoint::Checkpoint;
+use crate::config::ModelConfig;
 use crate::device::Precision;
 use crate::error::LoadError;
 use embeddings::Embeddings;
@@ -37,17 +38,20 @@ pub(super) struct CpuEncoder {
 
 impl CpuEncoder {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
+        checkpoint: &Checkpoint,
+        architecture: &Architecture,
         precision: Precision,
     ) -> Result<Self, LoadError> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let columns = ColumnBlocks::new(hidden, config.head_size());
-        let mut embeddings = Embeddings::load(weights, config)?;
-        let mut layers = (0..config.num_hidden_layers)
-            .into_par_iter()
-            .map(|index| Layer::load(weights, config, columns, index, precision))
+        let (hidden, first) = (architecture.hidden, architecture.layers.first());
+        let head_size = first.map_or(hidden, |layer| layer.attention.head_size);
+        let columns = ColumnBlocks::new(hidden, head_size);
+        let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding)?;
+        let mut layers = architecture
+            .layers
+            .par_iter()
+            .map(|layer| Layer::load(checkpoint, layer, columns, precision))
             .collect::<Result<Vec<_>, _>>()?;
+        let inner = first.map_or(0, |layer| layer.feed_forward.inner());
         let of_layers = layers.iter_mut().flat_map(Layer::relocatable);
         huge_pages::consolidate(of_layers.chain(embeddings.relocatable()).collect());
         Ok(Self {

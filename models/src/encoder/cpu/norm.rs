@@ -2,20 +2,15 @@
 
 use motet_kernels::LayerNorm;
 
-use crate::config::BertConfig;
-use crate::encoder::weights::Weights;
+use crate::architecture::Norm;
+use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
-/// Returns the layer norm `NAME`, of the model's vectors.
-pub(super) fn load(
-    weights: &Weights<'_>,
-    config: &BertConfig,
-    name: &str,
-) -> Result<LayerNorm, LoadError> {
-    let shape = [config.hidden_size];
+/// Returns the layer norm with its scale and shift.
+pub(super) fn load(checkpoint: &Checkpoint, norm: &Norm) -> Result<LayerNorm, LoadError> {
     Ok(LayerNorm::new(
-        weights.values(&format!("{name}.weight"), &shape)?,
-        weights.values(&format!("{name}.bias"), &shape)?,
-        config.layer_norm_eps,
+        checkpoint.values(&norm.scale)?,
+        checkpoint.values(&norm.shift)?,
+        norm.eps,
     ))
 }

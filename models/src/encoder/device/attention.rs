@@ -7,8 +7,8 @@ use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::pack::Pack;
 use super::padded::Padded;
-use crate::config::BertConfig;
-use crate::encoder::weights::Weights;
+use super::placement::Placement;
+use crate::architecture;
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -24,25 +24,24 @@ pub(super) struct Attention {
 
 impl Attention {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
-        layer: &str,
+        placement: &Placement<'_>,
+        attention: &architecture::Attention,
+        norm: &architecture::Norm,
     ) -> std::result::Result<Self, LoadError> {
-        let hidden = config.hidden_size;
-        let (mut weight, mut bias) = weights.query_key_value(config, layer)?;
-        let scale = (config.head_size() as f32).sqrt().recip();
-        let queries = weight[..hidden * hidden].iter_mut();
-        queries
-            .chain(&mut bias[..hidden])
+        let parts = [&attention.query, &attention.key, &attention.value];
+        let (mut weight, mut bias) = placement.stack(&parts)?;
+        let scale = (attention.head_size as f32).sqrt().recip();
+        let queries = &attention.query;
+        let query_weight = weight[..queries.outputs() * queries.inputs()].iter_mut();
+        query_weight
+            .chain(&mut bias[..queries.outputs()])
             .for_each(|value| *value *= scale);
-        let norm = format!("{layer}.attention.output.LayerNorm");
-        let output = format!("{layer}.attention.output.dense");
         Ok(Self {
-            query_key_value: Linear::new(weights, weight, bias)?,
-            output: Linear::load(weights, &output, hidden, hidden)?,
-            norm: LayerNorm::load(weights, config, &norm)?,
-            heads: config.num_attention_heads,
-            head_size: config.head_size(),
+            query_key_value: Linear::new(placement, weight, bias)?,
+            output: Linear::load(placement, &attention.output)?,
+            norm: LayerNorm::load(placement, norm)?,
+            heads: attention.heads,
+            head_size: attention.head_size,
         })
     }
 

@@ -4,8 +4,9 @@ use candle_core::{DType, Result, Tensor};
 
 use super::layer_norm::LayerNorm;
 use super::pack::Pack;
-use crate::config::BertConfig;
-use crate::encoder::weights::{self, Weights};
+use super::placement::Placement;
+use crate::architecture::TokenEmbedding;
+use crate::encoder::tables;
 use crate::error::LoadError;
 
 /// Word and position tables, and the norm after their sum.
@@ -13,22 +14,22 @@ use crate::error::LoadError;
 pub(super) struct Embeddings {
     /// `[V, H]`
     words: Tensor,
-    /// `[P, H]`, see [`Weights::positions`].
+    /// `[P, H]`, see [`tables::positions`].
     positions: Tensor,
     norm: LayerNorm,
 }
 
 impl Embeddings {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
+        placement: &Placement<'_>,
+        embedding: &TokenEmbedding,
     ) -> std::result::Result<Self, LoadError> {
-        let hidden = config.hidden_size;
-        let positions_shape = [config.max_position_embeddings, hidden];
+        let positions = tables::positions(placement.checkpoint, embedding)?;
+        let shape = [embedding.positions.len(), embedding.positions.row_size()];
         Ok(Self {
-            words: weights.get(weights::WORDS, &[config.vocab_size, hidden])?,
-            positions: weights.place(weights.positions(config)?, &positions_shape)?,
-            norm: LayerNorm::load(weights, config, weights::EMBEDDINGS_NORM)?,
+            words: placement.get(&embedding.words)?,
+            positions: placement.place(positions, &shape)?,
+            norm: LayerNorm::load(placement, &embedding.norm)?,
         })
     }
 

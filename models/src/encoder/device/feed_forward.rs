@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
-use crate::config::BertConfig;
-use crate::encoder::weights::Weights;
+use super::placement::Placement;
+use crate::architecture::{self, Activation};
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -17,20 +17,19 @@ pub(super) struct FeedForward {
 
 impl FeedForward {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
-        layer: &str,
+        placement: &Placement<'_>,
+        feed_forward: &architecture::FeedForward,
+        norm: &architecture::Norm,
     ) -> std::result::Result<Self, LoadError> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let architecture::FeedForward::Plain {
+            up,
+            activation: Activation::Gelu,
+            down,
+        } = feed_forward;
         Ok(Self {
-            up: Linear::load(
-                weights,
-                &format!("{layer}.intermediate.dense"),
-                hidden,
-                inner,
-            )?,
-            down: Linear::load(weights, &format!("{layer}.output.dense"), inner, hidden)?,
-            norm: LayerNorm::load(weights, config, &format!("{layer}.output.LayerNorm"))?,
+            up: Linear::load(placement, up)?,
+            down: Linear::load(placement, down)?,
+            norm: LayerNorm::load(placement, norm)?,
         })
     }
 

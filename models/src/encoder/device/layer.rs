@@ -5,8 +5,8 @@ use candle_core::{Result, Tensor};
 use super::attention::Attention;
 use super::feed_forward::FeedForward;
 use super::pack::Pack;
-use crate::config::BertConfig;
-use crate::encoder::weights::Weights;
+use super::placement::Placement;
+use crate::architecture::{self, Norms};
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -17,14 +17,16 @@ pub(super) struct Layer {
 
 impl Layer {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
-        index: usize,
+        placement: &Placement<'_>,
+        layer: &architecture::Layer,
     ) -> std::result::Result<Self, LoadError> {
-        let name = format!("encoder.layer.{index}");
+        let Norms::Post {
+            attention,
+            feed_forward,
+        } = &layer.norms;
         Ok(Self {
-            attention: Attention::load(weights, config, &name)?,
-            feed_forward: FeedForward::load(weights, config, &name)?,
+            attention: Attention::load(placement, &layer.attention, attention)?,
+            feed_forward: FeedForward::load(placement, &layer.feed_forward, feed_forward)?,
         })
     }
 

@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::config::BertConfig;
-use crate::encoder::weights::Weights;
+use super::placement::Placement;
+use crate::architecture;
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -17,14 +17,13 @@ pub(super) struct LayerNorm {
 
 impl LayerNorm {
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
-        name: &str,
+        placement: &Placement<'_>,
+        norm: &architecture::Norm,
     ) -> std::result::Result<Self, LoadError> {
         Ok(Self {
-            scale: weights.get(&format!("{name}.weight"), &[config.hidden_size])?,
-            shift: weights.get(&format!("{name}.bias"), &[config.hidden_size])?,
-            eps: config.layer_norm_eps,
+            scale: placement.get(&norm.scale)?,
+            shift: placement.get(&norm.shift)?,
+            eps: norm.eps,
         })
     }
 

@@ -2,7 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::encoder::weights::Weights;
+use super::placement::Placement;
+use crate::architecture;
 use crate::error::LoadError;
 
 /// Weight and bias of `y = x W^T + b`.
@@ -15,28 +16,25 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// Reads `NAME.weight` `[outputs, inputs]` and `NAME.bias` `[outputs]`.
     pub(super) fn load(
-        weights: &Weights<'_>,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
+        placement: &Placement<'_>,
+        linear: &architecture::Linear,
     ) -> std::result::Result<Self, LoadError> {
-        let (weight, bias) = weights.linear(name, inputs, outputs)?;
-        Self::new(weights, weight, bias)
+        let (weight, bias) = placement.stack(&[linear])?;
+        Self::new(placement, weight, bias)
     }
 
     /// From values on the host: `weight` is `[O, I]` row-major, `bias` is `[O]`.
     pub(super) fn new(
-        weights: &Weights<'_>,
+        placement: &Placement<'_>,
         weight: Vec<f32>,
         bias: Vec<f32>,
     ) -> std::result::Result<Self, LoadError> {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
         let transposed = |weight: Tensor| weight.t()?.contiguous();
         Ok(Self {
-            weight: weights.place_with(weight, &[outputs, inputs], transposed)?,
-            bias: weights.place(bias, &[outputs])?,
+            weight: placement.place_with(weight, &[outputs, inputs], transposed)?,
+            bias: placement.place(bias, &[outputs])?,
         })
     }
 

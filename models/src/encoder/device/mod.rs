@@ -14,20 +14,23 @@ mod layer_norm;
 mod linear;
 mod pack;
 mod padded;
+mod placement;
 mod pool;
 mod turn;
 mod upload;
 
-use candle_core::{Device, Result};
+use candle_core::{DType, Device, Result};
 
 use super::output::RowEmbedding;
 use super::row::RowInput;
-use super::weights::Weights;
-use crate::config::{BertConfig, ModelConfig};
+use crate::architecture::Architecture;
+use crate::checkpoint::Checkpoint;
+use crate::config::ModelConfig;
 use crate::error::LoadError;
 use embeddings::Embeddings;
 use layer::Layer;
 use pack::Pack;
+use placement::Placement;
 use turn::Turns;
 
 /// Weights on a device.
@@ -40,20 +43,28 @@ pub(super) struct DeviceEncoder {
 }
 
 impl DeviceEncoder {
+    /// Places the weights on `device` as `dtype`.
     pub(super) fn load(
-        weights: &Weights<'_>,
-        config: &BertConfig,
+        checkpoint: &Checkpoint,
+        architecture: &Architecture,
         device: &Device,
+        dtype: DType,
     ) -> std::result::Result<Self, LoadError> {
         let turns = Turns::of(device);
         let turn = turns.take();
-        let embeddings = Embeddings::load(weights, config)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|index| Layer::load(weights, config, index))
+        let placement = Placement {
+            checkpoint,
+            device,
+            dtype,
+        };
+        let embeddings = Embeddings::load(&placement, &architecture.embedding)?;
+        let layers = architecture.layers.iter();
+        let layers = layers
+            .map(|layer| Layer::load(&placement, layer))
             .collect::<std::result::Result<_, _>>()?;
         // Other threads use the weights, and their streams do not wait for what this thread's has
         // still to do.
-        weights.wait()?;
+        placement.wait()?;
         drop(turn);
         Ok(Self {
             device: device.clone(),

@@ -47,7 +47,7 @@ impl Pack {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let heads = config.encoder.num_attention_heads;
+        let heads = config.architecture.heads();
         let rows = rows(inputs);
         let lengths: Vec<usize> = rows.iter().map(|row| row.tokens).collect();
         let groups = groups::split(&lengths, heads);

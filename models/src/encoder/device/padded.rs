@@ -65,7 +65,7 @@ impl PaddedPlaces {
                 (0..padded).map(move |at| (row.start + at.min(row.tokens - 1)) as u32)
             })
         };
-        let vectors_of_token = 3 * config.encoder.num_attention_heads as u32;
+        let vectors_of_token = 3 * config.architecture.heads() as u32;
         let vectors = whole.add(tokens().map(|token| token * vectors_of_token));
         let mask = members().any(|row| row.tokens < padded).then(|| {
             real.add(members().flat_map(|row| {

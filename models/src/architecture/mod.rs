@@ -1,0 +1,95 @@
+//! What a model computes, as data: shapes, constants, and the name of every weight.
+//!
+//! A family (the crate's `family` module) writes an [`Architecture`] from config.json; the engines
+//! load and compute what it says. So an engine knows no name of a tensor and no family, and a
+//! family knows no engine. Nothing here reads a file or computes.
+//!
+//! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
+//! * `attention`: [`Attention`]; `feed_forward`: [`FeedForward`].
+//! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
+
+mod attention;
+mod embedding;
+mod feed_forward;
+mod tensor;
+
+pub use attention::Attention;
+pub use embedding::TokenEmbedding;
+pub use feed_forward::{Activation, FeedForward};
+pub use tensor::{Linear, Norm, TensorRef};
+
+/// An encoder: token ids to a vector for each token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Architecture {
+    /// Prefix that the family's checkpoints put before the encoder's tensors where these are a part
+    /// of a model with a head, such as `bert.`. The names of the description are without it.
+    pub prefix: &'static str,
+    /// Length of a token's vector between layers.
+    pub hidden: usize,
+    /// From token ids to the vectors that enter the first layer.
+    pub embedding: TokenEmbedding,
+    /// The layers, in the order of computation, all with heads of one number and size.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer: attention, then feed-forward, each with a residual connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Tokens of a row read each other.
+    pub attention: Attention,
+    /// Each token by itself.
+    pub feed_forward: FeedForward,
+    /// The norms, and where they are.
+    pub norms: Norms,
+}
+
+/// Norms of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Norms {
+    /// After each of the two sums with the residual: `x = norm(x + attention(x))`, then
+    /// `x = norm(x + feed_forward(x))`.
+    Post {
+        /// The norm after attention.
+        attention: Norm,
+        /// The norm after feed-forward.
+        feed_forward: Norm,
+    },
+}
+
+impl Architecture {
+    /// Returns the number of token ids.
+    pub fn vocabulary(&self) -> usize {
+        self.embedding.words.len()
+    }
+
+    /// Returns the maximum number of tokens of a row, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.embedding.positions.len()
+    }
+
+    /// Returns the number of attention heads of a layer, the same in all layers.
+    pub fn heads(&self) -> usize {
+        self.layers.first().map_or(0, |layer| layer.attention.heads)
+    }
+
+    /// Returns all tensors that the description names, each part of one by itself.
+    pub fn tensors(&self) -> Vec<&TensorRef> {
+        let mut tensors = self.embedding.tensors();
+        tensors.extend(self.layers.iter().flat_map(Layer::tensors));
+        tensors
+    }
+}
+
+impl Layer {
+    fn tensors(&self) -> Vec<&TensorRef> {
+        let Norms::Post {
+            attention,
+            feed_forward,
+        } = &self.norms;
+        let mut tensors = self.attention.tensors();
+        tensors.extend(attention.tensors());
+        tensors.extend(self.feed_forward.tensors());
+        tensors.extend(feed_forward.tensors());
+        tensors
+    }
+}

@@ -1,0 +1,106 @@
+//! References to tensors of a checkpoint, and the building blocks that are made of them.
+
+use std::ops::Range;
+
+/// Rows of a named tensor: all of them, or those of one matrix among several that a checkpoint
+/// stores as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorRef {
+    /// Name of the tensor, without the checkpoint's prefix.
+    pub name: String,
+    /// Shape of the whole tensor, row-major.
+    pub shape: Vec<usize>,
+    /// The rows: a range of the first dimension.
+    pub rows: Range<usize>,
+}
+
+impl TensorRef {
+    /// Returns all rows of a tensor of this shape, which has one dimension or more.
+    pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.to_vec(),
+            rows: 0..shape[0],
+        }
+    }
+
+    /// Returns the same tensor with other rows, such as those after the unused first positions.
+    #[must_use]
+    pub fn with_rows(self, rows: Range<usize>) -> Self {
+        Self { rows, ..self }
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns the number of values of a row.
+    pub fn row_size(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+}
+
+/// A matrix product with a weight, and its bias: `y = x W^T + b`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// `[outputs, inputs]`
+    pub weight: TensorRef,
+    /// `[outputs]`
+    pub bias: TensorRef,
+}
+
+impl Linear {
+    /// Returns the product with `NAME.weight` and `NAME.bias`.
+    pub fn new(name: &str, inputs: usize, outputs: usize) -> Self {
+        Self {
+            weight: TensorRef::new(format!("{name}.weight"), &[outputs, inputs]),
+            bias: TensorRef::new(format!("{name}.bias"), &[outputs]),
+        }
+    }
+
+    /// Returns the number of values of a vector that enters.
+    pub fn inputs(&self) -> usize {
+        self.weight.row_size()
+    }
+
+    /// Returns the number of values of a vector that leaves.
+    pub fn outputs(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub(super) fn tensors(&self) -> [&TensorRef; 2] {
+        [&self.weight, &self.bias]
+    }
+}
+
+/// A layer norm: a vector to mean 0 and variance 1, then scaled and shifted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm {
+    /// `[size]`
+    pub scale: TensorRef,
+    /// `[size]`
+    pub shift: TensorRef,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl Norm {
+    /// Returns the layer norm with `NAME.weight` and `NAME.bias`.
+    pub fn layer(name: &str, size: usize, eps: f32) -> Self {
+        Self {
+            scale: TensorRef::new(format!("{name}.weight"), &[size]),
+            shift: TensorRef::new(format!("{name}.bias"), &[size]),
+            eps,
+        }
+    }
+
+    pub(super) fn tensors(&self) -> [&TensorRef; 2] {
+        [&self.scale, &self.shift]
+    }
+}

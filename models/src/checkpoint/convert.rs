@@ -1,0 +1,101 @@
+//! Stored elements to f32. All of it is exact.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// Type of stored elements that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Element {
+    /// Returns the number of bytes of an element.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::F16 | Self::Bf16 => size_of::<f16>(),
+        }
+    }
+
+    /// Converts little-endian elements to as many values.
+    pub(super) fn to_f32(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            Self::F32 => {
+                let elements = bytes.as_chunks().0.iter();
+                let pairs = values.iter_mut().zip(elements);
+                pairs.for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+            }
+            Self::F16 => in_groups(bytes, values, f16::from_le_bytes, |group, values| {
+                group.convert_to_f32_slice(values)
+            }),
+            Self::Bf16 => in_groups(bytes, values, bf16::from_le_bytes, |group, values| {
+                group.convert_to_f32_slice(values)
+            }),
+        }
+    }
+}
+
+/// Converts groups of elements, for which processors have instructions.
+fn in_groups<T: Copy + Default>(
+    bytes: &[u8],
+    values: &mut [f32],
+    element: impl Fn([u8; 2]) -> T,
+    convert: impl Fn(&[T], &mut [f32]),
+) {
+    const GROUP: usize = 256;
+    let mut group = [T::default(); GROUP];
+    let groups = bytes.chunks(GROUP * size_of::<T>());
+    for (bytes, values) in groups.zip(values.chunks_mut(GROUP)) {
+        let group = &mut group[..values.len()];
+        let pairs = group.iter_mut().zip(bytes.as_chunks().0);
+        pairs.for_each(|(value, bytes)| *value = element(*bytes));
+        convert(group, values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_elements_become_the_same_values() {
+        for count in [0, 1, 7, 255, 256, 257, 1000] {
+            let expected: Vec<f32> = (0..count).map(|at| (at % 61) as f32 / 8.0 - 3.5).collect();
+            let check = |element: Element, bytes: Vec<u8>| {
+                let mut values = vec![f32::NAN; count];
+                element.to_f32(&bytes, &mut values);
+                assert_eq!(values, expected, "{element:?} {count}");
+                assert_eq!(bytes.len(), count * element.size());
+            };
+            let all = expected.iter();
+            check(
+                Element::F32,
+                all.clone().flat_map(|x| x.to_le_bytes()).collect(),
+            );
+            let half = |x: &f32| f16::from_f32(*x).to_le_bytes();
+            check(Element::F16, all.clone().flat_map(half).collect());
+            let brain = |x: &f32| bf16::from_f32(*x).to_le_bytes();
+            check(Element::Bf16, all.flat_map(brain).collect());
+        }
+    }
+
+    #[test]
+    fn every_16_bit_element_becomes_itself() {
+        let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let mut values = vec![0.0; bytes.len() / 2];
+        let check = |values: &[f32], value: fn(u16) -> f32| {
+            for (bits, found) in (0..=u16::MAX).zip(values) {
+                let expected = value(bits);
+                let same = found.to_bits() == expected.to_bits();
+                assert!(same || found.is_nan() && expected.is_nan(), "{bits:#06x}");
+            }
+        };
+        Element::F16.to_f32(&bytes, &mut values);
+        check(&values, |bits| f16::from_bits(bits).to_f32());
+        Element::Bf16.to_f32(&bytes, &mut values);
+        check(&values, |bits| bf16::from_bits(bits).to_f32());
+    }
+}

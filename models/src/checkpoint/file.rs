@@ -1,0 +1,122 @@
+//! One safetensors file: its header, and its bytes.
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::error::LoadError;
+use crate::source::{Source, WeightBytes};
+
+/// Bytes before the header, which say how many it has.
+const LENGTH_BYTES: usize = 8;
+/// Most bytes of a header, as the format has it.
+const HEADER_BYTES_MAX: u64 = 100_000_000;
+
+/// A file whose header was read.
+pub(super) struct WeightsFile {
+    name: String,
+    bytes: WeightBytes,
+    header: Metadata,
+    /// Bytes before the first tensor.
+    data_start: u64,
+}
+
+impl WeightsFile {
+    pub(super) fn open(model: &Source, name: &str, bytes: WeightBytes) -> Result<Self, LoadError> {
+        let (header, data_start) = read_header(&bytes).map_err(|error| match error {
+            HeaderError::Io(cause) => unreadable(model, name, cause),
+            HeaderError::Corrupt(reason) => LoadError::CorruptWeights {
+                model: model.clone(),
+                file: name.to_owned(),
+                bytes: bytes.len(),
+                reason,
+            },
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            bytes,
+            header,
+            data_start,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (String, TensorInfo)> {
+        let tensors = self.header.tensors().into_iter();
+        tensors.map(|(name, info)| (name, info.clone()))
+    }
+
+    pub(super) fn info(&self, tensor: &str) -> Option<TensorInfo> {
+        self.header.info(tensor).cloned()
+    }
+
+    /// Calls `use_piece` with `len` bytes of tensors from `start` on, piece by piece.
+    pub(super) fn for_each_piece(
+        &self,
+        model: &Source,
+        start: usize,
+        len: usize,
+        use_piece: impl FnMut(&[u8]),
+    ) -> Result<(), LoadError> {
+        let start = self.data_start + start as u64;
+        let read = self.bytes.for_each_piece(start, len, use_piece);
+        read.map_err(|cause| unreadable(model, &self.name, cause))
+    }
+}
+
+enum HeaderError {
+    Io(std::io::Error),
+    Corrupt(String),
+}
+
+impl From<std::io::Error> for HeaderError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<SafeTensorError> for HeaderError {
+    fn from(error: SafeTensorError) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+/// Returns the header, and the number of bytes before the first tensor.
+fn read_header(bytes: &WeightBytes) -> Result<(Metadata, u64), HeaderError> {
+    let size = bytes.len();
+    if size < LENGTH_BYTES as u64 {
+        return Err(SafeTensorError::HeaderTooSmall.into());
+    }
+    let length = u64::from_le_bytes(read(bytes, 0, LENGTH_BYTES)?.try_into().unwrap_or_default());
+    if length > HEADER_BYTES_MAX {
+        return Err(SafeTensorError::HeaderTooLarge.into());
+    }
+    let data_start = LENGTH_BYTES as u64 + length;
+    if data_start > size {
+        return Err(SafeTensorError::InvalidHeaderLength.into());
+    }
+    let header = read(bytes, LENGTH_BYTES as u64, length as usize)?;
+    // Parsing also checks that shapes, element types and offsets go together.
+    let header: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| HeaderError::Corrupt(format!("its header: {error}")))?;
+    if data_start + header.data_len() as u64 != size {
+        return Err(SafeTensorError::MetadataIncompleteBuffer.into());
+    }
+    Ok((header, data_start))
+}
+
+fn read(bytes: &WeightBytes, start: u64, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::with_capacity(len);
+    bytes.for_each_piece(start, len, |piece| all.extend_from_slice(piece))?;
+    Ok(all)
+}
+
+fn unreadable(model: &Source, file: &str, cause: std::io::Error) -> LoadError {
+    LoadError::Unreadable {
+        model: model.clone(),
+        file: file.to_owned(),
+        cause: cause.into(),
+    }
+}

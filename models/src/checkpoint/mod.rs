@@ -1,0 +1,224 @@
+//! The tensors of a model's weights, by name: over all files that hold them, whatever prefix and
+//! element type they were saved with.
+//!
+//! Opening reads the files' headers only. Values are read when they are asked for, piece by piece
+//! into the memory where they are wanted ([`Checkpoint::read`]).
+//!
+//! * `file`: one safetensors file.
+//! * `convert`: stored elements to f32.
+//! * `prefix`: what stands before the encoder's names.
+
+mod convert;
+mod file;
+mod prefix;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+
+use crate::architecture::{Architecture, TensorRef};
+use crate::error::LoadError;
+use crate::names;
+use crate::source::{ModelFiles, Source, WeightFiles};
+use convert::Element;
+use file::WeightsFile;
+
+pub(crate) use prefix::without_wrappers;
+
+/// Similar names that an error about a missing tensor lists.
+const NEAREST: usize = 3;
+
+/// The tensors of a model.
+pub(crate) struct Checkpoint {
+    model: Source,
+    /// The file that lists the tensors, for messages.
+    listing: &'static str,
+    files: Vec<WeightsFile>,
+    /// The file of each tensor, by its number, and what the header says of the tensor.
+    tensors: BTreeMap<String, (usize, TensorInfo)>,
+    /// What the files put before the names of a description.
+    prefix: String,
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("model", &self.model)
+            .field("prefix", &self.prefix)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checkpoint {
+    /// Reads the headers of the weights of a model, and checks that all tensors of its description
+    /// are there.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is corrupt; a tensor that is missing, or has another shape or
+    /// an element type that is not read.
+    pub(crate) fn open(files: &ModelFiles) -> Result<Self, LoadError> {
+        let model = files.source();
+        let names = files.weights().names();
+        let open = |name: &&str| WeightsFile::open(model, name, files.open_weights(name)?);
+        let opened: Vec<WeightsFile> = names.iter().map(open).collect::<Result<_, _>>()?;
+        let mut tensors = BTreeMap::new();
+        for (number, file) in opened.iter().enumerate() {
+            let entries = file.tensors();
+            tensors.extend(entries.map(|(name, info)| (name, (number, info))));
+        }
+        let mut checkpoint = Self {
+            model: model.clone(),
+            listing: files.weights().listing(),
+            files: opened,
+            tensors,
+            prefix: String::new(),
+        };
+        if let WeightFiles::Shards(shards) = files.weights() {
+            checkpoint.keep_indexed(shards)?;
+        }
+        let architecture = &files.config().architecture;
+        checkpoint.prefix = prefix::find(checkpoint.names(), architecture);
+        for tensor in architecture.tensors() {
+            checkpoint.find(tensor)?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Leaves the tensors that the index names, each from the file that it names for it.
+    fn keep_indexed(&mut self, shards: &BTreeMap<String, String>) -> Result<(), LoadError> {
+        let mut indexed = BTreeMap::new();
+        for (tensor, shard) in shards {
+            let number = self.files.iter().position(|file| file.name() == shard);
+            let info = number.and_then(|number| self.files[number].info(tensor));
+            let (Some(number), Some(info)) = (number, info) else {
+                return Err(self.missing(shard, tensor));
+            };
+            indexed.insert(tensor.clone(), (number, info));
+        }
+        self.tensors = indexed;
+        Ok(())
+    }
+
+    /// Returns where the model comes from.
+    pub(crate) fn model(&self) -> &Source {
+        &self.model
+    }
+
+    /// Returns the names of all tensors, as they are in the files.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Returns the names of the tensors that a description does not use.
+    pub(crate) fn unused(&self, architecture: &Architecture) -> Vec<&str> {
+        let used = architecture.tensors().into_iter();
+        let used: BTreeSet<&str> = used.filter_map(|tensor| self.stored_name(tensor)).collect();
+        self.names().filter(|name| !used.contains(name)).collect()
+    }
+
+    /// Reads rows of a tensor as f32 into `values`, which has their size.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and a file that cannot be read.
+    ///
+    /// # Panics
+    /// If `values` has another size.
+    pub(crate) fn read(&self, tensor: &TensorRef, values: &mut [f32]) -> Result<(), LoadError> {
+        let (file, info, element) = self.find(tensor)?;
+        let row = tensor.row_size();
+        assert_eq!(values.len(), tensor.len() * row, "room for the rows");
+        let start = info.data_offsets.0 + tensor.rows.start * row * element.size();
+        let mut values = values.chunks_mut(crate::source::PIECE / element.size());
+        file.for_each_piece(
+            &self.model,
+            start,
+            tensor.len() * row * element.size(),
+            |piece| {
+                if let Some(values) = values.next() {
+                    element.to_f32(piece, values);
+                }
+            },
+        )
+    }
+
+    /// Returns rows of a tensor as f32.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn values(&self, tensor: &TensorRef) -> Result<Vec<f32>, LoadError> {
+        self.stack(&[tensor])
+    }
+
+    /// Returns rows of several tensors as f32, one tensor after the other.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn stack(&self, tensors: &[&TensorRef]) -> Result<Vec<f32>, LoadError> {
+        let sizes = tensors
+            .iter()
+            .map(|tensor| tensor.len() * tensor.row_size());
+        let mut values = vec![0.0; sizes.clone().sum()];
+        let mut rest = values.as_mut_slice();
+        for (tensor, size) in tensors.iter().zip(sizes) {
+            let (values, others) = rest.split_at_mut(size);
+            self.read(tensor, values)?;
+            rest = others;
+        }
+        Ok(values)
+    }
+
+    /// Returns a tensor's name as it is in the files, if it is there.
+    fn stored_name(&self, tensor: &TensorRef) -> Option<&str> {
+        let name = format!("{}{}", self.prefix, tensor.name);
+        let stored = |name: &str| {
+            self.tensors
+                .get_key_value(name)
+                .map(|(name, _)| name.as_str())
+        };
+        stored(&name).or_else(|| stored(&prefix::former_name(&name)?))
+    }
+
+    /// Finds a tensor, and checks its shape and element type.
+    fn find(&self, tensor: &TensorRef) -> Result<(&WeightsFile, &TensorInfo, Element), LoadError> {
+        let Some(name) = self.stored_name(tensor) else {
+            let name = format!("{}{}", self.prefix, tensor.name);
+            return Err(self.missing(self.listing, &name));
+        };
+        let (number, info) = &self.tensors[name];
+        if info.shape != tensor.shape {
+            return Err(LoadError::WrongShape {
+                model: self.model.clone(),
+                tensor: name.to_owned(),
+                expected: tensor.shape.clone(),
+                found: info.shape.clone(),
+            });
+        }
+        let element = match info.dtype {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::Bf16,
+            other => {
+                return Err(LoadError::WrongElementType {
+                    model: self.model.clone(),
+                    tensor: name.to_owned(),
+                    found: format!("{other:?}"),
+                });
+            }
+        };
+        Ok((&self.files[*number], info, element))
+    }
+
+    fn missing(&self, file: &str, tensor: &str) -> LoadError {
+        let nearest = names::nearest(tensor, self.names(), NEAREST);
+        LoadError::MissingTensor {
+            model: self.model.clone(),
+            file: file.to_owned(),
+            tensor: tensor.to_owned(),
+            held: self.tensors.len(),
+            nearest: nearest.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}

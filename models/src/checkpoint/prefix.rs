@@ -1,0 +1,75 @@
+//! What stands before the encoder's names in a file, and what a tensor was called in former times.
+
+use crate::architecture::Architecture;
+
+/// Prefixes of the tools that wrap a model before it is saved: parallel training (`module.`),
+/// compilation (`_orig_mod.`), a class around the model (`model.`).
+const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
+
+/// Returns the prefix of the encoder's tensors among `names`: any wrappers, and the family's own
+/// prefix, so that the word table is found behind it. Of several, the shortest; `""` if there is
+/// none.
+pub(super) fn find<'a>(
+    names: impl Iterator<Item = &'a str>,
+    architecture: &Architecture,
+) -> String {
+    let words = &architecture.embedding.words.name;
+    let prefixes = names.filter_map(|name| name.strip_suffix(words.as_str()));
+    let known = |prefix: &&str| without_wrappers(prefix, Some(architecture.prefix)).is_empty();
+    let shortest = prefixes.filter(known).min_by_key(|prefix| prefix.len());
+    shortest.unwrap_or_default().to_owned()
+}
+
+/// Returns a name without the wrappers before it, and without `family` among them.
+pub(crate) fn without_wrappers<'a>(mut name: &'a str, family: Option<&str>) -> &'a str {
+    let family = family.filter(|prefix| !prefix.is_empty());
+    let known = |name: &'a str| {
+        let mut prefixes = WRAPPERS.into_iter().chain(family);
+        prefixes.find_map(|prefix| name.strip_prefix(prefix))
+    };
+    while let Some(rest) = known(name) {
+        name = rest;
+    }
+    name
+}
+
+/// Returns the name that a scale or shift of a layer norm has in files that began as TensorFlow's.
+pub(super) fn former_name(name: &str) -> Option<String> {
+    let former = |ending: &str, former: &str| {
+        let norm = name.strip_suffix(ending)?;
+        Some(format!("{norm}{former}"))
+    };
+    former("LayerNorm.weight", "LayerNorm.gamma")
+        .or_else(|| former("LayerNorm.bias", "LayerNorm.beta"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_are_told_from_names() {
+        for (name, family, expected) in [
+            ("module.bert.pooler", Some("bert."), "pooler"),
+            ("module.bert.pooler", None, "bert.pooler"),
+            ("_orig_mod.module.model.score.weight", None, "score.weight"),
+            ("bert._orig_mod.pooler", Some("bert."), "pooler"),
+            ("classifier.weight", Some("bert."), "classifier.weight"),
+            ("modules.x", None, "modules.x"),
+            ("model.embeddings", Some(""), "embeddings"),
+        ] {
+            assert_eq!(without_wrappers(name, family), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn former_names_are_those_of_layer_norms() {
+        for (name, expected) in [
+            ("a.LayerNorm.weight", Some("a.LayerNorm.gamma")),
+            ("a.LayerNorm.bias", Some("a.LayerNorm.beta")),
+            ("a.dense.weight", None),
+        ] {
+            assert_eq!(former_name(name).as_deref(), expected);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A model with a head is refused where only its encoder would be computed: its answers would be
+//! those of another model.
+
+use crate::checkpoint::{Checkpoint, without_wrappers};
+use crate::config::ModelConfig;
+use crate::error::LoadError;
+use crate::family::CONFIG;
+use crate::source::Source;
+
+/// What the tensors of heads begin with, beside those of the encoder: classifiers and rerankers, of
+/// texts and of tokens (the first three), question answering, ColBERT. The heads of pre-training
+/// are not among them; models are published with these to be used without.
+const HEADS: [&str; 5] = [
+    "classifier.",
+    "pre_classifier.",
+    "score.",
+    "qa_outputs.",
+    "linear.",
+];
+
+/// Refuses weights with a head, unless a pooling module says that the model gives vectors.
+pub(super) fn refuse_dropped(
+    model: &Source,
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+) -> Result<(), LoadError> {
+    let is_head = |name: &&str| {
+        let name = without_wrappers(name, None);
+        HEADS.iter().any(|head| name.starts_with(head))
+    };
+    let Some(tensor) = checkpoint.names().find(is_head) else {
+        return Ok(());
+    };
+    if config.has_pooling {
+        return Ok(());
+    }
+    let classes = match &config.classes[..] {
+        [] => "not set".to_owned(),
+        classes => format!("`{}`", classes.join("`, `")),
+    };
+    Err(LoadError::Unsupported {
+        model: model.clone(),
+        file: CONFIG.to_owned(),
+        reason: format!(
+            "architectures is {classes} and the weights hold a head ({tensor}), which would not be \
+             computed; supported: an encoder without a head, or with modules.json and a Pooling \
+             module, which say that it gives vectors"
+        ),
+    })
+}

@@ -1,0 +1,139 @@
+//! BERT: learned positions, two token types, norms after the sums, exact GELU.
+
+use serde::Deserialize;
+
+use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse};
+use crate::architecture::{
+    Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, TensorRef, TokenEmbedding,
+};
+use crate::error::LoadError;
+use crate::source::JsonFiles;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["bert"],
+    describe,
+};
+
+/// The keys of config.json, with the defaults of transformers for those that files leave out.
+#[derive(Deserialize)]
+pub(super) struct Config {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    #[serde(default = "two_types")]
+    type_vocab_size: usize,
+    #[serde(default = "tiny_eps")]
+    layer_norm_eps: f32,
+    #[serde(default = "gelu")]
+    hidden_act: String,
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
+}
+
+fn two_types() -> usize {
+    2
+}
+
+fn tiny_eps() -> f32 {
+    1e-12
+}
+
+fn gelu() -> String {
+    "gelu".to_owned()
+}
+
+fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
+    let config: Config = json.required(CONFIG)?;
+    Ok(Architecture {
+        prefix: "bert.",
+        hidden: config.hidden_size,
+        layers: config.layers(json)?,
+        embedding: config.embedding(),
+    })
+}
+
+impl Config {
+    fn norm(&self, name: &str) -> Norm {
+        Norm::layer(name, self.hidden_size, self.layer_norm_eps)
+    }
+
+    /// Returns the tables and their norm, with all rows of each table.
+    pub(super) fn embedding(&self) -> TokenEmbedding {
+        let table = |name: &str, rows: usize| {
+            let name = format!("embeddings.{name}_embeddings.weight");
+            TensorRef::new(name, &[rows, self.hidden_size])
+        };
+        TokenEmbedding {
+            words: table("word", self.vocab_size),
+            positions: table("position", self.max_position_embeddings),
+            types: Some(table("token_type", self.type_vocab_size)),
+            norm: self.norm("embeddings.LayerNorm"),
+        }
+    }
+
+    /// Checks the configuration, and returns the layers.
+    ///
+    /// # Errors
+    /// A value that is not supported, or sizes that do not go together.
+    pub(super) fn layers(&self, json: &JsonFiles<'_>) -> Result<Vec<Layer>, LoadError> {
+        if self.is_decoder {
+            return Err(refuse(json, "is_decoder", "true", "false (an encoder)"));
+        }
+        let activation = activation(json, "hidden_act", &self.hidden_act)?;
+        match self.position_embedding_type.as_deref() {
+            None | Some("absolute") => {}
+            Some(other) => {
+                return Err(refuse(json, "position_embedding_type", other, "absolute"));
+            }
+        }
+        at_least_one(
+            json,
+            &[
+                ("vocab_size", self.vocab_size),
+                ("hidden_size", self.hidden_size),
+                ("num_attention_heads", self.num_attention_heads),
+                ("intermediate_size", self.intermediate_size),
+                ("max_position_embeddings", self.max_position_embeddings),
+                ("type_vocab_size", self.type_vocab_size),
+            ],
+        )?;
+        layer_count(json, "num_hidden_layers", self.num_hidden_layers)?;
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let heads = self.num_attention_heads;
+        let head_size = head_size(
+            json,
+            ("hidden_size", hidden),
+            ("num_attention_heads", heads),
+        )?;
+        let layer = |index: usize| {
+            let linear = |name: &str, inputs: usize, outputs: usize| {
+                Linear::new(&format!("encoder.layer.{index}.{name}"), inputs, outputs)
+            };
+            let norm = |name: &str| self.norm(&format!("encoder.layer.{index}.{name}"));
+            Layer {
+                attention: Attention {
+                    heads,
+                    head_size,
+                    query: linear("attention.self.query", hidden, hidden),
+                    key: linear("attention.self.key", hidden, hidden),
+                    value: linear("attention.self.value", hidden, hidden),
+                    output: linear("attention.output.dense", hidden, hidden),
+                },
+                feed_forward: FeedForward::Plain {
+                    up: linear("intermediate.dense", hidden, inner),
+                    activation,
+                    down: linear("output.dense", inner, hidden),
+                },
+                norms: Norms::Post {
+                    attention: norm("attention.output.LayerNorm"),
+                    feed_forward: norm("output.LayerNorm"),
+                },
+            }
+        };
+        Ok((0..self.num_hidden_layers).map(layer).collect())
+    }
+}

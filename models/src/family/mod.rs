@@ -1,0 +1,121 @@
+//! Families of models: from config.json to an [`Architecture`].
+//!
+//! A family is one file with a [`Family`] in the list below: the values of `model_type` that it
+//! describes, and a function from the configuration to the description. Nothing else of the crate
+//! knows a family; both engines compute any description.
+//!
+//! # Adding a family
+//!
+//! 1. Write `family/NAME.rs` with a private `Config` (serde; only the keys that are read, with the
+//!    defaults that transformers gives them) and
+//!    `pub(super) const FAMILY: Family = Family { model_types: &["NAME"], describe }`.
+//! 2. In `describe`, read the `Config` with `json.required(CONFIG)`. Refuse, with [`refuse`],
+//!    every key whose value would change the computation to one that is not described: it must
+//!    never be computed wrong without a word. [`at_least_one`], [`layer_count`], [`head_size`]
+//!    and [`activation`] check what all families have.
+//! 3. Describe the tensors by the names that the checkpoint of the bare encoder has
+//!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefix`] to what
+//!    stands before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
+//!    hand, old names of norms, element types and shards are the business of `checkpoint`.
+//! 4. What a family has otherwise is mostly a matter of rows: positions that begin at 2 are
+//!    `positions.with_rows(2..)`, matrices that are stored as one are rows of one tensor.
+//! 5. Add the file to [`FAMILIES`], and a fixture with reference values to the tests.
+//!
+//! Families whose layers have BERT's names take [`bert::Config::layers`], with their own embedding.
+//!
+//! [`Linear::new`]: crate::architecture::Linear::new
+
+mod bert;
+
+use serde::Deserialize;
+
+use crate::architecture::{Activation, Architecture};
+use crate::error::LoadError;
+use crate::source::JsonFiles;
+
+/// File of the configuration.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// A family of models.
+struct Family {
+    /// Values of `model_type` in config.json.
+    model_types: &'static [&'static str],
+    /// Reads the configuration and describes the encoder.
+    describe: fn(&JsonFiles<'_>) -> Result<Architecture, LoadError>,
+}
+
+/// Every family.
+const FAMILIES: &[Family] = &[bert::FAMILY];
+
+/// Returns the description of a model by its config.json.
+///
+/// # Errors
+/// A file that is missing or does not parse, a family that is not known, or a value that the family
+/// does not support; these list what is supported.
+pub(crate) fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
+    #[derive(Deserialize)]
+    struct Config {
+        model_type: String,
+    }
+    let Config { model_type } = json.required(CONFIG)?;
+    let known = |family: &&Family| family.model_types.contains(&model_type.as_str());
+    match FAMILIES.iter().find(known) {
+        Some(family) => (family.describe)(json),
+        None => {
+            let known: Vec<&str> = FAMILIES
+                .iter()
+                .flat_map(|family| family.model_types.iter().copied())
+                .collect();
+            Err(refuse(json, "model_type", &model_type, &known.join(", ")))
+        }
+    }
+}
+
+/// Returns the error of a key of config.json whose value is not supported.
+fn refuse(json: &JsonFiles<'_>, key: &str, found: &str, supported: &str) -> LoadError {
+    let reason = format!("{key} `{found}` is not supported; supported: {supported}");
+    json.unsupported(CONFIG, reason)
+}
+
+/// Checks that no size is 0.
+fn at_least_one(json: &JsonFiles<'_>, sizes: &[(&str, usize)]) -> Result<(), LoadError> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((key, _)) => {
+            Err(json.unsupported(CONFIG, format!("{key} is 0; it must be at least 1")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks a number of layers; a description with more than any model has would only cost memory.
+fn layer_count(json: &JsonFiles<'_>, key: &str, count: usize) -> Result<(), LoadError> {
+    const MOST: usize = 1024;
+    at_least_one(json, &[(key, count)])?;
+    if count > MOST {
+        return Err(json.unsupported(CONFIG, format!("{key} is {count}; at most {MOST}")));
+    }
+    Ok(())
+}
+
+/// Returns the size of each of `heads` that together are as wide as `hidden`; both with their keys.
+fn head_size(
+    json: &JsonFiles<'_>,
+    (hidden_key, hidden): (&str, usize),
+    (heads_key, heads): (&str, usize),
+) -> Result<usize, LoadError> {
+    match hidden.checked_rem(heads) {
+        Some(0) => Ok(hidden / heads),
+        _ => {
+            let reason = format!("{hidden_key} {hidden} is not a multiple of {heads_key} {heads}");
+            Err(json.unsupported(CONFIG, reason))
+        }
+    }
+}
+
+/// Returns the activation that a key names.
+fn activation(json: &JsonFiles<'_>, key: &str, name: &str) -> Result<Activation, LoadError> {
+    match name {
+        "gelu" => Ok(Activation::Gelu),
+        other => Err(refuse(json, key, other, "gelu")),
+    }
+}

@@ -1,0 +1,49 @@
+//! Typed access to the JSON files of one model, with errors that name the file.
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+
+use super::Source;
+use crate::error::LoadError;
+
+/// Returns the content of a file, or `None` where there is no such file.
+pub(crate) type ReadFile<'a> = dyn Fn(&str) -> Result<Option<Cow<'static, [u8]>>, LoadError> + 'a;
+
+/// The JSON files of a model.
+pub(crate) struct JsonFiles<'a> {
+    pub(crate) model: &'a Source,
+    pub(crate) read: &'a ReadFile<'a>,
+}
+
+impl JsonFiles<'_> {
+    /// Returns a file's value.
+    pub(crate) fn required<T: DeserializeOwned>(&self, file: &str) -> Result<T, LoadError> {
+        self.optional(file)?.ok_or_else(|| LoadError::FileMissing {
+            model: self.model.clone(),
+            file: file.to_owned(),
+        })
+    }
+
+    /// Returns a file's value, or `None` where there is no such file.
+    pub(crate) fn optional<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, LoadError> {
+        let Some(bytes) = (self.read)(file)? else {
+            return Ok(None);
+        };
+        let value = serde_json::from_slice(&bytes).map_err(|cause| LoadError::BadJson {
+            model: self.model.clone(),
+            file: file.to_owned(),
+            cause,
+        })?;
+        Ok(Some(value))
+    }
+
+    /// Returns the error of a value that is not supported.
+    pub(crate) fn unsupported(&self, file: &str, reason: impl Into<String>) -> LoadError {
+        LoadError::Unsupported {
+            model: self.model.clone(),
+            file: file.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Which files of a model hold its weights, and access to their bytes.
+//!
+//! Weights are read by position, a piece at a time: never whole, and not through a mapping, whose
+//! pages would count as memory of the process, and which ends the process if a file is cut short.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use motet_config::files::{self, FileError};
+use serde::Deserialize;
+
+use super::json::JsonFiles;
+use crate::error::LoadError;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The files that hold a model's weights.
+#[derive(Debug)]
+pub(crate) enum WeightFiles {
+    /// All weights are in model.safetensors.
+    Single,
+    /// The file of each tensor, by the tensor's name (model.safetensors.index.json).
+    Shards(BTreeMap<String, String>),
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl WeightFiles {
+    /// Finds the files: model.safetensors, or else those that the index names, and no others.
+    ///
+    /// # Errors
+    /// No weights, an index that does not parse or that leaves the directory, a shard that does not
+    /// exist.
+    pub(super) fn find(
+        json: &JsonFiles<'_>,
+        exists: impl Fn(&str) -> Result<bool, LoadError>,
+    ) -> Result<Self, LoadError> {
+        if exists(SINGLE)? {
+            return Ok(Self::Single);
+        }
+        let Some(Index { weight_map }) = json.optional(INDEX)? else {
+            return Err(LoadError::FileMissing {
+                model: json.model.clone(),
+                file: SINGLE.to_owned(),
+            });
+        };
+        if weight_map.is_empty() {
+            return Err(json.unsupported(INDEX, "weight_map names no tensor"));
+        }
+        let files = Self::Shards(weight_map);
+        for shard in files.names() {
+            if shard.is_empty() || shard.contains(['/', '\\']) || shard == ".." {
+                let reason = format!("weight_map names `{shard}`; a shard is a file beside it");
+                return Err(json.unsupported(INDEX, reason));
+            }
+            if !exists(shard)? {
+                return Err(LoadError::ShardMissing {
+                    model: json.model.clone(),
+                    file: shard.to_owned(),
+                });
+            }
+        }
+        Ok(files)
+    }
+
+    /// Returns the names of the files, each once.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Single => vec![SINGLE],
+            Self::Shards(shards) => {
+                let mut names: Vec<&str> = shards.values().map(String::as_str).collect();
+                names.sort_unstable();
+                names.dedup();
+                names
+            }
+        }
+    }
+
+    /// Returns the file that says which tensors there are.
+    pub(crate) fn listing(&self) -> &'static str {
+        match self {
+            Self::Single => SINGLE,
+            Self::Shards(_) => INDEX,
+        }
+    }
+}
+
+/// The bytes of a file of weights.
+#[derive(Debug)]
+pub(crate) enum WeightBytes {
+    /// In the binary.
+    Static(&'static [u8]),
+    /// On disk, with the size that the file had when it was opened.
+    File(File, u64),
+}
+
+impl WeightBytes {
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        let file = files::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self::File(file, size))
+    }
+
+    /// Returns the number of bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Static(bytes) => bytes.len() as u64,
+            Self::File(_, size) => *size,
+        }
+    }
+
+    /// Calls `use_piece` with `len` bytes from `start` on, in pieces of [`PIECE`] bytes and a last
+    /// one of what is left.
+    ///
+    /// # Errors
+    /// As reading the file, or when it ends before.
+    pub(crate) fn for_each_piece(
+        &self,
+        start: u64,
+        len: usize,
+        mut use_piece: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        match self {
+            Self::Static(bytes) => {
+                let bytes = usize::try_from(start).ok().and_then(|at| bytes.get(at..));
+                let bytes = bytes.and_then(|bytes| bytes.get(..len));
+                let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
+                bytes.chunks(PIECE).for_each(use_piece);
+            }
+            Self::File(file, _) => {
+                let mut piece = vec![0; len.min(PIECE)];
+                for at in (0..len).step_by(PIECE) {
+                    let piece = &mut piece[..PIECE.min(len - at)];
+                    read_exact_at(file, piece, start + at as u64)?;
+                    use_piece(piece);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that are read at once: few enough to stay in the second level cache until they are
+/// converted. A multiple of the size of every element.
+pub(crate) const PIECE: usize = 256 << 10;
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
+}
+
+/// Several threads may read, and a file has one position.
+#[cfg(not(unix))]
+fn read_exact_at(mut file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    use std::sync::{Mutex, PoisonError};
+    static POSITION: Mutex<()> = Mutex::new(());
+    let _position = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(bytes)
+}
