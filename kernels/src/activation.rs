@@ -1,8 +1,104 @@
 //! Functions of single values, on vectors.
 
-use pulp::Simd;
+use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
+use pulp::{Simd, WithSimd};
 
 use crate::simd::multiply_add;
+
+/// Activation function of a feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `x Phi(x)`, the exact GELU, where Phi is the distribution function of the normal
+    /// distribution: within 5e-7.
+    Gelu,
+    /// GELU by `tanh`: `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `x sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `x sigmoid(x)`, also named swish.
+    Silu,
+    /// `max(0, x)`.
+    Relu,
+}
+
+/// Applies an activation to rows of whole vectors.
+///
+/// A function of its own: its constants would else be given the registers that sums need.
+pub(crate) struct Activate<'a> {
+    pub(crate) activation: Activation,
+    /// From the first row's first value.
+    pub(crate) values: &'a mut [f32],
+    /// Distance from a row to the next.
+    pub(crate) stride: usize,
+    /// Values of a row, a multiple of a vector's lanes.
+    pub(crate) width: usize,
+}
+
+impl WithSimd for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for row in self.values.chunks_mut(self.stride) {
+            let (vectors, _) = S::as_mut_simd_f32s(&mut row[..self.width]);
+            match self.activation {
+                Activation::Gelu => {
+                    for x in vectors {
+                        *x = gelu(simd, *x);
+                    }
+                }
+                Activation::GeluTanh => {
+                    for x in vectors {
+                        *x = gelu_tanh(simd, *x);
+                    }
+                }
+                Activation::QuickGelu => {
+                    for x in vectors {
+                        let scaled = simd.mul_f32s(*x, simd.splat_f32s(1.702));
+                        *x = times_sigmoid(simd, *x, scaled);
+                    }
+                }
+                Activation::Silu => {
+                    for x in vectors {
+                        *x = times_sigmoid(simd, *x, *x);
+                    }
+                }
+                Activation::Relu => {
+                    let zero = simd.splat_f32s(0.0);
+                    for x in vectors {
+                        *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `x sigmoid(y)`.
+#[inline(always)]
+fn times_sigmoid<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+    // exp(-|y|), so that nothing overflows: 1 / (1 + e) where y >= 0, e / (1 + e) below.
+    let negative = simd.less_than_f32s(y, simd.splat_f32s(0.0));
+    let e = exp_negative(simd, simd.neg_f32s(simd.abs_f32s(y)));
+    let one = simd.splat_f32s(1.0);
+    let numerator = simd.select_f32s(negative, e, one);
+    simd.div_f32s(simd.mul_f32s(x, numerator), simd.add_f32s(one, e))
+}
+
+/// The GELU by `tanh`, as `x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))`.
+#[inline(always)]
+fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    const LINEAR: f32 = FRAC_2_SQRT_PI * SQRT_2;
+    let square = simd.mul_f32s(x, x);
+    let factor = multiply_add(
+        simd,
+        square,
+        simd.splat_f32s(LINEAR * 0.044_715),
+        simd.splat_f32s(LINEAR),
+    );
+    times_sigmoid(simd, x, simd.mul_f32s(x, factor))
+}
 
 /// `x * Phi(x)`, the exact GELU, where Phi is the distribution function of the normal distribution:
 /// within 5e-7.
@@ -82,8 +178,8 @@ pub(crate) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// constant above.
 #[cfg(test)]
 pub(crate) fn gelu_in_f64(x: f64) -> f64 {
-    use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
-    let scaled = x / SQRT_2;
+    use std::f64::consts;
+    let scaled = x / consts::SQRT_2;
     if scaled.abs() > 4.0 {
         return x.max(0.0);
     }
@@ -92,80 +188,122 @@ pub(crate) fn gelu_in_f64(x: f64) -> f64 {
         term *= -scaled * scaled / f64::from(n);
         sum += term / f64::from(2 * n + 1);
     }
-    0.5 * x * (1.0 + sum * FRAC_2_SQRT_PI)
+    0.5 * x * (1.0 + sum * consts::FRAC_2_SQRT_PI)
+}
+
+/// The other activations from their definitions.
+#[cfg(test)]
+pub(crate) fn activation_in_f64(activation: Activation, x: f64) -> f64 {
+    let sigmoid = |y: f64| 1.0 / (1.0 + (-y).exp());
+    match activation {
+        Activation::Gelu => gelu_in_f64(x),
+        Activation::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            0.5 * x * (1.0 + inner.tanh())
+        }
+        Activation::QuickGelu => x * sigmoid(1.702 * x),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Relu => x.max(0.0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use pulp::WithSimd;
-
     use super::*;
     use crate::simd::dispatch;
 
-    #[derive(Clone, Copy)]
-    enum Function {
-        Gelu,
-        Exp,
-    }
+    struct Exp<'a>(&'a mut [f32]);
 
-    struct Map<'a>(&'a mut [f32], Function);
-
-    impl WithSimd for Map<'_> {
+    impl WithSimd for Exp<'_> {
         type Output = ();
         fn with_simd<S: Simd>(self, simd: S) {
             let (vectors, rest) = S::as_mut_simd_f32s(self.0);
             assert!(rest.is_empty());
             for x in vectors {
-                *x = match self.1 {
-                    Function::Gelu => gelu(simd, *x),
-                    Function::Exp => exp_negative(simd, *x),
-                };
+                *x = exp_negative(simd, *x);
             }
         }
     }
 
-    fn map(mut values: Vec<f32>, function: Function) -> Vec<f32> {
+    /// Fills `values` up to whole vectors and maps them.
+    fn map(mut values: Vec<f32>, operation: impl Fn(&mut [f32])) -> Vec<f32> {
         let len = values.len();
         values.resize(len.next_multiple_of(64), 0.0);
-        dispatch(Map(&mut values, function));
+        operation(&mut values);
         values.truncate(len);
         values
     }
 
+    fn activate(values: Vec<f32>, activation: Activation) -> Vec<f32> {
+        map(values, |values| {
+            let width = values.len();
+            dispatch(Activate {
+                activation,
+                values,
+                stride: width,
+                width,
+            });
+        })
+    }
+
+    const ALL: [Activation; 5] = [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::QuickGelu,
+        Activation::Silu,
+        Activation::Relu,
+    ];
+
     #[test]
-    fn gelu_is_close_everywhere() {
+    fn activations_are_close_everywhere() {
         let values: Vec<f32> = (-90_000..=90_000).map(|step| step as f32 * 1e-4).collect();
-        for (x, found) in values.iter().zip(map(values.clone(), Function::Gelu)) {
-            let wide = f64::from(*x);
-            let expected = gelu_in_f64(wide);
-            let limit = 5e-7 * wide.abs().max(1.0);
+        for activation in ALL {
+            for (x, found) in values.iter().zip(activate(values.clone(), activation)) {
+                let wide = f64::from(*x);
+                let expected = activation_in_f64(activation, wide);
+                let limit = 5e-7 * wide.abs().max(1.0);
+                assert!(
+                    (f64::from(found) - expected).abs() < limit,
+                    "{activation:?}({x}) is {found}, expected {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn activations_of_large_values_are_the_values_or_next_to_nothing() {
+        for activation in ALL {
+            let ends = activate(vec![1e30, -1e30, 0.0, -0.0], activation);
             assert!(
-                (f64::from(found) - expected).abs() < limit,
-                "gelu({x}) is {found}, expected {expected}"
+                (ends[0] / 1e30 - 1.0).abs() < 1e-6 && ends[1].abs() < 1e24,
+                "{activation:?}: {ends:?}"
+            );
+            assert_eq!(ends[2..], [0.0, 0.0], "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn activations_of_what_is_no_number_are_none() {
+        for activation in ALL {
+            assert!(
+                activate(vec![f32::NAN], activation)[0].is_nan(),
+                "{activation:?}"
             );
         }
-        let ends = map(vec![1e30, -1e30, 0.0, -0.0], Function::Gelu);
-        assert!(
-            (ends[0] / 1e30 - 1.0).abs() < 1e-6 && ends[1].abs() < 1e24,
-            "{ends:?}"
-        );
-        assert_eq!(ends[2..], [0.0, 0.0]);
     }
 
     #[test]
     fn the_exponential_is_close_everywhere() {
+        let exp = |values: Vec<f32>| map(values, |values| dispatch(Exp(values)));
         let values: Vec<f32> = (0..87_000).map(|step| step as f32 * -1e-3).collect();
-        for (x, found) in values.iter().zip(map(values.clone(), Function::Exp)) {
+        for (x, found) in values.iter().zip(exp(values.clone())) {
             let expected = f64::from(*x).exp();
             assert!(
                 (f64::from(found) / expected - 1.0).abs() < 3e-7,
                 "exp({x}) is {found}, expected {expected}"
             );
         }
-        for found in map(
-            vec![-88.0, -1e9, f32::MIN, f32::NEG_INFINITY],
-            Function::Exp,
-        ) {
+        for found in exp(vec![-88.0, -1e9, f32::MIN, f32::NEG_INFINITY]) {
             assert!((0.0..1e-37).contains(&found), "{found}");
         }
     }

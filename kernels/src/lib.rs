@@ -16,25 +16,30 @@
 //!
 //! Sizes that do not fit each other are mistakes of the caller, not of input: kernels panic.
 
+pub mod activation;
 pub mod attention;
 pub mod blocked;
 pub mod dot_products;
+pub mod embedding;
 pub mod gemm;
 pub mod huge_pages;
 pub mod norm;
 pub mod parallel;
+pub mod rotary;
 pub mod scratch;
 
-mod activation;
 mod aligned;
 mod simd;
 
+pub use activation::Activation;
 pub use aligned::Aligned;
-pub use attention::Attention;
+pub use attention::{Attention, Buckets, Mask, RelativeBias};
 pub use blocked::{ColumnBlocks, Matrix};
 pub use dot_products::PackedVectors;
+pub use embedding::EmbeddingTable;
 pub use gemm::{Arithmetic, Epilogue, Init, Linear};
 pub use huge_pages::{Relocatable, WeightBuffer};
-pub use norm::LayerNorm;
+pub use norm::Norm;
 pub use parallel::Parallelism;
+pub use rotary::{Pairs, Rotary};
 pub use scratch::{Scratch, ScratchPool};

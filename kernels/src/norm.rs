@@ -1,46 +1,181 @@
-//! Layer norm: each token's vector to mean 0 and variance 1, then scaled and shifted.
+//! Norms of tokens' vectors: layer norm (to mean 0 and variance 1) and RMS norm (to mean square 1),
+//! then scaled and, for a layer norm, shifted.
 
 use pulp::{Simd, WithSimd};
 
-use crate::blocked::ColumnBlocks;
+use crate::aligned::Aligned;
+use crate::blocked::{ColumnBlocks, Matrix};
+use crate::parallel::Parallelism;
 use crate::simd::{dispatch, multiply_add};
 
-/// Scale and shift of a layer norm.
-#[derive(Debug)]
-pub struct LayerNorm {
+/// Fewest values of a matrix that several threads share: with fewer, to meet takes longer than to
+/// compute.
+const SHARED_MIN: usize = 1 << 14;
+
+/// Values that a norm keeps of each token between its two steps: mean and factor.
+const STATISTICS: usize = 2;
+
+/// A norm with its weights.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// Whether the mean is subtracted: a layer norm.
+    centered: bool,
     scale: Vec<f32>,
     shift: Vec<f32>,
     eps: f32,
 }
 
-impl LayerNorm {
-    /// Returns the norm with `scale` and `shift`, a value for each column; `eps` is added to the
-    /// variance.
-    pub fn new(scale: Vec<f32>, shift: Vec<f32>, eps: f32) -> Self {
-        assert_eq!(scale.len(), shift.len(), "scale and shift of one size");
-        Self { scale, shift, eps }
+impl Norm {
+    /// Returns a layer norm: `(x - mean) / sqrt(variance + eps) * scale + shift`. Without `shift`
+    /// nothing is added.
+    ///
+    /// # Panics
+    /// If `scale` and `shift` differ in length.
+    pub fn layer(scale: Vec<f32>, shift: Option<Vec<f32>>, eps: f32) -> Self {
+        let shift = shift.unwrap_or_else(|| vec![0.0; scale.len()]);
+        assert_eq!(scale.len(), shift.len(), "scale and shift of a norm");
+        Self {
+            centered: true,
+            scale,
+            shift,
+            eps,
+        }
     }
 
-    /// Normalizes, in place, every token of a matrix `[T, H]` in blocks.
-    pub fn run(&self, values: &mut [f32], columns: ColumnBlocks) {
+    /// Returns an RMS norm: `x / sqrt(mean of x^2 + eps) * scale`.
+    pub fn rms(scale: Vec<f32>, eps: f32) -> Self {
+        Self {
+            centered: false,
+            shift: vec![0.0; scale.len()],
+            scale,
+            eps,
+        }
+    }
+
+    /// Normalizes, in place, every token of a matrix `[T, H]` in blocks. `scratch` is scratch
+    /// memory.
+    pub fn run(
+        &self,
+        values: &mut [f32],
+        columns: ColumnBlocks,
+        scratch: &mut Aligned<f32>,
+        parallelism: Parallelism,
+    ) {
+        debug_assert_eq!(columns.count, self.scale.len());
         let tokens = values.len() / columns.count;
-        dispatch(Normalize {
-            norm: self,
-            values,
-            tokens,
-            columns,
+        if !shared(values.len(), parallelism) {
+            return dispatch(InPlace {
+                norm: self,
+                values,
+                tokens,
+                columns,
+            });
+        }
+        self.statistics(Matrix::new(values, columns), scratch, parallelism);
+        let statistics = scratch.as_slice();
+        for_each_part(values, columns, tokens, parallelism, |block, first, out| {
+            dispatch(Apply {
+                norm: self,
+                statistics: &statistics[first * STATISTICS..],
+                columns: columns.columns(block).start,
+                width: columns.columns(block).len(),
+                source: None,
+                out,
+            });
+        });
+    }
+
+    /// Normalizes every token of `x` and writes the results to `out`, in the blocks of `x`.
+    /// `scratch` is scratch memory.
+    ///
+    /// # Panics
+    /// If `out` is not of the size of `x`.
+    pub fn run_into(
+        &self,
+        x: Matrix<'_>,
+        out: &mut [f32],
+        scratch: &mut Aligned<f32>,
+        parallelism: Parallelism,
+    ) {
+        debug_assert_eq!(x.columns.count, self.scale.len());
+        assert_eq!(out.len(), x.values.len(), "the result of a norm");
+        let parallelism = if shared(out.len(), parallelism) {
+            parallelism
+        } else {
+            Parallelism::WithinThread
+        };
+        self.statistics(x, scratch, parallelism);
+        let statistics = scratch.as_slice();
+        for_each_part(
+            out,
+            x.columns,
+            x.tokens,
+            parallelism,
+            |block, first, out| {
+                let width = x.columns.columns(block).len();
+                dispatch(Apply {
+                    norm: self,
+                    statistics: &statistics[first * STATISTICS..],
+                    columns: x.columns.columns(block).start,
+                    width,
+                    source: Some(&x.block(block)[first * width..]),
+                    out,
+                });
+            },
+        );
+    }
+
+    /// Computes mean and factor of every token.
+    fn statistics(&self, x: Matrix<'_>, out: &mut Aligned<f32>, parallelism: Parallelism) {
+        out.resize(x.tokens * STATISTICS);
+        let tokens = x.tokens.div_ceil(parallelism.count()).max(1);
+        let out = out.as_mut_slice();
+        parallelism.for_each_chunk(out, tokens * STATISTICS, |number, statistics| {
+            dispatch(Statistics {
+                norm: self,
+                x,
+                first: number * tokens,
+                statistics,
+            });
         });
     }
 }
 
-struct Normalize<'a> {
-    norm: &'a LayerNorm,
+/// Returns whether a matrix of so many values is worth sharing.
+fn shared(values: usize, parallelism: Parallelism) -> bool {
+    parallelism == Parallelism::AcrossThreads && values >= SHARED_MIN
+}
+
+/// Calls `part` with a block, a first token, and the elements of `out` of some tokens from it in
+/// that block, until all elements had their turn.
+fn for_each_part(
+    out: &mut [f32],
+    columns: ColumnBlocks,
+    tokens: usize,
+    parallelism: Parallelism,
+    part: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    if out.is_empty() {
+        return;
+    }
+    let of_part = tokens.div_ceil(parallelism.parts(columns.blocks()));
+    parallelism.for_each_chunk(out, tokens * columns.width, |block, out| {
+        let width = columns.columns(block).len();
+        parallelism.for_each_chunk(out, of_part * width, |number, out| {
+            part(block, number * of_part, out);
+        });
+    });
+}
+
+/// Normalizes all tokens in place.
+struct InPlace<'a> {
+    norm: &'a Norm,
     values: &'a mut [f32],
     tokens: usize,
     columns: ColumnBlocks,
 }
 
-impl WithSimd for Normalize<'_> {
+impl WithSimd for InPlace<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -51,38 +186,136 @@ impl WithSimd for Normalize<'_> {
             tokens,
             columns,
         } = self;
-        let count = columns.count as f32;
         for token in 0..tokens {
-            let elements = |block: usize| {
-                let width = columns.columns(block).len();
-                let start = columns.elements(block, tokens).start + token * width;
-                start..start + width
-            };
-            let mut sum = 0.0;
-            for block in 0..columns.blocks() {
-                sum += sum_of_distances(simd, &values[elements(block)], 0.0, false);
-            }
-            let mean = sum / count;
-            let mut squares = 0.0;
-            for block in 0..columns.blocks() {
-                squares += sum_of_distances(simd, &values[elements(block)], mean, true);
-            }
-            let factor = (squares / count + norm.eps).sqrt().recip();
-            let (means, factors) = (simd.splat_f32s(mean), simd.splat_f32s(factor));
+            let (mean, factor) = statistics_of(simd, norm, values, tokens, columns, token);
             for block in 0..columns.blocks() {
                 let range = columns.columns(block);
-                let (scale, scale_rest) = S::as_simd_f32s(&norm.scale[range.clone()]);
-                let (shift, shift_rest) = S::as_simd_f32s(&norm.shift[range]);
-                let (x, x_rest) = S::as_mut_simd_f32s(&mut values[elements(block)]);
-                for ((x, scale), shift) in x.iter_mut().zip(scale).zip(shift) {
-                    let unit = simd.mul_f32s(simd.sub_f32s(*x, means), factors);
-                    *x = multiply_add(simd, unit, *scale, *shift);
-                }
-                for ((x, scale), shift) in x_rest.iter_mut().zip(scale_rest).zip(shift_rest) {
-                    *x = (*x - mean) * factor * scale + shift;
-                }
+                let elements = elements_of(columns, tokens, block, token);
+                let (scale, shift) = (&norm.scale[range.clone()], &norm.shift[range]);
+                apply(simd, &mut values[elements], mean, factor, scale, shift);
             }
         }
+    }
+}
+
+/// Computes mean and factor of some tokens.
+struct Statistics<'a> {
+    norm: &'a Norm,
+    x: Matrix<'a>,
+    first: usize,
+    statistics: &'a mut [f32],
+}
+
+impl WithSimd for Statistics<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Matrix {
+            values,
+            tokens,
+            columns,
+        } = self.x;
+        let statistics = self.statistics.chunks_exact_mut(STATISTICS);
+        for (token, statistics) in (self.first..).zip(statistics) {
+            let (mean, factor) = statistics_of(simd, self.norm, values, tokens, columns, token);
+            statistics.copy_from_slice(&[mean, factor]);
+        }
+    }
+}
+
+/// Applies mean and factor to some tokens in one block.
+struct Apply<'a> {
+    norm: &'a Norm,
+    /// From the first token on.
+    statistics: &'a [f32],
+    /// First column of the block.
+    columns: usize,
+    width: usize,
+    /// From the first token on; without it the values are in `out`.
+    source: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let columns = self.columns..self.columns + self.width;
+        let scale = &self.norm.scale[columns.clone()];
+        let shift = &self.norm.shift[columns];
+        let rows = self.out.chunks_exact_mut(self.width).enumerate();
+        for ((at, row), statistics) in rows.zip(self.statistics.chunks_exact(STATISTICS)) {
+            if let Some(source) = self.source {
+                row.copy_from_slice(&source[at * self.width..][..self.width]);
+            }
+            apply(simd, row, statistics[0], statistics[1], scale, shift);
+        }
+    }
+}
+
+/// Returns the elements of a token in a block.
+#[inline(always)]
+fn elements_of(
+    columns: ColumnBlocks,
+    tokens: usize,
+    block: usize,
+    token: usize,
+) -> std::ops::Range<usize> {
+    let width = columns.columns(block).len();
+    let start = columns.elements(block, tokens).start + token * width;
+    start..start + width
+}
+
+/// Returns the mean that is subtracted from a token's values, and the factor after that.
+#[inline(always)]
+fn statistics_of<S: Simd>(
+    simd: S,
+    norm: &Norm,
+    values: &[f32],
+    tokens: usize,
+    columns: ColumnBlocks,
+    token: usize,
+) -> (f32, f32) {
+    let count = columns.count as f32;
+    let mut mean = 0.0;
+    if norm.centered {
+        let mut sum = 0.0;
+        for block in 0..columns.blocks() {
+            let elements = elements_of(columns, tokens, block, token);
+            sum += sum_of_distances(simd, &values[elements], 0.0, false);
+        }
+        mean = sum / count;
+    }
+    let mut squares = 0.0;
+    for block in 0..columns.blocks() {
+        let elements = elements_of(columns, tokens, block, token);
+        squares += sum_of_distances(simd, &values[elements], mean, true);
+    }
+    (mean, (squares / count + norm.eps).sqrt().recip())
+}
+
+/// Replaces values by `(x - mean) * factor * scale + shift`.
+#[inline(always)]
+fn apply<S: Simd>(
+    simd: S,
+    values: &mut [f32],
+    mean: f32,
+    factor: f32,
+    scale: &[f32],
+    shift: &[f32],
+) {
+    let (means, factors) = (simd.splat_f32s(mean), simd.splat_f32s(factor));
+    let (scale, scale_rest) = S::as_simd_f32s(scale);
+    let (shift, shift_rest) = S::as_simd_f32s(shift);
+    let (x, x_rest) = S::as_mut_simd_f32s(values);
+    for ((x, scale), shift) in x.iter_mut().zip(scale).zip(shift) {
+        let unit = simd.mul_f32s(simd.sub_f32s(*x, means), factors);
+        *x = multiply_add(simd, unit, *scale, *shift);
+    }
+    for ((x, scale), shift) in x_rest.iter_mut().zip(scale_rest).zip(shift_rest) {
+        *x = (*x - mean) * factor * scale + shift;
     }
 }
 
@@ -110,4 +343,109 @@ fn sum_of_distances<S: Simd>(simd: S, values: &[f32], mean: f32, squared: bool) 
         };
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPES: [(usize, ColumnBlocks); 6] = [
+        (1, columns(1, 1)),
+        (3, columns(7, 7)),
+        (5, columns(96, 96)),
+        (9, columns(100, 40)),
+        (70, columns(384, 64)),
+        (200, columns(312, 78)),
+    ];
+
+    const fn columns(count: usize, width: usize) -> ColumnBlocks {
+        ColumnBlocks { count, width }
+    }
+
+    fn numbers(count: usize, salt: usize) -> Vec<f32> {
+        (0..count)
+            .map(|at| ((at * 37 + salt * 101) % 97) as f32 / 40.0 - 0.7)
+            .collect()
+    }
+
+    fn norms(count: usize) -> [Norm; 3] {
+        let (scale, shift) = (numbers(count, 1), numbers(count, 2));
+        [
+            Norm::layer(scale.clone(), Some(shift), 1e-5),
+            Norm::layer(scale.clone(), None, 1e-12),
+            Norm::rms(scale, 1e-6),
+        ]
+    }
+
+    /// Computes a norm in f64, straight from the definition; in blocks, as `x` is.
+    fn expected(norm: &Norm, x: Matrix<'_>) -> Vec<f64> {
+        let columns = x.columns;
+        let elements = |token: usize, column: usize| {
+            let block = column / columns.width;
+            let range = columns.columns(block);
+            let start = columns.elements(block, x.tokens).start;
+            start + token * range.len() + column - range.start
+        };
+        let mut result = vec![0.0; x.values.len()];
+        for token in 0..x.tokens {
+            let value = |column: usize| f64::from(x.values[elements(token, column)]);
+            let count = columns.count as f64;
+            let mut mean = (0..columns.count).map(value).sum::<f64>() / count;
+            if !norm.centered {
+                mean = 0.0;
+            }
+            let squares = (0..columns.count).map(|column| (value(column) - mean).powi(2));
+            let factor = 1.0 / (squares.sum::<f64>() / count + f64::from(norm.eps)).sqrt();
+            for column in 0..columns.count {
+                let (scale, shift) = (norm.scale[column], norm.shift[column]);
+                let unit = (value(column) - mean) * factor;
+                result[elements(token, column)] = unit * f64::from(scale) + f64::from(shift);
+            }
+        }
+        result
+    }
+
+    #[test]
+    fn norms_of_all_shapes_are_close_to_the_definition() {
+        for (tokens, columns) in SHAPES {
+            for norm in norms(columns.count) {
+                let mut x = numbers(tokens * columns.count, 3);
+                let expected = expected(&norm, Matrix::new(&x, columns));
+                let mut scratch = Aligned::default();
+                norm.run(&mut x, columns, &mut scratch, Parallelism::WithinThread);
+                for (found, expected) in x.iter().zip(expected) {
+                    // A single value has no variance: what is left is rounding.
+                    let near = (f64::from(*found) - expected).abs() < 1e-5;
+                    assert!(near, "{tokens} {columns:?}: {found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_norm_has_the_same_bits_in_place_or_not_on_any_number_of_threads() {
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        for (tokens, columns) in SHAPES {
+            for norm in norms(columns.count) {
+                let x = numbers(tokens * columns.count, 3);
+                let mut scratch = Aligned::default();
+                let mut alone = x.clone();
+                norm.run(&mut alone, columns, &mut scratch, Parallelism::WithinThread);
+                let mut check = |parallelism: Parallelism| {
+                    let mut in_place = x.clone();
+                    norm.run(&mut in_place, columns, &mut scratch, parallelism);
+                    let mut out = vec![f32::NAN; x.len()];
+                    let from = Matrix::new(&x, columns);
+                    norm.run_into(from, &mut out, &mut scratch, parallelism);
+                    assert_eq!(bits(&in_place), bits(&alone), "{tokens} {columns:?}");
+                    assert_eq!(bits(&out), bits(&alone), "{tokens} {columns:?}");
+                };
+                check(Parallelism::WithinThread);
+                for threads in [1, 2, 5, 16] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    pool.unwrap().install(|| check(Parallelism::AcrossThreads));
+                }
+            }
+        }
+    }
 }

@@ -59,6 +59,17 @@ impl Parallelism {
         result
     }
 
+    /// Returns the number of parts that each of `chunks` equal chunks of a step is cut into, as few
+    /// as can be, so that threads are busy for nine tenths of the step.
+    pub(crate) fn parts(self, chunks: usize) -> usize {
+        let threads = self.count();
+        let busy = |parts: &usize| {
+            let jobs = chunks * parts;
+            10 * jobs >= 9 * jobs.next_multiple_of(threads)
+        };
+        (1..threads).find(busy).unwrap_or(threads)
+    }
+
     /// Number of threads that share a step.
     pub fn count(self) -> usize {
         match self {
@@ -105,6 +116,29 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+
+    #[test]
+    fn chunks_are_cut_into_as_few_parts_as_keep_threads_busy() {
+        for (threads, chunks, parts) in [
+            (1, 1, 1),
+            (1, 7, 1),
+            (2, 1, 2),
+            (2, 6, 1),
+            (2, 5, 2),
+            (3, 6, 1),
+            (16, 6, 5),
+            (16, 24, 2),
+            (16, 1, 15),
+            (16, 100, 2),
+        ] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let found = pool
+                .unwrap()
+                .install(|| Parallelism::AcrossThreads.parts(chunks));
+            assert_eq!(found, parts, "{chunks} chunks on {threads} threads");
+            assert_eq!(Parallelism::WithinThread.parts(chunks), 1);
+        }
+    }
 
     /// A thread that waits in the middle of a step takes up other jobs; here each does in every
     /// step. A job that ends only after that step must not keep it.

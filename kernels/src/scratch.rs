@@ -20,6 +20,8 @@ pub struct Scratch {
     pub intermediate: Aligned<f32>,
     /// The left side of a product of bytes.
     pub quantized_lhs: QuantizedActivations,
+    /// Mean and factor of each token between the steps of a norm.
+    pub statistics: Aligned<f32>,
 }
 
 /// Scratch memory that is not in use: as many as were ever used at once.
@@ -49,6 +51,7 @@ impl ScratchPool {
             x: Aligned::default(),
             intermediate: Aligned::default(),
             quantized_lhs: QuantizedActivations::default(),
+            statistics: Aligned::default(),
         });
         scratch.tokens = tokens;
         scratch.x.resize(tokens * columns.count);

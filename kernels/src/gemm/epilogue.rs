@@ -5,10 +5,11 @@
 //! and copied.
 
 use std::ops::Range;
+use std::slice::{Chunks, ChunksMut};
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
-use crate::activation::gelu;
+use crate::activation::{Activate, Activation, gelu};
 use crate::aligned::Aligned;
 
 /// Initial values of the sums of a product.
@@ -21,12 +22,26 @@ pub enum Init {
 }
 
 /// Operation on the sums of a product before they are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Epilogue {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Epilogue<'a> {
     /// None.
     Store,
-    /// The exact GELU.
-    Gelu,
+    /// An activation.
+    Activate(Activation),
+    /// An activation, then the product with the values of another matrix, of the shape and in the
+    /// blocks of the result: a gated linear unit.
+    Gate(Activation, &'a [f32]),
+}
+
+impl<'a> Epilogue<'a> {
+    /// Returns the epilogue for some of the values.
+    #[inline(always)]
+    pub(crate) fn part(self, elements: Range<usize>) -> Self {
+        match self {
+            Self::Gate(activation, factors) => Self::Gate(activation, &factors[elements]),
+            other => other,
+        }
+    }
 }
 
 /// Some columns of the result for the tokens of a tile, as whole vectors.
@@ -37,6 +52,8 @@ pub(crate) struct OutputTile<'a> {
     stride: usize,
     /// Columns of the vectors.
     panel: usize,
+    /// First column.
+    first: usize,
     /// Where the values belong if they are computed in scratch memory: the matrix, its width, and
     /// the columns in it.
     destination: Option<(&'a mut [f32], usize, Range<usize>)>,
@@ -57,6 +74,7 @@ impl<'a> OutputTile<'a> {
                 values: &mut out[columns.start..],
                 stride: width,
                 panel,
+                first: columns.start,
                 destination: None,
             };
         }
@@ -69,6 +87,7 @@ impl<'a> OutputTile<'a> {
             values: scratch.as_mut_slice(),
             stride: panel,
             panel,
+            first: columns.start,
             destination: Some((out, width, columns)),
         }
     }
@@ -112,21 +131,72 @@ impl<'a> OutputTile<'a> {
         }
     }
 
-    /// Applies the epilogue, if the sums are complete, and copies them where they belong.
+    /// Applies the epilogue, if the sums are complete, and copies them where they belong. The
+    /// factors of a gate are those of all columns of the tile's tokens.
     #[inline(always)]
-    pub(crate) fn finish<S: Simd>(self, simd: S, epilogue: Option<Epilogue>) {
-        if epilogue == Some(Epilogue::Gelu) {
-            for row in self.values.chunks_mut(self.stride) {
-                let (vectors, _) = S::as_mut_simd_f32s(&mut row[..self.panel]);
-                for x in vectors {
-                    *x = gelu(simd, *x);
+    pub(crate) fn finish<S: Simd>(self, simd: S, epilogue: Option<Epilogue<'_>>) {
+        let (activation, factors) = match epilogue {
+            None | Some(Epilogue::Store) => (None, None),
+            Some(Epilogue::Activate(activation)) => (Some(activation), None),
+            Some(Epilogue::Gate(activation, factors)) => (Some(activation), Some(factors)),
+        };
+        match activation {
+            None => {}
+            Some(Activation::Gelu) => {
+                for row in self.values.chunks_mut(self.stride) {
+                    let (vectors, _) = S::as_mut_simd_f32s(&mut row[..self.panel]);
+                    for x in vectors {
+                        *x = gelu(simd, *x);
+                    }
+                }
+            }
+            Some(activation) => simd.vectorize(Activate {
+                activation,
+                values: &mut *self.values,
+                stride: self.stride,
+                width: self.panel,
+            }),
+        }
+        match (self.destination, factors) {
+            (None, None) => {}
+            (None, Some(factors)) => simd.vectorize(Multiply {
+                rows: self.values.chunks_mut(self.stride),
+                factors: factors[self.first..].chunks(self.stride),
+                width: self.panel,
+            }),
+            (Some((out, width, columns)), factors) => {
+                let rows = self.values.chunks_exact(self.panel);
+                for (out, row) in out.chunks_exact_mut(width).zip(rows) {
+                    out[columns.clone()].copy_from_slice(&row[..columns.len()]);
+                }
+                if let Some(factors) = factors {
+                    simd.vectorize(Multiply {
+                        rows: out[columns.start..].chunks_mut(width),
+                        factors: factors[columns.start..].chunks(width),
+                        width: columns.len(),
+                    });
                 }
             }
         }
-        if let Some((out, width, columns)) = self.destination {
-            let rows = self.values.chunks_exact(self.panel);
-            for (out, row) in out.chunks_exact_mut(width).zip(rows) {
-                out[columns.clone()].copy_from_slice(&row[..columns.len()]);
+    }
+}
+
+/// Multiplies rows of values with rows of factors.
+struct Multiply<'a> {
+    rows: ChunksMut<'a, f32>,
+    factors: Chunks<'a, f32>,
+    /// Values of a row.
+    width: usize,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (row, factors) in self.rows.zip(self.factors) {
+            for (x, factor) in row[..self.width].iter_mut().zip(&factors[..self.width]) {
+                *x *= factor;
             }
         }
     }

@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::microkernel::Rhs;
+use super::half_rhs::Half;
 use crate::simd::dispatch;
 
 /// Writes `values` as `halves` if 16 bits hold each of them exactly, and returns whether they do:
@@ -35,50 +35,25 @@ pub(crate) fn converts_in_one_instruction() -> bool {
     dispatch(Converts)
 }
 
-/// Returns the values of as many bit patterns as a vector has lanes.
-#[inline(always)]
-fn widen<S: Simd>(simd: S, bits: &[u16]) -> S::f32s {
-    // AVX-512, which is known when this is compiled.
-    #[cfg(target_arch = "x86_64")]
-    if let Some(level) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V4>()
-        && let Some(bits) = bits.first_chunk::<16>()
-    {
-        return pulp::cast_lossy(level.avx512f._mm512_cvtph_ps(pulp::cast(*bits)));
-    }
-    let mut vector = simd.splat_f32s(0.0);
-    let lanes = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
-    for (lane, bits) in lanes.iter_mut().zip(bits) {
-        *lane = f16::from_bits(*bits).to_f32();
-    }
-    vector
-}
+/// The format of 16 bits, IEEE.
+pub(crate) struct F16;
 
-/// Rows of `V` vectors. Converts f16 to f32 and caches the result in `scratch` for the next tiles.
-pub(crate) struct F16Rhs<'a, S: Simd, const V: usize> {
-    pub(crate) bits: &'a [u16],
-    pub(crate) scratch: &'a mut [[S::f32s; V]],
-}
-
-impl<S: Simd, const V: usize> Rhs<S, V> for F16Rhs<'_, S, V> {
+impl Half for F16 {
     #[inline(always)]
-    fn split_at(self, rows: usize) -> (Self, Self) {
-        let (bits, bits_after) = self.bits.split_at(rows * V * S::F32_LANES);
-        let (scratch, scratch_after) = self.scratch.split_at_mut(rows);
-        let after = Self {
-            bits: bits_after,
-            scratch: scratch_after,
-        };
-        (Self { bits, scratch }, after)
-    }
-
-    #[inline(always)]
-    fn row(&mut self, simd: S, at: usize) -> [S::f32s; V] {
-        let bits = &self.bits[at * V * S::F32_LANES..][..V * S::F32_LANES];
-        let row = &mut self.scratch[at];
-        for column in 0..V {
-            row[column] = widen(simd, &bits[column * S::F32_LANES..][..S::F32_LANES]);
+    fn widen<S: Simd>(simd: S, bits: &[u16]) -> S::f32s {
+        // AVX-512, which is known when this is compiled.
+        #[cfg(target_arch = "x86_64")]
+        if let Some(level) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V4>()
+            && let Some(bits) = bits.first_chunk::<16>()
+        {
+            return pulp::cast_lossy(level.avx512f._mm512_cvtph_ps(pulp::cast(*bits)));
         }
-        *row
+        let mut vector = simd.splat_f32s(0.0);
+        let lanes = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
+        for (lane, bits) in lanes.iter_mut().zip(bits) {
+            *lane = f16::from_bits(*bits).to_f32();
+        }
+        vector
     }
 }
 
@@ -121,7 +96,7 @@ mod tests {
             type Output = Vec<f32>;
             fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
                 let vectors = self.0.chunks_exact(S::F32_LANES);
-                let vectors: Vec<_> = vectors.map(|bits| widen(simd, bits)).collect();
+                let vectors: Vec<_> = vectors.map(|bits| F16::widen(simd, bits)).collect();
                 bytemuck::cast_slice(&vectors).to_vec()
             }
         }

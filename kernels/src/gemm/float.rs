@@ -6,8 +6,10 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::bf16::Bf16;
 use super::epilogue::{Epilogue, Init, OutputTile};
-use super::f16::F16Rhs;
+use super::f16::F16;
+use super::half_rhs::{Half, HalfRhs};
 use super::microkernel::{
     Lhs, Prefetch, Rhs, TileShape, TileSize, microkernel, panels_of, tiles, with_tokens,
 };
@@ -89,7 +91,7 @@ impl FloatLinear {
         first: usize,
         out: &mut [f32],
         init: Init,
-        epilogue: Epilogue,
+        epilogue: Epilogue<'_>,
     ) {
         debug_assert_eq!(x.columns.count, self.inputs);
         thread_local!(static SCRATCH: RefCell<[Aligned<f32>; 2]> = RefCell::default());
@@ -121,7 +123,7 @@ struct Product<'a> {
     width: usize,
     out: &'a mut [f32],
     init: Init,
-    epilogue: Epilogue,
+    epilogue: Epilogue<'a>,
     /// Scratch for the rows of a panel, converted to f32.
     widened: &'a mut Aligned<f32>,
     /// Scratch for a tile that is wider than what is left of the block.
@@ -195,7 +197,7 @@ struct Panel<'a, const V: usize> {
     bias: &'a [f32],
     out: &'a mut [f32],
     init: Init,
-    epilogue: Epilogue,
+    epilogue: Epilogue<'a>,
     widened: &'a mut Aligned<f32>,
     narrow: &'a mut Aligned<f32>,
 }
@@ -236,7 +238,7 @@ impl<const V: usize> WithSimd for Panel<'_, V> {
             // Each tile requests its share of the weights that come next.
             let tiles = tiles(tokens, S::MR);
             let share = weights.bytes().len().div_ceil(tiles.len().max(1));
-            if matches!(weights, PackedSlice::F16(_)) {
+            if !matches!(weights, PackedSlice::F32(_)) {
                 widened.resize(rows.len() * panel);
             }
             for (at, tile) in tiles.enumerate() {
@@ -245,20 +247,27 @@ impl<const V: usize> WithSimd for Panel<'_, V> {
                 let out = &mut out[tile.start * width..tile.end * width];
                 let mut output = OutputTile::new(out, width, columns.clone(), panel, narrow);
                 match weights {
-                    PackedSlice::F16(bits) if at == 0 => {
-                        let (scratch, _) = S::as_mut_simd_f32s(widened.as_mut_slice());
-                        let (scratch, _) = scratch.as_chunks_mut::<V>();
-                        let rhs = F16Rhs { bits, scratch };
+                    // Weights are f16 for vectors of 16 lanes only.
+                    PackedSlice::F16(bits) if const { S::F32_LANES == 16 } && at == 0 => {
                         with_tokens!(S::MR, tile.len(), R => {
+                            let rhs = widening::<S, V, F16>(bits, widened);
                             compute_tile::<S, V, R>(
                                 simd, k_block, rhs, token, &mut output, prefetch,
                             );
                         });
                     }
-                    PackedSlice::F16(_) | PackedSlice::F32(_) => {
+                    PackedSlice::Bf16(bits) if at == 0 => {
+                        with_tokens!(S::MR, tile.len(), R => {
+                            let rhs = widening::<S, V, Bf16>(bits, widened);
+                            compute_tile::<S, V, R>(
+                                simd, k_block, rhs, token, &mut output, prefetch,
+                            );
+                        });
+                    }
+                    _ => {
                         let values = match weights {
                             PackedSlice::F32(values) => values,
-                            PackedSlice::F16(_) => widened.as_slice(),
+                            PackedSlice::F16(_) | PackedSlice::Bf16(_) => widened.as_slice(),
                         };
                         let (values, _) = S::as_simd_f32s(values);
                         let (rhs, _) = values.as_chunks::<V>();
@@ -269,10 +278,22 @@ impl<const V: usize> WithSimd for Panel<'_, V> {
                         });
                     }
                 }
-                output.finish(simd, (to == blocks).then_some(epilogue));
+                let elements = tile.start * width..tile.end * width;
+                output.finish(simd, (to == blocks).then(|| epilogue.part(elements)));
             }
         }
     }
+}
+
+/// Returns weights of 16 bits as the right side of the first tile, which caches them in `widened`.
+#[inline(always)]
+fn widening<'a, S: Simd, const V: usize, H: Half>(
+    bits: &'a [u16],
+    widened: &'a mut Aligned<f32>,
+) -> HalfRhs<'a, S, V, H> {
+    let (scratch, _) = S::as_mut_simd_f32s(widened.as_mut_slice());
+    let (scratch, _) = scratch.as_chunks_mut::<V>();
+    HalfRhs::new(bits, scratch)
 }
 
 /// Adds the products of some rows of a panel to the sums of the `R` tokens from `token`.
@@ -300,25 +321,29 @@ fn compute_tile<S: Simd, const V: usize, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::gelu_in_f64;
+    use crate::activation::{Activation, activation_in_f64};
 
-    /// Numbers without a pattern; those that 16 bits hold, or not.
-    fn numbers(count: usize, salt: usize, f16: bool) -> Vec<f32> {
+    /// What is added to numbers that bf16 holds so that f16 or nothing but f32 does.
+    const BF16: f32 = 0.0;
+    const F16: f32 = 1.0 / 1024.0;
+    const F32: f32 = 1e-6;
+
+    /// Numbers without a pattern.
+    fn numbers(count: usize, salt: usize, more: f32) -> Vec<f32> {
         let number = |at: usize| ((at * 37 + salt * 101) % 97) as f32 / 64.0 - 0.75;
-        let more = if f16 { 0.0 } else { 1e-6 };
         (0..count).map(|at| number(at) + more).collect()
     }
 
     /// One block of results.
-    struct Case {
+    struct Case<'a> {
         tokens: usize,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
         init: Init,
-        epilogue: Epilogue,
+        epilogue: Epilogue<'a>,
     }
 
-    impl Case {
+    impl Case<'_> {
         fn run(&self, linear: &FloatLinear, x: &[f32], mut out: Vec<f32>) -> Vec<f32> {
             let x = Matrix::new(x, self.inputs);
             linear.block(0, x, 0, &mut out, self.init, self.epilogue);
@@ -347,7 +372,10 @@ mod tests {
                 }
                 match self.epilogue {
                     Epilogue::Store => sum,
-                    Epilogue::Gelu => gelu_in_f64(sum),
+                    Epilogue::Activate(activation) => activation_in_f64(activation, sum),
+                    Epilogue::Gate(activation, factors) => {
+                        activation_in_f64(activation, sum) * f64::from(factors[at])
+                    }
                 }
             };
             (0..self.tokens * width).map(value_of).collect()
@@ -362,11 +390,17 @@ mod tests {
             (columns(200, 64), columns(96, 40)),
             (columns(7, 7), columns(1, 1)),
             (columns(400, 192), columns(50, 50)),
+            (columns(48, 48), columns(128, 128)),
+            (columns(30, 30), columns(78, 78)),
         ] {
             for tokens in (1..20).chain([61]) {
+                let factors = numbers(tokens * outputs.columns(0).len(), 5, F32);
                 for (init, epilogue) in [
-                    (Init::Bias, Epilogue::Gelu),
+                    (Init::Bias, Epilogue::Activate(Activation::Gelu)),
                     (Init::Residual, Epilogue::Store),
+                    (Init::Bias, Epilogue::Activate(Activation::Relu)),
+                    (Init::Bias, Epilogue::Gate(Activation::Silu, &factors)),
+                    (Init::Residual, Epilogue::Gate(Activation::Gelu, &factors)),
                 ] {
                     let case = Case {
                         tokens,
@@ -375,12 +409,12 @@ mod tests {
                         init,
                         epilogue,
                     };
-                    let x: Vec<f32> = numbers(tokens * inputs.count, 1, false);
+                    let x: Vec<f32> = numbers(tokens * inputs.count, 1, F32);
                     let x: Vec<f32> = x.iter().map(|x| x / inputs.count as f32).collect();
-                    let stored = numbers(tokens * outputs.columns(0).len(), 2, false);
-                    for f16 in [true, false] {
-                        let weight = numbers(inputs.count * outputs.count, 3, f16);
-                        let bias = numbers(outputs.count, 4, false);
+                    let stored = numbers(tokens * outputs.columns(0).len(), 2, F32);
+                    for format in [BF16, F16, F32] {
+                        let weight = numbers(inputs.count * outputs.count, 3, format);
+                        let bias = numbers(outputs.count, 4, F32);
                         let mut linear = FloatLinear::pack(&weight, &bias, outputs);
                         let found = case.run(&linear, &x, stored.clone());
                         let expected = case.expected(&x, &weight, &bias, &stored);

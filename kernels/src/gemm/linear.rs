@@ -69,18 +69,26 @@ impl Linear {
         quantized_lhs: &mut QuantizedActivations,
         out: &mut [f32],
         init: Init,
-        epilogue: Epilogue,
+        epilogue: Epilogue<'_>,
         parallelism: Parallelism,
     ) {
+        let outputs = self.outputs();
+        let part = |block: usize, first: usize, len: usize| {
+            let start =
+                outputs.elements(block, x.tokens).start + first * outputs.columns(block).len();
+            epilogue.part(start..start + len)
+        };
         match &self.0 {
             Packed::F32(linear) => {
                 self.parallelize(x.tokens, out, parallelism, |block, first, out| {
+                    let epilogue = part(block, first, out.len());
                     linear.block(block, x, first, out, init, epilogue);
                 });
             }
             Packed::Int8(linear) => {
                 quantized_lhs.quantize(x, parallelism);
                 self.parallelize(x.tokens, out, parallelism, |block, first, out| {
+                    let epilogue = part(block, first, out.len());
                     linear.block(block, quantized_lhs, first, out, init, epilogue);
                 });
             }
@@ -97,9 +105,9 @@ impl Linear {
         part: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
         let outputs = self.outputs();
-        // Blocks of columns first: each weight is then read by one thread only. Where they are few,
-        // also by tokens.
-        let parts = parallelism.count().div_ceil(outputs.blocks());
+        // Blocks of columns first: each weight is then read by one thread only. Where they do not
+        // come out even, also by tokens.
+        let parts = parallelism.parts(outputs.blocks());
         let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
         parallelism.for_each_chunk(out, tokens * outputs.width, |block, out| {
             let width = outputs.columns(block).len();
@@ -107,5 +115,86 @@ impl Linear {
                 part(block, number * of_part, out);
             });
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::{Activation, activation_in_f64};
+
+    const fn columns(count: usize, width: usize) -> ColumnBlocks {
+        ColumnBlocks { count, width }
+    }
+
+    fn numbers(count: usize, salt: usize) -> Vec<f32> {
+        (0..count)
+            .map(|at| ((at * 37 + salt * 101) % 97) as f32 / 97.0 - 0.5)
+            .collect()
+    }
+
+    /// Rearranges `[tokens, columns]` in blocks.
+    fn into_blocks<T: Copy>(x: &[T], columns: ColumnBlocks) -> Vec<T> {
+        let blocks = (0..columns.blocks()).map(|block| columns.columns(block));
+        let rows = |block: std::ops::Range<usize>| {
+            x.chunks_exact(columns.count)
+                .flat_map(move |row| row[block.clone()].iter().copied())
+        };
+        blocks.flat_map(rows).collect()
+    }
+
+    #[test]
+    fn gated_products_are_close_and_have_the_same_bits_on_any_number_of_threads() {
+        for (tokens, inputs, outputs) in [
+            (1, columns(96, 96), columns(192, 96)),
+            (50, columns(130, 70), columns(200, 64)),
+            (9, columns(64, 64), columns(30, 30)),
+        ] {
+            let (x, weight) = (
+                numbers(tokens * inputs.count, 1),
+                numbers(inputs.count * outputs.count, 2),
+            );
+            let (bias, factors) = (
+                numbers(outputs.count, 3),
+                numbers(tokens * outputs.count, 4),
+            );
+            let exact = |at: usize| {
+                let (token, column) = (at / outputs.count, at % outputs.count);
+                let row = &x[token * inputs.count..][..inputs.count];
+                let column_of_weight = &weight[column * inputs.count..][..inputs.count];
+                let products = row.iter().zip(column_of_weight);
+                let sum: f64 = products.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                let sum = sum + f64::from(bias[column]);
+                activation_in_f64(Activation::GeluTanh, sum) * f64::from(factors[at])
+            };
+            let exact: Vec<f64> = (0..tokens * outputs.count).map(exact).collect();
+            let exact = into_blocks(&exact, outputs);
+            let (x, factors) = (into_blocks(&x, inputs), into_blocks(&factors, outputs));
+            for (arithmetic, limit) in [(Arithmetic::F32, 1e-5), (Arithmetic::Int8, 5e-2)] {
+                let linear = Linear::pack(&weight, &bias, inputs, outputs, arithmetic);
+                let run = |parallelism: Parallelism| {
+                    let mut out = vec![f32::NAN; tokens * outputs.count];
+                    linear.product(
+                        Matrix::new(&x, inputs),
+                        &mut QuantizedActivations::default(),
+                        &mut out,
+                        Init::Bias,
+                        Epilogue::Gate(Activation::GeluTanh, &factors),
+                        parallelism,
+                    );
+                    out
+                };
+                let alone = run(Parallelism::WithinThread);
+                for (found, exact) in alone.iter().zip(&exact) {
+                    let far = (f64::from(*found) - exact).abs();
+                    assert!(far < limit, "{arithmetic:?}: {found} {exact}");
+                }
+                for threads in [1, 2, 3, 16] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    let found = pool.unwrap().install(|| run(Parallelism::AcrossThreads));
+                    assert_eq!(found, alone, "{arithmetic:?} on {threads} threads");
+                }
+            }
+        }
     }
 }

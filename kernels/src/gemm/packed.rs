@@ -2,7 +2,7 @@
 
 use pulp::bytemuck;
 
-use super::f16;
+use super::{bf16, f16};
 use crate::aligned::Aligned;
 use crate::huge_pages::{Relocatable, WeightBuffer};
 
@@ -13,6 +13,8 @@ pub(crate) enum PackedWeights {
     /// Bits of IEEE 16-bit values. Models are often published in these; half the memory is half of
     /// what has to be read for a few tokens.
     F16(WeightBuffer<u16>),
+    /// Bits of bf16 values.
+    Bf16(WeightBuffer<u16>),
 }
 
 /// Consecutive packed weights.
@@ -20,20 +22,20 @@ pub(crate) enum PackedWeights {
 pub(crate) enum PackedSlice<'a> {
     F32(&'a [f32]),
     F16(&'a [u16]),
+    Bf16(&'a [u16]),
 }
 
 impl PackedWeights {
     pub(crate) fn pack(values: Aligned<f32>) -> Self {
-        if !f16::converts_in_one_instruction() {
-            return Self::F32(values);
-        }
         let mut bits = Aligned::zeros(values.as_slice().len());
-        let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
-        if f16::narrow_exact(values.as_slice(), halves) {
-            Self::F16(bits.into())
-        } else {
-            Self::F32(values)
+        if bf16::narrow_exact(values.as_slice(), bits.as_mut_slice()) {
+            return Self::Bf16(bits.into());
         }
+        let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
+        if f16::converts_in_one_instruction() && f16::narrow_exact(values.as_slice(), halves) {
+            return Self::F16(bits.into());
+        }
+        Self::F32(values)
     }
 
     /// Returns the buffer to move; not one of 32 bits, whose former memory the allocator would
@@ -41,7 +43,7 @@ impl PackedWeights {
     pub(crate) fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
         match self {
             Self::F32(_) => None,
-            Self::F16(bits) => Some(bits),
+            Self::F16(bits) | Self::Bf16(bits) => Some(bits),
         }
     }
 
@@ -50,6 +52,7 @@ impl PackedWeights {
         match self {
             Self::F32(values) => PackedSlice::F32(values.as_slice()),
             Self::F16(bits) => PackedSlice::F16(bits.as_slice()),
+            Self::Bf16(bits) => PackedSlice::Bf16(bits.as_slice()),
         }
     }
 }
@@ -67,6 +70,10 @@ impl<'a> PackedSlice<'a> {
                 let (before, after) = bits.split_at(at);
                 (Self::F16(before), Self::F16(after))
             }
+            Self::Bf16(bits) => {
+                let (before, after) = bits.split_at(at);
+                (Self::Bf16(before), Self::Bf16(after))
+            }
         }
     }
 
@@ -74,7 +81,7 @@ impl<'a> PackedSlice<'a> {
     pub(crate) fn bytes(self) -> &'a [u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(values),
-            Self::F16(bits) => bytemuck::cast_slice(bits),
+            Self::F16(bits) | Self::Bf16(bits) => bytemuck::cast_slice(bits),
         }
     }
 }
@@ -89,6 +96,10 @@ impl PackedWeights {
                 let value = |bits: &u16| half::f16::from_bits(*bits).to_f32();
                 bits.iter().map(value).collect()
             }
+            PackedSlice::Bf16(bits) => {
+                let value = |bits: &u16| f32::from_bits(u32::from(*bits) << 16);
+                bits.iter().map(value).collect()
+            }
         };
         Self::F32(Aligned::from(&*values))
     }
@@ -99,15 +110,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_value_that_needs_32_bits_keeps_all_in_32_bits() {
-        let mut values = Aligned::zeros(50);
-        values.as_mut_slice().fill(0.25);
+    fn weights_take_16_bits_if_these_hold_all_of_them() {
+        let with_last = |last: f32| {
+            let mut values = Aligned::zeros(50);
+            values.as_mut_slice().fill(0.25);
+            values.as_mut_slice()[49] = last;
+            PackedWeights::pack(values)
+        };
+        assert!(matches!(with_last(0.5), PackedWeights::Bf16(_)));
+        // More bits of mantissa than bf16 has.
         assert_eq!(
-            matches!(PackedWeights::pack(values), PackedWeights::F16(_)),
+            matches!(with_last(1.001_953_1), PackedWeights::F16(_)),
             f16::converts_in_one_instruction()
         );
-        let mut values = Aligned::zeros(50);
-        values.as_mut_slice()[49] = 0.1;
-        assert!(matches!(PackedWeights::pack(values), PackedWeights::F32(_)));
+        assert!(matches!(with_last(0.1), PackedWeights::F32(_)));
     }
 }

@@ -120,7 +120,7 @@ impl Int8Linear {
         first: usize,
         out: &mut [f32],
         init: Init,
-        epilogue: Epilogue,
+        epilogue: Epilogue<'_>,
     ) {
         thread_local!(static NARROW: RefCell<Aligned<f32>> = RefCell::default());
         NARROW.with_borrow_mut(|narrow| {
@@ -164,7 +164,7 @@ struct Product<'a> {
     first: usize,
     out: &'a mut [f32],
     init: Init,
-    epilogue: Epilogue,
+    epilogue: Epilogue<'a>,
     /// Scratch for a tile that is wider than what is left of the block.
     narrow: &'a mut Aligned<f32>,
 }
@@ -243,7 +243,8 @@ impl Product<'_> {
                 with_tokens!(most, tile.len(), R => {
                     compute_tile::<D, R, V>(dot, k_block, token, &mut output, prefetch);
                 });
-                output.finish(dot.simd(), (to == groups.count()).then_some(self.epilogue));
+                let epilogue = self.epilogue.part(tile.start * width..tile.end * width);
+                output.finish(dot.simd(), (to == groups.count()).then_some(epilogue));
             }
         }
     }

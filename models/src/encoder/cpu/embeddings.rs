@@ -1,9 +1,7 @@
 //! Token ids to the vectors that enter the first layer.
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-use motet_kernels::gemm::f16::narrow_exact;
-use motet_kernels::{Aligned, ColumnBlocks, LayerNorm, Relocatable, WeightBuffer};
+use motet_kernels::embedding::sum_rows;
+use motet_kernels::{Aligned, ColumnBlocks, EmbeddingTable, Norm, Parallelism, Relocatable};
 
 use super::norm;
 use crate::architecture::TokenEmbedding;
@@ -14,84 +12,49 @@ use crate::error::LoadError;
 /// Word and position tables, and the norm after their sum.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    words: Words,
+    /// `[V, H]`
+    words: EmbeddingTable,
     /// `[P, H]`, see [`tables::positions`].
-    positions: Vec<f32>,
-    norm: LayerNorm,
-}
-
-/// The word table, `[V, H]`, in the fewest bits that hold it exactly.
-#[derive(Debug)]
-enum Words {
-    F32(Vec<f32>),
-    F16(WeightBuffer<f16>),
-}
-
-impl Words {
-    fn keep(values: Vec<f32>) -> Self {
-        let mut halves = Aligned::zeros(values.len());
-        if narrow_exact(&values, halves.as_mut_slice()) {
-            Self::F16(halves.into())
-        } else {
-            Self::F32(values)
-        }
-    }
-
-    /// The vector of a word.
-    fn copy(&self, id: u32, vector: &mut [f32]) {
-        let start = id as usize * vector.len();
-        match self {
-            Self::F32(values) => vector.copy_from_slice(&values[start..][..vector.len()]),
-            Self::F16(values) => {
-                values.as_slice()[start..][..vector.len()].convert_to_f32_slice(vector)
-            }
-        }
-    }
+    positions: EmbeddingTable,
+    norm: Norm,
 }
 
 impl Embeddings {
+    /// `hidden` is the length of the vectors.
     pub(super) fn load(
         checkpoint: &Checkpoint,
         embedding: &TokenEmbedding,
+        hidden: usize,
     ) -> Result<Self, LoadError> {
+        let words = checkpoint.values(&embedding.words)?;
+        let positions = tables::positions(checkpoint, embedding)?;
         Ok(Self {
-            words: Words::keep(checkpoint.values(&embedding.words)?),
-            positions: tables::positions(checkpoint, embedding)?,
+            words: EmbeddingTable::pack(words, hidden),
+            positions: EmbeddingTable::pack(positions, hidden),
             norm: norm::load(checkpoint, &embedding.norm)?,
         })
     }
 
-    /// Returns the word table, to be moved.
-    pub(super) fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
-        match &mut self.words {
-            Words::F32(_) => None,
-            Words::F16(values) => Some(values),
-        }
+    /// Returns the tables, to be moved.
+    pub(super) fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
+        let tables = [&mut self.words, &mut self.positions];
+        tables.into_iter().filter_map(EmbeddingTable::relocatable)
     }
 
-    /// Rows of ids to `x`, `[T, H]` in blocks.
+    /// Writes the vectors of rows of ids to `x`, `[T, H]` in blocks. `statistics` is scratch memory.
     pub(super) fn run<'a>(
         &self,
         rows: impl Iterator<Item = &'a [u32]>,
         x: &mut [f32],
         columns: ColumnBlocks,
+        statistics: &mut Aligned<f32>,
+        parallelism: Parallelism,
     ) {
-        let hidden = columns.count;
-        let tokens = x.len() / hidden;
-        let positions = self.positions.chunks_exact(hidden);
-        let ids = rows.flat_map(|ids| ids.iter().zip(positions.clone()));
-        let mut word = vec![0.0; hidden];
-        for (token, (id, position)) in ids.enumerate() {
-            self.words.copy(*id, &mut word);
-            for block in 0..columns.blocks() {
-                let range = columns.columns(block);
-                let start = columns.elements(block, tokens).start + token * range.len();
-                let sums = word[range.clone()].iter().zip(&position[range.clone()]);
-                for (x, (word, position)) in x[start..][..range.len()].iter_mut().zip(sums) {
-                    *x = word + position;
-                }
-            }
-        }
-        self.norm.run(x, columns);
+        let tokens: Vec<[u32; 2]> = rows
+            .flat_map(|ids| ids.iter().zip(0..).map(|(id, position)| [*id, position]))
+            .collect();
+        let tables = [&self.words, &self.positions];
+        sum_rows(tables, &tokens, x, columns, parallelism);
+        self.norm.run(x, columns, statistics, parallelism);
     }
 }

@@ -1,12 +1,12 @@
 //! One layer: attention, then feed-forward, each with a residual connection and a norm.
 
 use motet_kernels::{
-    Arithmetic, Attention, ColumnBlocks, Epilogue, Init, LayerNorm, Linear, Matrix, Parallelism,
-    Relocatable, Scratch,
+    Activation, Arithmetic, Attention, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm,
+    Parallelism, Relocatable, Scratch,
 };
 
 use super::norm;
-use crate::architecture::{self, Activation, FeedForward, Norms};
+use crate::architecture::{self, FeedForward, Norms};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
@@ -16,11 +16,11 @@ pub(super) struct Layer {
     /// Queries, keys and values in one product.
     query_key_value: Linear,
     output: Linear,
-    attention_norm: LayerNorm,
+    attention_norm: Norm,
     up: Linear,
     down: Linear,
-    norm: LayerNorm,
-    head_size: usize,
+    norm: Norm,
+    attention: Attention,
 }
 
 impl Layer {
@@ -34,7 +34,7 @@ impl Layer {
         let attention = &layer.attention;
         let FeedForward::Plain {
             up,
-            activation: Activation::Gelu,
+            activation: architecture::Activation::Gelu,
             down,
         } = &layer.feed_forward;
         let Norms::Post {
@@ -65,7 +65,7 @@ impl Layer {
             up: pack(&[up], columns, inner)?,
             down: pack(&[down], inner, columns)?,
             norm: norm::load(checkpoint, norm)?,
-            head_size: attention.head_size,
+            attention: Attention::new(columns, columns, attention.head_size),
         })
     }
 
@@ -91,6 +91,7 @@ impl Layer {
             x,
             intermediate,
             quantized_lhs,
+            statistics,
         } = scratch;
         let (tokens, columns) = (*tokens, *columns);
         let outputs = self.query_key_value.outputs();
@@ -106,30 +107,8 @@ impl Layer {
         );
         let (queries, keys_values) = qkv.split_at_mut(tokens * columns.count);
         let (keys, values) = keys_values.split_at(tokens * columns.count);
-        parallelism.for_each_chunk(queries, tokens * columns.width, |block, queries| {
-            let elements = columns.elements(block, tokens);
-            let (mut keys, mut values, mut queries) =
-                (&keys[elements.clone()], &values[elements], queries);
-            for row in rows {
-                let len = row * columns.width;
-                let parts = (
-                    queries.split_off_mut(..len),
-                    keys.split_off(..len),
-                    values.split_off(..len),
-                );
-                if let (Some(queries), Some(keys), Some(values)) = parts {
-                    let (width, head_size) = (columns.width, self.head_size);
-                    Attention {
-                        queries,
-                        keys,
-                        values,
-                        width,
-                        head_size,
-                    }
-                    .run();
-                }
-            }
-        });
+        self.attention
+            .run(queries, keys, values, rows, None, parallelism);
         let x = x.as_mut_slice();
         self.output.product(
             Matrix::new(queries, columns),
@@ -139,7 +118,7 @@ impl Layer {
             Epilogue::Store,
             parallelism,
         );
-        self.attention_norm.run(x, columns);
+        self.attention_norm.run(x, columns, statistics, parallelism);
 
         let inner = self.up.outputs();
         intermediate.resize(tokens * inner.count);
@@ -148,7 +127,7 @@ impl Layer {
             quantized_lhs,
             intermediate.as_mut_slice(),
             Init::Bias,
-            Epilogue::Gelu,
+            Epilogue::Activate(Activation::Gelu),
             parallelism,
         );
         let activated = Matrix::new(intermediate.as_slice(), inner);
@@ -160,6 +139,6 @@ impl Layer {
             Epilogue::Store,
             parallelism,
         );
-        self.norm.run(x, columns);
+        self.norm.run(x, columns, statistics, parallelism);
     }
 }

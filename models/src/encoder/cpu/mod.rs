@@ -45,7 +45,7 @@ impl CpuEncoder {
         let (hidden, first) = (architecture.hidden, architecture.layers.first());
         let head_size = first.map_or(hidden, |layer| layer.attention.head_size);
         let columns = ColumnBlocks::new(hidden, head_size);
-        let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding)?;
+        let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding, hidden)?;
         let mut layers = architecture
             .layers
             .par_iter()
@@ -96,23 +96,32 @@ impl CpuEncoder {
         let tokens = lens.iter().sum();
         self.scratch.with(tokens, |scratch| {
             let ids = rows.iter().map(|row| row.ids);
-            self.embeddings
-                .run(ids, scratch.x.as_mut_slice(), self.columns);
             parallelism.with_spinning_helpers(|| {
+                let (x, statistics) = (scratch.x.as_mut_slice(), &mut scratch.statistics);
+                self.embeddings
+                    .run(ids, x, self.columns, statistics, parallelism);
                 for layer in &self.layers {
                     layer.run(scratch, &lens, parallelism);
                 }
-            });
-            let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
-            let mut first = 0;
-            let row = |(row, len): (&&RowInput<'_>, usize)| {
-                let start = first;
-                first += len;
-                output::of_row(row.output, config, len, |token, vector| {
-                    copy(hidden, start + token, vector)
-                })
-            };
-            rows.iter().zip(lens.iter().copied()).map(row).collect()
+                let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
+                let mut first = 0;
+                let starts = lens.iter().map(|len| {
+                    first += len;
+                    first - len
+                });
+                let mut outputs: Vec<_> = rows.iter().zip(starts).map(|row| (row, None)).collect();
+                parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
+                    for ((row, start), output) in outputs {
+                        let token =
+                            |token, vector: &mut [f32]| copy(hidden, *start + token, vector);
+                        *output = Some(output::of_row(row.output, config, row.ids.len(), token));
+                    }
+                });
+                outputs
+                    .into_iter()
+                    .filter_map(|(_, output)| output)
+                    .collect()
+            })
         })
     }
 }

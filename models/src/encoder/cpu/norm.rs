@@ -1,16 +1,16 @@
 //! Layer norms of a model, from its weights.
 
-use motet_kernels::LayerNorm;
+use motet_kernels::Norm;
 
-use crate::architecture::Norm;
+use crate::architecture;
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
 /// Returns the layer norm with its scale and shift.
-pub(super) fn load(checkpoint: &Checkpoint, norm: &Norm) -> Result<LayerNorm, LoadError> {
-    Ok(LayerNorm::new(
+pub(super) fn load(checkpoint: &Checkpoint, norm: &architecture::Norm) -> Result<Norm, LoadError> {
+    let (scale, shift) = (
         checkpoint.values(&norm.scale)?,
         checkpoint.values(&norm.shift)?,
-        norm.eps,
-    ))
+    );
+    Ok(Norm::layer(scale, Some(shift), norm.eps))
 }

@@ -1,0 +1,523 @@
+//! Attention within rows: `softmax(scale Q K^T + bias) V` for each head, a few queries at a time.
+//!
+//! A query sees the keys of a [`Mask`], and scores may have a [`RelativeBias`]. There may be fewer
+//! heads of keys and values than of queries (grouped queries): each is then used by as many heads of
+//! queries in succession.
+
+mod bias;
+mod mask;
+
+use std::cell::RefCell;
+use std::iter::once;
+
+use pulp::{Simd, WithSimd};
+
+pub use bias::{Buckets, RelativeBias};
+pub use mask::Mask;
+
+use crate::activation::exp_negative;
+use crate::aligned::Aligned;
+use crate::blocked::ColumnBlocks;
+use crate::gemm::epilogue::OutputTile;
+use crate::gemm::microkernel::{Lhs, Prefetch, TileSize, microkernel, tiles, with_tokens};
+use crate::parallel::Parallelism;
+use crate::simd::dispatch;
+
+/// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom
+/// a multiple of three vectors.
+const VALUE_VECTORS: usize = 2;
+
+/// Fewest tokens of a block whose queries one thread of several takes: it packs the keys and values
+/// of their rows for itself.
+const TOKENS_MIN: usize = 48;
+
+/// The attention of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    queries: ColumnBlocks,
+    keys: ColumnBlocks,
+    head_size: usize,
+    scale: f32,
+    mask: Mask,
+}
+
+impl Attention {
+    /// Returns attention over all keys of a row with the usual scale, one divided by the square
+    /// root of the head's size, for queries in the blocks `queries` and both keys and values in the
+    /// blocks `keys`.
+    ///
+    /// # Panics
+    /// If a block does not hold whole heads of `head_size` columns, or if the number of heads of
+    /// queries is not a multiple of the number of heads of keys.
+    pub fn new(queries: ColumnBlocks, keys: ColumnBlocks, head_size: usize) -> Self {
+        for columns in [queries, keys] {
+            let whole =
+                columns.width.is_multiple_of(head_size) && columns.count.is_multiple_of(head_size);
+            assert!(whole, "{columns:?} in heads of {head_size}");
+        }
+        assert!(
+            queries.count.is_multiple_of(keys.count),
+            "{} columns of queries for {} of keys",
+            queries.count,
+            keys.count
+        );
+        Self {
+            queries,
+            keys,
+            head_size,
+            scale: (head_size as f32).sqrt().recip(),
+            mask: Mask::All,
+        }
+    }
+
+    /// Returns the attention with another mask.
+    pub fn with_mask(self, mask: Mask) -> Self {
+        Self { mask, ..self }
+    }
+
+    /// Returns the attention with another factor for the products of queries and keys.
+    ///
+    /// # Panics
+    /// If the factor is not greater than 0.
+    pub fn with_scale(self, scale: f32) -> Self {
+        assert!(scale > 0.0, "the scale {scale} of attention");
+        Self { scale, ..self }
+    }
+
+    /// Replaces the queries of rows, which have `rows` tokens, by the result. All matrices are in
+    /// blocks.
+    ///
+    /// # Panics
+    /// If a matrix has not as many tokens as all rows, or `bias` is too small for them.
+    pub fn run(
+        &self,
+        queries: &mut [f32],
+        keys: &[f32],
+        values: &[f32],
+        rows: &[usize],
+        bias: Option<&RelativeBias>,
+        parallelism: Parallelism,
+    ) {
+        let tokens: usize = rows.iter().sum();
+        assert_eq!(queries.len(), tokens * self.queries.count, "queries");
+        assert_eq!(keys.len(), tokens * self.keys.count, "keys");
+        assert_eq!(values.len(), tokens * self.keys.count, "values");
+        if let Some(bias) = bias {
+            let longest = rows.iter().copied().max().unwrap_or(0);
+            let heads = self.queries.count / self.head_size;
+            assert!(bias.covers(heads, longest), "bias of attention");
+        }
+        if tokens == 0 {
+            return;
+        }
+        thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+        let parts = parallelism.parts(self.queries.blocks());
+        let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
+        parallelism.for_each_chunk(queries, tokens * self.queries.width, |block, queries| {
+            let width = self.queries.columns(block).len();
+            parallelism.for_each_chunk(queries, of_part * width, |number, queries| {
+                SCRATCH.with_borrow_mut(|scratch| {
+                    dispatch(Part {
+                        attention: self,
+                        queries,
+                        first: number * of_part,
+                        block,
+                        keys,
+                        values,
+                        tokens,
+                        rows,
+                        bias,
+                        scratch,
+                    });
+                });
+            });
+        });
+    }
+}
+
+/// Scratch memory of a thread.
+#[derive(Default)]
+struct Scratch {
+    /// Keys of one head, transposed, in panels: `[panels, head size, columns of a tile]`.
+    keys: Aligned<f32>,
+    /// Values of one head in panels: `[panels, keys, VALUE_VECTORS * lanes]`.
+    values: Aligned<f32>,
+    /// Scores of one tile of queries: `[queries, keys]`, each query's filled up to whole panels.
+    scores: Aligned<f32>,
+    /// A tile that is wider than what is left of a head.
+    narrow: Aligned<f32>,
+}
+
+/// The queries of some tokens in one block.
+struct Part<'a> {
+    attention: &'a Attention,
+    /// `[tokens of the part, width of the block]`
+    queries: &'a mut [f32],
+    /// The first token of the part.
+    first: usize,
+    block: usize,
+    keys: &'a [f32],
+    values: &'a [f32],
+    /// Tokens of all rows.
+    tokens: usize,
+    rows: &'a [usize],
+    bias: Option<&'a RelativeBias>,
+    scratch: &'a mut Scratch,
+}
+
+/// The queries of one row in a part.
+#[derive(Clone, Copy)]
+struct Row {
+    /// First token of the row among all.
+    start: usize,
+    /// Tokens of the row.
+    len: usize,
+    /// First query of the part, counted from the row's first token.
+    from: usize,
+    /// First query after the part.
+    to: usize,
+}
+
+impl WithSimd for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let width = self.attention.queries.columns(self.block).len();
+        let (first, end) = (self.first, self.first + self.queries.len() / width);
+        let mut start = 0;
+        for len in self.rows {
+            let row = Row {
+                start,
+                len: *len,
+                from: start.max(first) - start,
+                to: (start + len).min(end).saturating_sub(start),
+            };
+            if row.from < row.to {
+                self.row(simd, row, width);
+            }
+            start += len;
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Computes all heads of the block for the queries of one row.
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, row: Row, width: usize) {
+        let Attention {
+            queries: query_columns,
+            keys: key_columns,
+            head_size,
+            scale,
+            mask,
+        } = *self.attention;
+        let panel = S::NR * S::F32_LANES;
+        let heads_per_key = query_columns.count / key_columns.count;
+        let span = mask.span(row.from..row.to, row.len);
+        // From a whole panel on: a key then has the same lane whatever queries are in the part.
+        let keys = span.start / panel * panel..span.end;
+        self.scratch
+            .scores
+            .resize(S::MR * keys.len().next_multiple_of(panel));
+        let offset = (row.start + row.from - self.first) * width;
+        let queries = &mut self.queries[offset..][..(row.to - row.from) * width];
+        let mut packed = None;
+        for first in (0..width).step_by(head_size) {
+            let number = (query_columns.columns(self.block).start + first) / head_size;
+            let head = Head {
+                width,
+                first,
+                size: head_size,
+                keys: keys.len(),
+            };
+            let key_head = number / heads_per_key;
+            if packed != Some(key_head) {
+                packed = Some(key_head);
+                let block = key_head * head_size / key_columns.width;
+                let columns = key_columns.columns(block);
+                let elements = key_columns.elements(block, self.tokens);
+                let width = columns.len();
+                let from = (row.start + keys.start) * width;
+                let rows = from..from + keys.len() * width;
+                let head = Head {
+                    width,
+                    first: key_head * head_size - columns.start,
+                    ..head
+                };
+                let (these_keys, these_values) = (
+                    &self.keys[elements.clone()][rows.clone()],
+                    &self.values[elements][rows],
+                );
+                pack_keys(&mut self.scratch.keys, panel, head, these_keys);
+                let panel = VALUE_VECTORS * S::F32_LANES;
+                pack_values(&mut self.scratch.values, panel, head, these_values);
+            }
+            for tile in tiles(row.to - row.from, S::MR) {
+                let scoring = Scoring {
+                    scale,
+                    mask,
+                    bias: self.bias.map(|bias| (bias, number)),
+                    tokens: row.len,
+                    query: row.from + tile.start,
+                    keys: keys.start,
+                };
+                let queries = &mut queries[tile.start * width..tile.end * width];
+                with_tokens!(S::MR, tile.len(), R => {
+                    if const { S::NR == 3 } {
+                        attend::<S, 3, R>(simd, head, scoring, queries, self.scratch);
+                    } else {
+                        attend::<S, 2, R>(simd, head, scoring, queries, self.scratch);
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn pack_keys(packed: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
+    packed.resize(head.keys.next_multiple_of(panel) * head.size);
+    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.size);
+    for (values, keys) in panels.zip(keys.chunks(panel * head.width)) {
+        if keys.len() < panel * head.width {
+            values.fill(0.0);
+        }
+        for (at, key) in keys.chunks_exact(head.width).enumerate() {
+            let key = &key[head.first..][..head.size];
+            for (row, value) in key.iter().enumerate() {
+                values[row * panel + at] = *value;
+            }
+        }
+    }
+}
+
+fn pack_values(packed: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]) {
+    packed.resize(head.size.next_multiple_of(panel) * head.keys);
+    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.keys);
+    for (number, packed) in panels.enumerate() {
+        let columns = number * panel..((number + 1) * panel).min(head.size);
+        for (row, value) in packed
+            .chunks_exact_mut(panel)
+            .zip(values.chunks_exact(head.width))
+        {
+            let (columns_of_head, padding) = row.split_at_mut(columns.len());
+            columns_of_head.copy_from_slice(&value[head.first..][columns.clone()]);
+            padding.fill(0.0);
+        }
+    }
+}
+
+/// A head in a block of columns.
+#[derive(Clone, Copy)]
+struct Head {
+    /// Columns of the block.
+    width: usize,
+    /// First column of the head in the block.
+    first: usize,
+    /// Columns of the head.
+    size: usize,
+    /// Number of keys that are packed.
+    keys: usize,
+}
+
+/// What is done to the scores of a tile of queries.
+#[derive(Clone, Copy)]
+struct Scoring<'a> {
+    scale: f32,
+    mask: Mask,
+    /// A bias, and the number of the head.
+    bias: Option<(&'a RelativeBias, usize)>,
+    /// Tokens of the row.
+    tokens: usize,
+    /// Position of the tile's first query.
+    query: usize,
+    /// Position of the first key that is packed.
+    keys: usize,
+}
+
+/// Computes `R` queries of one head, with tiles of `V` vectors for the keys; the result replaces the
+/// queries.
+#[inline(always)]
+fn attend<S: Simd, const V: usize, const R: usize>(
+    simd: S,
+    head: Head,
+    scoring: Scoring<'_>,
+    queries: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let panel = V * S::F32_LANES;
+    // The packed keys that the tile's queries see, from a whole panel on.
+    let seen = scoring
+        .mask
+        .span(scoring.query..scoring.query + R, scoring.tokens);
+    let first_panel = (seen.start - scoring.keys) / panel;
+    let seen = first_panel * panel..seen.end - scoring.keys;
+    let padded = seen.len().next_multiple_of(panel);
+    let scores = &mut scratch.scores;
+    for (number, keys) in scratch
+        .keys
+        .as_slice()
+        .chunks_exact(panel * head.size)
+        .skip(first_panel)
+        .take(padded / panel)
+        .enumerate()
+    {
+        let lhs = Lhs {
+            values: &queries[head.first..],
+            stride: head.width,
+            len: head.size,
+        };
+        let (keys, _) = S::as_simd_f32s(keys);
+        let (keys, _) = keys.as_chunks::<V>();
+        let sums = [[simd.splat_f32s(0.0); V]; R];
+        let sums = microkernel(simd, sums, once(lhs), keys, &mut Prefetch::none());
+        let columns = number * panel..(number + 1) * panel;
+        let scores = &mut scores.as_mut_slice()[..R * padded];
+        OutputTile::new(scores, padded, columns, panel, &mut scratch.narrow).store(simd, sums);
+    }
+    let scores = &mut scores.as_mut_slice()[..R * padded];
+    let mut factors = [0.0; R];
+    if scoring.mask == Mask::All && scoring.bias.is_none() {
+        simd.vectorize(Exponentials {
+            scores: &mut *scores,
+            factors: &mut factors,
+            tokens: seen.len(),
+            scale: scoring.scale,
+        });
+    } else {
+        simd.vectorize(MaskedExponentials {
+            scores: &mut *scores,
+            factors: &mut factors,
+            scoring,
+            first_key: scoring.keys + seen.start,
+        });
+    }
+    let panel = VALUE_VECTORS * S::F32_LANES;
+    for (number, values) in scratch
+        .values
+        .as_slice()
+        .chunks_exact(panel * head.keys)
+        .enumerate()
+    {
+        let lhs = Lhs {
+            values: scores,
+            stride: padded,
+            len: seen.len(),
+        };
+        let (values, _) = S::as_simd_f32s(values);
+        let (values, _) = values.as_chunks::<VALUE_VECTORS>();
+        let values = &values[seen.clone()];
+        let sums = [[simd.splat_f32s(0.0); VALUE_VECTORS]; R];
+        let mut sums = microkernel(simd, sums, once(lhs), values, &mut Prefetch::none());
+        for row in 0..R {
+            let factor = simd.splat_f32s(factors[row]);
+            for sum in &mut sums[row] {
+                *sum = simd.mul_f32s(*sum, factor);
+            }
+        }
+        let columns = number * panel..((number + 1) * panel).min(head.size);
+        let columns = head.first + columns.start..head.first + columns.end;
+        let mut output = OutputTile::new(queries, head.width, columns, panel, &mut scratch.narrow);
+        output.store(simd, sums);
+        output.finish(simd, None);
+    }
+}
+
+/// Replaces scores, `[queries, keys and more]` in whole vectors, by the exponentials of their
+/// softmax.
+///
+/// A function of its own: its constants would else be given the registers that sums need.
+struct Exponentials<'a> {
+    scores: &'a mut [f32],
+    /// Factor for the exponentials of each query.
+    factors: &'a mut [f32],
+    tokens: usize,
+    /// Factor for the scores before the exponential.
+    scale: f32,
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let scale = simd.splat_f32s(self.scale);
+        let padded = self.scores.len() / self.factors.len();
+        for (scores, factor) in self.scores.chunks_exact_mut(padded).zip(self.factors) {
+            scores[self.tokens..].fill(f32::NEG_INFINITY);
+            let (vectors, _) = S::as_mut_simd_f32s(scores);
+            let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+            for x in vectors.iter() {
+                max = simd.max_f32s(max, *x);
+            }
+            let max = simd.splat_f32s(simd.reduce_max_f32s(max));
+            let mut sum = simd.splat_f32s(0.0);
+            for x in vectors {
+                let less = simd.mul_f32s(simd.sub_f32s(*x, max), scale);
+                *x = exp_negative(simd, less);
+                sum = simd.add_f32s(sum, *x);
+            }
+            *factor = simd.reduce_sum_f32s(sum).recip();
+        }
+    }
+}
+
+/// Does the same with a bias, or where a query does not see all keys: the exponentials of those that
+/// it does not see are 0. The exponential function never is, so they are set.
+struct MaskedExponentials<'a> {
+    scores: &'a mut [f32],
+    /// Factor for the exponentials of each query.
+    factors: &'a mut [f32],
+    scoring: Scoring<'a>,
+    /// Position of the key of the first score.
+    first_key: usize,
+}
+
+impl WithSimd for MaskedExponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let scoring = self.scoring;
+        let padded = self.scores.len() / self.factors.len();
+        let rows = self.scores.chunks_exact_mut(padded).zip(self.factors);
+        for (query, (scores, factor)) in (scoring.query..).zip(rows) {
+            let keys = scoring.mask.range(query, scoring.tokens);
+            let seen = keys.start - self.first_key..keys.end - self.first_key;
+            let mut scale = scoring.scale;
+            if let Some((bias, head)) = scoring.bias {
+                let bias = bias.of(head, query, keys);
+                for (score, bias) in scores[seen.clone()].iter_mut().zip(bias) {
+                    *score = *score * scale + bias;
+                }
+                scale = 1.0;
+            }
+            scores[..seen.start].fill(f32::NEG_INFINITY);
+            scores[seen.end..].fill(f32::NEG_INFINITY);
+            // Those that hold a score that counts.
+            let vectors_seen = seen.start / S::F32_LANES..seen.end.div_ceil(S::F32_LANES);
+            let (vectors, _) = S::as_mut_simd_f32s(scores);
+            let vectors = &mut vectors[vectors_seen.clone()];
+            let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+            for x in vectors.iter() {
+                max = simd.max_f32s(max, *x);
+            }
+            let max = simd.splat_f32s(simd.reduce_max_f32s(max));
+            for x in vectors {
+                let less = simd.mul_f32s(simd.sub_f32s(*x, max), simd.splat_f32s(scale));
+                *x = exp_negative(simd, less);
+            }
+            scores[..seen.start].fill(0.0);
+            scores[seen.end..].fill(0.0);
+            let (vectors, _) = S::as_simd_f32s(scores);
+            let mut sum = simd.splat_f32s(0.0);
+            for x in &vectors[vectors_seen] {
+                sum = simd.add_f32s(sum, *x);
+            }
+            *factor = simd.reduce_sum_f32s(sum).recip();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
