@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use motet_models::{
-    Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder,
-    ThreadTeam, TokenVectors, Tokenizer, maxsim,
+    Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Precision, RowInput, TextEncoder,
+    ThreadTeam, Tokenizer, Values, maxsim,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -27,7 +27,7 @@ const ROWS_PER_BATCH: usize = 32;
 struct Embedded {
     document: usize,
     pooled: Vec<f32>,
-    tokens: TokenVectors,
+    tokens: Values,
 }
 
 fn main() -> Outcome<()> {
@@ -150,29 +150,24 @@ fn embed(
 ) -> Outcome<Vec<Embedded>> {
     let threads = ThreadTeam::current_or_default()?;
     let mut embedded = Vec::with_capacity(texts.len());
-    for batch in texts.chunks(ROWS_PER_BATCH / 2) {
+    for batch in texts.chunks(ROWS_PER_BATCH) {
         let ids = batch
             .iter()
             .map(|(_, text)| tokenizer.encode(text))
             .collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<_> = ids
             .iter()
-            .flat_map(|ids| {
-                [RowOutput::POOLED, RowOutput::TOKENS].map(|output| RowInput {
-                    ids: ids.as_slice(),
-                    output,
-                })
+            .map(|ids| RowInput {
+                ids: ids.as_slice(),
             })
             .collect();
-        let mut results = encoder.encode(&rows, &threads)?.into_iter();
-        for (document, _) in batch {
-            let mut next = || results.next().ok_or("a result for each row");
-            let pooled = next()??.pooled().ok_or("a pooled row")?;
-            let tokens = next()??.tokens().ok_or("a row of tokens")?;
+        let pooled = encoder.encode(&rows, encoder.config().head, &threads)?;
+        let tokens = encoder.encode(&rows, Head::TOKENS, &threads)?;
+        for ((document, _), (pooled, tokens)) in batch.iter().zip(pooled.into_iter().zip(tokens)) {
             embedded.push(Embedded {
                 document: *document,
-                pooled,
-                tokens,
+                pooled: pooled?.into_vec(),
+                tokens: tokens?,
             });
         }
     }

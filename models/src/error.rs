@@ -84,7 +84,7 @@ pub enum LoadError {
     },
     /// A tensor that the configuration needs is not among the weights.
     #[error(
-        "model {model}: {file} has no tensor {tensor} (it names {held} tensors{})",
+        "model {model}: {file} has no tensor {tensor}{}",
         nearest_ones(nearest)
     )]
     MissingTensor {
@@ -94,10 +94,8 @@ pub enum LoadError {
         file: String,
         /// Name of the tensor.
         tensor: String,
-        /// Number of tensors that there are.
-        held: usize,
         /// The most similar names that there are, the most similar first.
-        nearest: Vec<String>,
+        nearest: Box<[String]>,
     },
     /// A tensor has another shape than the configuration says.
     #[error(

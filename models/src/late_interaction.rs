@@ -3,60 +3,7 @@
 use motet_kernels::PackedVectors;
 use rayon::prelude::*;
 
-/// The vectors of a row's tokens, one after another: shape `[tokens, size]`, row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TokenVectors {
-    values: Vec<f32>,
-    size: usize,
-}
-
-impl TokenVectors {
-    /// `values` holds the vectors one after another, each of `size` elements.
-    ///
-    /// # Panics
-    /// If `values` is not a whole number of vectors.
-    pub fn new(values: Vec<f32>, size: usize) -> Self {
-        assert!(
-            if size == 0 {
-                values.is_empty()
-            } else {
-                values.len().is_multiple_of(size)
-            },
-            "vectors must be whole"
-        );
-        Self { values, size }
-    }
-
-    /// Number of tokens.
-    pub fn len(&self) -> usize {
-        self.values.len().checked_div(self.size).unwrap_or(0)
-    }
-
-    /// Returns whether there is no token.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// Length of each vector.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Returns all values, `[tokens, size]` row-major.
-    pub fn as_slice(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// Returns all values, `[tokens, size]` row-major.
-    pub fn into_vec(self) -> Vec<f32> {
-        self.values
-    }
-
-    /// Returns the vectors in order.
-    pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
-        self.values.chunks_exact(self.size.max(1))
-    }
-}
+use crate::values::Values;
 
 /// How well a text answers a query: for each token of the query the best dot product with a token
 /// of the text, averaged.
@@ -66,48 +13,56 @@ impl TokenVectors {
 ///
 /// # Panics
 /// If the vectors of the two differ in size.
-pub fn maxsim(query: &TokenVectors, text: &TokenVectors) -> f32 {
+pub fn maxsim(query: &Values, text: &Values) -> f32 {
     if query.is_empty() || text.is_empty() {
         return 0.0;
     }
-    score(&PackedVectors::pack(&query.values, query.size), query, text)
+    score(
+        &PackedVectors::pack(query.as_slice(), query.columns()),
+        query,
+        text,
+    )
 }
 
 /// [`maxsim`] of one query against many texts, in their order, computed in parallel.
 ///
 /// # Panics
 /// If the vectors differ in size.
-pub fn maxsim_all(query: &TokenVectors, texts: &[&TokenVectors]) -> Vec<f32> {
+pub fn maxsim_all(query: &Values, texts: &[&Values]) -> Vec<f32> {
     if query.is_empty() {
         return vec![0.0; texts.len()];
     }
-    let packed = PackedVectors::pack(&query.values, query.size);
+    let packed = PackedVectors::pack(query.as_slice(), query.columns());
     let scores = texts.par_iter().map(|text| score(&packed, query, text));
     scores.collect()
 }
 
-fn score(packed: &PackedVectors, query: &TokenVectors, text: &TokenVectors) -> f32 {
+fn score(packed: &PackedVectors, query: &Values, text: &Values) -> f32 {
     if text.is_empty() {
         return 0.0;
     }
-    assert_eq!(query.size, text.size, "vectors of different models");
+    assert_eq!(
+        query.columns(),
+        text.columns(),
+        "vectors of different models"
+    );
     // [tokens of the text, tokens of the query]
-    let products = packed.products(&text.values);
-    let mut best = vec![f32::NEG_INFINITY; query.len()];
-    for row in products.chunks_exact(query.len()) {
+    let products = packed.products(text.as_slice());
+    let mut best = vec![f32::NEG_INFINITY; query.rows()];
+    for row in products.chunks_exact(query.rows()) {
         for (best, product) in best.iter_mut().zip(row) {
             *best = best.max(*product);
         }
     }
-    best.iter().sum::<f32>() / query.len() as f32
+    best.iter().sum::<f32>() / query.rows() as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn vectors(rows: &[[f32; 2]]) -> TokenVectors {
-        TokenVectors::new(rows.concat(), 2)
+    fn vectors(rows: &[[f32; 2]]) -> Values {
+        Values::new(rows.concat(), 2)
     }
 
     #[test]
@@ -149,7 +104,7 @@ mod tests {
         for (size, tokens, words) in [(1, 1, 1), (15, 3, 2), (17, 9, 50), (384, 70, 13)] {
             let make = |count: usize, salt: usize| {
                 let values = (0..count * size).map(|at| ((at * 7 + salt) % 11) as f32 / 16.0);
-                TokenVectors::new(values.collect(), size)
+                Values::new(values.collect(), size)
             };
             let (query, text) = (make(words, 1), make(tokens, 5));
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();

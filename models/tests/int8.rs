@@ -10,8 +10,7 @@ use std::path::Path;
 
 use measure::{cosine, pairs, rank_correlation, worst_and_mean};
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam,
-    Tokenizer,
+    DeviceSpec, Head, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer, Values,
 };
 
 fn files() -> ModelFiles {
@@ -54,17 +53,16 @@ fn garbage() -> Vec<Vec<u32>> {
         .collect()
 }
 
-fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], output: RowOutput) -> Vec<RowEmbedding> {
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-    let encoded = encoder
-        .encode(&rows, &ThreadTeam::current_or_default().unwrap())
-        .unwrap();
+fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], head: Head) -> Vec<Values> {
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+    let team = ThreadTeam::current_or_default().unwrap();
+    let encoded = encoder.encode(&rows, head, &team).unwrap();
     encoded.into_iter().map(Result::unwrap).collect()
 }
 
 fn pooled(encoder: &TextEncoder, rows: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    let encoded = encode(encoder, rows, RowOutput::POOLED).into_iter();
-    encoded.map(|row| row.pooled().unwrap()).collect()
+    let encoded = encode(encoder, rows, encoder.config().head).into_iter();
+    encoded.map(Values::into_vec).collect()
 }
 
 #[test]
@@ -82,10 +80,7 @@ fn vectors_are_close_to_those_of_f32() {
     assert!(correlation > 0.998, "{correlation}");
 
     let some: Vec<_> = rows.into_iter().step_by(4).collect();
-    let tokens = |encoder| {
-        let encoded = encode(encoder, &some, RowOutput::TOKENS).into_iter();
-        encoded.map(|row| row.tokens().unwrap()).collect::<Vec<_>>()
-    };
+    let tokens = |encoder| encode(encoder, &some, Head::TOKENS);
     let (a, b) = (tokens(&f32), tokens(&int8));
     let pairs = a.iter().zip(&b).flat_map(|(a, b)| a.iter().zip(b.iter()));
     let (worst, mean) = worst_and_mean(pairs.map(|(a, b)| cosine(a, b)));

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, Source, TextEncoder, ThreadTeam,
-    TokenIds, Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, Source, TextEncoder, ThreadTeam, TokenIds,
+    Tokenizer,
 };
 
 struct Expected {
@@ -50,14 +50,14 @@ fn embed(encoder: &TextEncoder, rows: &[&TokenIds]) -> Vec<Vec<f32>> {
         .iter()
         .map(|row| RowInput {
             ids: row.as_slice(),
-            output: RowOutput::POOLED,
         })
         .collect();
+    let team = ThreadTeam::current_or_default().unwrap();
     encoder
-        .encode(&inputs, &ThreadTeam::current_or_default().unwrap())
+        .encode(&inputs, encoder.config().head, &team)
         .unwrap()
         .into_iter()
-        .map(|row| row.unwrap().pooled().unwrap())
+        .map(|row| row.unwrap().into_vec())
         .collect()
 }
 

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use gemm::Parallelism;
-use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, ThreadTeam};
+use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam};
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
@@ -201,11 +201,12 @@ impl Motet {
         let ids: Vec<u32> = (0..tokens)
             .map(|at| 1000 + (at as u32 * 37) % 20_000)
             .collect();
-        let output = RowOutput::POOLED;
         let rows: Vec<_> = ids
             .chunks(ROW)
-            .map(|ids| RowInput { ids, output })
+            .map(|ids| RowInput { ids })
             .collect();
-        self.encoder.encode(&rows, &self.threads).expect("vectors");
+        let head = self.encoder.config().head;
+        let values = self.encoder.encode(&rows, head, &self.threads);
+        values.expect("vectors");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use motet_models::{RowInput, RowOutput, TextEncoder, ThreadTeam};
+use motet_models::{Head, RowInput, TextEncoder, ThreadTeam};
 
 use crate::Error;
 
@@ -22,7 +22,10 @@ pub(crate) fn measure(encoders: &[TextEncoder], time: Duration) -> Result<(), Er
         print!("{:>22}", encoder.precision().to_string());
     }
     println!();
-    let (pooled, tokens) = (RowOutput::POOLED, RowOutput::TOKENS);
+    let Some(first) = encoders.first() else {
+        return Ok(());
+    };
+    let (pooled, tokens) = (first.config().head, Head::TOKENS);
     for rows in ROWS {
         for length in TOKENS {
             let name = format!("{rows} x {length}");
@@ -49,13 +52,13 @@ fn line(
     encoders: &[TextEncoder],
     name: &str,
     lengths: &[usize],
-    output: RowOutput,
+    head: Head,
     time: Duration,
 ) -> Result<(), Error> {
     print!("{name:>26}");
     let tokens: usize = lengths.iter().sum();
     for encoder in encoders {
-        let seconds = median(encoder, lengths, output, time)?.as_secs_f64();
+        let seconds = median(encoder, lengths, head, time)?.as_secs_f64();
         let rate = format!("{:.0}", tokens as f64 / seconds);
         print!("{:>22}", format!("{rate} {:.2} ms", seconds * 1e3));
     }
@@ -67,20 +70,20 @@ fn line(
 fn median(
     encoder: &TextEncoder,
     lengths: &[usize],
-    output: RowOutput,
+    head: Head,
     time: Duration,
 ) -> Result<Duration, Error> {
     let ids = |length: &usize| (0..*length as u32).map(|at| 1000 + at * 37).collect();
     let rows: Vec<Vec<u32>> = lengths.iter().map(ids).collect();
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
     let threads = ThreadTeam::current_or_default()?;
     for _ in 0..WARM_UP {
-        encoder.encode(&rows, &threads)?;
+        encoder.encode(&rows, head, &threads)?;
     }
     let (mut times, began) = (Vec::new(), Instant::now());
     while times.len() < LEAST || began.elapsed() < time {
         let started = Instant::now();
-        encoder.encode(&rows, &threads)?;
+        encoder.encode(&rows, head, &threads)?;
         times.push(started.elapsed());
     }
     times.sort_unstable();

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use motet_models::{RowInput, RowOutput, TextEncoder, ThreadTeam};
+use motet_models::{RowInput, TextEncoder, ThreadTeam};
 
 use crate::{Engine, Error, best};
 
@@ -50,10 +50,10 @@ fn best_seconds(
     rows: &[Vec<u32>],
     time: Duration,
 ) -> Result<f64, Error> {
-    let output = RowOutput::POOLED;
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+    let head = encoder.config().head;
     best(time, || {
-        encoder.encode(&rows, threads)?;
+        encoder.encode(&rows, head, threads)?;
         Ok(())
     })
 }

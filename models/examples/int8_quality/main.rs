@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use measure::{cosine, dot, order, pairs, rank_correlation, shared_top, worst_and_mean};
 use motet_models::{
-    Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput,
-    TextEncoder, ThreadTeam, TokenVectors, Tokenizer, maxsim_all,
+    Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Precision, RowInput, TextEncoder,
+    ThreadTeam, Tokenizer, Values, maxsim_all,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -29,7 +29,7 @@ const ROWS_PER_BATCH: usize = 32;
 /// All texts in one type.
 struct Encoded {
     pooled: Vec<Vec<f32>>,
-    tokens: Vec<TokenVectors>,
+    tokens: Vec<Values>,
 }
 
 fn main() -> Outcome<()> {
@@ -134,16 +134,13 @@ fn collect(
 fn encode(encoder: &TextEncoder, ids: &[&[u32]]) -> Outcome<Encoded> {
     let (mut pooled, mut tokens) = (Vec::new(), Vec::new());
     let threads = ThreadTeam::current_or_default()?;
-    for ids in ids.chunks(ROWS_PER_BATCH / 2) {
-        let outputs = [RowOutput::POOLED, RowOutput::TOKENS].into_iter();
-        let rows: Vec<_> = outputs
-            .flat_map(|output| ids.iter().map(move |ids| RowInput { ids, output }))
-            .collect();
-        for row in encoder.encode(&rows, &threads)? {
-            match row? {
-                RowEmbedding::Pooled(vector) => pooled.push(vector),
-                RowEmbedding::Tokens(vectors) => tokens.push(vectors),
-            }
+    for ids in ids.chunks(ROWS_PER_BATCH) {
+        let rows: Vec<_> = ids.iter().map(|ids| RowInput { ids }).collect();
+        for row in encoder.encode(&rows, encoder.config().head, &threads)? {
+            pooled.push(row?.into_vec());
+        }
+        for row in encoder.encode(&rows, Head::TOKENS, &threads)? {
+            tokens.push(row?);
         }
     }
     Ok(Encoded { pooled, tokens })

@@ -6,16 +6,19 @@
 //!
 //! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
 //! * `attention`: [`Attention`]; `feed_forward`: [`FeedForward`].
+//! * `head`: [`Head`], what a row gives back.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
 mod attention;
 mod embedding;
 mod feed_forward;
+mod head;
 mod tensor;
 
 pub use attention::Attention;
 pub use embedding::TokenEmbedding;
 pub use feed_forward::{Activation, FeedForward};
+pub use head::{Head, Output, Pooling, Readout};
 pub use tensor::{Linear, Norm, TensorRef};
 
 /// An encoder: token ids to a vector for each token.

@@ -217,7 +217,6 @@ impl Checkpoint {
             model: self.model.clone(),
             file: file.to_owned(),
             tensor: tensor.to_owned(),
-            held: self.tensors.len(),
             nearest: nearest.into_iter().map(str::to_owned).collect(),
         }
     }

@@ -7,9 +7,7 @@ mod sentence;
 
 use serde::Deserialize;
 
-pub use sentence::Pooling;
-
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Head, Output};
 use crate::error::LoadError;
 use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
@@ -19,10 +17,10 @@ use crate::source::{JsonFiles, ReadFile, Source};
 pub struct ModelConfig {
     /// What the encoder computes (config.json).
     pub architecture: Architecture,
-    /// How token vectors are pooled to one (1_Pooling/config.json; the mean without that file).
-    pub pooling: Pooling,
-    /// `true` if vectors are scaled to length 1 by default (a Normalize module in modules.json).
-    pub normalize: bool,
+    /// What a row gives back if nothing else is asked for: one vector, pooled as
+    /// 1_Pooling/config.json says (the mean without that file), and scaled to length 1 if there is
+    /// a Normalize module in modules.json.
+    pub head: Head,
     /// Maximum tokens of a row, special tokens included (sentence_bert_config.json, at most the
     /// number of positions).
     pub max_tokens: usize,
@@ -60,8 +58,7 @@ impl ModelConfig {
             architecture,
             classes: architectures.unwrap_or_default(),
             has_pooling: sentence.has_pooling,
-            pooling: sentence.pooling,
-            normalize: sentence.normalize,
+            head: Head::pooled(sentence.pooling, Output::normalized(sentence.normalize)),
             max_tokens: sentence
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),

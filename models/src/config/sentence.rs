@@ -4,21 +4,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::architecture::Pooling;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
 const MODULES: &str = "modules.json";
 const LIMITS: &str = "sentence_bert_config.json";
-
-/// How the token vectors of a row become one vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Pooling {
-    /// The mean over all tokens, special tokens included.
-    #[default]
-    Mean,
-    /// The vector of the first token.
-    Cls,
-}
 
 /// Settings of the sentence-transformers files, beside those of the transformer.
 pub(super) struct SentenceConfig {

@@ -9,7 +9,7 @@
 //! matrix at once; attention looks at one row at a time.
 //!
 //! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
-//! * `row`: [`RowInput`] and [`RowError`]; `output`: [`RowOutput`] and [`RowEmbedding`].
+//! * `row`: [`RowInput`] and [`RowError`]; `output`: token vectors to what a head gives back.
 //! * `tables`: what both engines make of the embeddings' tables; `head`: refuses a model whose head
 //!   would be dropped; `cache`: [`EncoderCache`], one copy of the weights.
 
@@ -26,15 +26,16 @@ use std::time::Instant;
 use candle_core::{Device, DeviceLocation};
 
 pub use cache::EncoderCache;
-pub use output::{RowEmbedding, RowOutput};
 pub use row::{RowError, RowInput};
 
+use crate::architecture::Head;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::device::{DeviceSpec, Precision, vendor_library};
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 use crate::thread_team::ThreadTeam;
+use crate::values::Values;
 use cpu::CpuEncoder;
 use device::DeviceEncoder;
 
@@ -147,8 +148,9 @@ impl TextEncoder {
         row::check(ids, &self.config)
     }
 
-    /// Encodes a batch of rows. The results are in the order of the rows; a row that
-    /// [`check`](Self::check) refuses gets its own error and does not touch the others.
+    /// Encodes a batch of rows to what `head` makes of each. The results are in the order of the
+    /// rows; a row that [`check`](Self::check) refuses gets its own error and does not touch the
+    /// others.
     ///
     /// On a CPU the team shares the work, and a row's result is the same, bit for bit, in any batch
     /// and with any number of threads. On other devices only the leader submits work.
@@ -158,24 +160,25 @@ impl TextEncoder {
     pub fn encode(
         &self,
         rows: &[RowInput<'_>],
+        head: Head,
         team: &ThreadTeam,
-    ) -> Result<Vec<Result<RowEmbedding, RowError>>, EncodeError> {
+    ) -> Result<Vec<Result<Values, RowError>>, EncodeError> {
         let checks: Vec<Result<(), RowError>> =
             rows.iter().map(|row| self.check(row.ids)).collect();
-        let good: Vec<&RowInput<'_>> = rows
+        let good: Vec<&[u32]> = rows
             .iter()
             .zip(&checks)
-            .filter_map(|(row, check)| check.is_ok().then_some(row))
+            .filter_map(|(row, check)| check.is_ok().then_some(row.ids))
             .collect();
-        let embeddings = match &self.engine {
+        let values = match &self.engine {
             _ if good.is_empty() => Vec::new(),
-            Engine::Cpu(cpu) => team.run(|| cpu.encode(&good, &self.config)),
-            Engine::Device(device) => team.run(|| device.encode(&good, &self.config))?,
+            Engine::Cpu(cpu) => team.run(|| cpu.encode(&good, head)),
+            Engine::Device(device) => team.run(|| device.encode(&good, head))?,
         };
-        let mut embeddings = embeddings.into_iter();
+        let mut values = values.into_iter();
         Ok(checks
             .into_iter()
-            .filter_map(|check| check.map(|()| embeddings.next()).transpose())
+            .filter_map(|check| check.map(|()| values.next()).transpose())
             .collect())
     }
 }

@@ -1,15 +1,12 @@
 //! Rows to encode, and the errors of rows that cannot be encoded.
 
-use super::RowOutput;
 use crate::config::ModelConfig;
 
-/// One row to encode: borrowed token ids (special tokens included) and what is wanted of them.
+/// One row to encode: borrowed token ids, special tokens included.
 #[derive(Clone, Copy, Debug)]
 pub struct RowInput<'a> {
     /// The ids, such as [`crate::TokenIds::as_slice`] gives them.
     pub ids: &'a [u32],
-    /// One vector, or one for each token.
-    pub output: RowOutput,
 }
 
 /// A row that cannot be encoded.

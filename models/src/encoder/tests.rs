@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::Pooling;
+use crate::architecture::{Output, Pooling, Readout};
 use crate::device::DeviceSpec;
 
 fn builtin() -> (ModelFiles, Device) {
@@ -24,13 +24,8 @@ fn threads() -> ThreadTeam {
 fn the_configuration_is_known_without_weights() {
     let config = builtin().0.config().clone();
     assert_eq!(
-        (
-            config.hidden_size(),
-            config.max_tokens,
-            config.pooling,
-            config.normalize
-        ),
-        (384, 256, Pooling::Mean, true)
+        (config.hidden_size(), config.max_tokens, config.head),
+        (384, 256, Head::pooled(Pooling::Mean, Output::UnitLength))
     );
 }
 
@@ -49,7 +44,12 @@ fn a_cpu_computes_in_f32_or_int8() {
 
 #[test]
 fn no_rows_give_no_results() {
-    assert!(encoder().encode(&[], &threads()).unwrap().is_empty());
+    assert!(
+        encoder()
+            .encode(&[], Head::TOKENS, &threads())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -63,11 +63,9 @@ fn a_bad_row_does_not_touch_its_neighbours() {
         &too_long,
         &[101, 2003, 2004, 102],
     ];
-    let rows = ids.map(|ids| RowInput {
-        ids,
-        output: RowOutput::POOLED,
-    });
-    let results = encoder.encode(&rows, &threads()).unwrap();
+    let rows = ids.map(|ids| RowInput { ids });
+    let head = encoder.config().head;
+    let results = encoder.encode(&rows, head, &threads()).unwrap();
     assert_eq!(results[1], Err(RowError::Empty));
     assert_eq!(
         results[2],
@@ -84,7 +82,7 @@ fn a_bad_row_does_not_touch_its_neighbours() {
             limit: 256
         })
     );
-    let alone = |row| encoder.encode(&[row], &threads()).unwrap().remove(0);
+    let alone = |row| encoder.encode(&[row], head, &threads()).unwrap().remove(0);
     assert_eq!(
         (&results[0], &results[4]),
         (&alone(rows[0]), &alone(rows[4]))
@@ -93,64 +91,58 @@ fn a_bad_row_does_not_touch_its_neighbours() {
 }
 
 #[test]
-fn rows_of_one_batch_may_ask_for_different_things() {
+fn heads_make_different_things_of_the_same_tokens() {
     let encoder = encoder();
-    let ids = [101, 2003, 2004, 2005, 102];
-    let pooled = |pooling, normalize| RowOutput::Pooled {
-        pooling: Some(pooling),
-        normalize: Some(normalize),
+    let row = RowInput {
+        ids: &[101, 2003, 2004, 2005, 102],
     };
-    let outputs = [
-        RowOutput::Tokens { normalize: false },
-        RowOutput::TOKENS,
-        pooled(Pooling::Mean, false),
-        pooled(Pooling::Cls, false),
-        pooled(Pooling::Mean, true),
-        RowOutput::POOLED,
-    ];
-    let rows = outputs.map(|output| RowInput { ids: &ids, output });
-    let mut results = encoder
-        .encode(&rows, &threads())
-        .unwrap()
-        .into_iter()
-        .map(Result::unwrap);
-    let tokens = results.next().unwrap().tokens().unwrap();
-    assert_eq!((tokens.len(), tokens.size()), (5, 384));
-    let units = results.next().unwrap().tokens().unwrap();
-    let mut pooled = results.map(|result| result.pooled().unwrap());
+    let values = |head| {
+        encoder
+            .encode(&[row], head, &threads())
+            .unwrap()
+            .remove(0)
+            .unwrap()
+    };
+    let every_token = |output| {
+        values(Head {
+            readout: Readout::EveryToken,
+            output,
+        })
+    };
+    let (tokens, units) = (every_token(Output::Raw), every_token(Output::UnitLength));
+    assert_eq!((tokens.rows(), tokens.columns()), (5, 384));
 
     let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     let close = |a: &[f32], b: &[f32]| {
         a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6)
     };
     let scaled = |vector: &[f32]| {
-        vector
-            .iter()
-            .map(|x| x / length(vector))
-            .collect::<Vec<_>>()
+        let length = length(vector);
+        vector.iter().map(|x| x / length).collect::<Vec<_>>()
     };
-    assert!(
-        tokens
-            .iter()
-            .zip(units.iter())
-            .all(|(raw, unit)| close(&scaled(raw), unit))
-    );
+    let mut pairs = tokens.iter().zip(units.iter());
+    assert!(pairs.all(|(raw, unit)| close(&scaled(raw), unit)));
     let mean: Vec<f32> = (0..384)
         .map(|at| tokens.iter().map(|token| token[at]).sum::<f32>() / 5.0)
         .collect();
-    assert!(close(&pooled.next().unwrap(), &mean), "mean");
-    assert!(
-        close(&pooled.next().unwrap(), tokens.iter().next().unwrap()),
-        "cls"
-    );
-    assert!(
-        close(&pooled.next().unwrap(), &scaled(&mean)),
-        "normalised mean"
-    );
-    assert!(
-        close(&pooled.next().unwrap(), &scaled(&mean)),
-        "the model's own pooling"
-    );
+    let first = tokens.iter().next().unwrap();
+    for (head, expected) in [
+        (Head::pooled(Pooling::Mean, Output::Raw), mean.clone()),
+        (Head::pooled(Pooling::Cls, Output::Raw), first.to_vec()),
+        (
+            Head::pooled(Pooling::Mean, Output::UnitLength),
+            scaled(&mean),
+        ),
+        (
+            Head::pooled(Pooling::Cls, Output::UnitLength),
+            scaled(first),
+        ),
+        (encoder.config().head, scaled(&mean)),
+    ] {
+        let pooled = values(head);
+        assert_eq!(pooled.rows(), 1);
+        assert!(close(pooled.as_slice(), &expected), "{head:?}");
+    }
 }
 
 #[test]
@@ -185,11 +177,13 @@ fn batches_of_several_leaders_come_to_an_end() {
         let mut results = vec![Vec::new(); batches.len()];
         for at in 0..40 * batches.len() {
             let number = (at + leader) % batches.len();
-            let rows = batches[number].iter().map(|len| RowInput {
-                ids: &ids[..*len],
-                output: RowOutput::POOLED,
-            });
-            let found = encoder.encode(&rows.collect::<Vec<_>>(), &threads).unwrap();
+            let rows = batches[number]
+                .iter()
+                .map(|len| RowInput { ids: &ids[..*len] });
+            let rows: Vec<_> = rows.collect();
+            let found = encoder
+                .encode(&rows, encoder.config().head, &threads)
+                .unwrap();
             let before = std::mem::replace(&mut results[number], found);
             assert!(before.is_empty() || before == results[number]);
         }
@@ -203,36 +197,37 @@ fn batches_of_several_leaders_come_to_an_end() {
     });
 }
 
-/// The encoder for other devices, run on the CPU.
-struct Other {
-    engine: DeviceEncoder,
-    config: ModelConfig,
+/// Returns the encoder for other devices, on the CPU.
+fn other(precision: Precision) -> DeviceEncoder {
+    let (files, device) = builtin();
+    let checkpoint = Checkpoint::open(&files).unwrap();
+    let architecture = &files.config().architecture;
+    DeviceEncoder::load(&checkpoint, architecture, &device, precision.dtype()).unwrap()
 }
 
-impl Other {
-    fn new(precision: Precision) -> Self {
-        let (files, device) = builtin();
-        let checkpoint = Checkpoint::open(&files).unwrap();
-        let config = files.config().clone();
-        let (architecture, dtype) = (&config.architecture, precision.dtype());
-        let engine = DeviceEncoder::load(&checkpoint, architecture, &device, dtype).unwrap();
-        Self { engine, config }
-    }
-
-    /// Returns the vectors of each row, one after another.
-    fn encode(&self, rows: &[RowInput<'_>]) -> Vec<Vec<f32>> {
-        let rows: Vec<_> = rows.iter().collect();
-        let embeddings = self.engine.encode(&rows, &self.config).unwrap();
-        embeddings.into_iter().map(values).collect()
-    }
+/// Returns the vectors of each row, one after another.
+fn vectors(encoder: &TextEncoder, rows: &[&[u32]], head: Head) -> Vec<Vec<f32>> {
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+    let values = encoder.encode(&rows, head, &threads()).unwrap();
+    values
+        .into_iter()
+        .map(|row| row.unwrap().into_vec())
+        .collect()
 }
 
-fn values(embedding: RowEmbedding) -> Vec<f32> {
-    match embedding {
-        RowEmbedding::Pooled(vector) => vector,
-        RowEmbedding::Tokens(vectors) => vectors.as_slice().to_vec(),
-    }
+/// Returns the vectors of each row, one after another.
+fn vectors_of_other(encoder: &DeviceEncoder, rows: &[&[u32]], head: Head) -> Vec<Vec<f32>> {
+    let values = encoder.encode(rows, head).unwrap();
+    values.into_iter().map(Values::into_vec).collect()
 }
+
+/// Heads of every kind.
+const HEADS: [Head; 4] = [
+    Head::TOKENS,
+    Head::pooled(Pooling::Mean, Output::UnitLength),
+    Head::pooled(Pooling::Cls, Output::UnitLength),
+    Head::pooled(Pooling::Mean, Output::Raw),
+];
 
 fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
@@ -240,28 +235,10 @@ fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Ids without pattern, of rows that ask for all there is in turn.
-fn rows_of(ids: &[u32], lengths: impl IntoIterator<Item = usize>) -> Vec<RowInput<'_>> {
-    let pooled = |pooling, normalize| RowOutput::Pooled {
-        pooling: Some(pooling),
-        normalize: Some(normalize),
-    };
-    let outputs = [
-        RowOutput::TOKENS,
-        RowOutput::POOLED,
-        pooled(Pooling::Cls, true),
-        RowOutput::Tokens { normalize: true },
-        pooled(Pooling::Mean, false),
-    ];
-    lengths
-        .into_iter()
-        .zip(outputs.into_iter().cycle())
-        .enumerate()
-        .map(|(at, (length, output))| RowInput {
-            ids: &ids[at..at + length],
-            output,
-        })
-        .collect()
+/// Rows of ids without pattern.
+fn rows_of(ids: &[u32], lengths: impl IntoIterator<Item = usize>) -> Vec<&[u32]> {
+    let lengths = lengths.into_iter().enumerate();
+    lengths.map(|(at, length)| &ids[at..at + length]).collect()
 }
 
 fn many_ids() -> Vec<u32> {
@@ -270,7 +247,7 @@ fn many_ids() -> Vec<u32> {
 
 #[test]
 fn both_engines_say_the_same() {
-    let (other, encoder, ids) = (Other::new(Precision::F32), encoder(), many_ids());
+    let (other, encoder, ids) = (other(Precision::F32), encoder(), many_ids());
     let batches: [&[usize]; 8] = [
         &[1],
         &[8],
@@ -285,10 +262,16 @@ fn both_engines_say_the_same() {
     ];
     for lengths in batches {
         let rows = rows_of(&ids, lengths.iter().copied());
-        let expected = encoder.encode(&rows, &threads()).unwrap();
-        for (at, (found, expected)) in other.encode(&rows).iter().zip(expected).enumerate() {
-            let largest = largest_difference(found, &values(expected.unwrap()));
-            assert!(largest < 1e-5, "row {at} of {lengths:?}: {largest}");
+        for head in HEADS {
+            let expected = vectors(&encoder, &rows, head);
+            let found = vectors_of_other(&other, &rows, head);
+            for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let largest = largest_difference(found, &expected);
+                assert!(
+                    largest < 1e-5,
+                    "row {at} of {lengths:?}, {head:?}: {largest}"
+                );
+            }
         }
     }
 }
@@ -298,14 +281,13 @@ fn both_engines_say_the_same() {
 fn sixteen_bits_stay_near() {
     let (encoder, ids) = (encoder(), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33, 7, 8, 16]);
-    let expected: Vec<_> = encoder.encode(&rows, &threads()).unwrap();
-    let expected: Vec<_> = expected
-        .into_iter()
-        .map(|row| values(row.unwrap()))
-        .collect();
+    let expected = HEADS.map(|head| vectors(&encoder, &rows, head)).concat();
     let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     for (precision, limit) in [(Precision::F16, 0.9999), (Precision::Bf16, 0.999)] {
-        let found = Other::new(precision).encode(&rows);
+        let other = other(precision);
+        let found = HEADS
+            .map(|head| vectors_of_other(&other, &rows, head))
+            .concat();
         let mut worst = 1.0f32;
         for (found, expected) in found.iter().zip(&expected) {
             let vectors = found.chunks_exact(384).zip(expected.chunks_exact(384));
@@ -322,12 +304,14 @@ fn sixteen_bits_stay_near() {
 /// sums.
 #[test]
 fn other_engine_rows_do_not_touch_each_other() {
-    let (other, ids) = (Other::new(Precision::F32), many_ids());
+    let (other, ids) = (other(Precision::F32), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33]);
-    let together = other.encode(&rows);
-    for (row, together) in rows.into_iter().zip(&together) {
-        let alone = other.encode(&[row]).remove(0);
-        assert!(largest_difference(&alone, together) < 1e-5);
+    for head in HEADS {
+        let together = vectors_of_other(&other, &rows, head);
+        for (row, together) in rows.iter().zip(&together) {
+            let alone = vectors_of_other(&other, &[row], head).remove(0);
+            assert!(largest_difference(&alone, together) < 1e-5);
+        }
     }
 }
 

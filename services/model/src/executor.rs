@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use motet_batcher::{BatchError, Executor, Measurement, Options, RowError, measure};
 use motet_models::{
-    EncodeError, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam, ThreadTeamError,
-    TokenIds,
+    EncodeError, Head, RowInput, TextEncoder, ThreadTeam, ThreadTeamError, TokenIds, Values,
 };
 
 use crate::core_permits::CoreSemaphore;
@@ -28,7 +27,7 @@ pub(crate) struct EncoderExecutor {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
     /// The same for every row of the model.
-    output: RowOutput,
+    head: Head,
     team: ThreadTeam,
     /// `None` where a device computes: the thread then only submits work to it.
     cores: Option<CoreSemaphore>,
@@ -45,7 +44,7 @@ impl EncoderExecutor {
     pub(crate) fn new(
         model: Arc<str>,
         encoder: Arc<TextEncoder>,
-        output: RowOutput,
+        head: Head,
         threads: usize,
         cores: &CoreSemaphore,
         measurements: Measurements,
@@ -54,7 +53,7 @@ impl EncoderExecutor {
         Ok(Self {
             model,
             encoder,
-            output,
+            head,
             team: ThreadTeam::for_current_thread(if is_cpu { threads } else { 1 })?,
             cores: is_cpu.then(|| cores.clone()),
             measurements,
@@ -68,29 +67,24 @@ impl EncoderExecutor {
     fn encode(
         &self,
         rows: &[RowInput<'_>],
-    ) -> Result<Vec<Result<RowEmbedding, motet_models::RowError>>, EncodeError> {
+    ) -> Result<Vec<Result<Values, motet_models::RowError>>, EncodeError> {
         let cores = self.cores.as_ref();
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
-        self.encoder.encode(rows, &self.team)
+        self.encoder.encode(rows, self.head, &self.team)
     }
 }
 
 impl Executor for EncoderExecutor {
     type Row = EncodeRow;
-    type Output = RowEmbedding;
+    type Output = Values;
 
-    fn run(
-        &mut self,
-        rows: &[&EncodeRow],
-    ) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
+    fn run(&mut self, rows: &[&EncodeRow]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
-        let output = self.output;
         let inputs: Vec<_> = rows
             .iter()
             .map(|row| RowInput {
                 ids: row.ids.as_slice(),
-                output,
             })
             .collect();
         let forward =
@@ -127,7 +121,7 @@ impl Executor for EncoderExecutor {
 }
 
 /// Returns the result of a row if all of it is finite: a broken number is never an answer.
-pub(crate) fn finite(result: RowEmbedding) -> Result<RowEmbedding, RowError> {
+pub(crate) fn finite(result: Values) -> Result<Values, RowError> {
     match result.is_finite() {
         true => Ok(result),
         false => Err(RowError::NotFinite),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motet_batcher::{Batcher, BuildError, SpawnError};
-use motet_models::{DeviceError, EncoderCache, RowOutput, TextEncoder, Tokenizer};
+use motet_models::{DeviceError, EncoderCache, Head, TextEncoder, Tokenizer};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::{Metrics, ModelMetrics};
 use tracing::Span;
@@ -164,7 +164,7 @@ impl Loader {
         let factory = ExecutorFactory {
             model: name.into(),
             encoder,
-            output: model.output,
+            head: model.head,
             threads,
             cores: self.cores.clone(),
             measurements,
@@ -238,7 +238,7 @@ impl Loader {
 struct ExecutorFactory {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
-    output: RowOutput,
+    head: Head,
     threads: usize,
     cores: CoreSemaphore,
     measurements: Measurements,
@@ -252,7 +252,7 @@ impl ExecutorFactory {
         EncoderExecutor::new(
             model,
             encoder,
-            self.output,
+            self.head,
             threads,
             &self.cores,
             measurements,

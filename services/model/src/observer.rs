@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use motet_batcher::{Batcher, Event, Observer};
-use motet_models::RowEmbedding;
+use motet_models::Values;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
 
@@ -78,7 +78,7 @@ impl Observer for ModelObserver {
 /// removes them.
 pub(crate) fn register_gauges(
     metrics: &ModelMetrics,
-    batcher: &Batcher<EncodeRow, RowEmbedding>,
+    batcher: &Batcher<EncodeRow, Values>,
 ) -> Watch {
     let batcher = batcher.clone();
     metrics.watch(move || {

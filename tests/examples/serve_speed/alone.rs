@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, RowOutput, TextEncoder, ThreadTeam, Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer,
 };
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferResponse, ServerLiveRequest};
@@ -142,12 +142,11 @@ impl Encoder {
                 let started = Instant::now();
                 let ids = tokenizer.encode(text).expect("tokens");
                 let tokenized = Instant::now();
-                let output = RowOutput::POOLED;
                 let row = RowInput {
                     ids: ids.as_slice(),
-                    output,
                 };
-                encoder.encode(&[row], &threads).expect("a vector");
+                let head = encoder.config().head;
+                encoder.encode(&[row], head, &threads).expect("a vector");
                 let own = Own {
                     tokenizing: (tokenized - started).as_secs_f64() * 1e3,
                     encoding: tokenized.elapsed().as_secs_f64() * 1e3,

@@ -15,13 +15,12 @@ mod schedule;
 use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, huge_pages};
 use rayon::prelude::*;
 
-use super::output::{self, RowEmbedding};
-use super::row::RowInput;
-use crate::architecture::Architecture;
+use super::output;
+use crate::architecture::{Architecture, Head};
 use crate::checkpoint::Checkpoint;
-use crate::config::ModelConfig;
 use crate::device::Precision;
 use crate::error::LoadError;
+use crate::values::Values;
 use embeddings::Embeddings;
 use layer::Layer;
 
@@ -63,15 +62,15 @@ impl CpuEncoder {
         })
     }
 
-    /// Rows that were checked, in their order.
-    pub(super) fn encode(&self, rows: &[&RowInput<'_>], config: &ModelConfig) -> Vec<RowEmbedding> {
-        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+    /// Encodes rows of ids that were checked; the results are in their order.
+    pub(super) fn encode(&self, rows: &[&[u32]], head: Head) -> Vec<Values> {
+        let lens: Vec<usize> = rows.iter().map(|ids| ids.len()).collect();
         let schedule = schedule::schedule(&lens, self.square, rayon::current_num_threads());
         let group = |group: &Vec<usize>| {
-            let rows: Vec<&RowInput<'_>> = group.iter().map(|row| rows[*row]).collect();
-            self.group(&rows, config, schedule.parallelism)
+            let rows: Vec<&[u32]> = group.iter().map(|row| rows[*row]).collect();
+            self.group(&rows, head, schedule.parallelism)
         };
-        let groups: Vec<Vec<RowEmbedding>> = match schedule.parallelism {
+        let groups: Vec<Vec<Values>> = match schedule.parallelism {
             Parallelism::WithinThread => schedule
                 .groups
                 .par_iter()
@@ -86,16 +85,11 @@ impl CpuEncoder {
         placed.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn group(
-        &self,
-        rows: &[&RowInput<'_>],
-        config: &ModelConfig,
-        parallelism: Parallelism,
-    ) -> Vec<RowEmbedding> {
-        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+    fn group(&self, rows: &[&[u32]], head: Head, parallelism: Parallelism) -> Vec<Values> {
+        let lens: Vec<usize> = rows.iter().map(|ids| ids.len()).collect();
         let tokens = lens.iter().sum();
         self.scratch.with(tokens, |scratch| {
-            let ids = rows.iter().map(|row| row.ids);
+            let ids = rows.iter().copied();
             parallelism.with_spinning_helpers(|| {
                 let (x, statistics) = (scratch.x.as_mut_slice(), &mut scratch.statistics);
                 self.embeddings
@@ -105,22 +99,20 @@ impl CpuEncoder {
                 }
                 let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
                 let mut first = 0;
-                let starts = lens.iter().map(|len| {
+                let outputs = lens.iter().map(|len| {
+                    let start = first;
                     first += len;
-                    first - len
+                    (start, *len, Values::default())
                 });
-                let mut outputs: Vec<_> = rows.iter().zip(starts).map(|row| (row, None)).collect();
+                let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
-                    for ((row, start), output) in outputs {
+                    for (start, len, values) in outputs {
                         let token =
                             |token, vector: &mut [f32]| copy(hidden, *start + token, vector);
-                        *output = Some(output::of_row(row.output, config, row.ids.len(), token));
+                        *values = output::of_row(head, self.columns.count, *len, token);
                     }
                 });
-                outputs
-                    .into_iter()
-                    .filter_map(|(_, output)| output)
-                    .collect()
+                outputs.into_iter().map(|(_, _, values)| values).collect()
             })
         })
     }

@@ -21,12 +21,10 @@ mod upload;
 
 use candle_core::{DType, Device, Result};
 
-use super::output::RowEmbedding;
-use super::row::RowInput;
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Head};
 use crate::checkpoint::Checkpoint;
-use crate::config::ModelConfig;
 use crate::error::LoadError;
+use crate::values::Values;
 use embeddings::Embeddings;
 use layer::Layer;
 use pack::Pack;
@@ -38,6 +36,7 @@ use turn::Turns;
 pub(super) struct DeviceEncoder {
     device: Device,
     turns: Turns,
+    heads: usize,
     embeddings: Embeddings,
     layers: Vec<Layer>,
 }
@@ -69,19 +68,16 @@ impl DeviceEncoder {
         Ok(Self {
             device: device.clone(),
             turns,
+            heads: architecture.heads(),
             embeddings,
             layers,
         })
     }
 
-    /// Rows that were checked, in their order; there must be one at least.
-    pub(super) fn encode(
-        &self,
-        rows: &[&RowInput<'_>],
-        config: &ModelConfig,
-    ) -> Result<Vec<RowEmbedding>> {
+    /// Encodes rows of ids that were checked, one at least; the results are in their order.
+    pub(super) fn encode(&self, rows: &[&[u32]], head: Head) -> Result<Vec<Values>> {
         let _turn = self.turns.take();
-        let found = self.forward(rows, config);
+        let found = self.forward(rows, head);
         if found.is_err() {
             // Operations that were queued before the failure may still run. An error of the wait
             // adds nothing to the first.
@@ -90,13 +86,14 @@ impl DeviceEncoder {
         found
     }
 
-    fn forward(&self, rows: &[&RowInput<'_>], config: &ModelConfig) -> Result<Vec<RowEmbedding>> {
-        let pack = Pack::new(rows, config, self.embeddings.dtype(), &self.device)?;
+    fn forward(&self, rows: &[&[u32]], head: Head) -> Result<Vec<Values>> {
+        let (dtype, readout) = (self.embeddings.dtype(), head.readout);
+        let pack = Pack::new(rows, self.heads, readout, dtype, &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
         }
         // Copying to the host waits for all operations that were queued on the device.
-        pool::outputs(&hidden, rows, &pack, config)
+        pool::outputs(&hidden, rows, &pack, head)
     }
 }

@@ -6,8 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::groups;
 use super::padded::{Padded, PaddedPlaces};
 use super::upload::Upload;
-use crate::config::ModelConfig;
-use crate::encoder::{RowInput, RowOutput};
+use crate::architecture::Readout;
 
 /// A batch of T tokens in all.
 pub(super) struct Pack {
@@ -20,54 +19,39 @@ pub(super) struct Pack {
     /// For each token and head, which of the vectors that attention makes in all groups is its own;
     /// u32 `[T * heads]`.
     pub(super) back: Tensor,
-    /// The tokens whose own vectors are wanted, row after row, u32; `None` if there are none.
-    pub(super) wanted: Option<Tensor>,
 }
 
-/// Where a row is among the tokens of the batch, and what is wanted of it.
+/// Where a row is among the tokens of the batch.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) start: usize,
     pub(super) tokens: usize,
-    pub(super) output: RowOutput,
-}
-
-impl Row {
-    /// Returns whether the vectors of its tokens are wanted, and not one for the row.
-    pub(super) fn wants_tokens(&self) -> bool {
-        matches!(self.output, RowOutput::Tokens { .. })
-    }
 }
 
 impl Pack {
     /// There must be one row at least, none empty. `dtype` is that of attention's scores.
     pub(super) fn new(
-        inputs: &[&RowInput<'_>],
-        config: &ModelConfig,
+        inputs: &[&[u32]],
+        heads: usize,
+        readout: Readout,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let heads = config.architecture.heads();
         let rows = rows(inputs);
         let lengths: Vec<usize> = rows.iter().map(|row| row.tokens).collect();
         let groups = groups::split(&lengths, heads);
 
         let (mut whole, mut real) = (Upload::new(), Upload::new());
-        let ids = whole.add(inputs.iter().flat_map(|row| row.ids.iter().copied()));
+        let ids = whole.add(inputs.iter().flat_map(|ids| ids.iter().copied()));
         let positions = whole.add(rows.iter().flat_map(|row| 0..row.tokens as u32));
         let each_head = whole.add(0..heads as u32);
         let each_part = whole.add(0..3 * heads as u32);
         let (first, step) = ways_back(&rows, &groups, heads);
         let tokens = first.len();
         let (first, step) = (whole.add(first), whole.add(step));
-        let of_tokens = || rows.iter().filter(|row| row.wants_tokens());
-        let wanted = of_tokens().next().is_some().then(|| {
-            let all = of_tokens().flat_map(|row| row.start..row.start + row.tokens);
-            whole.add(all.map(|token| token as u32))
-        });
         let groups: Vec<PaddedPlaces> = groups
             .into_iter()
-            .map(|group| PaddedPlaces::new(group, &rows, config, &mut whole, &mut real))
+            .map(|group| PaddedPlaces::new(group, &rows, heads, readout, &mut whole, &mut real))
             .collect();
 
         let (whole, real) = (whole.send(device)?, real.send(device)?);
@@ -86,18 +70,16 @@ impl Pack {
                 .map(|group| group.get(&whole, &real, &each_part, dtype))
                 .collect::<Result<_>>()?,
             back: back.flatten_all()?,
-            wanted: wanted.map(|wanted| whole.get(wanted)).transpose()?,
         })
     }
 }
 
-fn rows(inputs: &[&RowInput<'_>]) -> Vec<Row> {
+fn rows(inputs: &[&[u32]]) -> Vec<Row> {
     let mut start = 0;
-    let row = |input: &&RowInput<'_>| {
+    let row = |ids: &&[u32]| {
         let row = Row {
             start,
-            tokens: input.ids.len(),
-            output: input.output,
+            tokens: ids.len(),
         };
         start += row.tokens;
         row

@@ -9,8 +9,7 @@ use candle_core::{DType, Result, Tensor};
 use super::groups::Group;
 use super::pack::Row;
 use super::upload::{Place, Upload, Uploaded};
-use crate::config::{ModelConfig, Pooling};
-use crate::encoder::RowOutput;
+use crate::architecture::{Pooling, Readout};
 
 /// Mask that is added to the scores of padding: far below any score, so that the softmax gives it
 /// exactly 0, and finite in every type.
@@ -27,7 +26,8 @@ pub(super) struct Padded {
     pub(super) parts: Tensor,
     /// Mask added to the scores, `[R * heads, L, L]`; `None` without padding.
     pub(super) mask: Option<Tensor>,
-    /// How vectors of tokens become one of a row; `None` if that is wanted of no row.
+    /// How vectors of tokens become one of a row; `None` where each token gives its
+    /// own.
     pub(super) pooling: Option<PaddedPooling>,
 }
 
@@ -54,7 +54,8 @@ impl PaddedPlaces {
     pub(super) fn new(
         group: Group,
         rows: &[Row],
-        config: &ModelConfig,
+        heads: usize,
+        readout: Readout,
         whole: &mut Upload<u32>,
         real: &mut Upload<f32>,
     ) -> Self {
@@ -65,17 +66,20 @@ impl PaddedPlaces {
                 (0..padded).map(move |at| (row.start + at.min(row.tokens - 1)) as u32)
             })
         };
-        let vectors_of_token = 3 * config.architecture.heads() as u32;
+        let vectors_of_token = 3 * heads as u32;
         let vectors = whole.add(tokens().map(|token| token * vectors_of_token));
         let mask = members().any(|row| row.tokens < padded).then(|| {
             real.add(members().flat_map(|row| {
                 repeat_n(0.0, row.tokens).chain(repeat_n(MASKED, padded - row.tokens))
             }))
         });
-        let pooling = members().any(|row| !row.wants_tokens()).then(|| {
-            let weights = members().flat_map(|row| weights(row, config, padded));
-            (whole.add(tokens()), real.add(weights))
-        });
+        let pooling = match readout {
+            Readout::EveryToken => None,
+            Readout::Pooled(pooling) => {
+                let weights = members().flat_map(|row| weights(row, pooling, padded));
+                Some((whole.add(tokens()), real.add(weights)))
+            }
+        };
         Self {
             group,
             vectors,
@@ -120,14 +124,11 @@ impl PaddedPlaces {
     }
 }
 
-/// Returns the weights of the tokens of a row in its vector; none for rows that are not pooled.
-fn weights(row: Row, config: &ModelConfig, padded: usize) -> impl Iterator<Item = f32> {
-    let (counted, weight) = match row.output {
-        RowOutput::Tokens { .. } => (0, 0.0),
-        RowOutput::Pooled { pooling, .. } => match pooling.unwrap_or(config.pooling) {
-            Pooling::Mean => (row.tokens, 1.0 / row.tokens as f32),
-            Pooling::Cls => (1, 1.0),
-        },
+/// Returns the weights of the tokens of a row in its vector.
+fn weights(row: Row, pooling: Pooling, padded: usize) -> impl Iterator<Item = f32> {
+    let (counted, weight) = match pooling {
+        Pooling::Mean => (row.tokens, 1.0 / row.tokens as f32),
+        Pooling::Cls => (1, 1.0),
     };
     repeat_n(weight, counted).chain(repeat_n(0.0, padded - counted))
 }

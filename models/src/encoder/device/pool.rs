@@ -5,54 +5,49 @@ use candle_core::{DType, Result, Tensor};
 
 use super::pack::Pack;
 use super::padded::Padded;
-use crate::config::{ModelConfig, Pooling};
+use crate::architecture::{Head, Pooling, Readout};
 use crate::encoder::output;
-use crate::encoder::{RowEmbedding, RowInput, RowOutput};
+use crate::values::Values;
 
-/// `hidden` is `[T, H]`; the results are in the order of the rows.
+/// Returns what `head` makes of each row, in their order; `hidden` is `[T, H]`.
 pub(super) fn outputs(
     hidden: &Tensor,
-    rows: &[&RowInput<'_>],
+    rows: &[&[u32]],
     pack: &Pack,
-    config: &ModelConfig,
-) -> Result<Vec<RowEmbedding>> {
-    let size = config.hidden_size();
+    head: Head,
+) -> Result<Vec<Values>> {
+    let size = hidden.dim(1)?;
     // Sums of 16-bit numbers would lose what the layers kept.
     let hidden = hidden.to_dtype(DType::F32)?;
-    let pooled = pooled(&hidden, pack)?;
-    let tokens = match &pack.wanted {
-        Some(wanted) if wanted.elem_count() == hidden.dim(0)? => hidden.flatten_all()?.to_vec1()?,
-        Some(wanted) => hidden.index_select(wanted, 0)?.flatten_all()?.to_vec1()?,
-        None => Vec::new(),
-    };
-    // The row of `pooled` that is each row's.
-    let mut place = vec![0; rows.len()];
-    let groups = pack.groups.iter().filter(|group| group.pooling.is_some());
-    groups
-        .flat_map(|group| &group.rows)
-        .enumerate()
-        .for_each(|(at, row)| place[*row] = at);
-    let mut tokens = tokens.as_slice();
-    let row = |(row, place): (&&RowInput<'_>, usize)| match row.output {
-        RowOutput::Tokens { .. } => {
-            let (vectors, others) = tokens.split_at(row.ids.len() * size);
-            tokens = others;
-            output::of_row(row.output, config, row.ids.len(), |token, vector| {
-                vector.copy_from_slice(&vectors[token * size..][..size]);
-            })
-        }
-        RowOutput::Pooled { normalize, .. } => {
-            // It is pooled already: the row is its one vector.
-            let one = RowOutput::Pooled {
-                pooling: Some(Pooling::Cls),
-                normalize,
+    match head.readout {
+        Readout::EveryToken => {
+            let hidden: Vec<f32> = hidden.flatten_all()?.to_vec1()?;
+            let mut rest = hidden.as_slice();
+            let row = |ids: &&[u32]| {
+                let (vectors, others) = rest.split_at(ids.len() * size);
+                rest = others;
+                output::of_row(head, size, ids.len(), |token, vector| {
+                    vector.copy_from_slice(&vectors[token * size..][..size]);
+                })
             };
-            output::of_row(one, config, 1, |_, vector| {
-                vector.copy_from_slice(&pooled[place * size..][..size]);
-            })
+            Ok(rows.iter().map(row).collect())
         }
-    };
-    Ok(rows.iter().zip(place).map(row).collect())
+        Readout::Pooled(_) => {
+            let pooled = pooled(&hidden, pack)?;
+            // The row of `pooled` that is each row's.
+            let mut place = vec![0; rows.len()];
+            let grouped = pack.groups.iter().flat_map(|group| &group.rows);
+            grouped.enumerate().for_each(|(at, row)| place[*row] = at);
+            // It is pooled already: the row is its one vector.
+            let one = Head::pooled(Pooling::Cls, head.output);
+            let row = |place: usize| {
+                output::of_row(one, size, 1, |_, vector| {
+                    vector.copy_from_slice(&pooled[place * size..][..size]);
+                })
+            };
+            Ok(place.into_iter().map(row).collect())
+        }
+    }
 }
 
 /// Returns the vectors of the rows of all groups with rows that are pooled, one after another.

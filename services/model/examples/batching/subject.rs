@@ -9,8 +9,7 @@ use motet_batcher::{
 };
 use motet_batcher_simulator::Random;
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowEmbedding, RowInput, RowOutput, TextEncoder, ThreadTeam,
-    Tokenizer,
+    DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer, Values,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -28,12 +27,12 @@ struct Encoder {
 
 impl Executor for Encoder {
     type Row = Ids;
-    type Output = RowEmbedding;
+    type Output = Values;
 
-    fn run(&mut self, rows: &[&Ids]) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
-        let output = RowOutput::POOLED;
-        let inputs: Vec<_> = rows.iter().map(|ids| RowInput { ids, output }).collect();
-        let encoded = self.encoder.encode(&inputs, &self.threads);
+    fn run(&mut self, rows: &[&Ids]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
+        let inputs: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+        let head = self.encoder.config().head;
+        let encoded = self.encoder.encode(&inputs, head, &self.threads);
         let rows = encoded.map_err(|error| BatchError::Failed(error.to_string()))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
@@ -48,7 +47,7 @@ impl Executor for Encoder {
 /// The batcher of one policy, and the texts that it is sent.
 #[derive(Clone)]
 pub(crate) struct Subject {
-    batcher: Batcher<Ids, RowEmbedding>,
+    batcher: Batcher<Ids, Values>,
     texts: Arc<[Ids]>,
 }
 

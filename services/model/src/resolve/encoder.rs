@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use motet_batcher::Options;
 use motet_config::Spanned;
-use motet_models::{DeviceSpec, ModelFiles, Precision, RowOutput, Tokenizer};
+use motet_models::{DeviceSpec, Head, ModelFiles, Precision, Tokenizer};
 use motet_proto::signature::Signature;
 
 use super::files::Opened;
@@ -25,7 +25,7 @@ pub(crate) struct EncoderModel {
     /// Threads that compute a batch on a CPU; `None` is an equal share of the cores for each
     /// executor.
     pub(crate) threads: Option<usize>,
-    pub(crate) output: RowOutput,
+    pub(crate) head: Head,
     /// Maximum tokens of a row, special tokens included.
     pub(crate) max_tokens: usize,
     pub(crate) options: Options,
@@ -62,7 +62,7 @@ impl Resolver<'_> {
         let signature = task.signature(files.config().hidden_size());
         let model = EncoderModel {
             task,
-            output: task.row_output(settings, files.config()),
+            head: task.head(settings, files.config().head),
             tokenizer,
             files,
             device,

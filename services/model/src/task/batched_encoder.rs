@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use motet_batcher::{Batcher, Call, CallTiming, Flow};
-use motet_models::{RowEmbedding, TokenIds};
+use motet_models::{TokenIds, Values};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::Encoding;
 use motet_proto::signature::Signature;
@@ -35,7 +35,7 @@ const INLINE_VALUES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct BatchedEncoder {
     pub(crate) codec: TextCodec,
-    pub(crate) batcher: Batcher<EncodeRow, RowEmbedding>,
+    pub(crate) batcher: Batcher<EncodeRow, Values>,
     pub(crate) pool: CpuPool,
     /// The batcher's gauges, registered as long as this exists.
     pub(crate) _gauges: Watch,
@@ -125,7 +125,7 @@ impl BatchedEncoder {
         &self,
         rows: Vec<TokenIds>,
         parameters: &Parameters,
-    ) -> Result<(Vec<RowEmbedding>, CallTiming), Status> {
+    ) -> Result<(Vec<Values>, CallTiming), Status> {
         let trace = CallTrace::queue();
         let row = |ids: TokenIds| {
             let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);

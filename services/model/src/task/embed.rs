@@ -1,6 +1,7 @@
 //! `embed`: one vector for each text.
 
-use motet_models::{ModelConfig, RowEmbedding, RowOutput};
+use motet_models::architecture::{Output, Readout};
+use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
@@ -39,20 +40,23 @@ impl EncoderTask for Embed {
         }
     }
 
-    fn row_output(&self, settings: OutputSettings, _: &ModelConfig) -> RowOutput {
+    fn head(&self, settings: OutputSettings, own: Head) -> Head {
         let OutputSettings { pooling, normalize } = settings;
-        RowOutput::Pooled { pooling, normalize }
+        Head {
+            readout: pooling.map_or(own.readout, Readout::Pooled),
+            output: normalize.map_or(own.output, Output::normalized),
+        }
     }
 
     fn has_token_vectors(&self) -> bool {
         false
     }
 
-    fn outputs(&self, rows: Vec<RowEmbedding>, size: usize) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError> {
         let count = rows.len();
         let mut values = Vec::with_capacity(count * size);
-        for vector in rows.into_iter().filter_map(RowEmbedding::pooled) {
-            values.extend_from_slice(&vector);
+        for vector in &rows {
+            values.extend_from_slice(vector.as_slice());
         }
         let embedding = Tensor::from_values(vec![count, size], values)?;
         Ok(vec![(EMBEDDING, embedding)])

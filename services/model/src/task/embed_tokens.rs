@@ -1,6 +1,7 @@
 //! `embed_tokens`: one vector for each token of each text.
 
-use motet_models::{ModelConfig, RowEmbedding, RowOutput, TokenVectors};
+use motet_models::architecture::{Output, Readout};
+use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
@@ -41,31 +42,27 @@ impl EncoderTask for EmbedTokens {
         }
     }
 
-    fn row_output(&self, settings: OutputSettings, config: &ModelConfig) -> RowOutput {
-        let normalize = settings.normalize.unwrap_or(config.normalize);
-        RowOutput::Tokens { normalize }
+    fn head(&self, settings: OutputSettings, own: Head) -> Head {
+        Head {
+            readout: Readout::EveryToken,
+            output: settings.normalize.map_or(own.output, Output::normalized),
+        }
     }
 
     fn has_token_vectors(&self) -> bool {
         true
     }
 
-    fn outputs(&self, rows: Vec<RowEmbedding>, size: usize) -> Result<Outputs, TensorError> {
-        let rows = token_vectors(rows);
-        let count = rows.iter().map(TokenVectors::len).sum();
+    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError> {
+        let count = rows.iter().map(Values::rows).sum();
         let mut values = Vec::with_capacity(count * size);
         let mut numbers = Vec::with_capacity(count);
         for (number, row) in (0i32..).zip(&rows) {
             values.extend_from_slice(row.as_slice());
-            numbers.extend(std::iter::repeat_n(number, row.len()));
+            numbers.extend(std::iter::repeat_n(number, row.rows()));
         }
         let embedding = Tensor::from_values(vec![count, size], values)?;
         let row = Tensor::from_values(vec![count], numbers)?;
         Ok(vec![(EMBEDDING, embedding), (ROW, row)])
     }
-}
-
-/// Returns the vectors of rows that were encoded to one for each token.
-pub(super) fn token_vectors(rows: Vec<RowEmbedding>) -> Vec<TokenVectors> {
-    rows.into_iter().filter_map(RowEmbedding::tokens).collect()
 }

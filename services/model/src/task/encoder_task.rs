@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use motet_models::{ModelConfig, Pooling, RowEmbedding, RowOutput};
+use motet_models::{Head, Pooling, Values};
 use motet_proto::TensorError;
 use motet_proto::signature::Signature;
 
@@ -14,8 +14,8 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     /// Returns the ports of a model with vectors of `size` values.
     fn signature(&self, size: usize) -> Signature;
 
-    /// Returns what the encoder computes of each row.
-    fn row_output(&self, settings: OutputSettings, config: &ModelConfig) -> RowOutput;
+    /// Returns what the encoder makes of each row; `own` is what it is by the model's files.
+    fn head(&self, settings: OutputSettings, own: Head) -> Head;
 
     /// Returns the texts of the encoder's rows.
     fn texts<'i>(&self, inputs: &'i Inputs) -> Vec<&'i str> {
@@ -35,7 +35,7 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     ///
     /// # Errors
     /// Values that do not fill the tensor's shape, which would be a defect.
-    fn outputs(&self, rows: Vec<RowEmbedding>, size: usize) -> Result<Outputs, TensorError>;
+    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError>;
 }
 
 /// Settings of the configuration for the vectors of a model; `None` is what its own files say.

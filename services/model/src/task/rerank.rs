@@ -1,12 +1,11 @@
 //! `rerank`: a score for each text against a query, by late interaction.
 
 use motet_models::late_interaction::maxsim_all;
-use motet_models::{ModelConfig, RowEmbedding, RowOutput};
+use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::ElementType;
 use motet_proto::{Tensor, TensorError};
 
-use super::embed_tokens::token_vectors;
 use super::ports::{QUERY, SCORE, TEXT, port, symbol, texts};
 use super::{EncoderTask, Engine, OutputSettings, TaskKind};
 use crate::request::{Inputs, Outputs};
@@ -39,8 +38,8 @@ impl EncoderTask for Rerank {
         }
     }
 
-    fn row_output(&self, _: OutputSettings, _: &ModelConfig) -> RowOutput {
-        RowOutput::TOKENS
+    fn head(&self, _: OutputSettings, _: Head) -> Head {
+        Head::TOKENS
     }
 
     /// Without texts there are no rows: nothing is to be ranked.
@@ -63,8 +62,7 @@ impl EncoderTask for Rerank {
         true
     }
 
-    fn outputs(&self, rows: Vec<RowEmbedding>, _: usize) -> Result<Outputs, TensorError> {
-        let rows = token_vectors(rows);
+    fn outputs(&self, rows: Vec<Values>, _: usize) -> Result<Outputs, TensorError> {
         let scores = match rows.split_first() {
             Some((query, texts)) => maxsim_all(query, &texts.iter().collect::<Vec<_>>()),
             None => Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use motet_models::{RowEmbedding, TokenIds, Tokenizer};
+use motet_models::{TokenIds, Tokenizer, Values};
 use motet_proto::TensorError;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use rayon::prelude::*;
@@ -82,7 +82,7 @@ impl TextCodec {
     ///
     /// # Errors
     /// As [`EncoderTask::outputs`].
-    pub(super) fn outputs(&self, rows: Vec<RowEmbedding>) -> Result<Outputs, TensorError> {
+    pub(super) fn outputs(&self, rows: Vec<Values>) -> Result<Outputs, TensorError> {
         self.task.outputs(rows, self.vector_size)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{ModelFiles, RowEmbedding, Tokenizer};
+use motet_models::{ModelFiles, Tokenizer, Values};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -40,12 +40,9 @@ struct GatedExecutor {
 
 impl Executor for GatedExecutor {
     type Row = EncodeRow;
-    type Output = RowEmbedding;
+    type Output = Values;
 
-    fn run(
-        &mut self,
-        rows: &[&EncodeRow],
-    ) -> Result<Vec<Result<RowEmbedding, RowError>>, BatchError> {
+    fn run(&mut self, rows: &[&EncodeRow]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
         let _ = self.announce.send(rows.len());
         // A test that has dropped its sender lets everything run.
         let _ = self.permits.lock().unwrap().recv();
@@ -56,8 +53,8 @@ impl Executor for GatedExecutor {
         }
         let answer = |row: &&EncodeRow| match () {
             () if is(row, "bad") => Err(RowError::Invalid("is bad".to_owned())),
-            () if is(row, "nan") => finite(RowEmbedding::Pooled(vec![f32::NAN])),
-            () => Ok(RowEmbedding::Pooled(vec![row.ids.len() as f32])),
+            () if is(row, "nan") => finite(Values::new(vec![f32::NAN], 1)),
+            () => Ok(Values::new(vec![row.ids.len() as f32], 1)),
         };
         Ok(rows.iter().map(answer).collect())
     }
@@ -66,7 +63,7 @@ impl Executor for GatedExecutor {
 /// A model with one gated executor, and the test's ends of its channels.
 struct TestModel {
     model: Model,
-    batcher: Batcher<EncodeRow, RowEmbedding>,
+    batcher: Batcher<EncodeRow, Values>,
     metrics: Metrics,
     health: Health,
     announced: mpsc::Receiver<usize>,

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use motet_models::architecture::Output;
 use motet_models::{
-    Chunker, ChunkerOptions, DeviceSpec, ModelFiles, Pooling, Precision, RowEmbedding, RowInput,
-    RowOutput, TextEncoder, ThreadTeam, Tokenizer, maxsim,
+    Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Pooling, Precision, RowInput,
+    TextEncoder, ThreadTeam, Tokenizer, Values, maxsim,
 };
 use motet_proto::Tensor;
 use motet_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -43,14 +44,14 @@ fn reference() -> &'static Reference {
 }
 
 impl Reference {
-    fn encode(&self, text: &str, max_tokens: usize, output: RowOutput) -> RowEmbedding {
+    fn encode(&self, text: &str, max_tokens: usize, head: Head) -> Values {
         let ids = self.tokenizer.encode_within(text, max_tokens).unwrap();
         let ids = ids.as_slice();
-        let (row, threads) = (
-            RowInput { ids, output },
-            ThreadTeam::current_or_default().unwrap(),
-        );
-        let mut rows = self.encoder.encode(&[row], &threads).unwrap();
+        let threads = ThreadTeam::current_or_default().unwrap();
+        let mut rows = self
+            .encoder
+            .encode(&[RowInput { ids }], head, &threads)
+            .unwrap();
         rows.remove(0).unwrap()
     }
 }
@@ -68,17 +69,14 @@ fn embeddings_equal_those_of_each_text_alone() {
     block_on(async {
         let long = "word ".repeat(5000);
         let given: Vec<&str> = TEXTS.iter().copied().chain([long.as_str()]).collect();
-        let cls = RowOutput::Pooled {
-            pooling: Some(Pooling::Cls),
-            normalize: Some(false),
-        };
-        for (model, output_of) in [("minilm", RowOutput::POOLED), ("cls", cls)] {
+        let cls = Head::pooled(Pooling::Cls, Output::Raw);
+        for (model, head) in [("minilm", reference().encoder.config().head), ("cls", cls)] {
             let response = infer(request(model, &[texts(&given)])).await;
             let embedding = output(&response, "embedding");
             assert_eq!(embedding.shape(), [given.len(), 384]);
             let expected = given.iter().flat_map(|text| {
-                let row = reference().encode(text, 256, output_of);
-                row.pooled().unwrap()
+                let row = reference().encode(text, 256, head);
+                row.into_vec()
             });
             assert_close(&floats(&embedding), &expected.collect::<Vec<_>>());
         }
@@ -95,10 +93,9 @@ fn token_vectors_come_with_their_rows() {
         let mut expected = Vec::new();
         let mut expected_rows = Vec::new();
         for (number, text) in (0..).zip(TEXTS) {
-            let vectors = reference().encode(text, 8, RowOutput::TOKENS);
-            let vectors = vectors.tokens().unwrap();
-            assert!((2..=8).contains(&vectors.len()));
-            expected_rows.extend(vec![number; vectors.len()]);
+            let vectors = reference().encode(text, 8, Head::TOKENS);
+            assert!((2..=8).contains(&vectors.rows()));
+            expected_rows.extend(vec![number; vectors.rows()]);
             expected.extend(vectors.into_vec());
         }
         assert_eq!(rows, expected_rows);
@@ -121,10 +118,7 @@ fn the_best_answer_scores_highest() {
         assert_eq!(score.shape(), [3]);
         let score = floats(&score);
         assert!(score[1] > score[0] && score[1] > score[2], "{score:?}");
-        let vectors = |text| {
-            let row = reference().encode(text, 256, RowOutput::TOKENS);
-            row.tokens().unwrap()
-        };
+        let vectors = |text| reference().encode(text, 256, Head::TOKENS);
         let expected = answers.map(|text| maxsim(&vectors(question), &vectors(text)));
         assert_close(&score, &expected);
         let awkward = [query(""), texts(&TEXTS)];
