@@ -567,3 +567,6 @@ pub(crate) fn part_of(tokens: &[u32], part: Work) -> usize {
     });
     fits.count().max(1).min(tokens.len())
 }
+
+#[cfg(test)]
+mod tests;

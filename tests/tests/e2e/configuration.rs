@@ -172,18 +172,21 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
         "sentence_bert_config.json",
         "1_Pooling/config.json",
     ] {
-        folder.file(
-            &format!("cut/{file}"),
-            std::fs::read(model.join(file)).expect("a part of the model"),
-        );
+        let part = std::fs::read(model.join(file)).expect("a part of the model");
+        folder.file(&format!("cut/{file}"), &part);
+        folder.file(&format!("nan/{file}"), &part);
     }
     let mut weights = std::fs::read(model.join("model.safetensors")).expect("the weights");
+    folder.file(
+        "nan/model.safetensors",
+        with_nan(weights.clone(), "embeddings.LayerNorm.bias"),
+    );
     weights.truncate(weights.len() / 3);
     folder.file("cut/model.safetensors", weights);
-    folder.file(
-        "cut.yaml",
-        "models:\n  mine: { task: embed, source: \"file:./cut\" }\n",
-    );
+    for name in ["cut", "nan"] {
+        let model = format!("models:\n  mine: {{ task: embed, source: \"file:./{name}\" }}\n");
+        folder.file(&format!("{name}.yaml"), model);
+    }
     folder.file(
         "two.yaml",
         "pipelines:\n  - { pipeline: a, inputs: { t: string }, nodes: { s: { op: select, in: { \
@@ -192,13 +195,17 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
          outputs: { t: $s.t } }\n",
     );
     #[rustfmt::skip]
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 12] = [
         ("up --grpc TAKEN --http off", &["cannot listen on", "TAKEN", "another program"]),
         ("up --grpc 127.0.0.1:0 --http TAKEN", &["cannot listen on", "TAKEN", "another program"]),
         ("serve --grpc TAKEN --http off", &["cannot listen on", "TAKEN"]),
         (
             "up -f cut.yaml --grpc 127.0.0.1:0 --http off",
             &["mine", "./cut", "model.safetensors", "truncated"],
+        ),
+        (
+            "up -f nan.yaml --grpc 127.0.0.1:0 --http off",
+            &["mine", "warming it up", "the model's result for this row is not finite"],
         ),
         ("graph -f two.yaml", &["several pipelines", "`a` and `b`"]),
         ("proto two.yaml c", &["no pipeline `c`", "`a` and `b`"]),
@@ -229,6 +236,21 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
         assert_eq!(ended.code, MISTAKES, "{}", ended.stderr);
         assert!(ended.stderr.contains(part), "{part} in {}", ended.stderr);
     }
+}
+
+/// Returns a safetensors file of f16 weights with a NaN as the first number of this tensor.
+fn with_nan(mut file: Vec<u8>, tensor: &str) -> Vec<u8> {
+    const NAN: [u8; 2] = [0x00, 0x7e];
+    let (length, rest) = file.split_first_chunk().expect("the header's length");
+    let length = u64::from_le_bytes(*length) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&rest[..length]).expect("the header");
+    assert_eq!(header[tensor]["dtype"], "F16");
+    let start = header[tensor]["data_offsets"][0]
+        .as_u64()
+        .expect("an offset") as usize;
+    let at = size_of::<u64>() + length + start;
+    file[at..at + NAN.len()].copy_from_slice(&NAN);
+    file
 }
 
 /// An error of one model is reported once: not for another model, nor for the nodes that call it.

@@ -65,6 +65,41 @@ async fn a_result_that_is_not_finite_fails_its_call_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_whose_batch_hangs_is_not_serving_until_it_ends() {
+    let options = Options {
+        stuck_after: Duration::from_millis(20),
+        ..greedy()
+    };
+    let test = TestModel::new(options, 1).await;
+    let hung = test.call(&["one"]);
+    test.expect_batch(1);
+    let queued = test.call(&["two"]);
+    // Both are answered though the batch still runs.
+    for call in [hung, queued] {
+        let status = error(call.await);
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status::read(&status).reason, "MODEL_STUCK");
+    }
+    while test.health.is_serving("m") == Some(true) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!test.model.is_ready());
+    let refused = error(test.call(&["three"]).await);
+    assert_eq!(status::read(&refused).reason, "MODEL_STUCK");
+    let page = test.metrics.render().unwrap();
+    assert!(page.contains("motet_executor_alive{model=\"m\"} 0\n"));
+    test.let_run();
+    while test.health.is_serving("m") == Some(false) {
+        tokio::task::yield_now().await;
+    }
+    assert!(test.model.is_ready());
+    let next = test.call(&["four"]);
+    test.expect_batch(1);
+    test.let_run();
+    assert_eq!(rows(next.await), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_fails_its_batch_and_the_model_survives_until_a_rebuild_fails() {
     let mut test = TestModel::new(greedy(), 2).await;
     drop(std::mem::replace(&mut test.permits, mpsc::channel().0));
