@@ -170,7 +170,7 @@ async fn nested_map(target: Target) -> Outcome {
     let connection = Connection::open(target.ready.grpc).await;
     let loaded = load(&connection, MAPS.to_owned()).await;
     let mut fates = Fates::default();
-    let count = Tensor::from_values(Vec::new(), vec![items]).expect("a scalar");
+    let count = Tensor::from_values(Vec::new(), vec![i64::from(items)]).expect("a scalar");
     let call = connection.inference();
     let call = async move {
         let mut call = call;
