@@ -3,15 +3,13 @@
 //!
 //! * [`cancel`]: cancellation of a computation when its request ends.
 //! * [`coop`]: cooperative yielding between short computations.
-//! * `turns`: whose turn it is, without threads and time; `pool`: the turns of this process.
+//! * `pool`: the turns of this process.
 
 pub mod cancel;
 pub mod coop;
 mod pool;
-mod turns;
 
-use std::future::Future;
-
+use motet_runtime::flow::Flow;
 use motet_runtime::status;
 use motet_runtime::usage::Usage;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -22,23 +20,6 @@ pub use cancel::{Cancel, Cancelled};
 pub use coop::CoopBudget;
 
 use pool::POOL;
-
-tokio::task_local! {
-    static USAGE: Usage;
-}
-
-/// Runs a future; its long computations add their time to `usage`.
-pub async fn counted<F: Future>(usage: Option<&Usage>, future: F) -> F::Output {
-    match usage {
-        Some(usage) => USAGE.scope(usage.clone(), future).await,
-        None => future.await,
-    }
-}
-
-/// Returns the usage to which the computations of this task are added.
-pub fn usage() -> Option<Usage> {
-    USAGE.try_with(Usage::clone).ok()
-}
 
 /// Most operations, of about a nanosecond each, of a computation on the async runtime: about a
 /// quarter of a millisecond.
@@ -57,10 +38,8 @@ pub const fn converting(bytes: usize) -> u64 {
 }
 
 /// Runs `f`, which takes about `work` operations: on this thread for at most [`INLINE_WORK_MAX`],
-/// else on a blocking thread, when the turn of the request's [`Flow`] comes. Dropping the future
+/// else on a blocking thread, when the turn of the request's machine comes. Dropping the future
 /// sets the [`Cancel`] of `f`.
-///
-/// [`Flow`]: motet_runtime::flow::Flow
 ///
 /// # Errors
 /// INTERNAL when `f` panics on a blocking thread.
@@ -82,7 +61,7 @@ pub async fn compute<T: Send + 'static>(
         return Ok(f(&Cancel::default()));
     }
     let (cancel, _guard) = Cancel::on_drop();
-    let turn = POOL.turn(pool::current_flow(), usage()).await;
+    let turn = POOL.turn(Flow::current().machine(), Usage::current()).await;
     let cancel = cancel.in_turn(turn);
     let span = Span::current();
     let task = tokio::task::spawn_blocking(move || span.in_scope(|| f(&cancel)));

@@ -8,11 +8,9 @@
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use motet_runtime::flow::Flow;
+use motet_runtime::turns::Turns;
 use motet_runtime::usage::Usage;
 use tokio::sync::oneshot;
-
-use super::turns::Turns;
 
 /// Time that a computation has before it gives way to others.
 const SLICE: Duration = Duration::from_millis(5);
@@ -145,22 +143,25 @@ impl Turn {
             let flow = self.flow;
             // It asks before it ends its turn, so that its flow is not taken for an idle one.
             let first = state.turns.ask(flow, Asking { flow, turn });
-            let second = state.turns.end(flow, nanos(used));
+            let second = state.turns.end(flow, nanos(self.charge(used)));
             drop(state);
             self.pool.grant(first);
             self.pool.grant(second);
             granted
         };
-        self.charge(used);
         let _ = granted.blocking_recv();
         self.pool.state().paused -= 1;
         *began = Instant::now();
     }
 
-    fn charge(&self, used: Duration) {
-        if let Some(usage) = &self.usage {
-            usage.add_pool(used);
-        }
+    /// Adds the time to the usage of the request. Returns what the turn counts for: this time, and
+    /// what the request took of the async runtime since its last turn.
+    fn charge(&self, used: Duration) -> Duration {
+        let Some(usage) = &self.usage else {
+            return used;
+        };
+        usage.add_pool(used);
+        used.saturating_add(usage.charge_runtime())
     }
 }
 
@@ -168,15 +169,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let began = self.began.get_mut().unwrap_or_else(PoisonError::into_inner);
         let used = began.elapsed();
-        self.charge(used);
-        self.pool.end(self.flow, used);
+        let charged = self.charge(used);
+        self.pool.end(self.flow, charged);
     }
-}
-
-/// Returns the number of the flow of the current request: of the caller's machine, so that more
-/// connections are no more turns.
-pub(super) fn current_flow() -> u64 {
-    Flow::current().keys().first().copied().unwrap_or_default()
 }
 
 fn nanos(time: Duration) -> u64 {

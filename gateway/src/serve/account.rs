@@ -9,7 +9,6 @@ use tonic::Status;
 /// Usage and held bytes of a request; nothing is counted for one that came by way of no server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Account {
-    /// Its usage.
     pub(super) usage: Option<Usage>,
     held: Option<HeldBytes>,
 }

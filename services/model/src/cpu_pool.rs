@@ -1,12 +1,22 @@
 //! Threads for work that must not run on the async runtime: reading tensors, tokenizing, scoring,
 //! building responses.
+//!
+//! Jobs take [turns](motet_runtime::turns) by the machine that they come from: whoever sends much
+//! waits for its own jobs. Work that grows with the call is cut into [slices](slices) of a few
+//! milliseconds, each a job, so that a turn is short.
 
 use std::any::Any;
+use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+use motet_runtime::flow::Flow;
+use motet_runtime::turns::Turns;
+use motet_runtime::usage::Usage;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Span;
 
@@ -19,7 +29,15 @@ pub(crate) const JOBS_MAX: usize = 8192;
 #[derive(Clone, Debug)]
 pub(crate) struct CpuPool {
     threads: Arc<rayon::ThreadPool>,
+    turns: Arc<Mutex<Turns<Job>>>,
     slots: Arc<Semaphore>,
+}
+
+/// A job that waits for its turn.
+struct Job {
+    machine: u64,
+    /// Runs it. Returns the time that counts against its machine.
+    run: Box<dyn FnOnce() -> Duration + Send>,
 }
 
 /// The result of a job, with the time it took.
@@ -53,13 +71,15 @@ impl CpuPool {
             .thread_name(|number| format!("motet-cpu-{number}"))
             .build()?;
         Ok(Self {
+            turns: Arc::new(Mutex::new(Turns::new(threads.current_num_threads()))),
             threads: Arc::new(threads),
             slots: Arc::new(Semaphore::new(JOBS_MAX)),
         })
     }
 
-    /// Runs a job within `span` on a thread of the pool; parallel iterators in it use the pool's
-    /// other threads. A job whose future is dropped before a thread is free does not run.
+    /// Runs a job within `span` on a thread of the pool, when the turn of the call's machine comes;
+    /// parallel iterators in it use the pool's other threads. A job whose future is dropped before
+    /// its turn does not run.
     ///
     /// # Errors
     /// [`PoolError::Full`] at the limit of jobs, [`PoolError::Panicked`] if the job panics.
@@ -73,20 +93,122 @@ impl CpuPool {
         };
         let (sender, receiver) = oneshot::channel();
         let submitted = Instant::now();
-        self.threads.spawn(move || {
+        let usage = Usage::current();
+        let run = move || {
             let _slot = slot;
             if sender.is_closed() {
-                return;
+                return Duration::ZERO;
             }
+            let started = Instant::now();
             let result = run(&span, submitted, job);
             drop(span);
+            let ran = started.elapsed();
+            let charged = usage.map_or(ran, |usage| {
+                usage.add_pool(ran);
+                ran.saturating_add(usage.charge_runtime())
+            });
             // The caller may have gone away meanwhile.
             let _ = sender.send(result);
-        });
+            charged
+        };
+        let machine = Flow::current().machine();
+        let run = Box::new(run);
+        let next = self.turns().ask(machine, Job { machine, run });
+        self.start(next);
         receiver
             .await
             .unwrap_or_else(|_| Err(PoolError::Panicked("the job was lost".to_owned())))
     }
+
+    /// Runs `job` for each slice of a call, as jobs of their own, as many at a time as there are
+    /// threads. Returns the results in order, with the time from the first submission to the last
+    /// end as [`Timed::ran`]. The first slice that fails ends the call.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and what `job` returns.
+    pub(crate) async fn run_slices<T, E>(
+        &self,
+        span: Span,
+        slices: Vec<Range<usize>>,
+        job: impl Fn(Range<usize>) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<Result<Timed<Vec<T>>, E>, PoolError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let started = Instant::now();
+        let jobs = slices.into_iter().map(|slice| {
+            let (job, span) = (job.clone(), span.clone());
+            async move {
+                let timed = self.run(span, move || job(slice)).await;
+                timed
+                    .map_err(SliceError::Pool)?
+                    .value
+                    .map_err(SliceError::Job)
+            }
+        });
+        let at_a_time = self.threads.current_num_threads();
+        let results = stream::iter(jobs).buffered(at_a_time).try_collect().await;
+        match results {
+            Ok(value) => Ok(Ok(Timed {
+                value,
+                waited: Duration::ZERO,
+                ran: started.elapsed(),
+            })),
+            Err(SliceError::Job(error)) => Ok(Err(error)),
+            Err(SliceError::Pool(error)) => Err(error),
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns<Job>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a job whose turn it is on a thread of the pool, and after it those whose turn it is
+    /// then.
+    fn start(&self, next: Option<Job>) {
+        let Some(first) = next else { return };
+        let pool = self.clone();
+        self.threads.spawn(move || {
+            let mut next = Some(first);
+            while let Some(Job { machine, run }) = next {
+                let charged = run();
+                let nanos = u64::try_from(charged.as_nanos()).unwrap_or(u64::MAX);
+                next = pool.turns().end(machine, nanos);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("machine", &self.machine)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a slice has no result.
+enum SliceError<E> {
+    Pool(PoolError),
+    Job(E),
+}
+
+/// Returns ranges of the items with these costs, one after the other, each of at most `cost_max` or
+/// of one item; a single empty range where there are no items.
+pub(crate) fn slices(costs: impl IntoIterator<Item = usize>, cost_max: usize) -> Vec<Range<usize>> {
+    let mut slices = Vec::new();
+    let (mut start, mut end, mut sum) = (0, 0, 0usize);
+    for cost in costs {
+        if end > start && sum.saturating_add(cost) > cost_max {
+            slices.push(start..end);
+            (start, sum) = (end, 0);
+        }
+        end += 1;
+        sum = sum.saturating_add(cost);
+    }
+    slices.push(start..end);
+    slices
 }
 
 /// Runs a short job within `span` on the calling thread, where waking another would take longer.
@@ -116,60 +238,4 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panicking_job_is_an_error_and_the_pool_lives_on() {
-        let pool = CpuPool::new().unwrap();
-        let failed = pool.run(Span::none(), || panic!("no")).await;
-        let failed: Result<Timed<()>, PoolError> = failed;
-        assert_eq!(failed.unwrap_err(), PoolError::Panicked("no".to_owned()));
-        assert_eq!(pool.run(Span::none(), || 7).await.unwrap().value, 7);
-        let failed: Result<Timed<()>, PoolError> = run_inline(&Span::none(), || panic!("nor here"));
-        assert_eq!(
-            failed.unwrap_err(),
-            PoolError::Panicked("nor here".to_owned())
-        );
-        assert_eq!(run_inline(&Span::none(), || 7).unwrap().value, 7);
-    }
-
-    #[tokio::test]
-    async fn a_job_whose_caller_left_does_not_run() {
-        let pool = CpuPool::new().unwrap();
-        // Every thread is occupied, so that the next job has to wait for one.
-        let (release, blocker) = blocker();
-        let holders: Vec<_> = (0..pool.threads.current_num_threads())
-            .map(|_| {
-                let (pool, blocker) = (pool.clone(), blocker.clone());
-                tokio::spawn(async move {
-                    let wait = move || blocker.lock().unwrap().recv().is_err();
-                    pool.run(Span::none(), wait).await.unwrap().value
-                })
-            })
-            .collect();
-        while pool.slots.available_permits() > JOBS_MAX - holders.len() {
-            tokio::task::yield_now().await;
-        }
-        let (ran, has_run) = std::sync::mpsc::channel::<()>();
-        {
-            let abandoned = pool.run(Span::none(), move || ran.send(()));
-            let mut abandoned = std::pin::pin!(abandoned);
-            assert!(futures::poll!(abandoned.as_mut()).is_pending());
-        }
-        drop(release);
-        for holder in holders {
-            assert!(holder.await.unwrap());
-        }
-        // The job owned the channel's sender and was dropped without running.
-        assert!(has_run.recv().is_err());
-    }
-
-    type Blocker = Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>;
-
-    /// Jobs block on the second half until the first is dropped.
-    fn blocker() -> (std::sync::mpsc::Sender<()>, Blocker) {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        (sender, Arc::new(std::sync::Mutex::new(receiver)))
-    }
-}
+mod tests;

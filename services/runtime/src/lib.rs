@@ -21,6 +21,7 @@
 //! * [`shutdown`]: signals and draining.
 //! * [`status`]: gRPC errors with details.
 //! * [`telemetry`]: logs, traces and trace context.
+//! * [`turns`]: turns of flows to compute.
 //! * [`usage`]: what a request took of the server.
 
 pub mod compression;
@@ -41,4 +42,5 @@ pub mod serve;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod turns;
 pub mod usage;

@@ -31,12 +31,18 @@ pub struct Usage(Arc<Counters>);
 #[derive(Debug, Default)]
 struct Counters {
     runtime: AtomicU64,
+    /// The part of `runtime` that was charged to the request's flow.
+    charged: AtomicU64,
     /// Start of the poll in progress, after [`EPOCH`]; 0 outside of a poll.
     polled_since: AtomicU64,
     pool: AtomicU64,
     tokens: AtomicU64,
     bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
+}
+
+tokio::task_local! {
+    static CURRENT: Usage;
 }
 
 /// The moment from which polls are timed.
@@ -58,6 +64,11 @@ pub struct UsageTotal {
 }
 
 impl Usage {
+    /// Returns the usage of the request for which this thread runs a [step](Self::step).
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
     /// Returns the usage of a request with these extensions; `None` if it did not come through a
     /// server, as calls within the process do not.
     pub fn of(extensions: &http::Extensions) -> Option<&Self> {
@@ -101,12 +112,31 @@ impl Usage {
         }
     }
 
-    /// Runs a step of the request on this thread and adds its time.
+    /// Returns the time on threads of the async runtime that was not charged yet, and charges it:
+    /// who schedules by what a request used counts it once, beside what it measures itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use motet_runtime::usage::Usage;
+    ///
+    /// let usage = Usage::default();
+    /// usage.step(|| std::thread::sleep(Duration::from_millis(1)));
+    /// assert!(usage.charge_runtime() >= Duration::from_millis(1));
+    /// assert_eq!(usage.charge_runtime(), Duration::ZERO);
+    /// ```
+    pub fn charge_runtime(&self) -> Duration {
+        let runtime = nanos(self.total().runtime);
+        let charged = self.0.charged.fetch_max(runtime, Ordering::Relaxed);
+        Duration::from_nanos(runtime.saturating_sub(charged))
+    }
+
+    /// Runs a step of the request on this thread as the [current](Self::current) one and adds its
+    /// time.
     pub fn step<T>(&self, step: impl FnOnce() -> T) -> T {
         let counters = &*self.0;
         let start = now();
         let outer = counters.polled_since.swap(start, Ordering::Relaxed);
-        let done = step();
+        let done = CURRENT.sync_scope(self.clone(), step);
         counters.polled_since.store(outer, Ordering::Relaxed);
         // A step inside another is a part of its time.
         if outer == 0 {

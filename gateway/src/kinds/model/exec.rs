@@ -2,12 +2,12 @@
 
 use motet_proto::oip::{self, PRIORITY};
 use motet_proto::tensor::Tensor;
+use motet_runtime::usage::Usage;
 use tracing::{Instrument, info_span};
 
 use super::plan::Bound;
 use crate::call::{CallRecorder, CallStats};
 use crate::check::Node;
-use crate::compute;
 use crate::exec::call::{self, ModelAnswer};
 use crate::exec::record::NodeStats;
 use crate::exec::step::{NodeCall, NodeOutcome, RunKind, Started};
@@ -79,7 +79,7 @@ fn end(
         stats.queue = answer.queue;
         stats.compute = answer.compute;
         stats.batch_rows = answer.batch_rows;
-        if let Some(usage) = compute::usage() {
+        if let Some(usage) = Usage::current() {
             usage.add_tokens(answer.tokens);
         }
         answer.outputs

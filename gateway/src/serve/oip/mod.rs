@@ -26,7 +26,6 @@ use super::account::Account;
 use super::pipeline::ServedPipeline;
 use super::readiness::Readiness;
 use super::registry::Registry;
-use crate::compute::counted;
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// Time limit of requests to a model service other than inference.
@@ -84,14 +83,14 @@ impl OipGateway {
         account: &Account,
     ) -> Result<ModelInferResponse, Status> {
         if let Some(served) = self.pipeline(&request.model_name, &request.model_version)? {
-            let call = infer_pipeline(&served, request, asked, account);
-            let call = counted(account.usage.as_ref(), call);
+            // Some kilobytes, which would move with every future around it.
+            let call = Box::pin(infer_pipeline(&served, request, asked, account));
             return served.oip.observe(call).await;
         }
         let (name, version) = (&request.model_name, &request.model_version);
         let model = self.registry.model(name, version)?;
         let deadline = with_timeout_parameter(&request, asked)?;
-        model.infer(request, deadline).await
+        Box::pin(model.infer(request, deadline)).await
     }
 }
 

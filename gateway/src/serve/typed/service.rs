@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::messages;
 use super::names::{PACKAGE, RUN, RUN_STREAM};
-use crate::compute::{compute, converting, counted};
+use crate::compute::{compute, converting};
 use crate::exec;
 use crate::protobuf::BytesCodec;
 use crate::serve::account::Account;
@@ -239,7 +239,7 @@ async fn run(
     account: &Account,
 ) -> Result<(Bytes, Vec<String>), Failure> {
     let mut id = None;
-    let answered = served.typed.observe(counted(account.usage.as_ref(), async {
+    let answered = served.typed.observe(async {
         let columns = options.columns(served)?;
         let request = read(served, message).await?;
         id.clone_from(&request.id);
@@ -255,7 +255,7 @@ async fn run(
         let degraded = answer.degraded();
         let message = write(served, answer, request.id, options.receipt, account).await?;
         Ok((message, degraded))
-    }));
+    });
     let answered = answered.await;
     answered.map_err(|error| Failure { id, error })
 }

@@ -1,5 +1,6 @@
 //! A call to an encoder, from request to response through the batcher.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,12 @@ const INLINE_REQUEST_BYTES_MAX: usize = 8192;
 const INLINE_TOKENIZATION_COST_MAX: usize = 8192;
 /// Responses of up to this many values are built by the thread that got the vectors.
 const INLINE_VALUES_MAX: usize = 4096;
+
+/// A request that has been read: the rows of a short one, the slices of a long one.
+enum Prepared {
+    Rows(Vec<TokenIds>),
+    Slices(Arc<Inputs>, Vec<Range<usize>>),
+}
 
 /// A running model with an encoder.
 #[derive(Debug)]
@@ -87,9 +94,21 @@ impl BatchedEncoder {
         if request.encoded_len() > INLINE_REQUEST_BYTES_MAX {
             let prepare = move || {
                 let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
-                Ok((codec.tokenize(&inputs)?, encoding))
+                let slices = codec.slices(&inputs);
+                let prepared = match slices.len() {
+                    1 => Prepared::Rows(codec.tokenize(&inputs)?),
+                    _ => Prepared::Slices(Arc::new(inputs), slices),
+                };
+                Ok((prepared, encoding))
             };
-            return self.job(span, false, prepare).await;
+            let ((prepared, encoding), read) = self.job(span.clone(), false, prepare).await?;
+            let (rows, tokenized) = match prepared {
+                Prepared::Rows(rows) => (rows, Duration::ZERO),
+                Prepared::Slices(inputs, slices) => {
+                    self.tokenize_slices(span, inputs, slices).await?
+                }
+            };
+            return Ok(((rows, encoding), read + tokenized));
         }
         let started = Instant::now();
         let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
@@ -98,6 +117,23 @@ impl BatchedEncoder {
         let tokenize = move || Ok((codec.tokenize(&inputs)?, encoding));
         let (rows, tokenized) = self.job(span, is_short, tokenize).await?;
         Ok((rows, read + tokenized))
+    }
+
+    /// Returns the token ids of a call's rows, and the time that this took: each slice is a job of
+    /// its own on the pool, between those of other callers.
+    async fn tokenize_slices(
+        &self,
+        span: Span,
+        inputs: Arc<Inputs>,
+        slices: Vec<Range<usize>>,
+    ) -> Result<(Vec<TokenIds>, Duration), Status> {
+        let codec = self.codec.clone();
+        let tokenize = move |slice| codec.tokenize_slice(&inputs, slice);
+        let timed = self.pool.run_slices(span, slices, tokenize).await;
+        let timed = timed.map_err(|error| status_of::pool_error(&error).build())??;
+        let rows: Vec<TokenIds> = timed.value.into_iter().flatten().collect();
+        self.codec.check_tokens(&rows)?;
+        Ok((rows, timed.ran))
     }
 
     /// Runs a job inline if it `is_short`, else on the pool. Also returns its time, with the wait

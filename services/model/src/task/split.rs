@@ -1,22 +1,25 @@
 //! `preprocess`: texts to chunks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use motet_models::{Chunk, Chunker, ChunkerError, ChunkerOptions, Tokenizer};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::oip::Encoding;
 use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::ElementType;
 use motet_proto::{Tensor, TensorError};
 use motet_runtime::status::{internal, invalid_argument};
-use rayon::prelude::*;
 use tonic::Status;
+use tracing::Span;
 
 use super::ports::{
     END, MAX_TOKENS, OVERLAP, SOURCE, START, TEXT, TOKENS, port, symbol, texts as text_port,
 };
+use super::text_codec::text_slices;
 use super::{Engine, TaskKind};
 use crate::call_cost::CallCost;
-use crate::cpu_pool::CpuPool;
+use crate::cpu_pool::{CpuPool, Timed};
 use crate::limits::Limits;
 use crate::request::{Inputs, Outputs, Parameters, ResponseBuilder};
 use crate::status_of;
@@ -64,7 +67,7 @@ pub(crate) fn default_chunks(chunk_tokens_max: usize) -> ChunkerOptions {
     }
 }
 
-/// Cleans texts and splits them on the CPU pool; there is nothing to batch.
+/// Cleans texts and splits them on the CPU pool, long calls in slices; there is nothing to batch.
 #[derive(Debug)]
 pub(crate) struct Splitter {
     pub(crate) tokenizer: Arc<Tokenizer>,
@@ -85,22 +88,63 @@ impl Splitter {
         let chunker = Chunker::new(self.tokenizer.clone(), self.options(&parameters))
             .map_err(|error| invalid_argument(parameter(&error), error.to_string()).build())?;
         let limits = self.limits;
-        let job = move || {
-            let (inputs, form) = Inputs::take(&mut request, &signature, &limits)?;
-            let texts = inputs.texts(TEXT);
-            let response = response.build(&split(&chunker, &texts)?, form);
-            Ok::<_, Status>((response, texts.len()))
+        let span = tracing::info_span!("preprocess");
+        let job = {
+            let chunker = chunker.clone();
+            move || {
+                let (inputs, form) = Inputs::take(&mut request, &signature, &limits)?;
+                let slices = text_slices(&inputs.texts(TEXT));
+                let call = SplitCall {
+                    inputs: Arc::new(inputs),
+                    form,
+                    response,
+                };
+                Ok::<_, Status>(match &slices[..] {
+                    [all] => {
+                        let chunks = split(&chunker, &call.inputs, all.clone())?;
+                        Prepared::Answer(call.answer(&chunks)?)
+                    }
+                    _ => Prepared::Slices(call, slices),
+                })
+            }
         };
-        let timed = self.pool.run(tracing::info_span!("preprocess"), job).await;
-        let timed = timed.map_err(|error| status_of::pool_error(&error).build())?;
-        let (response, rows) = timed.value?;
+        let timed = self.run(span.clone(), job).await?;
+        let (queue, mut infer) = (timed.waited, timed.ran);
+        let (response, rows) = match timed.value {
+            Prepared::Answer(answer) => answer,
+            Prepared::Slices(call, slices) => {
+                let inputs = call.inputs.clone();
+                let split = move |slice| split(&chunker, &inputs, slice);
+                let parts = self.pool.run_slices(span.clone(), slices, split).await;
+                let parts = parts.map_err(|error| status_of::pool_error(&error).build())??;
+                let answer = move || call.answer(&parts.value.concat());
+                let timed = self.run(span, answer).await?;
+                infer += parts.ran + timed.ran;
+                timed.value
+            }
+        };
         let cost = CallCost {
-            queue: timed.waited,
-            infer: timed.ran,
+            queue,
+            infer,
             rows,
             ..CallCost::default()
         };
         Ok((response, cost))
+    }
+
+    /// Runs a job on the pool.
+    async fn run<T: Send + 'static>(
+        &self,
+        span: Span,
+        job: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<Timed<T>, Status> {
+        let timed = self.pool.run(span, job).await;
+        let timed = timed.map_err(|error| status_of::pool_error(&error).build())?;
+        Ok(Timed {
+            value: timed.value?,
+            waited: timed.waited,
+            ran: timed.ran,
+        })
     }
 
     /// Returns the options of a call. A default overlap shrinks with `max_tokens`, one that the
@@ -119,6 +163,29 @@ impl Splitter {
     }
 }
 
+/// A call that was read.
+struct SplitCall {
+    inputs: Arc<Inputs>,
+    form: Encoding,
+    response: ResponseBuilder,
+}
+
+/// A call after its first job: the answer to a short one, with its rows, or the slices of a long
+/// one.
+enum Prepared {
+    Answer((ModelInferResponse, usize)),
+    Slices(SplitCall, Vec<Range<usize>>),
+}
+
+impl SplitCall {
+    /// Returns the response with these chunks, and the number of texts.
+    fn answer(self, chunks: &[(i32, Chunk)]) -> Result<(ModelInferResponse, usize), Status> {
+        let outputs = outputs(chunks).map_err(|error| internal(error.to_string()).build())?;
+        let rows = self.inputs.texts(TEXT).len();
+        Ok((self.response.build(&outputs, self.form), rows))
+    }
+}
+
 /// Returns the parameter that the chunker refuses.
 fn parameter(error: &ChunkerError) -> &'static str {
     match error {
@@ -127,22 +194,21 @@ fn parameter(error: &ChunkerError) -> &'static str {
     }
 }
 
-fn split(chunker: &Chunker, texts: &[&str]) -> Result<Outputs, Status> {
-    let chunks: Vec<(i32, Chunk)> = texts
-        .par_iter()
-        .enumerate()
-        .map(|(row, text)| {
-            let chunks = chunker.split(text).map_err(|error| {
-                invalid_argument(format!("{TEXT}[{row}]"), error.to_string()).build()
-            })?;
-            let chunks = chunks.into_iter();
-            Ok(chunks.map(|chunk| (int32(row), chunk)).collect::<Vec<_>>())
-        })
-        .collect::<Result<Vec<_>, Status>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    outputs(&chunks).map_err(|error| internal(error.to_string()).into())
+/// Returns the chunks of the texts in this range, each with the row of its text.
+fn split(
+    chunker: &Chunker,
+    inputs: &Inputs,
+    slice: Range<usize>,
+) -> Result<Vec<(i32, Chunk)>, Status> {
+    let mut chunks = Vec::new();
+    let texts = inputs.texts(TEXT).into_iter().enumerate();
+    for (row, text) in texts.skip(slice.start).take(slice.len()) {
+        let split = chunker.split(text).map_err(|error| {
+            invalid_argument(format!("{TEXT}[{row}]"), error.to_string()).build()
+        })?;
+        chunks.extend(split.into_iter().map(|chunk| (int32(row), chunk)));
+    }
+    Ok(chunks)
 }
 
 /// Returns one column for each property of the chunks, which come with the row of their text.

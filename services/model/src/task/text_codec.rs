@@ -1,19 +1,17 @@
 //! Texts to token ids before the batcher, vectors to tensors after it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use motet_models::{TokenIds, Tokenizer, Values};
 use motet_proto::TensorError;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
-use rayon::prelude::*;
 use tonic::Status;
 
 use super::EncoderTask;
+use crate::cpu_pool::slices;
 use crate::limits::Limits;
 use crate::request::{Inputs, Outputs};
-
-/// Minimum texts that are worth another thread.
-const TEXTS_PER_THREAD_MIN: usize = 4;
 
 /// Texts to token ids, vectors to tensors. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,30 +32,45 @@ impl TextCodec {
         texts.map(|text| self.tokenizer.cost(text)).sum()
     }
 
-    /// Returns the token ids of the encoder's rows. On a thread of a rayon pool, the other threads
-    /// of the pool help.
+    /// Returns the rows in parts that take a few milliseconds each to tokenize.
+    pub(super) fn slices(&self, inputs: &Inputs) -> Vec<Range<usize>> {
+        text_slices(&self.task.texts(inputs))
+    }
+
+    /// Returns the token ids of all rows of the encoder.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED where the vectors of all tokens are over the limit; INVALID_ARGUMENT for
-    /// a text that the tokenizer refuses.
+    /// As [`tokenize_slice`](Self::tokenize_slice) and [`check_tokens`](Self::check_tokens).
     pub(super) fn tokenize(&self, inputs: &Inputs) -> Result<Vec<TokenIds>, Status> {
-        let texts = self.task.texts(inputs);
-        let encode = |(row, text): (usize, &&str)| {
-            let ids = self.tokenizer.encode_within(text, self.max_tokens);
-            ids.map_err(|e| invalid_argument(self.task.field(row), e.to_string()).build())
-        };
-        let rows: Result<Vec<TokenIds>, Status> = if rayon::current_thread_index().is_some() {
-            let texts = texts.par_iter().with_min_len(TEXTS_PER_THREAD_MIN);
-            texts.enumerate().map(encode).collect()
-        } else {
-            texts.iter().enumerate().map(encode).collect()
-        };
-        let rows = rows?;
+        let rows = self.tokenize_slice(inputs, 0..usize::MAX)?;
         self.check_tokens(&rows)?;
         Ok(rows)
     }
 
-    fn check_tokens(&self, rows: &[TokenIds]) -> Result<(), Status> {
+    /// Returns the token ids of the encoder's rows in this range.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for a text that the tokenizer refuses.
+    pub(super) fn tokenize_slice(
+        &self,
+        inputs: &Inputs,
+        slice: Range<usize>,
+    ) -> Result<Vec<TokenIds>, Status> {
+        let texts = self.task.texts(inputs);
+        let rows = texts.iter().enumerate();
+        let rows = rows.skip(slice.start).take(slice.len());
+        let encode = |(row, text): (usize, &&str)| {
+            let ids = self.tokenizer.encode_within(text, self.max_tokens);
+            ids.map_err(|e| invalid_argument(self.task.field(row), e.to_string()).build())
+        };
+        rows.map(encode).collect()
+    }
+
+    /// Checks the number of tokens of a call.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED where the vectors of all tokens are over the limit.
+    pub(super) fn check_tokens(&self, rows: &[TokenIds]) -> Result<(), Status> {
         let tokens: usize = rows.iter().map(TokenIds::len).sum();
         let limit = self.limits.token_vectors;
         if !self.task.has_token_vectors() || tokens <= limit {
@@ -85,4 +98,16 @@ impl TextCodec {
     pub(super) fn outputs(&self, rows: Vec<Values>) -> Result<Outputs, TensorError> {
         self.task.outputs(rows, self.vector_size)
     }
+}
+
+/// Bytes of texts in a slice: one to three milliseconds of tokenizing where most words are of the
+/// vocabulary's alphabet, ten times that in the worst case.
+const SLICE_BYTES_MAX: usize = 32 << 10;
+/// Bytes that a text counts for beside its own: empty texts take time, too.
+const TEXT_OVERHEAD_BYTES: usize = 64;
+
+/// Returns texts in parts that take a few milliseconds each to tokenize.
+pub(super) fn text_slices(texts: &[&str]) -> Vec<Range<usize>> {
+    let costs = texts.iter().map(|text| TEXT_OVERHEAD_BYTES + text.len());
+    slices(costs, SLICE_BYTES_MAX)
 }

@@ -105,6 +105,12 @@ impl Flow {
         &self.keys[..usize::from(self.len)]
     }
 
+    /// Returns the outermost key, that of the caller's machine; 0 for calls that come over no
+    /// connection. Turns to compute go by it, so that more connections are no more turns.
+    pub fn machine(&self) -> u64 {
+        self.keys().first().copied().unwrap_or_default()
+    }
+
     /// Returns `true` for the flow of calls that come over no connection.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,9 +1,21 @@
-//! Whose turn it is to compute: flows take turns by the time that they used, without a clock of its
-//! own.
+//! Turns to compute: flows share a number of places by the time that they use. Without a clock and
+//! threads of its own.
 //!
 //! Start-time fair queueing: each flow has a virtual time, which grows by what its computations
 //! use. The flow with the least is next. One that was idle starts at the virtual time of the
 //! others, so that it neither waits for what it did before nor makes up for what it did not do.
+//!
+//! ```
+//! use motet_runtime::turns::Turns;
+//!
+//! let mut turns = Turns::new(1);
+//! assert_eq!(turns.ask(7, "first"), Some("first"));
+//! assert_eq!(turns.ask(7, "second"), None);
+//! assert_eq!(turns.ask(8, "of another flow"), None);
+//! // The first took 50 us; the other flow has not computed yet.
+//! assert_eq!(turns.end(7, 50_000), Some("of another flow"));
+//! assert_eq!(turns.end(8, 1_000), Some("second"));
+//! ```
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -13,7 +25,7 @@ const IDLE_FLOWS_MAX: usize = 1024;
 
 /// A queue of computations, each of which waits as a `W`.
 #[derive(Debug)]
-pub(super) struct Turns<W> {
+pub struct Turns<W> {
     /// How many compute at a time.
     capacity: usize,
     running: usize,
@@ -35,7 +47,7 @@ struct FlowTurns<W> {
 
 impl<W> Turns<W> {
     /// Returns an empty queue of `capacity` places.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
             running: 0,
@@ -47,7 +59,7 @@ impl<W> Turns<W> {
     }
 
     /// Adds a computation of `flow`. Returns it if its turn is now.
-    pub(super) fn ask(&mut self, flow: u64, waiter: W) -> Option<W> {
+    pub fn ask(&mut self, flow: u64, waiter: W) -> Option<W> {
         let state = self.flows.entry(flow).or_insert_with(|| FlowTurns {
             time: 0,
             running: 0,
@@ -66,7 +78,7 @@ impl<W> Turns<W> {
 
     /// Ends the turn of a computation of `flow`, which used `nanos`. Returns the one whose turn it
     /// is now.
-    pub(super) fn end(&mut self, flow: u64, nanos: u64) -> Option<W> {
+    pub fn end(&mut self, flow: u64, nanos: u64) -> Option<W> {
         self.running = self.running.saturating_sub(1);
         if let Some(state) = self.flows.get_mut(&flow) {
             let was_ready = self.ready.remove(&(state.time, flow));
@@ -84,7 +96,7 @@ impl<W> Turns<W> {
     }
 
     /// Returns whether a computation waits.
-    pub(super) const fn has_waiting(&self) -> bool {
+    pub const fn has_waiting(&self) -> bool {
         self.waiting > 0
     }
 
@@ -178,6 +190,36 @@ mod tests {
     }
 
     proptest! {
+        /// The bound of start-time fair queueing: while two flows have work, what they used differs
+        /// by no more than the longest computation of each.
+        #[test]
+        fn flows_with_work_are_never_more_than_a_computation_of_each_apart(
+            costs in prop::collection::vec(prop::collection::vec(1..1000u64, 1..20), 2..6),
+        ) {
+            let mut turns = Turns::new(1);
+            let mut current = None;
+            for flow in 0..costs.len() {
+                let began = turns.ask(flow as u64, flow);
+                current = current.or(began);
+            }
+            let (mut used, mut count) = (vec![0; costs.len()], vec![0; costs.len()]);
+            for _ in 0..500 {
+                let flow: usize = current.unwrap();
+                let nanos = costs[flow][count[flow] % costs[flow].len()];
+                count[flow] += 1;
+                used[flow] += nanos;
+                prop_assert!(turns.ask(flow as u64, flow).is_none());
+                current = turns.end(flow as u64, nanos);
+                for (one, used_by_one) in used.iter().enumerate() {
+                    for (other, used_by_other) in used.iter().enumerate() {
+                        let longest = |flow: usize| costs[flow].iter().max().unwrap();
+                        let bound = used_by_other + longest(one) + longest(other);
+                        prop_assert!(*used_by_one <= bound, "{used:?}");
+                    }
+                }
+            }
+        }
+
         /// No place stays empty while a computation waits, and each gets its turn once.
         #[test]
         fn every_computation_has_its_turn_once(
