@@ -1,4 +1,4 @@
-"""Makes the polynomial of `gelu` in models/src/encoder/cpu/activation.rs. Needs numpy.
+"""Makes the polynomial of `gelu` in kernels/src/activation.rs. Needs numpy.
 
 2 Phi(x) - 1 = erf(x / sqrt 2) is x times a function of x^2. That function is fitted on 0 <= x <= END by a polynomial of
 t = 2 (x / END)^2 - 1, so that the largest error of x erf(x / sqrt 2) is least: Lawson's iteration, least squares whose weights

@@ -145,8 +145,8 @@ pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `exp(x)` for `x <= 0`, within 3e-7 of its value; never less than about the smallest normal
 /// number.
 ///
-/// `x = k ln 2 + r` with an integer `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k` by
-/// its exponent bits.
+/// `x = k ln 2 + r` with an integer `k` and `|r| <= ln 2 / 2`; `exp(r)` by its Taylor series, `2^k`
+/// by its exponent bits.
 #[inline(always)]
 pub(crate) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Adding this constant leaves the nearest integer in the low bits of the mantissa.
@@ -174,8 +174,8 @@ pub(crate) fn exp_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(series, simd.transmute_f32s_u32s(exponent))
 }
 
-/// The GELU from its definition; the error function by its Maclaurin series, exact enough below 4 and
-/// constant above.
+/// The GELU from its definition; the error function by its Maclaurin series, exact enough below 4
+/// and constant above.
 #[cfg(test)]
 pub(crate) fn gelu_in_f64(x: f64) -> f64 {
     use std::f64::consts;

@@ -7,6 +7,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use crate::gemm::microkernel::{TileShape, panels_of};
+use crate::parallel::Parallelism;
 
 /// Columns of a block: enough for several panels of weights, few enough for some tokens of a block
 /// to stay in the first level cache.
@@ -80,6 +81,32 @@ impl ColumnBlocks {
     pub fn elements(self, block: usize, tokens: usize) -> Range<usize> {
         let columns = self.columns(block);
         columns.start * tokens..columns.end * tokens
+    }
+
+    /// Shares the values of a matrix in these blocks among threads: calls `part` with a block, the
+    /// first of some tokens, and their elements in the block, until all elements had their turn.
+    ///
+    /// Blocks of columns come first: each weight is then read by one thread only. Where they do not
+    /// keep all threads busy, they are cut by tokens, a multiple of `tokens_min` for each part.
+    pub(crate) fn for_each_part(
+        self,
+        values: &mut [f32],
+        tokens_min: usize,
+        parallelism: Parallelism,
+        part: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) {
+        if values.is_empty() {
+            return;
+        }
+        let tokens = values.len() / self.count;
+        let parts = parallelism.parts(self.blocks());
+        let of_part = tokens.div_ceil(parts).next_multiple_of(tokens_min);
+        parallelism.for_each_chunk(values, tokens * self.width, |block, values| {
+            let width = self.columns(block).len();
+            parallelism.for_each_chunk(values, of_part * width, |number, values| {
+                part(block, number * of_part, values);
+            });
+        });
     }
 }
 

@@ -20,7 +20,7 @@ impl PackedVectors {
             width: count,
         };
         Self {
-            packed: FloatLinear::pack(values, &vec![0.0; count], outputs),
+            packed: FloatLinear::pack(values, None, outputs),
             size,
         }
     }

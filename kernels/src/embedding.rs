@@ -114,8 +114,8 @@ impl EmbeddingTable {
     }
 }
 
-/// Writes to `out`, `[T, size]` in blocks, for each token the sum of one row of each table, added in
-/// the order of the tables. `indices` are each token's rows.
+/// Writes to `out`, `[T, size]` in blocks, for each token the sum of one row of each table, added
+/// in the order of the tables. `indices` are each token's rows.
 ///
 /// # Panics
 /// If `out` has not as many tokens as `indices`, if a table has rows of another size, or not a row
@@ -131,23 +131,14 @@ pub fn sum_rows<const N: usize>(
     let tokens = indices.len();
     assert_eq!(out.len(), tokens * columns.count, "sums of rows");
     assert!(tables.iter().all(|table| table.size == columns.count));
-    if tokens == 0 {
-        return;
-    }
-    let parts = parallelism.parts(columns.blocks());
-    let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
-    parallelism.for_each_chunk(out, tokens * columns.width, |block, out| {
+    columns.for_each_part(out, TOKENS_MIN, parallelism, |block, first, out| {
         let range = columns.columns(block);
-        let width = range.len();
-        parallelism.for_each_chunk(out, of_part * width, |number, out| {
-            let indices = &indices[number * of_part..];
-            for (out, rows) in out.chunks_exact_mut(width).zip(indices) {
-                tables[0].copy(rows[0], range.start, out);
-                for (table, row) in tables.iter().zip(rows).skip(1) {
-                    table.add(*row, range.start, out);
-                }
+        for (out, rows) in out.chunks_exact_mut(range.len()).zip(&indices[first..]) {
+            tables[0].copy(rows[0], range.start, out);
+            for (table, row) in tables.iter().zip(rows).skip(1) {
+                table.add(*row, range.start, out);
             }
-        });
+        }
     });
 }
 

@@ -15,7 +15,7 @@ use crate::gemm::prefetch::LINE;
 
 /// Values that do not change any more.
 #[derive(Debug)]
-pub enum WeightBuffer<T> {
+pub(crate) enum WeightBuffer<T> {
     /// In memory of their own.
     Owned(Aligned<T>),
     /// In a mapping with others, as a range of its bytes.
@@ -24,7 +24,7 @@ pub enum WeightBuffer<T> {
 
 impl<T: Copy + Default + NoUninit + AnyBitPattern> WeightBuffer<T> {
     /// Returns the values.
-    pub fn as_slice(&self) -> &[T] {
+    pub(crate) fn as_slice(&self) -> &[T] {
         match self {
             Self::Owned(values) => values.as_slice(),
             Self::Mapped(memory, bytes) => cast_slice(&memory[bytes.clone()]),

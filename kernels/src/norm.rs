@@ -73,7 +73,7 @@ impl Norm {
         }
         self.statistics(Matrix::new(values, columns), scratch, parallelism);
         let statistics = scratch.as_slice();
-        for_each_part(values, columns, tokens, parallelism, |block, first, out| {
+        columns.for_each_part(values, 1, parallelism, |block, first, out| {
             dispatch(Apply {
                 norm: self,
                 statistics: &statistics[first * STATISTICS..],
@@ -106,12 +106,8 @@ impl Norm {
         };
         self.statistics(x, scratch, parallelism);
         let statistics = scratch.as_slice();
-        for_each_part(
-            out,
-            x.columns,
-            x.tokens,
-            parallelism,
-            |block, first, out| {
+        x.columns
+            .for_each_part(out, 1, parallelism, |block, first, out| {
                 let width = x.columns.columns(block).len();
                 dispatch(Apply {
                     norm: self,
@@ -121,8 +117,35 @@ impl Norm {
                     source: Some(&x.block(block)[first * width..]),
                     out,
                 });
-            },
-        );
+            });
+    }
+
+    /// Normalizes, in place, each head of every token by itself: as many columns as the norm has
+    /// weights. The matrix is in blocks of whole heads.
+    ///
+    /// # Panics
+    /// If a block does not hold whole heads.
+    pub fn run_heads(&self, values: &mut [f32], columns: ColumnBlocks, parallelism: Parallelism) {
+        let head = self.scale.len();
+        let whole = columns.width.is_multiple_of(head) && columns.count.is_multiple_of(head);
+        assert!(whole, "{columns:?} in heads of {head}");
+        let parallelism = if shared(values.len(), parallelism) {
+            parallelism
+        } else {
+            Parallelism::WithinThread
+        };
+        columns.for_each_part(values, 1, parallelism, |_, _, heads| {
+            // Heads lie one after the other: a matrix of one block.
+            dispatch(InPlace {
+                norm: self,
+                tokens: heads.len() / head,
+                values: heads,
+                columns: ColumnBlocks {
+                    count: head,
+                    width: head,
+                },
+            });
+        });
     }
 
     /// Computes mean and factor of every token.
@@ -144,27 +167,6 @@ impl Norm {
 /// Returns whether a matrix of so many values is worth sharing.
 fn shared(values: usize, parallelism: Parallelism) -> bool {
     parallelism == Parallelism::AcrossThreads && values >= SHARED_MIN
-}
-
-/// Calls `part` with a block, a first token, and the elements of `out` of some tokens from it in
-/// that block, until all elements had their turn.
-fn for_each_part(
-    out: &mut [f32],
-    columns: ColumnBlocks,
-    tokens: usize,
-    parallelism: Parallelism,
-    part: impl Fn(usize, usize, &mut [f32]) + Sync,
-) {
-    if out.is_empty() {
-        return;
-    }
-    let of_part = tokens.div_ceil(parallelism.parts(columns.blocks()));
-    parallelism.for_each_chunk(out, tokens * columns.width, |block, out| {
-        let width = columns.columns(block).len();
-        parallelism.for_each_chunk(out, of_part * width, |number, out| {
-            part(block, number * of_part, out);
-        });
-    });
 }
 
 /// Normalizes all tokens in place.
@@ -442,6 +444,37 @@ mod tests {
                 };
                 check(Parallelism::WithinThread);
                 for threads in [1, 2, 5, 16] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    pool.unwrap().install(|| check(Parallelism::AcrossThreads));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_head_has_a_norm_of_its_own_on_any_number_of_threads() {
+        for (tokens, heads, of_block, head) in [(1, 1, 1, 64), (3, 4, 2, 16), (200, 6, 4, 20)] {
+            let columns = columns(heads * head, of_block * head);
+            let one = ColumnBlocks {
+                count: head,
+                width: head,
+            };
+            for norm in norms(head) {
+                let x = numbers(tokens * columns.count, 3);
+                let mut expected = Vec::new();
+                for values in x.chunks_exact(head) {
+                    let mut values = values.to_vec();
+                    let mut scratch = Aligned::default();
+                    norm.run(&mut values, one, &mut scratch, Parallelism::WithinThread);
+                    expected.extend(values);
+                }
+                let check = |parallelism: Parallelism| {
+                    let mut found = x.clone();
+                    norm.run_heads(&mut found, columns, parallelism);
+                    assert_eq!(found, expected, "{tokens} {columns:?}");
+                };
+                check(Parallelism::WithinThread);
+                for threads in [1, 2, 5] {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                     pool.unwrap().install(|| check(Parallelism::AcrossThreads));
                 }

@@ -78,22 +78,14 @@ impl Rotary {
             longest * self.count <= self.cosines.len(),
             "a row of {longest} tokens"
         );
-        if tokens == 0 {
-            return;
-        }
-        let parts = parallelism.parts(columns.blocks());
-        let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
-        parallelism.for_each_chunk(values, tokens * columns.width, |block, values| {
-            let width = columns.columns(block).len();
-            parallelism.for_each_chunk(values, of_part * width, |number, values| {
-                dispatch(Rotate {
-                    rotary: self,
-                    values,
-                    first: number * of_part,
-                    width,
-                    head_size,
-                    rows,
-                });
+        columns.for_each_part(values, TOKENS_MIN, parallelism, |block, first, values| {
+            dispatch(Rotate {
+                rotary: self,
+                values,
+                first,
+                width: columns.columns(block).len(),
+                head_size,
+                rows,
             });
         });
     }

@@ -1,8 +1,8 @@
 //! Attention within rows: `softmax(scale Q K^T + bias) V` for each head, a few queries at a time.
 //!
 //! A query sees the keys of a [`Mask`], and scores may have a [`RelativeBias`]. There may be fewer
-//! heads of keys and values than of queries (grouped queries): each is then used by as many heads of
-//! queries in succession.
+//! heads of keys and values than of queries (grouped queries): each is then used by as many heads
+//! of queries in succession.
 
 mod bias;
 mod mask;
@@ -107,28 +107,21 @@ impl Attention {
             let heads = self.queries.count / self.head_size;
             assert!(bias.covers(heads, longest), "bias of attention");
         }
-        if tokens == 0 {
-            return;
-        }
         thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
-        let parts = parallelism.parts(self.queries.blocks());
-        let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
-        parallelism.for_each_chunk(queries, tokens * self.queries.width, |block, queries| {
-            let width = self.queries.columns(block).len();
-            parallelism.for_each_chunk(queries, of_part * width, |number, queries| {
-                SCRATCH.with_borrow_mut(|scratch| {
-                    dispatch(Part {
-                        attention: self,
-                        queries,
-                        first: number * of_part,
-                        block,
-                        keys,
-                        values,
-                        tokens,
-                        rows,
-                        bias,
-                        scratch,
-                    });
+        let columns = self.queries;
+        columns.for_each_part(queries, TOKENS_MIN, parallelism, |block, first, queries| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                dispatch(Part {
+                    attention: self,
+                    queries,
+                    first,
+                    block,
+                    keys,
+                    values,
+                    tokens,
+                    rows,
+                    bias,
+                    scratch,
                 });
             });
         });
@@ -335,8 +328,8 @@ struct Scoring<'a> {
     keys: usize,
 }
 
-/// Computes `R` queries of one head, with tiles of `V` vectors for the keys; the result replaces the
-/// queries.
+/// Computes `R` queries of one head, with tiles of `V` vectors for the keys; the result replaces
+/// the queries.
 #[inline(always)]
 fn attend<S: Simd, const V: usize, const R: usize>(
     simd: S,
@@ -462,8 +455,8 @@ impl WithSimd for Exponentials<'_> {
     }
 }
 
-/// Does the same with a bias, or where a query does not see all keys: the exponentials of those that
-/// it does not see are 0. The exponential function never is, so they are set.
+/// Does the same with a bias, or where a query does not see all keys: the exponentials of those
+/// that it does not see are 0. The exponential function never is, so they are set.
 struct MaskedExponentials<'a> {
     scores: &'a mut [f32],
     /// Factor for the exponentials of each query.

@@ -68,8 +68,8 @@ impl Case {
         }
     }
 
-    /// Returns queries, keys and values of some rows, in blocks. A row's values do not depend on the
-    /// other rows.
+    /// Returns queries, keys and values of some rows, in blocks. A row's values do not depend on
+    /// the other rows.
     fn matrices(&self, rows: &[usize]) -> [Vec<f32>; 3] {
         let columns = [
             self.attention.queries,

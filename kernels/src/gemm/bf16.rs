@@ -6,7 +6,7 @@ use super::half_rhs::Half;
 
 /// Writes the bits of `values` as bf16 if 16 bits hold each of them exactly, and returns whether
 /// they do: not where one takes more, or is not finite.
-pub fn narrow_exact(values: &[f32], bits: &mut [u16]) -> bool {
+pub(crate) fn narrow_exact(values: &[f32], bits: &mut [u16]) -> bool {
     let exact = |value: &f32| value.is_finite() && value.to_bits() & 0xffff == 0;
     if !values.iter().all(exact) {
         return false;

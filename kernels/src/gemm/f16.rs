@@ -9,7 +9,7 @@ use crate::simd::dispatch;
 
 /// Writes `values` as `halves` if 16 bits hold each of them exactly, and returns whether they do:
 /// not where one takes more, or is not finite.
-pub fn narrow_exact(values: &[f32], halves: &mut [f16]) -> bool {
+pub(crate) fn narrow_exact(values: &[f32], halves: &mut [f16]) -> bool {
     const CHUNK: usize = 1024;
     let mut widened = [0.0; CHUNK];
     let chunks = values.chunks(CHUNK).zip(halves.chunks_mut(CHUNK));

@@ -11,7 +11,7 @@ use super::epilogue::{Epilogue, Init, OutputTile};
 use super::f16::F16;
 use super::half_rhs::{Half, HalfRhs};
 use super::microkernel::{
-    Lhs, Prefetch, Rhs, TileShape, TileSize, microkernel, panels_of, tiles, with_tokens,
+    Lhs, Prefetch, Rhs, TileShape, TileSize, microkernel, panels_of, tiles, vectors_of, with_tokens,
 };
 use super::packed::{PackedSlice, PackedWeights};
 use crate::aligned::Aligned;
@@ -28,20 +28,20 @@ const K_BLOCK: usize = 192;
 pub(crate) struct FloatLinear {
     inputs: usize,
     outputs: ColumnBlocks,
-    /// For each block of outputs its panels, `[inputs, columns]` each; the last vector of a block is
-    /// filled up with zeros.
+    /// For each block of outputs its panels, `[inputs, columns]` each; the last vector of a block
+    /// is filled up with zeros.
     weights: PackedWeights,
     /// The bias in the same panels.
     bias: Aligned<f32>,
 }
 
 impl FloatLinear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`.
-    pub(crate) fn pack(weight: &[f32], bias: &[f32], outputs: ColumnBlocks) -> Self {
+    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none.
+    pub(crate) fn pack(weight: &[f32], bias: Option<&[f32]>, outputs: ColumnBlocks) -> Self {
         let inputs = weight.len() / outputs.count;
         let TileShape { lanes, vectors } = TileShape::of_floats();
         let padded: usize = (0..outputs.blocks())
-            .map(|block| outputs.columns(block).len().next_multiple_of(lanes))
+            .map(|block| lanes * vectors_of(outputs.columns(block).len(), lanes, vectors))
             .sum();
         let mut packed = Aligned::zeros(padded * inputs);
         let mut packed_bias = Aligned::zeros(padded);
@@ -55,7 +55,9 @@ impl FloatLinear {
                 let (values, bias_of_panel);
                 (values, panels) = panels.split_at_mut(inputs * width);
                 (bias_of_panel, biases) = biases.split_at_mut(width);
-                bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                if let Some(bias) = bias {
+                    bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                }
                 for (at, column) in columns.enumerate() {
                     let column = &weight[column * inputs..][..inputs];
                     for (row, value) in values.chunks_exact_mut(width).zip(column) {
@@ -148,8 +150,8 @@ impl WithSimd for Product<'_> {
         for panel in panels_of(self.width, S::F32_LANES, S::NR) {
             match panel.len() {
                 3 if const { S::NR >= 3 } => self.panel::<S, 3>(simd, panel.start),
-                2 => self.panel::<S, 2>(simd, panel.start),
-                _ => self.panel::<S, 1>(simd, panel.start),
+                1 if const { S::NR < 3 } => self.panel::<S, 1>(simd, panel.start),
+                _ => self.panel::<S, 2>(simd, panel.start),
             }
         }
     }
@@ -160,8 +162,8 @@ impl Product<'_> {
     #[inline(always)]
     fn panel<S: Simd, const V: usize>(&mut self, simd: S, start: usize) {
         let linear = self.linear;
-        let before =
-            linear.outputs.width.next_multiple_of(S::F32_LANES) * self.block + start * S::F32_LANES;
+        let of_block = vectors_of(linear.outputs.width, S::F32_LANES, S::NR);
+        let before = (of_block * self.block + start) * S::F32_LANES;
         let (_, weights) = linear.weights.as_slice().split_at(before * linear.inputs);
         let first_column = start * S::F32_LANES;
         simd.vectorize(Panel::<V> {
@@ -415,7 +417,7 @@ mod tests {
                     for format in [BF16, F16, F32] {
                         let weight = numbers(inputs.count * outputs.count, 3, format);
                         let bias = numbers(outputs.count, 4, F32);
-                        let mut linear = FloatLinear::pack(&weight, &bias, outputs);
+                        let mut linear = FloatLinear::pack(&weight, Some(&bias), outputs);
                         let found = case.run(&linear, &x, stored.clone());
                         let expected = case.expected(&x, &weight, &bias, &stored);
                         for (found, expected) in found.iter().zip(expected) {

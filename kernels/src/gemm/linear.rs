@@ -21,7 +21,10 @@ pub enum Arithmetic {
 
 /// Weight and bias of `y = x W^T + b`, packed.
 #[derive(Debug)]
-pub struct Linear(Packed);
+pub struct Linear {
+    inputs: ColumnBlocks,
+    packed: Packed,
+}
 
 #[derive(Debug)]
 enum Packed {
@@ -30,24 +33,30 @@ enum Packed {
 }
 
 impl Linear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`. The left side of the
-    /// product will be cut as `inputs`, the result as `outputs`.
+    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none.
+    /// The left side of the product will be cut as `inputs`, the result as `outputs`.
+    ///
+    /// # Panics
+    /// If weight or bias is not of this size.
     pub fn pack(
         weight: &[f32],
-        bias: &[f32],
+        bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
         arithmetic: Arithmetic,
     ) -> Self {
-        Self(match arithmetic {
+        assert_eq!(weight.len(), inputs.count * outputs.count, "weight");
+        assert!(bias.is_none_or(|bias| bias.len() == outputs.count), "bias");
+        let packed = match arithmetic {
             Arithmetic::F32 => Packed::F32(FloatLinear::pack(weight, bias, outputs)),
             Arithmetic::Int8 => Packed::Int8(Int8Linear::pack(weight, bias, inputs, outputs)),
-        })
+        };
+        Self { inputs, packed }
     }
 
     /// Returns the weights as a buffer to move, if they are of a kind that is worth it.
     pub fn relocatable(&mut self) -> Option<&mut dyn Relocatable> {
-        match &mut self.0 {
+        match &mut self.packed {
             Packed::F32(linear) => linear.relocatable(),
             Packed::Int8(linear) => Some(linear.relocatable()),
         }
@@ -55,7 +64,7 @@ impl Linear {
 
     /// Returns how the result is cut into blocks.
     pub fn outputs(&self) -> ColumnBlocks {
-        match &self.0 {
+        match &self.packed {
             Packed::F32(linear) => linear.outputs(),
             Packed::Int8(linear) => linear.outputs(),
         }
@@ -63,6 +72,9 @@ impl Linear {
 
     /// Multiplies all tokens of `x` with the weights. `out` is `[T, outputs]` in blocks;
     /// `quantized_lhs` is scratch memory.
+    ///
+    /// # Panics
+    /// If `x` is not cut as the weights were packed for, or `out` is not of the size of the result.
     pub fn product(
         &self,
         x: Matrix<'_>,
@@ -73,48 +85,28 @@ impl Linear {
         parallelism: Parallelism,
     ) {
         let outputs = self.outputs();
+        assert_eq!(x.columns, self.inputs, "the left side of a product");
+        assert_eq!(out.len(), x.tokens * outputs.count, "a product");
         let part = |block: usize, first: usize, len: usize| {
             let start =
                 outputs.elements(block, x.tokens).start + first * outputs.columns(block).len();
             epilogue.part(start..start + len)
         };
-        match &self.0 {
+        match &self.packed {
             Packed::F32(linear) => {
-                self.parallelize(x.tokens, out, parallelism, |block, first, out| {
+                outputs.for_each_part(out, TOKENS_MIN, parallelism, |block, first, out| {
                     let epilogue = part(block, first, out.len());
                     linear.block(block, x, first, out, init, epilogue);
                 });
             }
             Packed::Int8(linear) => {
                 quantized_lhs.quantize(x, parallelism);
-                self.parallelize(x.tokens, out, parallelism, |block, first, out| {
+                outputs.for_each_part(out, TOKENS_MIN, parallelism, |block, first, out| {
                     let epilogue = part(block, first, out.len());
                     linear.block(block, quantized_lhs, first, out, init, epilogue);
                 });
             }
         }
-    }
-
-    /// Calls `part` with a block, a first token, and the elements of `out` of some tokens from it
-    /// in that block, until all elements had their turn.
-    fn parallelize(
-        &self,
-        tokens: usize,
-        out: &mut [f32],
-        parallelism: Parallelism,
-        part: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) {
-        let outputs = self.outputs();
-        // Blocks of columns first: each weight is then read by one thread only. Where they do not
-        // come out even, also by tokens.
-        let parts = parallelism.parts(outputs.blocks());
-        let of_part = tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
-        parallelism.for_each_chunk(out, tokens * outputs.width, |block, out| {
-            let width = outputs.columns(block).len();
-            parallelism.for_each_chunk(out, of_part * width, |number, out| {
-                part(block, number * of_part, out);
-            });
-        });
     }
 }
 
@@ -171,7 +163,7 @@ mod tests {
             let exact = into_blocks(&exact, outputs);
             let (x, factors) = (into_blocks(&x, inputs), into_blocks(&factors, outputs));
             for (arithmetic, limit) in [(Arithmetic::F32, 1e-5), (Arithmetic::Int8, 5e-2)] {
-                let linear = Linear::pack(&weight, &bias, inputs, outputs, arithmetic);
+                let linear = Linear::pack(&weight, Some(&bias), inputs, outputs, arithmetic);
                 let run = |parallelism: Parallelism| {
                     let mut out = vec![f32::NAN; tokens * outputs.count];
                     linear.product(
@@ -195,6 +187,28 @@ mod tests {
                     assert_eq!(found, alone, "{arithmetic:?} on {threads} threads");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_bias_is_a_bias_of_zeros() {
+        let (inputs, outputs) = (columns(30, 30), columns(40, 20));
+        let (x, weight) = (numbers(3 * 30, 1), numbers(30 * 40, 2));
+        for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+            let run = |bias: Option<&[f32]>| {
+                let linear = Linear::pack(&weight, bias, inputs, outputs, arithmetic);
+                let mut out = vec![f32::NAN; 3 * 40];
+                linear.product(
+                    Matrix::new(&x, inputs),
+                    &mut QuantizedActivations::default(),
+                    &mut out,
+                    Init::Bias,
+                    Epilogue::Store,
+                    Parallelism::WithinThread,
+                );
+                out
+            };
+            assert_eq!(run(None), run(Some(&[0.0; 40])));
         }
     }
 }

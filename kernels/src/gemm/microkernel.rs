@@ -45,15 +45,22 @@ impl TileShape {
     }
 }
 
-/// Cuts the columns of a block, in vectors of `lanes`, into panels of at most `most` vectors, as
-/// equal as can be: a panel of one vector has few sums for what it reads.
+/// Returns the number of vectors of `lanes` columns that the columns of a block are packed in, for
+/// tiles of at most `most` vectors: two at least where a tile has three, so that none has one.
+#[inline(always)]
+pub(crate) fn vectors_of(columns: usize, lanes: usize, most: usize) -> usize {
+    columns.div_ceil(lanes).max(most - 1)
+}
+
+/// Cuts the vectors of a block's columns into panels of at most `most` vectors, as equal as can be:
+/// a panel of one vector has few sums for what it reads.
 #[inline(always)]
 pub(crate) fn panels_of(
     columns: usize,
     lanes: usize,
     most: usize,
 ) -> impl ExactSizeIterator<Item = Range<usize>> {
-    tiles(columns.div_ceil(lanes), most)
+    tiles(vectors_of(columns, lanes, most), most)
 }
 
 /// Cuts `tokens` tokens into tiles of much the same size, none larger than `most`: a small tile has
@@ -159,8 +166,8 @@ impl<S: Simd, const V: usize> Rhs<S, V> for &[[S::f32s; V]] {
     }
 }
 
-/// Returns `sums + lhs rhs`. The left side has, in parts, as many values for each token as the right
-/// side has rows of `V` vectors.
+/// Returns `sums + lhs rhs`. The left side has, in parts, as many values for each token as the
+/// right side has rows of `V` vectors.
 ///
 /// The products are added one after another, in the order of the rows: a sum never depends on which
 /// other tokens and columns are in the tile.
@@ -220,6 +227,25 @@ pub(crate) use with_tokens;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_panel_is_narrower_than_it_must_be() {
+        for (columns, lanes, most, expected) in [
+            (128, 16, 3, &[2, 3, 3][..]),
+            (96, 16, 3, &[3, 3]),
+            (64, 16, 3, &[2, 2]),
+            (5, 16, 3, &[2]),
+            (78, 16, 3, &[2, 3]),
+            (64, 8, 2, &[2, 2, 2, 2]),
+            (20, 8, 2, &[1, 2]),
+            (1, 8, 2, &[1]),
+        ] {
+            let panels: Vec<usize> = panels_of(columns, lanes, most)
+                .map(|panel| panel.len())
+                .collect();
+            assert_eq!(panels, expected, "{columns} columns, {most} x {lanes}");
+        }
+    }
 
     #[test]
     fn tiles_hold_all_tokens_and_have_much_the_same_size() {

@@ -4,16 +4,16 @@
 //! in panels of as many columns as a tile of sums has, so that they are read in the order in which
 //! they lie:
 //!
-//! * `packed`: panels in the fewest bits that hold them exactly; [`mod@f16`], [`bf16`], `half_rhs`:
-//!   those of 16 bits.
+//! * `packed`: panels in the fewest bits that hold them exactly; `f16`, `bf16`, `half_rhs`: those
+//!   of 16 bits.
 //! * `microkernel`: a few tokens times the columns of a panel, summed in registers; `prefetch`: the
 //!   next weights are requested meanwhile.
 //! * `epilogue`: where sums start, and what happens to them before they are stored.
 //! * `float`: the loops around the microkernel; `int8`: the same with weights of 8 bits.
 
-pub mod bf16;
+pub(crate) mod bf16;
 pub(crate) mod epilogue;
-pub mod f16;
+pub(crate) mod f16;
 pub(crate) mod float;
 pub(crate) mod half_rhs;
 pub mod int8;

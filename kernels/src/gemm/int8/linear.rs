@@ -12,7 +12,7 @@ use super::quantize::{Group, QuantizedActivations};
 use crate::aligned::Aligned;
 use crate::blocked::ColumnBlocks;
 use crate::gemm::epilogue::{Epilogue, Init, OutputTile};
-use crate::gemm::microkernel::{Prefetch, panels_of, tiles, with_tokens};
+use crate::gemm::microkernel::{Prefetch, panels_of, tiles, vectors_of, with_tokens};
 use crate::huge_pages::{Relocatable, WeightBuffer};
 use crate::simd::multiply_add;
 
@@ -37,19 +37,19 @@ pub(crate) struct Int8Linear {
     kernel: Kernel,
     groups: Groups,
     outputs: ColumnBlocks,
-    /// For each block of outputs its panels, `[groups, len / STEP + TRAILER_VECTORS, columns]` each,
-    /// [`STEP`] bytes to a lane; the last vector of a block is filled up with zeros.
+    /// For each block of outputs its panels, `[groups, len / STEP + TRAILER_VECTORS, columns]`
+    /// each, [`STEP`] bytes to a lane; the last vector of a block is filled up with zeros.
     panels: WeightBuffer<i32>,
     /// The bias in the same panels.
     bias: Aligned<f32>,
 }
 
 impl Int8Linear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`; `inputs` are cut as
-    /// the left side is.
+    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none;
+    /// `inputs` are cut as the left side is.
     pub(crate) fn pack(
         weight: &[f32],
-        bias: &[f32],
+        bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
     ) -> Self {
@@ -60,7 +60,7 @@ impl Int8Linear {
     pub(super) fn pack_for(
         kernel: Kernel,
         weight: &[f32],
-        bias: &[f32],
+        bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
     ) -> Self {
@@ -68,7 +68,7 @@ impl Int8Linear {
         let lanes = kernel.lanes();
         let rows = groups.count() * (groups.len() / STEP + TRAILER_VECTORS);
         let padded: usize = (0..outputs.blocks())
-            .map(|block| outputs.columns(block).len().next_multiple_of(lanes))
+            .map(|block| lanes * vectors_of(outputs.columns(block).len(), lanes, NR))
             .sum();
         let mut packed = Aligned::zeros(padded * rows);
         let mut packed_bias = Aligned::zeros(padded);
@@ -82,7 +82,9 @@ impl Int8Linear {
                 let (values, bias_of_panel);
                 (values, panels) = panels.split_at_mut(rows * width);
                 (bias_of_panel, biases) = biases.split_at_mut(width);
-                bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                if let Some(bias) = bias {
+                    bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                }
                 for (at, column) in columns.enumerate() {
                     let weight = &weight[column * inputs.count..][..inputs.count];
                     let of_groups = values.chunks_exact_mut(rows / groups.count() * width);
@@ -194,8 +196,7 @@ impl WithDot for Product<'_> {
         for panel in panels_of(width, D::Simd::I32_LANES, NR) {
             match panel.len() {
                 3 => self.panel::<D, 3>(dot, panel.start),
-                2 => self.panel::<D, 2>(dot, panel.start),
-                _ => self.panel::<D, 1>(dot, panel.start),
+                _ => self.panel::<D, 2>(dot, panel.start),
             }
         }
     }
@@ -212,7 +213,8 @@ impl Product<'_> {
         let lanes = D::Simd::I32_LANES;
         let panel = V * lanes;
         let group = (groups.len() / STEP + TRAILER_VECTORS) * panel;
-        let before = linear.outputs.width.next_multiple_of(lanes) * self.block + start * lanes;
+        let of_block = vectors_of(linear.outputs.width, lanes, NR);
+        let before = (of_block * self.block + start) * lanes;
         let weights = &linear.panels.as_slice()[before * groups.count() * (group / panel)..];
         let bias = &linear.bias.as_slice()[before..][..panel];
         let columns = start * lanes..(start * lanes + panel).min(width);

@@ -46,7 +46,7 @@ impl QuantizedActivations {
         let groups = Groups::new(x.columns);
         let stride = stride(groups);
         self.words.resize(x.tokens * groups.count() * stride);
-        let parts = parallelism.count().div_ceil(groups.count());
+        let parts = parallelism.parts(groups.count());
         let tokens = x.tokens.div_ceil(parts).next_multiple_of(TOKENS_MIN);
         parallelism.for_each_chunk(
             self.words.as_mut_slice(),

@@ -42,8 +42,13 @@ impl Case {
 
     /// Returns the product, added to `stored`.
     fn run(&self, kernel: Kernel, stored: f32, epilogue: Epilogue<'_>) -> Vec<f32> {
-        let packed =
-            Int8Linear::pack_for(kernel, &self.weight, &self.bias, self.inputs, self.outputs);
+        let packed = Int8Linear::pack_for(
+            kernel,
+            &self.weight,
+            Some(&self.bias),
+            self.inputs,
+            self.outputs,
+        );
         let mut lhs = QuantizedActivations::default();
         let x = into_blocks(&self.x, self.inputs, self.tokens);
         lhs.quantize(Matrix::new(&x, self.inputs), Parallelism::WithinThread);

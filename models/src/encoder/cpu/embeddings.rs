@@ -41,7 +41,8 @@ impl Embeddings {
         tables.into_iter().filter_map(EmbeddingTable::relocatable)
     }
 
-    /// Writes the vectors of rows of ids to `x`, `[T, H]` in blocks. `statistics` is scratch memory.
+    /// Writes the vectors of rows of ids to `x`, `[T, H]` in blocks. `statistics` is scratch
+    /// memory.
     pub(super) fn run<'a>(
         &self,
         rows: impl Iterator<Item = &'a [u32]>,

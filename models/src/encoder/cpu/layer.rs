@@ -55,7 +55,13 @@ impl Layer {
             let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
             let biases: Vec<_> = linears.iter().map(|linear| &linear.bias).collect();
             let (weight, bias) = (checkpoint.stack(&weights)?, checkpoint.stack(&biases)?);
-            Ok(Linear::pack(&weight, &bias, inputs, outputs, arithmetic))
+            Ok(Linear::pack(
+                &weight,
+                Some(&bias),
+                inputs,
+                outputs,
+                arithmetic,
+            ))
         };
         let projections = [&attention.query, &attention.key, &attention.value];
         Ok(Self {
@@ -82,8 +88,8 @@ impl Layer {
         all.into_iter().filter_map(Linear::relocatable)
     }
 
-    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens of
-    /// the rows.
+    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens
+    /// of the rows.
     pub(super) fn run(&self, scratch: &mut Scratch, rows: &[usize], parallelism: Parallelism) {
         let Scratch {
             tokens,

@@ -12,11 +12,13 @@ mod layer;
 mod norm;
 mod schedule;
 
-use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, huge_pages};
+use std::ops::Range;
+
+use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, huge_pages, pooling};
 use rayon::prelude::*;
 
 use super::output;
-use crate::architecture::{Architecture, Head};
+use crate::architecture::{Architecture, Head, Pooling, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
@@ -107,9 +109,7 @@ impl CpuEncoder {
                 let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
                     for (start, len, values) in outputs {
-                        let token =
-                            |token, vector: &mut [f32]| copy(hidden, *start + token, vector);
-                        *values = output::of_row(head, self.columns.count, *len, token);
+                        *values = of_row(head, hidden, *start..*start + *len, parallelism);
                     }
                 });
                 outputs.into_iter().map(|(_, _, values)| values).collect()
@@ -118,7 +118,29 @@ impl CpuEncoder {
     }
 }
 
-/// A token's vector, from its blocks.
+/// Returns what a head makes of a row, whose tokens are some of `hidden`.
+fn of_row(
+    head: Head,
+    hidden: Matrix<'_>,
+    tokens: Range<usize>,
+    parallelism: Parallelism,
+) -> Values {
+    let size = hidden.columns.count;
+    match head.readout {
+        Readout::Pooled(Pooling::Mean) => {
+            // Pooled by blocks: the row is then its one vector.
+            let readout = Readout::Pooled(Pooling::Cls);
+            output::of_row(Head { readout, ..head }, size, 1, |_, vector| {
+                pooling::mean(hidden, tokens.clone(), vector, parallelism);
+            })
+        }
+        _ => output::of_row(head, size, tokens.len(), |token, vector| {
+            copy(hidden, tokens.start + token, vector);
+        }),
+    }
+}
+
+/// Copies a token's vector from its blocks.
 fn copy(hidden: Matrix<'_>, token: usize, vector: &mut [f32]) {
     for block in 0..hidden.columns.blocks() {
         let range = hidden.columns.columns(block);
