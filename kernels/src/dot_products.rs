@@ -3,6 +3,7 @@
 use crate::blocked::{ColumnBlocks, Matrix};
 use crate::gemm::epilogue::{Epilogue, Init};
 use crate::gemm::float::FloatLinear;
+use crate::weights::InMemory;
 
 /// Vectors that others are multiplied with, packed.
 #[derive(Debug)]
@@ -19,10 +20,8 @@ impl PackedVectors {
             count,
             width: count,
         };
-        Self {
-            packed: FloatLinear::pack(values, None, outputs),
-            size,
-        }
+        let Ok(packed) = FloatLinear::pack(&InMemory { values, size }, None, size, outputs);
+        Self { packed, size }
     }
 
     /// Returns the product of each of `others`, `[n, size]`, with each packed vector: `[n, count]`.

@@ -1,16 +1,22 @@
 //! Tables of vectors, such as those of words and positions, and sums of their rows.
 
+use std::ops::Range;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use pulp::bytemuck::{AnyBitPattern, NoUninit};
 
-use crate::aligned::Aligned;
 use crate::blocked::ColumnBlocks;
 use crate::gemm::{bf16, f16 as f16_format};
 use crate::huge_pages::{Relocatable, WeightBuffer};
 use crate::parallel::Parallelism;
+use crate::weights::WeightRows;
 
 /// Fewest tokens of a block whose vectors one thread of several looks up.
 const TOKENS_MIN: usize = 64;
+
+/// Values of a table that are read at once, about.
+const CHUNK_VALUES: usize = 1 << 16;
 
 /// A table `[rows, size]`, in the fewest bits that hold it exactly.
 #[derive(Debug)]
@@ -27,26 +33,55 @@ enum Values {
     Bf16(WeightBuffer<u16>),
 }
 
-impl EmbeddingTable {
-    /// Packs `values`, `[rows, size]` row-major.
-    ///
-    /// # Panics
-    /// If `values` is not a whole number of rows.
-    pub fn pack(values: Vec<f32>, size: usize) -> Self {
-        assert!(values.len().is_multiple_of(size), "rows of {size} values");
-        let mut bits = Aligned::zeros(values.len());
-        if bf16::narrow_exact(&values, bits.as_mut_slice()) {
-            let values = Values::Bf16(bits.into());
-            return Self { size, values };
+/// Packs a table in 16 bits, if `narrow` says of all rows that these hold them exactly.
+fn pack_halves<T, W>(
+    table: &W,
+    rows: usize,
+    size: usize,
+    narrow: impl Fn(&[f32], &mut [T]) -> bool,
+) -> Result<Option<WeightBuffer<T>>, W::Error>
+where
+    T: Copy + Default + NoUninit + AnyBitPattern,
+    W: WeightRows,
+{
+    WeightBuffer::build(rows * size, |halves| {
+        let mut scratch = Vec::new();
+        for chunk in chunks(rows, size) {
+            let halves = &mut halves[chunk.start * size..chunk.end * size];
+            if !narrow(table.rows(chunk, &mut scratch)?, halves) {
+                return Ok(false);
+            }
         }
-        drop(bits);
-        let mut halves = Aligned::zeros(values.len());
-        let values = if f16_format::narrow_exact(&values, halves.as_mut_slice()) {
-            Values::F16(halves.into())
+        Ok(true)
+    })
+}
+
+/// Cuts the rows of a table into chunks that are read at once.
+fn chunks(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let of_chunk = (CHUNK_VALUES / size).max(1);
+    let starts = (0..rows).step_by(of_chunk);
+    starts.map(move |start| start..(start + of_chunk).min(rows))
+}
+
+impl EmbeddingTable {
+    /// Packs a table of `rows` vectors of `size` values.
+    ///
+    /// # Errors
+    /// As reading the table.
+    pub fn pack<W: WeightRows>(table: &W, rows: usize, size: usize) -> Result<Self, W::Error> {
+        let values = if let Some(bits) = pack_halves(table, rows, size, bf16::narrow_exact)? {
+            Values::Bf16(bits)
+        } else if let Some(halves) = pack_halves(table, rows, size, f16_format::narrow_exact)? {
+            Values::F16(halves)
         } else {
+            let mut values = Vec::with_capacity(rows * size);
+            let mut scratch = Vec::new();
+            for chunk in chunks(rows, size) {
+                values.extend_from_slice(table.rows(chunk, &mut scratch)?);
+            }
             Values::F32(values)
         };
-        Self { size, values }
+        Ok(Self { size, values })
     }
 
     /// Number of rows.
@@ -145,12 +180,18 @@ pub fn sum_rows<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::InMemory;
 
     /// Values that bf16 holds, with `more` added.
     fn table(rows: usize, size: usize, more: f32) -> (EmbeddingTable, Vec<f32>) {
         let value = |at: usize| (at * 37 % 97) as f32 / 64.0 - 0.75 + more;
         let values: Vec<f32> = (0..rows * size).map(value).collect();
-        (EmbeddingTable::pack(values.clone(), size), values)
+        let in_memory = InMemory {
+            values: &values,
+            size,
+        };
+        let Ok(table) = EmbeddingTable::pack(&in_memory, rows, size);
+        (table, values)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memmap2::MmapMut;
-use pulp::bytemuck::{AnyBitPattern, NoUninit, cast_slice};
+use pulp::bytemuck::{AnyBitPattern, NoUninit, cast_slice, cast_slice_mut};
 
 use crate::aligned::Aligned;
 use crate::gemm::prefetch::LINE;
@@ -32,6 +32,46 @@ impl<T: Copy + Default + NoUninit + AnyBitPattern> WeightBuffer<T> {
     }
 }
 
+impl<T: Default> Default for WeightBuffer<T> {
+    fn default() -> Self {
+        Self::Owned(Aligned::default())
+    }
+}
+
+/// Bytes from which a buffer has a mapping of its own until it is moved: an allocator would keep
+/// much of what is freed.
+const MAPPED_BYTES_MIN: usize = 1 << 20;
+/// Bytes from which a buffer stays in its own mapping: it fills huge pages by itself, and moving it
+/// would need its memory twice.
+const STAYS_BYTES_MIN: usize = 32 << 20;
+
+impl<T: Copy + Default + NoUninit + AnyBitPattern> WeightBuffer<T> {
+    /// Returns a buffer of `len` values that `fill` writes; they are zeros before. `None` if it
+    /// returns `false`.
+    ///
+    /// # Errors
+    /// That of `fill`.
+    pub(crate) fn build<E>(
+        len: usize,
+        fill: impl FnOnce(&mut [T]) -> Result<bool, E>,
+    ) -> Result<Option<Self>, E> {
+        let bytes = len * size_of::<T>();
+        if bytes >= MAPPED_BYTES_MIN
+            && let Ok(mut memory) = MmapMut::map_anon(bytes)
+        {
+            if bytes >= STAYS_BYTES_MIN {
+                advise_huge_pages(&memory);
+            }
+            let is_filled = fill(cast_slice_mut(&mut memory))?;
+            return Ok(is_filled.then(|| Self::Mapped(Arc::new(memory), 0..bytes)));
+        }
+        let mut values = Aligned::zeros(len);
+        let is_filled = fill(values.as_mut_slice())?;
+        Ok(is_filled.then_some(Self::Owned(values)))
+    }
+}
+
+#[cfg(test)]
 impl<T> From<Aligned<T>> for WeightBuffer<T> {
     fn from(values: Aligned<T>) -> Self {
         Self::Owned(values)
@@ -56,7 +96,7 @@ impl<T: Copy + Default + NoUninit + AnyBitPattern> Relocatable for WeightBuffer<
     }
 
     fn release(&mut self) {
-        *self = Self::Owned(Aligned::default());
+        *self = Self::default();
     }
 
     fn rebind(&mut self, memory: &Arc<MmapMut>, bytes: Range<usize>) {
@@ -64,9 +104,21 @@ impl<T: Copy + Default + NoUninit + AnyBitPattern> Relocatable for WeightBuffer<
     }
 }
 
+/// Asks for the largest pages that the system has.
+fn advise_huge_pages(memory: &MmapMut) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = memory.advise(memmap2::Advice::HugePage) {
+        tracing::debug!(%error, "weights are in ordinary pages");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}
+
 /// Moves buffers into one mapping, one after the other, so that no more than one of them exists
-/// twice at a time. They stay where they are if the system does not give the memory.
+/// twice at a time. Very large ones stay where they are, and all do if the system does not give the
+/// memory.
 pub fn consolidate(mut buffers: Vec<&mut dyn Relocatable>) {
+    buffers.retain(|buffer| buffer.bytes().len() < STAYS_BYTES_MIN);
     let mut end = 0;
     let ranges: Vec<Range<usize>> = buffers
         .iter()
@@ -79,10 +131,7 @@ pub fn consolidate(mut buffers: Vec<&mut dyn Relocatable>) {
     let Ok(mut memory) = MmapMut::map_anon(end) else {
         return;
     };
-    #[cfg(target_os = "linux")]
-    if let Err(error) = memory.advise(memmap2::Advice::HugePage) {
-        tracing::debug!(%error, "weights are in ordinary pages");
-    }
+    advise_huge_pages(&memory);
     for (buffer, range) in buffers.iter_mut().zip(&ranges) {
         memory[range.clone()].copy_from_slice(buffer.bytes());
         buffer.release();
@@ -123,5 +172,25 @@ mod tests {
     #[test]
     fn no_buffers_may_be_consolidated() {
         consolidate(Vec::new());
+    }
+
+    #[test]
+    fn a_buffer_is_what_was_written_in_memory_of_either_kind() {
+        for len in [0, 1, 1000, MAPPED_BYTES_MIN / 4, MAPPED_BYTES_MIN] {
+            let build = |is_filled: bool| {
+                let fill = |values: &mut [u32]| -> Result<bool, std::convert::Infallible> {
+                    assert!(values.iter().all(|value| *value == 0));
+                    let numbers = values.iter_mut().zip(0..);
+                    numbers.for_each(|(value, number)| *value = number);
+                    Ok(is_filled)
+                };
+                let Ok(buffer) = WeightBuffer::build(len, fill);
+                buffer
+            };
+            let buffer = build(true).unwrap();
+            assert!(buffer.as_slice().iter().copied().eq(0..len as u32), "{len}");
+            assert_eq!(buffer.as_slice().as_ptr().align_offset(LINE), 0);
+            assert!(build(false).is_none());
+        }
     }
 }

@@ -63,6 +63,7 @@ pub mod parallel;
 pub mod pooling;
 pub mod rotary;
 pub mod scratch;
+pub mod weights;
 
 mod aligned;
 mod simd;
@@ -79,3 +80,4 @@ pub use norm::Norm;
 pub use parallel::Parallelism;
 pub use rotary::{Pairs, Rotary};
 pub use scratch::{Scratch, ScratchPool};
+pub use weights::{InMemory, WeightRows};

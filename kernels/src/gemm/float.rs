@@ -13,11 +13,12 @@ use super::half_rhs::{Half, HalfRhs};
 use super::microkernel::{
     Lhs, Prefetch, Rhs, TileShape, TileSize, microkernel, panels_of, tiles, vectors_of, with_tokens,
 };
-use super::packed::{PackedSlice, PackedWeights};
+use super::packed::{PackedSlice, PackedWeights, PanelColumns};
 use crate::aligned::Aligned;
 use crate::blocked::{ColumnBlocks, Matrix};
 use crate::huge_pages::Relocatable;
 use crate::simd::dispatch;
+use crate::weights::WeightRows;
 
 /// Rows of a panel that are used for one tile after another while they are in the first level
 /// cache.
@@ -36,42 +37,39 @@ pub(crate) struct FloatLinear {
 }
 
 impl FloatLinear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none.
-    pub(crate) fn pack(weight: &[f32], bias: Option<&[f32]>, outputs: ColumnBlocks) -> Self {
-        let inputs = weight.len() / outputs.count;
+    /// Packs `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`, 0 if there is none.
+    pub(crate) fn pack<W: WeightRows>(
+        weight: &W,
+        bias: Option<&[f32]>,
+        inputs: usize,
+        outputs: ColumnBlocks,
+    ) -> Result<Self, W::Error> {
         let TileShape { lanes, vectors } = TileShape::of_floats();
-        let padded: usize = (0..outputs.blocks())
-            .map(|block| lanes * vectors_of(outputs.columns(block).len(), lanes, vectors))
-            .sum();
-        let mut packed = Aligned::zeros(padded * inputs);
-        let mut packed_bias = Aligned::zeros(padded);
-        let (mut panels, mut biases) = (packed.as_mut_slice(), packed_bias.as_mut_slice());
+        let mut panels = Vec::new();
         for block in 0..outputs.blocks() {
             let of_block = outputs.columns(block);
-            for panel in panels_of(of_block.len(), lanes, vectors) {
+            panels.extend(panels_of(of_block.len(), lanes, vectors).map(|panel| {
                 let width = panel.len() * lanes;
                 let start = of_block.start + panel.start * lanes;
                 let columns = start..(start + width).min(of_block.end);
-                let (values, bias_of_panel);
-                (values, panels) = panels.split_at_mut(inputs * width);
-                (bias_of_panel, biases) = biases.split_at_mut(width);
-                if let Some(bias) = bias {
-                    bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
-                }
-                for (at, column) in columns.enumerate() {
-                    let column = &weight[column * inputs..][..inputs];
-                    for (row, value) in values.chunks_exact_mut(width).zip(column) {
-                        row[at] = *value;
-                    }
-                }
+                PanelColumns { columns, width }
+            }));
+        }
+        let mut packed_bias = Aligned::zeros(panels.iter().map(|panel| panel.width).sum());
+        let mut rest = packed_bias.as_mut_slice();
+        for PanelColumns { columns, width } in &panels {
+            let of_panel;
+            (of_panel, rest) = rest.split_at_mut(*width);
+            if let Some(bias) = bias {
+                of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
             }
         }
-        Self {
+        Ok(Self {
             inputs,
             outputs,
-            weights: PackedWeights::pack(packed),
+            weights: PackedWeights::pack(weight, inputs, &panels)?,
             bias: packed_bias,
-        }
+        })
     }
 
     /// Returns the weights as a buffer to move.
@@ -324,6 +322,7 @@ fn compute_tile<S: Simd, const V: usize, const R: usize>(
 mod tests {
     use super::*;
     use crate::activation::{Activation, activation_in_f64};
+    use crate::weights::InMemory;
 
     /// What is added to numbers that bf16 holds so that f16 or nothing but f32 does.
     const BF16: f32 = 0.0;
@@ -417,7 +416,9 @@ mod tests {
                     for format in [BF16, F16, F32] {
                         let weight = numbers(inputs.count * outputs.count, 3, format);
                         let bias = numbers(outputs.count, 4, F32);
-                        let mut linear = FloatLinear::pack(&weight, Some(&bias), outputs);
+                        let (values, size) = (weight.as_slice(), inputs.count);
+                        let rows = InMemory { values, size };
+                        let Ok(mut linear) = FloatLinear::pack(&rows, Some(&bias), size, outputs);
                         let found = case.run(&linear, &x, stored.clone());
                         let expected = case.expected(&x, &weight, &bias, &stored);
                         for (found, expected) in found.iter().zip(expected) {

@@ -6,6 +6,7 @@ use super::int8::{Int8Linear, QuantizedActivations};
 use crate::blocked::{ColumnBlocks, Matrix};
 use crate::huge_pages::Relocatable;
 use crate::parallel::Parallelism;
+use crate::weights::WeightRows;
 
 /// Fewest tokens of a product that one thread of several computes.
 const TOKENS_MIN: usize = 8;
@@ -33,25 +34,27 @@ enum Packed {
 }
 
 impl Linear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none.
-    /// The left side of the product will be cut as `inputs`, the result as `outputs`.
+    /// Packs `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`, 0 if there is none. The left
+    /// side of the product will be cut as `inputs`, the result as `outputs`.
+    ///
+    /// # Errors
+    /// As reading the weight.
     ///
     /// # Panics
     /// If weight or bias is not of this size.
-    pub fn pack(
-        weight: &[f32],
+    pub fn pack<W: WeightRows>(
+        weight: &W,
         bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
         arithmetic: Arithmetic,
-    ) -> Self {
-        assert_eq!(weight.len(), inputs.count * outputs.count, "weight");
+    ) -> Result<Self, W::Error> {
         assert!(bias.is_none_or(|bias| bias.len() == outputs.count), "bias");
         let packed = match arithmetic {
-            Arithmetic::F32 => Packed::F32(FloatLinear::pack(weight, bias, outputs)),
-            Arithmetic::Int8 => Packed::Int8(Int8Linear::pack(weight, bias, inputs, outputs)),
+            Arithmetic::F32 => Packed::F32(FloatLinear::pack(weight, bias, inputs.count, outputs)?),
+            Arithmetic::Int8 => Packed::Int8(Int8Linear::pack(weight, bias, inputs, outputs)?),
         };
-        Self { inputs, packed }
+        Ok(Self { inputs, packed })
     }
 
     /// Returns the weights as a buffer to move, if they are of a kind that is worth it.
@@ -114,6 +117,7 @@ impl Linear {
 mod tests {
     use super::*;
     use crate::activation::{Activation, activation_in_f64};
+    use crate::weights::InMemory;
 
     const fn columns(count: usize, width: usize) -> ColumnBlocks {
         ColumnBlocks { count, width }
@@ -163,7 +167,11 @@ mod tests {
             let exact = into_blocks(&exact, outputs);
             let (x, factors) = (into_blocks(&x, inputs), into_blocks(&factors, outputs));
             for (arithmetic, limit) in [(Arithmetic::F32, 1e-5), (Arithmetic::Int8, 5e-2)] {
-                let linear = Linear::pack(&weight, Some(&bias), inputs, outputs, arithmetic);
+                let rows = InMemory {
+                    values: &weight,
+                    size: inputs.count,
+                };
+                let Ok(linear) = Linear::pack(&rows, Some(&bias), inputs, outputs, arithmetic);
                 let run = |parallelism: Parallelism| {
                     let mut out = vec![f32::NAN; tokens * outputs.count];
                     linear.product(
@@ -196,7 +204,11 @@ mod tests {
         let (x, weight) = (numbers(3 * 30, 1), numbers(30 * 40, 2));
         for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
             let run = |bias: Option<&[f32]>| {
-                let linear = Linear::pack(&weight, bias, inputs, outputs, arithmetic);
+                let rows = InMemory {
+                    values: &weight,
+                    size: 30,
+                };
+                let Ok(linear) = Linear::pack(&rows, bias, inputs, outputs, arithmetic);
                 let mut out = vec![f32::NAN; 3 * 40];
                 linear.product(
                     Matrix::new(&x, inputs),

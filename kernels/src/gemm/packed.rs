@@ -1,10 +1,13 @@
 //! Packed weights, in the fewest bits that hold them exactly: the results are the same.
 
+use std::ops::Range;
+
 use pulp::bytemuck;
 
 use super::{bf16, f16};
 use crate::aligned::Aligned;
 use crate::huge_pages::{Relocatable, WeightBuffer};
+use crate::weights::WeightRows;
 
 /// Weights in panels.
 #[derive(Debug)]
@@ -25,17 +28,42 @@ pub(crate) enum PackedSlice<'a> {
     Bf16(&'a [u16]),
 }
 
+/// The columns of a panel, which are rows of the weight, and how many it has filled up.
+pub(crate) struct PanelColumns {
+    pub(crate) columns: Range<usize>,
+    pub(crate) width: usize,
+}
+
 impl PackedWeights {
-    pub(crate) fn pack(values: Aligned<f32>) -> Self {
-        let mut bits = Aligned::zeros(values.as_slice().len());
-        if bf16::narrow_exact(values.as_slice(), bits.as_mut_slice()) {
-            return Self::Bf16(bits.into());
+    /// Packs a weight, `[outputs, inputs]`, into panels.
+    pub(crate) fn pack<W: WeightRows>(
+        weight: &W,
+        inputs: usize,
+        panels: &[PanelColumns],
+    ) -> Result<Self, W::Error> {
+        let bits = pack_halves(weight, inputs, panels, bf16::narrow_exact)?;
+        if let Some(bits) = bits {
+            return Ok(Self::Bf16(bits));
         }
-        let halves = bytemuck::cast_slice_mut(bits.as_mut_slice());
-        if f16::converts_in_one_instruction() && f16::narrow_exact(values.as_slice(), halves) {
-            return Self::F16(bits.into());
+        if f16::converts_in_one_instruction() {
+            let narrow = |values: &[f32], bits: &mut [u16]| {
+                f16::narrow_exact(values, bytemuck::cast_slice_mut(bits))
+            };
+            if let Some(bits) = pack_halves(weight, inputs, panels, narrow)? {
+                return Ok(Self::F16(bits));
+            }
         }
-        Self::F32(values)
+        let len = panels.iter().map(|panel| panel.width * inputs).sum();
+        let mut packed = Aligned::zeros(len);
+        let (mut rest, mut scratch) = (packed.as_mut_slice(), Vec::new());
+        for panel in panels {
+            let values;
+            (values, rest) = rest.split_at_mut(panel.width * inputs);
+            let rows = weight.rows(panel.columns.clone(), &mut scratch)?;
+            assert_eq!(rows.len(), panel.columns.len() * inputs, "weight");
+            transpose(rows, inputs, values, panel.width);
+        }
+        Ok(Self::F32(packed))
     }
 
     /// Returns the buffer to move; not one of 32 bits, whose former memory the allocator would
@@ -86,6 +114,40 @@ impl<'a> PackedSlice<'a> {
     }
 }
 
+/// Packs a weight in 16 bits, if `narrow` says of all rows that these hold them exactly.
+fn pack_halves<W: WeightRows>(
+    weight: &W,
+    inputs: usize,
+    panels: &[PanelColumns],
+    narrow: impl Fn(&[f32], &mut [u16]) -> bool,
+) -> Result<Option<WeightBuffer<u16>>, W::Error> {
+    let len = panels.iter().map(|panel| panel.width * inputs).sum();
+    WeightBuffer::build(len, |mut rest| {
+        let (mut scratch, mut narrowed) = (Vec::new(), Vec::new());
+        for panel in panels {
+            let bits;
+            (bits, rest) = rest.split_at_mut(panel.width * inputs);
+            let rows = weight.rows(panel.columns.clone(), &mut scratch)?;
+            assert_eq!(rows.len(), panel.columns.len() * inputs, "weight");
+            narrowed.resize(rows.len(), 0);
+            if !narrow(rows, &mut narrowed) {
+                return Ok(false);
+            }
+            transpose(&narrowed, inputs, bits, panel.width);
+        }
+        Ok(true)
+    })
+}
+
+/// Writes rows of `inputs` values as the columns of a panel.
+fn transpose<T: Copy>(rows: &[T], inputs: usize, panel: &mut [T], width: usize) {
+    for (at, column) in rows.chunks_exact(inputs).enumerate() {
+        for (row, value) in panel.chunks_exact_mut(width).zip(column) {
+            row[at] = *value;
+        }
+    }
+}
+
 #[cfg(test)]
 impl PackedWeights {
     /// Returns the same values in 32 bits.
@@ -108,14 +170,21 @@ impl PackedWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::InMemory;
 
     #[test]
     fn weights_take_16_bits_if_these_hold_all_of_them() {
         let with_last = |last: f32| {
-            let mut values = Aligned::zeros(50);
-            values.as_mut_slice().fill(0.25);
-            values.as_mut_slice()[49] = last;
-            PackedWeights::pack(values)
+            let mut values = [0.25; 50];
+            values[49] = last;
+            let weight = InMemory {
+                values: &values,
+                size: 10,
+            };
+            let panels = [(0..4, 4), (4..5, 4)];
+            let panels = panels.map(|(columns, width)| PanelColumns { columns, width });
+            let Ok(packed) = PackedWeights::pack(&weight, 10, &panels);
+            packed
         };
         assert!(matches!(with_last(0.5), PackedWeights::Bf16(_)));
         // More bits of mantissa than bf16 has.

@@ -14,6 +14,7 @@ mod prefix;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
@@ -119,23 +120,29 @@ impl Checkpoint {
         self.names().filter(|name| !used.contains(name)).collect()
     }
 
-    /// Reads rows of a tensor as f32 into `values`, which has their size.
+    /// Reads some of a reference's rows, counted from its first, as f32 into `values`, which has
+    /// their size.
     ///
     /// # Errors
     /// As [`open`](Self::open), and a file that cannot be read.
     ///
     /// # Panics
     /// If `values` has another size.
-    pub(crate) fn read(&self, tensor: &TensorRef, values: &mut [f32]) -> Result<(), LoadError> {
+    pub(crate) fn read(
+        &self,
+        tensor: &TensorRef,
+        rows: Range<usize>,
+        values: &mut [f32],
+    ) -> Result<(), LoadError> {
         let (file, info, element) = self.find(tensor)?;
         let row = tensor.row_size();
-        assert_eq!(values.len(), tensor.len() * row, "room for the rows");
-        let start = info.data_offsets.0 + tensor.rows.start * row * element.size();
+        assert_eq!(values.len(), rows.len() * row, "room for the rows");
+        let start = info.data_offsets.0 + (tensor.rows.start + rows.start) * row * element.size();
         let mut values = values.chunks_mut(crate::source::PIECE / element.size());
         file.for_each_piece(
             &self.model,
             start,
-            tensor.len() * row * element.size(),
+            rows.len() * row * element.size(),
             |piece| {
                 if let Some(values) = values.next() {
                     element.to_f32(piece, values);
@@ -164,7 +171,7 @@ impl Checkpoint {
         let mut rest = values.as_mut_slice();
         for (tensor, size) in tensors.iter().zip(sizes) {
             let (values, others) = rest.split_at_mut(size);
-            self.read(tensor, values)?;
+            self.read(tensor, 0..tensor.len(), values)?;
             rest = others;
         }
         Ok(values)

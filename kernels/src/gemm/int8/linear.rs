@@ -15,6 +15,7 @@ use crate::gemm::epilogue::{Epilogue, Init, OutputTile};
 use crate::gemm::microkernel::{Prefetch, panels_of, tiles, vectors_of, with_tokens};
 use crate::huge_pages::{Relocatable, WeightBuffer};
 use crate::simd::multiply_add;
+use crate::weights::WeightRows;
 
 /// Most vectors of columns in a tile.
 const NR: usize = 3;
@@ -45,62 +46,66 @@ pub(crate) struct Int8Linear {
 }
 
 impl Int8Linear {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]`, 0 if there is none;
+    /// Packs `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`, 0 if there is none;
     /// `inputs` are cut as the left side is.
-    pub(crate) fn pack(
-        weight: &[f32],
+    pub(crate) fn pack<W: WeightRows>(
+        weight: &W,
         bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
-    ) -> Self {
+    ) -> Result<Self, W::Error> {
         Self::pack_for(Kernel::best(), weight, bias, inputs, outputs)
     }
 
     /// Packs as [`pack`](Self::pack) does, for a kernel that may not be the fastest.
-    pub(super) fn pack_for(
+    pub(super) fn pack_for<W: WeightRows>(
         kernel: Kernel,
-        weight: &[f32],
+        weight: &W,
         bias: Option<&[f32]>,
         inputs: ColumnBlocks,
         outputs: ColumnBlocks,
-    ) -> Self {
+    ) -> Result<Self, W::Error> {
         let groups = Groups::new(inputs);
         let lanes = kernel.lanes();
         let rows = groups.count() * (groups.len() / STEP + TRAILER_VECTORS);
         let padded: usize = (0..outputs.blocks())
             .map(|block| lanes * vectors_of(outputs.columns(block).len(), lanes, NR))
             .sum();
-        let mut packed = Aligned::zeros(padded * rows);
         let mut packed_bias = Aligned::zeros(padded);
-        let (mut panels, mut biases) = (packed.as_mut_slice(), packed_bias.as_mut_slice());
-        for block in 0..outputs.blocks() {
-            let of_block = outputs.columns(block);
-            for panel in panels_of(of_block.len(), lanes, NR) {
-                let width = panel.len() * lanes;
-                let start = of_block.start + panel.start * lanes;
-                let columns = start..(start + width).min(of_block.end);
-                let (values, bias_of_panel);
-                (values, panels) = panels.split_at_mut(rows * width);
-                (bias_of_panel, biases) = biases.split_at_mut(width);
-                if let Some(bias) = bias {
-                    bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
-                }
-                for (at, column) in columns.enumerate() {
-                    let weight = &weight[column * inputs.count..][..inputs.count];
-                    let of_groups = values.chunks_exact_mut(rows / groups.count() * width);
-                    for (number, packed) in of_groups.enumerate() {
-                        pack_group(&weight[groups.columns(number)], packed, width, at);
+        let mut biases = packed_bias.as_mut_slice();
+        let panels = WeightBuffer::build(padded * rows, |mut panels: &mut [i32]| {
+            let mut scratch = Vec::new();
+            for block in 0..outputs.blocks() {
+                let of_block = outputs.columns(block);
+                for panel in panels_of(of_block.len(), lanes, NR) {
+                    let width = panel.len() * lanes;
+                    let start = of_block.start + panel.start * lanes;
+                    let columns = start..(start + width).min(of_block.end);
+                    let (values, bias_of_panel);
+                    (values, panels) = panels.split_at_mut(rows * width);
+                    (bias_of_panel, biases) = biases.split_at_mut(width);
+                    if let Some(bias) = bias {
+                        bias_of_panel[..columns.len()].copy_from_slice(&bias[columns.clone()]);
+                    }
+                    let weights = weight.rows(columns.clone(), &mut scratch)?;
+                    assert_eq!(weights.len(), columns.len() * inputs.count, "weight");
+                    for (at, weight) in weights.chunks_exact(inputs.count).enumerate() {
+                        let of_groups = values.chunks_exact_mut(rows / groups.count() * width);
+                        for (number, packed) in of_groups.enumerate() {
+                            pack_group(&weight[groups.columns(number)], packed, width, at);
+                        }
                     }
                 }
             }
-        }
-        Self {
+            Ok(true)
+        })?;
+        Ok(Self {
             kernel,
             groups,
             outputs,
-            panels: packed.into(),
+            panels: panels.unwrap_or_default(),
             bias: packed_bias,
-        }
+        })
     }
 
     /// Returns the weights as a buffer to move.

@@ -7,6 +7,7 @@ use crate::activation::Activation;
 use crate::blocked::{ColumnBlocks, Matrix};
 use crate::gemm::epilogue::{Epilogue, Init};
 use crate::parallel::Parallelism;
+use crate::weights::InMemory;
 
 struct Case {
     tokens: usize,
@@ -42,13 +43,12 @@ impl Case {
 
     /// Returns the product, added to `stored`.
     fn run(&self, kernel: Kernel, stored: f32, epilogue: Epilogue<'_>) -> Vec<f32> {
-        let packed = Int8Linear::pack_for(
-            kernel,
-            &self.weight,
-            Some(&self.bias),
-            self.inputs,
-            self.outputs,
-        );
+        let weight = InMemory {
+            values: &self.weight,
+            size: self.inputs.count,
+        };
+        let Ok(packed) =
+            Int8Linear::pack_for(kernel, &weight, Some(&self.bias), self.inputs, self.outputs);
         let mut lhs = QuantizedActivations::default();
         let x = into_blocks(&self.x, self.inputs, self.tokens);
         lhs.quantize(Matrix::new(&x, self.inputs), Parallelism::WithinThread);

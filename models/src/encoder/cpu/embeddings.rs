@@ -1,9 +1,12 @@
 //! Token ids to the vectors that enter the first layer.
 
 use motet_kernels::embedding::sum_rows;
-use motet_kernels::{Aligned, ColumnBlocks, EmbeddingTable, Norm, Parallelism, Relocatable};
+use motet_kernels::{
+    Aligned, ColumnBlocks, EmbeddingTable, InMemory, Norm, Parallelism, Relocatable,
+};
 
 use super::norm;
+use super::stored_rows::StoredRows;
 use crate::architecture::TokenEmbedding;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::tables;
@@ -26,11 +29,19 @@ impl Embeddings {
         embedding: &TokenEmbedding,
         hidden: usize,
     ) -> Result<Self, LoadError> {
-        let words = checkpoint.values(&embedding.words)?;
+        let words = StoredRows {
+            checkpoint,
+            tensors: &[&embedding.words],
+        };
         let positions = tables::positions(checkpoint, embedding)?;
+        let in_memory = InMemory {
+            values: &positions,
+            size: hidden,
+        };
+        let Ok(positions) = EmbeddingTable::pack(&in_memory, embedding.positions.len(), hidden);
         Ok(Self {
-            words: EmbeddingTable::pack(words, hidden),
-            positions: EmbeddingTable::pack(positions, hidden),
+            words: EmbeddingTable::pack(&words, embedding.words.len(), hidden)?,
+            positions,
             norm: norm::load(checkpoint, &embedding.norm)?,
         })
     }

@@ -6,6 +6,7 @@ use motet_kernels::{
 };
 
 use super::norm;
+use super::stored_rows::StoredRows;
 use crate::architecture::{self, FeedForward, Norms};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
@@ -54,14 +55,12 @@ impl Layer {
         let pack = |linears: &[&architecture::Linear], inputs, outputs| {
             let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
             let biases: Vec<_> = linears.iter().map(|linear| &linear.bias).collect();
-            let (weight, bias) = (checkpoint.stack(&weights)?, checkpoint.stack(&biases)?);
-            Ok(Linear::pack(
-                &weight,
-                Some(&bias),
-                inputs,
-                outputs,
-                arithmetic,
-            ))
+            let weight = StoredRows {
+                checkpoint,
+                tensors: &weights,
+            };
+            let bias = checkpoint.stack(&biases)?;
+            Linear::pack(&weight, Some(&bias), inputs, outputs, arithmetic)
         };
         let projections = [&attention.query, &attention.key, &attention.value];
         Ok(Self {

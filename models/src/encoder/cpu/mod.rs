@@ -1,7 +1,7 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it (`layer`,
-//! `embeddings`, `norm`), and how a batch is shared among the threads of the current rayon pool: by
+//! `embeddings`, `norm`, read by `stored_rows`), and how a batch is shared among the threads of the current rayon pool: by
 //! rows where that keeps all of them busy, else within each step (`schedule`).
 //!
 //! A token's sums are added up in an order that depends on nothing but the model and the processor.
@@ -11,6 +11,7 @@ mod embeddings;
 mod layer;
 mod norm;
 mod schedule;
+mod stored_rows;
 
 use std::ops::Range;
 
