@@ -377,6 +377,12 @@ fn the_configuration_says_pooling_and_limits() {
         &json!({ "max_seq_length": 512 }),
     );
     check(Pooling::Mean, Output::UnitLength, 16);
+    for (tokenizer_limit, max_tokens) in [(json!(1e30), 16), (json!(12), 12), (json!(null), 16)] {
+        let limits = json!({ "model_max_length": tokenizer_limit });
+        write_json(&dir, "tokenizer_config.json", &limits);
+        check(Pooling::Mean, Output::UnitLength, max_tokens);
+    }
+    std::fs::remove_file(dir.join("tokenizer_config.json")).unwrap();
     std::fs::remove_file(dir.join("sentence_bert_config.json")).unwrap();
     std::fs::remove_file(dir.join("modules.json")).unwrap();
     check(Pooling::Mean, Output::Raw, 16);
@@ -511,7 +517,41 @@ fn configurations_that_are_not_supported_are_explained() {
         "family",
         "config.json",
         &json!({ "model_type": "t5" }).to_string(),
-        "config.json: model_type `t5` is not supported; supported: bert",
+        "config.json: model_type `t5` is not supported; supported: bert, roberta, xlm-roberta, \
+         camembert, distilbert, electra, mpnet",
+    );
+    let config_of = |family: &str, key: &str, value: serde_json::Value| {
+        let mut config = config();
+        config["model_type"] = json!(family);
+        config[key] = value;
+        config.to_string()
+    };
+    check(
+        "padding",
+        "config.json",
+        &config_of("roberta", "pad_token_id", json!(15)),
+        "config.json: max_position_embeddings is 16 and pad_token_id 15; positions begin at \
+         pad_token_id + 1, so none is left",
+    );
+    check(
+        "buckets",
+        "config.json",
+        &config_of("mpnet", "relative_attention_num_buckets", json!(64)),
+        "config.json: relative_attention_num_buckets `64` is not supported; supported: 32",
+    );
+    check(
+        "narrow",
+        "config.json",
+        &config_of("electra", "embedding_size", json!(0)),
+        "config.json: embedding_size is 0; it must be at least 1",
+    );
+    let without_layers = config_of("distilbert", "dim", json!(8));
+    let column = without_layers.len();
+    check(
+        "distilbert",
+        "config.json",
+        &without_layers,
+        &format!("config.json: missing field `n_layers` at line 1 column {column}"),
     );
     check(
         "activation",
@@ -554,6 +594,12 @@ fn configurations_that_are_not_supported_are_explained() {
         "sentence_bert_config.json",
         &json!({ "max_seq_length": 2 }).to_string(),
         "sentence_bert_config.json: max_seq_length is 2; it must be at least 3",
+    );
+    check(
+        "tokenizer-limit",
+        "tokenizer_config.json",
+        &json!({ "model_max_length": -1 }).to_string(),
+        "tokenizer_config.json: model_max_length is 0; it must be at least 3",
     );
     let said = complaint("tokenizer", |dir| {
         std::fs::write(dir.join("tokenizer.json"), "{}").unwrap()

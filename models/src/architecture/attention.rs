@@ -20,6 +20,16 @@ pub struct Attention {
     pub output: Linear,
 }
 
+/// Values that are added to the scores of attention, by how far a key is from the query: a table of
+/// buckets of distances as T5 has them, which count keys before and after the query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PositionBias {
+    /// The value of each bucket for each head, `[buckets, heads]`.
+    pub table: TensorRef,
+    /// Distance from which on all keys are in the last bucket.
+    pub max_distance: usize,
+}
+
 impl Attention {
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
         let all = [&self.query, &self.key, &self.value, &self.output];

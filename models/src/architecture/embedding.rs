@@ -1,25 +1,96 @@
 //! Token ids to the vectors that enter the first layer.
 
-use super::{Norm, TensorRef};
+use super::{Linear, Norm, TensorRef};
 
-/// The sum of a vector of the word, one of its position and one of its type, then a norm.
+/// The sum of a vector of the word, one of its position and one of its type, then a norm, and for
+/// some families a product that widens the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbedding {
-    /// The vector of each token id, `[vocabulary, hidden]`.
+    /// The vector of each token id, `[vocabulary, size]`.
     pub words: TensorRef,
-    /// The vector of each position of a row, from the first token's on, `[max tokens, hidden]`. A
-    /// family that begins to count at 2 leaves out the first two rows of its table.
+    /// The vector of each position of a row, from the first token's on, `[positions, size]`. A
+    /// family that begins to count at 2 leaves out the first rows of its table.
     pub positions: TensorRef,
-    /// The vector of each token type, `[types, hidden]`; `None` for a family without types.
+    /// How the tokens of a row are counted.
+    pub counting: Counting,
+    /// The vector of each token type, `[types, size]`; `None` for a family without types.
     pub types: Option<TensorRef>,
     /// The norm of the sum.
     pub norm: Norm,
+    /// From the size of the tables to the hidden size; `None` where they are the same.
+    pub projection: Option<Linear>,
+}
+
+/// Which row of the table of positions a token takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// The first token of a row takes row 0, the next one row 1.
+    All,
+    /// Tokens with this id, the one that others pad rows with, take row 0 and are not counted. The
+    /// others take row 1 and those that follow. Rows are not padded here, but a text may hold the
+    /// token by its name.
+    But(u32),
+}
+
+impl Counting {
+    /// Returns which row each token of a row of ids takes.
+    pub fn positions(self, ids: &[u32]) -> impl Iterator<Item = u32> + Clone {
+        let mut next = self.first();
+        ids.iter().map(move |id| match self {
+            Self::But(padding) if *id == padding => 0,
+            _ => {
+                next += 1;
+                next - 1
+            }
+        })
+    }
+
+    /// Returns the row of the first token that is counted.
+    fn first(self) -> u32 {
+        match self {
+            Self::All => 0,
+            Self::But(_) => 1,
+        }
+    }
 }
 
 impl TokenEmbedding {
+    /// Returns the maximum number of tokens of a row.
+    pub(super) fn max_tokens(&self) -> usize {
+        let first = self.counting.first() as usize;
+        self.positions.len().saturating_sub(first)
+    }
+
+    /// Returns the number of values of the sum, before the projection.
+    pub fn size(&self) -> usize {
+        self.words.row_size()
+    }
+
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
         let tables = [&self.words, &self.positions];
         let tables = tables.into_iter().chain(&self.types);
-        tables.chain(self.norm.tensors()).collect()
+        let projection = self.projection.iter().flat_map(Linear::tensors);
+        tables
+            .chain(self.norm.tensors())
+            .chain(projection)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_tokens_are_not_counted_where_the_family_does_not() {
+        let ids = [5, 1, 7, 1, 1, 8];
+        for (counting, expected) in [
+            (Counting::All, [0, 1, 2, 3, 4, 5]),
+            (Counting::But(1), [1, 0, 2, 0, 0, 3]),
+            (Counting::But(9), [1, 2, 3, 4, 5, 6]),
+        ] {
+            let found: Vec<u32> = counting.positions(&ids).collect();
+            assert_eq!(found, expected, "{counting:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! family knows no engine. Nothing here reads a file or computes.
 //!
 //! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
-//! * `attention`: [`Attention`]; `feed_forward`: [`FeedForward`].
+//! * `attention`: [`Attention`] and [`PositionBias`]; `feed_forward`: [`FeedForward`].
 //! * `head`: [`Head`], what a row gives back.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
@@ -15,8 +15,8 @@ mod feed_forward;
 mod head;
 mod tensor;
 
-pub use attention::Attention;
-pub use embedding::TokenEmbedding;
+pub use attention::{Attention, PositionBias};
+pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
 pub use head::{Head, Output, Pooling, Readout};
 pub use tensor::{Linear, Norm, TensorRef};
@@ -31,6 +31,8 @@ pub struct Architecture {
     pub hidden: usize,
     /// From token ids to the vectors that enter the first layer.
     pub embedding: TokenEmbedding,
+    /// What is added to the scores of attention in every layer.
+    pub position_bias: Option<PositionBias>,
     /// The layers, in the order of computation, all with heads of one number and size.
     pub layers: Vec<Layer>,
 }
@@ -67,7 +69,7 @@ impl Architecture {
 
     /// Returns the maximum number of tokens of a row, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.embedding.positions.len()
+        self.embedding.max_tokens()
     }
 
     /// Returns the number of attention heads of a layer, the same in all layers.
@@ -78,6 +80,7 @@ impl Architecture {
     /// Returns all tensors that the description names, each part of one by itself.
     pub fn tensors(&self) -> Vec<&TensorRef> {
         let mut tensors = self.embedding.tensors();
+        tensors.extend(self.position_bias.iter().map(|bias| &bias.table));
         tensors.extend(self.layers.iter().flat_map(Layer::tensors));
         tensors
     }

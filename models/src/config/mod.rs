@@ -21,8 +21,8 @@ pub struct ModelConfig {
     /// 1_Pooling/config.json says (the mean without that file), and scaled to length 1 if there is
     /// a Normalize module in modules.json.
     pub head: Head,
-    /// Maximum tokens of a row, special tokens included (sentence_bert_config.json, at most the
-    /// number of positions).
+    /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
+    /// tokenizer_config.json's, and the number of positions.
     pub max_tokens: usize,
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.

@@ -1,5 +1,5 @@
 //! The files that make a transformer a sentence encoder: modules.json, the pooling module,
-//! sentence_bert_config.json.
+//! sentence_bert_config.json, and tokenizer_config.json, whose limit is theirs too.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,11 +10,13 @@ use crate::source::JsonFiles;
 
 const MODULES: &str = "modules.json";
 const LIMITS: &str = "sentence_bert_config.json";
+const TOKENIZER: &str = "tokenizer_config.json";
 
 /// Settings of the sentence-transformers files, beside those of the transformer.
 pub(super) struct SentenceConfig {
     pub(super) pooling: Pooling,
     pub(super) normalize: bool,
+    /// Least of the limits that the files set, if any does.
     pub(super) max_tokens: Option<usize>,
     /// Whether there is a pooling module: the files say that the model gives vectors.
     pub(super) has_pooling: bool,
@@ -29,6 +31,12 @@ struct ModuleEntry {
 #[derive(Default, Deserialize)]
 struct Limits {
     max_seq_length: Option<usize>,
+}
+
+/// The limit of the tokenizer, which newer versions write instead of the other; 1e30 if it has none.
+#[derive(Default, Deserialize)]
+struct TokenizerLimits {
+    model_max_length: Option<f64>,
 }
 
 impl SentenceConfig {
@@ -61,19 +69,25 @@ impl SentenceConfig {
                 }
             }
         }
-        config.max_tokens = json
-            .optional::<Limits>(LIMITS)?
-            .unwrap_or_default()
-            .max_seq_length;
-        // A row holds its special tokens and at least one of the text's.
-        const LEAST: usize = 3;
-        match config.max_tokens {
-            Some(limit) if limit < LEAST => Err(json.unsupported(
-                LIMITS,
-                format!("max_seq_length is {limit}; it must be at least {LEAST}"),
-            )),
-            _ => Ok(config),
+        let Limits { max_seq_length } = json.optional(LIMITS)?.unwrap_or_default();
+        let TokenizerLimits { model_max_length } = json.optional(TOKENIZER)?.unwrap_or_default();
+        // A limit that is no number of tokens becomes the nearest one.
+        let model_max_length = model_max_length.map(|limit| limit as usize);
+        for (file, key, limit) in [
+            (LIMITS, "max_seq_length", max_seq_length),
+            (TOKENIZER, "model_max_length", model_max_length),
+        ] {
+            // A row holds its special tokens and at least one of the text's.
+            const LEAST: usize = 3;
+            match limit {
+                Some(limit) if limit < LEAST => {
+                    let reason = format!("{key} is {limit}; it must be at least {LEAST}");
+                    return Err(json.unsupported(file, reason));
+                }
+                limit => config.max_tokens = config.max_tokens.into_iter().chain(limit).min(),
+            }
         }
+        Ok(config)
     }
 }
 

@@ -59,7 +59,7 @@ pub struct TextEncoder {
 /// The implementation of the forward pass.
 #[derive(Debug)]
 enum Engine {
-    Cpu(CpuEncoder),
+    Cpu(Box<CpuEncoder>),
     Device(DeviceEncoder),
 }
 
@@ -88,7 +88,8 @@ impl TextEncoder {
         head::refuse_dropped(files.source(), &checkpoint, config)?;
         let architecture = &config.architecture;
         let engine = if device.is_cpu() && vendor_library().is_none() {
-            Engine::Cpu(CpuEncoder::load(&checkpoint, architecture, precision)?)
+            let engine = CpuEncoder::load(&checkpoint, architecture, precision)?;
+            Engine::Cpu(Box::new(engine))
         } else {
             let engine = DeviceEncoder::load(&checkpoint, architecture, device, precision.dtype())?;
             Engine::Device(engine)
@@ -191,5 +192,7 @@ fn spec(device: &Device) -> DeviceSpec {
     }
 }
 
+#[cfg(test)]
+mod family_tests;
 #[cfg(all(test, feature = "builtin"))]
 mod tests;

@@ -1,10 +1,12 @@
-//! What both engines make of the tables of the embeddings.
+//! What both engines make of the tables of embeddings and of position biases.
 
-use crate::architecture::TokenEmbedding;
+use motet_kernels::Buckets;
+
+use crate::architecture::{PositionBias, TokenEmbedding};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
-/// Returns the table of position vectors, `[P, H]`. The vector of token type 0 is already added:
+/// Returns the table of position vectors, `[P, E]`. The vector of token type 0 is already added:
 /// rows are single texts, whose tokens are all of that type.
 pub(super) fn positions(
     checkpoint: &Checkpoint,
@@ -19,4 +21,17 @@ pub(super) fn positions(
         }
     }
     Ok(positions)
+}
+
+/// Returns the table of a position bias, `[buckets, heads]`, and its buckets.
+pub(super) fn position_bias(
+    checkpoint: &Checkpoint,
+    bias: &PositionBias,
+) -> Result<(Vec<f32>, Buckets), LoadError> {
+    let buckets = Buckets {
+        count: bias.table.len(),
+        max_distance: bias.max_distance,
+        bidirectional: true,
+    };
+    Ok((checkpoint.values(&bias.table)?, buckets))
 }

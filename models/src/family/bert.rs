@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse};
 use crate::architecture::{
-    Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, TensorRef, TokenEmbedding,
+    Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, TensorRef,
+    TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -18,7 +19,7 @@ pub(super) const FAMILY: Family = Family {
 #[derive(Deserialize)]
 pub(super) struct Config {
     vocab_size: usize,
-    hidden_size: usize,
+    pub(super) hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
     intermediate_size: usize,
@@ -52,26 +53,25 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefix: "bert.",
         hidden: config.hidden_size,
         layers: config.layers(json)?,
-        embedding: config.embedding(),
+        embedding: config.embedding(config.hidden_size),
+        position_bias: None,
     })
 }
 
 impl Config {
-    fn norm(&self, name: &str) -> Norm {
-        Norm::layer(name, self.hidden_size, self.layer_norm_eps)
-    }
-
-    /// Returns the tables and their norm, with all rows of each table.
-    pub(super) fn embedding(&self) -> TokenEmbedding {
+    /// Returns the tables of vectors of `size` values and their norm, with all rows of each table.
+    pub(super) fn embedding(&self, size: usize) -> TokenEmbedding {
         let table = |name: &str, rows: usize| {
             let name = format!("embeddings.{name}_embeddings.weight");
-            TensorRef::new(name, &[rows, self.hidden_size])
+            TensorRef::new(name, &[rows, size])
         };
         TokenEmbedding {
             words: table("word", self.vocab_size),
             positions: table("position", self.max_position_embeddings),
+            counting: Counting::All,
             types: Some(table("token_type", self.type_vocab_size)),
-            norm: self.norm("embeddings.LayerNorm"),
+            norm: Norm::layer("embeddings.LayerNorm", size, self.layer_norm_eps),
+            projection: None,
         }
     }
 
@@ -113,7 +113,10 @@ impl Config {
             let linear = |name: &str, inputs: usize, outputs: usize| {
                 Linear::new(&format!("encoder.layer.{index}.{name}"), inputs, outputs)
             };
-            let norm = |name: &str| self.norm(&format!("encoder.layer.{index}.{name}"));
+            let norm = |name: &str| {
+                let name = format!("encoder.layer.{index}.{name}");
+                Norm::layer(&name, hidden, self.layer_norm_eps)
+            };
             Layer {
                 attention: Attention {
                     heads,

@@ -17,19 +17,24 @@
 //!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefix`] to what
 //!    stands before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
 //!    hand, old names of norms, element types and shards are the business of `checkpoint`.
-//! 4. What a family has otherwise is mostly a matter of rows: positions that begin at 2 are
-//!    `positions.with_rows(2..)`, matrices that are stored as one are rows of one tensor.
-//! 5. Add the file to [`FAMILIES`], and a fixture with reference values to the tests.
+//! 4. What a family has otherwise is mostly a matter of rows: positions that begin after the id of
+//!    padding are [`skip_padding`], matrices that are stored as one are rows of one tensor.
+//! 5. Add the file to [`FAMILIES`], a model to `tests/expected/families.py`, which makes fixtures
+//!    with reference values, and its name to `encoder/family_tests.rs`.
 //!
 //! Families whose layers have BERT's names take [`bert::Config::layers`], with their own embedding.
 //!
 //! [`Linear::new`]: crate::architecture::Linear::new
 
 mod bert;
+mod distilbert;
+mod electra;
+mod mpnet;
+mod roberta;
 
 use serde::Deserialize;
 
-use crate::architecture::{Activation, Architecture};
+use crate::architecture::{Activation, Architecture, Counting, TokenEmbedding};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -45,7 +50,13 @@ struct Family {
 }
 
 /// Every family.
-const FAMILIES: &[Family] = &[bert::FAMILY];
+const FAMILIES: &[Family] = &[
+    bert::FAMILY,
+    roberta::FAMILY,
+    distilbert::FAMILY,
+    electra::FAMILY,
+    mpnet::FAMILY,
+];
 
 /// Returns the description of a model by its config.json.
 ///
@@ -110,6 +121,34 @@ fn head_size(
             Err(json.unsupported(CONFIG, reason))
         }
     }
+}
+
+/// Makes positions those of a family that counts a row's tokens from `pad_token_id + 1` on, and does
+/// not count padding tokens.
+///
+/// # Errors
+/// A table with no row for a token.
+fn skip_padding(json: &JsonFiles<'_>, embedding: &mut TokenEmbedding) -> Result<(), LoadError> {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(default = "one")]
+        pad_token_id: u32,
+    }
+    fn one() -> u32 {
+        1
+    }
+    let Config { pad_token_id } = json.required(CONFIG)?;
+    let (padding, rows) = (pad_token_id as usize, embedding.positions.len());
+    if rows < 2 || padding > rows - 2 {
+        let reason = format!(
+            "max_position_embeddings is {rows} and pad_token_id {padding}; positions begin at \
+             pad_token_id + 1, so none is left"
+        );
+        return Err(json.unsupported(CONFIG, reason));
+    }
+    embedding.positions.rows.start = padding;
+    embedding.counting = Counting::But(pad_token_id);
+    Ok(())
 }
 
 /// Returns the activation that a key names.

@@ -2,33 +2,38 @@
 
 use motet_kernels::embedding::sum_rows;
 use motet_kernels::{
-    Aligned, ColumnBlocks, EmbeddingTable, InMemory, Norm, Parallelism, Relocatable,
+    Aligned, Arithmetic, ColumnBlocks, EmbeddingTable, Epilogue, InMemory, Init, Linear, Matrix,
+    Norm, Parallelism, Relocatable, Scratch,
 };
 
 use super::norm;
 use super::stored_rows::StoredRows;
-use crate::architecture::TokenEmbedding;
+use crate::architecture::{Counting, TokenEmbedding};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::tables;
 use crate::error::LoadError;
 
-/// Word and position tables, and the norm after their sum.
+/// Word and position tables, the norm after their sum, and the product after the norm.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    /// `[V, H]`
+    /// `[V, E]`
     words: EmbeddingTable,
-    /// `[P, H]`, see [`tables::positions`].
+    /// `[P, E]`, see [`tables::positions`].
     positions: EmbeddingTable,
+    counting: Counting,
     norm: Norm,
+    /// `[E]` to `[H]`, and how the vectors that enter are cut.
+    projection: Option<(Linear, ColumnBlocks)>,
 }
 
 impl Embeddings {
-    /// `hidden` is the length of the vectors.
+    /// `columns` are those of the model's vectors.
     pub(super) fn load(
         checkpoint: &Checkpoint,
         embedding: &TokenEmbedding,
-        hidden: usize,
+        columns: ColumnBlocks,
     ) -> Result<Self, LoadError> {
+        let size = embedding.size();
         let words = StoredRows {
             checkpoint,
             tensors: &[&embedding.words],
@@ -36,37 +41,87 @@ impl Embeddings {
         let positions = tables::positions(checkpoint, embedding)?;
         let in_memory = InMemory {
             values: &positions,
-            size: hidden,
+            size,
         };
-        let Ok(positions) = EmbeddingTable::pack(&in_memory, embedding.positions.len(), hidden);
+        let Ok(positions) = EmbeddingTable::pack(&in_memory, embedding.positions.len(), size);
+        let projection = embedding.projection.as_ref().map(|projection| {
+            let inputs = ColumnBlocks::new(size, 1);
+            let weight = StoredRows {
+                checkpoint,
+                tensors: &[&projection.weight],
+            };
+            let bias = checkpoint.values(&projection.bias)?;
+            // In floats whatever the layers are in: it is small, and everything follows from it.
+            let linear = Linear::pack(&weight, Some(&bias), inputs, columns, Arithmetic::F32)?;
+            Ok((linear, inputs))
+        });
         Ok(Self {
-            words: EmbeddingTable::pack(&words, embedding.words.len(), hidden)?,
+            words: EmbeddingTable::pack(&words, embedding.words.len(), size)?,
             positions,
+            counting: embedding.counting,
             norm: norm::load(checkpoint, &embedding.norm)?,
+            projection: projection.transpose()?,
         })
     }
 
-    /// Returns the tables, to be moved.
+    /// Returns the weights, to be moved.
     pub(super) fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
         let tables = [&mut self.words, &mut self.positions];
-        tables.into_iter().filter_map(EmbeddingTable::relocatable)
+        let tables = tables.into_iter().filter_map(EmbeddingTable::relocatable);
+        let projection = self.projection.as_mut();
+        tables.chain(projection.and_then(|(linear, _)| linear.relocatable()))
     }
 
-    /// Writes the vectors of rows of ids to `x`, `[T, H]` in blocks. `statistics` is scratch
-    /// memory.
+    /// Writes the vectors of rows of ids to the scratch memory's `x`.
     pub(super) fn run<'a>(
         &self,
         rows: impl Iterator<Item = &'a [u32]>,
-        x: &mut [f32],
+        scratch: &mut Scratch,
+        parallelism: Parallelism,
+    ) {
+        let Scratch {
+            tokens,
+            columns,
+            x,
+            intermediate,
+            quantized_lhs,
+            statistics,
+        } = scratch;
+        let x = x.as_mut_slice();
+        let Some((projection, inputs)) = &self.projection else {
+            return self.sum(rows, x, *columns, statistics, parallelism);
+        };
+        intermediate.resize(*tokens * inputs.count);
+        let sums = intermediate.as_mut_slice();
+        self.sum(rows, sums, *inputs, statistics, parallelism);
+        projection.product(
+            Matrix::new(sums, *inputs),
+            quantized_lhs,
+            x,
+            Init::Bias,
+            Epilogue::Store,
+            parallelism,
+        );
+    }
+
+    /// Writes the sums of the tables, normed, to `out`, `[T, E]` in the blocks `columns`.
+    fn sum<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a [u32]>,
+        out: &mut [f32],
         columns: ColumnBlocks,
         statistics: &mut Aligned<f32>,
         parallelism: Parallelism,
     ) {
-        let tokens: Vec<[u32; 2]> = rows
-            .flat_map(|ids| ids.iter().zip(0..).map(|(id, position)| [*id, position]))
-            .collect();
+        let tokens = |ids: &'a [u32]| {
+            let positions = self.counting.positions(ids);
+            ids.iter()
+                .zip(positions)
+                .map(|(id, position)| [*id, position])
+        };
+        let tokens: Vec<[u32; 2]> = rows.flat_map(tokens).collect();
         let tables = [&self.words, &self.positions];
-        sum_rows(tables, &tokens, x, columns, parallelism);
-        self.norm.run(x, columns, statistics, parallelism);
+        sum_rows(tables, &tokens, out, columns, parallelism);
+        self.norm.run(out, columns, statistics, parallelism);
     }
 }

@@ -2,7 +2,7 @@
 
 use motet_kernels::{
     Activation, Arithmetic, Attention, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm,
-    Parallelism, Relocatable, Scratch,
+    Parallelism, RelativeBias, Relocatable, Scratch,
 };
 
 use super::norm;
@@ -87,9 +87,15 @@ impl Layer {
         all.into_iter().filter_map(Linear::relocatable)
     }
 
-    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens
-    /// of the rows.
-    pub(super) fn run(&self, scratch: &mut Scratch, rows: &[usize], parallelism: Parallelism) {
+    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens of
+    /// the rows, `bias` is added to the scores of attention.
+    pub(super) fn run(
+        &self,
+        scratch: &mut Scratch,
+        rows: &[usize],
+        bias: Option<&RelativeBias>,
+        parallelism: Parallelism,
+    ) {
         let Scratch {
             tokens,
             columns,
@@ -113,7 +119,7 @@ impl Layer {
         let (queries, keys_values) = qkv.split_at_mut(tokens * columns.count);
         let (keys, values) = keys_values.split_at(tokens * columns.count);
         self.attention
-            .run(queries, keys, values, rows, None, parallelism);
+            .run(queries, keys, values, rows, bias, parallelism);
         let x = x.as_mut_slice();
         self.output.product(
             Matrix::new(queries, columns),

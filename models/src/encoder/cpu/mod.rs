@@ -15,10 +15,12 @@ mod stored_rows;
 
 use std::ops::Range;
 
-use motet_kernels::{ColumnBlocks, Matrix, Parallelism, ScratchPool, huge_pages, pooling};
+use motet_kernels::{
+    ColumnBlocks, Matrix, Parallelism, RelativeBias, ScratchPool, huge_pages, pooling,
+};
 use rayon::prelude::*;
 
-use super::output;
+use super::{output, tables};
 use crate::architecture::{Architecture, Head, Pooling, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
@@ -34,6 +36,8 @@ pub(super) struct CpuEncoder {
     /// Cost of attention for each pair of tokens, in costs of a token in the products.
     square: f64,
     embeddings: Embeddings,
+    /// Added to the scores of attention in every layer.
+    position_bias: Option<RelativeBias>,
     layers: Vec<Layer>,
     scratch: ScratchPool,
 }
@@ -47,7 +51,14 @@ impl CpuEncoder {
         let (hidden, first) = (architecture.hidden, architecture.layers.first());
         let head_size = first.map_or(hidden, |layer| layer.attention.head_size);
         let columns = ColumnBlocks::new(hidden, head_size);
-        let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding, hidden)?;
+        let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding, columns)?;
+        let reach = architecture.max_tokens();
+        let position_bias = architecture.position_bias.as_ref().map(|bias| {
+            let (table, buckets) = tables::position_bias(checkpoint, bias)?;
+            let heads = architecture.heads();
+            Ok(RelativeBias::bucketed(&table, heads, buckets, reach))
+        });
+        let position_bias = position_bias.transpose()?;
         let mut layers = architecture
             .layers
             .par_iter()
@@ -60,6 +71,7 @@ impl CpuEncoder {
             columns,
             square: 1.0 / (2 * hidden + inner) as f64,
             embeddings,
+            position_bias,
             layers,
             scratch: ScratchPool::new(columns),
         })
@@ -94,11 +106,9 @@ impl CpuEncoder {
         self.scratch.with(tokens, |scratch| {
             let ids = rows.iter().copied();
             parallelism.with_spinning_helpers(|| {
-                let (x, statistics) = (scratch.x.as_mut_slice(), &mut scratch.statistics);
-                self.embeddings
-                    .run(ids, x, self.columns, statistics, parallelism);
+                self.embeddings.run(ids, scratch, parallelism);
                 for layer in &self.layers {
-                    layer.run(scratch, &lens, parallelism);
+                    layer.run(scratch, &lens, self.position_bias.as_ref(), parallelism);
                 }
                 let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
                 let mut first = 0;

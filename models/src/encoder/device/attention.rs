@@ -75,8 +75,8 @@ impl Attention {
         ))?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let scores = queries.matmul(&keys.t()?)?;
-        let scores = match &group.mask {
-            Some(mask) => (scores + mask)?,
+        let scores = match &group.added {
+            Some(added) => (scores + added)?,
             None => scores,
         };
         candle_nn::ops::softmax_last_dim(&scores)?

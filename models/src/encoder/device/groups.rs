@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Rows are padded to a multiple of this many tokens: products of 16-bit numbers are fast where
 /// their sides are.
-const STEP: usize = 8;
+pub(super) const STEP: usize = 8;
 /// Cost of a further group, in scores (one query with one key of one row) that could be computed
 /// instead: six more operations are queued on the device in each layer.
 const GROUP_COST: usize = 1 << 18;

@@ -16,19 +16,21 @@ mod pack;
 mod padded;
 mod placement;
 mod pool;
+mod position_bias;
 mod turn;
 mod upload;
 
 use candle_core::{DType, Device, Result};
 
-use crate::architecture::{Architecture, Head};
+use crate::architecture::{Architecture, Head, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::values::Values;
 use embeddings::Embeddings;
 use layer::Layer;
-use pack::Pack;
+use pack::{Pack, Packing};
 use placement::Placement;
+use position_bias::PositionBias;
 use turn::Turns;
 
 /// Weights on a device.
@@ -38,6 +40,8 @@ pub(super) struct DeviceEncoder {
     turns: Turns,
     heads: usize,
     embeddings: Embeddings,
+    /// Added to the scores of attention in every layer.
+    position_bias: Option<PositionBias>,
     layers: Vec<Layer>,
 }
 
@@ -57,6 +61,10 @@ impl DeviceEncoder {
             dtype,
         };
         let embeddings = Embeddings::load(&placement, &architecture.embedding)?;
+        let position_bias = architecture.position_bias.as_ref();
+        let position_bias = position_bias
+            .map(|bias| PositionBias::load(&placement, architecture, bias))
+            .transpose()?;
         let layers = architecture.layers.iter();
         let layers = layers
             .map(|layer| Layer::load(&placement, layer))
@@ -70,6 +78,7 @@ impl DeviceEncoder {
             turns,
             heads: architecture.heads(),
             embeddings,
+            position_bias,
             layers,
         })
     }
@@ -86,9 +95,18 @@ impl DeviceEncoder {
         found
     }
 
+    fn packing(&self, readout: Readout) -> Packing<'_> {
+        Packing {
+            heads: self.heads,
+            counting: self.embeddings.counting(),
+            position_bias: self.position_bias.as_ref(),
+            readout,
+            dtype: self.embeddings.dtype(),
+        }
+    }
+
     fn forward(&self, rows: &[&[u32]], head: Head) -> Result<Vec<Values>> {
-        let (dtype, readout) = (self.embeddings.dtype(), head.readout);
-        let pack = Pack::new(rows, self.heads, readout, dtype, &self.device)?;
+        let pack = Pack::new(rows, self.packing(head.readout), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;

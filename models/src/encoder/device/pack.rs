@@ -5,14 +5,15 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::groups;
 use super::padded::{Padded, PaddedPlaces};
+use super::position_bias::PositionBias;
 use super::upload::Upload;
-use crate::architecture::Readout;
+use crate::architecture::{Counting, Readout};
 
 /// A batch of T tokens in all.
 pub(super) struct Pack {
     /// Token ids of all rows, u32 `[T]`.
     pub(super) ids: Tensor,
-    /// Position of each token in its row, u32 `[T]`.
+    /// Row of the table of positions that each token takes, u32 `[T]`.
     pub(super) positions: Tensor,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
@@ -28,22 +29,38 @@ pub(super) struct Row {
     pub(super) tokens: usize,
 }
 
+/// What a batch is laid out for.
+#[derive(Clone, Copy)]
+pub(super) struct Packing<'a> {
+    /// Number of heads of attention.
+    pub(super) heads: usize,
+    /// How the tokens of a row are counted.
+    pub(super) counting: Counting,
+    /// Added to the scores of attention.
+    pub(super) position_bias: Option<&'a PositionBias>,
+    /// What the rows give back.
+    pub(super) readout: Readout,
+    /// Element type of attention's scores.
+    pub(super) dtype: DType,
+}
+
 impl Pack {
-    /// There must be one row at least, none empty. `dtype` is that of attention's scores.
-    pub(super) fn new(
-        inputs: &[&[u32]],
-        heads: usize,
-        readout: Readout,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
+    /// There must be one row at least, none empty.
+    pub(super) fn new(inputs: &[&[u32]], packing: Packing<'_>, device: &Device) -> Result<Self> {
+        let Packing {
+            heads,
+            counting,
+            position_bias,
+            readout,
+            dtype,
+        } = packing;
         let rows = rows(inputs);
         let lengths: Vec<usize> = rows.iter().map(|row| row.tokens).collect();
         let groups = groups::split(&lengths, heads);
 
         let (mut whole, mut real) = (Upload::new(), Upload::new());
         let ids = whole.add(inputs.iter().flat_map(|ids| ids.iter().copied()));
-        let positions = whole.add(rows.iter().flat_map(|row| 0..row.tokens as u32));
+        let positions = whole.add(inputs.iter().flat_map(|ids| counting.positions(ids)));
         let each_head = whole.add(0..heads as u32);
         let each_part = whole.add(0..3 * heads as u32);
         let (first, step) = ways_back(&rows, &groups, heads);
@@ -67,7 +84,7 @@ impl Pack {
             positions: whole.get(positions)?,
             groups: groups
                 .into_iter()
-                .map(|group| group.get(&whole, &real, &each_part, dtype))
+                .map(|group| group.get(&whole, &real, &each_part, position_bias, dtype))
                 .collect::<Result<_>>()?,
             back: back.flatten_all()?,
         })

@@ -8,6 +8,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::groups::Group;
 use super::pack::Row;
+use super::position_bias::PositionBias;
 use super::upload::{Place, Upload, Uploaded};
 use crate::architecture::{Pooling, Readout};
 
@@ -24,8 +25,9 @@ pub(super) struct Padded {
     /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32
     /// `[3 * R * heads * L]`.
     pub(super) parts: Tensor,
-    /// Mask added to the scores, `[R * heads, L, L]`; `None` without padding.
-    pub(super) mask: Option<Tensor>,
+    /// Added to the scores, `[R * heads, L, L]`: the mask of padding and the position bias; `None`
+    /// with neither.
+    pub(super) added: Option<Tensor>,
     /// How vectors of tokens become one of a row; `None` where each token gives its
     /// own.
     pub(super) pooling: Option<PaddedPooling>,
@@ -94,16 +96,26 @@ impl PaddedPlaces {
         whole: &Uploaded,
         real: &Uploaded,
         each_part: &Tensor,
+        position_bias: Option<&PositionBias>,
         dtype: DType,
     ) -> Result<Padded> {
         let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, each_part.dim(2)?);
         let vectors = whole.get(self.vectors)?.reshape((1, rows, 1, tokens))?;
-        // Made in full once, since each layer adds it: adding numbers of one shape is far faster
-        // than repeating some while adding.
         let mask = |places| {
             real.get(places)?
                 .to_dtype(dtype)?
-                .reshape((rows, 1, 1, tokens))?
+                .reshape((rows, 1, 1, tokens))
+        };
+        let mask = self.mask.map(mask).transpose()?;
+        let bias = position_bias.map(|bias| bias.of(tokens)).transpose()?;
+        let added = match (mask, bias) {
+            (Some(mask), Some(bias)) => Some(mask.broadcast_add(&bias)?),
+            (mask, bias) => mask.or(bias),
+        };
+        // Made in full once, since each layer adds it: adding numbers of one shape is far faster
+        // than repeating some while adding.
+        let in_full = |added: Tensor| {
+            added
                 .broadcast_as((rows, heads, tokens, tokens))?
                 .contiguous()?
                 .reshape((rows * heads, tokens, tokens))
@@ -118,7 +130,7 @@ impl PaddedPlaces {
             rows: self.group.rows,
             tokens,
             parts: vectors.broadcast_add(each_part)?.flatten_all()?,
-            mask: self.mask.map(mask).transpose()?,
+            added: added.map(in_full).transpose()?,
             pooling: self.pooling.map(pooling).transpose()?,
         })
     }

@@ -1,0 +1,221 @@
+//! Every family against transformers and sentence-transformers (tests/expected/families.py made the
+//! models and the values), on both engines, and rows against themselves in other company.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::Tokenizer;
+use crate::architecture::{Output, Pooling, Readout};
+use crate::device::DeviceSpec;
+
+/// The models in tests/fixtures.
+const FIXTURES: [&str; 8] = [
+    "bert",
+    "camembert",
+    "distilbert",
+    "electra",
+    "electra-unprojected",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+];
+
+/// Largest difference from the values of the libraries; those are as large as 5.
+const CLOSE: f32 = 1e-5;
+
+/// What rows give back, in the order in which the expected values follow each other; last, what the
+/// model gives by itself.
+fn heads(config: &ModelConfig) -> [Head; 4] {
+    [
+        Head {
+            readout: Readout::EveryToken,
+            output: Output::Raw,
+        },
+        Head::pooled(Pooling::Mean, Output::Raw),
+        Head::pooled(Pooling::Cls, Output::Raw),
+        config.head,
+    ]
+}
+
+struct Fixture {
+    name: &'static str,
+    files: ModelFiles,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    text: String,
+    ids: Vec<u32>,
+    /// For each of [`heads`].
+    values: [Vec<f32>; 4],
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
+}
+
+impl Fixture {
+    fn read(name: &'static str) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Listing {
+            rows: Vec<Listed>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Listed {
+            text: String,
+            ids: Vec<u32>,
+        }
+        let folder = folder().join(name);
+        let listing = std::fs::read(folder.join("expected.json")).unwrap();
+        let Listing { rows } = serde_json::from_slice(&listing).unwrap();
+        let bytes = std::fs::read(folder.join("expected.f32")).unwrap();
+        let values = bytes.as_chunks::<4>().0.iter();
+        let mut values = values.map(|value| f32::from_le_bytes(*value));
+        let files = ModelFiles::open(&Source::File(folder)).unwrap();
+        let size = files.config().hidden_size();
+        let row = |Listed { text, ids }| Row {
+            values: [ids.len(), 1, 1, 1]
+                .map(|vectors| values.by_ref().take(vectors * size).collect()),
+            text,
+            ids,
+        };
+        let rows = rows.into_iter().map(row).collect();
+        assert!(values.next().is_none(), "{name}: more values than rows");
+        Self { name, files, rows }
+    }
+
+    fn cpu(&self, precision: Precision) -> CpuEncoder {
+        let (checkpoint, config) = (Checkpoint::open(&self.files).unwrap(), self.files.config());
+        CpuEncoder::load(&checkpoint, &config.architecture, precision).unwrap()
+    }
+
+    fn device(&self) -> DeviceEncoder {
+        let (checkpoint, config) = (Checkpoint::open(&self.files).unwrap(), self.files.config());
+        let (device, dtype) = (DeviceSpec::Cpu.open().unwrap(), Precision::F32.dtype());
+        DeviceEncoder::load(&checkpoint, &config.architecture, &device, dtype).unwrap()
+    }
+
+    fn ids(&self) -> Vec<&[u32]> {
+        self.rows.iter().map(|row| row.ids.as_slice()).collect()
+    }
+}
+
+fn fixtures() -> impl Iterator<Item = Fixture> {
+    FIXTURES.into_iter().map(Fixture::read)
+}
+
+fn on_threads(cpu: &CpuEncoder, rows: &[&[u32]], head: Head, threads: usize) -> Vec<Values> {
+    std::thread::scope(|scope| {
+        let encode = || {
+            let team = ThreadTeam::for_current_thread(threads).unwrap();
+            team.run(|| cpu.encode(rows, head))
+        };
+        scope.spawn(encode).join().unwrap()
+    })
+}
+
+fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let pairs = found.iter().zip(expected);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn every_fixture_is_read() {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    let mut names: Vec<_> = entries.map(name).collect();
+    names.sort();
+    assert_eq!(names, FIXTURES);
+}
+
+#[test]
+fn texts_have_the_tokens_and_the_limit_of_the_library() {
+    for fixture in fixtures() {
+        let tokenizer = Tokenizer::load(&fixture.files).unwrap();
+        for Row { text, ids, .. } in &fixture.rows {
+            let found = tokenizer.encode(text).unwrap();
+            assert_eq!(found.as_slice(), ids, "{}: {text:?}", fixture.name);
+        }
+        let longest = fixture.rows.iter().map(|row| row.ids.len()).max();
+        assert_eq!(longest, Some(tokenizer.max_tokens()), "{}", fixture.name);
+    }
+}
+
+#[test]
+fn every_weight_of_the_encoder_is_used() {
+    let device = DeviceSpec::Cpu.open().unwrap();
+    for fixture in fixtures() {
+        let encoder = TextEncoder::load(&fixture.files, &device, Precision::F32).unwrap();
+        let of_encoder = |name: &&String| name.contains("layer.") || name.contains("embeddings");
+        let forgotten: Vec<_> = encoder.unused_tensors().iter().filter(of_encoder).collect();
+        assert!(forgotten.is_empty(), "{}: {forgotten:?}", fixture.name);
+    }
+}
+
+#[test]
+fn both_engines_say_what_the_library_says() {
+    for fixture in fixtures() {
+        let (cpu, device) = (fixture.cpu(Precision::F32), fixture.device());
+        let ids = fixture.ids();
+        for (number, head) in heads(fixture.files.config()).into_iter().enumerate() {
+            let of_cpu = on_threads(&cpu, &ids, head, 2);
+            let of_device = device.encode(&ids, head).unwrap();
+            for (engine, found) in [("cpu", of_cpu), ("device", of_device)] {
+                for (found, row) in found.iter().zip(&fixture.rows) {
+                    let far = largest_difference(found.as_slice(), &row.values[number]);
+                    let what = format!("{}, {engine}, {head:?}, {:?}", fixture.name, row.text);
+                    assert!(far < CLOSE, "{what}: {far}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_of_any_family_has_the_same_bits_in_any_batch() {
+    for fixture in fixtures() {
+        let ids = fixture.ids();
+        let backwards: Vec<_> = ids.iter().rev().copied().collect();
+        for precision in [Precision::F32, Precision::Int8] {
+            let cpu = fixture.cpu(precision);
+            for head in heads(fixture.files.config()) {
+                let together = on_threads(&cpu, &ids, head, 2);
+                let mut backwards = on_threads(&cpu, &backwards, head, 1);
+                backwards.reverse();
+                assert_eq!(backwards, together, "{}, {precision}", fixture.name);
+                for (ids, together) in ids.iter().zip(&together) {
+                    let alone = on_threads(&cpu, &[*ids], head, 3).remove(0);
+                    assert_eq!(&alone, together, "{}, {precision}", fixture.name);
+                }
+            }
+        }
+    }
+}
+
+/// Random weights have nothing that averages out errors: trained models are closer than these.
+#[test]
+fn bytes_stay_near_the_library_in_every_family() {
+    let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+        dot / (length(a) * length(b))
+    };
+    for fixture in fixtures() {
+        let config = fixture.files.config();
+        let cpu = fixture.cpu(Precision::Int8);
+        let found = on_threads(&cpu, &fixture.ids(), heads(config)[0], 2);
+        let size = config.hidden_size();
+        let rows = found.iter().zip(&fixture.rows);
+        let vectors = rows.flat_map(|(found, row)| {
+            let expected = row.values[0].chunks_exact(size);
+            found.as_slice().chunks_exact(size).zip(expected)
+        });
+        let cosines: Vec<f32> = vectors.map(|(a, b)| cosine(a, b)).collect();
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+        let what = format!("{}: worst {worst}, mean {mean}", fixture.name);
+        println!("{what}");
+        assert!(worst > 0.99 && mean > 0.999, "{what}");
+    }
+}
