@@ -79,7 +79,7 @@ pub enum LoadError {
         file: String,
         /// Size of the file in bytes.
         bytes: u64,
-        /// What is wrong.
+        /// Description of the fault.
         reason: String,
     },
     /// A tensor that the configuration needs is not among the weights.

@@ -1,4 +1,4 @@
-//! What a row gives back: a matrix on the host.
+//! Result of a row: a matrix on the host.
 
 /// Vectors of one size, one after another: `[rows, columns]` row-major. A pooled row has one, a row
 /// of token vectors one for each token.

@@ -313,7 +313,7 @@ struct Head {
     keys: usize,
 }
 
-/// What is done to the scores of a tile of queries.
+/// Scale, mask and bias of the scores of a tile of queries.
 #[derive(Clone, Copy)]
 struct Scoring<'a> {
     scale: f32,

@@ -324,7 +324,7 @@ mod tests {
     use crate::activation::{Activation, activation_in_f64};
     use crate::weights::InMemory;
 
-    /// What is added to numbers that bf16 holds so that f16 or nothing but f32 does.
+    /// Added to numbers that bf16 holds: with it only f16, or only f32, holds them.
     const BF16: f32 = 0.0;
     const F16: f32 = 1.0 / 1024.0;
     const F32: f32 = 1e-6;

@@ -13,7 +13,7 @@ const TOKENS: [usize; 28] = [
     1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 160,
     200, 240, 255, 256,
 ];
-/// What is made of each row.
+/// Heads with which each row is computed.
 const HEADS: [Head; 4] = [
     Head::pooled(Pooling::Mean, Output::UnitLength),
     Head::pooled(Pooling::Mean, Output::Raw),

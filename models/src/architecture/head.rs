@@ -1,6 +1,6 @@
 //! From the last layer's token vectors to what a row gives back.
 
-/// What a row gives back: which vectors, and in which form.
+/// Result of a row: which vectors, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Head {
     /// Which vectors are made of the token vectors.

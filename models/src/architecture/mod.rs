@@ -1,4 +1,4 @@
-//! What a model computes, as data: shapes, constants, and the name of every weight.
+//! Descriptions of models, as data: shapes, constants, and the name of every weight.
 //!
 //! A family (the crate's `family` module) writes an [`Architecture`] from config.json; the engines
 //! load and compute what it says. So an engine knows no name of a tensor and no family, and a
@@ -31,7 +31,7 @@ pub struct Architecture {
     pub hidden: usize,
     /// From token ids to the vectors that enter the first layer.
     pub embedding: TokenEmbedding,
-    /// What is added to the scores of attention in every layer.
+    /// Bias that is added to the scores of attention in every layer.
     pub position_bias: Option<PositionBias>,
     /// The layers, in the order of computation, all with heads of one number and size.
     pub layers: Vec<Layer>,

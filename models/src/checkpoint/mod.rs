@@ -39,7 +39,7 @@ pub(crate) struct Checkpoint {
     files: Vec<WeightsFile>,
     /// The file of each tensor, by its number, and what the header says of the tensor.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
-    /// What the files put before the names of a description.
+    /// Prefix that the files put before the names of a description.
     prefix: String,
 }
 

@@ -1,4 +1,4 @@
-//! What stands before the encoder's names in a file, and what a tensor was called in former times.
+//! Prefixes of the encoder's names in a file, and former names of tensors.
 
 use crate::architecture::Architecture;
 

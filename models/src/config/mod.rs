@@ -15,9 +15,9 @@ use crate::source::{JsonFiles, ReadFile, Source};
 /// The configuration of a model: all that is known before its weights are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// What the encoder computes (config.json).
+    /// Description of the encoder (config.json).
     pub architecture: Architecture,
-    /// What a row gives back if nothing else is asked for: one vector, pooled as
+    /// Result of a row if nothing else is asked for: one vector, pooled as
     /// 1_Pooling/config.json says (the mean without that file), and scaled to length 1 if there is
     /// a Normalize module in modules.json.
     pub head: Head,

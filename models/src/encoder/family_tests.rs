@@ -23,8 +23,7 @@ const FIXTURES: [&str; 8] = [
 /// Largest difference from the values of the libraries; those are as large as 5.
 const CLOSE: f32 = 1e-5;
 
-/// What rows give back, in the order in which the expected values follow each other; last, what the
-/// model gives by itself.
+/// Heads in the order in which the expected values follow each other; last, the model's own.
 fn heads(config: &ModelConfig) -> [Head; 4] {
     [
         Head {

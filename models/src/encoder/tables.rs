@@ -1,4 +1,4 @@
-//! What both engines make of the tables of embeddings and of position biases.
+//! Tables of embeddings and of position biases, as both engines compute with them.
 
 use motet_kernels::Buckets;
 

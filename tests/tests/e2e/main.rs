@@ -10,6 +10,7 @@ mod deadlines;
 mod dependencies;
 mod draining;
 mod examples;
+mod families;
 mod file_kinds;
 mod grpc_nodes;
 mod health;

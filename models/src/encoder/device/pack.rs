@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub(super) tokens: usize,
 }
 
-/// What a batch is laid out for.
+/// Properties of the model for which a batch is laid out.
 #[derive(Clone, Copy)]
 pub(super) struct Packing<'a> {
     /// Number of heads of attention.
@@ -38,7 +38,7 @@ pub(super) struct Packing<'a> {
     pub(super) counting: Counting,
     /// Added to the scores of attention.
     pub(super) position_bias: Option<&'a PositionBias>,
-    /// What the rows give back.
+    /// Vectors that the rows give back.
     pub(super) readout: Readout,
     /// Element type of attention's scores.
     pub(super) dtype: DType,

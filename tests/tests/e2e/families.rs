@@ -1,0 +1,107 @@
+//! Models of every family from a folder, through the whole program.
+
+use motet_proto::Tensor;
+use motet_tests::connection::Connection;
+use motet_tests::repository;
+use motet_tests::temp_dir::TempDir;
+use motet_tests::tensors::{floats, max_difference, output, raw, texts};
+
+use crate::motet;
+
+/// The models in tests/fixtures.
+const FAMILIES: [&str; 8] = [
+    "bert",
+    "camembert",
+    "distilbert",
+    "electra",
+    "electra-unprojected",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+];
+/// Largest difference from the values of the libraries.
+const CLOSE: f32 = 1e-5;
+
+/// Texts of a fixture, and the vectors that transformers or sentence-transformers give them.
+struct Expected {
+    texts: Vec<String>,
+    vectors: Vec<Vec<f32>>,
+}
+
+fn expected(family: &str) -> Expected {
+    let folder = repository().join("tests/fixtures").join(family);
+    let read = |file: &str| std::fs::read(folder.join(file)).expect("a file of the fixture");
+    let listing: serde_json::Value = serde_json::from_slice(&read("expected.json")).expect("JSON");
+    let bytes = read("expected.f32");
+    let values = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|v| f32::from_le_bytes(*v));
+    let values: Vec<f32> = values.collect();
+    let rows = listing["rows"].as_array().expect("rows");
+    // Of each row a vector for each token, the mean, the first, and the model's own.
+    let count = |row: &serde_json::Value| row["ids"].as_array().expect("ids").len() + 3;
+    let vectors: usize = rows.iter().map(count).sum();
+    let size = values.len() / vectors;
+    assert_eq!(values.len(), size * vectors);
+    let mut end = 0;
+    let mut own = |row| {
+        end += size * count(row);
+        values[end - size..end].to_vec()
+    };
+    Expected {
+        vectors: rows.iter().map(&mut own).collect(),
+        texts: rows
+            .iter()
+            .map(|row| row["text"].as_str().expect("a text").to_owned())
+            .collect(),
+    }
+}
+
+#[tokio::test]
+async fn models_of_every_family_are_served_from_their_folders() {
+    let folder = TempDir::new();
+    let fixtures = repository().join("tests/fixtures");
+    let mut config = String::from("models:\n");
+    for family in FAMILIES {
+        let source = format!("file:{}", fixtures.join(family).display());
+        config += &format!(
+            "  {family}: {{ task: embed, source: \"{source}\" }}\n  {family}-rank: {{ task: \
+             rerank, source: \"{source}\" }}\n"
+        );
+    }
+    let file = folder.file("motet.yaml", config);
+    let mut program = motet(["up".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let connection = Connection::open(program.ready().await.grpc).await;
+    let infer = async |request| {
+        let answer = connection.inference().model_infer(request).await;
+        answer.expect("an answer").into_inner()
+    };
+    for family in FAMILIES {
+        let Expected {
+            texts: all,
+            vectors,
+        } = expected(family);
+        let answer = infer(raw(family, &[("text", texts(&all))])).await;
+        let found = floats(&answer, "embedding");
+        let size = vectors[0].len();
+        assert_eq!(output(&answer, "embedding").shape(), [all.len(), size]);
+        for ((found, expected), text) in found.chunks(size).zip(&vectors).zip(&all) {
+            let worst = max_difference(found, expected);
+            assert!(worst <= CLOSE, "{family}: {text:?} is {worst} off");
+        }
+        // A text is nearest to itself.
+        let query = Tensor::strings([&all[3]]);
+        let request = raw(
+            &format!("{family}-rank"),
+            &[("query", query), ("text", texts(&all))],
+        );
+        let scores = floats(&infer(request).await, "score");
+        let best = scores.iter().copied().fold(f32::MIN, f32::max);
+        assert_eq!(scores.len(), all.len());
+        assert_eq!(scores[3], best, "{family}: {scores:?}");
+    }
+}
