@@ -1,12 +1,13 @@
 //! How fairly a server shares a model among callers over gRPC, as a few tables.
 //!
 //!     cargo build --release && cargo run --release -p motet-tests --example fairness -- \
-//!         target/release/motet [SECONDS]
+//!         target/release/motet [SECONDS [TABLE...]]
 //!
-//! * A caller of single rows beside calls of 1,000 rows, and what these lose by it.
-//! * Two callers with endless work, one with many large calls, one with few small ones.
-//! * More work than the server can do, of texts of three lengths with a deadline of a second.
-//! * 64 callers in a closed loop, and 2,000.
+//! * `large-calls`: a caller of single rows beside calls of 1,000 rows, and what these lose by it.
+//! * `endless`: two callers with endless work, one with many large calls, one with few small ones.
+//! * `overload`: more work than the server can do, of texts of three lengths with a deadline of a
+//!   second.
+//! * `many-callers`: 64 callers in a closed loop, and 2,000.
 //!
 //! The callers run on the same cores; the last column of the last table is their part of the time.
 
@@ -34,11 +35,12 @@ models:
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (program, seconds) = match &arguments[..] {
-        [program] => (program, 10),
-        [program, seconds] => (program, seconds.parse().expect("a number")),
-        _ => panic!("usage: fairness PROGRAM [SECONDS]"),
+    let (program, seconds, tables) = match &arguments[..] {
+        [program] => (program, 10, &[][..]),
+        [program, seconds, tables @ ..] => (program, seconds.parse().expect("a number"), tables),
+        _ => panic!("usage: fairness PROGRAM [SECONDS [TABLE...]]"),
     };
+    let is_wanted = |table: &str| tables.is_empty() || tables.iter().any(|name| name == table);
     let time = Duration::from_secs(seconds);
     let folder = TempDir::new();
     let file = folder.file("motet.yaml", CONFIG);
@@ -49,10 +51,18 @@ async fn main() {
     let address = motet.ready().await.grpc;
     // The first calls are slower.
     large_calls::warm_up(address).await;
-    large_calls::measure(address, time).await;
-    endless::measure(address, time).await;
-    overload::measure(address, time).await;
-    many_callers::measure(address, time).await;
+    if is_wanted("large-calls") {
+        large_calls::measure(address, time).await;
+    }
+    if is_wanted("endless") {
+        endless::measure(address, time).await;
+    }
+    if is_wanted("overload") {
+        overload::measure(address, time).await;
+    }
+    if is_wanted("many-callers") {
+        many_callers::measure(address, time).await;
+    }
 }
 
 /// Returns a request to embed `rows` texts of `length` words, which differ with `salt`.
