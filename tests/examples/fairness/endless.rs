@@ -18,9 +18,9 @@ struct Caller {
 }
 
 const CALLERS: [[Caller; 2]; 3] = [
-    [Caller::of(8, 64, 60), Caller::of(8, 64, 60)],
-    [Caller::of(32, 32, 60), Caller::of(64, 1, 60)],
-    [Caller::of(4, 200, 120), Caller::of(64, 4, 8)],
+    [Caller::of(8, 4, 60), Caller::of(8, 4, 60)],
+    [Caller::of(16, 8, 60), Caller::of(64, 1, 60)],
+    [Caller::of(8, 8, 60), Caller::of(64, 4, 8)],
 ];
 
 impl Caller {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use motet_tests::connection::Connection;
 use tokio::task::JoinSet;
 
 use super::{call, request};
 
 /// Words of the texts; a word of the mixture is about a token.
 const WORDS: [usize; 3] = [8, 60, 200];
+const CONNECTIONS: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(1);
 
 /// Prints the table.
@@ -58,15 +58,12 @@ async fn capacity(address: SocketAddr, time: Duration) -> f64 {
     calls as f64 / time.as_secs_f64()
 }
 
-/// Sends calls at this rate, each length from a connection of its own, and returns which part of
-/// each length was answered in time, in percent.
+/// Sends calls at this rate, all lengths over the same connections, and returns which part of each
+/// length was answered in time, in percent.
 async fn offer(address: SocketAddr, time: Duration, rate: f64) -> [f64; 3] {
     let mut calls = JoinSet::new();
     let mut sent = [0usize; 3];
-    let mut connections = Vec::new();
-    for _ in WORDS {
-        connections.push(Connection::open(address).await);
-    }
+    let connections = super::connections(CONNECTIONS, address).await;
     let started = Instant::now();
     for number in 0.. {
         let at = started + Duration::from_secs_f64(f64::from(number) / rate);
@@ -76,7 +73,7 @@ async fn offer(address: SocketAddr, time: Duration, rate: f64) -> [f64; 3] {
         tokio::time::sleep_until(at.into()).await;
         let length = number as usize % WORDS.len();
         sent[length] += 1;
-        let connection = connections[length].clone();
+        let connection = connections[number as usize / WORDS.len() % connections.len()].clone();
         calls.spawn(async move {
             let request = request(1, WORDS[length], number as usize);
             let answer = call(&connection, request, Some(DEADLINE)).await;
