@@ -18,7 +18,7 @@ const STATISTICS: usize = 2;
 /// A norm with its weights.
 #[derive(Clone, Debug)]
 pub struct Norm {
-    /// Whether the mean is subtracted: a layer norm.
+    /// `true` for a layer norm, which subtracts the mean; `false` for an RMS norm.
     centered: bool,
     scale: Vec<f32>,
     shift: Vec<f32>,

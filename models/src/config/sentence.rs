@@ -18,7 +18,7 @@ pub(super) struct SentenceConfig {
     pub(super) normalize: bool,
     /// Least of the limits that the files set, if any does.
     pub(super) max_tokens: Option<usize>,
-    /// Whether there is a pooling module: the files say that the model gives vectors.
+    /// `true` with a pooling module: the files say that the model gives vectors.
     pub(super) has_pooling: bool,
 }
 
@@ -33,7 +33,8 @@ struct Limits {
     max_seq_length: Option<usize>,
 }
 
-/// The limit of the tokenizer, which newer versions write instead of the other; 1e30 if it has none.
+/// The limit of the tokenizer, which newer versions write instead of the other; 1e30 if there is
+/// none.
 #[derive(Default, Deserialize)]
 struct TokenizerLimits {
     model_max_length: Option<f64>,

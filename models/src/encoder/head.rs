@@ -7,9 +7,9 @@ use crate::error::LoadError;
 use crate::family::CONFIG;
 use crate::source::Source;
 
-/// Prefixes of the tensors of heads, beside those of the encoder: classifiers and rerankers, of texts
-/// and of tokens (the first three), question answering, ColBERT. The heads of pre-training are not
-/// among them; models are published with these to be used without.
+/// Prefixes of the tensors of heads, beside those of the encoder: classifiers and rerankers, of
+/// texts and of tokens (the first three), question answering, ColBERT. The heads of pre-training
+/// are not among them; models are published with these to be used without.
 const HEADS: [&str; 5] = [
     "classifier.",
     "pre_classifier.",

@@ -123,8 +123,8 @@ fn head_size(
     }
 }
 
-/// Makes positions those of a family that counts a row's tokens from `pad_token_id + 1` on, and does
-/// not count padding tokens.
+/// Makes positions those of a family that counts a row's tokens from `pad_token_id + 1` on, and
+/// does not count padding tokens.
 ///
 /// # Errors
 /// A table with no row for a token.

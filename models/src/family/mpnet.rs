@@ -1,5 +1,5 @@
-//! MPNet: BERT without token types, with positions counted as RoBERTa counts them and, in all layers,
-//! a bias of attention by the distance of the tokens.
+//! MPNet: BERT without token types, with positions counted as RoBERTa counts them and, in all
+//! layers, a bias of attention by the distance of the tokens.
 
 use serde::Deserialize;
 

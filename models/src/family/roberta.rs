@@ -1,5 +1,5 @@
-//! RoBERTa, and XLM-RoBERTa and CamemBERT, which are the same with other words: BERT whose positions
-//! are counted from the one after the padding token's id.
+//! RoBERTa, and XLM-RoBERTa and CamemBERT, which are the same with other words: BERT whose
+//! positions are counted from the one after the padding token's id.
 
 use super::{CONFIG, Family, bert, skip_padding};
 use crate::architecture::Architecture;

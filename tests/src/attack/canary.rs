@@ -16,7 +16,7 @@ use crate::tensors::{raw, texts};
 /// Pause between two calls.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for an answer, beyond any deadline of the call.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Text that the canary embeds.
 const TEXT: &str = "the tide follows the moon";
 

@@ -112,7 +112,7 @@ async fn a_long_document_gives_its_best_passage() {
 
 #[tokio::test]
 async fn a_receipt_is_sent_on_request() {
-    // A process of its own: no calls of other tests are in its batches.
+    // A process of its own: beside calls of other tests, rows of a call may run in several batches.
     let mut process = motet(["up"]).on_free_ports().start();
     let rag = rag(&process.connect().await).await;
     let message = rag.message(
@@ -143,8 +143,7 @@ async fn a_receipt_is_sent_on_request() {
     );
     assert_eq!(nodes["d"]["rows"], 6);
     assert_eq!(nodes["q"]["rows"], 1);
-    // They share batches; how many share one is up to what the batcher measured of this machine.
-    assert!(nodes["d"]["batch_rows"].as_u64() >= Some(2), "{receipt}");
+    assert!(nodes["d"]["batch_rows"].as_u64() >= Some(6), "{receipt}");
     let seconds = |value: &Value| -> f64 {
         let text = value.as_str().expect("a duration").trim_end_matches('s');
         text.parse().expect("seconds")

@@ -87,8 +87,8 @@ impl Layer {
         all.into_iter().filter_map(Linear::relocatable)
     }
 
-    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens of
-    /// the rows, `bias` is added to the scores of attention.
+    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens
+    /// of the rows, `bias` is added to the scores of attention.
     pub(super) fn run(
         &self,
         scratch: &mut Scratch,
