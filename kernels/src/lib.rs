@@ -22,14 +22,17 @@
 //!
 //! ```
 //! use motet_kernels::gemm::int8::QuantizedActivations;
+//! use motet_kernels::weights::InMemory;
 //! use motet_kernels::{
 //!     Activation, Arithmetic, ColumnBlocks, Epilogue, Init, Linear, Matrix, Parallelism,
 //! };
 //!
 //! let (hidden, inner) = (ColumnBlocks::new(32, 1), ColumnBlocks::new(64, 1));
 //! let pack = |inputs: ColumnBlocks, outputs: ColumnBlocks| {
-//!     let weight = vec![0.5; outputs.count * inputs.count];
-//!     Linear::pack(&weight, None, inputs, outputs, Arithmetic::F32)
+//!     let values = vec![0.5; outputs.count * inputs.count];
+//!     let weight = InMemory { values: &values, size: inputs.count };
+//!     let Ok(linear) = Linear::pack(&weight, None, inputs, outputs, Arithmetic::F32);
+//!     linear
 //! };
 //! let (gate, up, down) = (pack(hidden, inner), pack(hidden, inner), pack(inner, hidden));
 //!
