@@ -149,20 +149,17 @@ fn embed(
     texts: &[(usize, String)],
 ) -> Outcome<Vec<Embedded>> {
     let threads = ThreadTeam::current_or_default()?;
+    let own = encoder.load_head(&encoder.config().head)?;
+    let every_token = encoder.load_head(&Head::tokens().normalized(true))?;
     let mut embedded = Vec::with_capacity(texts.len());
     for batch in texts.chunks(ROWS_PER_BATCH) {
         let ids = batch
             .iter()
             .map(|(_, text)| tokenizer.encode(text))
             .collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<_> = ids
-            .iter()
-            .map(|ids| RowInput {
-                ids: ids.as_slice(),
-            })
-            .collect();
-        let pooled = encoder.encode(&rows, encoder.config().head, &threads)?;
-        let tokens = encoder.encode(&rows, Head::TOKENS, &threads)?;
+        let rows: Vec<_> = ids.iter().map(RowInput::from).collect();
+        let pooled = encoder.encode(&rows, &own, &threads)?;
+        let tokens = encoder.encode(&rows, &every_token, &threads)?;
         for ((document, _), (pooled, tokens)) in batch.iter().zip(pooled.into_iter().zip(tokens)) {
             embedded.push(Embedded {
                 document: *document,

@@ -25,7 +25,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # #[cfg(feature = "builtin")] {
 //! use motet_models::{
-//!     DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer,
+//!     DeviceSpec, LoadedHead, ModelFiles, Precision, TextEncoder, ThreadTeam, Tokenizer,
 //! };
 //!
 //! let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
@@ -33,10 +33,10 @@
 //! let encoder = TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, Precision::F32)?;
 //!
 //! let ids = tokenizer.encode("How do vaccines work?")?;
-//! let row = RowInput { ids: ids.as_slice() };
 //! let team = ThreadTeam::current_or_default()?;
-//! // One vector, as the model's files say; `Head::TOKENS` would be one for each token.
-//! let vector = encoder.encode(&[row], encoder.config().head, &team)?.remove(0)?;
+//! // One vector, as the model's files say; `Head::tokens()` would be one for each token.
+//! let head = LoadedHead::load(&files, &files.config().head)?;
+//! let vector = encoder.encode(&[(&ids).into()], &head, &team)?.remove(0)?;
 //! assert_eq!((vector.rows(), vector.columns()), (1, 384));
 //! # }
 //! # Ok(())
@@ -62,11 +62,11 @@ mod values;
 pub use architecture::{Head, Pooling};
 pub use config::ModelConfig;
 pub use device::{DeviceError, DeviceSpec, Precision};
-pub use encoder::{EncodeError, EncoderCache, RowError, RowInput, TextEncoder};
+pub use encoder::{EncodeError, EncoderCache, LoadedHead, RowError, RowInput, TextEncoder};
 pub use error::LoadError;
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
 pub use thread_team::{ThreadTeam, ThreadTeamError};
-pub use tokenizer::{TokenIds, TokenSpan, Tokenizer, TokenizerError};
+pub use tokenizer::{PairError, TokenIds, TokenSpan, Tokenizer, TokenizerError};
 pub use values::Values;

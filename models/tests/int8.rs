@@ -53,15 +53,16 @@ fn garbage() -> Vec<Vec<u32>> {
         .collect()
 }
 
-fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], head: Head) -> Vec<Values> {
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+fn encode(encoder: &TextEncoder, rows: &[Vec<u32>], head: &Head) -> Vec<Values> {
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
     let team = ThreadTeam::current_or_default().unwrap();
-    let encoded = encoder.encode(&rows, head, &team).unwrap();
+    let head = encoder.load_head(head).unwrap();
+    let encoded = encoder.encode(&rows, &head, &team).unwrap();
     encoded.into_iter().map(Result::unwrap).collect()
 }
 
 fn pooled(encoder: &TextEncoder, rows: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    let encoded = encode(encoder, rows, encoder.config().head).into_iter();
+    let encoded = encode(encoder, rows, &encoder.config().head).into_iter();
     encoded.map(Values::into_vec).collect()
 }
 
@@ -80,7 +81,7 @@ fn vectors_are_close_to_those_of_f32() {
     assert!(correlation > 0.998, "{correlation}");
 
     let some: Vec<_> = rows.into_iter().step_by(4).collect();
-    let tokens = |encoder| encode(encoder, &some, Head::TOKENS);
+    let tokens = |encoder| encode(encoder, &some, &Head::tokens().normalized(true));
     let (a, b) = (tokens(&f32), tokens(&int8));
     let pairs = a.iter().zip(&b).flat_map(|(a, b)| a.iter().zip(b.iter()));
     let (worst, mean) = worst_and_mean(pairs.map(|(a, b)| cosine(a, b)));

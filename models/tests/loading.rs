@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use motet_models::architecture::Output;
 use motet_models::{
     DeviceSpec, Head, ModelFiles, Pooling, Precision, RowInput, Source, TextEncoder, ThreadTeam,
     Tokenizer,
@@ -173,15 +172,15 @@ fn write_model(dir: &Path) {
 fn load(dir: &Path) -> Result<TextEncoder, motet_models::LoadError> {
     let files = ModelFiles::open(&Source::File(dir.to_owned()))?;
     Tokenizer::load(&files)?;
+    files.check(&files.config().head)?;
     TextEncoder::load(&files, &DeviceSpec::Cpu.open().unwrap(), Precision::F32)
 }
 
 fn embedding(encoder: &TextEncoder) -> Vec<f32> {
-    let row = RowInput { ids: &[1, 2, 3] };
+    let row = RowInput::new(&[1, 2, 3]);
+    let head = encoder.load_head(&encoder.config().head).unwrap();
     let team = ThreadTeam::current_or_default().unwrap();
-    let mut rows = encoder
-        .encode(&[row], encoder.config().head, &team)
-        .unwrap();
+    let mut rows = encoder.encode(&[row], &head, &team).unwrap();
     rows.remove(0).unwrap().into_vec()
 }
 
@@ -354,38 +353,38 @@ fn a_head_is_not_dropped_without_a_word() {
 fn the_configuration_says_pooling_and_limits() {
     let dir = directory("configuration");
     write_model(&dir);
-    let check = |pooling, output, max_tokens| {
+    let check = |pooling, normalize, max_tokens| {
         let config = ModelFiles::open(&Source::File(dir.clone()))
             .unwrap()
             .config()
             .clone();
         assert_eq!(
             (config.head, config.max_tokens),
-            (Head::pooled(pooling, output), max_tokens)
+            (Head::pooled(pooling).normalized(normalize), max_tokens)
         );
     };
-    check(Pooling::Cls, Output::UnitLength, 10);
+    check(Pooling::Cls, true, 10);
     write_json(
         &dir,
         "1_Pooling/config.json",
         &json!({ "pooling_mode": "mean" }),
     );
-    check(Pooling::Mean, Output::UnitLength, 10);
+    check(Pooling::Mean, true, 10);
     write_json(
         &dir,
         "sentence_bert_config.json",
         &json!({ "max_seq_length": 512 }),
     );
-    check(Pooling::Mean, Output::UnitLength, 16);
+    check(Pooling::Mean, true, 16);
     for (tokenizer_limit, max_tokens) in [(json!(1e30), 16), (json!(12), 12), (json!(null), 16)] {
         let limits = json!({ "model_max_length": tokenizer_limit });
         write_json(&dir, "tokenizer_config.json", &limits);
-        check(Pooling::Mean, Output::UnitLength, max_tokens);
+        check(Pooling::Mean, true, max_tokens);
     }
     std::fs::remove_file(dir.join("tokenizer_config.json")).unwrap();
     std::fs::remove_file(dir.join("sentence_bert_config.json")).unwrap();
     std::fs::remove_file(dir.join("modules.json")).unwrap();
-    check(Pooling::Mean, Output::Raw, 16);
+    check(Pooling::Mean, false, 16);
 }
 
 /// Spoils a good model and gives the one line that is said about it, without the `model file:DIR: `

@@ -52,17 +52,19 @@ fn check(vectors: &str) {
     let rows: Vec<RowInput<'_>> = LENGTHS
         .iter()
         .enumerate()
-        .map(|(at, length)| RowInput {
-            ids: &ids[at..at + length],
-        })
+        .map(|(at, length)| RowInput::new(&ids[at..at + length]))
         .collect();
     let expected = EXPECTED.iter().filter(|(with, ..)| *with == vectors);
     let mut others = Vec::new();
     for (_, precision, expected) in expected {
         let encoder = TextEncoder::load(&files, &device, *precision).unwrap();
         let team = ThreadTeam::current_or_default().unwrap();
-        let heads = [encoder.config().head, Head::TOKENS];
-        let answers = heads.map(|head| encoder.encode(&rows, head, &team).unwrap());
+        let heads = [
+            encoder.config().head.clone(),
+            Head::tokens().normalized(true),
+        ];
+        let heads = heads.map(|head| encoder.load_head(&head).unwrap());
+        let answers = heads.map(|head| encoder.encode(&rows, &head, &team).unwrap());
         let mut hash = Hash::new();
         for row in 0..rows.len() {
             hash.add(answers[row % 2][row].as_ref().unwrap().as_slice());

@@ -46,15 +46,11 @@ fn load(source: &Source) -> (Tokenizer, TextEncoder) {
 }
 
 fn embed(encoder: &TextEncoder, rows: &[&TokenIds]) -> Vec<Vec<f32>> {
-    let inputs: Vec<_> = rows
-        .iter()
-        .map(|row| RowInput {
-            ids: row.as_slice(),
-        })
-        .collect();
+    let inputs: Vec<_> = rows.iter().map(|row| RowInput::from(*row)).collect();
     let team = ThreadTeam::current_or_default().unwrap();
+    let head = encoder.load_head(&encoder.config().head).unwrap();
     encoder
-        .encode(&inputs, encoder.config().head, &team)
+        .encode(&inputs, &head, &team)
         .unwrap()
         .into_iter()
         .map(|row| row.unwrap().into_vec())

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::thread;
 
-use motet_models::architecture::Output;
 use motet_models::{Head, Pooling, RowInput, TextEncoder, ThreadTeam};
 
 use crate::Error;
@@ -12,13 +11,6 @@ use crate::Error;
 const TOKENS: [usize; 28] = [
     1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 160,
     200, 240, 255, 256,
-];
-/// Heads with which each row is computed.
-const HEADS: [Head; 4] = [
-    Head::pooled(Pooling::Mean, Output::UnitLength),
-    Head::pooled(Pooling::Mean, Output::Raw),
-    Head::pooled(Pooling::Cls, Output::UnitLength),
-    Head::TOKENS,
 ];
 /// Rows of each length.
 const ROWS_OF_LENGTH: usize = 4;
@@ -201,13 +193,23 @@ impl fmt::Display for Distance {
     }
 }
 
+/// Returns the heads with which each row is computed.
+fn heads() -> [Head; 4] {
+    [
+        Head::pooled(Pooling::Mean).normalized(true),
+        Head::pooled(Pooling::Mean),
+        Head::pooled(Pooling::Cls).normalized(true),
+        Head::tokens().normalized(true),
+    ]
+}
+
 /// Returns what all heads make of each row, one vector after another.
 fn encode(encoder: &TextEncoder, rows: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Error> {
-    let inputs: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+    let inputs: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
     let team = ThreadTeam::current_or_default()?;
     let mut vectors = vec![Vec::new(); rows.len()];
-    for head in HEADS {
-        let values = encoder.encode(&inputs, head, &team)?;
+    for head in heads() {
+        let values = encoder.encode(&inputs, &encoder.load_head(&head)?, &team)?;
         for (vectors, values) in vectors.iter_mut().zip(values) {
             vectors.extend_from_slice(values?.as_slice());
         }

@@ -25,7 +25,8 @@ pub(crate) fn measure(encoders: &[TextEncoder], time: Duration) -> Result<(), Er
     let Some(first) = encoders.first() else {
         return Ok(());
     };
-    let (pooled, tokens) = (first.config().head, Head::TOKENS);
+    let pooled = &first.config().head;
+    let tokens = &Head::tokens().normalized(true);
     for rows in ROWS {
         for length in TOKENS {
             let name = format!("{rows} x {length}");
@@ -52,7 +53,7 @@ fn line(
     encoders: &[TextEncoder],
     name: &str,
     lengths: &[usize],
-    head: Head,
+    head: &Head,
     time: Duration,
 ) -> Result<(), Error> {
     print!("{name:>26}");
@@ -70,13 +71,14 @@ fn line(
 fn median(
     encoder: &TextEncoder,
     lengths: &[usize],
-    head: Head,
+    head: &Head,
     time: Duration,
 ) -> Result<Duration, Error> {
     let ids = |length: &usize| (0..*length as u32).map(|at| 1000 + at * 37).collect();
     let rows: Vec<Vec<u32>> = lengths.iter().map(ids).collect();
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
     let threads = ThreadTeam::current_or_default()?;
+    let head = &encoder.load_head(head)?;
     for _ in 0..WARM_UP {
         encoder.encode(&rows, head, &threads)?;
     }

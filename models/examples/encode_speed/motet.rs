@@ -50,10 +50,10 @@ fn best_seconds(
     rows: &[Vec<u32>],
     time: Duration,
 ) -> Result<f64, Error> {
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
-    let head = encoder.config().head;
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
+    let head = encoder.load_head(&encoder.config().head)?;
     best(time, || {
-        encoder.encode(&rows, head, threads)?;
+        encoder.encode(&rows, &head, threads)?;
         Ok(())
     })
 }

@@ -134,12 +134,14 @@ fn collect(
 fn encode(encoder: &TextEncoder, ids: &[&[u32]]) -> Outcome<Encoded> {
     let (mut pooled, mut tokens) = (Vec::new(), Vec::new());
     let threads = ThreadTeam::current_or_default()?;
+    let own = encoder.load_head(&encoder.config().head)?;
+    let every_token = encoder.load_head(&Head::tokens().normalized(true))?;
     for ids in ids.chunks(ROWS_PER_BATCH) {
-        let rows: Vec<_> = ids.iter().map(|ids| RowInput { ids }).collect();
-        for row in encoder.encode(&rows, encoder.config().head, &threads)? {
+        let rows: Vec<_> = ids.iter().map(|ids| RowInput::new(ids)).collect();
+        for row in encoder.encode(&rows, &own, &threads)? {
             pooled.push(row?.into_vec());
         }
-        for row in encoder.encode(&rows, Head::TOKENS, &threads)? {
+        for row in encoder.encode(&rows, &every_token, &threads)? {
             tokens.push(row?);
         }
     }

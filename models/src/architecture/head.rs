@@ -1,12 +1,14 @@
 //! From the last layer's token vectors to what a row gives back.
 
-/// Result of a row: which vectors, and in which form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use super::{Linear, Norm, TensorRef};
+
+/// Result of a row: the vectors that are made of its tokens', and what is computed of each of them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// Which vectors are made of the token vectors.
     pub readout: Readout,
-    /// The form of each of them.
-    pub output: Output,
+    /// Steps on each of these vectors, in the order of computation.
+    pub modules: Vec<HeadModule>,
 }
 
 /// Which vectors are made of a row's token vectors.
@@ -28,38 +30,121 @@ pub enum Pooling {
     Cls,
 }
 
-/// The form of a vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// As it is.
-    Raw,
-    /// Scaled to length 1.
+/// A step on a vector of a head.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeadModule {
+    /// `activation(x W^T + b)`
+    Dense {
+        /// The product.
+        linear: Linear,
+        /// On each value of the result.
+        activation: HeadActivation,
+    },
+    /// A norm with weights.
+    Norm(Norm),
+    /// Division by the vector's length; a vector of length 0 stays as it is.
     UnitLength,
 }
 
-impl Head {
-    /// Token vectors of length 1, as late interaction takes them.
-    pub const TOKENS: Self = Self {
-        readout: Readout::EveryToken,
-        output: Output::UnitLength,
-    };
+/// A function on each value of a head's vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadActivation {
+    /// `x`
+    Identity,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `max(0, x)`
+    Relu,
+    /// `x Phi(x)`, with the exact distribution function of the normal distribution.
+    Gelu,
+}
 
-    /// Returns a head of one vector for the row.
-    pub const fn pooled(pooling: Pooling, output: Output) -> Self {
+impl Head {
+    /// Returns the vector of each token as it is.
+    pub const fn tokens() -> Self {
+        Self {
+            readout: Readout::EveryToken,
+            modules: Vec::new(),
+        }
+    }
+
+    /// Returns one vector for the row, as it is.
+    pub const fn pooled(pooling: Pooling) -> Self {
         Self {
             readout: Readout::Pooled(pooling),
-            output,
+            modules: Vec::new(),
         }
+    }
+
+    /// Returns the head with a further step.
+    #[must_use]
+    pub fn then(mut self, module: HeadModule) -> Self {
+        self.modules.push(module);
+        self
+    }
+
+    /// Returns the head with vectors of length 1 (`true`), or without this last step (`false`).
+    #[must_use]
+    pub fn normalized(mut self, normalize: bool) -> Self {
+        match (self.is_normalized(), normalize) {
+            (false, true) => self.modules.push(HeadModule::UnitLength),
+            (true, false) => {
+                self.modules.pop();
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Returns whether the vectors are scaled to length 1 at the end.
+    pub fn is_normalized(&self) -> bool {
+        self.modules.last() == Some(&HeadModule::UnitLength)
+    }
+
+    /// Returns the number of values of each vector, for an encoder of this hidden size.
+    pub fn size(&self, hidden: usize) -> usize {
+        let outputs = self.modules.iter().rev().find_map(|module| match module {
+            HeadModule::Dense { linear, .. } => Some(linear.outputs()),
+            HeadModule::Norm(_) | HeadModule::UnitLength => None,
+        });
+        outputs.unwrap_or(hidden)
+    }
+
+    /// Returns all tensors that the head names.
+    pub fn tensors(&self) -> Vec<&TensorRef> {
+        fn of_module(module: &HeadModule) -> Vec<&TensorRef> {
+            match module {
+                HeadModule::Dense { linear, .. } => linear.tensors().collect(),
+                HeadModule::Norm(norm) => norm.tensors().to_vec(),
+                HeadModule::UnitLength => Vec::new(),
+            }
+        }
+        self.modules.iter().flat_map(of_module).collect()
     }
 }
 
-impl Output {
-    /// Returns the form of vectors that are normalized, or not.
-    pub fn normalized(normalize: bool) -> Self {
-        if normalize {
-            Self::UnitLength
-        } else {
-            Self::Raw
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_as_wide_as_its_last_product() {
+        let dense = |inputs, outputs| HeadModule::Dense {
+            linear: Linear::new("dense", inputs, outputs),
+            activation: HeadActivation::Tanh,
+        };
+        let bare = Head::pooled(Pooling::Cls);
+        assert_eq!(bare.size(8), 8);
+        let head = bare.then(dense(8, 5)).then(dense(5, 3)).normalized(true);
+        assert_eq!((head.size(8), head.tensors().len()), (3, 4));
+    }
+
+    #[test]
+    fn a_last_step_to_length_1_is_there_once_or_not() {
+        let head = Head::tokens();
+        let once = head.clone().normalized(true);
+        assert_eq!(once.clone().normalized(true), once);
+        assert_eq!(once.normalized(false), head);
+        assert_eq!(head.clone().normalized(false), head);
     }
 }

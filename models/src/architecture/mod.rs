@@ -18,8 +18,8 @@ mod tensor;
 pub use attention::{Attention, PositionBias};
 pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
-pub use head::{Head, Output, Pooling, Readout};
-pub use tensor::{Linear, Norm, TensorRef};
+pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout};
+pub use tensor::{Linear, Norm, Scope, TensorRef};
 
 /// An encoder: token ids to a vector for each token.
 #[derive(Clone, Debug, PartialEq)]

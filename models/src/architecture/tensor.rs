@@ -6,7 +6,9 @@ use std::ops::Range;
 /// stores as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorRef {
-    /// Name of the tensor, without the checkpoint's prefix.
+    /// Part of the checkpoint that has it.
+    pub scope: Scope,
+    /// Name of the tensor, without the checkpoint's prefix of this part.
     pub name: String,
     /// Shape of the whole tensor, row-major.
     pub shape: Vec<usize>,
@@ -14,10 +16,20 @@ pub struct TensorRef {
     pub rows: Range<usize>,
 }
 
+/// Part of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The encoder: its names follow the encoder's prefix, such as `bert.`.
+    Encoder,
+    /// The model around the encoder: names such as `classifier.weight`.
+    Model,
+}
+
 impl TensorRef {
-    /// Returns all rows of a tensor of this shape, which has one dimension or more.
+    /// Returns all rows of a tensor of the encoder of this shape, which has one dimension or more.
     pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
         Self {
+            scope: Scope::Encoder,
             name: name.into(),
             shape: shape.to_vec(),
             rows: 0..shape[0],
@@ -28,6 +40,12 @@ impl TensorRef {
     #[must_use]
     pub fn with_rows(self, rows: Range<usize>) -> Self {
         Self { rows, ..self }
+    }
+
+    /// Returns the same tensor in another part of the checkpoint.
+    #[must_use]
+    pub fn in_scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Returns the number of rows.
@@ -51,8 +69,8 @@ impl TensorRef {
 pub struct Linear {
     /// `[outputs, inputs]`
     pub weight: TensorRef,
-    /// `[outputs]`
-    pub bias: TensorRef,
+    /// `[outputs]`; nothing is added without it.
+    pub bias: Option<TensorRef>,
 }
 
 impl Linear {
@@ -60,7 +78,22 @@ impl Linear {
     pub fn new(name: &str, inputs: usize, outputs: usize) -> Self {
         Self {
             weight: TensorRef::new(format!("{name}.weight"), &[outputs, inputs]),
-            bias: TensorRef::new(format!("{name}.bias"), &[outputs]),
+            bias: Some(TensorRef::new(format!("{name}.bias"), &[outputs])),
+        }
+    }
+
+    /// Returns the product without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// Returns the product with its tensors in another part of the checkpoint.
+    #[must_use]
+    pub fn in_scope(self, scope: Scope) -> Self {
+        Self {
+            weight: self.weight.in_scope(scope),
+            bias: self.bias.map(|bias| bias.in_scope(scope)),
         }
     }
 
@@ -74,8 +107,8 @@ impl Linear {
         self.weight.len()
     }
 
-    pub(super) fn tensors(&self) -> [&TensorRef; 2] {
-        [&self.weight, &self.bias]
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &TensorRef> {
+        std::iter::once(&self.weight).chain(&self.bias)
     }
 }
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use crate::architecture::{Architecture, TensorRef};
+use crate::architecture::{Linear, Scope, TensorRef};
 use crate::error::LoadError;
 use crate::names;
 use crate::source::{ModelFiles, Source, WeightFiles};
@@ -39,8 +39,10 @@ pub(crate) struct Checkpoint {
     files: Vec<WeightsFile>,
     /// The file of each tensor, by its number, and what the header says of the tensor.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
-    /// Prefix that the files put before the names of a description.
+    /// Prefix that the files put before the names of the encoder.
     prefix: String,
+    /// Prefix that they put before the names of the model around it.
+    model_prefix: String,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -76,14 +78,16 @@ impl Checkpoint {
             files: opened,
             tensors,
             prefix: String::new(),
+            model_prefix: String::new(),
         };
         if let WeightFiles::Shards(shards) = files.weights() {
             checkpoint.keep_indexed(shards)?;
         }
         let architecture = &files.config().architecture;
         checkpoint.prefix = prefix::find(checkpoint.names(), architecture);
+        checkpoint.model_prefix = prefix::of_model(&checkpoint.prefix, architecture.prefix);
         for tensor in architecture.tensors() {
-            checkpoint.find(tensor)?;
+            checkpoint.check(tensor)?;
         }
         Ok(checkpoint)
     }
@@ -113,11 +117,19 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Returns the names of the tensors that a description does not use.
-    pub(crate) fn unused(&self, architecture: &Architecture) -> Vec<&str> {
-        let used = architecture.tensors().into_iter();
+    /// Returns the names of the tensors that are not among `used`.
+    pub(crate) fn unused<'a>(&self, used: impl IntoIterator<Item = &'a TensorRef>) -> Vec<&str> {
+        let used = used.into_iter();
         let used: BTreeSet<&str> = used.filter_map(|tensor| self.stored_name(tensor)).collect();
         self.names().filter(|name| !used.contains(name)).collect()
+    }
+
+    /// Checks that a tensor is there, with its shape and an element type that is read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn check(&self, tensor: &TensorRef) -> Result<(), LoadError> {
+        self.find(tensor).map(|_| ())
     }
 
     /// Reads some of a reference's rows, counted from its first, as f32 into `values`, which has
@@ -177,9 +189,37 @@ impl Checkpoint {
         Ok(values)
     }
 
+    /// Returns the biases of several products as f32, one product's after the other's, with 0 for
+    /// a product that has none; `None` if none of them has one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn biases(&self, linears: &[&Linear]) -> Result<Option<Vec<f32>>, LoadError> {
+        if linears.iter().all(|linear| linear.bias.is_none()) {
+            return Ok(None);
+        }
+        let mut values = Vec::new();
+        for linear in linears {
+            match &linear.bias {
+                Some(bias) => values.extend(self.values(bias)?),
+                None => values.resize(values.len() + linear.outputs(), 0.0),
+            }
+        }
+        Ok(Some(values))
+    }
+
+    /// Returns a tensor's name as the files should have it.
+    fn wanted_name(&self, tensor: &TensorRef) -> String {
+        let prefix = match tensor.scope {
+            Scope::Encoder => &self.prefix,
+            Scope::Model => &self.model_prefix,
+        };
+        format!("{prefix}{}", tensor.name)
+    }
+
     /// Returns a tensor's name as it is in the files, if it is there.
     fn stored_name(&self, tensor: &TensorRef) -> Option<&str> {
-        let name = format!("{}{}", self.prefix, tensor.name);
+        let name = self.wanted_name(tensor);
         let stored = |name: &str| {
             self.tensors
                 .get_key_value(name)
@@ -191,8 +231,7 @@ impl Checkpoint {
     /// Finds a tensor, and checks its shape and element type.
     fn find(&self, tensor: &TensorRef) -> Result<(&WeightsFile, &TensorInfo, Element), LoadError> {
         let Some(name) = self.stored_name(tensor) else {
-            let name = format!("{}{}", self.prefix, tensor.name);
-            return Err(self.missing(self.listing, &name));
+            return Err(self.missing(self.listing, &self.wanted_name(tensor)));
         };
         let (number, info) = &self.tensors[name];
         if info.shape != tensor.shape {

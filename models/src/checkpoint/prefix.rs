@@ -20,6 +20,16 @@ pub(super) fn find<'a>(
     shortest.unwrap_or_default().to_owned()
 }
 
+/// Returns the prefix of the tensors around the encoder, whose own prefix is `encoder`: the
+/// wrappers before the family's prefix.
+pub(super) fn of_model(encoder: &str, family: &str) -> String {
+    let wrappers = match encoder.rfind(family) {
+        Some(at) if !family.is_empty() => &encoder[..at],
+        _ => encoder,
+    };
+    wrappers.to_owned()
+}
+
 /// Returns a name without the wrappers before it, and without `family` among them.
 pub(crate) fn without_wrappers<'a>(mut name: &'a str, family: Option<&str>) -> &'a str {
     let family = family.filter(|prefix| !prefix.is_empty());
@@ -59,6 +69,20 @@ mod tests {
             ("model.embeddings", Some(""), "embeddings"),
         ] {
             assert_eq!(without_wrappers(name, family), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_model_has_the_wrappers_of_its_encoder() {
+        for (encoder, family, expected) in [
+            ("bert.", "bert.", ""),
+            ("module.bert.", "bert.", "module."),
+            ("bert._orig_mod.", "bert.", ""),
+            ("", "bert.", ""),
+            ("module.", "bert.", "module."),
+            ("_orig_mod.", "", "_orig_mod."),
+        ] {
+            assert_eq!(of_model(encoder, family), expected, "{encoder}");
         }
     }
 

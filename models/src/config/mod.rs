@@ -7,7 +7,7 @@ mod sentence;
 
 use serde::Deserialize;
 
-use crate::architecture::{Architecture, Head, Output};
+use crate::architecture::{Architecture, Head};
 use crate::error::LoadError;
 use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
@@ -24,6 +24,9 @@ pub struct ModelConfig {
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
     pub max_tokens: usize,
+    /// `true` if tokens have types, as far as the model's architecture does, which they have unless
+    /// `model_input_names` in tokenizer_config.json leaves them out.
+    pub(crate) takes_token_types: bool,
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.
     pub(crate) classes: Vec<String>,
@@ -34,6 +37,12 @@ pub struct ModelConfig {
 #[derive(Deserialize)]
 struct Classes {
     architectures: Option<Vec<String>>,
+}
+
+/// Names of the inputs that the model takes of its tokenizer.
+#[derive(Default, Deserialize)]
+struct TokenizerInputs {
+    model_input_names: Option<Vec<String>>,
 }
 
 impl ModelConfig {
@@ -54,11 +63,15 @@ impl ModelConfig {
         let Classes { architectures } = json.required(family::CONFIG)?;
         let sentence = sentence::SentenceConfig::read(&json)?;
         let max_tokens = architecture.max_tokens();
+        let TokenizerInputs { model_input_names } =
+            json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
+            takes_token_types: model_input_names
+                .is_none_or(|names| names.iter().any(|name| name == "token_type_ids")),
             architecture,
             classes: architectures.unwrap_or_default(),
             has_pooling: sentence.has_pooling,
-            head: Head::pooled(sentence.pooling, Output::normalized(sentence.normalize)),
+            head: Head::pooled(sentence.pooling).normalized(sentence.normalize),
             max_tokens: sentence
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),

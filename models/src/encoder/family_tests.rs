@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::Tokenizer;
-use crate::architecture::{Output, Pooling, Readout};
+use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
@@ -26,13 +26,10 @@ const CLOSE: f32 = 1e-5;
 /// Heads in the order in which the expected values follow each other; last, the model's own.
 fn heads(config: &ModelConfig) -> [Head; 4] {
     [
-        Head {
-            readout: Readout::EveryToken,
-            output: Output::Raw,
-        },
-        Head::pooled(Pooling::Mean, Output::Raw),
-        Head::pooled(Pooling::Cls, Output::Raw),
-        config.head,
+        Head::tokens(),
+        Head::pooled(Pooling::Mean),
+        Head::pooled(Pooling::Cls),
+        config.head.clone(),
     ]
 }
 
@@ -94,8 +91,13 @@ impl Fixture {
         DeviceEncoder::load(&checkpoint, &config.architecture, &device, dtype).unwrap()
     }
 
-    fn ids(&self) -> Vec<&[u32]> {
-        self.rows.iter().map(|row| row.ids.as_slice()).collect()
+    fn inputs(&self) -> Vec<RowInput<'_>> {
+        let inputs = self.rows.iter().map(|row| RowInput::new(&row.ids));
+        inputs.collect()
+    }
+
+    fn heads(&self) -> [LoadedHead; 4] {
+        heads(self.files.config()).map(|head| LoadedHead::load(&self.files, &head).unwrap())
     }
 }
 
@@ -103,7 +105,12 @@ fn fixtures() -> impl Iterator<Item = Fixture> {
     FIXTURES.into_iter().map(Fixture::read)
 }
 
-fn on_threads(cpu: &CpuEncoder, rows: &[&[u32]], head: Head, threads: usize) -> Vec<Values> {
+fn on_threads(
+    cpu: &CpuEncoder,
+    rows: &[RowInput<'_>],
+    head: &LoadedHead,
+    threads: usize,
+) -> Vec<Values> {
     std::thread::scope(|scope| {
         let encode = || {
             let team = ThreadTeam::for_current_thread(threads).unwrap();
@@ -156,14 +163,14 @@ fn every_weight_of_the_encoder_is_used() {
 fn both_engines_say_what_the_library_says() {
     for fixture in fixtures() {
         let (cpu, device) = (fixture.cpu(Precision::F32), fixture.device());
-        let ids = fixture.ids();
-        for (number, head) in heads(fixture.files.config()).into_iter().enumerate() {
-            let of_cpu = on_threads(&cpu, &ids, head, 2);
-            let of_device = device.encode(&ids, head).unwrap();
+        let inputs = fixture.inputs();
+        for (number, head) in fixture.heads().iter().enumerate() {
+            let of_cpu = on_threads(&cpu, &inputs, head, 2);
+            let of_device = device.encode(&inputs, head).unwrap();
             for (engine, found) in [("cpu", of_cpu), ("device", of_device)] {
                 for (found, row) in found.iter().zip(&fixture.rows) {
                     let far = largest_difference(found.as_slice(), &row.values[number]);
-                    let what = format!("{}, {engine}, {head:?}, {:?}", fixture.name, row.text);
+                    let what = format!("{}, {engine}, head {number}, {:?}", fixture.name, row.text);
                     assert!(far < CLOSE, "{what}: {far}");
                 }
             }
@@ -174,17 +181,17 @@ fn both_engines_say_what_the_library_says() {
 #[test]
 fn a_row_of_any_family_has_the_same_bits_in_any_batch() {
     for fixture in fixtures() {
-        let ids = fixture.ids();
-        let backwards: Vec<_> = ids.iter().rev().copied().collect();
+        let inputs = fixture.inputs();
+        let backwards: Vec<_> = inputs.iter().rev().copied().collect();
         for precision in [Precision::F32, Precision::Int8] {
             let cpu = fixture.cpu(precision);
-            for head in heads(fixture.files.config()) {
-                let together = on_threads(&cpu, &ids, head, 2);
+            for head in &fixture.heads() {
+                let together = on_threads(&cpu, &inputs, head, 2);
                 let mut backwards = on_threads(&cpu, &backwards, head, 1);
                 backwards.reverse();
                 assert_eq!(backwards, together, "{}, {precision}", fixture.name);
-                for (ids, together) in ids.iter().zip(&together) {
-                    let alone = on_threads(&cpu, &[*ids], head, 3).remove(0);
+                for (input, together) in inputs.iter().zip(&together) {
+                    let alone = on_threads(&cpu, &[*input], head, 3).remove(0);
                     assert_eq!(&alone, together, "{}, {precision}", fixture.name);
                 }
             }
@@ -203,7 +210,7 @@ fn bytes_stay_near_the_library_in_every_family() {
     for fixture in fixtures() {
         let config = fixture.files.config();
         let cpu = fixture.cpu(Precision::Int8);
-        let found = on_threads(&cpu, &fixture.ids(), heads(config)[0], 2);
+        let found = on_threads(&cpu, &fixture.inputs(), &fixture.heads()[0], 2);
         let size = config.hidden_size();
         let rows = found.iter().zip(&fixture.rows);
         let vectors = rows.flat_map(|(found, row)| {

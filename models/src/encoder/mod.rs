@@ -9,15 +9,15 @@
 //! matrix at once; attention looks at one row at a time.
 //!
 //! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
-//! * `row`: [`RowInput`] and [`RowError`]; `output`: token vectors to what a head gives back.
-//! * `tables`: what both engines make of the embeddings' tables; `head`: refuses a model whose head
-//!   would be dropped; `cache`: [`EncoderCache`], one copy of the weights.
+//! * `row`: [`RowInput`] and [`RowError`]; `head`: [`LoadedHead`], token vectors to what a row
+//!   gives back.
+//! * `tables`: what both engines make of the embeddings' tables; `cache`: [`EncoderCache`], one copy
+//!   of the weights.
 
 mod cache;
 mod cpu;
 mod device;
 mod head;
-mod output;
 mod row;
 mod tables;
 
@@ -26,6 +26,7 @@ use std::time::Instant;
 use candle_core::{Device, DeviceLocation};
 
 pub use cache::EncoderCache;
+pub use head::LoadedHead;
 pub use row::{RowError, RowInput};
 
 use crate::architecture::Head;
@@ -48,8 +49,7 @@ pub struct EncodeError(#[from] candle_core::Error);
 /// through an [`EncoderCache`].
 #[derive(Debug)]
 pub struct TextEncoder {
-    source: Source,
-    config: ModelConfig,
+    files: ModelFiles,
     device: Device,
     precision: Precision,
     engine: Engine,
@@ -69,7 +69,7 @@ impl TextEncoder {
     ///
     /// # Errors
     /// A precision that the device does not support; a weights file that is corrupt, lacks a tensor
-    /// or has one of another shape; a head that would be dropped; a device without enough memory.
+    /// or has one of another shape; a device without enough memory.
     pub fn load(
         files: &ModelFiles,
         device: &Device,
@@ -83,10 +83,8 @@ impl TextEncoder {
             })?;
         let precision = precision.on(device);
         let started = Instant::now();
-        let config = files.config();
         let checkpoint = Checkpoint::open(files)?;
-        head::refuse_dropped(files.source(), &checkpoint, config)?;
-        let architecture = &config.architecture;
+        let architecture = &files.config().architecture;
         let engine = if device.is_cpu() && vendor_library().is_none() {
             let engine = CpuEncoder::load(&checkpoint, architecture, precision)?;
             Engine::Cpu(Box::new(engine))
@@ -94,17 +92,16 @@ impl TextEncoder {
             let engine = DeviceEncoder::load(&checkpoint, architecture, device, precision.dtype())?;
             Engine::Device(engine)
         };
-        let unused = checkpoint.unused(architecture).into_iter();
+        let unused = checkpoint.unused(architecture.tensors()).into_iter();
         let encoder = Self {
-            source: files.source().clone(),
-            config: config.clone(),
+            files: files.clone(),
             device: device.clone(),
             precision,
             engine,
             unused_tensors: unused.map(str::to_owned).collect(),
         };
         tracing::debug!(
-            model = %encoder.source,
+            model = %encoder.source(),
             device = ?device.location(),
             precision = %precision,
             load_ms = started.elapsed().as_millis() as u64,
@@ -116,12 +113,20 @@ impl TextEncoder {
 
     /// Returns the source of the weights.
     pub fn source(&self) -> &Source {
-        &self.source
+        self.files.source()
     }
 
     /// Returns the model's configuration: sizes, pooling and limits.
     pub fn config(&self) -> &ModelConfig {
-        &self.config
+        self.files.config()
+    }
+
+    /// Reads the weights of a head of the same model.
+    ///
+    /// # Errors
+    /// As [`LoadedHead::load`].
+    pub fn load_head(&self, head: &Head) -> Result<LoadedHead, LoadError> {
+        LoadedHead::load(&self.files, head)
     }
 
     /// Returns the names of the tensors among the weights that the encoder does not use, such as
@@ -140,16 +145,16 @@ impl TextEncoder {
         self.precision
     }
 
-    /// Checks that a row can be encoded: it is not empty, within the model's limit, and all ids are
-    /// in the vocabulary.
+    /// Checks that a row can be encoded: it is not empty, within the model's limit, and all ids and
+    /// types are the model's.
     ///
     /// # Errors
     /// Why the row cannot be encoded.
-    pub fn check(&self, ids: &[u32]) -> Result<(), RowError> {
-        row::check(ids, &self.config)
+    pub fn check(&self, row: RowInput<'_>) -> Result<(), RowError> {
+        row::check(row, self.config())
     }
 
-    /// Encodes a batch of rows to what `head` makes of each. The results are in the order of the
+    /// Encodes a batch of rows to what a head of the model makes of each. The results are in the order of the
     /// rows; a row that [`check`](Self::check) refuses gets its own error and does not touch the
     /// others.
     ///
@@ -161,15 +166,14 @@ impl TextEncoder {
     pub fn encode(
         &self,
         rows: &[RowInput<'_>],
-        head: Head,
+        head: &LoadedHead,
         team: &ThreadTeam,
     ) -> Result<Vec<Result<Values, RowError>>, EncodeError> {
-        let checks: Vec<Result<(), RowError>> =
-            rows.iter().map(|row| self.check(row.ids)).collect();
-        let good: Vec<&[u32]> = rows
+        let checks: Vec<Result<(), RowError>> = rows.iter().map(|row| self.check(*row)).collect();
+        let good: Vec<RowInput<'_>> = rows
             .iter()
             .zip(&checks)
-            .filter_map(|(row, check)| check.is_ok().then_some(row.ids))
+            .filter_map(|(row, check)| check.is_ok().then_some(*row))
             .collect();
         let values = match &self.engine {
             _ if good.is_empty() => Vec::new(),

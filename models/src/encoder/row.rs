@@ -1,12 +1,32 @@
 //! Rows to encode, and the errors of rows that cannot be encoded.
 
 use crate::config::ModelConfig;
+use crate::tokenizer::TokenIds;
 
-/// One row to encode: borrowed token ids, special tokens included.
+/// One row to encode, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct RowInput<'a> {
-    /// The ids, such as [`crate::TokenIds::as_slice`] gives them.
+    /// Token ids, special tokens included.
     pub ids: &'a [u32],
+    /// Type of each token: 0 for those of a single text or of the first text of a pair, 1 for those
+    /// of the second. Empty if all are 0. A model without types does not look at them.
+    pub types: &'a [u32],
+}
+
+impl<'a> RowInput<'a> {
+    /// Returns the row of these ids, all of type 0.
+    pub const fn new(ids: &'a [u32]) -> Self {
+        Self { ids, types: &[] }
+    }
+}
+
+impl<'a> From<&'a TokenIds> for RowInput<'a> {
+    fn from(row: &'a TokenIds) -> Self {
+        Self {
+            ids: row.as_slice(),
+            types: row.types(),
+        }
+    }
 }
 
 /// A row that cannot be encoded.
@@ -33,10 +53,27 @@ pub enum RowError {
         /// Size of the vocabulary.
         vocabulary: usize,
     },
+    /// Types that are not those of the row's tokens.
+    #[error("row has {types} token types for {tokens} tokens")]
+    TypesOfOtherLength {
+        /// Types given.
+        types: usize,
+        /// Tokens in the row.
+        tokens: usize,
+    },
+    /// A token type that the model does not have.
+    #[error("token type {found} is not one of the model's {types}")]
+    UnknownType {
+        /// The type.
+        found: u32,
+        /// Number of types.
+        types: usize,
+    },
 }
 
 /// Refuses a row that would make the computation fail.
-pub(super) fn check(ids: &[u32], config: &ModelConfig) -> Result<(), RowError> {
+pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowError> {
+    let RowInput { ids, types } = row;
     if ids.is_empty() {
         return Err(RowError::Empty);
     }
@@ -44,6 +81,20 @@ pub(super) fn check(ids: &[u32], config: &ModelConfig) -> Result<(), RowError> {
         return Err(RowError::TooLong {
             tokens: ids.len(),
             limit: config.max_tokens,
+        });
+    }
+    if !types.is_empty() && types.len() != ids.len() {
+        return Err(RowError::TypesOfOtherLength {
+            types: types.len(),
+            tokens: ids.len(),
+        });
+    }
+    let known = config.architecture.embedding.types.as_ref();
+    let known = known.map_or(usize::MAX, |types| types.len());
+    if let Some(&found) = types.iter().find(|&&of_token| of_token as usize >= known) {
+        return Err(RowError::UnknownType {
+            found,
+            types: known,
         });
     }
     let vocabulary = config.vocabulary();

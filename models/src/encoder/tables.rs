@@ -2,25 +2,62 @@
 
 use motet_kernels::Buckets;
 
-use crate::architecture::{PositionBias, TokenEmbedding};
+use super::RowInput;
+use crate::architecture::{Counting, PositionBias, TensorRef, TokenEmbedding};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
-/// Returns the table of position vectors, `[P, E]`. The vector of token type 0 is already added:
-/// rows are single texts, whose tokens are all of that type.
-pub(super) fn positions(
-    checkpoint: &Checkpoint,
-    embedding: &TokenEmbedding,
-) -> Result<Vec<f32>, LoadError> {
-    let mut positions = checkpoint.values(&embedding.positions)?;
-    if let Some(types) = &embedding.types {
-        let first = checkpoint.values(&types.clone().with_rows(0..1))?;
-        for position in positions.chunks_exact_mut(first.len()) {
-            let sums = position.iter_mut().zip(&first);
-            sums.for_each(|(value, of_type)| *value += of_type);
+/// Sums of the vector of a position and that of a token type: one table for both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PositionTypes {
+    counting: Counting,
+    positions: usize,
+    types: usize,
+}
+
+impl PositionTypes {
+    /// Returns the table of a description.
+    pub(super) fn of(embedding: &TokenEmbedding) -> Self {
+        Self {
+            counting: embedding.counting,
+            positions: embedding.positions.len(),
+            types: embedding.types.as_ref().map_or(1, TensorRef::len),
         }
     }
-    Ok(positions)
+
+    /// Returns the number of rows of the table.
+    pub(super) fn rows(self) -> usize {
+        self.types * self.positions
+    }
+
+    /// Returns the table, `[rows, E]`: all positions with type 0, then all with type 1.
+    pub(super) fn load(
+        self,
+        checkpoint: &Checkpoint,
+        embedding: &TokenEmbedding,
+    ) -> Result<Vec<f32>, LoadError> {
+        let positions = checkpoint.values(&embedding.positions)?;
+        let Some(types) = &embedding.types else {
+            return Ok(positions);
+        };
+        let size = embedding.size();
+        let types = checkpoint.values(types)?;
+        let sums = types.chunks_exact(size).flat_map(|of_type| {
+            let vectors = positions.chunks_exact(size);
+            vectors.flat_map(move |vector| vector.iter().zip(of_type).map(|(a, b)| a + b))
+        });
+        Ok(sums.collect())
+    }
+
+    /// Returns which row of the table each token of a row takes.
+    pub(super) fn indices<'a>(self, row: RowInput<'a>) -> impl Iterator<Item = u32> + Clone + 'a {
+        let positions = self.positions as u32;
+        // Without a table of types, all tokens are of one type.
+        let types = if self.types > 1 { row.types } else { &[] };
+        let types = types.iter().copied().chain(std::iter::repeat(0));
+        let indices = self.counting.positions(row.ids).zip(types);
+        indices.map(move |(position, of_type)| of_type * positions + position)
+    }
 }
 
 /// Returns the table of a position bias, `[buckets, heads]`, and its buckets.

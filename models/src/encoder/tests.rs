@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::architecture::{Output, Pooling, Readout};
+use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 fn builtin() -> (ModelFiles, Device) {
@@ -16,6 +16,10 @@ fn encoder() -> TextEncoder {
     TextEncoder::load(&files, &device, Precision::F32).unwrap()
 }
 
+fn own_head(encoder: &TextEncoder) -> LoadedHead {
+    encoder.load_head(&encoder.config().head).unwrap()
+}
+
 fn threads() -> ThreadTeam {
     ThreadTeam::current_or_default().unwrap()
 }
@@ -25,7 +29,7 @@ fn the_configuration_is_known_without_weights() {
     let config = builtin().0.config().clone();
     assert_eq!(
         (config.hidden_size(), config.max_tokens, config.head),
-        (384, 256, Head::pooled(Pooling::Mean, Output::UnitLength))
+        (384, 256, Head::pooled(Pooling::Mean).normalized(true))
     );
 }
 
@@ -44,12 +48,9 @@ fn a_cpu_computes_in_f32_or_int8() {
 
 #[test]
 fn no_rows_give_no_results() {
-    assert!(
-        encoder()
-            .encode(&[], Head::TOKENS, &threads())
-            .unwrap()
-            .is_empty()
-    );
+    let encoder = encoder();
+    let head = encoder.load_head(&Head::tokens()).unwrap();
+    assert!(encoder.encode(&[], &head, &threads()).unwrap().is_empty());
 }
 
 #[test]
@@ -63,9 +64,9 @@ fn a_bad_row_does_not_touch_its_neighbours() {
         &too_long,
         &[101, 2003, 2004, 102],
     ];
-    let rows = ids.map(|ids| RowInput { ids });
-    let head = encoder.config().head;
-    let results = encoder.encode(&rows, head, &threads()).unwrap();
+    let rows = ids.map(RowInput::new);
+    let head = own_head(&encoder);
+    let results = encoder.encode(&rows, &head, &threads()).unwrap();
     assert_eq!(results[1], Err(RowError::Empty));
     assert_eq!(
         results[2],
@@ -82,7 +83,7 @@ fn a_bad_row_does_not_touch_its_neighbours() {
             limit: 256
         })
     );
-    let alone = |row| encoder.encode(&[row], head, &threads()).unwrap().remove(0);
+    let alone = |row| encoder.encode(&[row], &head, &threads()).unwrap().remove(0);
     assert_eq!(
         (&results[0], &results[4]),
         (&alone(rows[0]), &alone(rows[4]))
@@ -93,23 +94,14 @@ fn a_bad_row_does_not_touch_its_neighbours() {
 #[test]
 fn heads_make_different_things_of_the_same_tokens() {
     let encoder = encoder();
-    let row = RowInput {
-        ids: &[101, 2003, 2004, 2005, 102],
+    let row = RowInput::new(&[101, 2003, 2004, 2005, 102]);
+    let values = |head: &Head| {
+        let head = encoder.load_head(head).unwrap();
+        let mut rows = encoder.encode(&[row], &head, &threads()).unwrap();
+        rows.remove(0).unwrap()
     };
-    let values = |head| {
-        encoder
-            .encode(&[row], head, &threads())
-            .unwrap()
-            .remove(0)
-            .unwrap()
-    };
-    let every_token = |output| {
-        values(Head {
-            readout: Readout::EveryToken,
-            output,
-        })
-    };
-    let (tokens, units) = (every_token(Output::Raw), every_token(Output::UnitLength));
+    let every_token = |normalize| values(&Head::tokens().normalized(normalize));
+    let (tokens, units) = (every_token(false), every_token(true));
     assert_eq!((tokens.rows(), tokens.columns()), (5, 384));
 
     let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -127,19 +119,13 @@ fn heads_make_different_things_of_the_same_tokens() {
         .collect();
     let first = tokens.iter().next().unwrap();
     for (head, expected) in [
-        (Head::pooled(Pooling::Mean, Output::Raw), mean.clone()),
-        (Head::pooled(Pooling::Cls, Output::Raw), first.to_vec()),
-        (
-            Head::pooled(Pooling::Mean, Output::UnitLength),
-            scaled(&mean),
-        ),
-        (
-            Head::pooled(Pooling::Cls, Output::UnitLength),
-            scaled(first),
-        ),
-        (encoder.config().head, scaled(&mean)),
+        (Head::pooled(Pooling::Mean), mean.clone()),
+        (Head::pooled(Pooling::Cls), first.to_vec()),
+        (Head::pooled(Pooling::Mean).normalized(true), scaled(&mean)),
+        (Head::pooled(Pooling::Cls).normalized(true), scaled(first)),
+        (encoder.config().head.clone(), scaled(&mean)),
     ] {
-        let pooled = values(head);
+        let pooled = values(&head);
         assert_eq!(pooled.rows(), 1);
         assert!(close(pooled.as_slice(), &expected), "{head:?}");
     }
@@ -174,16 +160,15 @@ fn batches_of_several_leaders_come_to_an_end() {
     ];
     let lead = &|leader: usize| {
         let threads = ThreadTeam::for_current_thread(2).unwrap();
+        let head = own_head(&encoder);
         let mut results = vec![Vec::new(); batches.len()];
         for at in 0..40 * batches.len() {
             let number = (at + leader) % batches.len();
             let rows = batches[number]
                 .iter()
-                .map(|len| RowInput { ids: &ids[..*len] });
+                .map(|len| RowInput::new(&ids[..*len]));
             let rows: Vec<_> = rows.collect();
-            let found = encoder
-                .encode(&rows, encoder.config().head, &threads)
-                .unwrap();
+            let found = encoder.encode(&rows, &head, &threads).unwrap();
             let before = std::mem::replace(&mut results[number], found);
             assert!(before.is_empty() || before == results[number]);
         }
@@ -206,9 +191,10 @@ fn other(precision: Precision) -> DeviceEncoder {
 }
 
 /// Returns the vectors of each row, one after another.
-fn vectors(encoder: &TextEncoder, rows: &[&[u32]], head: Head) -> Vec<Vec<f32>> {
-    let rows: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
-    let values = encoder.encode(&rows, head, &threads()).unwrap();
+fn vectors(encoder: &TextEncoder, rows: &[&[u32]], head: &Head) -> Vec<Vec<f32>> {
+    let head = encoder.load_head(head).unwrap();
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
+    let values = encoder.encode(&rows, &head, &threads()).unwrap();
     values
         .into_iter()
         .map(|row| row.unwrap().into_vec())
@@ -216,18 +202,22 @@ fn vectors(encoder: &TextEncoder, rows: &[&[u32]], head: Head) -> Vec<Vec<f32>> 
 }
 
 /// Returns the vectors of each row, one after another.
-fn vectors_of_other(encoder: &DeviceEncoder, rows: &[&[u32]], head: Head) -> Vec<Vec<f32>> {
-    let values = encoder.encode(rows, head).unwrap();
+fn vectors_of_other(encoder: &DeviceEncoder, rows: &[&[u32]], head: &Head) -> Vec<Vec<f32>> {
+    let head = LoadedHead::load(&builtin().0, head).unwrap();
+    let rows: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
+    let values = encoder.encode(&rows, &head).unwrap();
     values.into_iter().map(Values::into_vec).collect()
 }
 
-/// Heads of every kind.
-const HEADS: [Head; 4] = [
-    Head::TOKENS,
-    Head::pooled(Pooling::Mean, Output::UnitLength),
-    Head::pooled(Pooling::Cls, Output::UnitLength),
-    Head::pooled(Pooling::Mean, Output::Raw),
-];
+/// Returns heads of every kind without weights.
+fn heads() -> [Head; 4] {
+    [
+        Head::tokens().normalized(true),
+        Head::pooled(Pooling::Mean).normalized(true),
+        Head::pooled(Pooling::Cls).normalized(true),
+        Head::pooled(Pooling::Mean),
+    ]
+}
 
 fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
@@ -262,9 +252,9 @@ fn both_engines_say_the_same() {
     ];
     for lengths in batches {
         let rows = rows_of(&ids, lengths.iter().copied());
-        for head in HEADS {
-            let expected = vectors(&encoder, &rows, head);
-            let found = vectors_of_other(&other, &rows, head);
+        for head in heads() {
+            let expected = vectors(&encoder, &rows, &head);
+            let found = vectors_of_other(&other, &rows, &head);
             for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
                 let largest = largest_difference(found, &expected);
                 assert!(
@@ -281,12 +271,12 @@ fn both_engines_say_the_same() {
 fn sixteen_bits_stay_near() {
     let (encoder, ids) = (encoder(), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33, 7, 8, 16]);
-    let expected = HEADS.map(|head| vectors(&encoder, &rows, head)).concat();
+    let expected = heads().map(|head| vectors(&encoder, &rows, &head)).concat();
     let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     for (precision, limit) in [(Precision::F16, 0.9999), (Precision::Bf16, 0.999)] {
         let other = other(precision);
-        let found = HEADS
-            .map(|head| vectors_of_other(&other, &rows, head))
+        let found = heads()
+            .map(|head| vectors_of_other(&other, &rows, &head))
             .concat();
         let mut worst = 1.0f32;
         for (found, expected) in found.iter().zip(&expected) {
@@ -306,10 +296,10 @@ fn sixteen_bits_stay_near() {
 fn other_engine_rows_do_not_touch_each_other() {
     let (other, ids) = (other(Precision::F32), many_ids());
     let rows = rows_of(&ids, [40, 3, 17, 24, 1, 33]);
-    for head in HEADS {
-        let together = vectors_of_other(&other, &rows, head);
+    for head in heads() {
+        let together = vectors_of_other(&other, &rows, &head);
         for (row, together) in rows.iter().zip(&together) {
-            let alone = vectors_of_other(&other, &[row], head).remove(0);
+            let alone = vectors_of_other(&other, &[row], &head).remove(0);
             assert!(largest_difference(&alone, together) < 1e-5);
         }
     }

@@ -5,13 +5,16 @@
 //! fraction of the time.
 //!
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
+//! * `template`: the special tokens around a text or a pair, and the types of tokens.
 
 mod plain;
+mod template;
 mod wordpiece;
 
 use std::ops::Range;
 
 use plain::Part;
+use template::Template;
 use wordpiece::Wordpiece;
 
 use crate::error::LoadError;
@@ -22,6 +25,8 @@ use crate::source::{ModelFiles, Source};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenIds {
     ids: Vec<u32>,
+    /// Empty if all are 0.
+    types: Vec<u32>,
     truncated: bool,
 }
 
@@ -29,6 +34,11 @@ impl TokenIds {
     /// Returns the ids, at most the model's token limit.
     pub fn as_slice(&self) -> &[u32] {
         &self.ids
+    }
+
+    /// Returns the type of each token, as [`crate::RowInput::types`]: empty if all are 0.
+    pub fn types(&self) -> &[u32] {
+        &self.types
     }
 
     /// Number of tokens.
@@ -52,6 +62,7 @@ impl From<Vec<u32>> for TokenIds {
     fn from(ids: Vec<u32>) -> Self {
         Self {
             ids,
+            types: Vec::new(),
             truncated: false,
         }
     }
@@ -72,6 +83,31 @@ impl TokenizerError {
             reason: cause.to_string(),
         }
     }
+}
+
+/// A pair that cannot be tokenized.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// The library refuses a text.
+    #[error(transparent)]
+    Text(#[from] TokenizerError),
+    /// The first text, which is never cut, leaves no room for a token of the second.
+    #[error(
+        "the first text of the pair has at least {tokens} tokens; with {special} special tokens and one of \
+         the second text at most {} fit into the limit of {limit}",
+        limit.saturating_sub(special + 1)
+    )]
+    FirstTooLong {
+        /// Tokens of the first text.
+        tokens: usize,
+        /// Special tokens of a pair.
+        special: usize,
+        /// Maximum tokens of a row.
+        limit: usize,
+    },
+    /// The tokenizer does not put two texts into one row.
+    #[error("the model's tokenizer has no template for pairs of texts")]
+    NoTemplate,
 }
 
 /// Cost of a byte in the library, relative to a byte of a plain word; a call of the library costs
@@ -97,8 +133,10 @@ pub struct Tokenizer {
     full: tokenizers::Tokenizer,
     /// For plain words, if the tokenizer is a BERT tokenizer.
     words: Option<Wordpiece>,
-    prefix: Vec<u32>,
-    suffix: Vec<u32>,
+    /// For single texts.
+    template: Template,
+    /// For pairs, if the tokenizer takes these.
+    pair_template: Option<Template>,
     max_tokens: usize,
 }
 
@@ -109,11 +147,22 @@ impl Tokenizer {
     /// A file that is missing or is no tokenizer, or one that adds more special tokens than the
     /// model's limit allows.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
-        Self::from_bytes(
-            &files.tokenizer()?,
-            files.source(),
-            files.config().max_tokens,
-        )
+        let config = files.config();
+        let tokenizer = Self::from_bytes(&files.tokenizer()?, files.source(), config.max_tokens)?;
+        Ok(if config.takes_token_types {
+            tokenizer
+        } else {
+            tokenizer.without_types()
+        })
+    }
+
+    /// Returns the tokenizer of a model for which all tokens are of type 0.
+    fn without_types(self) -> Self {
+        Self {
+            template: self.template.without_types(),
+            pair_template: self.pair_template.map(Template::without_types),
+            ..self
+        }
     }
 
     fn from_bytes(json: &[u8], model: &Source, max_tokens: usize) -> Result<Self, LoadError> {
@@ -129,18 +178,18 @@ impl Tokenizer {
             .with_truncation(None)
             .map_err(|cause| bad(cause.to_string()))?;
         library.with_padding(None);
-        let (prefix, suffix) = special_tokens(&library).map_err(bad)?;
-        if prefix.len() + suffix.len() >= max_tokens {
-            let added = prefix.len() + suffix.len();
+        let template = Template::of_text(&library).map_err(bad)?;
+        if template.len() >= max_tokens {
+            let added = template.len();
             return Err(bad(format!(
                 "adds {added} special tokens to each text, but the model's limit is {max_tokens} tokens"
             )));
         }
         Ok(Self {
             words: Wordpiece::of(&library),
+            pair_template: Template::of_pair(&library),
             full: library,
-            prefix,
-            suffix,
+            template,
             max_tokens,
         })
     }
@@ -152,7 +201,7 @@ impl Tokenizer {
 
     /// Number of special tokens of each row.
     pub fn special_tokens(&self) -> usize {
-        self.prefix.len() + self.suffix.len()
+        self.template.len()
     }
 
     /// Returns the token ids of a text with its special tokens, cut to the model's limit. The text
@@ -173,13 +222,59 @@ impl Tokenizer {
         let room = max_tokens
             .min(self.max_tokens)
             .saturating_sub(self.special_tokens());
-        let mut ids = self.prefix.clone();
-        let end = ids.len() + room;
+        let mut ids = Vec::new();
+        self.template.begin(&mut ids);
+        let (start, end) = (ids.len(), ids.len() + room);
         self.append(text, &mut ids, end)?;
         let truncated = ids.len() > end;
         ids.truncate(end);
-        ids.extend(&self.suffix);
-        Ok(TokenIds { ids, truncated })
+        let types = self.template.token_types([ids.len() - start, 0]);
+        self.template.end(&mut ids);
+        Ok(TokenIds {
+            ids,
+            types,
+            truncated,
+        })
+    }
+
+    /// Returns the token ids of a pair of texts in one row, with the types and special tokens of a
+    /// pair, cut to `max_tokens` or the model's limit. Only the second text is cut.
+    ///
+    /// # Errors
+    /// A first text that leaves no room for the second, and a tokenizer without pairs.
+    pub fn encode_pair(
+        &self,
+        first: &str,
+        second: &str,
+        max_tokens: usize,
+    ) -> Result<TokenIds, PairError> {
+        let template = self.pair_template.as_ref().ok_or(PairError::NoTemplate)?;
+        let limit = max_tokens.min(self.max_tokens);
+        let mut ids = Vec::new();
+        template.begin(&mut ids);
+        let start = ids.len();
+        self.append(first, &mut ids, start + limit)?;
+        let tokens = ids.len() - start;
+        let room = limit.saturating_sub(template.len() + tokens);
+        if room == 0 {
+            return Err(PairError::FirstTooLong {
+                tokens,
+                special: template.len(),
+                limit,
+            });
+        }
+        template.separate(&mut ids);
+        let (start, end) = (ids.len(), ids.len() + room);
+        self.append(second, &mut ids, end)?;
+        let truncated = ids.len() > end;
+        ids.truncate(end);
+        let types = template.token_types([tokens, ids.len() - start]);
+        template.end(&mut ids);
+        Ok(TokenIds {
+            ids,
+            types,
+            truncated,
+        })
     }
 
     /// Returns the number of tokens of a text, without special tokens and without a limit.
@@ -280,23 +375,6 @@ impl Tokenizer {
         }));
         Ok(())
     }
-}
-
-/// Returns the special tokens before and after a text, found by tokenizing a probe.
-fn special_tokens(library: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), String> {
-    const PROBE: &str = "a";
-    let bare = library
-        .encode_fast(PROBE, false)
-        .map_err(|cause| cause.to_string())?;
-    let full = library
-        .encode_fast(PROBE, true)
-        .map_err(|cause| cause.to_string())?;
-    let (bare, full) = (bare.get_ids(), full.get_ids());
-    let at = (0..=full.len().saturating_sub(bare.len()))
-        .find(|&at| full[at..].starts_with(bare))
-        .filter(|_| !bare.is_empty())
-        .ok_or("its post-processor does not merely put special tokens around a text")?;
-    Ok((full[..at].to_vec(), full[at + bare.len()..].to_vec()))
 }
 
 #[cfg(all(test, feature = "builtin"))]

@@ -203,3 +203,58 @@ fn tokenizers_that_are_not_berts_are_left_to_the_library() {
         &|json| json["model"]["continuing_subword_prefix"] = "x".into()
     ));
 }
+
+#[test]
+fn a_pair_has_the_types_and_special_tokens_of_bert() {
+    let tokenizer = builtin();
+    let id = |word: &str| tokenizer.full.token_to_id(word).unwrap();
+    let pair = tokenizer.encode_pair("a b", "c", 256).unwrap();
+    let words = ["[CLS]", "a", "b", "[SEP]", "c", "[SEP]"];
+    assert_eq!(pair.as_slice(), words.map(id));
+    assert_eq!(pair.types(), [0, 0, 0, 0, 1, 1]);
+    assert!(!pair.truncated());
+
+    let library = tokenizer.full.encode(("a b", "c"), true).unwrap();
+    assert_eq!(pair.as_slice(), library.get_ids());
+    assert_eq!(pair.types(), library.get_type_ids());
+    assert_eq!(tokenizer.encode("a b").unwrap().types(), [0u32; 0]);
+    let empty = tokenizer.encode_pair("", "", 256).unwrap();
+    assert_eq!(empty.as_slice(), ["[CLS]", "[SEP]", "[SEP]"].map(id));
+    assert_eq!(empty.types(), [0, 0, 1]);
+}
+
+#[test]
+fn only_the_second_text_of_a_pair_is_cut() {
+    let tokenizer = builtin();
+    let long = "d ".repeat(20);
+    let pair = tokenizer.encode_pair("a b c", &long, 8).unwrap();
+    assert_eq!(pair.types(), [0, 0, 0, 0, 0, 1, 1, 1]);
+    assert!(pair.truncated());
+    let whole = tokenizer.encode_pair("a b c", "d d", 8).unwrap();
+    assert_eq!(pair.as_slice(), whole.as_slice());
+    assert!(!whole.truncated());
+    for (first, fits) in [("a b c d", true), ("a b c d e", false), (&long, false)] {
+        let found = tokenizer.encode_pair(first, "f", 8);
+        match found {
+            Ok(pair) => assert!(fits && pair.len() == 8, "{first}"),
+            Err(error) => {
+                let PairError::FirstTooLong { tokens, .. } = error else {
+                    panic!("{error}")
+                };
+                assert!(!fits && tokens > 4, "{first}: {error}");
+                assert!(
+                    error
+                        .to_string()
+                        .contains("at most 4 fit into the limit of 8")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_without_token_types_gets_none() {
+    let tokenizer = builtin().without_types();
+    let pair = tokenizer.encode_pair("a", "b", 256).unwrap();
+    assert_eq!((pair.len(), pair.types()), (5, &[0u32; 0][..]));
+}

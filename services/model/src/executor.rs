@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use motet_batcher::{BatchError, Executor, Measurement, Options, RowError, measure};
 use motet_models::{
-    EncodeError, Head, RowInput, TextEncoder, ThreadTeam, ThreadTeamError, TokenIds, Values,
+    EncodeError, LoadedHead, RowInput, TextEncoder, ThreadTeam, ThreadTeamError, TokenIds, Values,
 };
 
 use crate::core_permits::CoreSemaphore;
@@ -27,7 +27,7 @@ pub(crate) struct EncoderExecutor {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
     /// The same for every row of the model.
-    head: Head,
+    head: Arc<LoadedHead>,
     team: ThreadTeam,
     /// `None` where a device computes: the thread then only submits work to it.
     cores: Option<CoreSemaphore>,
@@ -44,7 +44,7 @@ impl EncoderExecutor {
     pub(crate) fn new(
         model: Arc<str>,
         encoder: Arc<TextEncoder>,
-        head: Head,
+        head: Arc<LoadedHead>,
         threads: usize,
         cores: &CoreSemaphore,
         measurements: Measurements,
@@ -70,7 +70,7 @@ impl EncoderExecutor {
     ) -> Result<Vec<Result<Values, motet_models::RowError>>, EncodeError> {
         let cores = self.cores.as_ref();
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
-        self.encoder.encode(rows, self.head, &self.team)
+        self.encoder.encode(rows, &self.head, &self.team)
     }
 }
 
@@ -81,12 +81,7 @@ impl Executor for EncoderExecutor {
     fn run(&mut self, rows: &[&EncodeRow]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
-        let inputs: Vec<_> = rows
-            .iter()
-            .map(|row| RowInput {
-                ids: row.ids.as_slice(),
-            })
-            .collect();
+        let inputs: Vec<_> = rows.iter().map(|row| RowInput::from(&row.ids)).collect();
         let forward =
             tracing::info_span!("forward", model = %self.model, rows = rows.len(), tokens);
         let encoded = forward.in_scope(|| self.encode(&inputs));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motet_batcher::{Batcher, BuildError, SpawnError};
-use motet_models::{DeviceError, EncoderCache, Head, TextEncoder, Tokenizer};
+use motet_models::{DeviceError, EncoderCache, LoadedHead, TextEncoder, Tokenizer};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::{Metrics, ModelMetrics};
 use tracing::Span;
@@ -155,8 +155,8 @@ impl Loader {
         model: EncoderModel,
         metrics: ModelMetrics,
     ) -> Result<BatchedEncoder, LoadError> {
-        let encoder = self.encoder(name, &model).await?;
-        let vector_size = encoder.config().hidden_size();
+        let (encoder, head) = self.encoder(name, &model).await?;
+        let vector_size = model.head.size(encoder.config().hidden_size());
         let measurements = self.measurements.of(&encoder);
         // Executors that compute at the same time get an equal share of the cores each.
         let threads = model.threads;
@@ -164,7 +164,7 @@ impl Loader {
         let factory = ExecutorFactory {
             model: name.into(),
             encoder,
-            head: model.head,
+            head,
             threads,
             cores: self.cores.clone(),
             measurements,
@@ -194,13 +194,13 @@ impl Loader {
         })
     }
 
-    /// Loads the weights onto their device, on a thread where it may block.
+    /// Loads the weights onto their device, and those of the head, on a thread where it may block.
     async fn encoder(
         &self,
         name: &str,
         model: &EncoderModel,
-    ) -> Result<Arc<TextEncoder>, LoadError> {
-        let (device, precision) = (model.device, model.precision);
+    ) -> Result<(Arc<TextEncoder>, Arc<LoadedHead>), LoadError> {
+        let (device, precision, head) = (model.device, model.precision, model.head.clone());
         let (files, encoders, model) =
             (model.files.clone(), self.encoders.clone(), name.to_owned());
         let loading = tokio::task::spawn_blocking(move || {
@@ -208,8 +208,8 @@ impl Loader {
                 model: model.clone(),
                 cause,
             })?;
-            encoders
-                .get(&files, &device, precision)
+            let head = LoadedHead::load(&files, &head);
+            head.and_then(|head| Ok((encoders.get(&files, &device, precision)?, Arc::new(head))))
                 .map_err(|cause| LoadError::Weights { model, cause })
         });
         loading.await.map_err(|error| LoadError::Crashed {
@@ -238,7 +238,7 @@ impl Loader {
 struct ExecutorFactory {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
-    head: Head,
+    head: Arc<LoadedHead>,
     threads: usize,
     cores: CoreSemaphore,
     measurements: Measurements,
@@ -252,7 +252,7 @@ impl ExecutorFactory {
         EncoderExecutor::new(
             model,
             encoder,
-            self.head,
+            self.head.clone(),
             threads,
             &self.cores,
             measurements,

@@ -137,16 +137,14 @@ impl Encoder {
         let (answer, times) = channel();
         std::thread::spawn(move || {
             let threads = ThreadTeam::current_or_default().expect("threads");
+            let head = encoder.load_head(&encoder.config().head).expect("a head");
             for text in asked {
                 let text: &String = &all[text];
                 let started = Instant::now();
                 let ids = tokenizer.encode(text).expect("tokens");
                 let tokenized = Instant::now();
-                let row = RowInput {
-                    ids: ids.as_slice(),
-                };
-                let head = encoder.config().head;
-                encoder.encode(&[row], head, &threads).expect("a vector");
+                let row = RowInput::from(&ids);
+                encoder.encode(&[row], &head, &threads).expect("a vector");
                 let own = Own {
                     tokenizing: (tokenized - started).as_secs_f64() * 1e3,
                     encoding: tokenized.elapsed().as_secs_f64() * 1e3,

@@ -8,9 +8,10 @@ use motet_kernels::{
 
 use super::norm;
 use super::stored_rows::StoredRows;
-use crate::architecture::{Counting, TokenEmbedding};
+use crate::architecture::TokenEmbedding;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::tables;
+use crate::encoder::RowInput;
+use crate::encoder::tables::PositionTypes;
 use crate::error::LoadError;
 
 /// Word and position tables, the norm after their sum, and the product after the norm.
@@ -18,9 +19,9 @@ use crate::error::LoadError;
 pub(super) struct Embeddings {
     /// `[V, E]`
     words: EmbeddingTable,
-    /// `[P, E]`, see [`tables::positions`].
+    /// Of positions and types, `[rows, E]`.
     positions: EmbeddingTable,
-    counting: Counting,
+    position_types: PositionTypes,
     norm: Norm,
     /// `[E]` to `[H]`, and how the vectors that enter are cut.
     projection: Option<(Linear, ColumnBlocks)>,
@@ -38,27 +39,28 @@ impl Embeddings {
             checkpoint,
             tensors: &[&embedding.words],
         };
-        let positions = tables::positions(checkpoint, embedding)?;
+        let position_types = PositionTypes::of(embedding);
+        let positions = position_types.load(checkpoint, embedding)?;
         let in_memory = InMemory {
             values: &positions,
             size,
         };
-        let Ok(positions) = EmbeddingTable::pack(&in_memory, embedding.positions.len(), size);
+        let Ok(positions) = EmbeddingTable::pack(&in_memory, position_types.rows(), size);
         let projection = embedding.projection.as_ref().map(|projection| {
             let inputs = ColumnBlocks::new(size, 1);
             let weight = StoredRows {
                 checkpoint,
                 tensors: &[&projection.weight],
             };
-            let bias = checkpoint.values(&projection.bias)?;
+            let bias = checkpoint.biases(&[projection])?;
             // In floats whatever the layers are in: it is small, and everything follows from it.
-            let linear = Linear::pack(&weight, Some(&bias), inputs, columns, Arithmetic::F32)?;
+            let linear = Linear::pack(&weight, bias.as_deref(), inputs, columns, Arithmetic::F32)?;
             Ok((linear, inputs))
         });
         Ok(Self {
             words: EmbeddingTable::pack(&words, embedding.words.len(), size)?,
             positions,
-            counting: embedding.counting,
+            position_types,
             norm: norm::load(checkpoint, &embedding.norm)?,
             projection: projection.transpose()?,
         })
@@ -72,10 +74,10 @@ impl Embeddings {
         tables.chain(projection.and_then(|(linear, _)| linear.relocatable()))
     }
 
-    /// Writes the vectors of rows of ids to the scratch memory's `x`.
-    pub(super) fn run<'a>(
+    /// Writes the vectors of the tokens of rows to the scratch memory's `x`.
+    pub(super) fn run(
         &self,
-        rows: impl Iterator<Item = &'a [u32]>,
+        rows: &[RowInput<'_>],
         scratch: &mut Scratch,
         parallelism: Parallelism,
     ) {
@@ -105,21 +107,19 @@ impl Embeddings {
     }
 
     /// Writes the sums of the tables, normed, to `out`, `[T, E]` in the blocks `columns`.
-    fn sum<'a>(
+    fn sum(
         &self,
-        rows: impl Iterator<Item = &'a [u32]>,
+        rows: &[RowInput<'_>],
         out: &mut [f32],
         columns: ColumnBlocks,
         statistics: &mut Aligned<f32>,
         parallelism: Parallelism,
     ) {
-        let tokens = |ids: &'a [u32]| {
-            let positions = self.counting.positions(ids);
-            ids.iter()
-                .zip(positions)
-                .map(|(id, position)| [*id, position])
-        };
-        let tokens: Vec<[u32; 2]> = rows.flat_map(tokens).collect();
+        let tokens = rows.iter().flat_map(|row| {
+            let positions = self.position_types.indices(*row);
+            row.ids.iter().zip(positions)
+        });
+        let tokens: Vec<[u32; 2]> = tokens.map(|(id, position)| [*id, position]).collect();
         let tables = [&self.words, &self.positions];
         sum_rows(tables, &tokens, out, columns, parallelism);
         self.norm.run(out, columns, statistics, parallelism);

@@ -54,13 +54,12 @@ impl Layer {
         // Several products of the same vectors are one, with their outputs one after the other.
         let pack = |linears: &[&architecture::Linear], inputs, outputs| {
             let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
-            let biases: Vec<_> = linears.iter().map(|linear| &linear.bias).collect();
             let weight = StoredRows {
                 checkpoint,
                 tensors: &weights,
             };
-            let bias = checkpoint.stack(&biases)?;
-            Linear::pack(&weight, Some(&bias), inputs, outputs, arithmetic)
+            let bias = checkpoint.biases(linears)?;
+            Linear::pack(&weight, bias.as_deref(), inputs, outputs, arithmetic)
         };
         let projections = [&attention.query, &attention.key, &attention.value];
         Ok(Self {

@@ -10,9 +10,9 @@
 
 mod embeddings;
 mod layer;
-mod norm;
+pub(super) mod norm;
 mod schedule;
-mod stored_rows;
+pub(super) mod stored_rows;
 
 use std::ops::Range;
 
@@ -21,8 +21,8 @@ use motet_kernels::{
 };
 use rayon::prelude::*;
 
-use super::{output, tables};
-use crate::architecture::{Architecture, Head, Pooling, Readout};
+use super::{LoadedHead, RowInput, tables};
+use crate::architecture::{Architecture, Pooling, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
@@ -78,12 +78,12 @@ impl CpuEncoder {
         })
     }
 
-    /// Encodes rows of ids that were checked; the results are in their order.
-    pub(super) fn encode(&self, rows: &[&[u32]], head: Head) -> Vec<Values> {
-        let lens: Vec<usize> = rows.iter().map(|ids| ids.len()).collect();
+    /// Encodes rows that were checked; the results are in their order.
+    pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Vec<Values> {
+        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
         let schedule = schedule::schedule(&lens, self.square, rayon::current_num_threads());
         let group = |group: &Vec<usize>| {
-            let rows: Vec<&[u32]> = group.iter().map(|row| rows[*row]).collect();
+            let rows: Vec<RowInput<'_>> = group.iter().map(|row| rows[*row]).collect();
             self.group(&rows, head, schedule.parallelism)
         };
         let groups: Vec<Vec<Values>> = match schedule.parallelism {
@@ -101,13 +101,17 @@ impl CpuEncoder {
         placed.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn group(&self, rows: &[&[u32]], head: Head, parallelism: Parallelism) -> Vec<Values> {
-        let lens: Vec<usize> = rows.iter().map(|ids| ids.len()).collect();
+    fn group(
+        &self,
+        rows: &[RowInput<'_>],
+        head: &LoadedHead,
+        parallelism: Parallelism,
+    ) -> Vec<Values> {
+        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
         let tokens = lens.iter().sum();
         self.scratch.with(tokens, |scratch| {
-            let ids = rows.iter().copied();
             parallelism.with_spinning_helpers(|| {
-                self.embeddings.run(ids, scratch, parallelism);
+                self.embeddings.run(rows, scratch, parallelism);
                 for layer in &self.layers {
                     layer.run(scratch, &lens, self.position_bias.as_ref(), parallelism);
                 }
@@ -132,24 +136,26 @@ impl CpuEncoder {
 
 /// Returns what a head makes of a row, whose tokens are some of `hidden`.
 fn of_row(
-    head: Head,
+    head: &LoadedHead,
     hidden: Matrix<'_>,
     tokens: Range<usize>,
     parallelism: Parallelism,
 ) -> Values {
     let size = hidden.columns.count;
-    match head.readout {
-        Readout::Pooled(Pooling::Mean) => {
-            // Pooled by blocks: the row is then its one vector.
-            let readout = Readout::Pooled(Pooling::Cls);
-            output::of_row(Head { readout, ..head }, size, 1, |_, vector| {
-                pooling::mean(hidden, tokens.clone(), vector, parallelism);
-            })
+    let mut vectors = match head.readout() {
+        Readout::EveryToken => vec![0.0; tokens.len() * size],
+        Readout::Pooled(_) => vec![0.0; size],
+    };
+    match head.readout() {
+        Readout::EveryToken => {
+            for (token, vector) in tokens.zip(vectors.chunks_exact_mut(size)) {
+                copy(hidden, token, vector);
+            }
         }
-        _ => output::of_row(head, size, tokens.len(), |token, vector| {
-            copy(hidden, tokens.start + token, vector);
-        }),
+        Readout::Pooled(Pooling::Mean) => pooling::mean(hidden, tokens, &mut vectors, parallelism),
+        Readout::Pooled(Pooling::Cls) => copy(hidden, tokens.start, &mut vectors),
     }
+    head.apply(vectors)
 }
 
 /// Copies a token's vector from its blocks.

@@ -7,7 +7,10 @@ use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
 /// Returns the layer norm with its scale and shift.
-pub(super) fn load(checkpoint: &Checkpoint, norm: &architecture::Norm) -> Result<Norm, LoadError> {
+pub(in crate::encoder) fn load(
+    checkpoint: &Checkpoint,
+    norm: &architecture::Norm,
+) -> Result<Norm, LoadError> {
     let (scale, shift) = (
         checkpoint.values(&norm.scale)?,
         checkpoint.values(&norm.shift)?,

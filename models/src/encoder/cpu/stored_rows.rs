@@ -9,9 +9,9 @@ use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
 /// Rows of tensors of a checkpoint, one tensor after the other.
-pub(super) struct StoredRows<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
-    pub(super) tensors: &'a [&'a TensorRef],
+pub(in crate::encoder) struct StoredRows<'a> {
+    pub(in crate::encoder) checkpoint: &'a Checkpoint,
+    pub(in crate::encoder) tensors: &'a [&'a TensorRef],
 }
 
 impl WeightRows for StoredRows<'_> {

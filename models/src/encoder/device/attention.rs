@@ -33,11 +33,14 @@ impl Attention {
         let scale = (attention.head_size as f32).sqrt().recip();
         let queries = &attention.query;
         let query_weight = weight[..queries.outputs() * queries.inputs()].iter_mut();
+        let query_bias = bias
+            .iter_mut()
+            .flat_map(|bias| &mut bias[..queries.outputs()]);
         query_weight
-            .chain(&mut bias[..queries.outputs()])
+            .chain(query_bias)
             .for_each(|value| *value *= scale);
         Ok(Self {
-            query_key_value: Linear::new(placement, weight, bias)?,
+            query_key_value: Linear::new(placement, queries.inputs(), weight, bias)?,
             output: Linear::load(placement, &attention.output)?,
             norm: LayerNorm::load(placement, norm)?,
             heads: attention.heads,

@@ -6,8 +6,8 @@ use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::pack::Pack;
 use super::placement::Placement;
-use crate::architecture::{Counting, TokenEmbedding};
-use crate::encoder::tables;
+use crate::architecture::TokenEmbedding;
+use crate::encoder::tables::PositionTypes;
 use crate::error::LoadError;
 
 /// Word and position tables, the norm after their sum, and the product after the norm.
@@ -15,9 +15,9 @@ use crate::error::LoadError;
 pub(super) struct Embeddings {
     /// `[V, E]`
     words: Tensor,
-    /// `[P, E]`, see [`tables::positions`].
+    /// Of positions and types, `[rows, E]`.
     positions: Tensor,
-    counting: Counting,
+    position_types: PositionTypes,
     norm: LayerNorm,
     /// `[E]` to `[H]`
     projection: Option<Linear>,
@@ -28,12 +28,13 @@ impl Embeddings {
         placement: &Placement<'_>,
         embedding: &TokenEmbedding,
     ) -> std::result::Result<Self, LoadError> {
-        let positions = tables::positions(placement.checkpoint, embedding)?;
-        let shape = [embedding.positions.len(), embedding.positions.row_size()];
+        let position_types = PositionTypes::of(embedding);
+        let positions = position_types.load(placement.checkpoint, embedding)?;
+        let shape = [position_types.rows(), embedding.size()];
         Ok(Self {
             words: placement.get(&embedding.words)?,
             positions: placement.place(positions, &shape)?,
-            counting: embedding.counting,
+            position_types,
             norm: LayerNorm::load(placement, &embedding.norm)?,
             projection: embedding
                 .projection
@@ -48,9 +49,9 @@ impl Embeddings {
         self.words.dtype()
     }
 
-    /// Returns how the tokens of a row are counted.
-    pub(super) fn counting(&self) -> Counting {
-        self.counting
+    /// Returns which rows of the table of positions and types tokens take.
+    pub(super) fn position_types(&self) -> PositionTypes {
+        self.position_types
     }
 
     /// `[T, H]`

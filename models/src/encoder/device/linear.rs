@@ -1,4 +1,4 @@
-//! A matrix product with a weight, and its bias.
+//! A matrix product with a weight, and its bias if it has one.
 
 use candle_core::{Result, Tensor};
 
@@ -12,7 +12,7 @@ pub(super) struct Linear {
     /// `[I, O]`: a view of the stored `[O, I]`.
     weight: Tensor,
     /// `[O]`
-    bias: Tensor,
+    bias: Option<Tensor>,
 }
 
 impl Linear {
@@ -21,25 +21,32 @@ impl Linear {
         linear: &architecture::Linear,
     ) -> std::result::Result<Self, LoadError> {
         let (weight, bias) = placement.stack(&[linear])?;
-        Self::new(placement, weight, bias)
+        Self::new(placement, linear.inputs(), weight, bias)
     }
 
     /// From values on the host: `weight` is `[O, I]` row-major, `bias` is `[O]`.
     pub(super) fn new(
         placement: &Placement<'_>,
+        inputs: usize,
         weight: Vec<f32>,
-        bias: Vec<f32>,
+        bias: Option<Vec<f32>>,
     ) -> std::result::Result<Self, LoadError> {
-        let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
+        let outputs = weight.len() / inputs;
         let transposed = |weight: Tensor| weight.t()?.contiguous();
         Ok(Self {
             weight: placement.place_with(weight, &[outputs, inputs], transposed)?,
-            bias: placement.place(bias, &[outputs])?,
+            bias: bias
+                .map(|bias| placement.place(bias, &[outputs]))
+                .transpose()?,
         })
     }
 
     /// `x W^T + b`: `[T, I]` to `[T, O]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+        let product = x.matmul(&self.weight)?;
+        match &self.bias {
+            Some(bias) => product.broadcast_add(bias),
+            None => Ok(product),
+        }
     }
 }

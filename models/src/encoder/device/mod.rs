@@ -22,7 +22,8 @@ mod upload;
 
 use candle_core::{DType, Device, Result};
 
-use crate::architecture::{Architecture, Head, Readout};
+use super::{LoadedHead, RowInput};
+use crate::architecture::{Architecture, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::values::Values;
@@ -83,8 +84,8 @@ impl DeviceEncoder {
         })
     }
 
-    /// Encodes rows of ids that were checked, one at least; the results are in their order.
-    pub(super) fn encode(&self, rows: &[&[u32]], head: Head) -> Result<Vec<Values>> {
+    /// Encodes rows that were checked, one at least; the results are in their order.
+    pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Result<Vec<Values>> {
         let _turn = self.turns.take();
         let found = self.forward(rows, head);
         if found.is_err() {
@@ -98,15 +99,15 @@ impl DeviceEncoder {
     fn packing(&self, readout: Readout) -> Packing<'_> {
         Packing {
             heads: self.heads,
-            counting: self.embeddings.counting(),
+            position_types: self.embeddings.position_types(),
             position_bias: self.position_bias.as_ref(),
             readout,
             dtype: self.embeddings.dtype(),
         }
     }
 
-    fn forward(&self, rows: &[&[u32]], head: Head) -> Result<Vec<Values>> {
-        let pack = Pack::new(rows, self.packing(head.readout), &self.device)?;
+    fn forward(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Result<Vec<Values>> {
+        let pack = Pack::new(rows, self.packing(head.readout()), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;

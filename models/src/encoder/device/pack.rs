@@ -7,13 +7,15 @@ use super::groups;
 use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
 use super::upload::Upload;
-use crate::architecture::{Counting, Readout};
+use crate::architecture::Readout;
+use crate::encoder::RowInput;
+use crate::encoder::tables::PositionTypes;
 
 /// A batch of T tokens in all.
 pub(super) struct Pack {
     /// Token ids of all rows, u32 `[T]`.
     pub(super) ids: Tensor,
-    /// Row of the table of positions that each token takes, u32 `[T]`.
+    /// Row of the table of positions and types that each token takes, u32 `[T]`.
     pub(super) positions: Tensor,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
@@ -34,8 +36,8 @@ pub(super) struct Row {
 pub(super) struct Packing<'a> {
     /// Number of heads of attention.
     pub(super) heads: usize,
-    /// How the tokens of a row are counted.
-    pub(super) counting: Counting,
+    /// Which rows of the table of positions and types tokens take.
+    pub(super) position_types: PositionTypes,
     /// Added to the scores of attention.
     pub(super) position_bias: Option<&'a PositionBias>,
     /// Vectors that the rows give back.
@@ -46,10 +48,14 @@ pub(super) struct Packing<'a> {
 
 impl Pack {
     /// There must be one row at least, none empty.
-    pub(super) fn new(inputs: &[&[u32]], packing: Packing<'_>, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        inputs: &[RowInput<'_>],
+        packing: Packing<'_>,
+        device: &Device,
+    ) -> Result<Self> {
         let Packing {
             heads,
-            counting,
+            position_types,
             position_bias,
             readout,
             dtype,
@@ -59,8 +65,9 @@ impl Pack {
         let groups = groups::split(&lengths, heads);
 
         let (mut whole, mut real) = (Upload::new(), Upload::new());
-        let ids = whole.add(inputs.iter().flat_map(|ids| ids.iter().copied()));
-        let positions = whole.add(inputs.iter().flat_map(|ids| counting.positions(ids)));
+        let ids = whole.add(inputs.iter().flat_map(|row| row.ids.iter().copied()));
+        let positions = inputs.iter().flat_map(|row| position_types.indices(*row));
+        let positions = whole.add(positions);
         let each_head = whole.add(0..heads as u32);
         let each_part = whole.add(0..3 * heads as u32);
         let (first, step) = ways_back(&rows, &groups, heads);
@@ -91,12 +98,12 @@ impl Pack {
     }
 }
 
-fn rows(inputs: &[&[u32]]) -> Vec<Row> {
+fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {
     let mut start = 0;
-    let row = |ids: &&[u32]| {
+    let row = |input: &RowInput<'_>| {
         let row = Row {
             start,
-            tokens: ids.len(),
+            tokens: input.ids.len(),
         };
         start += row.tokens;
         row

@@ -23,16 +23,15 @@ impl Placement<'_> {
     }
 
     /// Returns the weights and biases of several products on the host, one product's outputs after
-    /// the other's: `[outputs, inputs]` and `[outputs]`.
+    /// the other's: `[outputs, inputs]` and `[outputs]`, the latter if any of them has a bias.
     pub(super) fn stack(
         &self,
         linears: &[&Linear],
-    ) -> std::result::Result<(Vec<f32>, Vec<f32>), LoadError> {
+    ) -> std::result::Result<(Vec<f32>, Option<Vec<f32>>), LoadError> {
         let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
-        let biases: Vec<_> = linears.iter().map(|linear| &linear.bias).collect();
         Ok((
             self.checkpoint.stack(&weights)?,
-            self.checkpoint.stack(&biases)?,
+            self.checkpoint.biases(linears)?,
         ))
     }
 

@@ -1,34 +1,32 @@
 //! Outputs of the rows, from the last layer's vectors. Rows are pooled on the device, so that only
-//! the outputs are copied to the host.
+//! one vector of each is copied to the host, where the head's own products are computed.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::pack::Pack;
 use super::padded::Padded;
-use crate::architecture::{Head, Pooling, Readout};
-use crate::encoder::output;
+use crate::architecture::Readout;
+use crate::encoder::{LoadedHead, RowInput};
 use crate::values::Values;
 
 /// Returns what `head` makes of each row, in their order; `hidden` is `[T, H]`.
 pub(super) fn outputs(
     hidden: &Tensor,
-    rows: &[&[u32]],
+    rows: &[RowInput<'_>],
     pack: &Pack,
-    head: Head,
+    head: &LoadedHead,
 ) -> Result<Vec<Values>> {
     let size = hidden.dim(1)?;
     // Sums of 16-bit numbers would lose what the layers kept.
     let hidden = hidden.to_dtype(DType::F32)?;
-    match head.readout {
+    match head.readout() {
         Readout::EveryToken => {
             let hidden: Vec<f32> = hidden.flatten_all()?.to_vec1()?;
             let mut rest = hidden.as_slice();
-            let row = |ids: &&[u32]| {
-                let (vectors, others) = rest.split_at(ids.len() * size);
+            let row = |row: &RowInput<'_>| {
+                let (vectors, others) = rest.split_at(row.ids.len() * size);
                 rest = others;
-                output::of_row(head, size, ids.len(), |token, vector| {
-                    vector.copy_from_slice(&vectors[token * size..][..size]);
-                })
+                head.apply(vectors.to_vec())
             };
             Ok(rows.iter().map(row).collect())
         }
@@ -38,13 +36,8 @@ pub(super) fn outputs(
             let mut place = vec![0; rows.len()];
             let grouped = pack.groups.iter().flat_map(|group| &group.rows);
             grouped.enumerate().for_each(|(at, row)| place[*row] = at);
-            // It is pooled already: the row is its one vector.
-            let one = Head::pooled(Pooling::Cls, head.output);
-            let row = |place: usize| {
-                output::of_row(one, size, 1, |_, vector| {
-                    vector.copy_from_slice(&pooled[place * size..][..size]);
-                })
-            };
+            let vector = |place: usize| &pooled[place * size..][..size];
+            let row = |place| head.apply(vector(place).to_vec());
             Ok(place.into_iter().map(row).collect())
         }
     }

@@ -9,7 +9,8 @@ use motet_batcher::{
 };
 use motet_batcher_simulator::Random;
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer, Values,
+    DeviceSpec, LoadedHead, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer,
+    Values,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use crate::{Failure, Ids, POLICIES};
 /// An executor on the shared encoder.
 struct Encoder {
     encoder: Arc<TextEncoder>,
+    head: LoadedHead,
     threads: ThreadTeam,
     ids: Ids,
 }
@@ -30,9 +32,8 @@ impl Executor for Encoder {
     type Output = Values;
 
     fn run(&mut self, rows: &[&Ids]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
-        let inputs: Vec<_> = rows.iter().map(|ids| RowInput { ids }).collect();
-        let head = self.encoder.config().head;
-        let encoded = self.encoder.encode(&inputs, head, &self.threads);
+        let inputs: Vec<_> = rows.iter().map(|ids| RowInput::new(ids)).collect();
+        let encoded = self.encoder.encode(&inputs, &self.head, &self.threads);
         let rows = encoded.map_err(|error| BatchError::Failed(error.to_string()))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
@@ -166,7 +167,9 @@ pub(crate) async fn subjects() -> Result<Vec<Subject>, Failure> {
             let (encoder, ids) = (encoder.clone(), ids.clone());
             let threads =
                 ThreadTeam::current_or_default().map_err(|error| BuildError(error.to_string()))?;
+            let head = encoder.load_head(&encoder.config().head);
             Ok(Encoder {
+                head: head.map_err(|error| BuildError(error.to_string()))?,
                 encoder,
                 threads,
                 ids,

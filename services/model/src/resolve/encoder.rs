@@ -59,10 +59,11 @@ impl Resolver<'_> {
             pooling: spec.pooling.map(|pooling| pooling.value),
             normalize: spec.normalize.map(|normalize| normalize.value),
         };
-        let signature = task.signature(files.config().hidden_size());
+        let head = task.head(settings, &files.config().head);
+        let signature = task.signature(head.size(files.config().hidden_size()));
         let model = EncoderModel {
             task,
-            head: task.head(settings, files.config().head),
+            head,
             tokenizer,
             files,
             device,

@@ -1,6 +1,6 @@
 //! `embed`: one vector for each text.
 
-use motet_models::architecture::{Output, Readout};
+use motet_models::architecture::Readout;
 use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
@@ -40,12 +40,14 @@ impl EncoderTask for Embed {
         }
     }
 
-    fn head(&self, settings: OutputSettings, own: Head) -> Head {
+    fn head(&self, settings: OutputSettings, own: &Head) -> Head {
         let OutputSettings { pooling, normalize } = settings;
-        Head {
+        let head = Head {
             readout: pooling.map_or(own.readout, Readout::Pooled),
-            output: normalize.map_or(own.output, Output::normalized),
-        }
+            modules: own.modules.clone(),
+        };
+        let normalize = normalize.unwrap_or(own.is_normalized());
+        head.normalized(normalize)
     }
 
     fn has_token_vectors(&self) -> bool {

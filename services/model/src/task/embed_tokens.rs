@@ -1,6 +1,5 @@
 //! `embed_tokens`: one vector for each token of each text.
 
-use motet_models::architecture::{Output, Readout};
 use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
@@ -42,11 +41,9 @@ impl EncoderTask for EmbedTokens {
         }
     }
 
-    fn head(&self, settings: OutputSettings, own: Head) -> Head {
-        Head {
-            readout: Readout::EveryToken,
-            output: settings.normalize.map_or(own.output, Output::normalized),
-        }
+    fn head(&self, settings: OutputSettings, own: &Head) -> Head {
+        let normalize = settings.normalize.unwrap_or(own.is_normalized());
+        Head::tokens().normalized(normalize)
     }
 
     fn has_token_vectors(&self) -> bool {

@@ -15,7 +15,7 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     fn signature(&self, size: usize) -> Signature;
 
     /// Returns what the encoder makes of each row; `own` is what it is by the model's files.
-    fn head(&self, settings: OutputSettings, own: Head) -> Head;
+    fn head(&self, settings: OutputSettings, own: &Head) -> Head;
 
     /// Returns the texts of the encoder's rows.
     fn texts<'i>(&self, inputs: &'i Inputs) -> Vec<&'i str> {

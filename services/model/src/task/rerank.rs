@@ -38,8 +38,8 @@ impl EncoderTask for Rerank {
         }
     }
 
-    fn head(&self, _: OutputSettings, _: Head) -> Head {
-        Head::TOKENS
+    fn head(&self, _: OutputSettings, _: &Head) -> Head {
+        Head::tokens().normalized(true)
     }
 
     /// Without texts there are no rows: nothing is to be ranked.

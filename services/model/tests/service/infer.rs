@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use motet_models::architecture::Output;
 use motet_models::{
     Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Pooling, Precision, RowInput,
     TextEncoder, ThreadTeam, Tokenizer, Values, maxsim,
@@ -44,14 +43,12 @@ fn reference() -> &'static Reference {
 }
 
 impl Reference {
-    fn encode(&self, text: &str, max_tokens: usize, head: Head) -> Values {
+    fn encode(&self, text: &str, max_tokens: usize, head: &Head) -> Values {
         let ids = self.tokenizer.encode_within(text, max_tokens).unwrap();
-        let ids = ids.as_slice();
         let threads = ThreadTeam::current_or_default().unwrap();
-        let mut rows = self
-            .encoder
-            .encode(&[RowInput { ids }], head, &threads)
-            .unwrap();
+        let head = self.encoder.load_head(head).unwrap();
+        let row = RowInput::from(&ids);
+        let mut rows = self.encoder.encode(&[row], &head, &threads).unwrap();
         rows.remove(0).unwrap()
     }
 }
@@ -69,8 +66,8 @@ fn embeddings_equal_those_of_each_text_alone() {
     block_on(async {
         let long = "word ".repeat(5000);
         let given: Vec<&str> = TEXTS.iter().copied().chain([long.as_str()]).collect();
-        let cls = Head::pooled(Pooling::Cls, Output::Raw);
-        for (model, head) in [("minilm", reference().encoder.config().head), ("cls", cls)] {
+        let own = &reference().encoder.config().head;
+        for (model, head) in [("minilm", own), ("cls", &Head::pooled(Pooling::Cls))] {
             let response = infer(request(model, &[texts(&given)])).await;
             let embedding = output(&response, "embedding");
             assert_eq!(embedding.shape(), [given.len(), 384]);
@@ -93,7 +90,7 @@ fn token_vectors_come_with_their_rows() {
         let mut expected = Vec::new();
         let mut expected_rows = Vec::new();
         for (number, text) in (0..).zip(TEXTS) {
-            let vectors = reference().encode(text, 8, Head::TOKENS);
+            let vectors = reference().encode(text, 8, &Head::tokens().normalized(true));
             assert!((2..=8).contains(&vectors.rows()));
             expected_rows.extend(vec![number; vectors.rows()]);
             expected.extend(vectors.into_vec());
@@ -118,7 +115,8 @@ fn the_best_answer_scores_highest() {
         assert_eq!(score.shape(), [3]);
         let score = floats(&score);
         assert!(score[1] > score[0] && score[1] > score[2], "{score:?}");
-        let vectors = |text| reference().encode(text, 256, Head::TOKENS);
+        let head = Head::tokens().normalized(true);
+        let vectors = |text| reference().encode(text, 256, &head);
         let expected = answers.map(|text| maxsim(&vectors(question), &vectors(text)));
         assert_close(&score, &expected);
         let awkward = [query(""), texts(&TEXTS)];

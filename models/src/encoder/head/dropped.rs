@@ -1,6 +1,7 @@
-//! A model with a head is refused where only its encoder would be computed: its answers would be
-//! those of another model.
+//! A model with a head is refused where it would not be computed: the answers would be those of
+//! another model.
 
+use crate::architecture::TensorRef;
 use crate::checkpoint::{Checkpoint, without_wrappers};
 use crate::config::ModelConfig;
 use crate::error::LoadError;
@@ -18,22 +19,25 @@ const HEADS: [&str; 5] = [
     "linear.",
 ];
 
-/// Refuses weights with a head, unless a pooling module says that the model gives vectors.
-pub(super) fn refuse_dropped(
+/// Refuses weights with tensors of a head that are not among `used`, unless a pooling module says
+/// that the model gives vectors.
+pub(super) fn refuse(
     model: &Source,
     checkpoint: &Checkpoint,
     config: &ModelConfig,
+    used: &[&TensorRef],
 ) -> Result<(), LoadError> {
+    if config.has_pooling {
+        return Ok(());
+    }
     let is_head = |name: &&str| {
         let name = without_wrappers(name, None);
         HEADS.iter().any(|head| name.starts_with(head))
     };
-    let Some(tensor) = checkpoint.names().find(is_head) else {
+    let unused = checkpoint.unused(used.iter().copied());
+    let Some(tensor) = unused.into_iter().find(is_head) else {
         return Ok(());
     };
-    if config.has_pooling {
-        return Ok(());
-    }
     let classes = match &config.classes[..] {
         [] => "not set".to_owned(),
         classes => format!("`{}`", classes.join("`, `")),

@@ -1,0 +1,186 @@
+//! From the last layer's token vectors to what a row gives back.
+//!
+//! A head's products are small, so they are computed on the CPU whatever device computes the layers,
+//! in f32, and row by row: a row's result does not depend on its neighbours.
+//!
+//! * `dropped`: refuses weights with a head that would not be computed.
+
+mod dropped;
+
+use motet_kernels::gemm::int8::QuantizedActivations;
+use motet_kernels::{
+    Activation, Aligned, Arithmetic, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm,
+    Parallelism,
+};
+
+use super::cpu::{norm, stored_rows::StoredRows};
+use crate::architecture::{self, Head, HeadActivation, HeadModule, Readout};
+use crate::checkpoint::Checkpoint;
+use crate::error::LoadError;
+use crate::source::ModelFiles;
+use crate::values::Values;
+
+/// A [`Head`] with its weights, ready to compute. Share it by [`std::sync::Arc`].
+#[derive(Debug)]
+pub struct LoadedHead {
+    readout: Readout,
+    hidden: usize,
+    modules: Vec<Module>,
+}
+
+/// A step on each vector.
+#[derive(Debug)]
+enum Module {
+    Dense(Dense),
+    Norm(Norm, ColumnBlocks),
+    UnitLength,
+}
+
+/// A product and the function after it. Vectors lie in one block of columns: row-major.
+#[derive(Debug)]
+struct Dense {
+    inputs: ColumnBlocks,
+    linear: Linear,
+    activation: HeadActivation,
+}
+
+impl LoadedHead {
+    /// Reads a head's weights from those of its model.
+    ///
+    /// # Errors
+    /// A weights file that is corrupt, lacks a tensor or has one of another shape; a head among the
+    /// weights that this one is not, and that would be dropped.
+    pub fn load(files: &ModelFiles, head: &Head) -> Result<Self, LoadError> {
+        let checkpoint = Checkpoint::open(files)?;
+        check(files, &checkpoint, head)?;
+        let hidden = files.config().hidden_size();
+        let modules = head.modules.iter();
+        let modules = modules.map(|module| Module::load(&checkpoint, module));
+        Ok(Self {
+            readout: head.readout,
+            hidden,
+            modules: modules.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Returns which vectors are made of the token vectors.
+    pub(super) fn readout(&self) -> Readout {
+        self.readout
+    }
+
+    /// Computes the modules on vectors of the encoder's hidden size, one after another.
+    pub(super) fn apply(&self, mut values: Vec<f32>) -> Values {
+        let mut size = self.hidden;
+        for module in &self.modules {
+            match module {
+                Module::Dense(dense) => {
+                    values = dense.run(&values);
+                    size = dense.linear.outputs().count;
+                }
+                Module::Norm(norm, columns) => {
+                    let mut scratch = Aligned::default();
+                    norm.run(
+                        &mut values,
+                        *columns,
+                        &mut scratch,
+                        Parallelism::WithinThread,
+                    );
+                }
+                Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
+            }
+        }
+        Values::new(values, size)
+    }
+}
+
+impl ModelFiles {
+    /// Checks by the headers of the weights that a head can be loaded, and the encoder with it.
+    ///
+    /// # Errors
+    /// As [`LoadedHead::load`].
+    pub fn check(&self, head: &Head) -> Result<(), LoadError> {
+        check(self, &Checkpoint::open(self)?, head)
+    }
+}
+
+fn check(files: &ModelFiles, checkpoint: &Checkpoint, head: &Head) -> Result<(), LoadError> {
+    let tensors = head.tensors();
+    tensors
+        .iter()
+        .try_for_each(|tensor| checkpoint.check(tensor))?;
+    dropped::refuse(files.source(), checkpoint, files.config(), &tensors)
+}
+
+impl Module {
+    fn load(checkpoint: &Checkpoint, module: &HeadModule) -> Result<Self, LoadError> {
+        Ok(match module {
+            HeadModule::Dense { linear, activation } => {
+                Self::Dense(Dense::load(checkpoint, linear, *activation)?)
+            }
+            HeadModule::Norm(norm) => {
+                let columns = one_block(norm.scale.len());
+                Self::Norm(norm::load(checkpoint, norm)?, columns)
+            }
+            HeadModule::UnitLength => Self::UnitLength,
+        })
+    }
+}
+
+impl Dense {
+    fn load(
+        checkpoint: &Checkpoint,
+        linear: &architecture::Linear,
+        activation: HeadActivation,
+    ) -> Result<Self, LoadError> {
+        let (inputs, outputs) = (one_block(linear.inputs()), one_block(linear.outputs()));
+        let weight = StoredRows {
+            checkpoint,
+            tensors: &[&linear.weight],
+        };
+        let bias = checkpoint.biases(&[linear])?;
+        let bias = bias.as_deref();
+        Ok(Self {
+            inputs,
+            linear: Linear::pack(&weight, bias, inputs, outputs, Arithmetic::F32)?,
+            activation,
+        })
+    }
+
+    fn run(&self, values: &[f32]) -> Vec<f32> {
+        let x = Matrix::new(values, self.inputs);
+        let mut out = vec![0.0; x.tokens * self.linear.outputs().count];
+        let epilogue = match self.activation {
+            HeadActivation::Identity | HeadActivation::Tanh => Epilogue::Store,
+            HeadActivation::Relu => Epilogue::Activate(Activation::Relu),
+            HeadActivation::Gelu => Epilogue::Activate(Activation::Gelu),
+        };
+        self.linear.product(
+            x,
+            &mut QuantizedActivations::default(),
+            &mut out,
+            Init::Bias,
+            epilogue,
+            Parallelism::WithinThread,
+        );
+        if self.activation == HeadActivation::Tanh {
+            out.iter_mut().for_each(|x| *x = x.tanh());
+        }
+        out
+    }
+}
+
+/// Returns all columns as one block, so that the vectors of a matrix lie one after another.
+fn one_block(count: usize) -> ColumnBlocks {
+    ColumnBlocks {
+        count,
+        width: count,
+    }
+}
+
+/// Divides by the length; a vector of length 0 stays as it is.
+fn scale_to_unit(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+}
