@@ -8,6 +8,7 @@
 //! * [`config`]: what the model computes, pooling and token limit from the JSON files, without
 //!   reading weights. What it computes is data ([`architecture`]), written by the model's family
 //!   (`family`); `checkpoint` finds its tensors in the weights.
+//! * [`classification`]: the head, labels and scores of classifiers.
 //! * [`device`]: CPU, CUDA or Metal, and the number format of the computation.
 //! * [`preprocess`]: cleans long texts and splits them into chunks by tokens.
 //! * [`tokenizer`]: texts to token ids.
@@ -44,6 +45,7 @@
 //! ```
 
 pub mod architecture;
+pub mod classification;
 pub mod config;
 pub mod device;
 pub mod encoder;
@@ -60,6 +62,7 @@ mod names;
 mod values;
 
 pub use architecture::{Head, Pooling};
+pub use classification::{Classifier, Level, ScoreKind};
 pub use config::ModelConfig;
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{EncodeError, EncoderCache, LoadedHead, RowError, RowInput, TextEncoder};

@@ -124,6 +124,12 @@ impl Checkpoint {
         self.names().filter(|name| !used.contains(name)).collect()
     }
 
+    /// Returns the shape of a tensor as it is stored, if it is there.
+    pub(crate) fn shape(&self, tensor: &TensorRef) -> Option<&[usize]> {
+        let (_, info) = &self.tensors[self.stored_name(tensor)?];
+        Some(&info.shape)
+    }
+
     /// Checks that a tensor is there, with its shape and an element type that is read.
     ///
     /// # Errors

@@ -24,8 +24,8 @@ pub struct ModelConfig {
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
     pub max_tokens: usize,
-    /// `true` if tokens have types, as far as the model's architecture does, which they have unless
-    /// `model_input_names` in tokenizer_config.json leaves them out.
+    /// `true` if the model is given the types of tokens, as `model_input_names` in
+    /// tokenizer_config.json says.
     pub(crate) takes_token_types: bool,
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.
@@ -39,10 +39,22 @@ struct Classes {
     architectures: Option<Vec<String>>,
 }
 
-/// Names of the inputs that the model takes of its tokenizer.
+/// Inputs that the model takes of its tokenizer.
 #[derive(Default, Deserialize)]
 struct TokenizerInputs {
     model_input_names: Option<Vec<String>>,
+    tokenizer_class: Option<String>,
+}
+
+impl TokenizerInputs {
+    /// Returns whether types of tokens are among them. Without names, all classes of tokenizers of
+    /// models with types have them, but for the generic one of transformers 5.
+    fn has_token_types(&self) -> bool {
+        match &self.model_input_names {
+            Some(names) => names.iter().any(|name| name == "token_type_ids"),
+            None => self.tokenizer_class.as_deref() != Some("TokenizersBackend"),
+        }
+    }
 }
 
 impl ModelConfig {
@@ -63,11 +75,9 @@ impl ModelConfig {
         let Classes { architectures } = json.required(family::CONFIG)?;
         let sentence = sentence::SentenceConfig::read(&json)?;
         let max_tokens = architecture.max_tokens();
-        let TokenizerInputs { model_input_names } =
-            json.optional("tokenizer_config.json")?.unwrap_or_default();
+        let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
-            takes_token_types: model_input_names
-                .is_none_or(|names| names.iter().any(|name| name == "token_type_ids")),
+            takes_token_types: inputs.has_token_types(),
             architecture,
             classes: architectures.unwrap_or_default(),
             has_pooling: sentence.has_pooling,
@@ -76,5 +86,36 @@ impl ModelConfig {
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn types_of_tokens_are_taken_as_the_files_of_the_tokenizer_say() {
+        for (config, expected) in [
+            (json!({}), true),
+            (json!({"tokenizer_class": "BertTokenizer"}), true),
+            (json!({"tokenizer_class": "PreTrainedTokenizerFast"}), true),
+            (json!({"tokenizer_class": "TokenizersBackend"}), false),
+            (
+                json!({"model_input_names": ["input_ids", "attention_mask"]}),
+                false,
+            ),
+            (
+                json!({
+                    "model_input_names": ["input_ids", "token_type_ids"],
+                    "tokenizer_class": "TokenizersBackend",
+                }),
+                true,
+            ),
+        ] {
+            let inputs: TokenizerInputs = serde_json::from_value(config.clone()).unwrap();
+            assert_eq!(inputs.has_token_types(), expected, "{config}");
+        }
     }
 }

@@ -105,7 +105,7 @@ fn fixtures() -> impl Iterator<Item = Fixture> {
     FIXTURES.into_iter().map(Fixture::read)
 }
 
-fn on_threads(
+pub(super) fn on_threads(
     cpu: &CpuEncoder,
     rows: &[RowInput<'_>],
     head: &LoadedHead,
@@ -120,7 +120,7 @@ fn on_threads(
     })
 }
 
-fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+pub(super) fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected);
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -197,6 +197,8 @@ fn spec(device: &Device) -> DeviceSpec {
 }
 
 #[cfg(test)]
+mod classifier_tests;
+#[cfg(test)]
 mod family_tests;
 #[cfg(all(test, feature = "builtin"))]
 mod tests;

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse};
+use super::{
+    CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse,
+};
 use crate::architecture::{
     Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, TensorRef,
     TokenEmbedding,
@@ -13,6 +15,7 @@ use crate::source::JsonFiles;
 pub(super) const FAMILY: Family = Family {
     model_types: &["bert"],
     describe,
+    classifiers: classifiers::POOLER,
 };
 
 /// The keys of config.json, with the defaults of transformers for those that files leave out.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count};
+use super::{CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count};
 use crate::architecture::{
     Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms,
     TensorRef, TokenEmbedding,
@@ -13,6 +13,7 @@ use crate::source::JsonFiles;
 pub(super) const FAMILY: Family = Family {
     model_types: &["distilbert"],
     describe,
+    classifiers: classifiers::PRE_CLASSIFIER,
 };
 
 /// Added to the variance of every norm; no key says otherwise.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{CONFIG, Family, at_least_one, bert};
+use super::{CONFIG, Family, at_least_one, bert, classifiers};
 use crate::architecture::{Architecture, Linear};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -10,6 +10,7 @@ use crate::source::JsonFiles;
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],
     describe,
+    classifiers: classifiers::DENSE_GELU,
 };
 
 /// The keys that BERT has not.

@@ -8,7 +8,8 @@
 //!
 //! 1. Write `family/NAME.rs` with a private `Config` (serde; only the keys that are read, with the
 //!    defaults that transformers gives them) and
-//!    `pub(super) const FAMILY: Family = Family { model_types: &["NAME"], describe }`.
+//!    `pub(super) const FAMILY: Family = Family { model_types: &["NAME"], describe, classifiers }`,
+//!    where `classifiers` is one of those in `family/classifiers.rs`, or a further one there.
 //! 2. In `describe`, read the `Config` with `json.required(CONFIG)`. Refuse, with [`refuse`],
 //!    every key whose value would change the computation to one that is not described: it must
 //!    never be computed wrong without a word. [`at_least_one`], [`layer_count`], [`head_size`]
@@ -27,14 +28,17 @@
 //! [`Linear::new`]: crate::architecture::Linear::new
 
 mod bert;
+mod classifiers;
 mod distilbert;
 mod electra;
 mod mpnet;
 mod roberta;
 
+use classifiers::Classifiers;
 use serde::Deserialize;
 
-use crate::architecture::{Activation, Architecture, Counting, TokenEmbedding};
+use crate::architecture::{Activation, Architecture, Counting, Head, TokenEmbedding};
+use crate::classification::Level;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -47,6 +51,8 @@ struct Family {
     model_types: &'static [&'static str],
     /// Reads the configuration and describes the encoder.
     describe: fn(&JsonFiles<'_>) -> Result<Architecture, LoadError>,
+    /// Heads of classification, by the names that the family gives their tensors.
+    classifiers: Classifiers,
 }
 
 /// Every family.
@@ -64,6 +70,29 @@ const FAMILIES: &[Family] = &[
 /// A file that is missing or does not parse, a family that is not known, or a value that the family
 /// does not support; these list what is supported.
 pub(crate) fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
+    (find(json)?.describe)(json)
+}
+
+/// Returns the description of a head of classification with this number of labels.
+///
+/// # Errors
+/// As [`describe`], and a value that the head does not support.
+pub(crate) fn classifier(
+    json: &JsonFiles<'_>,
+    architecture: &Architecture,
+    level: Level,
+    labels: usize,
+) -> Result<Head, LoadError> {
+    let classifiers = &find(json)?.classifiers;
+    let describe = match level {
+        Level::Text => classifiers.text,
+        Level::Token => classifiers.token,
+    };
+    describe(json, architecture, labels)
+}
+
+/// Finds the family of a model.
+fn find(json: &JsonFiles<'_>) -> Result<&'static Family, LoadError> {
     #[derive(Deserialize)]
     struct Config {
         model_type: String,
@@ -71,7 +100,7 @@ pub(crate) fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> 
     let Config { model_type } = json.required(CONFIG)?;
     let known = |family: &&Family| family.model_types.contains(&model_type.as_str());
     match FAMILIES.iter().find(known) {
-        Some(family) => (family.describe)(json),
+        Some(family) => Ok(family),
         None => {
             let known: Vec<&str> = FAMILIES
                 .iter()

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{CONFIG, Family, bert, refuse, skip_padding};
+use super::{CONFIG, Family, bert, classifiers, refuse, skip_padding};
 use crate::architecture::{Architecture, Layer, Linear, Norm, Norms, PositionBias, TensorRef};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -11,6 +11,7 @@ use crate::source::JsonFiles;
 pub(super) const FAMILY: Family = Family {
     model_types: &["mpnet"],
     describe,
+    classifiers: classifiers::DENSE_TANH,
 };
 
 /// Number of buckets of distances, the only one that models are computed with.

@@ -1,7 +1,7 @@
 //! RoBERTa, and XLM-RoBERTa and CamemBERT, which are the same with other words: BERT whose
 //! positions are counted from the one after the padding token's id.
 
-use super::{CONFIG, Family, bert, skip_padding};
+use super::{CONFIG, Family, bert, classifiers, skip_padding};
 use crate::architecture::Architecture;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -9,6 +9,7 @@ use crate::source::JsonFiles;
 pub(super) const FAMILY: Family = Family {
     model_types: &["roberta", "xlm-roberta", "camembert"],
     describe,
+    classifiers: classifiers::DENSE_TANH,
 };
 
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

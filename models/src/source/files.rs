@@ -64,6 +64,17 @@ impl ModelFiles {
         &self.config
     }
 
+    /// Calls `read` with the model's JSON files.
+    pub(crate) fn with_json<T>(&self, read: impl FnOnce(&JsonFiles<'_>) -> T) -> T {
+        let dir = Directory {
+            source: &self.source,
+        };
+        read(&JsonFiles {
+            model: &self.source,
+            read: &|file| dir.read_optional(file),
+        })
+    }
+
     /// Returns the bytes of tokenizer.json.
     pub(crate) fn tokenizer(&self) -> Result<Cow<'static, [u8]>, LoadError> {
         Directory {

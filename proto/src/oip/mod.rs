@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use error::{DecodeError, MessageError};
 pub use finite::{NotFinite, first_not_finite};
 pub use model_config::model_config;
-pub use parameters::{PRIORITY, TIMEOUT, integer_parameter, parameter};
+pub use parameters::{PRIORITY, SCORE_KIND, TIMEOUT, integer_parameter, parameter};
 pub use version::{VERSION, find_version, split_version};
 
 use contents::{from_contents, to_contents};

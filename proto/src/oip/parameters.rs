@@ -14,6 +14,10 @@ pub const PRIORITY: &str = "priority";
 /// microseconds); 0 is no limit.
 pub const TIMEOUT: &str = "timeout";
 
+/// Name of the response parameter that says how logits became the scores of a classifier or a
+/// reranker (`string`): `raw`, `sigmoid` or `softmax`.
+pub const SCORE_KIND: &str = "score_kind";
+
 /// Creates a parameter.
 pub fn parameter(choice: impl Into<ParameterChoice>) -> InferParameter {
     InferParameter {

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bad_input;
+mod classifiers;
 mod clients;
 mod compression;
 mod configuration;

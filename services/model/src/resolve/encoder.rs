@@ -12,12 +12,12 @@ use motet_proto::signature::Signature;
 use super::files::Opened;
 use super::{Problem, Resolver, batcher_options};
 use crate::spec::ModelSpec;
-use crate::task::{EncoderTask, OutputSettings};
+use crate::task::{BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings};
 
 /// How to load a model that has weights.
 #[derive(Clone, Debug)]
 pub(crate) struct EncoderModel {
-    pub(crate) task: &'static dyn EncoderTask,
+    pub(crate) task: Arc<dyn EncoderTask>,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) files: ModelFiles,
     pub(crate) device: DeviceSpec,
@@ -38,7 +38,7 @@ impl Resolver<'_> {
     pub(super) fn resolve_encoder(
         &self,
         spec: &ModelSpec,
-        task: &'static dyn EncoderTask,
+        build: BuildTask,
     ) -> Result<(Signature, EncoderModel), Vec<Problem>> {
         let mut problems = Vec::new();
         let compute = compute(spec, &mut problems);
@@ -55,11 +55,18 @@ impl Resolver<'_> {
         else {
             return Err(problems);
         };
-        let settings = OutputSettings {
+        let settings = TaskSettings {
             pooling: spec.pooling.map(|pooling| pooling.value),
             normalize: spec.normalize.map(|normalize| normalize.value),
+            label: spec.label.clone(),
+            pair: spec.pair.is_some_and(|pair| pair.value),
         };
-        let head = task.head(settings, &files.config().head);
+        let built = build(&files, &settings);
+        let checked = built.and_then(|built| {
+            files.check(&built.head)?;
+            Ok(built)
+        });
+        let BuiltTask { task, head } = checked.map_err(|error| vec![problem(spec, error)])?;
         let signature = task.signature(head.size(files.config().hidden_size()));
         let model = EncoderModel {
             task,
@@ -74,6 +81,18 @@ impl Resolver<'_> {
             executors: spec.batcher.executors,
         };
         Ok((signature, model))
+    }
+}
+
+/// Returns the problem of a model that cannot have its task.
+fn problem(spec: &ModelSpec, error: TaskError) -> Problem {
+    match error {
+        TaskError::Setting { key, span, message } => Problem::new(spec, key, span, message),
+        TaskError::Model(error) => {
+            let source = spec.source.as_ref().map(|source| source.span);
+            let span = source.unwrap_or(spec.name.span);
+            Problem::new(spec, "source", span, error.to_string())
+        }
     }
 }
 

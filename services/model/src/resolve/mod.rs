@@ -1,5 +1,5 @@
 //! A model of the configuration, checked against the model's own files and this binary: every
-//! mistake in it, or all that loading it takes. Weights are not read.
+//! mistake in it, or all that loading it takes. Of the weights, the headers are read.
 //!
 //! * `encoder`, `splitter`: [`EncoderModel`] and [`SplitterModel`], the two kinds of models.
 //! * `files`: files and tokenizers of the sources, each read once.
@@ -110,8 +110,8 @@ impl<'a> Resolver<'a> {
                 let (signature, model) = self.resolve_splitter(spec)?;
                 (signature, ModelKind::Splitter(model))
             }
-            Engine::Encoder(task) => {
-                let (signature, model) = self.resolve_encoder(spec, task)?;
+            Engine::Encoder(build) => {
+                let (signature, model) = self.resolve_encoder(spec, build)?;
                 (signature, ModelKind::Encoder(Box::new(model)))
             }
         };

@@ -40,6 +40,10 @@ pub struct ModelSpec {
     pub pooling: Option<Spanned<Pooling>>,
     /// Scaling of vectors to length 1; `None` is that of the model's files.
     pub normalize: Option<Spanned<bool>>,
+    /// Label whose score is that of a text, for a reranker with several.
+    pub label: Option<Spanned<String>>,
+    /// Whether each text to classify comes with a second one.
+    pub pair: Option<Spanned<bool>>,
     /// Batching of the rows of different callers.
     pub batcher: BatcherSpec,
 }
@@ -61,7 +65,7 @@ pub enum TokenizerSpec {
 }
 
 /// Tasks that are planned, and that this version does not have.
-const PLANNED_TASKS: [&str; 4] = ["classify", "generate", "detect", "embed_image"];
+const PLANNED_TASKS: [&str; 3] = ["generate", "detect", "embed_image"];
 
 /// Words of the key `pooling`.
 pub(super) const POOLINGS: [(&str, Pooling); 2] = [("mean", Pooling::Mean), ("cls", Pooling::Cls)];
@@ -99,6 +103,8 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
             .get("pooling")
             .and_then(|e| word(e, &POOLINGS, diagnostics)),
         normalize: map.get("normalize").and_then(|e| boolean(e, diagnostics)),
+        label: map.get("label").and_then(|e| non_empty(e, diagnostics)),
+        pair: map.get("pair").and_then(|e| boolean(e, diagnostics)),
         batcher: map
             .get("batcher")
             .map(|e| batcher::read(e, diagnostics))

@@ -47,6 +47,14 @@ fn model() -> Value {
         },
         "pooling": { "enum": POOLINGS.map(|(word, _)| word) },
         "normalize": { "type": "boolean" },
+        "label": {
+            "type": "string",
+            "description": "for rerank: the label that says that a text is relevant",
+        },
+        "pair": {
+            "type": "boolean",
+            "description": "for classify: whether each text comes with a second one, `pair`",
+        },
         "batcher": keys::schema(&BATCHER_KEYS),
     }));
     model["anyOf"] = json!([{ "required": ["task"] }, { "required": ["endpoint"] }]);

@@ -82,7 +82,7 @@ fn every_mistake_is_reported() {
             "models: { a: { source: x } }\n",
             &[
                 "has `source` but no `task`",
-                "`preprocess`, `embed`, `embed_tokens` and `rerank`",
+                "`preprocess`, `embed`, `embed_tokens`, `rerank` and `classify`",
             ],
         ),
         (
@@ -102,8 +102,8 @@ fn every_mistake_is_reported() {
             &["`task` must be one of", "did you mean `embed`?"],
         ),
         (
-            "models: { a: { task: classify, source: x } }\n",
-            &["the task `classify` is not supported yet"],
+            "models: { a: { task: generate, source: x } }\n",
+            &["the task `generate` is not supported yet"],
         ),
         (
             "models: { a: { task: rerank, source: x, pooling: mean, normalize: true } }\n",

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use motet_batcher::{Batcher, Call, CallTiming, Flow};
 use motet_models::{TokenIds, Values};
+use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
-use motet_proto::oip::Encoding;
+use motet_proto::oip::{Encoding, SCORE_KIND, parameter};
 use motet_proto::signature::Signature;
 use motet_runtime::flow;
 use motet_runtime::metrics::Watch;
@@ -64,9 +65,16 @@ impl BatchedEncoder {
         let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
         let codec = self.codec.clone();
         let assemble = move || {
+            let score_kind = codec.task.score_kind();
             let outputs = codec.outputs(rows);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
-            Ok(response.build(&outputs, encoding))
+            let mut response = response.build(&outputs, encoding);
+            if let Some(kind) = score_kind {
+                let kind = ParameterChoice::StringParam(kind.as_str().to_owned());
+                let parameters = &mut response.parameters;
+                parameters.insert(SCORE_KIND.to_owned(), parameter(kind));
+            }
+            Ok(response)
         };
         let span = tracing::info_span!("assemble");
         let (response, output) = self.job(span, is_short, assemble).await?;

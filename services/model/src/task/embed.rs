@@ -1,13 +1,14 @@
 //! `embed`: one vector for each text.
 
 use motet_models::architecture::Readout;
-use motet_models::{Head, Values};
+use motet_models::{Head, ModelFiles, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
+use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings};
 use super::ports::{EMBEDDING, port, symbol, texts};
-use super::{EncoderTask, Engine, OutputSettings, TaskKind};
+use super::{Engine, TaskKind};
 use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
@@ -23,11 +24,21 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "one vector for each text",
-    engine: Engine::Encoder(&Embed),
+    engine: Engine::Encoder(build),
 };
 
 #[derive(Debug)]
 struct Embed;
+
+fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
+    let own = &files.config().head;
+    let head = Head {
+        readout: settings.pooling.map_or(own.readout, Readout::Pooled),
+        modules: own.modules.clone(),
+    };
+    let normalize = settings.normalize.unwrap_or(own.is_normalized());
+    Ok(BuiltTask::new(Embed, head.normalized(normalize)))
+}
 
 impl EncoderTask for Embed {
     /// `text: string[N] -> embedding: float[N,D]`
@@ -38,16 +49,6 @@ impl EncoderTask for Embed {
             outputs: vec![port(EMBEDDING, ElementType::F32, dims)],
             parameters: Vec::new(),
         }
-    }
-
-    fn head(&self, settings: OutputSettings, own: &Head) -> Head {
-        let OutputSettings { pooling, normalize } = settings;
-        let head = Head {
-            readout: pooling.map_or(own.readout, Readout::Pooled),
-            modules: own.modules.clone(),
-        };
-        let normalize = normalize.unwrap_or(own.is_normalized());
-        head.normalized(normalize)
     }
 
     fn has_token_vectors(&self) -> bool {

@@ -1,12 +1,13 @@
 //! `embed_tokens`: one vector for each token of each text.
 
-use motet_models::{Head, Values};
+use motet_models::{Head, ModelFiles, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
+use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings};
 use super::ports::{EMBEDDING, ROW, port, symbol, texts};
-use super::{EncoderTask, Engine, OutputSettings, TaskKind};
+use super::{Engine, TaskKind};
 use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
@@ -21,11 +22,17 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "one vector for each token of each text",
-    engine: Engine::Encoder(&EmbedTokens),
+    engine: Engine::Encoder(build),
 };
 
 #[derive(Debug)]
 struct EmbedTokens;
+
+fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
+    let own = files.config().head.is_normalized();
+    let head = Head::tokens().normalized(settings.normalize.unwrap_or(own));
+    Ok(BuiltTask::new(EmbedTokens, head))
+}
 
 impl EncoderTask for EmbedTokens {
     /// `text: string[N] -> embedding: float[T,D], row: i32[T]`
@@ -39,11 +46,6 @@ impl EncoderTask for EmbedTokens {
             ],
             parameters: Vec::new(),
         }
-    }
-
-    fn head(&self, settings: OutputSettings, own: &Head) -> Head {
-        let normalize = settings.normalize.unwrap_or(own.is_normalized());
-        Head::tokens().normalized(normalize)
     }
 
     fn has_token_vectors(&self) -> bool {

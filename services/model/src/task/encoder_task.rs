@@ -1,8 +1,10 @@
 //! The differences between the tasks that have an encoder.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use motet_models::{Head, Pooling, Values};
+use motet_config::{Span, Spanned};
+use motet_models::{Head, LoadError, ModelFiles, Pooling, ScoreKind, Values};
 use motet_proto::TensorError;
 use motet_proto::signature::Signature;
 
@@ -14,12 +16,9 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     /// Returns the ports of a model with vectors of `size` values.
     fn signature(&self, size: usize) -> Signature;
 
-    /// Returns what the encoder makes of each row; `own` is what it is by the model's files.
-    fn head(&self, settings: OutputSettings, own: &Head) -> Head;
-
     /// Returns the texts of the encoder's rows.
-    fn texts<'i>(&self, inputs: &'i Inputs) -> Vec<&'i str> {
-        inputs.texts(TEXT)
+    fn rows<'i>(&self, inputs: &'i Inputs) -> Vec<RowText<'i>> {
+        inputs.texts(TEXT).into_iter().map(RowText::One).collect()
     }
 
     /// Returns the field of the request that holds the text of a row, for errors.
@@ -27,20 +26,93 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         format!("{TEXT}[{row}]")
     }
 
+    /// Returns the field of the request that holds the first text of a row's pair.
+    fn first_field(&self, row: usize) -> String {
+        self.field(row)
+    }
+
     /// Returns whether a call holds a vector for each token until its response is built.
     fn has_token_vectors(&self) -> bool;
 
+    /// Returns how logits become the scores of the response, if it has scores of that kind.
+    fn score_kind(&self) -> Option<ScoreKind> {
+        None
+    }
+
     /// Returns the output tensors of a call. `rows` are the encoder's results in the order of
-    /// [`texts`](Self::texts); each holds one or several vectors of `size` values.
+    /// [`rows`](Self::rows); each holds one or several vectors of `size` values.
     ///
     /// # Errors
     /// Values that do not fill the tensor's shape, which would be a defect.
     fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError>;
 }
 
-/// Settings of the configuration for the vectors of a model; `None` is what its own files say.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OutputSettings {
+/// What is encoded as one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RowText<'i> {
+    One(&'i str),
+    /// The second is cut where both are too long.
+    Pair(&'i str, &'i str),
+}
+
+impl<'i> RowText<'i> {
+    /// Returns the texts.
+    pub(crate) fn texts(self) -> impl Iterator<Item = &'i str> {
+        let (first, second) = match self {
+            Self::One(text) => (text, None),
+            Self::Pair(first, second) => (first, Some(second)),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+/// Makes the task of a model of its files and of the settings of its configuration.
+pub(crate) type BuildTask = fn(&ModelFiles, &TaskSettings) -> Result<BuiltTask, TaskError>;
+
+/// The task of one model.
+#[derive(Clone, Debug)]
+pub(crate) struct BuiltTask {
+    pub(crate) task: Arc<dyn EncoderTask>,
+    /// What the encoder makes of each row.
+    pub(crate) head: Head,
+}
+
+impl BuiltTask {
+    pub(super) fn new(task: impl EncoderTask + 'static, head: Head) -> Self {
+        Self {
+            task: Arc::new(task),
+            head,
+        }
+    }
+}
+
+/// Settings of the configuration for the rows and results of a model; `None` is what its own files
+/// say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskSettings {
     pub(crate) pooling: Option<Pooling>,
     pub(crate) normalize: Option<bool>,
+    /// The label whose score is that of a text.
+    pub(crate) label: Option<Spanned<String>>,
+    /// `true` if each text comes with a second one.
+    pub(crate) pair: bool,
+}
+
+/// A task that a model cannot have.
+#[derive(Debug)]
+pub(crate) enum TaskError {
+    /// By the model's files.
+    Model(LoadError),
+    /// By a setting of the configuration.
+    Setting {
+        key: &'static str,
+        span: Span,
+        message: String,
+    },
+}
+
+impl From<LoadError> for TaskError {
+    fn from(error: LoadError) -> Self {
+        Self::Model(error)
+    }
 }

@@ -4,7 +4,7 @@
 //! and share everything else:
 //!
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
-//! * `embed`, `embed_tokens`, `rerank`: the tasks with an encoder.
+//! * `embed`, `embed_tokens`, `rerank`, `classify`: the tasks with an encoder.
 //! * `encoder_task`: [`EncoderTask`], the differences between these.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
@@ -12,6 +12,7 @@
 //! * `ports`: names of ports and parameters, and how a signature is written.
 
 mod batched_encoder;
+mod classify;
 mod embed;
 mod embed_tokens;
 mod encoder_task;
@@ -22,7 +23,7 @@ mod split;
 mod text_codec;
 
 pub(crate) use batched_encoder::BatchedEncoder;
-pub(crate) use encoder_task::{EncoderTask, OutputSettings};
+pub(crate) use encoder_task::{BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings};
 pub(crate) use runner::Runner;
 pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
 pub(crate) use text_codec::TextCodec;
@@ -46,11 +47,17 @@ pub(crate) enum Engine {
     /// A tokenizer and the CPU pool.
     Splitter,
     /// An encoder behind a batcher.
-    Encoder(&'static dyn EncoderTask),
+    Encoder(BuildTask),
 }
 
 /// Every task, in the order of the documentation.
-pub const TASKS: &[TaskKind] = &[split::KIND, embed::KIND, embed_tokens::KIND, rerank::KIND];
+pub const TASKS: &[TaskKind] = &[
+    split::KIND,
+    embed::KIND,
+    embed_tokens::KIND,
+    rerank::KIND,
+    classify::KIND,
+];
 
 impl TaskKind {
     /// Returns the task of this name.

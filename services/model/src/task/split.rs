@@ -16,7 +16,7 @@ use tracing::Span;
 use super::ports::{
     END, MAX_TOKENS, OVERLAP, SOURCE, START, TEXT, TOKENS, port, symbol, texts as text_port,
 };
-use super::text_codec::text_slices;
+use super::text_codec::row_slices;
 use super::{Engine, TaskKind};
 use crate::call_cost::CallCost;
 use crate::cpu_pool::{CpuPool, Timed};
@@ -93,7 +93,7 @@ impl Splitter {
             let chunker = chunker.clone();
             move || {
                 let (inputs, form) = Inputs::take(&mut request, &signature, &limits)?;
-                let slices = text_slices(&inputs.texts(TEXT));
+                let slices = row_slices(inputs.texts(TEXT).into_iter().map(Some));
                 let call = SplitCall {
                     inputs: Arc::new(inputs),
                     form,

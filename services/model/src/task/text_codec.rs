@@ -1,14 +1,16 @@
 //! Texts to token ids before the batcher, vectors to tensors after it.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
-use motet_models::{TokenIds, Tokenizer, Values};
+use motet_models::{PairError, TokenIds, Tokenizer, Values};
 use motet_proto::TensorError;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
 use super::EncoderTask;
+use super::encoder_task::RowText;
 use crate::cpu_pool::slices;
 use crate::limits::Limits;
 use crate::request::{Inputs, Outputs};
@@ -16,7 +18,7 @@ use crate::request::{Inputs, Outputs};
 /// Texts to token ids, vectors to tensors. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct TextCodec {
-    pub(crate) task: &'static dyn EncoderTask,
+    pub(crate) task: Arc<dyn EncoderTask>,
     pub(crate) tokenizer: Arc<Tokenizer>,
     /// Maximum tokens of a row, special tokens included; longer texts are cut.
     pub(crate) max_tokens: usize,
@@ -28,13 +30,13 @@ pub(crate) struct TextCodec {
 impl TextCodec {
     /// Estimates the work of [`tokenize`](Self::tokenize), in the unit of [`Tokenizer::cost`].
     pub(super) fn tokenization_cost(&self, inputs: &Inputs) -> usize {
-        let texts = self.task.texts(inputs).into_iter();
+        let texts = self.task.rows(inputs).into_iter().flat_map(RowText::texts);
         texts.map(|text| self.tokenizer.cost(text)).sum()
     }
 
     /// Returns the rows in parts that take a few milliseconds each to tokenize.
     pub(super) fn slices(&self, inputs: &Inputs) -> Vec<Range<usize>> {
-        text_slices(&self.task.texts(inputs))
+        row_slices(self.task.rows(inputs).into_iter().map(RowText::texts))
     }
 
     /// Returns the token ids of all rows of the encoder.
@@ -50,18 +52,29 @@ impl TextCodec {
     /// Returns the token ids of the encoder's rows in this range.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a text that the tokenizer refuses.
+    /// INVALID_ARGUMENT for a text that the tokenizer refuses, or a pair whose first text leaves no
+    /// room for the second.
     pub(super) fn tokenize_slice(
         &self,
         inputs: &Inputs,
         slice: Range<usize>,
     ) -> Result<Vec<TokenIds>, Status> {
-        let texts = self.task.texts(inputs);
-        let rows = texts.iter().enumerate();
+        let rows = self.task.rows(inputs).into_iter().enumerate();
         let rows = rows.skip(slice.start).take(slice.len());
-        let encode = |(row, text): (usize, &&str)| {
-            let ids = self.tokenizer.encode_within(text, self.max_tokens);
-            ids.map_err(|e| invalid_argument(self.task.field(row), e.to_string()).build())
+        let invalid =
+            |field: String, error: &dyn Display| invalid_argument(field, error.to_string()).build();
+        let encode = |(row, text): (usize, RowText<'_>)| match text {
+            RowText::One(text) => self
+                .tokenizer
+                .encode_within(text, self.max_tokens)
+                .map_err(|error| invalid(self.task.field(row), &error)),
+            RowText::Pair(first, second) => self
+                .tokenizer
+                .encode_pair(first, second, self.max_tokens)
+                .map_err(|error| match error {
+                    PairError::FirstTooLong { .. } => invalid(self.task.first_field(row), &error),
+                    _ => invalid(self.task.field(row), &error),
+                }),
         };
         rows.map(encode).collect()
     }
@@ -106,8 +119,14 @@ const SLICE_BYTES_MAX: usize = 32 << 10;
 /// Bytes that a text counts for beside its own: empty texts take time, too.
 const TEXT_OVERHEAD_BYTES: usize = 64;
 
-/// Returns texts in parts that take a few milliseconds each to tokenize.
-pub(super) fn text_slices(texts: &[&str]) -> Vec<Range<usize>> {
-    let costs = texts.iter().map(|text| TEXT_OVERHEAD_BYTES + text.len());
-    slices(costs, SLICE_BYTES_MAX)
+/// Returns rows of texts in parts that take a few milliseconds each to tokenize.
+pub(super) fn row_slices<'t, T>(rows: impl Iterator<Item = T>) -> Vec<Range<usize>>
+where
+    T: IntoIterator<Item = &'t str>,
+{
+    let cost = |texts: T| {
+        let texts = texts.into_iter();
+        texts.map(|text| TEXT_OVERHEAD_BYTES + text.len()).sum()
+    };
+    slices(rows.map(cost), SLICE_BYTES_MAX)
 }

@@ -27,7 +27,7 @@ use crate::executor::{EncodeRow, finite};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
-use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TextCodec};
+use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TaskSettings, TextCodec};
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
 /// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic;
@@ -92,9 +92,10 @@ impl TestModel {
         let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
         let batcher = batcher.unwrap();
-        let Some(Engine::Encoder(task)) = TaskKind::find("embed").map(|kind| kind.engine) else {
+        let Some(Engine::Encoder(build)) = TaskKind::find("embed").map(|kind| kind.engine) else {
             panic!("embed has an encoder")
         };
+        let task = build(&files, &TaskSettings::default()).unwrap().task;
         let encoder = BatchedEncoder {
             _gauges: register_gauges(&metrics.model("m"), &batcher),
             codec: TextCodec {

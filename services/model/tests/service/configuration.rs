@@ -196,21 +196,27 @@ fn resolved(models: &str) -> Vec<ResolvedModel> {
 #[test]
 fn weights_that_cannot_be_read_are_an_error_of_one_line() {
     let directory = Directory::new("weights");
-    let load = || {
+    let load = |models| {
         let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
-        block_on(loader.load_all(resolved(&directory.model())))
+        block_on(loader.load_all(models))
     };
-    assert_eq!(load().unwrap().len(), 1);
+    assert_eq!(load(resolved(&directory.model())).unwrap().len(), 1);
 
+    // Cut short after it was checked, and before.
+    let checked = resolved(&directory.model());
     let weights = directory.0.join("model.safetensors");
     let whole = fs::read(&weights).unwrap();
     fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
-    let error = load().unwrap_err().to_string();
+    let error = load(checked).unwrap_err().to_string();
+    let corrupt = "model.safetensors is truncated or corrupt";
     assert!(
-        error.starts_with("m: ") && error.contains("model.safetensors is truncated or corrupt"),
+        error.starts_with("m: ") && error.contains(corrupt),
         "{error}"
     );
     assert!(!error.contains('\n'));
+    let (place, message) = mistakes(&directory.model()).remove(0);
+    assert!(place.contains("file:"), "{place}");
+    assert!(message.contains(corrupt), "{message}");
 
     fs::remove_file(&weights).unwrap();
     let (place, message) = mistakes(&directory.model()).remove(0);

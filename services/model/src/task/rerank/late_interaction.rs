@@ -1,54 +1,30 @@
-//! `rerank`: a score for each text against a query, by late interaction.
+//! Scores of texts against a query by late interaction: each by itself, compared by their tokens.
 
+use motet_models::Values;
 use motet_models::late_interaction::maxsim_all;
-use motet_models::{Head, Values};
 use motet_proto::signature::Signature;
-use motet_proto::types::ElementType;
 use motet_proto::{Tensor, TensorError};
 
-use super::ports::{QUERY, SCORE, TEXT, port, symbol, texts};
-use super::{EncoderTask, Engine, OutputSettings, TaskKind};
 use crate::request::{Inputs, Outputs};
-
-pub(super) const KIND: TaskKind = TaskKind {
-    name: "rerank",
-    keys: &[
-        "source",
-        "device",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "batcher",
-    ],
-    about: "a score for each text against a query",
-    engine: Engine::Encoder(&Rerank),
-};
+use crate::task::encoder_task::{EncoderTask, RowText};
+use crate::task::ports::{QUERY, SCORE, TEXT};
 
 /// The query is the first row, its texts follow.
 #[derive(Debug)]
-struct Rerank;
+pub(super) struct LateInteraction;
 
-impl EncoderTask for Rerank {
-    /// `query: string, text: string[N] -> score: float[N]`
+impl EncoderTask for LateInteraction {
     fn signature(&self, _: usize) -> Signature {
-        Signature {
-            inputs: vec![port(QUERY, ElementType::String, Vec::new()), texts()],
-            outputs: vec![port(SCORE, ElementType::F32, vec![symbol("N")])],
-            parameters: Vec::new(),
-        }
-    }
-
-    fn head(&self, _: OutputSettings, _: &Head) -> Head {
-        Head::tokens().normalized(true)
+        super::signature()
     }
 
     /// Without texts there are no rows: nothing is to be ranked.
-    fn texts<'i>(&self, inputs: &'i Inputs) -> Vec<&'i str> {
+    fn rows<'i>(&self, inputs: &'i Inputs) -> Vec<RowText<'i>> {
         let mut texts = inputs.texts(TEXT);
         if !texts.is_empty() {
             texts.splice(0..0, inputs.texts(QUERY));
         }
-        texts
+        texts.into_iter().map(RowText::One).collect()
     }
 
     fn field(&self, row: usize) -> String {

@@ -1,0 +1,229 @@
+//! Classifiers of texts, of pairs and of tokens: their head, their labels, and how logits become
+//! scores, all from the files of the model.
+//!
+//! A head is found by the names of its tensors among the weights. `architectures` in config.json
+//! says which of two it is where the names are those of both, and is not trusted beyond that: models
+//! are published with the class of a head that they do not have.
+//!
+//! * `labels`: the names of the logits; `score`: [`ScoreKind`].
+
+mod labels;
+mod score;
+
+use serde::Deserialize;
+
+pub use score::ScoreKind;
+
+use crate::architecture::{Head, HeadModule, Scope};
+use crate::checkpoint::Checkpoint;
+use crate::error::LoadError;
+use crate::family::{self, CONFIG};
+use crate::source::{JsonFiles, ModelFiles};
+
+const SENTENCE: &str = "config_sentence_transformers.json";
+
+/// A classifier, with one logit for each label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classifier {
+    /// From token vectors to logits.
+    pub head: Head,
+    /// Names of the logits, in their order.
+    pub labels: Vec<String>,
+    /// How logits become scores by `problem_type` in config.json: a softmax over several labels
+    /// where it is not set, a sigmoid of one.
+    pub score: ScoreKind,
+    /// How the logits of a pair become scores by the files of sentence-transformers, if these say:
+    /// `activation_fn`.
+    pub pair_score: Option<ScoreKind>,
+}
+
+/// What a classifier gives labels to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A text, or a pair of texts.
+    Text,
+    /// Each token.
+    Token,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    problem_type: Option<String>,
+    sentence_transformers: Option<Activation>,
+    /// Former name of the key.
+    sbert_ce_default_activation_function: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Activation {
+    activation_fn: Option<String>,
+}
+
+impl ModelFiles {
+    /// Returns the model's classifier, by its configuration and the headers of its weights.
+    ///
+    /// # Errors
+    /// Weights without its head or with that of another level, labels that do not fit the head, and
+    /// values of the configuration that are not supported.
+    pub fn classifier(&self, level: Level) -> Result<Classifier, LoadError> {
+        let checkpoint = Checkpoint::open(self)?;
+        self.with_json(|json| {
+            let head = head(self, json, level, 1)?;
+            if let Some(why) = self.of_other_level(json, &checkpoint, level)? {
+                return Err(json.unsupported(CONFIG, why));
+            }
+            // The last product has a row for each label: how many is not known before.
+            for tensor in head.tensors() {
+                if checkpoint.shape(tensor).is_none() {
+                    checkpoint.check(tensor)?;
+                }
+            }
+            let classifier = read(self, json, &checkpoint, level, &head)?;
+            self.check(&classifier.head)?;
+            Ok(classifier)
+        })
+    }
+
+    /// Returns the model's classifier if it has one: if its weights have a tensor of the head, and
+    /// `architectures` does not say that the head is another.
+    ///
+    /// # Errors
+    /// As [`classifier`](Self::classifier).
+    pub fn find_classifier(&self, level: Level) -> Result<Option<Classifier>, LoadError> {
+        let checkpoint = Checkpoint::open(self)?;
+        let is_there = self.with_json(|json| {
+            let head = head(self, json, level, 1)?;
+            let of_model = head.tensors().into_iter();
+            let mut of_model = of_model.filter(|tensor| tensor.scope == Scope::Model);
+            let is_there = of_model.any(|tensor| checkpoint.shape(tensor).is_some());
+            Ok(is_there && self.of_other_level(json, &checkpoint, level)?.is_none())
+        })?;
+        is_there.then(|| self.classifier(level)).transpose()
+    }
+
+    /// Returns why the head is of the other level, if it is.
+    fn of_other_level(
+        &self,
+        json: &JsonFiles<'_>,
+        checkpoint: &Checkpoint,
+        level: Level,
+    ) -> Result<Option<String>, LoadError> {
+        let (this, other) = (level.as_str(), level.other().as_str());
+        let named = |level: Level| {
+            let mut classes = self.config().classes.iter();
+            classes.find(|class| class.ends_with(level.class()))
+        };
+        if named(level).is_some() {
+            return Ok(None);
+        }
+        if let Some(class) = named(level.other()) {
+            return Ok(Some(format!(
+                "architectures is `{class}`, whose head classifies {other}, not {this}"
+            )));
+        }
+        // A head of texts may have all that one of tokens has, and more.
+        let of_texts = head(self, json, Level::Text, 1)?;
+        let mut of_texts = of_texts.tensors().into_iter();
+        let has_all = of_texts.all(|tensor| checkpoint.shape(tensor).is_some());
+        Ok((level == Level::Token && has_all).then(|| {
+            format!(
+                "architectures names no class with a head, and the weights have the tensors of one \
+                 that classifies {other}, not {this}"
+            )
+        }))
+    }
+}
+
+impl Level {
+    fn other(self) -> Self {
+        match self {
+            Self::Text => Self::Token,
+            Self::Token => Self::Text,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "texts",
+            Self::Token => "tokens",
+        }
+    }
+
+    /// Ending of the classes that have such a head.
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Text => "ForSequenceClassification",
+            Self::Token => "ForTokenClassification",
+        }
+    }
+}
+
+fn head(
+    files: &ModelFiles,
+    json: &JsonFiles<'_>,
+    level: Level,
+    labels: usize,
+) -> Result<Head, LoadError> {
+    family::classifier(json, &files.config().architecture, level, labels)
+}
+
+/// Reads what the files say of a head whose tensors are there; `head` has any number of labels.
+fn read(
+    files: &ModelFiles,
+    json: &JsonFiles<'_>,
+    checkpoint: &Checkpoint,
+    level: Level,
+    any: &Head,
+) -> Result<Classifier, LoadError> {
+    let last = any.modules.iter().rev().find_map(|module| match module {
+        HeadModule::Dense { linear, .. } => Some(&linear.weight),
+        _ => None,
+    });
+    let (rows, tensor) = last
+        .and_then(|weight| Some((*checkpoint.shape(weight)?.first()?, weight)))
+        .map_or((0, ""), |(rows, weight)| (rows, weight.name.as_str()));
+    let labels = labels::read(json, rows, tensor)?;
+    let config: Config = json.required(CONFIG)?;
+    let score = match (config.problem_type.as_deref(), labels.len()) {
+        (None, 1) | (Some("multi_label_classification"), _) => ScoreKind::Sigmoid,
+        (None, _) | (Some("single_label_classification"), _) => ScoreKind::Softmax,
+        (Some("regression"), _) => ScoreKind::Raw,
+        (Some(other), _) => {
+            let reason = format!(
+                "problem_type `{other}` is not supported; supported: regression, \
+                 single_label_classification, multi_label_classification"
+            );
+            return Err(json.unsupported(CONFIG, reason));
+        }
+    };
+    let Activation { activation_fn } = json.optional(SENTENCE)?.unwrap_or_default();
+    let of_config = config.sentence_transformers.unwrap_or_default();
+    let named = [
+        (SENTENCE, "activation_fn", activation_fn),
+        (
+            CONFIG,
+            "sentence_transformers.activation_fn",
+            of_config.activation_fn,
+        ),
+        (
+            CONFIG,
+            "sbert_ce_default_activation_function",
+            config.sbert_ce_default_activation_function,
+        ),
+    ];
+    let named = named
+        .into_iter()
+        .find_map(|(file, key, name)| Some((file, key, name?)));
+    let pair_score = named.map(|(file, key, name)| {
+        ScoreKind::of_torch_class(&name).ok_or_else(|| {
+            let reason = format!("{key} `{name}` is not supported; supported: Identity, Sigmoid");
+            json.unsupported(file, reason)
+        })
+    });
+    Ok(Classifier {
+        head: head(files, json, level, labels.len())?,
+        score,
+        pair_score: pair_score.transpose()?,
+        labels,
+    })
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Makes tests/classifiers: a small model with a head of every kind of classification and random weights, and the
+logits that transformers gives for some texts and pairs with it; for rerankers, what CrossEncoder answers, too.
+
+    pip install transformers sentence-transformers
+    python tests/expected/classifiers.py [NAME ...]
+
+Tokenizers, texts and the spread of weights are those of families.py. Models run in f32 on the CPU, one text or pair at
+a time, so that no padding takes part. Only the second text of a pair is cut.
+
+expected.json   {"made_with": {...}, "rows": [{"text": string, "pair": string or null, "ids": [int], "types": [int],
+                 "logits": [[float]], "score": float or null}]}
+                logits: one list for a text or pair, one for each token for classifiers of tokens
+"""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import sentence_transformers
+import tokenizers
+import torch
+import transformers
+from sentence_transformers import CrossEncoder
+
+from families import BERT, MPNET, ROBERTA, TEXTS, bert_sizes, byte_bpe, long_texts, names, unigram, widen, wordpiece
+
+FIXTURES = Path(__file__).parent.parent / "classifiers"
+
+LIMIT = 40
+PAIRS = [
+    ("wing", "The river, and a letter."),
+    ("The river", "zebra!"),
+    ("", ""),
+    ("flow of a river", ""),
+    ("", "wing"),
+    ("naïve 機", "a\u0000b\u200bc \ufffd <mask> [SEP]"),
+]
+
+
+@dataclass
+class Fixture:
+    model: type
+    sizes: dict
+    tokenizer: object
+    tokens: dict
+    labels: list[str]
+    settings: dict = field(default_factory=dict)
+    # Whether it is saved by sentence-transformers, as a CrossEncoder.
+    reranker: bool = False
+    types: bool = False
+
+
+def fixtures() -> dict[str, Fixture]:
+    t = transformers
+    of_bert = dict(tokens=names(BERT, "[CLS]", "[SEP]", "[MASK]"))
+    of_roberta = dict(tokens=names(ROBERTA, "<s>", "</s>", "<mask>"))
+    uncased = lambda: wordpiece(BERT, "[UNK]", "[CLS]", "[SEP]", True)
+    cased = lambda: wordpiece(BERT, "[UNK]", "[CLS]", "[SEP]", False)
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "layer_norm_eps": 1e-5}
+    roberta = ids | {"type_vocab_size": 1, "hidden_size": 16, "num_attention_heads": 2}
+    distilbert = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": LIMIT}
+    mpnet = ids | {"hidden_size": 24, "num_attention_heads": 3}
+    small = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
+    bio = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    many = [f"name {number}" for number in range(12)]
+    return {
+        "bert-reranker": Fixture(t.BertForSequenceClassification, bert_sizes(LIMIT), uncased(), **of_bert, types=True,
+                                 labels=["LABEL_0"], reranker=True),
+        "bert-many-labels": Fixture(t.BertForSequenceClassification, bert_sizes(LIMIT, **small), cased(), **of_bert,
+                                    types=True, labels=many),
+        "roberta-relevance": Fixture(t.RobertaForSequenceClassification, bert_sizes(LIMIT + 2, **roberta),
+                                     byte_bpe(ROBERTA), **of_roberta, labels=["irrelevant", "relevant"]),
+        "xlm-roberta-regression": Fixture(t.XLMRobertaForSequenceClassification, bert_sizes(LIMIT + 2, **roberta),
+                                          unigram(ROBERTA), **of_roberta, labels=["stars"],
+                                          settings={"problem_type": "regression"}),
+        "distilbert-multi-label": Fixture(t.DistilBertForSequenceClassification, distilbert, cased(), **of_bert,
+                                          types=True, labels=["joy", "anger", "fear"],
+                                          settings={"problem_type": "multi_label_classification"}),
+        "electra-nli": Fixture(t.ElectraForSequenceClassification, bert_sizes(LIMIT, embedding_size=24, **small),
+                               uncased(), **of_bert, types=True,
+                               labels=["contradiction", "entailment", "neutral"]),
+        "mpnet-default-labels": Fixture(t.MPNetForSequenceClassification, bert_sizes(LIMIT + 2, **mpnet),
+                                        wordpiece(MPNET, "[UNK]", "<s>", "</s>", True),
+                                        tokens=names(MPNET, "<s>", "</s>", "<mask>"), labels=["LABEL_0", "LABEL_1"]),
+        "bert-tokens": Fixture(t.BertForTokenClassification, bert_sizes(LIMIT, **small), cased(), **of_bert,
+                               types=True, labels=bio),
+        "roberta-tokens": Fixture(t.RobertaForTokenClassification, bert_sizes(LIMIT + 2, **roberta),
+                                  byte_bpe(ROBERTA), **of_roberta, labels=bio),
+        "distilbert-tokens": Fixture(t.DistilBertForTokenClassification, distilbert, cased(), **of_bert, types=True,
+                                     labels=["O", "PER", "LOC"]),
+    }
+
+
+def make(name: str, fixture: Fixture, into: Path) -> None:
+    labels = dict(enumerate(fixture.labels))
+    config = fixture.model.config_class(
+        vocab_size=fixture.tokenizer.get_vocab_size(), id2label=labels,
+        label2id={label: number for number, label in labels.items()}, **fixture.sizes, **fixture.settings)
+    config._attn_implementation = "eager"
+    model = fixture.model(config).eval()
+    widen(model, sum(name.encode()))
+    types = ["token_type_ids"] if fixture.types else []
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=fixture.tokenizer, **fixture.tokens, model_max_length=LIMIT,
+        model_input_names=["input_ids", *types, "attention_mask"])
+    shutil.rmtree(into, ignore_errors=True)
+    model.save_pretrained(into)
+    tokenizer.save_pretrained(into)
+    scorer = None
+    if fixture.reranker:
+        scorer = CrossEncoder(str(into), device="cpu", max_length=LIMIT)
+        shutil.rmtree(into)
+        scorer.save_pretrained(str(into), create_model_card=False)
+        (into / "README.md").unlink(missing_ok=True)
+
+    texts = TEXTS + long_texts(LIMIT)
+    pairs = PAIRS + [("wing of a river", long) for long in long_texts(LIMIT)]
+    rows = []
+    for text, pair in [(text, None) for text in texts] + pairs:
+        # As lists: an empty second text of a single pair would be taken for none.
+        second, cut = (None, True) if pair is None else ([pair], "only_second")
+        inputs = tokenizer([text], second, truncation=cut, max_length=LIMIT, return_tensors="pt",
+                           return_token_type_ids=True)
+        given = {key: inputs[key] for key in tokenizer.model_input_names if key in inputs}
+        if not hasattr(config, "type_vocab_size"):
+            given.pop("token_type_ids", None)
+        with torch.inference_mode():
+            logits = model(**given).logits[0]
+        score = None
+        if scorer is not None and pair is not None and inputs["input_ids"].shape[1] < LIMIT:
+            # CrossEncoder cuts the longer text: those that are cut are left out.
+            score = float(scorer.predict([(text, pair)])[0])
+        given_types = inputs["token_type_ids"][0].tolist() if fixture.types else []
+        rows.append({
+            "text": text,
+            "pair": pair,
+            "ids": inputs["input_ids"][0].tolist(),
+            "types": given_types if any(given_types) else [],
+            "logits": logits.reshape(-1, len(labels)).tolist(),
+            "score": score,
+        })
+    packages = [transformers, sentence_transformers, tokenizers]
+    made_with = {package.__name__: package.__version__ for package in packages}
+    made_with["torch"] = torch.__version__.split("+")[0]
+    (into / "expected.json").write_text(json.dumps({"made_with": made_with, "rows": rows}) + "\n")
+    spread = np.concatenate([np.ravel(row["logits"]) for row in rows])
+    print(name, [len(row["ids"]) for row in rows], f"logits {spread.min():.2f} to {spread.max():.2f}",
+          sum(f.stat().st_size for f in into.rglob("*") if f.is_file()) // 1024, "KiB")
+
+
+def main() -> None:
+    known = fixtures()
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or known:
+        make(name, known[name], FIXTURES / name)
+
+
+if __name__ == "__main__":
+    main()

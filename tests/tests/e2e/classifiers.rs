@@ -1,0 +1,280 @@
+//! Classifiers and cross-encoders from folders, through the whole program, against transformers.
+
+use motet_proto::Tensor;
+use motet_proto::inference::ModelInferResponse;
+use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_tests::connection::Connection;
+use motet_tests::program::Process;
+use motet_tests::repository;
+use motet_tests::temp_dir::TempDir;
+use motet_tests::tensors::{floats, max_difference, output, raw, texts};
+use serde_json::Value;
+
+use crate::motet;
+
+/// Largest difference from the values of the libraries.
+const CLOSE: f32 = 1e-5;
+
+/// A text or pair of a fixture, and the logits that transformers gives it.
+struct Row {
+    text: String,
+    pair: Option<String>,
+    logits: Vec<f32>,
+}
+
+/// Returns the rows of a fixture that are single texts, and those that are pairs.
+fn rows(name: &str) -> (Vec<Row>, Vec<Row>) {
+    let path = repository().join("tests/classifiers").join(name);
+    let listing = std::fs::read(path.join("expected.json")).expect("the fixture");
+    let listing: Value = serde_json::from_slice(&listing).expect("JSON");
+    let numbers = |row: &Value| -> Vec<f32> {
+        let numbers = row.as_array().expect("logits").iter();
+        numbers
+            .map(|x| x.as_f64().expect("a number") as f32)
+            .collect()
+    };
+    let row = |row: &Value| Row {
+        text: row["text"].as_str().expect("a text").to_owned(),
+        pair: row["pair"].as_str().map(str::to_owned),
+        logits: numbers(&row["logits"][0]),
+    };
+    let rows = listing["rows"].as_array().expect("rows").iter().map(row);
+    rows.partition(|row| row.pair.is_none())
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let exps: Vec<f32> = logits.iter().map(|x| x.exp()).collect();
+    let sum: f32 = exps.iter().sum();
+    exps.into_iter().map(|x| x / sum).collect()
+}
+
+fn sigmoid(logits: &[f32]) -> Vec<f32> {
+    logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
+}
+
+fn score_kind(answer: &ModelInferResponse) -> &str {
+    let choice = answer.parameters.get("score_kind");
+    match choice.and_then(|choice| choice.parameter_choice.as_ref()) {
+        Some(ParameterChoice::StringParam(kind)) => kind,
+        other => panic!("score_kind is {other:?}"),
+    }
+}
+
+fn strings(answer: &ModelInferResponse, name: &str) -> Vec<String> {
+    let tensor = output(answer, name);
+    let strings = tensor.as_strings().expect("strings");
+    strings.texts().map(str::to_owned).collect()
+}
+
+/// Starts the program with models of fixtures, each with a name, a task with further keys, and a
+/// fixture.
+async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection, TempDir) {
+    let folder = TempDir::new();
+    let mut config = String::from("models:\n");
+    for (name, task, fixture) in models {
+        let source = repository().join("tests/classifiers").join(fixture);
+        let source = source.display();
+        config += &format!("  {name}: {{ task: {task}, source: \"file:{source}\" }}\n");
+    }
+    let file = folder.file("motet.yaml", config);
+    let mut program = motet(["up".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let connection = Connection::open(program.ready().await.grpc).await;
+    (program, connection, folder)
+}
+
+#[tokio::test]
+async fn texts_and_pairs_get_labels_and_the_scores_of_all_labels() {
+    type Scores = fn(&[f32]) -> Vec<f32>;
+    let kinds: [(&str, &str, Scores, &[&str]); 4] = [
+        (
+            "electra-nli",
+            "softmax",
+            softmax,
+            &["contradiction", "entailment", "neutral"],
+        ),
+        (
+            "distilbert-multi-label",
+            "sigmoid",
+            sigmoid,
+            &["joy", "anger", "fear"],
+        ),
+        (
+            "xlm-roberta-regression",
+            "raw",
+            |logits| logits.to_vec(),
+            &["stars"],
+        ),
+        (
+            "mpnet-default-labels",
+            "softmax",
+            softmax,
+            &["LABEL_0", "LABEL_1"],
+        ),
+    ];
+    let pair_names = kinds.map(|(name, ..)| format!("{name}-pair"));
+    let singles = kinds.map(|(name, ..)| (name, "classify", name));
+    let pairs = kinds.iter().zip(&pair_names);
+    let pairs = pairs.map(|((name, ..), pair)| (pair.as_str(), "classify, pair: true", *name));
+    let models: Vec<_> = singles.into_iter().chain(pairs).collect();
+    let (_program, connection, _folder) = serve(&models).await;
+    for ((name, kind, scores, labels), pair_name) in kinds.into_iter().zip(&pair_names) {
+        let (single, pair) = rows(name);
+        for (model, rows) in [(name, single), (pair_name, pair)] {
+            let mut inputs = vec![("text", Tensor::strings(rows.iter().map(|row| &row.text)))];
+            if rows[0].pair.is_some() {
+                let second = rows.iter().map(|row| row.pair.as_ref().expect("a pair"));
+                inputs.push(("pair", Tensor::strings(second)));
+            }
+            let answer = connection
+                .inference()
+                .model_infer(raw(model, &inputs))
+                .await;
+            let answer = answer.expect("an answer").into_inner();
+            assert_eq!(score_kind(&answer), kind, "{model}");
+            assert_eq!(strings(&answer, "labels"), labels, "{model}");
+            assert_eq!(output(&answer, "score").shape(), [rows.len(), labels.len()]);
+            let found = floats(&answer, "score");
+            let given = strings(&answer, "label");
+            for ((row, found), label) in rows.iter().zip(found.chunks(labels.len())).zip(given) {
+                let expected = scores(&row.logits);
+                let worst = max_difference(found, &expected);
+                assert!(worst < CLOSE, "{model}: {:?} is {worst} off", row.text);
+                let best = expected.iter().copied().fold(f32::MIN, f32::max);
+                let at = expected.iter().position(|score| *score == best);
+                assert_eq!(label, labels[at.expect("a label")], "{model}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cross_encoder_scores_texts_against_a_query() {
+    let (_program, connection, _folder) = serve(&[
+        ("one-label", "rerank", "bert-reranker"),
+        ("two-labels", "rerank", "roberta-relevance"),
+        ("named", "rerank, label: LABEL_0", "mpnet-default-labels"),
+    ])
+    .await;
+    type Score = fn(&[f32]) -> f32;
+    let models: [(&str, &str, &str, Score); 3] = [
+        ("one-label", "bert-reranker", "sigmoid", |logits| {
+            sigmoid(logits)[0]
+        }),
+        ("two-labels", "roberta-relevance", "softmax", |logits| {
+            softmax(logits)[1]
+        }),
+        ("named", "mpnet-default-labels", "softmax", |logits| {
+            softmax(logits)[0]
+        }),
+    ];
+    for (model, fixture, kind, score) in models {
+        let (_, pairs) = rows(fixture);
+        // Rows with one query are a call.
+        for rows in pairs.chunk_by(|a, b| a.text == b.text) {
+            let second = rows.iter().map(|row| row.pair.as_ref().expect("a pair"));
+            // Each text twice: equal ones get equal bits.
+            let second: Vec<_> = second.clone().chain(second).collect();
+            let inputs = [
+                ("query", Tensor::strings([&rows[0].text])),
+                ("text", texts(&second)),
+            ];
+            let answer = connection
+                .inference()
+                .model_infer(raw(model, &inputs))
+                .await;
+            let answer = answer.expect("an answer").into_inner();
+            assert_eq!(score_kind(&answer), kind, "{model}");
+            let found = floats(&answer, "score");
+            let (first, again) = found.split_at(rows.len());
+            assert_eq!(first, again, "{model}");
+            for (row, found) in rows.iter().zip(first) {
+                let expected = score(&row.logits);
+                let off = (found - expected).abs();
+                assert!(off < CLOSE, "{model}: {:?} is {off} off", row.pair);
+            }
+        }
+        let none: [&str; 0] = [];
+        let inputs = [("query", Tensor::strings(["wing"])), ("text", texts(&none))];
+        let answer = connection
+            .inference()
+            .model_infer(raw(model, &inputs))
+            .await;
+        let answer = answer.expect("an answer").into_inner();
+        assert_eq!(output(&answer, "score").shape(), [0]);
+
+        let long = "wing ".repeat(60);
+        let inputs = [("query", Tensor::strings([&long])), ("text", texts(&["a"]))];
+        let status = connection
+            .inference()
+            .model_infer(raw(model, &inputs))
+            .await;
+        let status = status.expect_err("a query that fills the row");
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        let message = status.message();
+        assert!(
+            message.contains("query") && message.contains("fit into the limit of 40"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_model_without_the_head_of_its_task_is_told_before_anything_starts() {
+    let fixtures = repository().join("tests");
+    let source = |path: &str| format!("source: \"file:{}\"", fixtures.join(path).display());
+    let table = [
+        (
+            format!("task: classify, {}", source("fixtures/roberta")),
+            "model.safetensors has no tensor classifier.dense.weight",
+        ),
+        (
+            format!("task: classify, {}", source("classifiers/bert-tokens")),
+            "architectures is `BertForTokenClassification`, whose head classifies tokens, not texts",
+        ),
+        (
+            format!("task: rerank, {}", source("classifiers/bert-tokens")),
+            "the weights hold a head (classifier.bias), which would not be computed",
+        ),
+        (
+            format!("task: embed, {}", source("classifiers/roberta-relevance")),
+            "the weights hold a head (classifier.dense.bias), which would not be computed",
+        ),
+        (
+            format!(
+                "task: rerank, {}",
+                source("classifiers/mpnet-default-labels")
+            ),
+            "id2label has `LABEL_0`, `LABEL_1`; a score needs to know which of the two says that a \
+             text is relevant: name it with `label:`",
+        ),
+        (
+            format!("task: rerank, {}", source("classifiers/electra-nli")),
+            "a score is made of one label or of two",
+        ),
+        (
+            format!(
+                "task: rerank, label: good, {}",
+                source("classifiers/roberta-relevance")
+            ),
+            "the model has no label `good`; it has `irrelevant`, `relevant`",
+        ),
+        (
+            format!("task: rerank, label: good, {}", source("fixtures/bert")),
+            "`label` has no meaning for this model: it has no labels",
+        ),
+        (
+            format!("task: embed, label: good, {}", source("fixtures/bert")),
+            "`label` has no meaning for the task `embed`",
+        ),
+    ];
+    let folder = TempDir::new();
+    for (model, expected) in table {
+        let file = folder.file("motet.yaml", format!("models: {{ m: {{ {model} }} }}\n"));
+        let ended = motet(["check".as_ref(), file.as_os_str()]).run().await;
+        assert_ne!(ended.code, Some(0), "{model}");
+        let said = ended.stderr;
+        assert!(said.contains(expected), "{model}: {said}");
+    }
+}
