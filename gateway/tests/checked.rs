@@ -335,6 +335,35 @@ outputs:
 }
 
 #[test]
+fn a_setting_sets_the_length_of_an_output() {
+    let outputs = |setting: &str| {
+        let input = match setting.contains("$d") {
+            true => ", d: { type: int, default: 64, min: 1, max: 384 }",
+            false => "",
+        };
+        let checked = one(&format!(
+            "\
+pipelines:
+- pipeline: p
+  inputs: {{ text: \"string[N]\"{input} }}
+  nodes:
+    e: {{ model: wide, in: {{ text: $text }}{setting} }}
+  outputs: {{ e: $e.embedding }}
+"
+        ));
+        nodes(&checked).remove(0)
+    };
+    let embedding =
+        |length: &str| format!("e wide(text=$text) -> embedding: float[N,{length}] after []");
+    assert_eq!(outputs(""), embedding("768"));
+    assert_eq!(outputs(", with: { dimensions: 64 }"), embedding("64"));
+    assert_eq!(
+        outputs(", with: { dimensions: $d }"),
+        embedding("e.dimensions")
+    );
+}
+
+#[test]
 fn the_examples_are_valid() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
     let mut text = String::from("pipelines:\n");

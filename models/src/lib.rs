@@ -63,7 +63,7 @@ mod values;
 
 pub use architecture::{Head, Pooling};
 pub use classification::{Classifier, Level, ScoreKind};
-pub use config::ModelConfig;
+pub use config::{ModelConfig, Prompts, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{EncodeError, EncoderCache, LoadedHead, RowError, RowInput, TextEncoder};
 pub use error::LoadError;
@@ -71,5 +71,5 @@ pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
 pub use thread_team::{ThreadTeam, ThreadTeamError};
-pub use tokenizer::{PairError, TokenIds, TokenSpan, Tokenizer, TokenizerError};
-pub use values::Values;
+pub use tokenizer::{PairError, TokenIds, TokenSpan, Tokenizer, TokenizerError, TruncationSide};
+pub use values::{Values, scale_to_unit};

@@ -63,6 +63,14 @@ impl Values {
     }
 }
 
+/// Divides a vector by its length; one of length 0 stays as it is.
+pub fn scale_to_unit(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,18 @@ pub struct Parameter {
     /// Allowed values of a `string`; any value if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
+    /// Output dimensions whose length is the parameter's value in a call that sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets_length: Vec<OutputAxis>,
+}
+
+/// A dimension of an output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputAxis {
+    /// Name of the output.
+    pub output: String,
+    /// Which of its dimensions, from 0.
+    pub axis: usize,
 }
 
 impl Port {
@@ -69,15 +81,47 @@ impl Port {
 }
 
 impl Parameter {
+    /// Creates a parameter without a default, a range and a list of words.
+    pub fn new(name: &str, element: ElementType) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty: TensorType::scalar(element),
+            default: None,
+            min: None,
+            max: None,
+            one_of: Vec::new(),
+            sets_length: Vec::new(),
+        }
+    }
+
     /// Creates an integer parameter with its default and range, both ends included.
     pub fn int(name: &str, default: i64, min: i64, max: i64) -> Self {
         Self {
-            name: name.to_owned(),
-            ty: TensorType::scalar(ElementType::I64),
             default: Some(default.into()),
             min: Some(min),
             max: Some(max),
-            one_of: Vec::new(),
+            ..Self::new(name, ElementType::I64)
+        }
+    }
+
+    /// Creates a boolean parameter with its default.
+    pub fn boolean(name: &str, default: bool) -> Self {
+        Self {
+            default: Some(default.into()),
+            ..Self::new(name, ElementType::Bool)
+        }
+    }
+
+    /// Creates a string parameter that takes one of these words.
+    pub fn word<'w>(
+        name: &str,
+        default: Option<&str>,
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Self {
+        Self {
+            default: default.map(Into::into),
+            one_of: words.into_iter().map(str::to_owned).collect(),
+            ..Self::new(name, ElementType::String)
         }
     }
 }
@@ -218,6 +262,29 @@ mod tests {
         m.properties
             .insert(PROPERTY.to_owned(), embed().to_property());
         assert_eq!(Signature::from_metadata(&m).unwrap(), embed());
+    }
+
+    #[test]
+    fn parameters_of_every_kind_are_read_back() {
+        let mut signature = embed();
+        signature.parameters = vec![
+            Parameter::word("truncate", Some("right"), ["error", "right", "left"]),
+            Parameter::new("prompt", ElementType::String),
+            Parameter::boolean("normalize", true),
+            Parameter {
+                sets_length: vec![OutputAxis {
+                    output: "embedding".to_owned(),
+                    axis: 1,
+                }],
+                ..Parameter::int("dimensions", 384, 1, 384)
+            },
+        ];
+        let read: Signature = serde_json::from_str(&signature.to_property()).unwrap();
+        assert_eq!(read, signature);
+        // What an older server says lacks what it does not know.
+        let old = r#"{"inputs":[],"outputs":[],"parameters":[{"name":"k","type":"int"}]}"#;
+        let old: Signature = serde_json::from_str(old).unwrap();
+        assert_eq!(old.parameters, [Parameter::new("k", ElementType::I64)]);
     }
 
     #[test]

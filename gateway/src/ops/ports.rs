@@ -177,11 +177,7 @@ pub(super) fn query_and_keys() -> Vec<OpPort> {
 
 /// Returns a parameter that is one of these strings, by default the first.
 pub(super) fn words(name: &str, words: &[&str]) -> Parameter {
-    Parameter {
-        default: words.first().map(|w| (*w).into()),
-        one_of: words.iter().map(|w| (*w).to_owned()).collect(),
-        ..parameter(name, ElementType::String)
-    }
+    Parameter::word(name, words.first().copied(), words.iter().copied())
 }
 
 /// Returns a numeric parameter, with an optional default and range.
@@ -190,7 +186,7 @@ pub(super) fn float(name: &str, default: Option<f64>, range: Option<(i64, i64)>)
         default: default.map(Into::into),
         min: range.map(|(min, _)| min),
         max: range.map(|(_, max)| max),
-        ..parameter(name, ElementType::F32)
+        ..Parameter::new(name, ElementType::F32)
     }
 }
 
@@ -198,7 +194,7 @@ pub(super) fn float(name: &str, default: Option<f64>, range: Option<(i64, i64)>)
 pub(super) fn text(name: &str, default: Option<&str>) -> Parameter {
     Parameter {
         default: default.map(Into::into),
-        ..parameter(name, ElementType::String)
+        ..Parameter::new(name, ElementType::String)
     }
 }
 
@@ -207,16 +203,5 @@ pub(super) fn k() -> Parameter {
     Parameter {
         default: None,
         ..Parameter::int("k", 1, 1, K_MAX)
-    }
-}
-
-fn parameter(name: &str, element: ElementType) -> Parameter {
-    Parameter {
-        name: name.to_owned(),
-        ty: TensorType::scalar(element),
-        default: None,
-        min: None,
-        max: None,
-        one_of: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, CheckedPipeline, SignatureError, SignatureSource};
 use motet_gateway::grpc::ServiceLookupError;
 use motet_gateway::syntax::{self, EndpointRef};
-use motet_proto::signature::{Parameter, Port, Signature};
+use motet_proto::signature::{OutputAxis, Parameter, Port, Signature};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 /// Models of the tests: name, inputs, outputs.
@@ -106,6 +106,13 @@ impl SignatureSource for Models {
                 Parameter::int("max_tokens", 128, 8, 512),
                 Parameter::int("overlap", 16, 0, 256),
             ],
+            "wide" => vec![Parameter {
+                sets_length: vec![OutputAxis {
+                    output: "embedding".to_owned(),
+                    axis: 1,
+                }],
+                ..Parameter::int("dimensions", 768, 1, 768)
+            }],
             _ => Vec::new(),
         };
         Ok(Arc::new(Signature {

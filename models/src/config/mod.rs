@@ -1,8 +1,10 @@
 //! The configuration of a model, read from its JSON files without touching the weights.
 //!
 //! * The encoder by its family (config.json), as an [`Architecture`].
-//! * `sentence`: pooling, normalisation and token limit (the files of sentence-transformers).
+//! * `sentence`: pooling, normalisation and token limit (the files of sentence-transformers);
+//!   `prompts`: [`Prompts`], what is put before texts.
 
+mod prompts;
 mod sentence;
 
 use serde::Deserialize;
@@ -11,6 +13,9 @@ use crate::architecture::{Architecture, Head};
 use crate::error::LoadError;
 use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
+use crate::tokenizer::TruncationSide;
+
+pub use prompts::{Prompts, UnknownPrompt};
 
 /// The configuration of a model: all that is known before its weights are read.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +29,13 @@ pub struct ModelConfig {
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
     pub max_tokens: usize,
+    /// Side at which longer texts are cut (tokenizer_config.json).
+    pub truncation_side: TruncationSide,
+    /// Prompts to put before texts (config_sentence_transformers.json).
+    pub prompts: Prompts,
+    /// `false` if the tokens of a prompt are left out of pooling (`include_prompt` in
+    /// 1_Pooling/config.json).
+    pub pools_prompt: bool,
     /// `true` if the model is given the types of tokens, as `model_input_names` in
     /// tokenizer_config.json says.
     pub(crate) takes_token_types: bool,
@@ -81,6 +93,9 @@ impl ModelConfig {
             architecture,
             classes: architectures.unwrap_or_default(),
             has_pooling: sentence.has_pooling,
+            truncation_side: sentence.truncation_side,
+            pools_prompt: sentence.pools_prompt,
+            prompts: Prompts::read(&json)?,
             head: Head::pooled(sentence.pooling).normalized(sentence.normalize),
             max_tokens: sentence
                 .max_tokens

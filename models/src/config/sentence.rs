@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::architecture::Pooling;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
+use crate::tokenizer::TruncationSide;
 
 const MODULES: &str = "modules.json";
 const LIMITS: &str = "sentence_bert_config.json";
@@ -20,6 +21,10 @@ pub(super) struct SentenceConfig {
     pub(super) max_tokens: Option<usize>,
     /// `true` with a pooling module: the files say that the model gives vectors.
     pub(super) has_pooling: bool,
+    /// `false` if the tokens of a prompt are left out of pooling.
+    pub(super) pools_prompt: bool,
+    /// Side at which texts are cut.
+    pub(super) truncation_side: TruncationSide,
 }
 
 #[derive(Deserialize)]
@@ -28,16 +33,22 @@ struct ModuleEntry {
     r#type: String,
 }
 
+#[derive(Deserialize)]
+struct PromptPooling {
+    include_prompt: Option<bool>,
+}
+
 #[derive(Default, Deserialize)]
 struct Limits {
     max_seq_length: Option<usize>,
 }
 
-/// The limit of the tokenizer, which newer versions write instead of the other; 1e30 if there is
-/// none.
+/// The limit of the tokenizer, which newer versions write instead of the other, 1e30 if there is
+/// none; and which side is cut.
 #[derive(Default, Deserialize)]
 struct TokenizerLimits {
     model_max_length: Option<f64>,
+    truncation_side: Option<String>,
 }
 
 impl SentenceConfig {
@@ -49,6 +60,8 @@ impl SentenceConfig {
             normalize: false,
             max_tokens: None,
             has_pooling: false,
+            pools_prompt: true,
+            truncation_side: TruncationSide::Right,
         };
         for module in json
             .optional::<Vec<ModuleEntry>>(MODULES)?
@@ -57,7 +70,10 @@ impl SentenceConfig {
             match module.r#type.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => {}
                 "Pooling" => {
-                    config.pooling = read_pooling(json, &format!("{}/config.json", module.path))?;
+                    let file = format!("{}/config.json", module.path);
+                    config.pooling = read_pooling(json, &file)?;
+                    let PromptPooling { include_prompt } = json.required(&file)?;
+                    config.pools_prompt = include_prompt.unwrap_or(true);
                     config.has_pooling = true;
                 }
                 "Normalize" => config.normalize = true,
@@ -71,7 +87,19 @@ impl SentenceConfig {
             }
         }
         let Limits { max_seq_length } = json.optional(LIMITS)?.unwrap_or_default();
-        let TokenizerLimits { model_max_length } = json.optional(TOKENIZER)?.unwrap_or_default();
+        let TokenizerLimits {
+            model_max_length,
+            truncation_side,
+        } = json.optional(TOKENIZER)?.unwrap_or_default();
+        config.truncation_side = match truncation_side.as_deref() {
+            None | Some("right") => TruncationSide::Right,
+            Some("left") => TruncationSide::Left,
+            Some(other) => {
+                let reason =
+                    format!("truncation_side `{other}` is not supported; supported: right, left");
+                return Err(json.unsupported(TOKENIZER, reason));
+            }
+        };
         // A limit that is no number of tokens becomes the nearest one.
         let model_max_length = model_max_length.map(|limit| limit as usize);
         for (file, key, limit) in [

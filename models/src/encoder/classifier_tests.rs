@@ -48,8 +48,8 @@ struct Row {
 impl Row {
     fn input(&self) -> RowInput<'_> {
         RowInput {
-            ids: &self.ids,
             types: &self.types,
+            ..RowInput::new(&self.ids)
         }
     }
 }
@@ -230,8 +230,8 @@ fn types_of_tokens_count() {
     let device = DeviceSpec::Cpu.open().unwrap();
     let encoder = TextEncoder::load(&fixture.files, &device, Precision::F32).unwrap();
     let wrong = |types| RowInput {
-        ids: &[1, 2],
         types,
+        ..RowInput::new(&[1, 2])
     };
     let of_row = |row| encoder.check(row).unwrap_err().to_string();
     assert_eq!(of_row(wrong(&[0])), "row has 1 token types for 2 tokens");

@@ -11,12 +11,19 @@ pub struct RowInput<'a> {
     /// Type of each token: 0 for those of a single text or of the first text of a pair, 1 for those
     /// of the second. Empty if all are 0. A model without types does not look at them.
     pub types: &'a [u32],
+    /// Number of tokens at the beginning that are left out where the row is pooled, such as those
+    /// of a prompt. Attention sees them all.
+    pub unpooled: usize,
 }
 
 impl<'a> RowInput<'a> {
-    /// Returns the row of these ids, all of type 0.
+    /// Returns the row of these ids, all of type 0 and all pooled.
     pub const fn new(ids: &'a [u32]) -> Self {
-        Self { ids, types: &[] }
+        Self {
+            ids,
+            types: &[],
+            unpooled: 0,
+        }
     }
 }
 
@@ -25,6 +32,7 @@ impl<'a> From<&'a TokenIds> for RowInput<'a> {
         Self {
             ids: row.as_slice(),
             types: row.types(),
+            unpooled: row.unpooled(),
         }
     }
 }
@@ -53,6 +61,14 @@ pub enum RowError {
         /// Size of the vocabulary.
         vocabulary: usize,
     },
+    /// No token is left to be pooled.
+    #[error("{unpooled} of the row's {tokens} tokens are left out of pooling, and none is left")]
+    NothingPooled {
+        /// Tokens left out.
+        unpooled: usize,
+        /// Tokens in the row.
+        tokens: usize,
+    },
     /// Types that are not those of the row's tokens.
     #[error("row has {types} token types for {tokens} tokens")]
     TypesOfOtherLength {
@@ -73,7 +89,11 @@ pub enum RowError {
 
 /// Refuses a row that would make the computation fail.
 pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowError> {
-    let RowInput { ids, types } = row;
+    let RowInput {
+        ids,
+        types,
+        unpooled,
+    } = row;
     if ids.is_empty() {
         return Err(RowError::Empty);
     }
@@ -81,6 +101,12 @@ pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowEr
         return Err(RowError::TooLong {
             tokens: ids.len(),
             limit: config.max_tokens,
+        });
+    }
+    if unpooled >= ids.len() {
+        return Err(RowError::NothingPooled {
+            unpooled,
+            tokens: ids.len(),
         });
     }
     if !types.is_empty() && types.len() != ids.len() {

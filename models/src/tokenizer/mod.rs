@@ -13,7 +13,7 @@ mod wordpiece;
 
 use std::ops::Range;
 
-use plain::Part;
+use plain::{Part, is_space};
 use template::Template;
 use wordpiece::Wordpiece;
 
@@ -27,7 +27,10 @@ pub struct TokenIds {
     ids: Vec<u32>,
     /// Empty if all are 0.
     types: Vec<u32>,
-    truncated: bool,
+    /// Tokens that did not fit.
+    cut: usize,
+    /// Tokens at the beginning that are not pooled.
+    unpooled: usize,
 }
 
 impl TokenIds {
@@ -51,9 +54,26 @@ impl TokenIds {
         self.ids.is_empty()
     }
 
+    /// Returns the number of tokens at the beginning that are left out of pooling, as
+    /// [`crate::RowInput::unpooled`].
+    pub fn unpooled(&self) -> usize {
+        self.unpooled
+    }
+
+    /// Returns the row with its first tokens left out of pooling.
+    #[must_use]
+    pub fn with_unpooled(self, unpooled: usize) -> Self {
+        Self { unpooled, ..self }
+    }
+
+    /// Returns the number of tokens that were cut, since the text was longer than the limit.
+    pub fn cut(&self) -> usize {
+        self.cut
+    }
+
     /// Returns whether the text was longer than the limit and was cut.
     pub fn truncated(&self) -> bool {
-        self.truncated
+        self.cut > 0
     }
 }
 
@@ -63,7 +83,8 @@ impl From<Vec<u32>> for TokenIds {
         Self {
             ids,
             types: Vec::new(),
-            truncated: false,
+            cut: 0,
+            unpooled: 0,
         }
     }
 }
@@ -108,6 +129,16 @@ pub enum PairError {
     /// The tokenizer does not put two texts into one row.
     #[error("the model's tokenizer has no template for pairs of texts")]
     NoTemplate,
+}
+
+/// The end of a text that is cut where the text is longer than the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TruncationSide {
+    /// The last tokens are cut.
+    #[default]
+    Right,
+    /// The first tokens are cut.
+    Left,
 }
 
 /// Cost of a byte in the library, relative to a byte of a plain word; a call of the library costs
@@ -219,21 +250,36 @@ impl Tokenizer {
     /// # Errors
     /// Only what the tokenizer library refuses.
     pub fn encode_within(&self, text: &str, max_tokens: usize) -> Result<TokenIds, TokenizerError> {
+        self.encode_prompted("", text, max_tokens, TruncationSide::Right)
+    }
+
+    /// Like [`encode_within`](Self::encode_within), with a prompt before the text, cut at the given
+    /// side. Both are tokenized as one string.
+    ///
+    /// # Errors
+    /// Only what the tokenizer library refuses.
+    pub fn encode_prompted(
+        &self,
+        prompt: &str,
+        text: &str,
+        max_tokens: usize,
+        side: TruncationSide,
+    ) -> Result<TokenIds, TokenizerError> {
         let room = max_tokens
             .min(self.max_tokens)
             .saturating_sub(self.special_tokens());
         let mut ids = Vec::new();
         self.template.begin(&mut ids);
-        let (start, end) = (ids.len(), ids.len() + room);
-        self.append(text, &mut ids, end)?;
-        let truncated = ids.len() > end;
-        ids.truncate(end);
+        let start = ids.len();
+        self.append_prompted(prompt, text, &mut ids, usize::MAX)?;
+        let cut = truncate(&mut ids, start, room, side);
         let types = self.template.token_types([ids.len() - start, 0]);
         self.template.end(&mut ids);
         Ok(TokenIds {
             ids,
             types,
-            truncated,
+            cut,
+            unpooled: 0,
         })
     }
 
@@ -248,12 +294,28 @@ impl Tokenizer {
         second: &str,
         max_tokens: usize,
     ) -> Result<TokenIds, PairError> {
+        self.encode_prompted_pair("", first, second, max_tokens, TruncationSide::Right)
+    }
+
+    /// Like [`encode_pair`](Self::encode_pair), with a prompt before the first text, the second cut
+    /// at the given side.
+    ///
+    /// # Errors
+    /// As [`encode_pair`](Self::encode_pair).
+    pub fn encode_prompted_pair(
+        &self,
+        prompt: &str,
+        first: &str,
+        second: &str,
+        max_tokens: usize,
+        side: TruncationSide,
+    ) -> Result<TokenIds, PairError> {
         let template = self.pair_template.as_ref().ok_or(PairError::NoTemplate)?;
         let limit = max_tokens.min(self.max_tokens);
         let mut ids = Vec::new();
         template.begin(&mut ids);
         let start = ids.len();
-        self.append(first, &mut ids, start + limit)?;
+        self.append_prompted(prompt, first, &mut ids, start + limit)?;
         let tokens = ids.len() - start;
         let room = limit.saturating_sub(template.len() + tokens);
         if room == 0 {
@@ -264,17 +326,28 @@ impl Tokenizer {
             });
         }
         template.separate(&mut ids);
-        let (start, end) = (ids.len(), ids.len() + room);
-        self.append(second, &mut ids, end)?;
-        let truncated = ids.len() > end;
-        ids.truncate(end);
+        let start = ids.len();
+        self.append(second, &mut ids, usize::MAX)?;
+        let cut = truncate(&mut ids, start, room, side);
         let types = template.token_types([tokens, ids.len() - start]);
         template.end(&mut ids);
         Ok(TokenIds {
             ids,
             types,
-            truncated,
+            cut,
+            unpooled: 0,
         })
+    }
+
+    /// Returns the number of tokens at the beginning of a row that are those of a prompt: its own,
+    /// tokenized alone, and all special tokens of a row but the last of those at the end. So does
+    /// sentence-transformers count those that it leaves out of pooling.
+    ///
+    /// # Errors
+    /// Only what the tokenizer library refuses.
+    pub fn count_prompt(&self, prompt: &str) -> Result<usize, TokenizerError> {
+        let at_end = usize::from(self.template.ends_with_special());
+        Ok(self.special_tokens() + self.count(prompt)? - at_end)
     }
 
     /// Returns the number of tokens of a text, without special tokens and without a limit.
@@ -331,6 +404,25 @@ impl Tokenizer {
         parts.sum()
     }
 
+    /// Appends the ids of a prompt and a text as one string, as [`append`](Self::append).
+    fn append_prompted(
+        &self,
+        prompt: &str,
+        text: &str,
+        ids: &mut Vec<u32>,
+        end: usize,
+    ) -> Result<(), TokenizerError> {
+        if prompt.is_empty() {
+            self.append(text, ids, end)
+        } else if self.words.is_some() && prompt.bytes().next_back().is_some_and(is_space) {
+            // No token goes over whitespace.
+            self.append(prompt, ids, end)?;
+            self.append(text, ids, end)
+        } else {
+            self.append(&[prompt, text].concat(), ids, end)
+        }
+    }
+
     /// Appends the ids of a text, without special tokens. May stop once `ids` has more than `end`.
     fn append(&self, text: &str, ids: &mut Vec<u32>, end: usize) -> Result<(), TokenizerError> {
         let Some(words) = &self.words else {
@@ -375,6 +467,18 @@ impl Tokenizer {
         }));
         Ok(())
     }
+}
+
+/// Leaves at most `room` of the ids from `start` on. Returns how many were cut.
+fn truncate(ids: &mut Vec<u32>, start: usize, room: usize, side: TruncationSide) -> usize {
+    let cut = (ids.len() - start).saturating_sub(room);
+    match side {
+        TruncationSide::Right => ids.truncate(ids.len() - cut),
+        TruncationSide::Left => {
+            ids.drain(start..start + cut);
+        }
+    }
+    cut
 }
 
 #[cfg(all(test, feature = "builtin"))]

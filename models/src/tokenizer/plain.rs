@@ -60,7 +60,7 @@ impl Plain {
 
 /// Whitespace of which every tokenizer here makes a border of words. There is more of it in
 /// Unicode; words that have it are not plain.
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 

@@ -89,6 +89,11 @@ impl Template {
         self.before.len() + self.between.len() + self.after.len()
     }
 
+    /// Returns whether the last token of a row is a special one.
+    pub(super) fn ends_with_special(&self) -> bool {
+        !self.after.is_empty()
+    }
+
     /// Appends the special tokens before a text.
     pub(super) fn begin(&self, ids: &mut Vec<u32>) {
         ids.extend(self.before.iter().map(|special| special.id));

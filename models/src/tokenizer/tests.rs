@@ -42,6 +42,45 @@ fn the_limits_of_the_file_are_overridden() {
 }
 
 #[test]
+fn a_text_is_cut_at_either_end_and_the_cut_tokens_are_counted() {
+    let tokenizer = builtin();
+    let id = |word: &str| tokenizer.full.token_to_id(word).unwrap();
+    let check = |limit: usize, side: TruncationSide, words: &[&str], cut: usize| {
+        let row = tokenizer.encode_prompted("one two ", "three four five", limit, side);
+        let row = row.unwrap();
+        let expected: Vec<u32> = words.iter().map(|word| id(word)).collect();
+        assert_eq!(row.as_slice(), expected, "{limit} {side:?}");
+        assert_eq!(
+            (row.cut(), row.truncated()),
+            (cut, cut > 0),
+            "{limit} {side:?}"
+        );
+    };
+    let whole = ["[CLS]", "one", "two", "three", "four", "five", "[SEP]"];
+    for side in [TruncationSide::Right, TruncationSide::Left] {
+        check(7, side, &whole, 0);
+        check(256, side, &whole, 0);
+        check(2, side, &["[CLS]", "[SEP]"], 5);
+        check(0, side, &["[CLS]", "[SEP]"], 5);
+    }
+    check(
+        6,
+        TruncationSide::Right,
+        &["[CLS]", "one", "two", "three", "four", "[SEP]"],
+        1,
+    );
+    check(
+        6,
+        TruncationSide::Left,
+        &["[CLS]", "two", "three", "four", "five", "[SEP]"],
+        1,
+    );
+    check(3, TruncationSide::Left, &["[CLS]", "five", "[SEP]"], 4);
+    let long = tokenizer.encode(&"wing ".repeat(5000)).unwrap();
+    assert_eq!((long.len(), long.cut()), (256, 4746));
+}
+
+#[test]
 fn any_text_has_tokens() {
     let tokenizer = builtin();
     for text in [
@@ -161,6 +200,32 @@ proptest! {
             prop_assert_eq!(within(own), within(library));
             prop_assert_eq!(own.count(&text).unwrap(), library.count(&text).unwrap());
             prop_assert_eq!(spans(own, &text), spans(library, &text));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_prompt_and_its_text_have_the_tokens_of_one_string(
+        prompt in prop::collection::vec(pieces(), 0..6),
+        text in prop::collection::vec(pieces(), 0..12),
+        limit in 2_usize..40,
+    ) {
+        static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(builtin);
+        let (prompt, text) = (prompt.concat(), text.concat());
+        let whole = TOKENIZER.full.encode([prompt.as_str(), &text].concat(), false).unwrap();
+        let (special, all) = (TOKENIZER.special_tokens(), whole.get_ids());
+        let room = limit - special;
+        for side in [TruncationSide::Right, TruncationSide::Left] {
+            let row = TOKENIZER.encode_prompted(&prompt, &text, limit, side).unwrap();
+            let kept = match side {
+                TruncationSide::Right => &all[..room.min(all.len())],
+                TruncationSide::Left => &all[all.len().saturating_sub(room)..],
+            };
+            prop_assert_eq!(&row.as_slice()[1..row.len() - 1], kept);
+            prop_assert_eq!(row.cut(), all.len() - kept.len());
         }
     }
 }

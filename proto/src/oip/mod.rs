@@ -7,6 +7,7 @@
 //! * `contents`: the typed lists; `parameters`: parameters of requests and responses.
 //! * [`cost`]: names of the parameters with which a model reports what a call cost.
 //! * [`lookahead`]: names of the parameters with which a caller announces further rows.
+//! * [`truncation`]: names of the parameters with which a model reports what it cut.
 //! * `version`: versions of models; `model_config`: Triton's model configuration.
 //! * `finite`: numbers of an answer that are infinite or none.
 //! * `error`: [`MessageError`].
@@ -18,6 +19,7 @@ mod finite;
 pub mod lookahead;
 mod model_config;
 mod parameters;
+pub mod truncation;
 mod version;
 
 use std::collections::HashSet;
@@ -27,7 +29,10 @@ use bytes::Bytes;
 pub use error::{DecodeError, MessageError};
 pub use finite::{NotFinite, first_not_finite};
 pub use model_config::model_config;
-pub use parameters::{PRIORITY, SCORE_KIND, TIMEOUT, integer_parameter, parameter};
+pub use parameters::{
+    PRIORITY, SCORE_KIND, TIMEOUT, boolean_parameter, integer_parameter, parameter,
+    string_parameter,
+};
 pub use version::{VERSION, find_version, split_version};
 
 use contents::{from_contents, to_contents};

@@ -78,3 +78,47 @@ pub fn integer_parameter(
         _ => Err(wrong()),
     }
 }
+
+/// Returns a boolean parameter, which clients write as `bool` or as a string; `None` if it is not
+/// set.
+///
+/// # Errors
+/// When it is set and neither true nor false.
+pub fn boolean_parameter(
+    parameters: &HashMap<String, InferParameter>,
+    name: &str,
+) -> Result<Option<bool>, MessageError> {
+    let Some(parameter) = parameters.get(name) else {
+        return Ok(None);
+    };
+    match &parameter.parameter_choice {
+        Some(ParameterChoice::BoolParam(v)) => Some(*v),
+        Some(ParameterChoice::StringParam(v)) => v.parse().ok(),
+        _ => None,
+    }
+    .map(Some)
+    .ok_or_else(|| MessageError::Parameter {
+        name: name.to_owned(),
+        wanted: "true or false",
+    })
+}
+
+/// Returns a string parameter; `None` if it is not set.
+///
+/// # Errors
+/// When it is set and not a string.
+pub fn string_parameter<'p>(
+    parameters: &'p HashMap<String, InferParameter>,
+    name: &str,
+) -> Result<Option<&'p str>, MessageError> {
+    let Some(parameter) = parameters.get(name) else {
+        return Ok(None);
+    };
+    match &parameter.parameter_choice {
+        Some(ParameterChoice::StringParam(v)) => Ok(Some(v)),
+        _ => Err(MessageError::Parameter {
+            name: name.to_owned(),
+            wanted: "a string",
+        }),
+    }
+}

@@ -92,4 +92,4 @@ pub use loader::{LoadError, Loader};
 pub use model::Model;
 pub use resolve::{Problem, ResolvedModel, Resolver, check};
 pub use server::{LocalService, ModelServer};
-pub use task::{TASKS, TaskKind};
+pub use task::{TASKS, TaskKind, Truncate};

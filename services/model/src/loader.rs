@@ -157,6 +157,9 @@ impl Loader {
     ) -> Result<BatchedEncoder, LoadError> {
         let (encoder, head) = self.encoder(name, &model).await?;
         let vector_size = model.head.size(encoder.config().hidden_size());
+        let prompts = Arc::new(encoder.config().prompts.clone());
+        // Other heads than those of vectors read what they were trained to read.
+        let pools_prompt = encoder.config().pools_prompt || !model.task.answers_vectors();
         let measurements = self.measurements.of(&encoder);
         // Executors that compute at the same time get an equal share of the cores each.
         let threads = model.threads;
@@ -184,7 +187,9 @@ impl Loader {
             codec: TextCodec {
                 task: model.task,
                 tokenizer: model.tokenizer,
-                max_tokens: model.max_tokens,
+                defaults: model.defaults,
+                prompts,
+                pools_prompt,
                 vector_size,
                 limits: self.limits,
             },

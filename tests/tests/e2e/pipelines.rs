@@ -251,6 +251,46 @@ async fn a_pipeline_is_loaded_called_replaced_and_unloaded() {
 }
 
 #[tokio::test]
+async fn a_node_gives_settings_to_its_model() {
+    const SERVICE: &str = "motet.pipeline.Settled";
+    let connection = in_process::connect().await;
+    let pipeline = "pipeline: settled\n\
+         inputs:\n  text: string\n  d: { type: int, default: 64, min: 1, max: 384 }\n  \
+         prompt: { type: string, default: \"\" }\n\
+         nodes:\n  \
+         short: { model: minilm, in: { text: $text }, with: { dimensions: 3, truncate: left } }\n  \
+         chosen: { model: minilm, in: { text: $text },\n            \
+         with: { dimensions: $d, prompt: $prompt, normalize: false } }\n\
+         outputs: { short: $short.embedding, chosen: $chosen.embedding }\n";
+    let mut client = connection.pipelines();
+    client.load(load(pipeline)).await.expect("it is right");
+    let service = Service::learn(&connection, SERVICE)
+        .await
+        .expect("it is there");
+    let run = |request| service.call("Run", request);
+    let answer = run(json!({"text": "hello"})).await.expect("an answer");
+    let length = |name: &str, answer: &serde_json::Value| answer[name].as_array().map(Vec::len);
+    assert_eq!(length("short", &answer), Some(3));
+    assert_eq!(length("chosen", &answer), Some(64));
+    let prompted = json!({"text": "hello", "d": 5, "prompt": "query: "});
+    let prompted = run(prompted).await.expect("an answer");
+    assert_eq!(length("chosen", &prompted), Some(5));
+    assert_ne!(prompted["chosen"][0], answer["chosen"][0]);
+    let joined = run(json!({"text": "query: hello"}))
+        .await
+        .expect("an answer");
+    assert_eq!(joined["chosen"][0], prompted["chosen"][0]);
+    let wrong = pipeline.replace("truncate: left", "truncate: sideways");
+    let error = client.load(load(&wrong)).await.expect_err("no such word");
+    assert!(
+        error.message().contains("`truncate` must be one of"),
+        "{error}"
+    );
+    let name = "settled".to_owned();
+    client.unload(UnloadRequest { name }).await.expect("gone");
+}
+
+#[tokio::test]
 async fn a_file_with_errors_changes_nothing_and_every_error_is_reported() {
     const NAME: &str = "stays_right";
     let connection = in_process::connect().await;

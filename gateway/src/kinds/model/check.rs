@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use motet_config::{Diagnostic, Span, Spanned};
 use motet_proto::signature::{Port, Signature};
+use motet_proto::types::Dim;
 
 use super::syntax::Spec;
 use crate::check::callee::{Callee, CalleePort};
 use crate::check::checker::{Checker, NodeDraft};
 use crate::check::origins::{Origin, OriginScope};
 use crate::check::policy::UnsupportedPolicies;
-use crate::check::{CheckKind, CheckedKind, IndexFree, KindDraft, SignatureError};
+use crate::check::{
+    CheckKind, CheckedKind, IndexFree, KindDraft, Setting, SettingValue, SignatureError,
+};
+use crate::scalar::Scalar;
 use crate::syntax::{CallTarget, NodeSpec};
 
 /// A call of a model.
@@ -32,9 +36,10 @@ impl CheckKind for Spec {
     ) -> Option<NodeDraft> {
         let flows = checker.argument_flows(node);
         let signature = checker.model(&Spanned::new(self.model.as_str(), span))?;
-        let callee = callee(&self.model, span, &signature);
+        let mut callee = callee(&self.model, span, &signature);
         checker.unknown_and_missing(node, &callee);
         let settings = checker.settings(node, &callee);
+        set_lengths(&mut callee, &settings);
         Some(checker.call(node, &callee, flows, settings, |_| {
             KindDraft::Model(Draft {
                 model: self.model.clone(),
@@ -84,6 +89,36 @@ fn callee(name: &str, span: Span, signature: &Signature) -> Callee {
             keys: &[],
             note: "",
         },
+    }
+}
+
+/// Puts the lengths that the node's settings give to dimensions of the outputs into their types: a
+/// number where it is written out, else a symbol.
+fn set_lengths(callee: &mut Callee, settings: &[Setting]) {
+    let Callee {
+        outputs,
+        parameters,
+        ..
+    } = callee;
+    for parameter in parameters {
+        let Some(setting) = settings.iter().find(|s| s.name == parameter.name) else {
+            continue;
+        };
+        let length = match &setting.value {
+            SettingValue::Literal(Scalar::Int(length)) => {
+                usize::try_from(*length).ok().map(Dim::Fixed)
+            }
+            SettingValue::Literal(_) => None,
+            SettingValue::Input { .. } => Some(Dim::Symbol(parameter.name.clone())),
+        };
+        for set in &parameter.sets_length {
+            let output = outputs.iter_mut().find(|port| port.name == set.output);
+            let ty = output.and_then(|port| port.ty.as_mut());
+            let dim = ty.and_then(|ty| ty.dims.get_mut(set.axis));
+            if let (Some(dim), Some(length)) = (dim, &length) {
+                dim.clone_from(length);
+            }
+        }
     }
 }
 

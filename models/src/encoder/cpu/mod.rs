@@ -117,18 +117,22 @@ impl CpuEncoder {
                 }
                 let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
                 let mut first = 0;
-                let outputs = lens.iter().map(|len| {
+                let outputs = rows.iter().map(|row| {
                     let start = first;
-                    first += len;
-                    (start, *len, Values::default())
+                    first += row.ids.len();
+                    let tokens = match head.readout() {
+                        Readout::EveryToken => start..first,
+                        Readout::Pooled(_) => start + row.unpooled..first,
+                    };
+                    (tokens, Values::default())
                 });
                 let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
-                    for (start, len, values) in outputs {
-                        *values = of_row(head, hidden, *start..*start + *len, parallelism);
+                    for (tokens, values) in outputs {
+                        *values = of_row(head, hidden, tokens.clone(), parallelism);
                     }
                 });
-                outputs.into_iter().map(|(_, _, values)| values).collect()
+                outputs.into_iter().map(|(_, values)| values).collect()
             })
         })
     }

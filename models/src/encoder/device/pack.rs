@@ -29,6 +29,8 @@ pub(super) struct Pack {
 pub(super) struct Row {
     pub(super) start: usize,
     pub(super) tokens: usize,
+    /// Tokens at its beginning that are not pooled.
+    pub(super) unpooled: usize,
 }
 
 /// Properties of the model for which a batch is laid out.
@@ -104,6 +106,7 @@ fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {
         let row = Row {
             start,
             tokens: input.ids.len(),
+            unpooled: input.unpooled,
         };
         start += row.tokens;
         row

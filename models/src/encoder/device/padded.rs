@@ -138,9 +138,14 @@ impl PaddedPlaces {
 
 /// Returns the weights of the tokens of a row in its vector.
 fn weights(row: Row, pooling: Pooling, padded: usize) -> impl Iterator<Item = f32> {
+    let pooled = row.tokens - row.unpooled;
     let (counted, weight) = match pooling {
-        Pooling::Mean => (row.tokens, 1.0 / row.tokens as f32),
+        Pooling::Mean => (pooled, 1.0 / pooled as f32),
         Pooling::Cls => (1, 1.0),
     };
-    repeat_n(weight, counted).chain(repeat_n(0.0, padded - counted))
+    let after = padded - row.unpooled - counted;
+    let before = repeat_n(0.0, row.unpooled);
+    before
+        .chain(repeat_n(weight, counted))
+        .chain(repeat_n(0.0, after))
 }

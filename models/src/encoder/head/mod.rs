@@ -18,7 +18,7 @@ use crate::architecture::{self, Head, HeadActivation, HeadModule, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::source::ModelFiles;
-use crate::values::Values;
+use crate::values::{Values, scale_to_unit};
 
 /// A [`Head`] with its weights, ready to compute. Share it by [`std::sync::Arc`].
 #[derive(Debug)]
@@ -174,13 +174,5 @@ fn one_block(count: usize) -> ColumnBlocks {
     ColumnBlocks {
         count,
         width: count,
-    }
-}
-
-/// Divides by the length; a vector of length 0 stays as it is.
-fn scale_to_unit(vector: &mut [f32]) {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= length);
     }
 }

@@ -1,14 +1,17 @@
 //! The parameters of a request: how the call is to be treated, and settings of the task.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use motet_batcher::{ExpectedRows, Lookahead, Priority};
+use motet_config::{list_of, truncated};
 use motet_proto::inference::InferParameter;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::oip::lookahead::{REQUEST, SEQUEL_ROWS, SEQUEL_US};
-use motet_proto::oip::{PRIORITY, TIMEOUT, integer_parameter};
-use motet_proto::signature::Signature;
+use motet_proto::oip::{PRIORITY, TIMEOUT, boolean_parameter, integer_parameter, string_parameter};
+use motet_proto::signature::{Parameter, Signature};
+use motet_proto::types::ElementType;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::invalid_arguments;
 use tonic::Status;
@@ -32,7 +35,15 @@ pub(crate) struct Parameters {
     sequel_rows: Option<usize>,
     sequel_within: Option<Duration>,
     /// Parameters of the signature.
-    task: BTreeMap<String, i64>,
+    task: BTreeMap<String, Value>,
+}
+
+/// Value of a parameter of the signature.
+#[derive(Debug)]
+enum Value {
+    Integer(i64),
+    Boolean(bool),
+    Text(String),
 }
 
 impl Parameters {
@@ -40,8 +51,8 @@ impl Parameters {
     /// it and the parameter `timeout` holds.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT that lists every parameter that is unknown, not an integer, or out of
-    /// range.
+    /// INVALID_ARGUMENT that lists every parameter that is unknown, not of its type, out of range,
+    /// or none of the words that it takes.
     pub(crate) fn read(
         parameters: &HashMap<String, InferParameter>,
         signature: &Signature,
@@ -72,26 +83,17 @@ impl Parameters {
         if name == EMPTY_FINAL_RESPONSE {
             return Ok(());
         }
-        let known = signature.parameters.iter().map(|p| p.name.as_str());
-        let range = match (name, signature.parameter(name)) {
-            (_, Some(parameter)) => {
-                parameter.min.unwrap_or(i64::MIN)..=parameter.max.unwrap_or(i64::MAX)
-            }
-            (PRIORITY | TIMEOUT | REQUEST | SEQUEL_ROWS | SEQUEL_US, None) => 0..=i64::MAX,
-            _ => {
-                let known = known.chain([PRIORITY, TIMEOUT]);
-                let hint = hint(name, "parameter", known);
-                return Err(format!("unknown parameter; {hint}"));
-            }
-        };
-        let value = integer_parameter(parameters, name).map_err(|error| error.to_string())?;
-        let value = value.unwrap_or_default();
-        if !range.contains(&value) {
-            return Err(match (range.start(), range.end()) {
-                (least, &i64::MAX) => format!("is {value}, must be at least {least}"),
-                (least, most) => format!("is {value}, must be between {least} and {most}"),
-            });
+        if let Some(parameter) = signature.parameter(name) {
+            let value = task_value(parameter, parameters)?;
+            self.task.insert(name.to_owned(), value);
+            return Ok(());
         }
+        if ![PRIORITY, TIMEOUT, REQUEST, SEQUEL_ROWS, SEQUEL_US].contains(&name) {
+            let known = signature.parameters.iter().map(|p| p.name.as_str());
+            let hint = hint(name, "parameter", known.chain([PRIORITY, TIMEOUT]));
+            return Err(format!("unknown parameter; {hint}"));
+        }
+        let value = integer_in(0..=i64::MAX, name, parameters)?;
         match name {
             PRIORITY if value > INTERACTIVE_MAX => self.priority = Priority::Bulk,
             PRIORITY => {}
@@ -102,10 +104,7 @@ impl Parameters {
             }
             REQUEST => self.request = Some(value.unsigned_abs()),
             SEQUEL_ROWS => self.sequel_rows = usize::try_from(value).ok(),
-            SEQUEL_US => self.sequel_within = Some(Duration::from_micros(value.unsigned_abs())),
-            _ => {
-                self.task.insert(name.to_owned(), value);
-            }
+            _ => self.sequel_within = Some(Duration::from_micros(value.unsigned_abs())),
         }
         Ok(())
     }
@@ -119,12 +118,76 @@ impl Parameters {
         }
     }
 
-    /// Returns the value of a parameter of the signature, if the request gives it. Ranges in a
-    /// signature begin at 0 or above.
+    /// Returns the value of an integer parameter of the signature, if the request gives it. Ranges
+    /// in a signature begin at 0 or above.
     pub(crate) fn count(&self, name: &str) -> Option<usize> {
-        let value = self.task.get(name)?;
-        Some(usize::try_from(*value).unwrap_or_default())
+        match self.task.get(name)? {
+            Value::Integer(value) => Some(usize::try_from(*value).unwrap_or_default()),
+            Value::Boolean(_) | Value::Text(_) => None,
+        }
     }
+
+    /// Returns the value of a boolean parameter of the signature, if the request gives it.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        match self.task.get(name)? {
+            Value::Boolean(value) => Some(*value),
+            Value::Integer(_) | Value::Text(_) => None,
+        }
+    }
+
+    /// Returns the value of a string parameter of the signature, if the request gives it.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match self.task.get(name)? {
+            Value::Text(value) => Some(value),
+            Value::Integer(_) | Value::Boolean(_) => None,
+        }
+    }
+}
+
+/// Reads a parameter of the signature. A signature has integers, booleans and strings.
+fn task_value(
+    parameter: &Parameter,
+    parameters: &HashMap<String, InferParameter>,
+) -> Result<Value, String> {
+    let name = &parameter.name;
+    match parameter.ty.element {
+        ElementType::Bool => {
+            let value = boolean_parameter(parameters, name).map_err(|error| error.to_string())?;
+            Ok(Value::Boolean(value.unwrap_or_default()))
+        }
+        ElementType::String => {
+            let value = string_parameter(parameters, name).map_err(|error| error.to_string())?;
+            let value = value.unwrap_or_default();
+            let words = &parameter.one_of;
+            if !words.is_empty() && !words.iter().any(|word| word == value) {
+                let (value, words) = (truncated(value), list_of(words));
+                return Err(format!("is `{value}`, must be one of {words}"));
+            }
+            Ok(Value::Text(value.to_owned()))
+        }
+        _ => {
+            let least = parameter.min.unwrap_or(i64::MIN);
+            let range = least..=parameter.max.unwrap_or(i64::MAX);
+            integer_in(range, name, parameters).map(Value::Integer)
+        }
+    }
+}
+
+/// Reads an integer and checks its range.
+fn integer_in(
+    range: RangeInclusive<i64>,
+    name: &str,
+    parameters: &HashMap<String, InferParameter>,
+) -> Result<i64, String> {
+    let value = integer_parameter(parameters, name).map_err(|error| error.to_string())?;
+    let value = value.unwrap_or_default();
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(match (range.start(), range.end()) {
+        (least, &i64::MAX) => format!("is {value}, must be at least {least}"),
+        (least, most) => format!("is {value}, must be between {least} and {most}"),
+    })
 }
 
 /// Returns whether the request asks that the last response to it in a stream is marked as such.

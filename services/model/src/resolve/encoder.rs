@@ -12,7 +12,10 @@ use motet_proto::signature::Signature;
 use super::files::Opened;
 use super::{Problem, Resolver, batcher_options};
 use crate::spec::ModelSpec;
-use crate::task::{BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings};
+use crate::task::{
+    BuildTask, BuiltTask, CallDefaults, EncoderTask, PROMPT_BYTES_MAX, Prompt, TaskError,
+    TaskSettings, Truncate, max_tokens_range,
+};
 
 /// How to load a model that has weights.
 #[derive(Clone, Debug)]
@@ -26,8 +29,8 @@ pub(crate) struct EncoderModel {
     /// executor.
     pub(crate) threads: Option<usize>,
     pub(crate) head: Head,
-    /// Maximum tokens of a row, special tokens included.
-    pub(crate) max_tokens: usize,
+    /// Settings of a call that says nothing else.
+    pub(crate) defaults: CallDefaults,
     pub(crate) options: Options,
     pub(crate) executors: usize,
 }
@@ -50,8 +53,17 @@ impl Resolver<'_> {
         let max_tokens = opened
             .as_ref()
             .and_then(|opened| max_tokens(spec, opened, &mut problems));
-        let (Some((device, precision)), Some((files, tokenizer)), Some(max_tokens), []) =
-            (compute, opened, max_tokens, &problems[..])
+        let prompt = opened
+            .as_ref()
+            .zip(max_tokens)
+            .and_then(|(opened, limit)| prompt(spec, opened, limit, &mut problems));
+        let (
+            Some((device, precision)),
+            Some((files, tokenizer)),
+            Some(max_tokens),
+            Some(prompt),
+            [],
+        ) = (compute, opened, max_tokens, prompt, &problems[..])
         else {
             return Err(problems);
         };
@@ -66,8 +78,25 @@ impl Resolver<'_> {
             files.check(&built.head)?;
             Ok(built)
         });
-        let BuiltTask { task, head } = checked.map_err(|error| vec![problem(spec, error)])?;
-        let signature = task.signature(head.size(files.config().hidden_size()));
+        let BuiltTask { task, mut head } = checked.map_err(|error| vec![problem(spec, error)])?;
+        let config = files.config();
+        let vector_size = head.size(config.hidden_size());
+        let side = Truncate::Cut(config.truncation_side);
+        let defaults = CallDefaults {
+            max_tokens,
+            truncate: spec.truncate.map_or(side, |truncate| truncate.value),
+            prompt,
+            normalize: head.is_normalized(),
+        };
+        let least = *max_tokens_range(&tokenizer, max_tokens).start();
+        let mut signature = task.signature(vector_size);
+        signature.parameters = defaults.text_parameters(least, &config.prompts);
+        if task.answers_vectors() {
+            let parameters = defaults.vector_parameters(vector_size);
+            signature.parameters.extend(parameters);
+            // The last step is what each call chooses.
+            head = head.normalized(false);
+        }
         let model = EncoderModel {
             task,
             head,
@@ -76,7 +105,7 @@ impl Resolver<'_> {
             device,
             precision,
             threads: spec.threads.map(|threads| threads.value),
-            max_tokens,
+            defaults,
             options: batcher_options::options(&spec.batcher, max_tokens),
             executors: spec.batcher.executors,
         };
@@ -124,7 +153,7 @@ fn max_tokens(
     (files, tokenizer): &Opened,
     problems: &mut Vec<Problem>,
 ) -> Option<usize> {
-    let range = tokenizer.special_tokens() + 1..=files.config().max_tokens;
+    let range = max_tokens_range(tokenizer, files.config().max_tokens);
     match spec.max_tokens {
         None => Some(*range.end()),
         Some(limit) if range.contains(&limit.value) => Some(limit.value),
@@ -139,6 +168,46 @@ fn max_tokens(
             None
         }
     }
+}
+
+/// Returns the prompt of a call that gives none: that of the configuration, or the default of the
+/// model's files.
+fn prompt(
+    spec: &ModelSpec,
+    (files, tokenizer): &Opened,
+    max_tokens: usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Prompt> {
+    let prompts = &files.config().prompts;
+    let source = spec.source.as_ref().map(|source| ("source", source.span));
+    let (key, span) = match (&spec.prompt_name, &spec.prompt) {
+        (Some(name), _) => ("prompt_name", name.span),
+        (None, Some(prompt)) => ("prompt", prompt.span),
+        (None, None) => source?,
+    };
+    let found = match (&spec.prompt_name, &spec.prompt) {
+        (Some(_), Some(_)) => Err("`prompt` and `prompt_name` are both given; keep one".to_owned()),
+        (Some(name), None) => prompts.named(&name.value).map_err(|e| e.to_string()),
+        (None, Some(prompt)) if prompt.value.len() > PROMPT_BYTES_MAX => Err(format!(
+            "`prompt` has {} bytes, but a prompt has at most {PROMPT_BYTES_MAX}",
+            prompt.value.len()
+        )),
+        (None, Some(prompt)) => Ok(prompt.value.as_str()),
+        (None, None) => Ok(prompts.default_text()),
+    };
+    let prompt = found.and_then(|text| {
+        let prompt = Prompt::new(text, tokenizer).map_err(|error| error.to_string())?;
+        match prompt.fits(max_tokens) {
+            true => Ok(prompt),
+            false => Err(format!(
+                "the prompt has {} tokens with the special ones before it, which leaves no room \
+                 for a text in the limit of {max_tokens}",
+                prompt.tokens
+            )),
+        }
+    });
+    let problem = |message| problems.push(Problem::new(spec, key, span, message));
+    prompt.map_err(problem).ok()
 }
 
 /// Returns the value of a key whose words the models crate defines; its default without the key.

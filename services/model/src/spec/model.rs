@@ -9,7 +9,7 @@ use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
 use super::check_keys::check_keys;
-use crate::task::{TASKS, TaskKind};
+use crate::task::{TASKS, TaskKind, Truncate};
 
 /// A model of a configuration. Only the form of its values has been checked:
 /// [`Resolver`](crate::Resolver) checks them against the model's files and this binary.
@@ -36,6 +36,12 @@ pub struct ModelSpec {
     pub threads: Option<Spanned<usize>>,
     /// Most tokens of a row; `None` is the limit of the model itself.
     pub max_tokens: Option<Spanned<usize>>,
+    /// What is done with a longer text; `None` is to cut it, on the side that the model's files say.
+    pub truncate: Option<Spanned<Truncate>>,
+    /// Name of the prompt before each text; `None` is the default prompt of the model's files.
+    pub prompt_name: Option<Spanned<String>>,
+    /// Text of the prompt before each text, instead of `prompt_name`; may be empty for none.
+    pub prompt: Option<Spanned<String>>,
     /// Pooling of token vectors; `None` is that of the model's files.
     pub pooling: Option<Spanned<Pooling>>,
     /// Scaling of vectors to length 1; `None` is that of the model's files.
@@ -99,6 +105,13 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
         max_tokens: map
             .get("max_tokens")
             .and_then(|e| count(e, MAX_TOKENS, diagnostics)),
+        truncate: map
+            .get("truncate")
+            .and_then(|e| word(e, &Truncate::WORDS, diagnostics)),
+        prompt_name: map
+            .get("prompt_name")
+            .and_then(|e| non_empty(e, diagnostics)),
+        prompt: map.get("prompt").and_then(|e| string(e, diagnostics)),
         pooling: map
             .get("pooling")
             .and_then(|e| word(e, &POOLINGS, diagnostics)),

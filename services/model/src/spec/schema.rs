@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::batcher::KEYS as BATCHER_KEYS;
 use super::model::{MAX_TOKENS, POOLINGS, THREADS};
-use crate::task::TASKS;
+use crate::task::{PROMPT_BYTES_MAX, TASKS, Truncate};
 
 /// Returns the JSON schema of the key `models`, for editors.
 pub fn schema() -> Value {
@@ -45,6 +45,12 @@ fn model() -> Value {
             "minimum": MAX_TOKENS.start(),
             "maximum": MAX_TOKENS.end(),
         },
+        "truncate": { "enum": Truncate::WORDS.map(|(word, _)| word) },
+        "prompt_name": {
+            "type": "string",
+            "description": "a prompt of config_sentence_transformers.json",
+        },
+        "prompt": { "type": "string", "maxLength": PROMPT_BYTES_MAX },
         "pooling": { "enum": POOLINGS.map(|(word, _)| word) },
         "normalize": { "type": "boolean" },
         "label": {

@@ -5,7 +5,7 @@ use motet_config::{Colour, Diagnostics, Sources, keys};
 use motet_models::{Pooling, Precision};
 
 use super::*;
-use crate::task::TASKS;
+use crate::task::{TASKS, Truncate};
 
 fn read(text: &str) -> (Vec<ModelSpec>, String) {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
@@ -25,6 +25,9 @@ models:
     device: cpu
     dtype: f16
     max_tokens: 128
+    truncate: error
+    prompt_name: query
+    prompt: \"\"
     pooling: cls
     normalize: false
     endpoint: \"grpc://minilm:50051\"
@@ -44,6 +47,9 @@ models:
         TokenizerSpec::Model("minilm".to_owned())
     );
     assert_eq!(minilm.max_tokens.unwrap().value, 128);
+    assert_eq!(minilm.truncate.unwrap().value, Truncate::Error);
+    assert_eq!(minilm.prompt_name.as_ref().unwrap().value, "query");
+    assert_eq!(minilm.prompt.as_ref().unwrap().value, "");
     assert_eq!(minilm.pooling.unwrap().value, Pooling::Cls);
     assert!(!minilm.normalize.unwrap().value);
     assert_eq!(

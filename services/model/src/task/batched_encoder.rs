@@ -17,7 +17,7 @@ use prost::Message;
 use tonic::Status;
 use tracing::Span;
 
-use super::TextCodec;
+use super::{CallSettings, TextCodec};
 use crate::call_cost::CallCost;
 use crate::cpu_pool::{CpuPool, run_inline};
 use crate::executor::EncodeRow;
@@ -57,8 +57,10 @@ impl BatchedEncoder {
         parameters: Parameters,
         response: ResponseBuilder,
     ) -> Result<(ModelInferResponse, CallCost), Status> {
-        let ((rows, encoding), input) = self.tokenize(request, signature).await?;
+        let settings = Arc::new(self.codec.settings(&parameters)?);
+        let ((rows, encoding), input) = self.tokenize(request, signature, &settings).await?;
         let count = rows.len();
+        let cuts = self.codec.cuts(&rows);
         let tokens = rows.iter().map(TokenIds::len).sum();
         let (rows, timing) = self.encode(rows, &parameters).await?;
         let values = self.codec.output_values(count);
@@ -66,14 +68,16 @@ impl BatchedEncoder {
         let codec = self.codec.clone();
         let assemble = move || {
             let score_kind = codec.task.score_kind();
-            let outputs = codec.outputs(rows);
+            let outputs = codec.outputs(rows, &settings);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
             let mut response = response.build(&outputs, encoding);
+            let parameters = &mut response.parameters;
             if let Some(kind) = score_kind {
                 let kind = ParameterChoice::StringParam(kind.as_str().to_owned());
-                let parameters = &mut response.parameters;
                 parameters.insert(SCORE_KIND.to_owned(), parameter(kind));
             }
+            let cuts = cuts.into_iter();
+            parameters.extend(cuts.map(|(name, cut)| (name.to_owned(), parameter(cut))));
             Ok(response)
         };
         let span = tracing::info_span!("assemble");
@@ -96,15 +100,17 @@ impl BatchedEncoder {
         &self,
         mut request: ModelInferRequest,
         signature: Arc<Signature>,
+        settings: &Arc<CallSettings>,
     ) -> Result<((Vec<TokenIds>, Encoding), Duration), Status> {
         let codec = self.codec.clone();
+        let of_call = settings.clone();
         let span = tracing::info_span!("tokenize");
         if request.encoded_len() > INLINE_REQUEST_BYTES_MAX {
             let prepare = move || {
                 let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
-                let slices = codec.slices(&inputs);
+                let slices = codec.slices(&inputs, &of_call);
                 let prepared = match slices.len() {
-                    1 => Prepared::Rows(codec.tokenize(&inputs)?),
+                    1 => Prepared::Rows(codec.tokenize(&inputs, &of_call)?),
                     _ => Prepared::Slices(Arc::new(inputs), slices),
                 };
                 Ok((prepared, encoding))
@@ -113,16 +119,17 @@ impl BatchedEncoder {
             let (rows, tokenized) = match prepared {
                 Prepared::Rows(rows) => (rows, Duration::ZERO),
                 Prepared::Slices(inputs, slices) => {
-                    self.tokenize_slices(span, inputs, slices).await?
+                    self.tokenize_slices(span, inputs, settings, slices).await?
                 }
             };
             return Ok(((rows, encoding), read + tokenized));
         }
         let started = Instant::now();
         let (inputs, encoding) = Inputs::take(&mut request, &signature, &codec.limits)?;
-        let is_short = codec.tokenization_cost(&inputs) <= INLINE_TOKENIZATION_COST_MAX;
+        let cost = codec.tokenization_cost(&inputs, settings);
+        let is_short = cost <= INLINE_TOKENIZATION_COST_MAX;
         let read = started.elapsed();
-        let tokenize = move || Ok((codec.tokenize(&inputs)?, encoding));
+        let tokenize = move || Ok((codec.tokenize(&inputs, &of_call)?, encoding));
         let (rows, tokenized) = self.job(span, is_short, tokenize).await?;
         Ok((rows, read + tokenized))
     }
@@ -133,10 +140,11 @@ impl BatchedEncoder {
         &self,
         span: Span,
         inputs: Arc<Inputs>,
+        settings: &Arc<CallSettings>,
         slices: Vec<Range<usize>>,
     ) -> Result<(Vec<TokenIds>, Duration), Status> {
-        let codec = self.codec.clone();
-        let tokenize = move |slice| codec.tokenize_slice(&inputs, slice);
+        let (codec, settings) = (self.codec.clone(), settings.clone());
+        let tokenize = move |slice| codec.tokenize_slice(&inputs, &settings, slice);
         let timed = self.pool.run_slices(span, slices, tokenize).await;
         let timed = timed.map_err(|error| status_of::pool_error(&error).build())??;
         let rows: Vec<TokenIds> = timed.value.into_iter().flatten().collect();

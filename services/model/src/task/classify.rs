@@ -5,7 +5,7 @@ use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, RowText, TaskError, TaskSettings};
+use super::encoder_task::{BuiltTask, EncoderTask, RowText, TaskError, TaskSettings, VectorForm};
 use super::ports::{LABEL, LABELS, PAIR, SCORE, TEXT, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::{Inputs, Outputs};
@@ -18,6 +18,9 @@ pub(super) const KIND: TaskKind = TaskKind {
         "dtype",
         "threads",
         "max_tokens",
+        "truncate",
+        "prompt_name",
+        "prompt",
         "pair",
         "batcher",
     ],
@@ -90,8 +93,8 @@ impl EncoderTask for Classify {
         Some(self.score)
     }
 
-    fn outputs(&self, rows: Vec<Values>, labels: usize) -> Result<Outputs, TensorError> {
-        let count = rows.len();
+    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
+        let (count, labels) = (rows.len(), form.size);
         let mut scores = Vec::with_capacity(count * labels);
         let mut label = Vec::with_capacity(count);
         for row in rows {

@@ -6,7 +6,7 @@ use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings};
+use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm};
 use super::ports::{EMBEDDING, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::Outputs;
@@ -19,6 +19,9 @@ pub(super) const KIND: TaskKind = TaskKind {
         "dtype",
         "threads",
         "max_tokens",
+        "truncate",
+        "prompt_name",
+        "prompt",
         "pooling",
         "normalize",
         "batcher",
@@ -55,13 +58,17 @@ impl EncoderTask for Embed {
         false
     }
 
-    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError> {
+    fn answers_vectors(&self) -> bool {
+        true
+    }
+
+    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
         let count = rows.len();
-        let mut values = Vec::with_capacity(count * size);
+        let mut values = Vec::with_capacity(count * form.size);
         for vector in &rows {
-            values.extend_from_slice(vector.as_slice());
+            form.append(vector.as_slice(), &mut values);
         }
-        let embedding = Tensor::from_values(vec![count, size], values)?;
+        let embedding = Tensor::from_values(vec![count, form.size], values)?;
         Ok(vec![(EMBEDDING, embedding)])
     }
 }

@@ -5,7 +5,7 @@ use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings};
+use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm};
 use super::ports::{EMBEDDING, ROW, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::Outputs;
@@ -18,6 +18,9 @@ pub(super) const KIND: TaskKind = TaskKind {
         "dtype",
         "threads",
         "max_tokens",
+        "truncate",
+        "prompt_name",
+        "prompt",
         "normalize",
         "batcher",
     ],
@@ -52,15 +55,21 @@ impl EncoderTask for EmbedTokens {
         true
     }
 
-    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError> {
+    fn answers_vectors(&self) -> bool {
+        true
+    }
+
+    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
         let count = rows.iter().map(Values::rows).sum();
-        let mut values = Vec::with_capacity(count * size);
+        let mut values = Vec::with_capacity(count * form.size);
         let mut numbers = Vec::with_capacity(count);
         for (number, row) in (0i32..).zip(&rows) {
-            values.extend_from_slice(row.as_slice());
+            for vector in row.iter() {
+                form.append(vector, &mut values);
+            }
             numbers.extend(std::iter::repeat_n(number, row.rows()));
         }
-        let embedding = Tensor::from_values(vec![count, size], values)?;
+        let embedding = Tensor::from_values(vec![count, form.size], values)?;
         let row = Tensor::from_values(vec![count], numbers)?;
         Ok(vec![(EMBEDDING, embedding), (ROW, row)])
     }

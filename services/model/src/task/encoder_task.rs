@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use motet_config::{Span, Spanned};
-use motet_models::{Head, LoadError, ModelFiles, Pooling, ScoreKind, Values};
+use motet_models::{Head, LoadError, ModelFiles, Pooling, ScoreKind, Values, scale_to_unit};
 use motet_proto::TensorError;
 use motet_proto::signature::Signature;
 
@@ -31,6 +31,17 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         self.field(row)
     }
 
+    /// Returns whether the prompt of a call stands before the text of a row, or the first of its
+    /// pair.
+    fn has_prompt(&self, _row: usize) -> bool {
+        true
+    }
+
+    /// Returns the number of rows before that of the first text.
+    fn query_rows(&self) -> usize {
+        0
+    }
+
     /// Returns whether a call holds a vector for each token until its response is built.
     fn has_token_vectors(&self) -> bool;
 
@@ -39,12 +50,37 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         None
     }
 
+    /// Returns whether vectors are what is answered, in the form that a call may choose.
+    fn answers_vectors(&self) -> bool {
+        false
+    }
+
     /// Returns the output tensors of a call. `rows` are the encoder's results in the order of
-    /// [`rows`](Self::rows); each holds one or several vectors of `size` values.
+    /// [`rows`](Self::rows); each holds one or several vectors of one size.
     ///
     /// # Errors
     /// Values that do not fill the tensor's shape, which would be a defect.
-    fn outputs(&self, rows: Vec<Values>, size: usize) -> Result<Outputs, TensorError>;
+    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError>;
+}
+
+/// Form in which vectors are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VectorForm {
+    /// Number of values: the first ones of each vector.
+    pub(crate) size: usize,
+    /// Whether these are scaled to length 1.
+    pub(crate) normalize: bool,
+}
+
+impl VectorForm {
+    /// Appends a vector in this form.
+    pub(crate) fn append(self, vector: &[f32], values: &mut Vec<f32>) {
+        let start = values.len();
+        values.extend_from_slice(&vector[..self.size]);
+        if self.normalize {
+            scale_to_unit(&mut values[start..]);
+        }
+    }
 }
 
 /// What is encoded as one row.
@@ -114,5 +150,33 @@ pub(crate) enum TaskError {
 impl From<LoadError> for TaskError {
     fn from(error: LoadError) -> Self {
         Self::Model(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_cut_and_then_scaled_again() {
+        let check = |vector: &[f32], size: usize, normalize: bool, expected: &[f32]| {
+            let mut values = vec![7.0];
+            VectorForm { size, normalize }.append(vector, &mut values);
+            assert_eq!(values.remove(0), 7.0);
+            let close = values
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(
+                close && values.len() == expected.len(),
+                "{values:?} {expected:?}"
+            );
+        };
+        let unit = [3.0 / 13.0, 4.0 / 13.0, 12.0 / 13.0];
+        check(&unit, 2, true, &[0.6, 0.8]);
+        check(&unit, 3, true, &unit);
+        check(&unit, 2, false, &unit[..2]);
+        check(&[3.0, 4.0, 12.0], 3, true, &unit);
+        check(&[0.0, 0.0, 1.0], 2, true, &[0.0, 0.0]);
     }
 }

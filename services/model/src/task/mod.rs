@@ -7,11 +7,13 @@
 //! * `embed`, `embed_tokens`, `rerank`, `classify`: the tasks with an encoder.
 //! * `encoder_task`: [`EncoderTask`], the differences between these.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
+//! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.
 //! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
 //! * `runner`: [`Runner`], a running model of either kind.
 //! * `ports`: names of ports and parameters, and how a signature is written.
 
 mod batched_encoder;
+mod call_settings;
 mod classify;
 mod embed;
 mod embed_tokens;
@@ -23,7 +25,13 @@ mod split;
 mod text_codec;
 
 pub(crate) use batched_encoder::BatchedEncoder;
-pub(crate) use encoder_task::{BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings};
+pub use call_settings::Truncate;
+pub(crate) use call_settings::{
+    CallDefaults, CallSettings, PROMPT_BYTES_MAX, Prompt, max_tokens_range,
+};
+pub(crate) use encoder_task::{
+    BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm,
+};
 pub(crate) use runner::Runner;
 pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
 pub(crate) use text_codec::TextCodec;

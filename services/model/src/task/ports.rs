@@ -17,6 +17,11 @@ pub(super) const END: &str = "end";
 pub(super) const TOKENS: &str = "tokens";
 pub(super) const MAX_TOKENS: &str = "max_tokens";
 pub(super) const OVERLAP: &str = "overlap";
+pub(super) const TRUNCATE: &str = "truncate";
+pub(super) const PROMPT_NAME: &str = "prompt_name";
+pub(super) const PROMPT: &str = "prompt";
+pub(super) const DIMENSIONS: &str = "dimensions";
+pub(super) const NORMALIZE: &str = "normalize";
 
 /// Returns a dimension that has the same length wherever its name occurs in the signature.
 pub(super) fn symbol(name: &str) -> Dim {

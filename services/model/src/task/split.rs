@@ -93,7 +93,7 @@ impl Splitter {
             let chunker = chunker.clone();
             move || {
                 let (inputs, form) = Inputs::take(&mut request, &signature, &limits)?;
-                let slices = row_slices(inputs.texts(TEXT).into_iter().map(Some));
+                let slices = row_slices(inputs.texts(TEXT).into_iter().map(Some), 0);
                 let call = SplitCall {
                     inputs: Arc::new(inputs),
                     form,

@@ -1,50 +1,75 @@
 //! Texts to token ids before the batcher, vectors to tensors after it.
 
-use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
-use motet_models::{PairError, TokenIds, Tokenizer, Values};
+use motet_models::{PairError, Prompts, TokenIds, Tokenizer, TruncationSide, Values};
 use motet_proto::TensorError;
+use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT};
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
-use super::EncoderTask;
+use super::call_settings::{CallDefaults, CallSettings, Truncate};
 use super::encoder_task::RowText;
+use super::{EncoderTask, VectorForm};
 use crate::cpu_pool::slices;
 use crate::limits::Limits;
-use crate::request::{Inputs, Outputs};
+use crate::request::{Inputs, Outputs, Parameters};
 
 /// Texts to token ids, vectors to tensors. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct TextCodec {
     pub(crate) task: Arc<dyn EncoderTask>,
     pub(crate) tokenizer: Arc<Tokenizer>,
-    /// Maximum tokens of a row, special tokens included; longer texts are cut.
-    pub(crate) max_tokens: usize,
+    /// Settings of a call that says nothing else.
+    pub(crate) defaults: CallDefaults,
+    /// Prompts by name.
+    pub(crate) prompts: Arc<Prompts>,
+    /// Whether the tokens of a prompt are pooled.
+    pub(crate) pools_prompt: bool,
     /// Values of a vector.
     pub(crate) vector_size: usize,
     pub(crate) limits: Limits,
 }
 
 impl TextCodec {
+    /// Returns the settings of a call.
+    ///
+    /// # Errors
+    /// As [`CallDefaults::of_call`].
+    pub(super) fn settings(&self, parameters: &Parameters) -> Result<CallSettings, Status> {
+        self.defaults
+            .of_call(parameters, &self.prompts, &self.tokenizer)
+    }
+
     /// Estimates the work of [`tokenize`](Self::tokenize), in the unit of [`Tokenizer::cost`].
-    pub(super) fn tokenization_cost(&self, inputs: &Inputs) -> usize {
-        let texts = self.task.rows(inputs).into_iter().flat_map(RowText::texts);
-        texts.map(|text| self.tokenizer.cost(text)).sum()
+    pub(super) fn tokenization_cost(&self, inputs: &Inputs, settings: &CallSettings) -> usize {
+        let rows = self.task.rows(inputs);
+        let prompts = match &*settings.prompt.text {
+            "" => 0,
+            prompt => rows.len() * self.tokenizer.cost(prompt),
+        };
+        let texts = rows.into_iter().flat_map(RowText::texts);
+        prompts + texts.map(|text| self.tokenizer.cost(text)).sum::<usize>()
     }
 
     /// Returns the rows in parts that take a few milliseconds each to tokenize.
-    pub(super) fn slices(&self, inputs: &Inputs) -> Vec<Range<usize>> {
-        row_slices(self.task.rows(inputs).into_iter().map(RowText::texts))
+    pub(super) fn slices(&self, inputs: &Inputs, settings: &CallSettings) -> Vec<Range<usize>> {
+        let rows = self.task.rows(inputs).into_iter().map(RowText::texts);
+        row_slices(rows, settings.prompt.text.len())
     }
 
     /// Returns the token ids of all rows of the encoder.
     ///
     /// # Errors
     /// As [`tokenize_slice`](Self::tokenize_slice) and [`check_tokens`](Self::check_tokens).
-    pub(super) fn tokenize(&self, inputs: &Inputs) -> Result<Vec<TokenIds>, Status> {
-        let rows = self.tokenize_slice(inputs, 0..usize::MAX)?;
+    pub(super) fn tokenize(
+        &self,
+        inputs: &Inputs,
+        settings: &CallSettings,
+    ) -> Result<Vec<TokenIds>, Status> {
+        let rows = self.tokenize_slice(inputs, settings, 0..usize::MAX)?;
         self.check_tokens(&rows)?;
         Ok(rows)
     }
@@ -52,31 +77,74 @@ impl TextCodec {
     /// Returns the token ids of the encoder's rows in this range.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a text that the tokenizer refuses, or a pair whose first text leaves no
-    /// room for the second.
+    /// INVALID_ARGUMENT for a text that the tokenizer refuses, a pair whose first text leaves no
+    /// room for the second, and a text that is longer than the limit where the call wants no text
+    /// to be cut.
     pub(super) fn tokenize_slice(
         &self,
         inputs: &Inputs,
+        settings: &CallSettings,
         slice: Range<usize>,
     ) -> Result<Vec<TokenIds>, Status> {
         let rows = self.task.rows(inputs).into_iter().enumerate();
         let rows = rows.skip(slice.start).take(slice.len());
+        rows.map(|(row, text)| self.tokenize_row(row, text, settings))
+            .collect()
+    }
+
+    fn tokenize_row(
+        &self,
+        row: usize,
+        text: RowText<'_>,
+        settings: &CallSettings,
+    ) -> Result<TokenIds, Status> {
+        let CallSettings {
+            max_tokens,
+            truncate,
+            prompt,
+            ..
+        } = settings;
+        let has_prompt = self.task.has_prompt(row);
+        let prompt_text = if has_prompt { &*prompt.text } else { "" };
+        let side = match truncate {
+            Truncate::Error => TruncationSide::Right,
+            Truncate::Cut(side) => *side,
+        };
         let invalid =
-            |field: String, error: &dyn Display| invalid_argument(field, error.to_string()).build();
-        let encode = |(row, text): (usize, RowText<'_>)| match text {
+            |field: String, message: String| -> Status { invalid_argument(field, message).into() };
+        let ids = match text {
             RowText::One(text) => self
                 .tokenizer
-                .encode_within(text, self.max_tokens)
-                .map_err(|error| invalid(self.task.field(row), &error)),
+                .encode_prompted(prompt_text, text, *max_tokens, side)
+                .map_err(|error| invalid(self.task.field(row), error.to_string()))?,
             RowText::Pair(first, second) => self
                 .tokenizer
-                .encode_pair(first, second, self.max_tokens)
+                .encode_prompted_pair(prompt_text, first, second, *max_tokens, side)
                 .map_err(|error| match error {
-                    PairError::FirstTooLong { .. } => invalid(self.task.first_field(row), &error),
-                    _ => invalid(self.task.field(row), &error),
-                }),
+                    PairError::FirstTooLong { .. } => {
+                        invalid(self.task.first_field(row), error.to_string())
+                    }
+                    _ => invalid(self.task.field(row), error.to_string()),
+                })?,
         };
-        rows.map(encode).collect()
+        if *truncate == Truncate::Error && ids.truncated() {
+            let message = format!(
+                "makes a row of {} tokens, special tokens and prompt included; the limit is \
+                 {max_tokens}, and `truncate` is `error`",
+                ids.len() + ids.cut()
+            );
+            return Err(invalid(self.task.field(row), message));
+        }
+        if self.pools_prompt || !has_prompt {
+            return Ok(ids);
+        }
+        // What was cut on the left was the prompt's.
+        let cut = if side == TruncationSide::Left {
+            ids.cut()
+        } else {
+            0
+        };
+        Ok(ids.with_unpooled(prompt.tokens.saturating_sub(cut)))
     }
 
     /// Checks the number of tokens of a call.
@@ -104,12 +172,38 @@ impl TextCodec {
         (!self.task.has_token_vectors()).then_some(rows * self.vector_size)
     }
 
+    /// Returns what is to be said of the tokens that were cut: the parameters of the response, by
+    /// name.
+    pub(super) fn cuts(&self, rows: &[TokenIds]) -> Vec<(&'static str, ParameterChoice)> {
+        let (queries, texts) = rows.split_at(self.task.query_rows().min(rows.len()));
+        let mut cuts = Vec::new();
+        if texts.iter().any(TokenIds::truncated) {
+            let of_rows: Vec<String> = texts.iter().map(|row| row.cut().to_string()).collect();
+            let of_rows = format!("[{}]", of_rows.join(","));
+            cuts.push((TOKENS_CUT, ParameterChoice::StringParam(of_rows)));
+        }
+        let of_queries: usize = queries.iter().map(TokenIds::cut).sum();
+        if of_queries > 0 {
+            let of_queries = i64::try_from(of_queries).unwrap_or(i64::MAX);
+            cuts.push((QUERY_TOKENS_CUT, ParameterChoice::Int64Param(of_queries)));
+        }
+        cuts
+    }
+
     /// Returns the output tensors of a call.
     ///
     /// # Errors
     /// As [`EncoderTask::outputs`].
-    pub(super) fn outputs(&self, rows: Vec<Values>) -> Result<Outputs, TensorError> {
-        self.task.outputs(rows, self.vector_size)
+    pub(super) fn outputs(
+        &self,
+        rows: Vec<Values>,
+        settings: &CallSettings,
+    ) -> Result<Outputs, TensorError> {
+        let form = VectorForm {
+            size: settings.dimensions.min(self.vector_size),
+            normalize: settings.normalize,
+        };
+        self.task.outputs(rows, form)
     }
 }
 
@@ -119,14 +213,19 @@ const SLICE_BYTES_MAX: usize = 32 << 10;
 /// Bytes that a text counts for beside its own: empty texts take time, too.
 const TEXT_OVERHEAD_BYTES: usize = 64;
 
-/// Returns rows of texts in parts that take a few milliseconds each to tokenize.
-pub(super) fn row_slices<'t, T>(rows: impl Iterator<Item = T>) -> Vec<Range<usize>>
+/// Returns rows of texts in parts that take a few milliseconds each to tokenize, with a prompt of so
+/// many bytes in each.
+pub(super) fn row_slices<'t, T>(
+    rows: impl Iterator<Item = T>,
+    prompt_bytes: usize,
+) -> Vec<Range<usize>>
 where
     T: IntoIterator<Item = &'t str>,
 {
     let cost = |texts: T| {
         let texts = texts.into_iter();
-        texts.map(|text| TEXT_OVERHEAD_BYTES + text.len()).sum()
+        let texts = texts.map(|text| TEXT_OVERHEAD_BYTES + text.len());
+        prompt_bytes + texts.sum::<usize>()
     };
     slices(rows.map(cost), SLICE_BYTES_MAX)
 }

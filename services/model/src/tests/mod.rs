@@ -10,7 +10,7 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{ModelFiles, Tokenizer, Values};
+use motet_models::{ModelFiles, Tokenizer, TruncationSide, Values};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -27,7 +27,10 @@ use crate::executor::{EncodeRow, finite};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
-use crate::task::{BatchedEncoder, Engine, Runner, TaskKind, TaskSettings, TextCodec};
+use crate::task::{
+    BatchedEncoder, CallDefaults, Engine, Prompt, Runner, TaskKind, TaskSettings, TextCodec,
+    Truncate,
+};
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
 /// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic;
@@ -101,7 +104,14 @@ impl TestModel {
             codec: TextCodec {
                 task,
                 tokenizer,
-                max_tokens: 256,
+                defaults: CallDefaults {
+                    max_tokens: 256,
+                    truncate: Truncate::Cut(TruncationSide::Right),
+                    prompt: Prompt::default(),
+                    normalize: false,
+                },
+                prompts: Arc::default(),
+                pools_prompt: true,
                 vector_size: 1,
                 limits: Limits::default(),
             },

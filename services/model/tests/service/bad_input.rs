@@ -235,8 +235,8 @@ fn an_unknown_or_out_of_range_parameter_is_refused() {
         "`max_tokens` must be an integer",
     );
     let mut not_here = one("minilm", texts(&["a"]));
-    not_here.parameters = [("max_tokens".to_owned(), parameter(64i64))].into();
-    bad(not_here, &["max_tokens"], "unknown parameter");
+    not_here.parameters = [("overlap".to_owned(), parameter(64i64))].into();
+    bad(not_here, &["overlap"], "unknown parameter");
 }
 
 #[test]

@@ -71,6 +71,26 @@ fn each_mistake_is_reported_at_its_key() {
             ("y", "unknown dtype"),
         ],
     );
+    check(&embed("truncate: left, prompt: \"query: \""), &[]);
+    check(
+        &embed("truncate: sideways"),
+        &[("sideways", "one of `error`, `right` and `left`")],
+    );
+    check(
+        &embed("prompt_name: query"),
+        &[(
+            "query",
+            "the model has no prompt `query`; its prompts: none",
+        )],
+    );
+    check(
+        &embed("prompt_name: query, prompt: a"),
+        &[("query", "`prompt` and `prompt_name` are both given")],
+    );
+    check(
+        &embed("max_tokens: 4, prompt: \"a b\""),
+        &[("a b", "leaves no room for a text in the limit of 4")],
+    );
     if !cfg!(feature = "cuda") {
         check(
             &embed("device: \"cuda:1\""),

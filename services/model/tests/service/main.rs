@@ -6,6 +6,7 @@ mod describe;
 mod harness;
 mod infer;
 mod port;
+mod settings;
 mod statistics;
 mod stream;
 mod too_little_time;

@@ -6,7 +6,9 @@ use motet_proto::signature::Signature;
 use motet_proto::{Tensor, TensorError};
 
 use crate::request::{Inputs, Outputs};
-use crate::task::encoder_task::{BuiltTask, EncoderTask, RowText, TaskError, TaskSettings};
+use crate::task::encoder_task::{
+    BuiltTask, EncoderTask, RowText, TaskError, TaskSettings, VectorForm,
+};
 use crate::task::ports::{QUERY, SCORE, TEXT};
 
 /// Labels that say that a text is relevant, in small letters.
@@ -106,7 +108,7 @@ impl EncoderTask for CrossEncoder {
         Some(self.score)
     }
 
-    fn outputs(&self, rows: Vec<Values>, _: usize) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, _: VectorForm) -> Result<Outputs, TensorError> {
         let score = |row: Values| {
             let mut logits = row.into_vec();
             self.score.apply(&mut logits);
@@ -147,7 +149,11 @@ mod tests {
             Values::new(vec![1.0, 3.0], 2),
             Values::new(vec![5.0, 5.0], 2),
         ];
-        let outputs = task.outputs(rows, 2).unwrap();
+        let form = VectorForm {
+            size: 2,
+            normalize: false,
+        };
+        let outputs = task.outputs(rows, form).unwrap();
         let scores = outputs[0].1.values::<f32>().unwrap().into_owned();
         assert!(
             (scores[0] - 0.880_797).abs() < 1e-6 && scores[1] == 0.5,

@@ -6,7 +6,7 @@ use motet_proto::signature::Signature;
 use motet_proto::{Tensor, TensorError};
 
 use crate::request::{Inputs, Outputs};
-use crate::task::encoder_task::{EncoderTask, RowText};
+use crate::task::encoder_task::{EncoderTask, RowText, VectorForm};
 use crate::task::ports::{QUERY, SCORE, TEXT};
 
 /// The query is the first row, its texts follow.
@@ -34,11 +34,19 @@ impl EncoderTask for LateInteraction {
         }
     }
 
+    fn has_prompt(&self, row: usize) -> bool {
+        row == 0
+    }
+
+    fn query_rows(&self) -> usize {
+        1
+    }
+
     fn has_token_vectors(&self) -> bool {
         true
     }
 
-    fn outputs(&self, rows: Vec<Values>, _: usize) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, _: VectorForm) -> Result<Outputs, TensorError> {
         let scores = match rows.split_first() {
             Some((query, texts)) => maxsim_all(query, &texts.iter().collect::<Vec<_>>()),
             None => Vec::new(),

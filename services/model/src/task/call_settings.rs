@@ -1,0 +1,196 @@
+//! Settings of a call: how its texts become tokens and in which form its vectors are answered.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use motet_models::{Prompts, Tokenizer, TokenizerError, TruncationSide};
+use motet_proto::signature::{OutputAxis, Parameter};
+use motet_proto::types::ElementType;
+use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
+use tonic::Status;
+
+use super::ports::{DIMENSIONS, EMBEDDING, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME, TRUNCATE};
+use crate::request::Parameters;
+
+/// Most bytes of a prompt that a call or a configuration gives: it counts for each row.
+pub(crate) const PROMPT_BYTES_MAX: usize = 4096;
+
+/// What is done with a text that is longer than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncate {
+    /// The call is refused.
+    Error,
+    /// The text is cut.
+    Cut(TruncationSide),
+}
+
+impl Truncate {
+    /// The words of configurations and requests.
+    pub(crate) const WORDS: [(&'static str, Self); 3] = [
+        ("error", Self::Error),
+        ("right", Self::Cut(TruncationSide::Right)),
+        ("left", Self::Cut(TruncationSide::Left)),
+    ];
+
+    fn word(self) -> &'static str {
+        let word = Self::WORDS.iter().find(|(_, truncate)| *truncate == self);
+        word.map_or("", |(word, _)| word)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, truncate)| *truncate)
+    }
+}
+
+/// Prompt before each text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prompt {
+    /// Empty if there is none.
+    pub(crate) text: Arc<str>,
+    /// Tokens at the beginning of a row that are the prompt's; 0 if there is none.
+    pub(crate) tokens: usize,
+}
+
+impl Prompt {
+    pub(crate) fn new(text: &str, tokenizer: &Tokenizer) -> Result<Self, TokenizerError> {
+        let tokens = match text {
+            "" => 0,
+            text => tokenizer.count_prompt(text)?,
+        };
+        Ok(Self {
+            text: text.into(),
+            tokens,
+        })
+    }
+
+    /// Returns whether a row of at most `max_tokens` has room for a token beside the prompt's and
+    /// the special ones.
+    pub(crate) fn fits(&self, max_tokens: usize) -> bool {
+        // The prompt's tokens are counted with the special ones but for the one at the end.
+        self.text.is_empty() || self.tokens + 1 < max_tokens
+    }
+}
+
+/// Settings that hold where a call says nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct CallDefaults {
+    /// Maximum tokens of a row, special tokens included.
+    pub(crate) max_tokens: usize,
+    pub(crate) truncate: Truncate,
+    pub(crate) prompt: Prompt,
+    /// Whether vectors are scaled to length 1.
+    pub(crate) normalize: bool,
+}
+
+/// Settings of one call.
+#[derive(Clone, Debug)]
+pub(crate) struct CallSettings {
+    pub(crate) max_tokens: usize,
+    pub(crate) truncate: Truncate,
+    pub(crate) prompt: Prompt,
+    /// Values of a vector that are answered; all if there are fewer.
+    pub(crate) dimensions: usize,
+    pub(crate) normalize: bool,
+}
+
+impl CallDefaults {
+    /// Returns the parameters of a task that tokenizes texts.
+    pub(crate) fn text_parameters(&self, least_tokens: usize, prompts: &Prompts) -> Vec<Parameter> {
+        let [least, most] = [least_tokens, self.max_tokens].map(|tokens| tokens as i64);
+        let words = Truncate::WORDS.iter().map(|(word, _)| *word);
+        let mut parameters = vec![
+            Parameter::int(MAX_TOKENS, most, least, most),
+            Parameter::word(TRUNCATE, Some(self.truncate.word()), words),
+        ];
+        let names = prompts.by_name.keys().map(String::as_str);
+        if !prompts.by_name.is_empty() {
+            parameters.push(Parameter::word(PROMPT_NAME, None, names));
+        }
+        parameters.push(Parameter {
+            default: Some(self.prompt.text.as_ref().into()),
+            ..Parameter::new(PROMPT, ElementType::String)
+        });
+        parameters
+    }
+
+    /// Returns the parameters of a task that answers vectors of `size` values.
+    pub(crate) fn vector_parameters(&self, size: usize) -> Vec<Parameter> {
+        let sets_length = vec![OutputAxis {
+            output: EMBEDDING.to_owned(),
+            axis: 1,
+        }];
+        let size = size as i64;
+        vec![
+            Parameter {
+                sets_length,
+                ..Parameter::int(DIMENSIONS, size, 1, size)
+            },
+            Parameter::boolean(NORMALIZE, self.normalize),
+        ]
+    }
+
+    /// Returns the settings of a call.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for a prompt and a name of one in the same call, an unknown name, and a
+    /// prompt that leaves no room for a text; RESOURCE_EXHAUSTED for one that is too long.
+    pub(crate) fn of_call(
+        &self,
+        parameters: &Parameters,
+        prompts: &Prompts,
+        tokenizer: &Tokenizer,
+    ) -> Result<CallSettings, Status> {
+        let max_tokens = parameters.count(MAX_TOKENS).unwrap_or(self.max_tokens);
+        let truncate = parameters.text(TRUNCATE).and_then(Truncate::of_word);
+        let (field, prompt) = match (parameters.text(PROMPT_NAME), parameters.text(PROMPT)) {
+            (Some(_), Some(_)) => {
+                let message = format!("`{PROMPT}` and `{PROMPT_NAME}` are both given; give one");
+                return Err(invalid_argument(PROMPT, message).into());
+            }
+            (Some(name), None) => {
+                let prompt = prompts.named(name);
+                let prompt = prompt.map_err(|e| invalid_argument(PROMPT_NAME, e.to_string()))?;
+                (PROMPT_NAME, Some(prompt))
+            }
+            (None, prompt) => (PROMPT, prompt),
+        };
+        if let Some(bytes) = prompt.map(str::len)
+            && bytes > PROMPT_BYTES_MAX
+            && field == PROMPT
+        {
+            let message =
+                format!("{PROMPT}: {bytes} bytes; a prompt has at most {PROMPT_BYTES_MAX}");
+            return Err(resource_exhausted(message, None)
+                .reason(Reason::TextTooLong)
+                .field(PROMPT, format!("{bytes} bytes"))
+                .with("limit", PROMPT_BYTES_MAX.to_string())
+                .into());
+        }
+        let prompt = match prompt {
+            None => self.prompt.clone(),
+            Some(text) => Prompt::new(text, tokenizer)
+                .map_err(|error| invalid_argument(field, error.to_string()))?,
+        };
+        if !prompt.fits(max_tokens) {
+            let tokens = prompt.tokens;
+            let message = format!(
+                "the prompt has {tokens} tokens with the special ones before it, which leaves no \
+                 room for a text in the limit of {max_tokens}"
+            );
+            return Err(invalid_argument(field, message).into());
+        }
+        Ok(CallSettings {
+            max_tokens,
+            truncate: truncate.unwrap_or(self.truncate),
+            prompt,
+            dimensions: parameters.count(DIMENSIONS).unwrap_or(usize::MAX),
+            normalize: parameters.flag(NORMALIZE).unwrap_or(self.normalize),
+        })
+    }
+}
+
+/// Returns the range of `max_tokens`: at least one token beside the special ones.
+pub(crate) fn max_tokens_range(tokenizer: &Tokenizer, most: usize) -> RangeInclusive<usize> {
+    tokenizer.special_tokens() + 1..=most
+}
