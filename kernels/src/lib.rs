@@ -58,6 +58,7 @@ pub mod activation;
 pub mod attention;
 pub mod blocked;
 pub mod dot_products;
+pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
 pub mod huge_pages;

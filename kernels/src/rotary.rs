@@ -55,6 +55,16 @@ impl Rotary {
             .collect()
     }
 
+    /// Returns the cosines of all angles, multiplied by the scale: `[positions, pairs]`.
+    pub fn cosines(&self) -> &[f32] {
+        &self.cosines
+    }
+
+    /// Returns the sines of all angles, multiplied by the scale: `[positions, pairs]`.
+    pub fn sines(&self) -> &[f32] {
+        &self.sines
+    }
+
     /// Rotates, in place, the heads of a matrix in blocks of whole heads. `rows` are the numbers of
     /// tokens of the rows; each begins at position 0.
     ///

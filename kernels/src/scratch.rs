@@ -15,8 +15,10 @@ pub struct Scratch {
     pub columns: ColumnBlocks,
     /// The tokens' vectors between layers, `[T, H]`.
     pub x: Aligned<f32>,
-    /// Intermediate values of a layer: queries, keys and values, `[T, 3 H]`, then those of the
-    /// feed-forward part, `[T, I]`.
+    /// The vectors that enter a part of a layer, where these are not the residual: `[T, H]`.
+    pub normed: Aligned<f32>,
+    /// Intermediate values of a layer: queries, keys and values, then those of the feed-forward
+    /// part, `[T, I]` or two of these.
     pub intermediate: Aligned<f32>,
     /// The left side of a product of bytes.
     pub quantized_lhs: QuantizedActivations,
@@ -49,6 +51,7 @@ impl ScratchPool {
             tokens,
             columns,
             x: Aligned::default(),
+            normed: Aligned::default(),
             intermediate: Aligned::default(),
             quantized_lhs: QuantizedActivations::default(),
             statistics: Aligned::default(),

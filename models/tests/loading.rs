@@ -517,7 +517,8 @@ fn configurations_that_are_not_supported_are_explained() {
         "config.json",
         &json!({ "model_type": "t5" }).to_string(),
         "config.json: model_type `t5` is not supported; supported: bert, roberta, xlm-roberta, \
-         camembert, distilbert, electra, mpnet",
+         camembert, distilbert, electra, mpnet, modernbert, qwen3, qwen2, llama, mistral, \
+         nomic_bert, new, gte, gemma3_text",
     );
     let config_of = |family: &str, key: &str, value: serde_json::Value| {
         let mut config = config();
@@ -555,8 +556,10 @@ fn configurations_that_are_not_supported_are_explained() {
     check(
         "activation",
         "config.json",
-        &config_with("hidden_act", json!("relu")),
-        "config.json: hidden_act `relu` is not supported; supported: gelu",
+        &config_with("hidden_act", json!("mish")),
+        "config.json: hidden_act `mish` is not supported; supported: gelu, gelu_python, gelu_new, \
+         gelu_fast, gelu_pytorch_tanh, gelu_python_tanh, gelu_accurate, quick_gelu, silu, swish, \
+         relu",
     );
     check(
         "heads",

@@ -26,7 +26,9 @@ import torch
 import transformers
 from sentence_transformers import CrossEncoder
 
-from families import BERT, MPNET, ROBERTA, TEXTS, bert_sizes, byte_bpe, long_texts, names, unigram, widen, wordpiece
+from families import TEXTS, long_texts, widen
+from family_models import BERT, MPNET, ROBERTA, bert_sizes, names
+from family_tokenizers import roberta_bpe, unigram, wordpiece
 
 FIXTURES = Path(__file__).parent.parent / "classifiers"
 
@@ -73,7 +75,7 @@ def fixtures() -> dict[str, Fixture]:
         "bert-many-labels": Fixture(t.BertForSequenceClassification, bert_sizes(LIMIT, **small), cased(), **of_bert,
                                     types=True, labels=many),
         "roberta-relevance": Fixture(t.RobertaForSequenceClassification, bert_sizes(LIMIT + 2, **roberta),
-                                     byte_bpe(ROBERTA), **of_roberta, labels=["irrelevant", "relevant"]),
+                                     roberta_bpe(ROBERTA), **of_roberta, labels=["irrelevant", "relevant"]),
         "xlm-roberta-regression": Fixture(t.XLMRobertaForSequenceClassification, bert_sizes(LIMIT + 2, **roberta),
                                           unigram(ROBERTA), **of_roberta, labels=["stars"],
                                           settings={"problem_type": "regression"}),
@@ -89,7 +91,7 @@ def fixtures() -> dict[str, Fixture]:
         "bert-tokens": Fixture(t.BertForTokenClassification, bert_sizes(LIMIT, **small), cased(), **of_bert,
                                types=True, labels=bio),
         "roberta-tokens": Fixture(t.RobertaForTokenClassification, bert_sizes(LIMIT + 2, **roberta),
-                                  byte_bpe(ROBERTA), **of_roberta, labels=bio),
+                                  roberta_bpe(ROBERTA), **of_roberta, labels=bio),
         "distilbert-tokens": Fixture(t.DistilBertForTokenClassification, distilbert, cased(), **of_bert, types=True,
                                      labels=["O", "PER", "LOC"]),
     }

@@ -37,7 +37,8 @@ impl Bert {
             VarBuilder::from_buffered_safetensors(std::fs::read(file)?, DType::F32, &Device::Cpu)?;
         let bert = &config.architecture;
         let embedding = &bert.embedding;
-        let (hidden, eps) = (bert.hidden, f64::from(embedding.norm.eps));
+        let eps = embedding.norm.as_ref().map_or(0.0, |norm| norm.eps);
+        let (hidden, eps) = (bert.hidden, f64::from(eps));
         let types = embedding.types.as_ref().map_or(0, TensorRef::len);
         let tables = weights.pp("embeddings");
         let norm = |weights: VarBuilder<'_>| candle_nn::layer_norm(hidden, eps, weights);
@@ -61,7 +62,7 @@ impl Bert {
         Ok(Self {
             words: candle_nn::embedding(bert.vocabulary(), hidden, tables.pp("word_embeddings"))?,
             positions: candle_nn::embedding(
-                bert.max_tokens(),
+                bert.max_tokens,
                 hidden,
                 tables.pp("position_embeddings"),
             )?,

@@ -1,14 +1,19 @@
 //! Self-attention.
 
-use super::{Linear, TensorRef};
+pub use motet_kernels::{Mask, Pairs};
 
-/// Self-attention in heads. Every token reads all tokens of its row; scores are divided by the
-/// square root of the head size.
+use super::{Linear, Norm, TensorRef};
+
+/// Self-attention in heads. Fewer heads of keys and values than of queries are each used by as many
+/// heads of queries in succession (grouped queries).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
-    /// Number of heads.
+    /// Number of heads of queries.
     pub heads: usize,
-    /// Length of the vectors of a head; `heads * head_size` is the hidden size.
+    /// Number of heads of keys and of values, of which `heads` is a multiple.
+    pub kv_heads: usize,
+    /// Length of the vectors of a head. `heads * head_size` may be more or less than the hidden
+    /// size.
     pub head_size: usize,
     /// Queries of all heads, one head after the other.
     pub query: Linear,
@@ -18,6 +23,35 @@ pub struct Attention {
     pub value: Linear,
     /// From the heads' results to what is added to the residual.
     pub output: Linear,
+    /// Norms of each head's queries and keys, before they are rotated.
+    pub head_norms: Option<HeadNorms>,
+    /// Rotation of queries and keys by their position in the row.
+    pub rotary: Option<Rotary>,
+    /// Factor of the products of queries and keys.
+    pub scale: f32,
+    /// The keys that a query sees.
+    pub mask: Mask,
+}
+
+/// Norms of `head_size` values, the same for all heads of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadNorms {
+    /// The norm of each head's queries.
+    pub query: Norm,
+    /// The norm of each head's keys.
+    pub key: Norm,
+}
+
+/// Rotary position embedding: pairs of values of a head are rotated by angles that grow with the
+/// position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotary {
+    /// The values that are rotated together. Values after the last pair stay as they are.
+    pub pairs: Pairs,
+    /// Radians per position, of each pair of a head.
+    pub frequencies: Vec<f32>,
+    /// Factor of the rotated values.
+    pub scale: f32,
 }
 
 /// Values that are added to the scores of attention, by how far a key is from the query: a table of
@@ -31,8 +65,33 @@ pub struct PositionBias {
 }
 
 impl Attention {
+    /// Returns attention to all tokens of the row, with as many heads of keys as of queries and the
+    /// usual scale, one divided by the square root of the head's size. The products are those of
+    /// queries, keys, values and output.
+    pub fn new(heads: usize, head_size: usize, products: [Linear; 4]) -> Self {
+        let [query, key, value, output] = products;
+        Self {
+            heads,
+            kv_heads: heads,
+            head_size,
+            query,
+            key,
+            value,
+            output,
+            head_norms: None,
+            rotary: None,
+            scale: (head_size as f32).sqrt().recip(),
+            mask: Mask::All,
+        }
+    }
+
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
         let all = [&self.query, &self.key, &self.value, &self.output];
-        all.into_iter().flat_map(Linear::tensors).collect()
+        let norms = self.head_norms.iter();
+        let norms = norms.flat_map(|norms| [&norms.query, &norms.key]);
+        all.into_iter()
+            .flat_map(Linear::tensors)
+            .chain(norms.flat_map(Norm::tensors))
+            .collect()
     }
 }

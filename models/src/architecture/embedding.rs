@@ -2,21 +2,24 @@
 
 use super::{Linear, Norm, TensorRef};
 
-/// The sum of a vector of the word, one of its position and one of its type, then a norm, and for
-/// some families a product that widens the result.
+/// The sum of a vector of the word and, for most families, one of its position and one of its type,
+/// then a norm, and for some a product that widens the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbedding {
     /// The vector of each token id, `[vocabulary, size]`.
     pub words: TensorRef,
     /// The vector of each position of a row, from the first token's on, `[positions, size]`. A
-    /// family that begins to count at 2 leaves out the first rows of its table.
-    pub positions: TensorRef,
+    /// family that begins to count at 2 leaves out the first rows of its table. `None` for a family
+    /// that knows positions in attention only.
+    pub positions: Option<TensorRef>,
     /// How the tokens of a row are counted.
     pub counting: Counting,
     /// The vector of each token type, `[types, size]`; `None` for a family without types.
     pub types: Option<TensorRef>,
+    /// Factor of the sum.
+    pub scale: f32,
     /// The norm of the sum.
-    pub norm: Norm,
+    pub norm: Option<Norm>,
     /// From the size of the tables to the hidden size; `None` where they are the same.
     pub projection: Option<Linear>,
 }
@@ -30,6 +33,8 @@ pub enum Counting {
     /// others take row 1 and those that follow. Rows are not padded here, but a text may hold the
     /// token by its name.
     But(u32),
+    /// There is no table of positions: every token takes row 0.
+    None,
 }
 
 impl Counting {
@@ -37,6 +42,7 @@ impl Counting {
     pub fn positions(self, ids: &[u32]) -> impl Iterator<Item = u32> + Clone {
         let mut next = self.first();
         ids.iter().map(move |id| match self {
+            Self::None => 0,
             Self::But(padding) if *id == padding => 0,
             _ => {
                 next += 1;
@@ -48,17 +54,19 @@ impl Counting {
     /// Returns the row of the first token that is counted.
     fn first(self) -> u32 {
         match self {
-            Self::All => 0,
+            Self::All | Self::None => 0,
             Self::But(_) => 1,
         }
     }
 }
 
 impl TokenEmbedding {
-    /// Returns the maximum number of tokens of a row.
-    pub(super) fn max_tokens(&self) -> usize {
+    /// Returns the maximum number of tokens of a row that the table of positions has a vector for;
+    /// without a table there is no such limit.
+    pub fn max_tokens(&self) -> usize {
         let first = self.counting.first() as usize;
-        self.positions.len().saturating_sub(first)
+        let positions = self.positions.as_ref();
+        positions.map_or(usize::MAX, |table| table.len().saturating_sub(first))
     }
 
     /// Returns the number of values of the sum, before the projection.
@@ -67,11 +75,11 @@ impl TokenEmbedding {
     }
 
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
-        let tables = [&self.words, &self.positions];
-        let tables = tables.into_iter().chain(&self.types);
+        let tables = std::iter::once(&self.words).chain(&self.positions);
         let projection = self.projection.iter().flat_map(Linear::tensors);
         tables
-            .chain(self.norm.tensors())
+            .chain(&self.types)
+            .chain(self.norm.iter().flat_map(Norm::tensors))
             .chain(projection)
             .collect()
     }
@@ -88,6 +96,7 @@ mod tests {
             (Counting::All, [0, 1, 2, 3, 4, 5]),
             (Counting::But(1), [1, 0, 2, 0, 0, 3]),
             (Counting::But(9), [1, 2, 3, 4, 5, 6]),
+            (Counting::None, [0; 6]),
         ] {
             let found: Vec<u32> = counting.positions(&ids).collect();
             assert_eq!(found, expected, "{counting:?}");

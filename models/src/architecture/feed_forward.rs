@@ -1,5 +1,7 @@
 //! The part of a layer that computes each token by itself.
 
+pub use motet_kernels::Activation;
+
 use super::{Linear, TensorRef};
 
 /// The feed-forward part of a layer.
@@ -14,24 +16,33 @@ pub enum FeedForward {
         /// Back to the hidden size.
         down: Linear,
     },
-}
-
-/// A function on each value between two products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x Phi(x)`, with the exact distribution function of the normal distribution.
-    Gelu,
+    /// `down(activation(gate(x)) * up(x))`
+    Gated {
+        /// To the inner size, before the activation.
+        gate: Linear,
+        /// To the inner size.
+        up: Linear,
+        /// On each value of the gate.
+        activation: Activation,
+        /// Back to the hidden size.
+        down: Linear,
+    },
 }
 
 impl FeedForward {
     /// Returns the length of the vectors between the products.
     pub fn inner(&self) -> usize {
-        let Self::Plain { up, .. } = self;
-        up.outputs()
+        match self {
+            Self::Plain { up, .. } | Self::Gated { up, .. } => up.outputs(),
+        }
     }
 
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
-        let Self::Plain { up, down, .. } = self;
-        [up, down].into_iter().flat_map(Linear::tensors).collect()
+        let (gate, up, down) = match self {
+            Self::Plain { up, down, .. } => (None, up, down),
+            Self::Gated { gate, up, down, .. } => (Some(gate), up, down),
+        };
+        let linears = gate.into_iter().chain([up, down]);
+        linears.flat_map(Linear::tensors).collect()
     }
 }

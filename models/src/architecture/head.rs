@@ -115,7 +115,7 @@ impl Head {
         fn of_module(module: &HeadModule) -> Vec<&TensorRef> {
             match module {
                 HeadModule::Dense { linear, .. } => linear.tensors().collect(),
-                HeadModule::Norm(norm) => norm.tensors().to_vec(),
+                HeadModule::Norm(norm) => norm.tensors().collect(),
                 HeadModule::UnitLength => Vec::new(),
             }
         }

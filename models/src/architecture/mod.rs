@@ -5,7 +5,8 @@
 //! family knows no engine. Nothing here reads a file or computes.
 //!
 //! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
-//! * `attention`: [`Attention`] and [`PositionBias`]; `feed_forward`: [`FeedForward`].
+//! * `attention`: [`Attention`], with [`Rotary`] positions and [`PositionBias`]; `feed_forward`:
+//!   [`FeedForward`].
 //! * `head`: [`Head`], what a row gives back.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
@@ -15,11 +16,11 @@ mod feed_forward;
 mod head;
 mod tensor;
 
-pub use attention::{Attention, PositionBias};
+pub use attention::{Attention, HeadNorms, Mask, Pairs, PositionBias, Rotary};
 pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
 pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout};
-pub use tensor::{Linear, Norm, Scope, TensorRef};
+pub use tensor::{Linear, Norm, NormKind, Scope, TensorRef};
 
 /// An encoder: token ids to a vector for each token.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,12 +30,16 @@ pub struct Architecture {
     pub prefix: &'static str,
     /// Length of a token's vector between layers.
     pub hidden: usize,
+    /// Maximum number of tokens of a row, special tokens included.
+    pub max_tokens: usize,
     /// From token ids to the vectors that enter the first layer.
     pub embedding: TokenEmbedding,
     /// Bias that is added to the scores of attention in every layer.
     pub position_bias: Option<PositionBias>,
     /// The layers, in the order of computation, all with heads of one number and size.
     pub layers: Vec<Layer>,
+    /// The norm after the last layer.
+    pub final_norm: Option<Norm>,
 }
 
 /// A layer: attention, then feed-forward, each with a residual connection.
@@ -59,6 +64,22 @@ pub enum Norms {
         /// The norm after feed-forward.
         feed_forward: Norm,
     },
+    /// Before attention and before feed-forward, beside the residual: `x = x + attention(norm(x))`,
+    /// then `x = x + feed_forward(norm(x))`.
+    Pre {
+        /// The norm before attention; some families have none in the first layer.
+        attention: Option<Norm>,
+        /// The norm before feed-forward.
+        feed_forward: Norm,
+    },
+    /// Before and after attention and feed-forward, beside the residual:
+    /// `x = x + after(attention(before(x)))`, then the same with feed-forward.
+    Sandwich {
+        /// The norms before and after attention.
+        attention: Box<[Norm; 2]>,
+        /// The norms before and after feed-forward.
+        feed_forward: Box<[Norm; 2]>,
+    },
 }
 
 impl Architecture {
@@ -67,9 +88,15 @@ impl Architecture {
         self.embedding.words.len()
     }
 
-    /// Returns the maximum number of tokens of a row, special tokens included.
-    pub fn max_tokens(&self) -> usize {
-        self.embedding.max_tokens()
+    /// Returns the rotary embeddings of all layers, each once, in the order in which they are used.
+    pub fn rotaries(&self) -> Vec<&Rotary> {
+        let all = self.layers.iter();
+        distinct(all.filter_map(|layer| layer.attention.rotary.as_ref()))
+    }
+
+    /// Returns the masks of all layers, each once, in the order in which they are used.
+    pub fn masks(&self) -> Vec<Mask> {
+        distinct(self.layers.iter().map(|layer| layer.attention.mask))
     }
 
     /// Returns the number of attention heads of a layer, the same in all layers.
@@ -77,25 +104,52 @@ impl Architecture {
         self.layers.first().map_or(0, |layer| layer.attention.heads)
     }
 
+    /// Returns the number of heads of keys and of values, the same in all layers.
+    pub fn kv_heads(&self) -> usize {
+        let first = self.layers.first();
+        first.map_or(0, |layer| layer.attention.kv_heads)
+    }
+
     /// Returns all tensors that the description names, each part of one by itself.
     pub fn tensors(&self) -> Vec<&TensorRef> {
         let mut tensors = self.embedding.tensors();
         tensors.extend(self.position_bias.iter().map(|bias| &bias.table));
         tensors.extend(self.layers.iter().flat_map(Layer::tensors));
+        tensors.extend(self.final_norm.iter().flat_map(Norm::tensors));
         tensors
     }
 }
 
 impl Layer {
     fn tensors(&self) -> Vec<&TensorRef> {
-        let Norms::Post {
-            attention,
-            feed_forward,
-        } = &self.norms;
+        let norms: Vec<&Norm> = match &self.norms {
+            Norms::Post {
+                attention,
+                feed_forward,
+            } => vec![attention, feed_forward],
+            Norms::Pre {
+                attention,
+                feed_forward,
+            } => attention.iter().chain([feed_forward]).collect(),
+            Norms::Sandwich {
+                attention,
+                feed_forward,
+            } => attention.iter().chain(feed_forward.iter()).collect(),
+        };
         let mut tensors = self.attention.tensors();
-        tensors.extend(attention.tensors());
         tensors.extend(self.feed_forward.tensors());
-        tensors.extend(feed_forward.tensors());
+        tensors.extend(norms.into_iter().flat_map(Norm::tensors));
         tensors
     }
+}
+
+/// Returns each of some values once, in order; there are few different ones.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    found
 }

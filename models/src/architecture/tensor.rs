@@ -97,6 +97,20 @@ impl Linear {
         }
     }
 
+    /// Returns the products that a checkpoint stores as this one: its outputs in parts of these
+    /// sizes, one after the other.
+    pub fn split<const N: usize>(&self, sizes: [usize; N]) -> [Self; N] {
+        let mut first = 0;
+        sizes.map(|size| {
+            let rows = first..first + size;
+            first = rows.end;
+            Self {
+                weight: self.weight.clone().with_rows(rows.clone()),
+                bias: self.bias.clone().map(|bias| bias.with_rows(rows)),
+            }
+        })
+    }
+
     /// Returns the number of values of a vector that enters.
     pub fn inputs(&self) -> usize {
         self.weight.row_size()
@@ -112,28 +126,61 @@ impl Linear {
     }
 }
 
-/// A layer norm: a vector to mean 0 and variance 1, then scaled and shifted.
+/// A norm of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
+    /// What is made of a vector before it is scaled.
+    pub kind: NormKind,
     /// `[size]`
     pub scale: TensorRef,
-    /// `[size]`
-    pub shift: TensorRef,
-    /// Added to the variance.
+    /// Added to each value of `scale`: 1 where a file holds how far the scale is from 1.
+    pub scale_offset: f32,
+    /// `[size]`; nothing is added without it.
+    pub shift: Option<TensorRef>,
+    /// Added to the variance, or to the mean square.
     pub eps: f32,
+}
+
+/// The kinds of norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// A layer norm: to mean 0 and variance 1.
+    Layer,
+    /// An RMS norm: to mean square 1.
+    Rms,
 }
 
 impl Norm {
     /// Returns the layer norm with `NAME.weight` and `NAME.bias`.
     pub fn layer(name: &str, size: usize, eps: f32) -> Self {
         Self {
+            kind: NormKind::Layer,
+            shift: Some(TensorRef::new(format!("{name}.bias"), &[size])),
+            ..Self::rms(name, size, eps)
+        }
+    }
+
+    /// Returns the RMS norm with `NAME.weight`.
+    pub fn rms(name: &str, size: usize, eps: f32) -> Self {
+        Self {
+            kind: NormKind::Rms,
             scale: TensorRef::new(format!("{name}.weight"), &[size]),
-            shift: TensorRef::new(format!("{name}.bias"), &[size]),
+            scale_offset: 0.0,
+            shift: None,
             eps,
         }
     }
 
-    pub(super) fn tensors(&self) -> [&TensorRef; 2] {
-        [&self.scale, &self.shift]
+    /// Returns the norm without a shift.
+    #[must_use]
+    pub fn without_shift(self) -> Self {
+        Self {
+            shift: None,
+            ..self
+        }
+    }
+
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &TensorRef> {
+        std::iter::once(&self.scale).chain(&self.shift)
     }
 }

@@ -86,7 +86,7 @@ impl ModelConfig {
         let architecture = family::describe(&json)?;
         let Classes { architectures } = json.required(family::CONFIG)?;
         let sentence = sentence::SentenceConfig::read(&json)?;
-        let max_tokens = architecture.max_tokens();
+        let max_tokens = architecture.max_tokens;
         let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
             takes_token_types: inputs.has_token_types(),

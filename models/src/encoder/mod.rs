@@ -11,12 +11,14 @@
 //! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
 //! * `row`: [`RowInput`] and [`RowError`]; `head`: [`LoadedHead`], token vectors to what a row
 //!   gives back.
+//! * `growing`: tables by position, as long as rows are.
 //! * `tables`: what both engines make of the embeddings' tables; `cache`: [`EncoderCache`], one copy
 //!   of the weights.
 
 mod cache;
 mod cpu;
 mod device;
+mod growing;
 mod head;
 mod row;
 mod tables;
@@ -60,7 +62,7 @@ pub struct TextEncoder {
 #[derive(Debug)]
 enum Engine {
     Cpu(Box<CpuEncoder>),
-    Device(DeviceEncoder),
+    Device(Box<DeviceEncoder>),
 }
 
 impl TextEncoder {
@@ -90,7 +92,7 @@ impl TextEncoder {
             Engine::Cpu(Box::new(engine))
         } else {
             let engine = DeviceEncoder::load(&checkpoint, architecture, device, precision.dtype())?;
-            Engine::Device(engine)
+            Engine::Device(Box::new(engine))
         };
         let unused = checkpoint.unused(architecture.tensors()).into_iter();
         let encoder = Self {

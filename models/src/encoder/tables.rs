@@ -1,9 +1,10 @@
-//! Tables of embeddings and of position biases, as both engines compute with them.
+//! Tables of embeddings and of position biases, and weights of norms, as both engines compute with
+//! them.
 
 use motet_kernels::Buckets;
 
 use super::RowInput;
-use crate::architecture::{Counting, PositionBias, TensorRef, TokenEmbedding};
+use crate::architecture::{Counting, Norm, PositionBias, TensorRef, TokenEmbedding};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
@@ -20,7 +21,7 @@ impl PositionTypes {
     pub(super) fn of(embedding: &TokenEmbedding) -> Self {
         Self {
             counting: embedding.counting,
-            positions: embedding.positions.len(),
+            positions: embedding.positions.as_ref().map_or(1, TensorRef::len),
             types: embedding.types.as_ref().map_or(1, TensorRef::len),
         }
     }
@@ -36,7 +37,11 @@ impl PositionTypes {
         checkpoint: &Checkpoint,
         embedding: &TokenEmbedding,
     ) -> Result<Vec<f32>, LoadError> {
-        let positions = checkpoint.values(&embedding.positions)?;
+        // Without a table of positions, all tokens are at one, whose vector is 0.
+        let positions = match &embedding.positions {
+            Some(table) => checkpoint.values(table)?,
+            None => vec![0.0; embedding.size()],
+        };
         let Some(types) = &embedding.types else {
             return Ok(positions);
         };
@@ -71,4 +76,19 @@ pub(super) fn position_bias(
         bidirectional: true,
     };
     Ok((checkpoint.values(&bias.table)?, buckets))
+}
+
+/// Returns the scale of a norm, and its shift if it has one.
+pub(super) fn norm(
+    checkpoint: &Checkpoint,
+    norm: &Norm,
+) -> Result<(Vec<f32>, Option<Vec<f32>>), LoadError> {
+    let mut scale = checkpoint.values(&norm.scale)?;
+    // Not where it is 0: that would change the sign of a scale of -0.
+    if norm.scale_offset != 0.0 {
+        scale.iter_mut().for_each(|x| *x += norm.scale_offset);
+    }
+    let shift = norm.shift.as_ref();
+    let shift = shift.map(|shift| checkpoint.values(shift)).transpose()?;
+    Ok((scale, shift))
 }

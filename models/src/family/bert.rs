@@ -14,6 +14,7 @@ use crate::source::JsonFiles;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["bert"],
+    classes: &[],
     describe,
     classifiers: classifiers::POOLER,
 };
@@ -52,16 +53,29 @@ fn gelu() -> String {
 
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let config: Config = json.required(CONFIG)?;
-    Ok(Architecture {
-        prefix: "bert.",
-        hidden: config.hidden_size,
-        layers: config.layers(json)?,
-        embedding: config.embedding(config.hidden_size),
-        position_bias: None,
-    })
+    let layers = config.layers(json)?;
+    Ok(config.encoder("bert.", config.embedding(config.hidden_size), layers))
 }
 
 impl Config {
+    /// Returns the encoder of this embedding and these layers.
+    pub(super) fn encoder(
+        &self,
+        prefix: &'static str,
+        embedding: TokenEmbedding,
+        layers: Vec<Layer>,
+    ) -> Architecture {
+        Architecture {
+            prefix,
+            hidden: self.hidden_size,
+            max_tokens: embedding.max_tokens(),
+            embedding,
+            position_bias: None,
+            layers,
+            final_norm: None,
+        }
+    }
+
     /// Returns the tables of vectors of `size` values and their norm, with all rows of each table.
     pub(super) fn embedding(&self, size: usize) -> TokenEmbedding {
         let table = |name: &str, rows: usize| {
@@ -70,10 +84,15 @@ impl Config {
         };
         TokenEmbedding {
             words: table("word", self.vocab_size),
-            positions: table("position", self.max_position_embeddings),
+            positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
             types: Some(table("token_type", self.type_vocab_size)),
-            norm: Norm::layer("embeddings.LayerNorm", size, self.layer_norm_eps),
+            scale: 1.0,
+            norm: Some(Norm::layer(
+                "embeddings.LayerNorm",
+                size,
+                self.layer_norm_eps,
+            )),
             projection: None,
         }
     }
@@ -121,14 +140,12 @@ impl Config {
                 Norm::layer(&name, hidden, self.layer_norm_eps)
             };
             Layer {
-                attention: Attention {
+                attention: Attention::new(
                     heads,
                     head_size,
-                    query: linear("attention.self.query", hidden, hidden),
-                    key: linear("attention.self.key", hidden, hidden),
-                    value: linear("attention.self.value", hidden, hidden),
-                    output: linear("attention.output.dense", hidden, hidden),
-                },
+                    ["self.query", "self.key", "self.value", "output.dense"]
+                        .map(|name| linear(&format!("attention.{name}"), hidden, hidden)),
+                ),
                 feed_forward: FeedForward::Plain {
                     up: linear("intermediate.dense", hidden, inner),
                     activation,

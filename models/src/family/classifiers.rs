@@ -1,5 +1,6 @@
 //! Heads of classification as the families name them.
 
+use super::CONFIG;
 use crate::architecture::{Architecture, Head, HeadActivation, HeadModule, Linear, Pooling, Scope};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -14,6 +15,12 @@ pub(super) struct Classifiers {
     /// Of tokens.
     pub(super) token: Describe,
 }
+
+/// No head that is computed.
+pub(super) const NONE: Classifiers = Classifiers {
+    text: refused,
+    token: refused,
+};
 
 /// `tanh` of the encoder's own pooler, then `classifier`.
 pub(super) const POOLER: Classifiers = Classifiers {
@@ -67,6 +74,12 @@ pub(super) const PRE_CLASSIFIER: Classifiers = Classifiers {
     },
     token: each_token,
 };
+
+/// Refuses any head.
+fn refused(json: &JsonFiles<'_>, _: &Architecture, _: usize) -> Result<Head, LoadError> {
+    let reason = "classification is not supported by models of this model_type";
+    Err(json.unsupported(CONFIG, reason))
+}
 
 /// Returns a head of two products on the first token's vector.
 fn two_products(

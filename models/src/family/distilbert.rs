@@ -12,6 +12,7 @@ use crate::source::JsonFiles;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["distilbert"],
+    classes: &[],
     describe,
     classifiers: classifiers::PRE_CLASSIFIER,
 };
@@ -52,12 +53,15 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let activation = activation(json, "activation", &config.activation)?;
     let head_size = head_size(json, ("dim", config.dim), ("n_heads", config.n_heads))?;
     let layers = (0..config.n_layers).map(|index| config.layer(index, head_size, activation));
+    let embedding = config.embedding();
     Ok(Architecture {
         prefix: "distilbert.",
         hidden: config.dim,
-        embedding: config.embedding(),
+        max_tokens: embedding.max_tokens(),
+        embedding,
         position_bias: None,
         layers: layers.collect(),
+        final_norm: None,
     })
 }
 
@@ -69,10 +73,11 @@ impl Config {
         };
         TokenEmbedding {
             words: table("word", self.vocab_size),
-            positions: table("position", self.max_position_embeddings),
+            positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
             types: None,
-            norm: Norm::layer("embeddings.LayerNorm", self.dim, EPS),
+            scale: 1.0,
+            norm: Some(Norm::layer("embeddings.LayerNorm", self.dim, EPS)),
             projection: None,
         }
     }
@@ -88,14 +93,12 @@ impl Config {
         };
         let norm = |name: &str| Norm::layer(&format!("transformer.layer.{index}.{name}"), dim, EPS);
         Layer {
-            attention: Attention {
-                heads: self.n_heads,
+            attention: Attention::new(
+                self.n_heads,
                 head_size,
-                query: linear("attention.q_lin", dim, dim),
-                key: linear("attention.k_lin", dim, dim),
-                value: linear("attention.v_lin", dim, dim),
-                output: linear("attention.out_lin", dim, dim),
-            },
+                ["q", "k", "v", "out"]
+                    .map(|name| linear(&format!("attention.{name}_lin"), dim, dim)),
+            ),
             feed_forward: FeedForward::Plain {
                 up: linear("ffn.lin1", dim, inner),
                 activation,

@@ -9,6 +9,7 @@ use crate::source::JsonFiles;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],
+    classes: &[],
     describe,
     classifiers: classifiers::DENSE_GELU,
 };
@@ -34,11 +35,5 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     if embedding_size != hidden {
         embedding.projection = Some(Linear::new("embeddings_project", embedding_size, hidden));
     }
-    Ok(Architecture {
-        prefix: "electra.",
-        hidden,
-        embedding,
-        position_bias: None,
-        layers,
-    })
+    Ok(config.encoder("electra.", embedding, layers))
 }

@@ -7,35 +7,50 @@
 //! # Adding a family
 //!
 //! 1. Write `family/NAME.rs` with a private `Config` (serde; only the keys that are read, with the
-//!    defaults that transformers gives them) and
-//!    `pub(super) const FAMILY: Family = Family { model_types: &["NAME"], describe, classifiers }`,
-//!    where `classifiers` is one of those in `family/classifiers.rs`, or a further one there.
+//!    defaults that transformers gives them, in the spellings of older and newer files) and
+//!    `pub(super) const FAMILY: Family`, with the values of `model_type` and, where repositories
+//!    bring code along, its classes (`auto_map`). Its `classifiers` are one of those in
+//!    `family/classifiers.rs`, or a further one there.
 //! 2. In `describe`, read the `Config` with `json.required(CONFIG)`. Refuse, with [`refuse`],
 //!    every key whose value would change the computation to one that is not described: it must
 //!    never be computed wrong without a word. [`at_least_one`], [`layer_count`], [`head_size`]
-//!    and [`activation`] check what all families have.
+//!    and [`activation`] check what all families have; `rope` reads the keys of rotary positions,
+//!    `decoder::layer_types` which layers have windows.
 //! 3. Describe the tensors by the names that the checkpoint of the bare encoder has
 //!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefix`] to what
 //!    stands before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
 //!    hand, old names of norms, element types and shards are the business of `checkpoint`.
 //! 4. What a family has otherwise is mostly a matter of rows: positions that begin after the id of
-//!    padding are [`skip_padding`], matrices that are stored as one are rows of one tensor.
-//! 5. Add the file to [`FAMILIES`], a model to `tests/expected/families.py`, which makes fixtures
-//!    with reference values, and its name to `encoder/family_tests.rs`.
+//!    padding are [`skip_padding`], matrices that are stored as one are rows of one tensor
+//!    ([`Linear::split`]).
+//! 5. Add the file to [`FAMILIES`], its keys to `family/tests.rs`, a model to
+//!    `tests/expected/family_models.py`, from which `families.py` beside it makes fixtures with
+//!    reference values, and its name to `encoder/family_tests.rs` and `tests/e2e/families.rs`.
 //!
-//! Families whose layers have BERT's names take [`bert::Config::layers`], with their own embedding.
+//! Families whose layers have BERT's names take [`bert::Config::layers`], those with Llama's names
+//! [`decoder::Config::layer`], with their own embedding.
 //!
+//! [`Linear::split`]: crate::architecture::Linear::split
 //! [`Linear::new`]: crate::architecture::Linear::new
 
 mod bert;
 mod classifiers;
+mod decoder;
 mod distilbert;
 mod electra;
+mod gemma;
+mod gte;
+mod llama;
+mod modernbert;
 mod mpnet;
+mod nomic_bert;
+mod qwen;
 mod roberta;
+mod rope;
 
 use classifiers::Classifiers;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::architecture::{Activation, Architecture, Counting, Head, TokenEmbedding};
 use crate::classification::Level;
@@ -49,6 +64,8 @@ pub(crate) const CONFIG: &str = "config.json";
 struct Family {
     /// Values of `model_type` in config.json.
     model_types: &'static [&'static str],
+    /// Classes of code that repositories bring along (`auto_map`) whose models are of this family.
+    classes: &'static [&'static str],
     /// Reads the configuration and describes the encoder.
     describe: fn(&JsonFiles<'_>) -> Result<Architecture, LoadError>,
     /// Heads of classification, by the names that the family gives their tensors.
@@ -62,6 +79,14 @@ const FAMILIES: &[Family] = &[
     distilbert::FAMILY,
     electra::FAMILY,
     mpnet::FAMILY,
+    modernbert::FAMILY,
+    qwen::QWEN3,
+    qwen::QWEN2,
+    llama::LLAMA,
+    llama::MISTRAL,
+    nomic_bert::FAMILY,
+    gte::FAMILY,
+    gemma::FAMILY,
 ];
 
 /// Returns the description of a model by its config.json.
@@ -96,19 +121,35 @@ fn find(json: &JsonFiles<'_>) -> Result<&'static Family, LoadError> {
     #[derive(Deserialize)]
     struct Config {
         model_type: String,
+        auto_map: Option<Map<String, Value>>,
     }
-    let Config { model_type } = json.required(CONFIG)?;
-    let known = |family: &&Family| family.model_types.contains(&model_type.as_str());
-    match FAMILIES.iter().find(known) {
-        Some(family) => Ok(family),
-        None => {
-            let known: Vec<&str> = FAMILIES
-                .iter()
-                .flat_map(|family| family.model_types.iter().copied())
-                .collect();
-            Err(refuse(json, "model_type", &model_type, &known.join(", ")))
-        }
+    let config: Config = json.required(CONFIG)?;
+    let known = |names: fn(&Family) -> &'static [&'static str], name: &str| {
+        let family = FAMILIES.iter().find(|family| names(family).contains(&name));
+        family.ok_or_else(|| FAMILIES.iter().flat_map(names).copied().collect::<Vec<_>>())
+    };
+    match config.auto_map.as_ref().and_then(model_class) {
+        // Code of the repository's own may compute anything, whatever the model's type is.
+        Some(class) => known(|family| family.classes, class).map_err(|classes| {
+            let supported = format!("{} (their code is not run)", classes.join(", "));
+            refuse(json, "auto_map", class, &supported)
+        }),
+        None => known(|family| family.model_types, &config.model_type)
+            .map_err(|types| refuse(json, "model_type", &config.model_type, &types.join(", "))),
     }
+}
+
+/// Returns the class of a model that `auto_map` names, without repository and module: that of the
+/// bare model, or of one with a head where there is only such.
+fn model_class(auto_map: &Map<String, Value>) -> Option<&str> {
+    let of_heads = || {
+        auto_map
+            .iter()
+            .find(|(key, _)| key.starts_with("AutoModel"))
+    };
+    let entry = auto_map.get_key_value("AutoModel").or_else(of_heads);
+    let path = entry.and_then(|(_, path)| path.as_str())?;
+    path.rsplit('.').next()
 }
 
 /// Returns the error of a key of config.json whose value is not supported.
@@ -167,7 +208,10 @@ fn skip_padding(json: &JsonFiles<'_>, embedding: &mut TokenEmbedding) -> Result<
         1
     }
     let Config { pad_token_id } = json.required(CONFIG)?;
-    let (padding, rows) = (pad_token_id as usize, embedding.positions.len());
+    let Some(table) = &mut embedding.positions else {
+        return Ok(());
+    };
+    let (padding, rows) = (pad_token_id as usize, table.len());
     if rows < 2 || padding > rows - 2 {
         let reason = format!(
             "max_position_embeddings is {rows} and pad_token_id {padding}; positions begin at \
@@ -175,15 +219,37 @@ fn skip_padding(json: &JsonFiles<'_>, embedding: &mut TokenEmbedding) -> Result<
         );
         return Err(json.unsupported(CONFIG, reason));
     }
-    embedding.positions.rows.start = padding;
+    table.rows.start = padding;
     embedding.counting = Counting::But(pad_token_id);
     Ok(())
 }
 
+/// Names of activations, as config.json has them. Those of the GELU by `tanh` differ in how they
+/// are computed, not in what.
+const ACTIVATIONS: [(&str, Activation); 11] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("relu", Activation::Relu),
+];
+
 /// Returns the activation that a key names.
 fn activation(json: &JsonFiles<'_>, key: &str, name: &str) -> Result<Activation, LoadError> {
-    match name {
-        "gelu" => Ok(Activation::Gelu),
-        other => Err(refuse(json, key, other, "gelu")),
+    match ACTIVATIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, activation)) => Ok(*activation),
+        None => {
+            let known = ACTIVATIONS.map(|(known, _)| known);
+            Err(refuse(json, key, name, &known.join(", ")))
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

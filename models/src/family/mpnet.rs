@@ -10,6 +10,7 @@ use crate::source::JsonFiles;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["mpnet"],
+    classes: &[],
     describe,
     classifiers: classifiers::DENSE_TANH,
 };
@@ -46,14 +47,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     skip_padding(json, &mut embedding)?;
     let name = "encoder.relative_attention_bias.weight";
     Ok(Architecture {
-        prefix: "mpnet.",
-        hidden: config.hidden_size,
-        embedding,
         position_bias: Some(PositionBias {
             table: TensorRef::new(name, &[BUCKETS, own.num_attention_heads]),
             max_distance: MAX_DISTANCE,
         }),
-        layers: layers.collect(),
+        ..config.encoder("mpnet.", embedding, layers.collect())
     })
 }
 
@@ -70,9 +68,11 @@ fn with_own_names(index: usize, mut layer: Layer) -> Layer {
         let name = format!("{prefix}.attn.{name}");
         *linear = Linear::new(&name, linear.inputs(), linear.outputs());
     }
-    let Norms::Post {
+    if let Norms::Post {
         attention: norm, ..
-    } = &mut layer.norms;
-    *norm = Norm::layer(&format!("{prefix}.LayerNorm"), norm.scale.len(), norm.eps);
+    } = &mut layer.norms
+    {
+        *norm = Norm::layer(&format!("{prefix}.LayerNorm"), norm.scale.len(), norm.eps);
+    }
     layer
 }

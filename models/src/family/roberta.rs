@@ -8,6 +8,7 @@ use crate::source::JsonFiles;
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["roberta", "xlm-roberta", "camembert"],
+    classes: &[],
     describe,
     classifiers: classifiers::DENSE_TANH,
 };
@@ -17,11 +18,5 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let layers = config.layers(json)?;
     let mut embedding = config.embedding(config.hidden_size);
     skip_padding(json, &mut embedding)?;
-    Ok(Architecture {
-        prefix: "roberta.",
-        hidden: config.hidden_size,
-        embedding,
-        position_bias: None,
-        layers,
-    })
+    Ok(config.encoder("roberta.", embedding, layers))
 }

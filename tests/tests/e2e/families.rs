@@ -9,13 +9,26 @@ use motet_tests::tensors::{floats, max_difference, output, raw, texts};
 use crate::motet;
 
 /// The models in tests/fixtures.
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 21] = [
     "bert",
+    "bert-gelu-tanh",
     "camembert",
     "distilbert",
     "electra",
     "electra-unprojected",
+    "gemma3",
+    "gemma3-causal",
+    "gte",
+    "llama",
+    "mistral",
+    "modernbert",
+    "modernbert-biased",
     "mpnet",
+    "new",
+    "nomic-bert",
+    "nomic-bert-interleaved",
+    "qwen2",
+    "qwen3",
     "roberta",
     "xlm-roberta",
 ];

@@ -1,5 +1,6 @@
 //! Token ids to the vectors that enter the first layer.
 
+use motet_kernels::elementwise;
 use motet_kernels::embedding::sum_rows;
 use motet_kernels::{
     Aligned, Arithmetic, ColumnBlocks, EmbeddingTable, Epilogue, InMemory, Init, Linear, Matrix,
@@ -8,13 +9,14 @@ use motet_kernels::{
 
 use super::norm;
 use super::stored_rows::StoredRows;
+use super::weights::Weights;
 use crate::architecture::TokenEmbedding;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::RowInput;
 use crate::encoder::tables::PositionTypes;
 use crate::error::LoadError;
 
-/// Word and position tables, the norm after their sum, and the product after the norm.
+/// Word and position tables, what follows their sum, and the product after that.
 #[derive(Debug)]
 pub(super) struct Embeddings {
     /// `[V, E]`
@@ -22,7 +24,9 @@ pub(super) struct Embeddings {
     /// Of positions and types, `[rows, E]`.
     positions: EmbeddingTable,
     position_types: PositionTypes,
-    norm: Norm,
+    /// Factor of the sums.
+    scale: f32,
+    norm: Option<Norm>,
     /// `[E]` to `[H]`, and how the vectors that enter are cut.
     projection: Option<(Linear, ColumnBlocks)>,
 }
@@ -48,20 +52,21 @@ impl Embeddings {
         let Ok(positions) = EmbeddingTable::pack(&in_memory, position_types.rows(), size);
         let projection = embedding.projection.as_ref().map(|projection| {
             let inputs = ColumnBlocks::new(size, 1);
-            let weight = StoredRows {
-                checkpoint,
-                tensors: &[&projection.weight],
-            };
-            let bias = checkpoint.biases(&[projection])?;
             // In floats whatever the layers are in: it is small, and everything follows from it.
-            let linear = Linear::pack(&weight, bias.as_deref(), inputs, columns, Arithmetic::F32)?;
-            Ok((linear, inputs))
+            let weights = Weights {
+                checkpoint,
+                arithmetic: Arithmetic::F32,
+            };
+            Ok((weights.pack(&[projection], inputs, columns)?, inputs))
         });
+        let norm = embedding.norm.as_ref();
+        let norm = norm.map(|norm| norm::load(checkpoint, norm));
         Ok(Self {
             words: EmbeddingTable::pack(&words, embedding.words.len(), size)?,
             positions,
             position_types,
-            norm: norm::load(checkpoint, &embedding.norm)?,
+            scale: embedding.scale,
+            norm: norm.transpose()?,
             projection: projection.transpose()?,
         })
     }
@@ -88,6 +93,7 @@ impl Embeddings {
             intermediate,
             quantized_lhs,
             statistics,
+            ..
         } = scratch;
         let x = x.as_mut_slice();
         let Some((projection, inputs)) = &self.projection else {
@@ -106,7 +112,7 @@ impl Embeddings {
         );
     }
 
-    /// Writes the sums of the tables, normed, to `out`, `[T, E]` in the blocks `columns`.
+    /// Writes the sums of the tables, scaled and normed, to `out`, `[T, E]` in the blocks `columns`.
     fn sum(
         &self,
         rows: &[RowInput<'_>],
@@ -122,6 +128,11 @@ impl Embeddings {
         let tokens: Vec<[u32; 2]> = tokens.map(|(id, position)| [*id, position]).collect();
         let tables = [&self.words, &self.positions];
         sum_rows(tables, &tokens, out, columns, parallelism);
-        self.norm.run(out, columns, statistics, parallelism);
+        if self.scale != 1.0 {
+            elementwise::scale(out, self.scale, parallelism);
+        }
+        if let Some(norm) = &self.norm {
+            norm.run(out, columns, statistics, parallelism);
+        }
     }
 }

@@ -1,154 +1,188 @@
-//! One layer: attention, then feed-forward, each with a residual connection and a norm.
+//! One layer: attention, then feed-forward, each with a residual connection and norms.
 
+use std::sync::Arc;
+
+use motet_kernels::elementwise;
+use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
-    Activation, Arithmetic, Attention, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm,
-    Parallelism, RelativeBias, Relocatable, Scratch,
+    Aligned, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism, RelativeBias,
+    Relocatable, Rotary, Scratch,
 };
 
+use super::attention::Attention;
+use super::feed_forward::FeedForward;
 use super::norm;
-use super::stored_rows::StoredRows;
-use crate::architecture::{self, FeedForward, Norms};
-use crate::checkpoint::Checkpoint;
-use crate::device::Precision;
+use super::weights::Weights;
+use crate::architecture;
 use crate::error::LoadError;
 
 #[derive(Debug)]
 pub(super) struct Layer {
-    /// Queries, keys and values in one product.
-    query_key_value: Linear,
-    output: Linear,
-    attention_norm: Norm,
-    up: Linear,
-    down: Linear,
-    norm: Norm,
     attention: Attention,
+    attention_norms: Norms,
+    feed_forward: FeedForward,
+    feed_forward_norms: Norms,
+}
+
+/// Norms of a part of a layer.
+#[derive(Debug)]
+enum Norms {
+    /// `x = norm(x + part(x))`
+    Post(Norm),
+    /// `x = x + part(norm(x))`
+    Pre(Option<Norm>),
+    /// `x = x + after(part(before(x)))`
+    Sandwich { before: Norm, after: Norm },
+}
+
+/// What all layers compute a batch with.
+pub(super) struct Batch<'a> {
+    /// Numbers of tokens of the rows.
+    pub(super) rows: &'a [usize],
+    /// Added to the scores of attention.
+    pub(super) bias: Option<&'a RelativeBias>,
+    /// The rotary embeddings of the model, by number.
+    pub(super) rotaries: &'a [Arc<Rotary>],
+}
+
+/// Attention or feed-forward: products and what is between, then one that leads back to the
+/// residual.
+pub(super) trait Part {
+    /// Returns all products, in the order in which they are computed.
+    fn linears(&mut self) -> impl Iterator<Item = &mut Linear>;
+
+    /// Returns the last product.
+    fn back(&self) -> &Linear;
+
+    /// Computes all that is before the last product, of the vectors `x`, in `intermediate`.
+    fn inner<'m>(
+        &self,
+        x: Matrix<'_>,
+        intermediate: &'m mut Aligned<f32>,
+        quantized_lhs: &mut QuantizedActivations,
+        batch: &Batch<'_>,
+        parallelism: Parallelism,
+    ) -> Matrix<'m>;
 }
 
 impl Layer {
-    /// `columns` are those of the model's vectors.
+    /// `columns` are those of the model's vectors, `rotary` is the number of attention's rotary
+    /// embedding.
     pub(super) fn load(
-        checkpoint: &Checkpoint,
+        weights: Weights<'_>,
         layer: &architecture::Layer,
         columns: ColumnBlocks,
-        precision: Precision,
+        rotary: Option<usize>,
     ) -> Result<Self, LoadError> {
-        let attention = &layer.attention;
-        let FeedForward::Plain {
-            up,
-            activation: architecture::Activation::Gelu,
-            down,
-        } = &layer.feed_forward;
-        let Norms::Post {
-            attention: attention_norm,
-            feed_forward: norm,
-        } = &layer.norms;
-        let queries_keys_values = ColumnBlocks {
-            count: 3 * columns.count,
-            width: columns.width,
+        let load = |norm: &_| norm::load(weights.checkpoint, norm);
+        let (attention_norms, feed_forward_norms) = match &layer.norms {
+            architecture::Norms::Post {
+                attention,
+                feed_forward,
+            } => (
+                Norms::Post(load(attention)?),
+                Norms::Post(load(feed_forward)?),
+            ),
+            architecture::Norms::Pre {
+                attention,
+                feed_forward,
+            } => (
+                Norms::Pre(attention.as_ref().map(load).transpose()?),
+                Norms::Pre(Some(load(feed_forward)?)),
+            ),
+            architecture::Norms::Sandwich {
+                attention,
+                feed_forward,
+            } => {
+                let sandwich = |[before, after]: &[architecture::Norm; 2]| {
+                    let (before, after) = (load(before)?, load(after)?);
+                    Ok::<_, LoadError>(Norms::Sandwich { before, after })
+                };
+                (sandwich(attention)?, sandwich(feed_forward)?)
+            }
         };
-        let inner = ColumnBlocks::new(up.outputs(), 1);
-        let arithmetic = match precision {
-            Precision::Int8 => Arithmetic::Int8,
-            _ => Arithmetic::F32,
-        };
-        // Several products of the same vectors are one, with their outputs one after the other.
-        let pack = |linears: &[&architecture::Linear], inputs, outputs| {
-            let weights: Vec<_> = linears.iter().map(|linear| &linear.weight).collect();
-            let weight = StoredRows {
-                checkpoint,
-                tensors: &weights,
-            };
-            let bias = checkpoint.biases(linears)?;
-            Linear::pack(&weight, bias.as_deref(), inputs, outputs, arithmetic)
-        };
-        let projections = [&attention.query, &attention.key, &attention.value];
         Ok(Self {
-            query_key_value: pack(&projections, columns, queries_keys_values)?,
-            output: pack(&[&attention.output], columns, columns)?,
-            attention_norm: norm::load(checkpoint, attention_norm)?,
-            up: pack(&[up], columns, inner)?,
-            down: pack(&[down], inner, columns)?,
-            norm: norm::load(checkpoint, norm)?,
-            attention: Attention::new(columns, columns, attention.head_size),
+            attention: Attention::load(weights, &layer.attention, columns, rotary)?,
+            attention_norms,
+            feed_forward: FeedForward::load(weights, &layer.feed_forward, columns)?,
+            feed_forward_norms,
         })
     }
 
     /// Returns the weights, in the order in which they are read, to be moved.
     pub(super) fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
-        let Self {
-            query_key_value,
-            output,
-            up,
-            down,
-            ..
-        } = self;
-        let all = [query_key_value, output, up, down];
-        all.into_iter().filter_map(Linear::relocatable)
+        let all = self.attention.linears().chain(self.feed_forward.linears());
+        all.filter_map(Linear::relocatable)
     }
 
-    /// Computes the layer in place, in the scratch memory's `x`. `rows` are the numbers of tokens
-    /// of the rows, `bias` is added to the scores of attention.
-    pub(super) fn run(
-        &self,
-        scratch: &mut Scratch,
-        rows: &[usize],
-        bias: Option<&RelativeBias>,
-        parallelism: Parallelism,
-    ) {
-        let Scratch {
-            tokens,
-            columns,
-            x,
-            intermediate,
-            quantized_lhs,
-            statistics,
-        } = scratch;
-        let (tokens, columns) = (*tokens, *columns);
-        let outputs = self.query_key_value.outputs();
-        intermediate.resize(tokens * outputs.count);
-        let qkv = intermediate.as_mut_slice();
-        self.query_key_value.product(
-            Matrix::new(x.as_slice(), columns),
-            quantized_lhs,
-            qkv,
-            Init::Bias,
-            Epilogue::Store,
+    /// Computes the layer in place, in the scratch memory's `x`.
+    pub(super) fn run(&self, scratch: &mut Scratch, batch: &Batch<'_>, parallelism: Parallelism) {
+        run(
+            &self.attention,
+            &self.attention_norms,
+            scratch,
+            batch,
             parallelism,
         );
-        let (queries, keys_values) = qkv.split_at_mut(tokens * columns.count);
-        let (keys, values) = keys_values.split_at(tokens * columns.count);
-        self.attention
-            .run(queries, keys, values, rows, bias, parallelism);
-        let x = x.as_mut_slice();
-        self.output.product(
-            Matrix::new(queries, columns),
-            quantized_lhs,
-            x,
-            Init::Residual,
-            Epilogue::Store,
+        run(
+            &self.feed_forward,
+            &self.feed_forward_norms,
+            scratch,
+            batch,
             parallelism,
         );
-        self.attention_norm.run(x, columns, statistics, parallelism);
+    }
+}
 
-        let inner = self.up.outputs();
-        intermediate.resize(tokens * inner.count);
-        self.up.product(
-            Matrix::new(x, columns),
-            quantized_lhs,
-            intermediate.as_mut_slice(),
-            Init::Bias,
-            Epilogue::Activate(Activation::Gelu),
-            parallelism,
-        );
-        let activated = Matrix::new(intermediate.as_slice(), inner);
-        self.down.product(
-            activated,
-            quantized_lhs,
-            x,
-            Init::Residual,
-            Epilogue::Store,
-            parallelism,
-        );
-        self.norm.run(x, columns, statistics, parallelism);
+/// Computes a part of a layer in place, in the scratch memory's `x`.
+fn run<P: Part>(
+    part: &P,
+    norms: &Norms,
+    scratch: &mut Scratch,
+    batch: &Batch<'_>,
+    parallelism: Parallelism,
+) {
+    let Scratch {
+        columns,
+        x,
+        normed,
+        intermediate,
+        quantized_lhs,
+        statistics,
+        ..
+    } = scratch;
+    let (columns, x) = (*columns, x.as_mut_slice());
+    let before = match norms {
+        Norms::Post(_) | Norms::Pre(None) => None,
+        Norms::Pre(Some(before)) | Norms::Sandwich { before, .. } => Some(before),
+    };
+    let entering: &[f32] = match before {
+        None => x,
+        Some(norm) => {
+            normed.resize(x.len());
+            let normed = normed.as_mut_slice();
+            norm.run_into(Matrix::new(x, columns), normed, statistics, parallelism);
+            normed
+        }
+    };
+    let entering = Matrix::new(entering, columns);
+    let inner = part.inner(entering, intermediate, quantized_lhs, batch, parallelism);
+    let mut back = |out: &mut [f32], init| {
+        let epilogue = Epilogue::Store;
+        let back = part.back();
+        back.product(inner, quantized_lhs, out, init, epilogue, parallelism);
+    };
+    match norms {
+        Norms::Post(norm) => {
+            back(x, Init::Residual);
+            norm.run(x, columns, statistics, parallelism);
+        }
+        Norms::Pre(_) => back(x, Init::Residual),
+        Norms::Sandwich { after, .. } => {
+            let result = normed.as_mut_slice();
+            back(result, Init::Bias);
+            after.run(result, columns, statistics, parallelism);
+            elementwise::add(x, result, parallelism);
+        }
     }
 }

@@ -1,34 +1,43 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
-//! The computation itself is that of `motet-kernels`. Here are the model's weights for it (`layer`,
-//! `embeddings`, `norm`, read by `stored_rows`), and how a batch is shared among the threads of the
+//! The computation itself is that of `motet-kernels`. Here are the model's weights for it
+//! (`embeddings`, `layer` with `attention` and `feed_forward`, `norm`, read by `weights` and
+//! `stored_rows`), and how a batch is shared among the threads of the
 //! current rayon pool: by rows where that keeps all of them busy, else within each step
 //! (`schedule`).
 //!
 //! A token's sums are added up in an order that depends on nothing but the model and the processor.
 //! So a row gives the same bits whatever rows are beside it and however many threads there are.
 
+mod attention;
 mod embeddings;
+mod feed_forward;
 mod layer;
 pub(super) mod norm;
 mod schedule;
 pub(super) mod stored_rows;
+mod weights;
 
+use std::convert::Infallible;
 use std::ops::Range;
+use std::sync::Arc;
 
 use motet_kernels::{
-    ColumnBlocks, Matrix, Parallelism, RelativeBias, ScratchPool, huge_pages, pooling,
+    Arithmetic, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, ScratchPool,
+    huge_pages, pooling,
 };
 use rayon::prelude::*;
 
+use super::growing::Growing;
 use super::{LoadedHead, RowInput, tables};
-use crate::architecture::{Architecture, Pooling, Readout};
+use crate::architecture::{self, Architecture, Pooling, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
 use crate::values::Values;
 use embeddings::Embeddings;
-use layer::Layer;
+use layer::{Batch, Layer};
+use weights::Weights;
 
 /// Weights, packed, and memory to compute in.
 #[derive(Debug)]
@@ -39,7 +48,10 @@ pub(super) struct CpuEncoder {
     embeddings: Embeddings,
     /// Added to the scores of attention in every layer.
     position_bias: Option<RelativeBias>,
+    /// The rotary embeddings of the layers, each once.
+    rotaries: Vec<(architecture::Rotary, Growing<Rotary>)>,
     layers: Vec<Layer>,
+    final_norm: Option<Norm>,
     scratch: ScratchPool,
 }
 
@@ -50,21 +62,41 @@ impl CpuEncoder {
         precision: Precision,
     ) -> Result<Self, LoadError> {
         let (hidden, first) = (architecture.hidden, architecture.layers.first());
-        let head_size = first.map_or(hidden, |layer| layer.attention.head_size);
-        let columns = ColumnBlocks::new(hidden, head_size);
+        // Blocks of whole heads where that can be: queries and keys are then cut alike.
+        let unit = first.map_or(1, |layer| layer.attention.head_size);
+        let unit = if hidden.is_multiple_of(unit) { unit } else { 1 };
+        let columns = ColumnBlocks::new(hidden, unit);
         let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding, columns)?;
-        let reach = architecture.max_tokens();
+        let reach = architecture.max_tokens;
         let position_bias = architecture.position_bias.as_ref().map(|bias| {
             let (table, buckets) = tables::position_bias(checkpoint, bias)?;
             let heads = architecture.heads();
             Ok(RelativeBias::bucketed(&table, heads, buckets, reach))
         });
         let position_bias = position_bias.transpose()?;
+        let weights = Weights {
+            checkpoint,
+            arithmetic: match precision {
+                Precision::Int8 => Arithmetic::Int8,
+                _ => Arithmetic::F32,
+            },
+        };
+        let rotaries = architecture.rotaries();
         let mut layers = architecture
             .layers
             .par_iter()
-            .map(|layer| Layer::load(checkpoint, layer, columns, precision))
+            .map(|layer| {
+                let rotary = layer.attention.rotary.as_ref();
+                let rotary = rotaries.iter().position(|known| Some(*known) == rotary);
+                Layer::load(weights, layer, columns, rotary)
+            })
             .collect::<Result<Vec<_>, _>>()?;
+        let rotaries = rotaries.into_iter().map(|rotary| {
+            let Ok(table) = Growing::new(reach, |positions| rotations(rotary, positions));
+            (rotary.clone(), table)
+        });
+        let final_norm = architecture.final_norm.as_ref();
+        let final_norm = final_norm.map(|norm| norm::load(checkpoint, norm));
         let inner = first.map_or(0, |layer| layer.feed_forward.inner());
         let of_layers = layers.iter_mut().flat_map(Layer::relocatable);
         huge_pages::consolidate(of_layers.chain(embeddings.relocatable()).collect());
@@ -73,7 +105,9 @@ impl CpuEncoder {
             square: 1.0 / (2 * hidden + inner) as f64,
             embeddings,
             position_bias,
+            rotaries: rotaries.collect(),
             layers,
+            final_norm: final_norm.transpose()?,
             scratch: ScratchPool::new(columns),
         })
     }
@@ -109,11 +143,31 @@ impl CpuEncoder {
     ) -> Vec<Values> {
         let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
         let tokens = lens.iter().sum();
+        let longest = lens.iter().copied().max().unwrap_or(0);
+        let rotaries = self.rotaries.iter().map(|(rotary, table)| {
+            let Ok(table) = table.of(longest, |positions| rotations(rotary, positions));
+            table
+        });
+        let rotaries: Vec<Arc<Rotary>> = rotaries.collect();
+        let batch = Batch {
+            rows: &lens,
+            bias: self.position_bias.as_ref(),
+            rotaries: &rotaries,
+        };
         self.scratch.with(tokens, |scratch| {
             parallelism.with_spinning_helpers(|| {
                 self.embeddings.run(rows, scratch, parallelism);
                 for layer in &self.layers {
-                    layer.run(scratch, &lens, self.position_bias.as_ref(), parallelism);
+                    layer.run(scratch, &batch, parallelism);
+                }
+                if let Some(norm) = &self.final_norm {
+                    let statistics = &mut scratch.statistics;
+                    norm.run(
+                        scratch.x.as_mut_slice(),
+                        self.columns,
+                        statistics,
+                        parallelism,
+                    );
                 }
                 let hidden = Matrix::new(scratch.x.as_slice(), self.columns);
                 let mut first = 0;
@@ -136,6 +190,16 @@ impl CpuEncoder {
             })
         })
     }
+}
+
+/// Returns the rotations of a number of positions.
+fn rotations(rotary: &architecture::Rotary, positions: usize) -> Result<Rotary, Infallible> {
+    let architecture::Rotary {
+        pairs,
+        frequencies,
+        scale,
+    } = rotary;
+    Ok(Rotary::new(frequencies, positions, *scale, *pairs))
 }
 
 /// Returns what a head makes of a row, whose tokens are some of `hidden`.

@@ -3,55 +3,73 @@
 
 use candle_core::{Result, Tensor};
 
-use super::layer_norm::LayerNorm;
 use super::linear::Linear;
+use super::norm::Norm;
 use super::pack::Pack;
 use super::padded::Padded;
 use super::placement::Placement;
-use crate::architecture;
+use crate::architecture::{self, Architecture};
 use crate::error::LoadError;
 
 #[derive(Debug)]
 pub(super) struct Attention {
-    /// Queries, keys and values in one product: `[H]` to `[3 H]`. Queries leave it with their
-    /// scale.
+    /// Queries, keys and values in one product. Queries have their scale after it, or after their
+    /// norm.
     query_key_value: Linear,
+    /// Norms of the heads of queries and of keys.
+    head_norms: Option<[Norm; 2]>,
+    /// Number of the model's rotary embedding.
+    rotary: Option<usize>,
+    /// Number of the model's mask.
+    mask: Option<usize>,
     output: Linear,
-    norm: LayerNorm,
     heads: usize,
+    kv_heads: usize,
     head_size: usize,
 }
 
 impl Attention {
     pub(super) fn load(
         placement: &Placement<'_>,
+        architecture: &Architecture,
         attention: &architecture::Attention,
-        norm: &architecture::Norm,
     ) -> std::result::Result<Self, LoadError> {
         let parts = [&attention.query, &attention.key, &attention.value];
         let (mut weight, mut bias) = placement.stack(&parts)?;
-        let scale = (attention.head_size as f32).sqrt().recip();
+        let scale = attention.scale;
+        let head_norms = attention.head_norms.as_ref().map(|norms| {
+            let query = Norm::load_scaled(placement, &norms.query, scale)?;
+            Ok([query, Norm::load(placement, &norms.key)?])
+        });
         let queries = &attention.query;
-        let query_weight = weight[..queries.outputs() * queries.inputs()].iter_mut();
-        let query_bias = bias
-            .iter_mut()
-            .flat_map(|bias| &mut bias[..queries.outputs()]);
-        query_weight
-            .chain(query_bias)
-            .for_each(|value| *value *= scale);
+        if head_norms.is_none() {
+            let query_weight = weight[..queries.outputs() * queries.inputs()].iter_mut();
+            let query_bias = bias.iter_mut().flatten().take(queries.outputs());
+            query_weight
+                .chain(query_bias)
+                .for_each(|value| *value *= scale);
+        }
+        let rotaries = architecture.rotaries();
+        let rotary = attention.rotary.as_ref();
+        let masks = architecture.masks();
         Ok(Self {
             query_key_value: Linear::new(placement, queries.inputs(), weight, bias)?,
+            head_norms: head_norms.transpose()?,
+            rotary: rotaries.iter().position(|known| Some(*known) == rotary),
+            mask: masks.iter().position(|known| *known == attention.mask),
             output: Linear::load(placement, &attention.output)?,
-            norm: LayerNorm::load(placement, norm)?,
             heads: attention.heads,
+            kv_heads: attention.kv_heads,
             head_size: attention.head_size,
         })
     }
 
     /// `[T, H]` to `[T, H]`
     pub(super) fn forward(&self, x: &Tensor, pack: &Pack) -> Result<Tensor> {
-        // Every token's vectors of each head, `[T * 3 * heads, head size]`.
+        // Every token's vectors of each head, `[T, heads of queries, keys and values, head size]`.
         let vectors = self.query_key_value.forward(x)?;
+        let all = self.heads + 2 * self.kv_heads;
+        let vectors = self.place(vectors.reshape(((), all, self.head_size))?, pack)?;
         let vectors = vectors.reshape(((), self.head_size))?;
         let groups = pack
             .groups
@@ -63,7 +81,28 @@ impl Attention {
             several => Tensor::cat(several, 0)?.index_select(&pack.back, 0)?,
         };
         let context = context.reshape((x.dim(0)?, ()))?;
-        self.norm.forward(&(self.output.forward(&context)? + x)?)
+        self.output.forward(&context)
+    }
+
+    /// Applies norms and rotations to the heads of queries and keys.
+    fn place(&self, vectors: Tensor, pack: &Pack) -> Result<Tensor> {
+        let rotations = self.rotary.map(|number| &pack.rotations[number]);
+        if self.head_norms.is_none() && rotations.is_none() {
+            return Ok(vectors);
+        }
+        let part = |first, heads| vectors.narrow(1, first, heads)?.contiguous();
+        let queries = part(0, self.heads)?;
+        let keys = part(self.heads, self.kv_heads)?;
+        let values = part(self.heads + self.kv_heads, self.kv_heads)?;
+        let (queries, keys) = match &self.head_norms {
+            Some([of_queries, of_keys]) => (of_queries.forward(&queries)?, of_keys.forward(&keys)?),
+            None => (queries, keys),
+        };
+        let (queries, keys) = match rotations {
+            Some(rotations) => (rotations.rotate(&queries)?, rotations.rotate(&keys)?),
+            None => (queries, keys),
+        };
+        Tensor::cat(&[queries, keys, values], 1)
     }
 
     /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head
@@ -78,7 +117,8 @@ impl Attention {
         ))?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let scores = queries.matmul(&keys.t()?)?;
-        let scores = match &group.added {
+        let added = self.mask.and_then(|number| group.added[number].as_ref());
+        let scores = match added {
             Some(added) => (scores + added)?,
             None => scores,
         };

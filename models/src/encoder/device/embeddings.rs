@@ -2,15 +2,15 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::layer_norm::LayerNorm;
 use super::linear::Linear;
+use super::norm::Norm;
 use super::pack::Pack;
 use super::placement::Placement;
 use crate::architecture::TokenEmbedding;
 use crate::encoder::tables::PositionTypes;
 use crate::error::LoadError;
 
-/// Word and position tables, the norm after their sum, and the product after the norm.
+/// Word and position tables, what follows their sum, and the product after that.
 #[derive(Debug)]
 pub(super) struct Embeddings {
     /// `[V, E]`
@@ -18,7 +18,9 @@ pub(super) struct Embeddings {
     /// Of positions and types, `[rows, E]`.
     positions: Tensor,
     position_types: PositionTypes,
-    norm: LayerNorm,
+    /// Factor of the sums.
+    scale: f32,
+    norm: Option<Norm>,
     /// `[E]` to `[H]`
     projection: Option<Linear>,
 }
@@ -31,11 +33,13 @@ impl Embeddings {
         let position_types = PositionTypes::of(embedding);
         let positions = position_types.load(placement.checkpoint, embedding)?;
         let shape = [position_types.rows(), embedding.size()];
+        let norm = embedding.norm.as_ref();
         Ok(Self {
             words: placement.get(&embedding.words)?,
             positions: placement.place(positions, &shape)?,
             position_types,
-            norm: LayerNorm::load(placement, &embedding.norm)?,
+            scale: embedding.scale,
+            norm: norm.map(|norm| Norm::load(placement, norm)).transpose()?,
             projection: embedding
                 .projection
                 .as_ref()
@@ -58,7 +62,13 @@ impl Embeddings {
     pub(super) fn forward(&self, pack: &Pack) -> Result<Tensor> {
         let words = self.words.index_select(&pack.ids, 0)?;
         let positions = self.positions.index_select(&pack.positions, 0)?;
-        let sums = self.norm.forward(&(words + positions)?)?;
+        let mut sums = (words + positions)?;
+        if self.scale != 1.0 {
+            sums = (sums * f64::from(self.scale))?;
+        }
+        if let Some(norm) = &self.norm {
+            sums = norm.forward(&sums)?;
+        }
         match &self.projection {
             Some(projection) => projection.forward(&sums),
             None => Ok(sums),

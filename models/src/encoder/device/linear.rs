@@ -33,11 +33,10 @@ impl Linear {
     ) -> std::result::Result<Self, LoadError> {
         let outputs = weight.len() / inputs;
         let transposed = |weight: Tensor| weight.t()?.contiguous();
+        let bias = bias.map(|bias| placement.place(bias, &[outputs]));
         Ok(Self {
             weight: placement.place_with(weight, &[outputs, inputs], transposed)?,
-            bias: bias
-                .map(|bias| placement.place(bias, &[outputs]))
-                .transpose()?,
+            bias: bias.transpose()?,
         })
     }
 

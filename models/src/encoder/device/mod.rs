@@ -10,13 +10,15 @@ mod embeddings;
 mod feed_forward;
 mod groups;
 mod layer;
-mod layer_norm;
 mod linear;
+mod mask;
+mod norm;
 mod pack;
 mod padded;
 mod placement;
 mod pool;
 mod position_bias;
+mod rotary;
 mod turn;
 mod upload;
 
@@ -29,9 +31,12 @@ use crate::error::LoadError;
 use crate::values::Values;
 use embeddings::Embeddings;
 use layer::Layer;
+use motet_kernels::Mask;
+use norm::Norm;
 use pack::{Pack, Packing};
 use placement::Placement;
 use position_bias::PositionBias;
+use rotary::Rotary;
 use turn::Turns;
 
 /// Weights on a device.
@@ -40,10 +45,16 @@ pub(super) struct DeviceEncoder {
     device: Device,
     turns: Turns,
     heads: usize,
+    kv_heads: usize,
     embeddings: Embeddings,
     /// Added to the scores of attention in every layer.
     position_bias: Option<PositionBias>,
+    /// The rotary embeddings of the layers, each once.
+    rotaries: Vec<Rotary>,
+    /// The masks of the layers, each once.
+    masks: Vec<Mask>,
     layers: Vec<Layer>,
+    final_norm: Option<Norm>,
 }
 
 impl DeviceEncoder {
@@ -68,8 +79,16 @@ impl DeviceEncoder {
             .transpose()?;
         let layers = architecture.layers.iter();
         let layers = layers
-            .map(|layer| Layer::load(&placement, layer))
+            .map(|layer| Layer::load(&placement, architecture, layer))
             .collect::<std::result::Result<_, _>>()?;
+        let final_norm = architecture.final_norm.as_ref();
+        let final_norm = final_norm.map(|norm| Norm::load(&placement, norm));
+        let final_norm = final_norm.transpose()?;
+        let rotaries = architecture.rotaries().into_iter();
+        let rotaries = rotaries
+            .map(|rotary| Rotary::new(rotary, architecture.max_tokens, device, dtype))
+            .collect::<Result<_>>()
+            .map_err(|cause| placement.device_error(cause))?;
         // Other threads use the weights, and their streams do not wait for what this thread's has
         // still to do.
         placement.wait()?;
@@ -78,9 +97,13 @@ impl DeviceEncoder {
             device: device.clone(),
             turns,
             heads: architecture.heads(),
+            kv_heads: architecture.kv_heads(),
             embeddings,
             position_bias,
+            rotaries,
+            masks: architecture.masks(),
             layers,
+            final_norm,
         })
     }
 
@@ -99,6 +122,9 @@ impl DeviceEncoder {
     fn packing(&self, readout: Readout) -> Packing<'_> {
         Packing {
             heads: self.heads,
+            kv_heads: self.kv_heads,
+            rotaries: &self.rotaries,
+            masks: &self.masks,
             position_types: self.embeddings.position_types(),
             position_bias: self.position_bias.as_ref(),
             readout,
@@ -111,6 +137,9 @@ impl DeviceEncoder {
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
+        }
+        if let Some(norm) = &self.final_norm {
+            hidden = norm.forward(&hidden)?;
         }
         // Copying to the host waits for all operations that were queued on the device.
         pool::outputs(&hidden, rows, &pack, head)

@@ -2,10 +2,12 @@
 //! attention takes them.
 
 use candle_core::{DType, Device, Result, Tensor};
+use motet_kernels::Mask;
 
 use super::groups;
 use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
+use super::rotary::{Rotary, Rotations};
 use super::upload::Upload;
 use crate::architecture::Readout;
 use crate::encoder::RowInput;
@@ -17,6 +19,8 @@ pub(super) struct Pack {
     pub(super) ids: Tensor,
     /// Row of the table of positions and types that each token takes, u32 `[T]`.
     pub(super) positions: Tensor,
+    /// The rotations of the tokens, for each of the model's rotary embeddings.
+    pub(super) rotations: Vec<Rotations>,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
     /// For each token and head, which of the vectors that attention makes in all groups is its own;
@@ -36,8 +40,14 @@ pub(super) struct Row {
 /// Properties of the model for which a batch is laid out.
 #[derive(Clone, Copy)]
 pub(super) struct Packing<'a> {
-    /// Number of heads of attention.
+    /// Number of heads of queries.
     pub(super) heads: usize,
+    /// Number of heads of keys and of values.
+    pub(super) kv_heads: usize,
+    /// The rotary embeddings of the layers.
+    pub(super) rotaries: &'a [Rotary],
+    /// The masks of the layers.
+    pub(super) masks: &'a [Mask],
     /// Which rows of the table of positions and types tokens take.
     pub(super) position_types: PositionTypes,
     /// Added to the scores of attention.
@@ -46,6 +56,25 @@ pub(super) struct Packing<'a> {
     pub(super) readout: Readout,
     /// Element type of attention's scores.
     pub(super) dtype: DType,
+}
+
+impl Packing<'_> {
+    /// Returns the number of vectors that a token has: queries, keys and values of all heads.
+    pub(super) fn vectors_of_token(&self) -> usize {
+        self.heads + 2 * self.kv_heads
+    }
+
+    /// Returns which of a token's vectors are the query of each head, its key and its value:
+    /// `[3 * heads]`.
+    fn parts(&self) -> impl Iterator<Item = u32> {
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        let shared_by = heads / kv_heads;
+        let shared = move |first| (0..heads).map(move |head| first + head / shared_by);
+        let parts = (0..heads)
+            .chain(shared(heads))
+            .chain(shared(heads + kv_heads));
+        parts.map(|vector| vector as u32)
+    }
 }
 
 impl Pack {
@@ -58,9 +87,7 @@ impl Pack {
         let Packing {
             heads,
             position_types,
-            position_bias,
-            readout,
-            dtype,
+            ..
         } = packing;
         let rows = rows(inputs);
         let lengths: Vec<usize> = rows.iter().map(|row| row.tokens).collect();
@@ -71,13 +98,16 @@ impl Pack {
         let positions = inputs.iter().flat_map(|row| position_types.indices(*row));
         let positions = whole.add(positions);
         let each_head = whole.add(0..heads as u32);
-        let each_part = whole.add(0..3 * heads as u32);
+        let each_part = whole.add(packing.parts());
+        // Tokens are rotated by their places in the row, also those that have no row of the table.
+        let places = (!packing.rotaries.is_empty())
+            .then(|| whole.add(lengths.iter().flat_map(|tokens| 0..*tokens as u32)));
         let (first, step) = ways_back(&rows, &groups, heads);
         let tokens = first.len();
         let (first, step) = (whole.add(first), whole.add(step));
         let groups: Vec<PaddedPlaces> = groups
             .into_iter()
-            .map(|group| PaddedPlaces::new(group, &rows, heads, readout, &mut whole, &mut real))
+            .map(|group| PaddedPlaces::new(group, &rows, packing, &mut whole, &mut real))
             .collect();
 
         let (whole, real) = (whole.send(device)?, real.send(device)?);
@@ -88,12 +118,19 @@ impl Pack {
             .reshape((tokens, 1))?
             .broadcast_mul(&each_head)?
             .broadcast_add(&whole.get(first)?.reshape((tokens, 1))?)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let places = places.map(|places| whole.get(places)).transpose()?;
+        let rotations = places.iter().flat_map(|places| {
+            let rotaries = packing.rotaries.iter();
+            rotaries.map(move |rotary| rotary.of(places, longest))
+        });
         Ok(Self {
             ids: whole.get(ids)?,
             positions: whole.get(positions)?,
+            rotations: rotations.collect::<Result<_>>()?,
             groups: groups
                 .into_iter()
-                .map(|group| group.get(&whole, &real, &each_part, position_bias, dtype))
+                .map(|group| group.get(&whole, &real, &each_part, packing))
                 .collect::<Result<_>>()?,
             back: back.flatten_all()?,
         })

@@ -4,17 +4,14 @@
 
 use std::iter::repeat_n;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
+use motet_kernels::Mask;
 
 use super::groups::Group;
-use super::pack::Row;
-use super::position_bias::PositionBias;
+use super::mask::{self, MASKED};
+use super::pack::{Packing, Row};
 use super::upload::{Place, Upload, Uploaded};
 use crate::architecture::{Pooling, Readout};
-
-/// Mask that is added to the scores of padding: far below any score, so that the softmax gives it
-/// exactly 0, and finite in every type.
-const MASKED: f32 = -3e4;
 
 /// R rows of L tokens each on a device.
 pub(super) struct Padded {
@@ -25,9 +22,9 @@ pub(super) struct Padded {
     /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32
     /// `[3 * R * heads * L]`.
     pub(super) parts: Tensor,
-    /// Added to the scores, `[R * heads, L, L]`: the mask of padding and the position bias; `None`
-    /// with neither.
-    pub(super) added: Option<Tensor>,
+    /// Added to the scores, `[R * heads, L, L]`, for each of the model's masks: the mask, that of
+    /// padding and the position bias; `None` with none of them.
+    pub(super) added: Vec<Option<Tensor>>,
     /// How vectors of tokens become one of a row; `None` where each token gives its
     /// own.
     pub(super) pooling: Option<PaddedPooling>,
@@ -56,8 +53,7 @@ impl PaddedPlaces {
     pub(super) fn new(
         group: Group,
         rows: &[Row],
-        heads: usize,
-        readout: Readout,
+        packing: Packing<'_>,
         whole: &mut Upload<u32>,
         real: &mut Upload<f32>,
     ) -> Self {
@@ -68,14 +64,14 @@ impl PaddedPlaces {
                 (0..padded).map(move |at| (row.start + at.min(row.tokens - 1)) as u32)
             })
         };
-        let vectors_of_token = 3 * heads as u32;
+        let vectors_of_token = packing.vectors_of_token() as u32;
         let vectors = whole.add(tokens().map(|token| token * vectors_of_token));
         let mask = members().any(|row| row.tokens < padded).then(|| {
             real.add(members().flat_map(|row| {
                 repeat_n(0.0, row.tokens).chain(repeat_n(MASKED, padded - row.tokens))
             }))
         });
-        let pooling = match readout {
+        let pooling = match packing.readout {
             Readout::EveryToken => None,
             Readout::Pooled(pooling) => {
                 let weights = members().flat_map(|row| weights(row, pooling, padded));
@@ -90,35 +86,40 @@ impl PaddedPlaces {
         }
     }
 
-    /// `each_part` counts the vectors of a token, `[3, 1, heads, 1]`.
+    /// `each_part` says which of a token's vectors are the queries, keys and values of each head,
+    /// `[3, 1, heads, 1]`.
     pub(super) fn get(
         self,
         whole: &Uploaded,
         real: &Uploaded,
         each_part: &Tensor,
-        position_bias: Option<&PositionBias>,
-        dtype: DType,
+        packing: Packing<'_>,
     ) -> Result<Padded> {
-        let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, each_part.dim(2)?);
+        let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, packing.heads);
+        let dtype = packing.dtype;
         let vectors = whole.get(self.vectors)?.reshape((1, rows, 1, tokens))?;
-        let mask = |places| {
+        let padding = |places| {
             real.get(places)?
                 .to_dtype(dtype)?
                 .reshape((rows, 1, 1, tokens))
         };
-        let mask = self.mask.map(mask).transpose()?;
-        let bias = position_bias.map(|bias| bias.of(tokens)).transpose()?;
-        let added = match (mask, bias) {
-            (Some(mask), Some(bias)) => Some(mask.broadcast_add(&bias)?),
-            (mask, bias) => mask.or(bias),
-        };
-        // Made in full once, since each layer adds it: adding numbers of one shape is far faster
-        // than repeating some while adding.
-        let in_full = |added: Tensor| {
-            added
-                .broadcast_as((rows, heads, tokens, tokens))?
-                .contiguous()?
-                .reshape((rows * heads, tokens, tokens))
+        let padding = self.mask.map(padding).transpose()?;
+        let bias = packing.position_bias.map(|bias| bias.of(tokens));
+        let bias = bias.transpose()?;
+        let added = |mask: &Mask| {
+            let mask = mask::of(*mask, tokens, each_part.device(), dtype)?;
+            let mask = mask.map(|mask| mask.reshape((1, 1, tokens, tokens)));
+            let parts = [padding.clone(), bias.clone(), mask.transpose()?];
+            let sum = parts.into_iter().flatten().map(Ok);
+            let sum = sum.reduce(|a: Result<Tensor>, b| a?.broadcast_add(&b?));
+            // Made in full once, since each layer adds it: adding numbers of one shape is far
+            // faster than repeating some while adding.
+            let in_full = |sum: Result<Tensor>| {
+                sum?.broadcast_as((rows, heads, tokens, tokens))?
+                    .contiguous()?
+                    .reshape((rows * heads, tokens, tokens))
+            };
+            sum.map(in_full).transpose()
         };
         let pooling = |(places, weights)| -> Result<PaddedPooling> {
             Ok(PaddedPooling {
@@ -130,7 +131,7 @@ impl PaddedPlaces {
             rows: self.group.rows,
             tokens,
             parts: vectors.broadcast_add(each_part)?.flatten_all()?,
-            added: added.map(in_full).transpose()?,
+            added: packing.masks.iter().map(added).collect::<Result<_>>()?,
             pooling: self.pooling.map(pooling).transpose()?,
         })
     }

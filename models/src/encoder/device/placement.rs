@@ -23,7 +23,7 @@ impl Placement<'_> {
     }
 
     /// Returns the weights and biases of several products on the host, one product's outputs after
-    /// the other's: `[outputs, inputs]` and `[outputs]`, the latter if any of them has a bias.
+    /// the other's: `[outputs, inputs]` and `[outputs]`, which is `None` where none has a bias.
     pub(super) fn stack(
         &self,
         linears: &[&Linear],
@@ -65,7 +65,8 @@ impl Placement<'_> {
             .map_err(|cause| self.device_error(cause))
     }
 
-    fn device_error(&self, cause: candle_core::Error) -> LoadError {
+    /// Returns the error of a device that refused.
+    pub(super) fn device_error(&self, cause: candle_core::Error) -> LoadError {
         LoadError::Device {
             model: self.checkpoint.model().clone(),
             cause: Box::new(cause),

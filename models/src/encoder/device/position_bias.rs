@@ -26,7 +26,7 @@ impl PositionBias {
     ) -> std::result::Result<Self, LoadError> {
         let (table, buckets) = tables::position_bias(placement.checkpoint, bias)?;
         let heads = architecture.heads();
-        let reach = architecture.max_tokens().next_multiple_of(STEP);
+        let reach = architecture.max_tokens.next_multiple_of(STEP);
         let values = (0..2 * reach - 1).flat_map(|at| {
             let bucket = buckets.of(at as isize - (reach as isize - 1));
             &table[bucket * heads..][..heads]

@@ -1,0 +1,117 @@
+//! Attention of a layer, up to the product that leads back to the residual.
+
+use motet_kernels::gemm::int8::QuantizedActivations;
+use motet_kernels::{Aligned, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism};
+
+use super::layer::{Batch, Part};
+use super::norm;
+use super::weights::Weights;
+use crate::architecture;
+use crate::error::LoadError;
+
+#[derive(Debug)]
+pub(super) struct Attention {
+    /// Queries, keys and values, one after the other: in one product where their blocks are equally
+    /// wide, else in three.
+    projections: Vec<Linear>,
+    queries: ColumnBlocks,
+    keys: ColumnBlocks,
+    head_size: usize,
+    /// Norms of the heads of queries and of keys.
+    head_norms: Option<(Norm, Norm)>,
+    /// Number of the model's rotary embedding.
+    rotary: Option<usize>,
+    attention: motet_kernels::Attention,
+    output: Linear,
+}
+
+impl Attention {
+    /// `columns` are those of the model's vectors, `rotary` is the number of the rotary embedding.
+    pub(super) fn load(
+        weights: Weights<'_>,
+        attention: &architecture::Attention,
+        columns: ColumnBlocks,
+        rotary: Option<usize>,
+    ) -> Result<Self, LoadError> {
+        let head_size = attention.head_size;
+        let keys = ColumnBlocks::new(attention.kv_heads * head_size, head_size);
+        let query_columns = attention.heads * head_size;
+        let linears = [&attention.query, &attention.key, &attention.value];
+        let even = |columns: usize| columns.is_multiple_of(keys.width);
+        let (queries, projections) = if even(query_columns) && even(keys.count) {
+            let blocks = |count| ColumnBlocks { count, ..keys };
+            let outputs = blocks(query_columns + 2 * keys.count);
+            let one = weights.pack(&linears, columns, outputs)?;
+            (blocks(query_columns), vec![one])
+        } else {
+            let queries = ColumnBlocks::new(query_columns, head_size);
+            let outputs = [queries, keys, keys].into_iter();
+            let three = linears
+                .iter()
+                .zip(outputs)
+                .map(|(linear, outputs)| weights.pack(&[linear], columns, outputs))
+                .collect::<Result<_, _>>()?;
+            (queries, three)
+        };
+        let head_norms = attention.head_norms.as_ref().map(|norms| {
+            let load = |of_heads| norm::load(weights.checkpoint, of_heads);
+            Ok((load(&norms.query)?, load(&norms.key)?))
+        });
+        Ok(Self {
+            projections,
+            queries,
+            keys,
+            head_size,
+            head_norms: head_norms.transpose()?,
+            rotary,
+            attention: motet_kernels::Attention::new(queries, keys, head_size)
+                .with_scale(attention.scale)
+                .with_mask(attention.mask),
+            output: weights.pack(&[&attention.output], queries, columns)?,
+        })
+    }
+}
+
+impl Part for Attention {
+    fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.projections.iter_mut().chain([&mut self.output])
+    }
+
+    fn back(&self) -> &Linear {
+        &self.output
+    }
+
+    fn inner<'m>(
+        &self,
+        x: Matrix<'_>,
+        intermediate: &'m mut Aligned<f32>,
+        quantized_lhs: &mut QuantizedActivations,
+        batch: &Batch<'_>,
+        parallelism: Parallelism,
+    ) -> Matrix<'m> {
+        let (queries, keys) = (self.queries, self.keys);
+        intermediate.resize(x.tokens * (queries.count + 2 * keys.count));
+        let mut rest = intermediate.as_mut_slice();
+        for projection in &self.projections {
+            let out;
+            (out, rest) = rest.split_at_mut(x.tokens * projection.outputs().count);
+            let (init, epilogue) = (Init::Bias, Epilogue::Store);
+            projection.product(x, quantized_lhs, out, init, epilogue, parallelism);
+        }
+        let all = intermediate.as_mut_slice();
+        let (q, keys_values) = all.split_at_mut(x.tokens * queries.count);
+        let (k, v) = keys_values.split_at_mut(x.tokens * keys.count);
+        if let Some((of_queries, of_keys)) = &self.head_norms {
+            of_queries.run_heads(q, queries, parallelism);
+            of_keys.run_heads(k, keys, parallelism);
+        }
+        if let Some(rotary) = self.rotary.map(|number| &batch.rotaries[number]) {
+            for (values, columns) in [(&mut *q, queries), (&mut *k, keys)] {
+                rotary.run(values, columns, self.head_size, batch.rows, parallelism);
+            }
+        }
+        self.attention
+            .run(q, k, v, batch.rows, batch.bias, parallelism);
+        Matrix::new(q, queries)
+    }
+}
