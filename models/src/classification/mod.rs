@@ -92,6 +92,9 @@ impl ModelFiles {
     pub fn find_classifier(&self, level: Level) -> Result<Option<Classifier>, LoadError> {
         let checkpoint = Checkpoint::open(self)?;
         let is_there = self.with_json(|json| {
+            if !family::has_classifiers(json)? {
+                return Ok(false);
+            }
             let head = head(self, json, level, 1)?;
             let of_model = head.tensors().into_iter();
             let mut of_model = of_model.filter(|tensor| tensor.scope == Scope::Model);

@@ -1,6 +1,5 @@
 //! Heads of classification as the families name them.
 
-use super::CONFIG;
 use crate::architecture::{Architecture, Head, HeadActivation, HeadModule, Linear, Pooling, Scope};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -16,14 +15,8 @@ pub(super) struct Classifiers {
     pub(super) token: Describe,
 }
 
-/// No head that is computed.
-pub(super) const NONE: Classifiers = Classifiers {
-    text: refused,
-    token: refused,
-};
-
 /// `tanh` of the encoder's own pooler, then `classifier`.
-pub(super) const POOLER: Classifiers = Classifiers {
+pub(super) const POOLER: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
         let pooler = Linear::new("pooler.dense", architecture.hidden, architecture.hidden);
         Ok(Head::pooled(Pooling::Cls)
@@ -31,10 +24,10 @@ pub(super) const POOLER: Classifiers = Classifiers {
             .then(logits("classifier", architecture, labels)))
     },
     token: each_token,
-};
+});
 
 /// `classifier.dense`, `tanh`, `classifier.out_proj`.
-pub(super) const DENSE_TANH: Classifiers = Classifiers {
+pub(super) const DENSE_TANH: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
         let names = ["classifier.dense", "classifier.out_proj"];
         Ok(two_products(
@@ -45,10 +38,10 @@ pub(super) const DENSE_TANH: Classifiers = Classifiers {
         ))
     },
     token: each_token,
-};
+});
 
 /// `classifier.dense`, exact GELU, `classifier.out_proj`.
-pub(super) const DENSE_GELU: Classifiers = Classifiers {
+pub(super) const DENSE_GELU: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
         let names = ["classifier.dense", "classifier.out_proj"];
         Ok(two_products(
@@ -59,10 +52,10 @@ pub(super) const DENSE_GELU: Classifiers = Classifiers {
         ))
     },
     token: each_token,
-};
+});
 
 /// `pre_classifier`, `max(0, x)`, `classifier`.
-pub(super) const PRE_CLASSIFIER: Classifiers = Classifiers {
+pub(super) const PRE_CLASSIFIER: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
         let names = ["pre_classifier", "classifier"];
         Ok(two_products(
@@ -73,13 +66,7 @@ pub(super) const PRE_CLASSIFIER: Classifiers = Classifiers {
         ))
     },
     token: each_token,
-};
-
-/// Refuses any head.
-fn refused(json: &JsonFiles<'_>, _: &Architecture, _: usize) -> Result<Head, LoadError> {
-    let reason = "classification is not supported by models of this model_type";
-    Err(json.unsupported(CONFIG, reason))
-}
+});
 
 /// Returns a head of two products on the first token's vector.
 fn two_products(

@@ -3,9 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{
-    CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
-};
+use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse, rope};
 use crate::architecture::{
     Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
     Rotary, TensorRef, TokenEmbedding,
@@ -22,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
         "NewForTokenClassification",
     ],
     describe,
-    classifiers: classifiers::NONE,
+    classifiers: None,
 };
 
 /// The keys of config.json, with the defaults of the family's own code.

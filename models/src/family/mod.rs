@@ -10,7 +10,7 @@
 //!    defaults that transformers gives them, in the spellings of older and newer files) and
 //!    `pub(super) const FAMILY: Family`, with the values of `model_type` and, where repositories
 //!    bring code along, its classes (`auto_map`). Its `classifiers` are one of those in
-//!    `family/classifiers.rs`, or a further one there.
+//!    `family/classifiers.rs`, or a further one there; `None` if it has none.
 //! 2. In `describe`, read the `Config` with `json.required(CONFIG)`. Refuse, with [`refuse`],
 //!    every key whose value would change the computation to one that is not described: it must
 //!    never be computed wrong without a word. [`at_least_one`], [`layer_count`], [`head_size`]
@@ -68,8 +68,9 @@ struct Family {
     classes: &'static [&'static str],
     /// Reads the configuration and describes the encoder.
     describe: fn(&JsonFiles<'_>) -> Result<Architecture, LoadError>,
-    /// Heads of classification, by the names that the family gives their tensors.
-    classifiers: Classifiers,
+    /// Heads of classification, by the names that the family gives their tensors; `None` if none is
+    /// computed.
+    classifiers: Option<Classifiers>,
 }
 
 /// Every family.
@@ -108,12 +109,23 @@ pub(crate) fn classifier(
     level: Level,
     labels: usize,
 ) -> Result<Head, LoadError> {
-    let classifiers = &find(json)?.classifiers;
+    let Some(classifiers) = &find(json)?.classifiers else {
+        let reason = "classification is not supported by models of this model_type";
+        return Err(json.unsupported(CONFIG, reason));
+    };
     let describe = match level {
         Level::Text => classifiers.text,
         Level::Token => classifiers.token,
     };
     describe(json, architecture, labels)
+}
+
+/// Returns whether heads of classification are computed for a model's family.
+///
+/// # Errors
+/// As [`describe`].
+pub(crate) fn has_classifiers(json: &JsonFiles<'_>) -> Result<bool, LoadError> {
+    Ok(find(json)?.classifiers.is_some())
 }
 
 /// Finds the family of a model.

@@ -4,9 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
-};
+use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse, rope};
 use crate::architecture::{
     Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
     Rotary, TensorRef, TokenEmbedding,
@@ -22,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
         "NomicBertForSequenceClassification",
     ],
     describe,
-    classifiers: classifiers::NONE,
+    classifiers: None,
 };
 
 /// Keys whose values would make another computation of it, and the only value that is supported.
