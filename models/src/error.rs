@@ -62,6 +62,17 @@ pub enum LoadError {
         /// Unsupported value, and the supported ones.
         reason: String,
     },
+    /// Weights are there only in the form of Python's pickle.
+    #[error(
+        "model {model}: {file} is a Python pickle, which is not read, and there is no \
+         model.safetensors beside it; convert it in its folder with `{CONVERT}`"
+    )]
+    Pickled {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+    },
     /// A file of weights that the index names does not exist.
     #[error("model {model}: file {file} is missing, which model.safetensors.index.json names")]
     ShardMissing {
@@ -146,6 +157,12 @@ pub enum LoadError {
         cause: Box<candle_core::Error>,
     },
 }
+
+/// Converts the pickled weights of the current folder, one file or several.
+const CONVERT: &str = "python -c \"import glob, torch, safetensors.torch as s; w = {}; \
+                       [w.update(torch.load(f, map_location='cpu', weights_only=True)) for f in \
+                       glob.glob('pytorch_model*.bin')]; s.save_file({k: v.contiguous().clone() \
+                       for k, v in w.items()}, 'model.safetensors')\"";
 
 fn nearest_ones(names: &[String]) -> String {
     match names {

@@ -579,17 +579,40 @@ fn configurations_that_are_not_supported_are_explained() {
         &config_with("num_hidden_layers", json!(1_u64 << 40)),
         "config.json: num_hidden_layers is 1099511627776; at most 1024",
     );
+    let modules = |class: &str, path: &str| {
+        let transformer = json!({ "path": "", "type": "sentence_transformers.models.Transformer" });
+        json!([transformer, { "path": path, "type": format!("sentence_transformers.models.{class}") }])
+            .to_string()
+    };
     check(
-        "dense",
+        "module",
         "modules.json",
-        &json!([{ "path": "2_Dense", "type": "sentence_transformers.models.Dense" }]).to_string(),
-        "modules.json: module `sentence_transformers.models.Dense` is not supported; supported: Transformer, Pooling, Normalize",
+        &modules("WeightedLayerPooling", "1_Pooling"),
+        "modules.json: module `sentence_transformers.models.WeightedLayerPooling` is not supported; \
+         supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout",
     );
+    check(
+        "second-transformer",
+        "modules.json",
+        &modules("Transformer", "1_Pooling"),
+        "modules.json: module `sentence_transformers.models.Transformer` is number 1; supported: one \
+         Transformer, at most one Pooling, then the others",
+    );
+    for path in ["../2_Dense", "/2_Dense", "a/../../b", "..\\b"] {
+        check(
+            "module-path",
+            "modules.json",
+            &modules("Dense", path),
+            &format!("modules.json: path `{path}` leaves the model's folder"),
+        );
+    }
     check(
         "pooling",
         "1_Pooling/config.json",
-        &json!({ "pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true }).to_string(),
-        "1_Pooling/config.json: pooling mode max_tokens + mean_tokens is not supported; supported: mean, cls",
+        &json!({ "pooling_mode_median": true }).to_string(),
+        "1_Pooling/config.json: pooling_mode_median is not supported; supported: \
+         pooling_mode_cls_token, pooling_mode_max_tokens, pooling_mode_mean_tokens, \
+         pooling_mode_mean_sqrt_len_tokens, pooling_mode_weightedmean_tokens, pooling_mode_lasttoken",
     );
     check(
         "limit",
@@ -607,4 +630,84 @@ fn configurations_that_are_not_supported_are_explained() {
         std::fs::write(dir.join("tokenizer.json"), "{}").unwrap()
     });
     assert!(said.starts_with("tokenizer.json: "), "{said}");
+}
+
+/// Writes a Dense module after the others, without weights.
+fn with_dense(dir: &Path, config: &serde_json::Value) {
+    std::fs::create_dir_all(dir.join("2_Dense")).unwrap();
+    std::fs::write(dir.join("2_Dense/config.json"), config.to_string()).unwrap();
+    let module = |path: &str, class: &str| json!({ "path": path, "type": class });
+    let modules = json!([
+        module("", "sentence_transformers.models.Transformer"),
+        module("1_Pooling", "sentence_transformers.models.Pooling"),
+        module("2_Dense", "sentence_transformers.models.Dense"),
+    ]);
+    std::fs::write(dir.join("modules.json"), modules.to_string()).unwrap();
+}
+
+#[test]
+fn a_dense_module_that_is_not_supported_is_refused_with_file_and_key() {
+    let check = |key: &str, value: serde_json::Value, expected: &str| {
+        let said = complaint(&format!("dense-{key}"), |dir| {
+            let mut config = json!({ "in_features": HIDDEN, "out_features": 3 });
+            config[key] = value;
+            with_dense(dir, &config);
+        });
+        assert!(said.starts_with("2_Dense/config.json: "), "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    check(
+        "activation_function",
+        json!("torch.nn.modules.activation.Softplus"),
+        "activation_function `torch.nn.modules.activation.Softplus` is not supported; supported: \
+         torch.nn.Identity, torch.nn.Tanh, torch.nn.ReLU, torch.nn.GELU",
+    );
+    check(
+        "activation_function",
+        json!("mine.Tanh"),
+        "`mine.Tanh` is not supported",
+    );
+    check(
+        "in_features",
+        json!(9),
+        "in_features is 9, but the vectors before it have 8 values",
+    );
+    check("out_features", json!(0), "out_features is 0");
+    check(
+        "module_input_name",
+        json!("token_embeddings"),
+        "module_input_name `token_embeddings` is not supported; supported: sentence_embedding",
+    );
+}
+
+#[test]
+fn pickled_weights_are_refused_with_the_command_that_converts_them() {
+    let of_module = complaint("pickled-dense", |dir| {
+        with_dense(dir, &json!({ "in_features": HIDDEN, "out_features": 3 }));
+        std::fs::write(dir.join("2_Dense/pytorch_model.bin"), "pickle").unwrap();
+    });
+    assert!(
+        of_module.starts_with("2_Dense/pytorch_model.bin is a Python pickle"),
+        "{of_module}"
+    );
+    for file in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
+        let of_model = complaint("pickled", |dir| {
+            std::fs::rename(dir.join("model.safetensors"), dir.join(file)).unwrap();
+        });
+        assert!(
+            of_model.starts_with(&format!("{file} is a Python pickle")),
+            "{of_model}"
+        );
+        assert!(
+            of_model.contains("python -c \"import glob, torch"),
+            "{of_model}"
+        );
+    }
+    let missing = complaint("dense-missing", |dir| {
+        with_dense(dir, &json!({ "in_features": HIDDEN, "out_features": 3 }));
+    });
+    assert!(
+        missing.starts_with("file 2_Dense/model.safetensors is missing"),
+        "{missing}"
+    );
 }

@@ -1,6 +1,6 @@
 //! From the last layer's token vectors to what a row gives back.
 
-use super::{Linear, Norm, TensorRef};
+use super::{Linear, Norm, Scope, TensorRef};
 
 /// Result of a row: the vectors that are made of its tokens', and what is computed of each of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,22 +12,54 @@ pub struct Head {
 }
 
 /// Which vectors are made of a row's token vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Readout {
     /// A vector for each token, special tokens included.
     EveryToken,
-    /// One vector for the row.
-    Pooled(Pooling),
+    /// One vector for the row: what each of these gives, one after the other.
+    Pooled(Vec<Pooling>),
 }
 
-/// How the token vectors of a row become one vector.
+/// How the token vectors of a row become one vector. All tokens count, special tokens included, but
+/// for those that a row leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Pooling {
-    /// The mean over all tokens, special tokens included.
+    /// The mean.
     #[default]
     Mean,
     /// The vector of the first token.
     Cls,
+    /// The vector of the last token.
+    LastToken,
+    /// The greatest number of each column.
+    Max,
+    /// The sum, divided by the square root of the number of tokens.
+    MeanSqrtLen,
+    /// The mean with the place of each token in its row, from 1, as its weight.
+    WeightedMean,
+}
+
+impl Pooling {
+    /// Every pooling by the name that sentence-transformers gives it, in the order in which it joins
+    /// those that are chosen by flags.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("cls", Self::Cls),
+        ("max", Self::Max),
+        ("mean", Self::Mean),
+        ("mean_sqrt_len_tokens", Self::MeanSqrtLen),
+        ("weightedmean", Self::WeightedMean),
+        ("lasttoken", Self::LastToken),
+    ];
+}
+
+impl Readout {
+    /// Returns the number of values of each vector, for tokens' vectors of this size.
+    pub fn size(&self, hidden: usize) -> usize {
+        match self {
+            Self::EveryToken => hidden,
+            Self::Pooled(poolings) => hidden * poolings.len(),
+        }
+    }
 }
 
 /// A step on a vector of a head.
@@ -39,6 +71,15 @@ pub enum HeadModule {
         linear: Linear,
         /// On each value of the result.
         activation: HeadActivation,
+    },
+    /// [`Dense`](Self::Dense) with what enters it added: `activation(x W^T + b) + x`
+    Residual {
+        /// The product.
+        linear: Linear,
+        /// On each value of the result.
+        activation: HeadActivation,
+        /// A product on what is added, where its size is another.
+        skip: Option<Linear>,
     },
     /// A norm with weights.
     Norm(Norm),
@@ -57,6 +98,10 @@ pub enum HeadActivation {
     Relu,
     /// `x Phi(x)`, with the exact distribution function of the normal distribution.
     Gelu,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `x / (1 + exp(-x))`
+    Silu,
 }
 
 impl Head {
@@ -69,9 +114,9 @@ impl Head {
     }
 
     /// Returns one vector for the row, as it is.
-    pub const fn pooled(pooling: Pooling) -> Self {
+    pub fn pooled(pooling: Pooling) -> Self {
         Self {
-            readout: Readout::Pooled(pooling),
+            readout: Readout::Pooled(vec![pooling]),
             modules: Vec::new(),
         }
     }
@@ -104,10 +149,25 @@ impl Head {
     /// Returns the number of values of each vector, for an encoder of this hidden size.
     pub fn size(&self, hidden: usize) -> usize {
         let outputs = self.modules.iter().rev().find_map(|module| match module {
-            HeadModule::Dense { linear, .. } => Some(linear.outputs()),
+            HeadModule::Dense { linear, .. } | HeadModule::Residual { linear, .. } => {
+                Some(linear.outputs())
+            }
             HeadModule::Norm(_) | HeadModule::UnitLength => None,
         });
-        outputs.unwrap_or(hidden)
+        outputs.unwrap_or_else(|| self.readout.size(hidden))
+    }
+
+    /// Returns the folders of modules whose weights the head names.
+    pub fn folders(&self) -> Vec<&str> {
+        let mut folders: Vec<&str> = Vec::new();
+        for tensor in self.tensors() {
+            if let Scope::Folder(folder) = &tensor.scope
+                && !folders.contains(&folder.as_str())
+            {
+                folders.push(folder);
+            }
+        }
+        folders
     }
 
     /// Returns all tensors that the head names.
@@ -115,6 +175,10 @@ impl Head {
         fn of_module(module: &HeadModule) -> Vec<&TensorRef> {
             match module {
                 HeadModule::Dense { linear, .. } => linear.tensors().collect(),
+                HeadModule::Residual { linear, skip, .. } => {
+                    let skip = skip.iter().flat_map(Linear::tensors);
+                    linear.tensors().chain(skip).collect()
+                }
                 HeadModule::Norm(norm) => norm.tensors().collect(),
                 HeadModule::UnitLength => Vec::new(),
             }

@@ -17,12 +17,14 @@ pub struct TensorRef {
 }
 
 /// Part of a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The encoder: its names follow the encoder's prefix, such as `bert.`.
     Encoder,
     /// The model around the encoder: names such as `classifier.weight`.
     Model,
+    /// The weights of a module of sentence-transformers, in the module's own folder.
+    Folder(String),
 }
 
 impl TensorRef {
@@ -92,7 +94,7 @@ impl Linear {
     #[must_use]
     pub fn in_scope(self, scope: Scope) -> Self {
         Self {
-            weight: self.weight.in_scope(scope),
+            weight: self.weight.in_scope(scope.clone()),
             bias: self.bias.map(|bias| bias.in_scope(scope)),
         }
     }
@@ -176,6 +178,16 @@ impl Norm {
     pub fn without_shift(self) -> Self {
         Self {
             shift: None,
+            ..self
+        }
+    }
+
+    /// Returns the norm with its tensors in another part of the checkpoint.
+    #[must_use]
+    pub fn in_scope(self, scope: Scope) -> Self {
+        Self {
+            scale: self.scale.in_scope(scope.clone()),
+            shift: self.shift.map(|shift| shift.in_scope(scope)),
             ..self
         }
     }

@@ -89,7 +89,23 @@ impl Checkpoint {
         for tensor in architecture.tensors() {
             checkpoint.check(tensor)?;
         }
+        for folder in files.config().head.folders() {
+            checkpoint.open_folder(files, folder)?;
+        }
         Ok(checkpoint)
+    }
+
+    /// Reads the header of the weights of a module in a folder of its own. The folder begins the
+    /// names of its tensors.
+    fn open_folder(&mut self, files: &ModelFiles, folder: &str) -> Result<(), LoadError> {
+        let name = weights_in(folder);
+        let file = WeightsFile::open(&self.model, &name, files.open_weights(&name)?)?;
+        let number = self.files.len();
+        let entries = file.tensors();
+        let entries = entries.map(|(name, info)| (format!("{folder}/{name}"), (number, info)));
+        self.tensors.extend(entries);
+        self.files.push(file);
+        Ok(())
     }
 
     /// Leaves the tensors that the index names, each from the file that it names for it.
@@ -216,11 +232,12 @@ impl Checkpoint {
 
     /// Returns a tensor's name as the files should have it.
     fn wanted_name(&self, tensor: &TensorRef) -> String {
-        let prefix = match tensor.scope {
-            Scope::Encoder => &self.prefix,
-            Scope::Model => &self.model_prefix,
-        };
-        format!("{prefix}{}", tensor.name)
+        let name = &tensor.name;
+        match &tensor.scope {
+            Scope::Encoder => format!("{}{name}", self.prefix),
+            Scope::Model => format!("{}{name}", self.model_prefix),
+            Scope::Folder(folder) => format!("{folder}/{name}"),
+        }
     }
 
     /// Returns a tensor's name as it is in the files, if it is there.
@@ -237,7 +254,11 @@ impl Checkpoint {
     /// Finds a tensor, and checks its shape and element type.
     fn find(&self, tensor: &TensorRef) -> Result<(&WeightsFile, &TensorInfo, Element), LoadError> {
         let Some(name) = self.stored_name(tensor) else {
-            return Err(self.missing(self.listing, &self.wanted_name(tensor)));
+            let name = self.wanted_name(tensor);
+            return Err(match &tensor.scope {
+                Scope::Folder(folder) => self.missing(&weights_in(folder), &name),
+                Scope::Encoder | Scope::Model => self.missing(self.listing, &name),
+            });
         };
         let (number, info) = &self.tensors[name];
         if info.shape != tensor.shape {
@@ -272,4 +293,9 @@ impl Checkpoint {
             nearest: nearest.into_iter().map(str::to_owned).collect(),
         }
     }
+}
+
+/// Returns the path of the weights of a module in this folder.
+fn weights_in(folder: &str) -> String {
+    format!("{folder}/model.safetensors")
 }

@@ -1,11 +1,14 @@
 //! The configuration of a model, read from its JSON files without touching the weights.
 //!
 //! * The encoder by its family (config.json), as an [`Architecture`].
-//! * `sentence`: pooling, normalisation and token limit (the files of sentence-transformers);
-//!   `prompts`: [`Prompts`], what is put before texts.
+//! * `modules`: what is made of the encoder's vectors, by the modules of sentence-transformers;
+//!   `pooling`: one of these. `truncation`: token limit and the side that is cut.
+//! * `prompts`: [`Prompts`], what is put before texts.
 
+mod modules;
+mod pooling;
 mod prompts;
-mod sentence;
+mod truncation;
 
 use serde::Deserialize;
 
@@ -15,16 +18,18 @@ use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
 use crate::tokenizer::TruncationSide;
 
+pub(crate) use modules::transformer_folder;
 pub use prompts::{Prompts, UnknownPrompt};
+
+use truncation::Truncation;
 
 /// The configuration of a model: all that is known before its weights are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// Description of the encoder (config.json).
     pub architecture: Architecture,
-    /// Result of a row if nothing else is asked for: one vector, pooled as
-    /// 1_Pooling/config.json says (the mean without that file), and scaled to length 1 if there is
-    /// a Normalize module in modules.json.
+    /// Result of a row if nothing else is asked for: one vector, by the modules in modules.json
+    /// (the mean of all tokens without that file).
     pub head: Head,
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
@@ -85,19 +90,20 @@ impl ModelConfig {
         let json = JsonFiles { model, read };
         let architecture = family::describe(&json)?;
         let Classes { architectures } = json.required(family::CONFIG)?;
-        let sentence = sentence::SentenceConfig::read(&json)?;
+        let modules = modules::read(&json, architecture.hidden)?;
+        let truncation = Truncation::read(&json)?;
         let max_tokens = architecture.max_tokens;
         let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
             takes_token_types: inputs.has_token_types(),
             architecture,
             classes: architectures.unwrap_or_default(),
-            has_pooling: sentence.has_pooling,
-            truncation_side: sentence.truncation_side,
-            pools_prompt: sentence.pools_prompt,
+            has_pooling: modules.has_pooling,
+            truncation_side: truncation.side,
+            pools_prompt: modules.pools_prompt,
             prompts: Prompts::read(&json)?,
-            head: Head::pooled(sentence.pooling).normalized(sentence.normalize),
-            max_tokens: sentence
+            head: modules.head,
+            max_tokens: truncation
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),
         })

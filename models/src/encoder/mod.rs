@@ -202,5 +202,7 @@ fn spec(device: &Device) -> DeviceSpec {
 mod classifier_tests;
 #[cfg(test)]
 mod family_tests;
+#[cfg(test)]
+mod sentence_tests;
 #[cfg(all(test, feature = "builtin"))]
 mod tests;

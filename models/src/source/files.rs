@@ -9,11 +9,13 @@ use motet_config::files::{self, FileError};
 use super::Source;
 use super::builtin::BUILTIN;
 use super::json::JsonFiles;
-use super::weights::{WeightBytes, WeightFiles};
-use crate::config::ModelConfig;
+use super::weights::{self, WeightBytes, WeightFiles};
+use crate::config::{ModelConfig, transformer_folder};
 use crate::error::LoadError;
 
 const TOKENIZER: &str = "tokenizer.json";
+/// Files of sentence-transformers that lie in the model's own folder wherever its encoder is.
+const OF_MODEL: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 /// Most bytes of a tokenizer or of a configuration.
 const JSON_BYTES_MAX: u64 = 256 << 20;
 
@@ -23,6 +25,8 @@ const JSON_BYTES_MAX: u64 = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     source: Source,
+    /// Folder of the encoder, its tokenizer and their settings inside the model's; mostly empty.
+    encoder: Arc<str>,
     config: ModelConfig,
     weights: Arc<WeightFiles>,
 }
@@ -35,8 +39,19 @@ impl ModelFiles {
     /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture
     /// that is not supported.
     pub fn open(source: &Source) -> Result<Self, LoadError> {
-        let dir = Directory { source };
-        dir.check()?;
+        let whole = Directory {
+            source,
+            encoder: "",
+        };
+        whole.check()?;
+        let encoder = transformer_folder(&JsonFiles {
+            model: source,
+            read: &|file| whole.read_optional(file),
+        })?;
+        let dir = Directory {
+            encoder: &encoder,
+            ..whole
+        };
         let read = |file: &str| dir.read_optional(file);
         let config = ModelConfig::read(source, &read)?;
         let json = JsonFiles {
@@ -47,8 +62,12 @@ impl ModelFiles {
         if !dir.exists(TOKENIZER)? {
             return Err(dir.missing(TOKENIZER));
         }
+        for folder in config.head.folders() {
+            weights::check_module(source, folder, |file| dir.exists(file))?;
+        }
         Ok(Self {
             source: source.clone(),
+            encoder: encoder.into(),
             config,
             weights: Arc::new(weights),
         })
@@ -66,9 +85,7 @@ impl ModelFiles {
 
     /// Calls `read` with the model's JSON files.
     pub(crate) fn with_json<T>(&self, read: impl FnOnce(&JsonFiles<'_>) -> T) -> T {
-        let dir = Directory {
-            source: &self.source,
-        };
+        let dir = self.directory();
         read(&JsonFiles {
             model: &self.source,
             read: &|file| dir.read_optional(file),
@@ -77,10 +94,7 @@ impl ModelFiles {
 
     /// Returns the bytes of tokenizer.json.
     pub(crate) fn tokenizer(&self) -> Result<Cow<'static, [u8]>, LoadError> {
-        Directory {
-            source: &self.source,
-        }
-        .read(TOKENIZER)
+        self.directory().read(TOKENIZER)
     }
 
     /// Returns which files hold the weights.
@@ -90,26 +104,46 @@ impl ModelFiles {
 
     /// Returns access to the bytes of a file of weights, by its name.
     pub(crate) fn open_weights(&self, file: &str) -> Result<WeightBytes, LoadError> {
-        let dir = Directory {
-            source: &self.source,
-        };
+        let dir = self.directory();
+        let place = dir.place(file);
         match &self.source {
-            Source::Builtin(name) => builtin_file(name, file)
+            Source::Builtin(name) => builtin_file(name, &place)
                 .map(WeightBytes::Static)
                 .ok_or_else(|| dir.missing(file)),
             Source::File(path) => {
-                WeightBytes::open(&path.join(file)).map_err(|cause| dir.unreadable(file, cause))
+                WeightBytes::open(&path.join(&*place)).map_err(|cause| dir.unreadable(file, cause))
             }
+        }
+    }
+
+    fn directory(&self) -> Directory<'_> {
+        Directory {
+            source: &self.source,
+            encoder: &self.encoder,
         }
     }
 }
 
 /// Reads files by their path inside the model directory.
+#[derive(Clone, Copy)]
 struct Directory<'a> {
     source: &'a Source,
+    /// Folder of the files that are the encoder's own.
+    encoder: &'a str,
 }
 
 impl Directory<'_> {
+    /// Returns the path of a file inside the model's folder. What has a folder in its name is a
+    /// module's; but for the two files of the whole model, the others are the encoder's.
+    fn place<'f>(&self, file: &'f str) -> Cow<'f, str> {
+        let is_of_model = OF_MODEL.contains(&file) || file.contains('/');
+        match self.encoder {
+            _ if is_of_model => Cow::Borrowed(file),
+            "" => Cow::Borrowed(file),
+            encoder => Cow::Owned(format!("{encoder}/{file}")),
+        }
+    }
+
     fn check(&self) -> Result<(), LoadError> {
         let Source::File(path) = self.source else {
             return Ok(());
@@ -130,8 +164,8 @@ impl Directory<'_> {
 
     fn exists(&self, file: &str) -> Result<bool, LoadError> {
         match self.source {
-            Source::Builtin(name) => Ok(builtin_file(name, file).is_some()),
-            Source::File(path) => match std::fs::metadata(path.join(file)) {
+            Source::Builtin(name) => Ok(builtin_file(name, &self.place(file)).is_some()),
+            Source::File(path) => match std::fs::metadata(path.join(&*self.place(file))) {
                 Ok(_) => Ok(true),
                 Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
                 Err(cause) => Err(self.unreadable(file, cause.into())),
@@ -146,8 +180,9 @@ impl Directory<'_> {
     /// Returns the file's content, or `None` where there is no such file.
     fn read_optional(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>, LoadError> {
         match self.source {
-            Source::Builtin(name) => Ok(builtin_file(name, file).map(Cow::Borrowed)),
-            Source::File(path) => match files::read(&path.join(file), JSON_BYTES_MAX) {
+            Source::Builtin(name) => Ok(builtin_file(name, &self.place(file)).map(Cow::Borrowed)),
+            Source::File(path) => match files::read(&path.join(&*self.place(file)), JSON_BYTES_MAX)
+            {
                 Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
                 Err(FileError::Missing) => Ok(None),
                 Err(cause) => Err(self.unreadable(file, cause)),
@@ -158,14 +193,14 @@ impl Directory<'_> {
     fn missing(&self, file: &str) -> LoadError {
         LoadError::FileMissing {
             model: self.source.clone(),
-            file: file.to_owned(),
+            file: self.place(file).into_owned(),
         }
     }
 
     fn unreadable(&self, file: &str, cause: FileError) -> LoadError {
         LoadError::Unreadable {
             model: self.source.clone(),
-            file: file.to_owned(),
+            file: self.place(file).into_owned(),
             cause,
         }
     }

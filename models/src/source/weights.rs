@@ -11,11 +11,15 @@ use std::path::Path;
 use motet_config::files::{self, FileError};
 use serde::Deserialize;
 
+use super::Source;
 use super::json::JsonFiles;
 use crate::error::LoadError;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// Weights as torch saves them by itself, whole and in shards: programs, which are not run.
+const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// The files that hold a model's weights.
 #[derive(Debug)]
@@ -45,10 +49,7 @@ impl WeightFiles {
             return Ok(Self::Single);
         }
         let Some(Index { weight_map }) = json.optional(INDEX)? else {
-            return Err(LoadError::FileMissing {
-                model: json.model.clone(),
-                file: SINGLE.to_owned(),
-            });
+            return Err(missing(json.model, "", exists)?);
         };
         if weight_map.is_empty() {
             return Err(json.unsupported(INDEX, "weight_map names no tensor"));
@@ -89,6 +90,41 @@ impl WeightFiles {
             Self::Shards(_) => INDEX,
         }
     }
+}
+
+/// Checks that a module with weights has them in its folder.
+///
+/// # Errors
+/// No weights, or pickled ones.
+pub(super) fn check_module(
+    model: &Source,
+    folder: &str,
+    exists: impl Fn(&str) -> Result<bool, LoadError>,
+) -> Result<(), LoadError> {
+    let folder = format!("{folder}/");
+    match exists(&format!("{folder}{SINGLE}"))? {
+        true => Ok(()),
+        false => Err(missing(model, &folder, exists)?),
+    }
+}
+
+/// Returns the error of a folder, written with a slash at its end, without weights that are read.
+fn missing(
+    model: &Source,
+    folder: &str,
+    exists: impl Fn(&str) -> Result<bool, LoadError>,
+) -> Result<LoadError, LoadError> {
+    for pickled in PICKLED {
+        let file = format!("{folder}{pickled}");
+        if exists(&file)? {
+            let model = model.clone();
+            return Ok(LoadError::Pickled { model, file });
+        }
+    }
+    Ok(LoadError::FileMissing {
+        model: model.clone(),
+        file: format!("{folder}{SINGLE}"),
+    })
 }
 
 /// The bytes of a file of weights.

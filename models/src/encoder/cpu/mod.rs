@@ -2,7 +2,7 @@
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it
 //! (`embeddings`, `layer` with `attention` and `feed_forward`, `norm`, read by `weights` and
-//! `stored_rows`), and how a batch is shared among the threads of the
+//! `stored_rows`), how rows are pooled (`pool`), and how a batch is shared among the threads of the
 //! current rayon pool: by rows where that keeps all of them busy, else within each step
 //! (`schedule`).
 //!
@@ -14,6 +14,7 @@ mod embeddings;
 mod feed_forward;
 mod layer;
 pub(super) mod norm;
+mod pool;
 mod schedule;
 pub(super) mod stored_rows;
 mod weights;
@@ -24,13 +25,13 @@ use std::sync::Arc;
 
 use motet_kernels::{
     Arithmetic, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, ScratchPool,
-    huge_pages, pooling,
+    huge_pages,
 };
 use rayon::prelude::*;
 
 use super::growing::Growing;
 use super::{LoadedHead, RowInput, tables};
-use crate::architecture::{self, Architecture, Pooling, Readout};
+use crate::architecture::{self, Architecture, Readout};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
@@ -174,19 +175,16 @@ impl CpuEncoder {
                 let outputs = rows.iter().map(|row| {
                     let start = first;
                     first += row.ids.len();
-                    let tokens = match head.readout() {
-                        Readout::EveryToken => start..first,
-                        Readout::Pooled(_) => start + row.unpooled..first,
-                    };
-                    (tokens, Values::default())
+                    (start..first, row.unpooled, Values::default())
                 });
                 let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
-                    for (tokens, values) in outputs {
-                        *values = of_row(head, hidden, tokens.clone(), parallelism);
+                    for (tokens, unpooled, values) in outputs {
+                        let tokens = tokens.clone();
+                        *values = of_row(head, hidden, tokens, *unpooled, parallelism);
                     }
                 });
-                outputs.into_iter().map(|(_, values)| values).collect()
+                outputs.into_iter().map(|(_, _, values)| values).collect()
             })
         })
     }
@@ -202,35 +200,38 @@ fn rotations(rotary: &architecture::Rotary, positions: usize) -> Result<Rotary, 
     Ok(Rotary::new(frequencies, positions, *scale, *pairs))
 }
 
-/// Returns what a head makes of a row, whose tokens are some of `hidden`.
+/// Returns what a head makes of a row, whose tokens are some of `hidden`, of which the first
+/// `unpooled` are not pooled.
 fn of_row(
     head: &LoadedHead,
     hidden: Matrix<'_>,
     tokens: Range<usize>,
+    unpooled: usize,
     parallelism: Parallelism,
 ) -> Values {
     let size = hidden.columns.count;
     let mut vectors = match head.readout() {
         Readout::EveryToken => vec![0.0; tokens.len() * size],
-        Readout::Pooled(_) => vec![0.0; size],
+        Readout::Pooled(poolings) => vec![0.0; poolings.len() * size],
     };
     match head.readout() {
         Readout::EveryToken => {
             for (token, vector) in tokens.zip(vectors.chunks_exact_mut(size)) {
-                copy(hidden, token, vector);
+                pool::copy(hidden, token, vector);
             }
         }
-        Readout::Pooled(Pooling::Mean) => pooling::mean(hidden, tokens, &mut vectors, parallelism),
-        Readout::Pooled(Pooling::Cls) => copy(hidden, tokens.start, &mut vectors),
+        Readout::Pooled(poolings) => {
+            for (pooling, vector) in poolings.iter().zip(vectors.chunks_exact_mut(size)) {
+                pool::pool(
+                    *pooling,
+                    hidden,
+                    tokens.clone(),
+                    unpooled,
+                    vector,
+                    parallelism,
+                );
+            }
+        }
     }
     head.apply(vectors)
-}
-
-/// Copies a token's vector from its blocks.
-fn copy(hidden: Matrix<'_>, token: usize, vector: &mut [f32]) {
-    for block in 0..hidden.columns.blocks() {
-        let range = hidden.columns.columns(block);
-        let values = &hidden.block(block)[token * range.len()..][..range.len()];
-        vector[range].copy_from_slice(values);
-    }
 }

@@ -119,7 +119,7 @@ impl DeviceEncoder {
         found
     }
 
-    fn packing(&self, readout: Readout) -> Packing<'_> {
+    fn packing<'a>(&'a self, readout: &'a Readout) -> Packing<'a> {
         Packing {
             heads: self.heads,
             kv_heads: self.kv_heads,

@@ -53,7 +53,7 @@ pub(super) struct Packing<'a> {
     /// Added to the scores of attention.
     pub(super) position_bias: Option<&'a PositionBias>,
     /// Vectors that the rows give back.
-    pub(super) readout: Readout,
+    pub(super) readout: &'a Readout,
     /// Element type of attention's scores.
     pub(super) dtype: DType,
 }

@@ -30,11 +30,12 @@ pub(super) struct Padded {
     pub(super) pooling: Option<PaddedPooling>,
 }
 
-/// How R rows of L tokens become R vectors.
+/// How R rows of L tokens become R rows of P vectors, one for each pooling.
 pub(super) struct PaddedPooling {
-    /// The token at each place, u32 `[R * L]`.
+    /// The token at each place, u32 `[R * L]`. Where the greatest numbers are taken, the last token
+    /// is in the places of those that are not pooled.
     pub(super) tokens: Tensor,
-    /// Weight of each token in the vector of its row, f32 `[R, 1, L]`.
+    /// Weight of each token in the vectors of its row, f32 `[R, P, L]`.
     pub(super) weights: Tensor,
 }
 
@@ -45,8 +46,8 @@ pub(super) struct PaddedPlaces {
     vectors: Place,
     /// `[R, L]`
     mask: Option<Place>,
-    /// Tokens and weights, `[R * L]`.
-    pooling: Option<(Place, Place)>,
+    /// Tokens, `[R * L]`, weights, `[R * P * L]`, and P.
+    pooling: Option<(Place, Place, usize)>,
 }
 
 impl PaddedPlaces {
@@ -73,9 +74,21 @@ impl PaddedPlaces {
         });
         let pooling = match packing.readout {
             Readout::EveryToken => None,
-            Readout::Pooled(pooling) => {
-                let weights = members().flat_map(|row| weights(row, pooling, padded));
-                Some((whole.add(tokens()), real.add(weights)))
+            Readout::Pooled(poolings) => {
+                let takes_max = poolings.contains(&Pooling::Max);
+                let weights = members().flat_map(|row| {
+                    let of_row = move |pooling: &Pooling| weights(row, *pooling, padded);
+                    poolings.iter().flat_map(of_row)
+                });
+                let tokens = match takes_max {
+                    false => whole.add(tokens()),
+                    true => whole.add(members().flat_map(|row| {
+                        let last = row.tokens - 1;
+                        let pooled = move |at: usize| if at < row.unpooled { last } else { at };
+                        (0..padded).map(move |at| (row.start + pooled(at).min(last)) as u32)
+                    })),
+                };
+                Some((tokens, real.add(weights), poolings.len()))
             }
         };
         Self {
@@ -121,10 +134,10 @@ impl PaddedPlaces {
             };
             sum.map(in_full).transpose()
         };
-        let pooling = |(places, weights)| -> Result<PaddedPooling> {
+        let pooling = |(places, weights, poolings)| -> Result<PaddedPooling> {
             Ok(PaddedPooling {
                 tokens: whole.get(places)?,
-                weights: real.get(weights)?.reshape((rows, 1, tokens))?,
+                weights: real.get(weights)?.reshape((rows, poolings, tokens))?,
             })
         };
         Ok(Padded {
@@ -137,16 +150,27 @@ impl PaddedPlaces {
     }
 }
 
-/// Returns the weights of the tokens of a row in its vector.
+/// Returns the weights of the tokens of a row in the vector of a pooling; of the greatest numbers,
+/// which are no sum, none has one.
 fn weights(row: Row, pooling: Pooling, padded: usize) -> impl Iterator<Item = f32> {
-    let pooled = row.tokens - row.unpooled;
-    let (counted, weight) = match pooling {
-        Pooling::Mean => (pooled, 1.0 / pooled as f32),
-        Pooling::Cls => (1, 1.0),
+    let pooled = row.unpooled..row.tokens;
+    let count = pooled.len() as f32;
+    // Places count from 1: their sum, those of the tokens that are not pooled left out.
+    let triangle = |tokens: usize| (tokens * (tokens + 1) / 2) as f32;
+    let places = triangle(row.tokens) - triangle(row.unpooled);
+    let weight = move |at: usize| match pooling {
+        Pooling::Mean => 1.0 / count,
+        Pooling::MeanSqrtLen => 1.0 / count.sqrt(),
+        Pooling::WeightedMean => (at + 1) as f32 / places,
+        Pooling::Cls => f32::from(at == row.unpooled),
+        Pooling::LastToken => f32::from(at + 1 == row.tokens),
+        Pooling::Max => 0.0,
     };
-    let after = padded - row.unpooled - counted;
-    let before = repeat_n(0.0, row.unpooled);
-    before
-        .chain(repeat_n(weight, counted))
-        .chain(repeat_n(0.0, after))
+    (0..padded).map(move |at| {
+        if pooled.contains(&at) {
+            weight(at)
+        } else {
+            0.0
+        }
+    })
 }

@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::pack::Pack;
 use super::padded::Padded;
-use crate::architecture::Readout;
+use crate::architecture::{Pooling, Readout};
 use crate::encoder::{LoadedHead, RowInput};
 use crate::values::Values;
 
@@ -16,7 +16,7 @@ pub(super) fn outputs(
     pack: &Pack,
     head: &LoadedHead,
 ) -> Result<Vec<Values>> {
-    let size = hidden.dim(1)?;
+    let size = head.readout().size(hidden.dim(1)?);
     // Sums of 16-bit numbers would lose what the layers kept.
     let hidden = hidden.to_dtype(DType::F32)?;
     match head.readout() {
@@ -30,8 +30,8 @@ pub(super) fn outputs(
             };
             Ok(rows.iter().map(row).collect())
         }
-        Readout::Pooled(_) => {
-            let pooled = pooled(&hidden, pack)?;
+        Readout::Pooled(poolings) => {
+            let pooled = pooled(&hidden, poolings, pack)?;
             // The row of `pooled` that is each row's.
             let mut place = vec![0; rows.len()];
             let grouped = pack.groups.iter().flat_map(|group| &group.rows);
@@ -44,12 +44,16 @@ pub(super) fn outputs(
 }
 
 /// Returns the vectors of the rows of all groups with rows that are pooled, one after another.
-fn pooled(hidden: &Tensor, pack: &Pack) -> Result<Vec<f32>> {
+fn pooled(hidden: &Tensor, poolings: &[Pooling], pack: &Pack) -> Result<Vec<f32>> {
     let group = |group: &Padded| {
         let pooling = group.pooling.as_ref()?;
         let shape = (group.rows.len(), group.tokens, ());
         let vectors = hidden.index_select(&pooling.tokens, 0);
-        Some(vectors.and_then(|vectors| pooling.weights.matmul(&vectors.reshape(shape)?)))
+        let vectors = vectors.and_then(|vectors| vectors.reshape(shape));
+        Some(vectors.and_then(|vectors| {
+            let sums = pooling.weights.matmul(&vectors)?;
+            with_greatest(sums, &vectors, poolings)
+        }))
     };
     let groups: Vec<Tensor> = pack
         .groups
@@ -61,4 +65,19 @@ fn pooled(hidden: &Tensor, pack: &Pack) -> Result<Vec<f32>> {
         [one] => one.flatten_all()?.to_vec1(),
         several => Tensor::cat(several, 0)?.flatten_all()?.to_vec1(),
     }
+}
+
+/// Returns the vectors of R rows, `[R, P, H]`, with the greatest numbers of the tokens' vectors,
+/// `[R, L, H]`, where a pooling wants these.
+fn with_greatest(sums: Tensor, vectors: &Tensor, poolings: &[Pooling]) -> Result<Tensor> {
+    if !poolings.contains(&Pooling::Max) {
+        return Ok(sums);
+    }
+    let greatest = vectors.max_keepdim(1)?;
+    let of_pooling = |(at, pooling): (usize, &Pooling)| match pooling {
+        Pooling::Max => Ok(greatest.clone()),
+        _ => sums.narrow(1, at, 1),
+    };
+    let all = poolings.iter().enumerate().map(of_pooling);
+    Tensor::cat(&all.collect::<Result<Vec<_>>>()?, 1)
 }

@@ -24,7 +24,8 @@ use crate::values::{Values, scale_to_unit};
 #[derive(Debug)]
 pub struct LoadedHead {
     readout: Readout,
-    hidden: usize,
+    /// Values of a vector that enters the modules.
+    size: usize,
     modules: Vec<Module>,
 }
 
@@ -32,6 +33,8 @@ pub struct LoadedHead {
 #[derive(Debug)]
 enum Module {
     Dense(Dense),
+    /// A product to which what enters it is added, or a product of that.
+    Residual(Dense, Option<Dense>),
     Norm(Norm, ColumnBlocks),
     UnitLength,
 }
@@ -57,24 +60,33 @@ impl LoadedHead {
         let modules = head.modules.iter();
         let modules = modules.map(|module| Module::load(&checkpoint, module));
         Ok(Self {
-            readout: head.readout,
-            hidden,
+            size: head.readout.size(hidden),
+            readout: head.readout.clone(),
             modules: modules.collect::<Result<_, _>>()?,
         })
     }
 
     /// Returns which vectors are made of the token vectors.
-    pub(super) fn readout(&self) -> Readout {
-        self.readout
+    pub(super) fn readout(&self) -> &Readout {
+        &self.readout
     }
 
-    /// Computes the modules on vectors of the encoder's hidden size, one after another.
+    /// Computes the modules on vectors that were read out, one after another.
     pub(super) fn apply(&self, mut values: Vec<f32>) -> Values {
-        let mut size = self.hidden;
+        let mut size = self.size;
         for module in &self.modules {
             match module {
                 Module::Dense(dense) => {
                     values = dense.run(&values);
+                    size = dense.linear.outputs().count;
+                }
+                Module::Residual(dense, skip) => {
+                    let added = match skip {
+                        Some(skip) => skip.run(&values),
+                        None => values.clone(),
+                    };
+                    values = dense.run(&values);
+                    values.iter_mut().zip(added).for_each(|(x, add)| *x += add);
                     size = dense.linear.outputs().count;
                 }
                 Module::Norm(norm, columns) => {
@@ -117,6 +129,16 @@ impl Module {
             HeadModule::Dense { linear, activation } => {
                 Self::Dense(Dense::load(checkpoint, linear, *activation)?)
             }
+            HeadModule::Residual {
+                linear,
+                activation,
+                skip,
+            } => {
+                let skip = skip.as_ref();
+                let skip = skip.map(|skip| Dense::load(checkpoint, skip, HeadActivation::Identity));
+                let dense = Dense::load(checkpoint, linear, *activation)?;
+                Self::Residual(dense, skip.transpose()?)
+            }
             HeadModule::Norm(norm) => {
                 let columns = one_block(norm.scale.len());
                 Self::Norm(norm::load(checkpoint, norm)?, columns)
@@ -150,7 +172,10 @@ impl Dense {
         let x = Matrix::new(values, self.inputs);
         let mut out = vec![0.0; x.tokens * self.linear.outputs().count];
         let epilogue = match self.activation {
-            HeadActivation::Identity | HeadActivation::Tanh => Epilogue::Store,
+            HeadActivation::Identity
+            | HeadActivation::Tanh
+            | HeadActivation::Sigmoid
+            | HeadActivation::Silu => Epilogue::Store,
             HeadActivation::Relu => Epilogue::Activate(Activation::Relu),
             HeadActivation::Gelu => Epilogue::Activate(Activation::Gelu),
         };
@@ -162,8 +187,12 @@ impl Dense {
             epilogue,
             Parallelism::WithinThread,
         );
-        if self.activation == HeadActivation::Tanh {
-            out.iter_mut().for_each(|x| *x = x.tanh());
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        match self.activation {
+            HeadActivation::Identity | HeadActivation::Relu | HeadActivation::Gelu => {}
+            HeadActivation::Tanh => out.iter_mut().for_each(|x| *x = x.tanh()),
+            HeadActivation::Sigmoid => out.iter_mut().for_each(|x| *x = sigmoid(*x)),
+            HeadActivation::Silu => out.iter_mut().for_each(|x| *x *= sigmoid(*x)),
         }
         out
     }

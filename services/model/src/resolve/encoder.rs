@@ -68,7 +68,7 @@ impl Resolver<'_> {
             return Err(problems);
         };
         let settings = TaskSettings {
-            pooling: spec.pooling.map(|pooling| pooling.value),
+            pooling: spec.pooling,
             normalize: spec.normalize.map(|normalize| normalize.value),
             label: spec.label.clone(),
             pair: spec.pair.is_some_and(|pair| pair.value),

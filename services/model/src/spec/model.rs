@@ -73,9 +73,6 @@ pub enum TokenizerSpec {
 /// Tasks that are planned, and that this version does not have.
 const PLANNED_TASKS: [&str; 3] = ["generate", "detect", "embed_image"];
 
-/// Words of the key `pooling`.
-pub(super) const POOLINGS: [(&str, Pooling); 2] = [("mean", Pooling::Mean), ("cls", Pooling::Cls)];
-
 /// Range of the key `max_tokens`. The model itself has a limit, too.
 pub(super) const MAX_TOKENS: RangeInclusive<usize> = 2..=1 << 20;
 
@@ -114,7 +111,7 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
         prompt: map.get("prompt").and_then(|e| string(e, diagnostics)),
         pooling: map
             .get("pooling")
-            .and_then(|e| word(e, &POOLINGS, diagnostics)),
+            .and_then(|e| word(e, &Pooling::NAMES, diagnostics)),
         normalize: map.get("normalize").and_then(|e| boolean(e, diagnostics)),
         label: map.get("label").and_then(|e| non_empty(e, diagnostics)),
         pair: map.get("pair").and_then(|e| boolean(e, diagnostics)),

@@ -2,11 +2,12 @@
 
 use motet_config::keys;
 use motet_config::schema::object;
+use motet_models::Pooling;
 use motet_runtime::config::ErrorWords;
 use serde_json::{Value, json};
 
 use super::batcher::KEYS as BATCHER_KEYS;
-use super::model::{MAX_TOKENS, POOLINGS, THREADS};
+use super::model::{MAX_TOKENS, THREADS};
 use crate::task::{PROMPT_BYTES_MAX, TASKS, Truncate};
 
 /// Returns the JSON schema of the key `models`, for editors.
@@ -51,7 +52,7 @@ fn model() -> Value {
             "description": "a prompt of config_sentence_transformers.json",
         },
         "prompt": { "type": "string", "maxLength": PROMPT_BYTES_MAX },
-        "pooling": { "enum": POOLINGS.map(|(word, _)| word) },
+        "pooling": { "enum": Pooling::NAMES.map(|(word, _)| word) },
         "normalize": { "type": "boolean" },
         "label": {
             "type": "string",

@@ -1,7 +1,7 @@
 //! `embed`: one vector for each text.
 
-use motet_models::architecture::Readout;
-use motet_models::{Head, ModelFiles, Values};
+use motet_models::architecture::{HeadModule, Readout};
+use motet_models::{ModelFiles, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
@@ -34,12 +34,29 @@ pub(super) const KIND: TaskKind = TaskKind {
 struct Embed;
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
-    let own = &files.config().head;
-    let head = Head {
-        readout: settings.pooling.map_or(own.readout, Readout::Pooled),
-        modules: own.modules.clone(),
-    };
-    let normalize = settings.normalize.unwrap_or(own.is_normalized());
+    let config = files.config();
+    let mut head = config.head.clone();
+    if let Some(pooling) = settings.pooling {
+        let pooled = Readout::Pooled(vec![pooling.value]);
+        let [own, chosen] = [&head.readout, &pooled].map(|r| r.size(config.hidden_size()));
+        if own != chosen
+            && head
+                .modules
+                .iter()
+                .any(|module| *module != HeadModule::UnitLength)
+        {
+            return Err(TaskError::Setting {
+                key: "pooling",
+                span: pooling.span,
+                message: format!(
+                    "`pooling` gives vectors of {chosen} values, but the modules after it take \
+                     those of the model's own, which have {own}"
+                ),
+            });
+        }
+        head.readout = pooled;
+    }
+    let normalize = settings.normalize.unwrap_or(head.is_normalized());
     Ok(BuiltTask::new(Embed, head.normalized(normalize)))
 }
 

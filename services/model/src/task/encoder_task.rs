@@ -126,7 +126,7 @@ impl BuiltTask {
 /// say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TaskSettings {
-    pub(crate) pooling: Option<Pooling>,
+    pub(crate) pooling: Option<Spanned<Pooling>>,
     pub(crate) normalize: Option<bool>,
     /// The label whose score is that of a text.
     pub(crate) label: Option<Spanned<String>>,

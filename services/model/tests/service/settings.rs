@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use motet_models::architecture::Readout;
 use motet_models::{
-    DeviceSpec, Head, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer,
+    DeviceSpec, Head, ModelFiles, Pooling, Precision, RowInput, TextEncoder, ThreadTeam, Tokenizer,
     TruncationSide,
 };
 use motet_proto::inference::infer_parameter::ParameterChoice;
@@ -510,4 +510,41 @@ fn a_setting_that_cannot_be_is_refused() {
         "prompt",
         "a prompt has at most 4096",
     );
+}
+
+#[test]
+fn the_configuration_may_choose_any_pooling() {
+    let folder = Folder::new("pooling");
+    for name in [
+        "cls",
+        "max",
+        "mean",
+        "mean_sqrt_len_tokens",
+        "weightedmean",
+        "lasttoken",
+    ] {
+        let config = folder.model(
+            "m",
+            "embed",
+            &format!(", normalize: false, pooling: {name}"),
+        );
+        let (metrics, health) = (Metrics::new("pooling").unwrap(), Health::new());
+        let found = block_on(async {
+            let server = load(&format!("models:\n{config}"), &metrics, &health).await;
+            let request = request("m", &[texts(&["wing flow"])]);
+            let response = client_of(&server).model_infer(request).await.unwrap();
+            vectors(&response.into_inner())
+        });
+        let files = folder.files();
+        let row = Tokenizer::load(&files)
+            .unwrap()
+            .encode("wing flow")
+            .unwrap();
+        let (_, pooling) = Pooling::NAMES
+            .into_iter()
+            .find(|(n, _)| *n == name)
+            .unwrap();
+        let expected = encoded(&files, RowInput::from(&row), &Head::pooled(pooling));
+        assert_close(&found, &expected);
+    }
 }
