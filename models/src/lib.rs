@@ -62,7 +62,7 @@ mod names;
 mod values;
 
 pub use architecture::{Head, Pooling};
-pub use classification::{Classifier, Level, ScoreKind};
+pub use classification::{Aggregation, Classifier, LabeledSpan, Level, ScoreKind, SpanToken};
 pub use config::{ModelConfig, Prompts, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{EncodeError, EncoderCache, LoadedHead, RowError, RowInput, TextEncoder};
@@ -71,5 +71,7 @@ pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
 pub use thread_team::{ThreadTeam, ThreadTeamError};
-pub use tokenizer::{PairError, TokenIds, TokenSpan, Tokenizer, TokenizerError, TruncationSide};
+pub use tokenizer::{
+    PairError, TextTokens, TokenIds, TokenSpan, Tokenizer, TokenizerError, TruncationSide,
+};
 pub use values::{Values, scale_to_unit};

@@ -9,8 +9,9 @@ Tokenizers, texts and the spread of weights are those of families.py. Models run
 a time, so that no padding takes part. Only the second text of a pair is cut.
 
 expected.json   {"made_with": {...}, "rows": [{"text": string, "pair": string or null, "ids": [int], "types": [int],
-                 "logits": [[float]], "score": float or null}]}
-                logits: one list for a text or pair, one for each token for classifiers of tokens
+                 "logits": [[float]], "score": float or null, "spans": {aggregation: [[start, end, label, score]]}}]}
+                logits: one list for a text or pair, one for each token for classifiers of tokens; for these, spans of
+                single texts that are not cut, as the pipeline of transformers answers, in characters
 """
 
 import json
@@ -25,14 +26,17 @@ import tokenizers
 import torch
 import transformers
 from sentence_transformers import CrossEncoder
+from tokenizers import processors
 
 from families import TEXTS, long_texts, widen
 from family_models import BERT, MPNET, ROBERTA, bert_sizes, names
-from family_tokenizers import roberta_bpe, unigram, wordpiece
+from family_tokenizers import byte_bpe, roberta_bpe, unigram, wordpiece
 
 FIXTURES = Path(__file__).parent.parent / "classifiers"
 
 LIMIT = 40
+AGGREGATIONS = ["none", "simple", "first", "average", "max"]
+SPAN_TEXTS = ["Zoë lives in Malmö.", "The river flowing, the wings. A bakery tomorrow!", "wing wing wing"]
 PAIRS = [
     ("wing", "The river, and a letter."),
     ("The river", "zebra!"),
@@ -54,6 +58,7 @@ class Fixture:
     # Whether it is saved by sentence-transformers, as a CrossEncoder.
     reranker: bool = False
     types: bool = False
+    spread: float = 0.3
 
 
 def fixtures() -> dict[str, Fixture]:
@@ -67,6 +72,19 @@ def fixtures() -> dict[str, Fixture]:
     distilbert = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": LIMIT}
     mpnet = ids | {"hidden_size": 24, "num_attention_heads": 3}
     small = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
+    modern = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    of_modern = dict(tokens={"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
+                     spread=0.2)
+    modernbert = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2,
+                  "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 3,
+                  "max_position_embeddings": LIMIT, "local_attention": 9}
+
+    def with_pairs():
+        tokenizer = byte_bpe(modern)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 2)])
+        return tokenizer
+
     bio = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     many = [f"name {number}" for number in range(12)]
     return {
@@ -92,9 +110,27 @@ def fixtures() -> dict[str, Fixture]:
                                types=True, labels=bio),
         "roberta-tokens": Fixture(t.RobertaForTokenClassification, bert_sizes(LIMIT + 2, **roberta),
                                   roberta_bpe(ROBERTA), **of_roberta, labels=bio),
+        "modernbert-mean": Fixture(t.ModernBertForSequenceClassification, modernbert, with_pairs(), **of_modern,
+                                   labels=["bad", "fair", "good"], settings={"classifier_pooling": "mean"}),
+        "modernbert-reranker": Fixture(t.ModernBertForSequenceClassification,
+                                       modernbert | {"norm_bias": True, "classifier_bias": True}, with_pairs(),
+                                       **of_modern, labels=["LABEL_0"], reranker=True),
+        "modernbert-tokens": Fixture(t.ModernBertForTokenClassification, modernbert, with_pairs(), **of_modern,
+                                     labels=bio),
         "distilbert-tokens": Fixture(t.DistilBertForTokenClassification, distilbert, cased(), **of_bert, types=True,
                                      labels=["O", "PER", "LOC"]),
     }
+
+
+def spans(pipeline, text: str) -> dict[str, list]:
+    found = {}
+    for aggregation in AGGREGATIONS:
+        entities = pipeline(text, aggregation_strategy=aggregation)
+        found[aggregation] = [
+            [entity["start"], entity["end"], entity.get("entity_group") or entity["entity"], float(entity["score"])]
+            for entity in entities
+        ]
+    return found
 
 
 def make(name: str, fixture: Fixture, into: Path) -> None:
@@ -104,7 +140,7 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
         label2id={label: number for number, label in labels.items()}, **fixture.sizes, **fixture.settings)
     config._attn_implementation = "eager"
     model = fixture.model(config).eval()
-    widen(model, sum(name.encode()))
+    widen(model, sum(name.encode()), fixture.spread)
     types = ["token_type_ids"] if fixture.types else []
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=fixture.tokenizer, **fixture.tokens, model_max_length=LIMIT,
@@ -119,7 +155,9 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
         scorer.save_pretrained(str(into), create_model_card=False)
         (into / "README.md").unlink(missing_ok=True)
 
-    texts = TEXTS + long_texts(LIMIT)
+    tokens = fixture.model.__name__.endswith("ForTokenClassification")
+    pipeline = tokens and transformers.pipeline("token-classification", model=model, tokenizer=tokenizer, device="cpu")
+    texts = (SPAN_TEXTS if tokens else []) + TEXTS + long_texts(LIMIT)
     pairs = PAIRS + [("wing of a river", long) for long in long_texts(LIMIT)]
     rows = []
     for text, pair in [(text, None) for text in texts] + pairs:
@@ -144,7 +182,7 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
             "types": given_types if any(given_types) else [],
             "logits": logits.reshape(-1, len(labels)).tolist(),
             "score": score,
-        })
+        } | ({"spans": spans(pipeline, text)} if tokens and pair is None and len(inputs["input_ids"][0]) < LIMIT else {}))
     packages = [transformers, sentence_transformers, tokenizers]
     made_with = {package.__name__: package.__version__ for package in packages}
     made_with["torch"] = torch.__version__.split("+")[0]

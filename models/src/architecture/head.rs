@@ -85,6 +85,19 @@ pub enum HeadModule {
     Norm(Norm),
     /// Division by the vector's length; a vector of length 0 stays as it is.
     UnitLength,
+    /// From a vector for each token to the values that are not 0 of one vector for the row: one
+    /// value after the other with its index before it, the greatest first. It is the last step.
+    Sparse(SparsePooling),
+}
+
+/// How the vectors of tokens become one sparse vector: `ln(1 + max(0, x))` of each value, then one
+/// of all tokens'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SparsePooling {
+    /// `true` for the sum over the tokens, `false` for the greatest.
+    pub sum: bool,
+    /// Whether the logarithm is taken twice.
+    pub log_twice: bool,
 }
 
 /// A function on each value of a head's vectors.
@@ -152,6 +165,8 @@ impl Head {
             HeadModule::Dense { linear, .. } | HeadModule::Residual { linear, .. } => {
                 Some(linear.outputs())
             }
+            // Index and value.
+            HeadModule::Sparse(_) => Some(2),
             HeadModule::Norm(_) | HeadModule::UnitLength => None,
         });
         outputs.unwrap_or_else(|| self.readout.size(hidden))
@@ -180,7 +195,7 @@ impl Head {
                     linear.tensors().chain(skip).collect()
                 }
                 HeadModule::Norm(norm) => norm.tensors().collect(),
-                HeadModule::UnitLength => Vec::new(),
+                HeadModule::UnitLength | HeadModule::Sparse(_) => Vec::new(),
             }
         }
         self.modules.iter().flat_map(of_module).collect()

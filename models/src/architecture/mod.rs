@@ -19,7 +19,7 @@ mod tensor;
 pub use attention::{Attention, HeadNorms, Mask, Pairs, PositionBias, Rotary};
 pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
-pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout};
+pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout, SparsePooling};
 pub use tensor::{Linear, Norm, NormKind, Scope, TensorRef};
 
 /// An encoder: token ids to a vector for each token.

@@ -6,13 +6,18 @@
 //! are published with the class of a head that they do not have.
 //!
 //! * `labels`: the names of the logits; `score`: [`ScoreKind`].
+//! * `spans`: labels of tokens to labelled spans of the text; `windows`: rows of a long text.
 
 mod labels;
 mod score;
+mod spans;
+mod windows;
 
 use serde::Deserialize;
 
 pub use score::ScoreKind;
+pub use spans::{Aggregation, LabeledSpan, SpanToken, spans};
+pub use windows::{best_windows, windows};
 
 use crate::architecture::{Head, HeadModule, Scope};
 use crate::checkpoint::Checkpoint;

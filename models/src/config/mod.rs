@@ -12,7 +12,7 @@ mod truncation;
 
 use serde::Deserialize;
 
-use crate::architecture::{Architecture, Head};
+use crate::architecture::{Architecture, Head, SparsePooling};
 use crate::error::LoadError;
 use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
@@ -47,6 +47,9 @@ pub struct ModelConfig {
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.
     pub(crate) classes: Vec<String>,
+    /// Pooling to sparse vectors over the vocabulary, if modules.json says that the model gives
+    /// these (SpladePooling).
+    pub sparse: Option<SparsePooling>,
     /// `true` if a pooling module in modules.json says that the model gives vectors.
     pub(crate) has_pooling: bool,
 }
@@ -101,6 +104,7 @@ impl ModelConfig {
             has_pooling: modules.has_pooling,
             truncation_side: truncation.side,
             pools_prompt: modules.pools_prompt,
+            sparse: modules.sparse,
             prompts: Prompts::read(&json)?,
             head: modules.head,
             max_tokens: truncation

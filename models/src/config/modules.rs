@@ -4,20 +4,24 @@
 use serde::Deserialize;
 
 use super::pooling::{self, PoolingConfig};
-use crate::architecture::{Head, HeadActivation, HeadModule, Linear, Norm, Readout, Scope};
+use crate::architecture::{
+    Head, HeadActivation, HeadModule, Linear, Norm, Readout, Scope, SparsePooling,
+};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
 const MODULES: &str = "modules.json";
 
 /// The modules that are computed.
-const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout";
+const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling";
 
 /// What the modules make of the encoder's vectors.
 pub(super) struct Modules {
     pub(super) head: Head,
     /// `true` with a pooling module: the files say that the model gives vectors.
     pub(super) has_pooling: bool,
+    /// Pooling to sparse vectors, if the files say that the model gives these.
+    pub(super) sparse: Option<SparsePooling>,
     /// `false` if the tokens of a prompt are left out of pooling.
     pub(super) pools_prompt: bool,
 }
@@ -69,7 +73,9 @@ const LAYER_NORM_EPS: f32 = 1e-5;
 /// A modules.json that does not parse, or a folder outside of the model's.
 pub(crate) fn transformer_folder(json: &JsonFiles<'_>) -> Result<String, LoadError> {
     let mut entries = entries(json)?.into_iter();
-    let transformer = entries.find(|entry| entry.class() == "Transformer");
+    let is_transformer =
+        |entry: &ModuleEntry| matches!(entry.class(), "Transformer" | "MLMTransformer");
+    let transformer = entries.find(is_transformer);
     Ok(transformer.map(|entry| entry.path).unwrap_or_default())
 }
 
@@ -94,11 +100,15 @@ pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadE
     let mut modules = Modules {
         head: Head::pooled(crate::Pooling::Mean),
         has_pooling: false,
+        sparse: None,
         pools_prompt: true,
     };
     for (number, entry) in entries(json)?.iter().enumerate() {
         match entry.class() {
-            "Transformer" if number == 0 => {}
+            "Transformer" | "MLMTransformer" if number == 0 => {}
+            "SpladePooling" if number == 1 => {
+                modules.sparse = Some(pooling::read_sparse(json, &entry.config())?);
+            }
             "Dropout" => {}
             "Pooling" if !modules.has_pooling && modules.head.modules.is_empty() => {
                 let PoolingConfig {

@@ -1,9 +1,10 @@
 //! The settings of a Pooling module.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::modules::check_size;
-use crate::architecture::Pooling;
+use crate::architecture::{Pooling, SparsePooling};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -87,6 +88,32 @@ fn flagged(
     Ok(match chosen[..] {
         [] => vec![Pooling::Mean],
         _ => chosen,
+    })
+}
+
+/// Reads how vectors over the vocabulary are pooled.
+pub(super) fn read_sparse(json: &JsonFiles<'_>, file: &str) -> Result<SparsePooling, LoadError> {
+    #[derive(Deserialize)]
+    struct Config {
+        pooling_strategy: Option<String>,
+        activation_function: Option<String>,
+    }
+    let config: Config = json.required(file)?;
+    let refuse = |key: &str, found: &str, supported: &str| {
+        let reason = format!("{key} `{found}` is not supported; supported: {supported}");
+        json.unsupported(file, reason)
+    };
+    Ok(SparsePooling {
+        sum: match config.pooling_strategy.as_deref() {
+            None | Some("max") => false,
+            Some("sum") => true,
+            Some(other) => return Err(refuse("pooling_strategy", other, "max, sum")),
+        },
+        log_twice: match config.activation_function.as_deref() {
+            None | Some("relu") => false,
+            Some("log1p_relu") => true,
+            Some(other) => return Err(refuse("activation_function", other, "relu, log1p_relu")),
+        },
     })
 }
 

@@ -1,11 +1,12 @@
 //! Every kind of classifier against transformers and sentence-transformers
 //! (tests/expected/classifiers.py made the models and the values), on both engines.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::family_tests::{largest_difference, on_threads};
 use super::*;
-use crate::classification::{Classifier, Level, ScoreKind};
+use crate::classification::{Aggregation, Classifier, Level, ScoreKind, spans};
 use crate::device::DeviceSpec;
 use crate::tokenizer::{TokenIds, Tokenizer};
 
@@ -13,13 +14,16 @@ use crate::tokenizer::{TokenIds, Tokenizer};
 const CLOSE: f32 = 1e-5;
 
 /// The models in tests/classifiers: what they classify, and how their logits become scores.
-const FIXTURES: [(&str, Level, ScoreKind); 10] = [
+const FIXTURES: [(&str, Level, ScoreKind); 13] = [
     ("bert-many-labels", Level::Text, ScoreKind::Softmax),
     ("bert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("bert-tokens", Level::Token, ScoreKind::Softmax),
     ("distilbert-multi-label", Level::Text, ScoreKind::Sigmoid),
     ("distilbert-tokens", Level::Token, ScoreKind::Softmax),
     ("electra-nli", Level::Text, ScoreKind::Softmax),
+    ("modernbert-mean", Level::Text, ScoreKind::Softmax),
+    ("modernbert-reranker", Level::Text, ScoreKind::Sigmoid),
+    ("modernbert-tokens", Level::Token, ScoreKind::Softmax),
     ("mpnet-default-labels", Level::Text, ScoreKind::Softmax),
     ("roberta-relevance", Level::Text, ScoreKind::Softmax),
     ("roberta-tokens", Level::Token, ScoreKind::Softmax),
@@ -43,6 +47,9 @@ struct Row {
     logits: Vec<Vec<f32>>,
     /// Answer of a reranker.
     score: Option<f32>,
+    /// Spans of a text by aggregation: start, end, label, score.
+    #[serde(default)]
+    spans: BTreeMap<String, Vec<(usize, usize, String, f32)>>,
 }
 
 impl Row {
@@ -239,4 +246,42 @@ fn types_of_tokens_count() {
         of_row(wrong(&[0, 2])),
         "token type 2 is not one of the model's 2"
     );
+}
+
+#[test]
+fn spans_are_those_of_the_library_with_every_aggregation() {
+    let mut compared = 0;
+    for fixture in fixtures() {
+        let tokenizer = Tokenizer::load(&fixture.files).unwrap();
+        let (cpu, head) = (fixture.cpu(Precision::F32), fixture.head());
+        let labels = &fixture.classifier.labels;
+        // The library takes a line's end for a part of a word, where it goes by spaces.
+        let has_lines = |row: &&Row| row.text.contains('\n');
+        for row in fixture.rows.iter().filter(|row| !has_lines(row)) {
+            for (name, expected) in &row.spans {
+                let aggregation = Aggregation::WORDS.iter().find(|(word, _)| word == name);
+                let (_, aggregation) = aggregation.unwrap();
+                let tokens = tokenizer.text_tokens(&row.text).unwrap();
+                let ids = tokenizer.row_of(&tokens.ids);
+                assert_eq!(ids.as_slice(), row.ids, "{:?}", row.text);
+                let found = on_threads(&cpu, &[RowInput::from(&ids)], &head, 1).remove(0);
+                let first = tokenizer.tokens_before() * labels.len();
+                let count = tokens.ids.len() * labels.len();
+                let mut scores = found.as_slice()[first..first + count].to_vec();
+                for scores in scores.chunks_exact_mut(labels.len()) {
+                    ScoreKind::Softmax.apply(scores);
+                }
+                let found = spans(&tokens.places, &scores, labels, *aggregation);
+                let what = format!("{}, {name}, {:?}", fixture.name, row.text);
+                assert_eq!(found.len(), expected.len(), "{what}: {found:?}");
+                for (found, (start, end, label, score)) in found.iter().zip(expected) {
+                    let place = (found.place.start, found.place.end, found.label);
+                    assert_eq!(place, (*start, *end, label.as_str()), "{what}");
+                    assert!((found.score - score).abs() < CLOSE, "{what}: {found:?}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 200, "{compared}");
 }

@@ -204,5 +204,7 @@ mod classifier_tests;
 mod family_tests;
 #[cfg(test)]
 mod sentence_tests;
+#[cfg(test)]
+mod sparse_tests;
 #[cfg(all(test, feature = "builtin"))]
 mod tests;

@@ -1,6 +1,11 @@
 //! Heads of classification as the families name them.
 
-use crate::architecture::{Architecture, Head, HeadActivation, HeadModule, Linear, Pooling, Scope};
+use serde::Deserialize;
+
+use super::{CONFIG, refuse};
+use crate::architecture::{
+    Architecture, Head, HeadActivation, HeadModule, Linear, Norm, Pooling, Scope,
+};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -53,6 +58,62 @@ pub(super) const DENSE_GELU: Option<Classifiers> = Some(Classifiers {
     },
     token: each_token,
 });
+
+/// `head.dense`, exact GELU, `head.norm`, `classifier`, for tokens as for texts.
+pub(super) const HEAD_NORM: Option<Classifiers> = Some(Classifiers {
+    text: |json, architecture, labels| {
+        let config: HeadConfig = json.required(CONFIG)?;
+        let pooling = match config.classifier_pooling.as_deref() {
+            None | Some("cls") => Pooling::Cls,
+            Some("mean") => Pooling::Mean,
+            Some(other) => return Err(refuse(json, "classifier_pooling", other, "cls, mean")),
+        };
+        config.onto(json, Head::pooled(pooling), architecture, labels)
+    },
+    token: |json, architecture, labels| {
+        let config: HeadConfig = json.required(CONFIG)?;
+        config.onto(json, Head::tokens(), architecture, labels)
+    },
+});
+
+/// Keys of config.json for a head with a norm.
+#[derive(Deserialize)]
+struct HeadConfig {
+    classifier_pooling: Option<String>,
+    classifier_activation: Option<String>,
+    #[serde(default)]
+    classifier_bias: bool,
+    #[serde(default)]
+    norm_bias: bool,
+    norm_eps: Option<f32>,
+}
+
+impl HeadConfig {
+    fn onto(
+        &self,
+        json: &JsonFiles<'_>,
+        head: Head,
+        architecture: &Architecture,
+        labels: usize,
+    ) -> Result<Head, LoadError> {
+        match self.classifier_activation.as_deref() {
+            None | Some("gelu") => {}
+            Some(other) => return Err(refuse(json, "classifier_activation", other, "gelu")),
+        }
+        let hidden = architecture.hidden;
+        let mut first = Linear::new("head.dense", hidden, hidden).in_scope(Scope::Model);
+        if !self.classifier_bias {
+            first = first.without_bias();
+        }
+        let norm = Norm::layer("head.norm", hidden, self.norm_eps.unwrap_or(1e-5));
+        let mut norm = norm.in_scope(Scope::Model);
+        norm.shift = norm.shift.filter(|_| self.norm_bias);
+        Ok(head
+            .then(dense(first, HeadActivation::Gelu))
+            .then(HeadModule::Norm(norm))
+            .then(logits("classifier", architecture, labels)))
+    }
+}
 
 /// `pre_classifier`, `max(0, x)`, `classifier`.
 pub(super) const PRE_CLASSIFIER: Option<Classifiers> = Some(Classifiers {

@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse, rope};
+use super::{
+    CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
+};
 use crate::architecture::{
     Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
     Rotary, TensorRef, TokenEmbedding,
@@ -20,7 +22,7 @@ pub(super) const FAMILY: Family = Family {
         "NewForTokenClassification",
     ],
     describe,
-    classifiers: None,
+    classifiers: classifiers::POOLER,
 };
 
 /// The keys of config.json, with the defaults of the family's own code.

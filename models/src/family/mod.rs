@@ -41,6 +41,7 @@ mod electra;
 mod gemma;
 mod gte;
 mod llama;
+mod masked_words;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
@@ -49,6 +50,7 @@ mod roberta;
 mod rope;
 
 use classifiers::Classifiers;
+pub(crate) use masked_words::masked_words;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::decoder::{LayerType, layer_types};
-use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, rope};
+use super::{CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, rope};
 use crate::architecture::{
     Architecture, Attention, Counting, FeedForward, Layer, Linear, Mask, Norm, Norms, TensorRef,
     TokenEmbedding,
@@ -16,7 +16,7 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["modernbert"],
     classes: &[],
     describe,
-    classifiers: None,
+    classifiers: classifiers::HEAD_NORM,
 };
 
 /// The keys of config.json, with the defaults of transformers.

@@ -99,6 +99,7 @@ mod tests {
                 .is_some_and(|last| last.bytes.end == at && c.is_ascii_alphabetic());
             word += u32::from(!joined);
             tokens.push(TokenSpan {
+                id: 0,
                 bytes: at..at + c.len_utf8(),
                 word: Some(word),
             });
@@ -130,6 +131,7 @@ mod tests {
     #[test]
     fn tokens_of_one_character_are_not_parted() {
         let token = |word| TokenSpan {
+            id: 0,
             bytes: 0..4,
             word: Some(word),
         };

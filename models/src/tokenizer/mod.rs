@@ -5,16 +5,19 @@
 //! fraction of the time.
 //!
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
+//! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
 
 mod plain;
 mod template;
+mod text_tokens;
 mod wordpiece;
 
 use std::ops::Range;
 
 use plain::{Part, is_space};
 use template::Template;
+pub use text_tokens::TextTokens;
 use wordpiece::Wordpiece;
 
 use crate::error::LoadError;
@@ -148,6 +151,8 @@ const LIBRARY_COST: usize = 16;
 /// One token of a text; special tokens are not among these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSpan {
+    /// The token.
+    pub id: u32,
     /// Bytes of the text that the token covers.
     pub bytes: Range<usize>,
     /// Number of the tokenizer's word that the token belongs to; no token spans two words.
@@ -375,7 +380,8 @@ impl Tokenizer {
         for part in words.parts(text) {
             match part {
                 Part::Word(word) => {
-                    let span = |_, bytes: Range<usize>, piece| TokenSpan {
+                    let span = |id, bytes: Range<usize>, piece| TokenSpan {
+                        id,
                         bytes: word.start + bytes.start..word.start + bytes.end,
                         word: Some(number + piece),
                     };
@@ -460,8 +466,13 @@ impl Tokenizer {
         let encoding = self.full.encode(part, false);
         let encoding = encoding.map_err(TokenizerError::new)?;
         let words = encoding.get_word_ids();
-        let found = encoding.get_offsets().iter().zip(words);
-        spans.extend(found.map(|(&(from, to), word)| TokenSpan {
+        let found = encoding
+            .get_offsets()
+            .iter()
+            .zip(words)
+            .zip(encoding.get_ids());
+        spans.extend(found.map(|((&(from, to), word), &id)| TokenSpan {
+            id,
             bytes: start + from..start + to,
             word: word.map(|word| number + word),
         }));

@@ -3,6 +3,7 @@
 use motet_proto::Tensor;
 use motet_proto::inference::ModelInferResponse;
 use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_proto::oip::parameter;
 use motet_tests::connection::Connection;
 use motet_tests::program::Process;
 use motet_tests::repository;
@@ -218,6 +219,260 @@ async fn a_cross_encoder_scores_texts_against_a_query() {
             "{message}"
         );
     }
+}
+
+/// Spans of a text: start, end, label, score.
+type Spans = Vec<(i64, i64, String, f32)>;
+
+fn spans_of(answer: &ModelInferResponse, row: i32) -> Spans {
+    let ints = |name: &str| -> Vec<i32> {
+        let tensor = output(answer, name);
+        tensor.values::<i32>().expect("integers").into_owned()
+    };
+    let (rows, starts, ends) = (ints("row"), ints("start"), ints("end"));
+    let (labels, scores) = (strings(answer, "label"), floats(answer, "score"));
+    let spans = (0..rows.len()).filter(|at| rows[*at] == row);
+    let span = |at: usize| {
+        let place = (i64::from(starts[at]), i64::from(ends[at]));
+        (place.0, place.1, labels[at].clone(), scores[at])
+    };
+    spans.map(span).collect()
+}
+
+fn assert_spans(found: &Spans, expected: &Spans, what: &str) {
+    let places = |spans: &Spans| -> Vec<(i64, i64, String)> {
+        spans
+            .iter()
+            .map(|(start, end, label, _)| (*start, *end, label.clone()))
+            .collect()
+    };
+    assert_eq!(places(found), places(expected), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(
+            (found.3 - expected.3).abs() < CLOSE,
+            "{what}: {found:?} {expected:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn spans_are_in_characters_of_the_text_with_any_aggregation() {
+    let (_program, connection, _folder) = serve(&[
+        ("bert", "classify_tokens", "bert-tokens"),
+        (
+            "words",
+            "classify_tokens, aggregation: average",
+            "bert-tokens",
+        ),
+    ])
+    .await;
+    let path = repository().join("tests/classifiers/bert-tokens/expected.json");
+    let listing = std::fs::read(path).expect("the fixture");
+    let listing: Value = serde_json::from_slice(&listing).expect("JSON");
+    let rows = listing["rows"].as_array().expect("rows").iter();
+    let rows: Vec<&Value> = rows.filter(|row| row.get("spans").is_some()).collect();
+    let text = |row: &&Value| row["text"].as_str().expect("a text").to_owned();
+    let all: Vec<String> = rows.iter().map(text).collect();
+    let expected = |row: &Value, aggregation: &str| -> Spans {
+        let spans = row["spans"][aggregation].as_array().expect("spans").iter();
+        let span = |span: &Value| {
+            let label = span[2].as_str().expect("a label").to_owned();
+            let place = (span[0].as_i64(), span[1].as_i64());
+            let score = span[3].as_f64().expect("a score") as f32;
+            (
+                place.0.expect("a start"),
+                place.1.expect("an end"),
+                label,
+                score,
+            )
+        };
+        spans.map(span).collect()
+    };
+    let infer = async |model: &str, aggregation: Option<&str>, texts_: &[String]| {
+        let mut request = raw(model, &[("text", texts(texts_))]);
+        if let Some(word) = aggregation {
+            let word = ParameterChoice::StringParam(word.to_owned());
+            request
+                .parameters
+                .insert("aggregation".to_owned(), parameter(word));
+        }
+        let answer = connection.inference().model_infer(request).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    for aggregation in ["none", "simple", "first", "average", "max"] {
+        let answer = infer("bert", Some(aggregation), &all)
+            .await
+            .expect("an answer");
+        for (number, row) in (0..).zip(&rows) {
+            let what = format!("{aggregation}, {:?}", all[number as usize]);
+            assert_spans(
+                &spans_of(&answer, number),
+                &expected(row, aggregation),
+                &what,
+            );
+        }
+    }
+    for (model, aggregation) in [("bert", "simple"), ("words", "average")] {
+        let answer = infer(model, None, &all).await.expect("an answer");
+        let found = spans_of(&answer, 0);
+        assert_spans(&found, &expected(rows[0], aggregation), model);
+    }
+    let refused = infer("bert", Some("mean"), &all)
+        .await
+        .expect_err("no such word");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let message = refused.message();
+    assert!(
+        message.contains("must be one of `none`, `simple`"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_text_longer_than_a_row_has_spans_to_its_end() {
+    let (_program, connection, _folder) =
+        serve(&[("bert", "classify_tokens", "bert-tokens")]).await;
+    let infer = async |text: &str, limit: Option<i64>| {
+        let mut request = raw("bert", &[("text", texts(&[text]))]);
+        for (name, choice) in [
+            (
+                "aggregation",
+                Some(ParameterChoice::StringParam("none".to_owned())),
+            ),
+            ("max_tokens", limit.map(ParameterChoice::Int64Param)),
+        ] {
+            let choice = choice.map(|choice| (name.to_owned(), parameter(choice)));
+            request.parameters.extend(choice);
+        }
+        let answer = connection.inference().model_infer(request).await;
+        spans_of(&answer.expect("an answer").into_inner(), 0)
+    };
+    // Each word is one token; the first rows see the same tokens as those of the shorter text.
+    let long = "wing river letter ".repeat(50);
+    let found = infer(&long, None).await;
+    assert!(
+        found.windows(2).all(|pair| pair[0].1 <= pair[1].0),
+        "{found:?}"
+    );
+    let last = found.last().expect("a span").1;
+    assert!(last > long.len() as i64 - 30, "{last}");
+    // The middle of the first row, whose tokens no other row has.
+    let first_row = infer(&long[..6 * 38], None).await;
+    let of =
+        |spans: &Spans| -> Spans { spans.iter().filter(|span| span.1 < 60).cloned().collect() };
+    assert_spans(&of(&found), &of(&first_row), "the first row");
+    let short = "wing river letter wing river letter wing river letter";
+    let small = infer(short, Some(6)).await;
+    assert!(small.iter().all(|span| span.1 <= short.len() as i64));
+    assert_ne!(small, infer(short, None).await, "rows of 4 tokens see less");
+}
+
+#[tokio::test]
+async fn a_call_chooses_how_logits_become_scores() {
+    let (_program, connection, _folder) = serve(&[
+        ("nli", "classify", "electra-nli"),
+        ("one", "rerank", "bert-reranker"),
+    ])
+    .await;
+    let (single, _) = rows("electra-nli");
+    let infer = async |activation: &str| {
+        let all: Vec<&String> = single.iter().map(|row| &row.text).collect();
+        let mut request = raw("nli", &[("text", texts(&all))]);
+        let word = ParameterChoice::StringParam(activation.to_owned());
+        request
+            .parameters
+            .insert("activation".to_owned(), parameter(word));
+        let answer = connection.inference().model_infer(request).await;
+        answer.expect("an answer").into_inner()
+    };
+    type Scores = fn(&[f32]) -> Vec<f32>;
+    let kinds: [(&str, &str, Scores); 4] = [
+        ("default", "softmax", softmax),
+        ("softmax", "softmax", softmax),
+        ("sigmoid", "sigmoid", sigmoid),
+        ("raw", "raw", |logits| logits.to_vec()),
+    ];
+    for (word, kind, scores) in kinds {
+        let answer = infer(word).await;
+        assert_eq!(score_kind(&answer), kind);
+        let found = floats(&answer, "score");
+        let expected: Vec<f32> = single.iter().flat_map(|row| scores(&row.logits)).collect();
+        let worst = max_difference(&found, &expected);
+        assert!(worst < CLOSE, "{word}: {worst} off");
+    }
+    let inputs = [("query", Tensor::strings(["a"])), ("text", texts(&["b"]))];
+    let mut request = raw("one", &inputs);
+    let word = ParameterChoice::StringParam("softmax".to_owned());
+    request
+        .parameters
+        .insert("activation".to_owned(), parameter(word));
+    let refused = connection.inference().model_infer(request).await;
+    let refused = refused.expect_err("a softmax over one label");
+    let message = refused.message();
+    assert!(
+        message.contains("must be one of `default`, `raw` and `sigmoid`"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn sparse_vectors_come_with_their_rows_the_heaviest_first() {
+    let folder = TempDir::new();
+    let source = repository().join("tests/sparse/electra");
+    let model = format!(
+        "{{ task: embed_sparse, source: \"file:{}\" }}",
+        source.display()
+    );
+    let file = folder.file("motet.yaml", format!("models: {{ splade: {model} }}\n"));
+    let mut program = motet(["up".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let connection = Connection::open(program.ready().await.grpc).await;
+    let listing = std::fs::read(source.join("expected.json")).expect("the fixture");
+    let listing: Value = serde_json::from_slice(&listing).expect("JSON");
+    let rows = listing["rows"].as_array().expect("rows");
+    let all: Vec<&str> = rows
+        .iter()
+        .map(|row| row["text"].as_str().expect("a text"))
+        .collect();
+    let answer = connection
+        .inference()
+        .model_infer(raw("splade", &[("text", texts(&all))]))
+        .await;
+    let answer = answer.expect("an answer").into_inner();
+    let ints = |name: &str| -> Vec<i32> {
+        let tensor = output(&answer, name);
+        tensor.values::<i32>().expect("integers").into_owned()
+    };
+    let (index, row, weight) = (ints("index"), ints("row"), floats(&answer, "weight"));
+    assert!(row.is_sorted(), "{row:?}");
+    let mut compared = 0;
+    for (number, expected) in (0i32..).zip(rows) {
+        let of_row = (0..row.len()).filter(|at| row[*at] == number);
+        let found: Vec<(i32, f32)> = of_row.map(|at| (index[at], weight[at])).collect();
+        assert!(found.is_sorted_by(|a, b| a.1 >= b.1), "{found:?}");
+        let indices = expected["index"].as_array().expect("indices").iter();
+        let weights = expected["weight"].as_array().expect("weights").iter();
+        for (index, weight) in indices.zip(weights) {
+            let index = index.as_i64().expect("an index");
+            let weight = weight.as_f64().expect("a weight") as f32;
+            let found = found.iter().find(|(at, _)| i64::from(*at) == index);
+            let found = found.map_or(0.0, |(_, weight)| *weight);
+            assert!(
+                (found - weight).abs() < CLOSE,
+                "{number}, {index}: {found} {weight}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 100);
+
+    let dense = format!("{{ task: embed, source: \"file:{}\" }}", source.display());
+    let file = folder.file("dense.yaml", format!("models: {{ dense: {dense} }}\n"));
+    let ended = motet(["check".as_ref(), file.as_os_str()]).run().await;
+    assert_ne!(ended.code, Some(0));
+    let expected = "which are those of the task `embed_sparse`";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 //! A head's products are small, so they are computed on the CPU whatever device computes the layers,
 //! in f32, and row by row: a row's result does not depend on its neighbours.
 //!
+//! * `sparse`: token vectors to one sparse vector.
 //! * `dropped`: refuses weights with a head that would not be computed.
 
 mod dropped;
+mod sparse;
 
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
@@ -14,9 +16,12 @@ use motet_kernels::{
 };
 
 use super::cpu::{norm, stored_rows::StoredRows};
-use crate::architecture::{self, Head, HeadActivation, HeadModule, Readout};
+use crate::architecture::{
+    self, Head, HeadActivation, HeadModule, Readout, SparsePooling, TensorRef,
+};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
+use crate::family;
 use crate::source::ModelFiles;
 use crate::values::{Values, scale_to_unit};
 
@@ -37,6 +42,7 @@ enum Module {
     Residual(Dense, Option<Dense>),
     Norm(Norm, ColumnBlocks),
     UnitLength,
+    Sparse(SparsePooling),
 }
 
 /// A product and the function after it. Vectors lie in one block of columns: row-major.
@@ -72,40 +78,77 @@ impl LoadedHead {
     }
 
     /// Computes the modules on vectors that were read out, one after another.
-    pub(super) fn apply(&self, mut values: Vec<f32>) -> Values {
-        let mut size = self.size;
-        for module in &self.modules {
-            match module {
-                Module::Dense(dense) => {
-                    values = dense.run(&values);
-                    size = dense.linear.outputs().count;
-                }
-                Module::Residual(dense, skip) => {
-                    let added = match skip {
-                        Some(skip) => skip.run(&values),
-                        None => values.clone(),
-                    };
-                    values = dense.run(&values);
-                    values.iter_mut().zip(added).for_each(|(x, add)| *x += add);
-                    size = dense.linear.outputs().count;
-                }
-                Module::Norm(norm, columns) => {
-                    let mut scratch = Aligned::default();
-                    norm.run(
-                        &mut values,
-                        *columns,
-                        &mut scratch,
-                        Parallelism::WithinThread,
-                    );
-                }
-                Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
-            }
+    pub(super) fn apply(&self, values: Vec<f32>) -> Values {
+        let Some((Module::Sparse(pooling), modules)) = self.modules.split_last() else {
+            let (values, size) = run(&self.modules, values, self.size);
+            return Values::new(values, size);
+        };
+        // A few tokens at a time: their vectors are as long as the vocabulary.
+        let mut sums = sparse::Sums::new(*pooling);
+        for values in values.chunks(SPARSE_TOKENS * self.size) {
+            let (values, size) = run(modules, values.to_vec(), self.size);
+            values.chunks_exact(size).for_each(|token| sums.add(token));
         }
-        Values::new(values, size)
+        Values::new(sums.finish(), 2)
     }
 }
 
+/// Tokens whose vectors over the vocabulary are in memory at once.
+const SPARSE_TOKENS: usize = 32;
+
+/// Computes modules on vectors of `size` values; returns the results, and their size.
+fn run(modules: &[Module], mut values: Vec<f32>, mut size: usize) -> (Vec<f32>, usize) {
+    for module in modules {
+        match module {
+            Module::Dense(dense) => {
+                values = dense.run(&values);
+                size = dense.linear.outputs().count;
+            }
+            Module::Residual(dense, skip) => {
+                let added = match skip {
+                    Some(skip) => skip.run(&values),
+                    None => values.clone(),
+                };
+                values = dense.run(&values);
+                values.iter_mut().zip(added).for_each(|(x, add)| *x += add);
+                size = dense.linear.outputs().count;
+            }
+            Module::Norm(norm, columns) => {
+                let mut scratch = Aligned::default();
+                norm.run(
+                    &mut values,
+                    *columns,
+                    &mut scratch,
+                    Parallelism::WithinThread,
+                );
+            }
+            Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
+            // Only the last module is one, which is not among these.
+            Module::Sparse(_) => {}
+        }
+    }
+    (values, size)
+}
+
 impl ModelFiles {
+    /// Returns the head that gives sparse vectors over the vocabulary: the model's logits of words,
+    /// pooled as its files say, else the greatest of all tokens.
+    ///
+    /// # Errors
+    /// A family without a head that predicts words, and weights that cannot be read.
+    pub fn sparse_head(&self) -> Result<Head, LoadError> {
+        let checkpoint = Checkpoint::open(self)?;
+        let config = self.config();
+        let is_stored = |tensor: &TensorRef| checkpoint.shape(tensor).is_some();
+        let words =
+            self.with_json(|json| family::masked_words(json, &config.architecture, is_stored));
+        let pooling = config.sparse.unwrap_or(SparsePooling {
+            sum: false,
+            log_twice: false,
+        });
+        Ok(words?.then(HeadModule::Sparse(pooling)))
+    }
+
     /// Checks by the headers of the weights that a head can be loaded, and the encoder with it.
     ///
     /// # Errors
@@ -144,6 +187,7 @@ impl Module {
                 Self::Norm(norm::load(checkpoint, norm)?, columns)
             }
             HeadModule::UnitLength => Self::UnitLength,
+            HeadModule::Sparse(pooling) => Self::Sparse(*pooling),
         })
     }
 }

@@ -72,6 +72,7 @@ impl Resolver<'_> {
             normalize: spec.normalize.map(|normalize| normalize.value),
             label: spec.label.clone(),
             pair: spec.pair.is_some_and(|pair| pair.value),
+            aggregation: spec.aggregation.map(|aggregation| aggregation.value),
         };
         let built = build(&files, &settings);
         let checked = built.and_then(|built| {
@@ -90,7 +91,12 @@ impl Resolver<'_> {
         };
         let least = *max_tokens_range(&tokenizer, max_tokens).start();
         let mut signature = task.signature(vector_size);
-        signature.parameters = defaults.text_parameters(least, &config.prompts);
+        signature.parameters = if task.has_windows() {
+            defaults.window_parameters(least)
+        } else {
+            defaults.text_parameters(least, &config.prompts)
+        };
+        signature.parameters.extend(task.parameters());
         if task.answers_vectors() {
             let parameters = defaults.vector_parameters(vector_size);
             signature.parameters.extend(parameters);

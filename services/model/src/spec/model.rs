@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use motet_config::values::{boolean, count, non_empty, string, word};
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, truncated};
-use motet_models::Pooling;
+use motet_models::{Aggregation, Pooling};
 use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
@@ -50,6 +50,8 @@ pub struct ModelSpec {
     pub label: Option<Spanned<String>>,
     /// Whether each text to classify comes with a second one.
     pub pair: Option<Spanned<bool>>,
+    /// Making of spans of labels of tokens; `None` is `simple`.
+    pub aggregation: Option<Spanned<Aggregation>>,
     /// Batching of the rows of different callers.
     pub batcher: BatcherSpec,
 }
@@ -115,6 +117,9 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
         normalize: map.get("normalize").and_then(|e| boolean(e, diagnostics)),
         label: map.get("label").and_then(|e| non_empty(e, diagnostics)),
         pair: map.get("pair").and_then(|e| boolean(e, diagnostics)),
+        aggregation: map
+            .get("aggregation")
+            .and_then(|e| word(e, &Aggregation::WORDS, diagnostics)),
         batcher: map
             .get("batcher")
             .map(|e| batcher::read(e, diagnostics))

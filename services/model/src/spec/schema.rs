@@ -2,7 +2,7 @@
 
 use motet_config::keys;
 use motet_config::schema::object;
-use motet_models::Pooling;
+use motet_models::{Aggregation, Pooling};
 use motet_runtime::config::ErrorWords;
 use serde_json::{Value, json};
 
@@ -62,6 +62,7 @@ fn model() -> Value {
             "type": "boolean",
             "description": "for classify: whether each text comes with a second one, `pair`",
         },
+        "aggregation": { "enum": Aggregation::WORDS.map(|(word, _)| word) },
         "batcher": keys::schema(&BATCHER_KEYS),
     }));
     model["anyOf"] = json!([{ "required": ["task"] }, { "required": ["endpoint"] }]);

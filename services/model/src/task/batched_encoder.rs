@@ -17,6 +17,8 @@ use prost::Message;
 use tonic::Status;
 use tracing::Span;
 
+use super::text_codec::Tokenized;
+use super::windowed_text::WindowedText;
 use super::{CallSettings, TextCodec};
 use crate::call_cost::CallCost;
 use crate::cpu_pool::{CpuPool, run_inline};
@@ -35,7 +37,7 @@ const INLINE_VALUES_MAX: usize = 4096;
 
 /// A request that has been read: the rows of a short one, the slices of a long one.
 enum Prepared {
-    Rows(Vec<TokenIds>),
+    Rows(Tokenized),
     Slices(Arc<Inputs>, Vec<Range<usize>>),
 }
 
@@ -58,17 +60,19 @@ impl BatchedEncoder {
         response: ResponseBuilder,
     ) -> Result<(ModelInferResponse, CallCost), Status> {
         let settings = Arc::new(self.codec.settings(&parameters)?);
-        let ((rows, encoding), input) = self.tokenize(request, signature, &settings).await?;
+        let ((tokenized, encoding), input) = self.tokenize(request, signature, &settings).await?;
+        let Tokenized { rows, texts } = tokenized;
         let count = rows.len();
         let cuts = self.codec.cuts(&rows);
         let tokens = rows.iter().map(TokenIds::len).sum();
-        let (rows, timing) = self.encode(rows, &parameters).await?;
+        let (rows, timing) = self.encode(rows, &texts, &parameters).await?;
         let values = self.codec.output_values(count);
         let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
         let codec = self.codec.clone();
         let assemble = move || {
             let score_kind = codec.task.score_kind();
-            let outputs = codec.outputs(rows, &settings);
+            let score_kind = score_kind.map(|kind| settings.score.unwrap_or(kind));
+            let outputs = codec.outputs(rows, &texts, &settings);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
             let mut response = response.build(&outputs, encoding);
             let parameters = &mut response.parameters;
@@ -101,7 +105,7 @@ impl BatchedEncoder {
         mut request: ModelInferRequest,
         signature: Arc<Signature>,
         settings: &Arc<CallSettings>,
-    ) -> Result<((Vec<TokenIds>, Encoding), Duration), Status> {
+    ) -> Result<((Tokenized, Encoding), Duration), Status> {
         let codec = self.codec.clone();
         let of_call = settings.clone();
         let span = tracing::info_span!("tokenize");
@@ -142,14 +146,14 @@ impl BatchedEncoder {
         inputs: Arc<Inputs>,
         settings: &Arc<CallSettings>,
         slices: Vec<Range<usize>>,
-    ) -> Result<(Vec<TokenIds>, Duration), Status> {
+    ) -> Result<(Tokenized, Duration), Status> {
         let (codec, settings) = (self.codec.clone(), settings.clone());
         let tokenize = move |slice| codec.tokenize_slice(&inputs, &settings, slice);
         let timed = self.pool.run_slices(span, slices, tokenize).await;
         let timed = timed.map_err(|error| status_of::pool_error(&error).build())??;
-        let rows: Vec<TokenIds> = timed.value.into_iter().flatten().collect();
-        self.codec.check_tokens(&rows)?;
-        Ok((rows, timed.ran))
+        let tokenized: Tokenized = timed.value.into_iter().collect();
+        self.codec.check_tokens(&tokenized.rows)?;
+        Ok((tokenized, timed.ran))
     }
 
     /// Runs a job inline if it `is_short`, else on the pool. Also returns its time, with the wait
@@ -176,6 +180,7 @@ impl BatchedEncoder {
     async fn encode(
         &self,
         rows: Vec<TokenIds>,
+        texts: &[WindowedText],
         parameters: &Parameters,
     ) -> Result<(Vec<Values>, CallTiming), Status> {
         let trace = CallTrace::queue();
@@ -197,7 +202,7 @@ impl BatchedEncoder {
         let reply = self.batcher.submit(call).await;
         let reply = reply.map_err(|refused| status_of::refusal(&refused).build())?;
         let rows = reply.rows.into_iter().enumerate().map(|(row, result)| {
-            let field = || self.codec.task.field(row);
+            let field = || self.codec.field(row, texts);
             result.map_err(|error| status_of::row_error(&field(), &error).build())
         });
         Ok((rows.collect::<Result<_, Status>>()?, reply.timing))

@@ -3,13 +3,16 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use motet_models::{Prompts, Tokenizer, TokenizerError, TruncationSide};
+use motet_models::{Aggregation, Prompts, ScoreKind, Tokenizer, TokenizerError, TruncationSide};
 use motet_proto::signature::{OutputAxis, Parameter};
 use motet_proto::types::ElementType;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
-use super::ports::{DIMENSIONS, EMBEDDING, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME, TRUNCATE};
+use super::ports::{
+    ACTIVATION, AGGREGATION, DIMENSIONS, EMBEDDING, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME,
+    TRUNCATE,
+};
 use crate::request::Parameters;
 
 /// Most bytes of a prompt that a call or a configuration gives: it counts for each row.
@@ -92,17 +95,36 @@ pub(crate) struct CallSettings {
     /// Values of a vector that are answered; all if there are fewer.
     pub(crate) dimensions: usize,
     pub(crate) normalize: bool,
+    /// How logits become scores; what the task says if it is `None`.
+    pub(crate) score: Option<ScoreKind>,
+    /// How tokens become spans; what the task says if it is `None`.
+    pub(crate) aggregation: Option<Aggregation>,
+}
+
+/// Word for the activation that the model's files say.
+const DEFAULT: &str = "default";
+
+/// Returns the parameter that says how the logits of so many labels become scores. A softmax over
+/// one would always be 1.
+pub(super) fn activation(labels: usize) -> Parameter {
+    let kinds = ScoreKind::ALL.into_iter();
+    let kinds = kinds.filter(|kind| labels > 1 || *kind != ScoreKind::Softmax);
+    let words = std::iter::once(DEFAULT).chain(kinds.map(ScoreKind::as_str));
+    Parameter::word(ACTIVATION, Some(DEFAULT), words)
 }
 
 impl CallDefaults {
-    /// Returns the parameters of a task that tokenizes texts.
-    pub(crate) fn text_parameters(&self, least_tokens: usize, prompts: &Prompts) -> Vec<Parameter> {
+    /// Returns the parameters of a task that takes all of each text.
+    pub(crate) fn window_parameters(&self, least_tokens: usize) -> Vec<Parameter> {
         let [least, most] = [least_tokens, self.max_tokens].map(|tokens| tokens as i64);
+        vec![Parameter::int(MAX_TOKENS, most, least, most)]
+    }
+
+    /// Returns the parameters of a task that cuts texts.
+    pub(crate) fn text_parameters(&self, least_tokens: usize, prompts: &Prompts) -> Vec<Parameter> {
         let words = Truncate::WORDS.iter().map(|(word, _)| *word);
-        let mut parameters = vec![
-            Parameter::int(MAX_TOKENS, most, least, most),
-            Parameter::word(TRUNCATE, Some(self.truncate.word()), words),
-        ];
+        let mut parameters = self.window_parameters(least_tokens);
+        parameters.push(Parameter::word(TRUNCATE, Some(self.truncate.word()), words));
         let names = prompts.by_name.keys().map(String::as_str);
         if !prompts.by_name.is_empty() {
             parameters.push(Parameter::word(PROMPT_NAME, None, names));
@@ -186,6 +208,15 @@ impl CallDefaults {
             prompt,
             dimensions: parameters.count(DIMENSIONS).unwrap_or(usize::MAX),
             normalize: parameters.flag(NORMALIZE).unwrap_or(self.normalize),
+            score: parameters.text(ACTIVATION).and_then(|word| {
+                let mut kinds = ScoreKind::ALL.into_iter();
+                kinds.find(|kind| kind.as_str() == word)
+            }),
+            aggregation: parameters.text(AGGREGATION).and_then(|word| {
+                let mut words = Aggregation::WORDS.iter();
+                let found = words.find(|(known, _)| *known == word);
+                found.map(|(_, aggregation)| *aggregation)
+            }),
         })
     }
 }

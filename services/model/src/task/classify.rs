@@ -1,11 +1,12 @@
 //! `classify`: labels for each text or pair of texts, and the score of each label.
 
 use motet_models::{Level, ModelFiles, ScoreKind, Values};
-use motet_proto::signature::Signature;
+use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, RowText, TaskError, TaskSettings, VectorForm};
+use super::call_settings::activation;
+use super::encoder_task::{AnswerForm, BuiltTask, EncoderTask, RowText, TaskError, TaskSettings};
 use super::ports::{LABEL, LABELS, PAIR, SCORE, TEXT, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::{Inputs, Outputs};
@@ -93,13 +94,17 @@ impl EncoderTask for Classify {
         Some(self.score)
     }
 
-    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
-        let (count, labels) = (rows.len(), form.size);
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![activation(self.labels.len())]
+    }
+
+    fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
+        let (count, labels) = (rows.len(), form.vectors.size);
         let mut scores = Vec::with_capacity(count * labels);
         let mut label = Vec::with_capacity(count);
         for row in rows {
             let mut row = row.into_vec();
-            self.score.apply(&mut row);
+            form.score.unwrap_or(self.score).apply(&mut row);
             label.push(self.labels[highest(&row)].as_str());
             scores.extend(row);
         }

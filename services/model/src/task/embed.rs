@@ -6,7 +6,9 @@ use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm};
+use super::encoder_task::{
+    AnswerForm, BuiltTask, EncoderTask, TaskError, TaskSettings, refuse_sparse,
+};
 use super::ports::{EMBEDDING, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::Outputs;
@@ -34,6 +36,7 @@ pub(super) const KIND: TaskKind = TaskKind {
 struct Embed;
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
+    refuse_sparse(files)?;
     let config = files.config();
     let mut head = config.head.clone();
     if let Some(pooling) = settings.pooling {
@@ -79,13 +82,13 @@ impl EncoderTask for Embed {
         true
     }
 
-    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
         let count = rows.len();
-        let mut values = Vec::with_capacity(count * form.size);
+        let mut values = Vec::with_capacity(count * form.vectors.size);
         for vector in &rows {
-            form.append(vector.as_slice(), &mut values);
+            form.vectors.append(vector.as_slice(), &mut values);
         }
-        let embedding = Tensor::from_values(vec![count, form.size], values)?;
+        let embedding = Tensor::from_values(vec![count, form.vectors.size], values)?;
         Ok(vec![(EMBEDDING, embedding)])
     }
 }

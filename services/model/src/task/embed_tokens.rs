@@ -5,7 +5,9 @@ use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::encoder_task::{BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm};
+use super::encoder_task::{
+    AnswerForm, BuiltTask, EncoderTask, TaskError, TaskSettings, refuse_sparse,
+};
 use super::ports::{EMBEDDING, ROW, port, symbol, texts};
 use super::{Engine, TaskKind};
 use crate::request::Outputs;
@@ -32,6 +34,7 @@ pub(super) const KIND: TaskKind = TaskKind {
 struct EmbedTokens;
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
+    refuse_sparse(files)?;
     let own = files.config().head.is_normalized();
     let head = Head::tokens().normalized(settings.normalize.unwrap_or(own));
     Ok(BuiltTask::new(EmbedTokens, head))
@@ -59,17 +62,17 @@ impl EncoderTask for EmbedTokens {
         true
     }
 
-    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
         let count = rows.iter().map(Values::rows).sum();
-        let mut values = Vec::with_capacity(count * form.size);
+        let mut values = Vec::with_capacity(count * form.vectors.size);
         let mut numbers = Vec::with_capacity(count);
         for (number, row) in (0i32..).zip(&rows) {
             for vector in row.iter() {
-                form.append(vector, &mut values);
+                form.vectors.append(vector, &mut values);
             }
             numbers.extend(std::iter::repeat_n(number, row.rows()));
         }
-        let embedding = Tensor::from_values(vec![count, form.size], values)?;
+        let embedding = Tensor::from_values(vec![count, form.vectors.size], values)?;
         let row = Tensor::from_values(vec![count], numbers)?;
         Ok(vec![(EMBEDDING, embedding), (ROW, row)])
     }

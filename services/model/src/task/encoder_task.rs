@@ -4,11 +4,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use motet_config::{Span, Spanned};
-use motet_models::{Head, LoadError, ModelFiles, Pooling, ScoreKind, Values, scale_to_unit};
+use motet_models::{
+    Aggregation, Head, LoadError, ModelFiles, Pooling, ScoreKind, Values, scale_to_unit,
+};
 use motet_proto::TensorError;
-use motet_proto::signature::Signature;
+use motet_proto::signature::{Parameter, Signature};
 
 use super::ports::TEXT;
+use super::windowed_text::WindowedText;
 use crate::request::{Inputs, Outputs};
 
 /// A task with an encoder: which texts are its rows, and what its vectors become.
@@ -42,6 +45,16 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         0
     }
 
+    /// Returns the settings of a call that are the task's own.
+    fn parameters(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// Returns whether a text that is longer than a row becomes several rows instead of being cut.
+    fn has_windows(&self) -> bool {
+        false
+    }
+
     /// Returns whether a call holds a vector for each token until its response is built.
     fn has_token_vectors(&self) -> bool;
 
@@ -60,7 +73,19 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     ///
     /// # Errors
     /// Values that do not fill the tensor's shape, which would be a defect.
-    fn outputs(&self, rows: Vec<Values>, form: VectorForm) -> Result<Outputs, TensorError>;
+    fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError>;
+}
+
+/// Form of the answer to a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerForm<'c> {
+    pub(crate) vectors: VectorForm,
+    /// How logits become scores, if the call says so.
+    pub(crate) score: Option<ScoreKind>,
+    /// How tokens become spans, if the call says so.
+    pub(crate) aggregation: Option<Aggregation>,
+    /// The texts of a task with windows.
+    pub(crate) texts: &'c [WindowedText],
 }
 
 /// Form in which vectors are answered.
@@ -102,6 +127,24 @@ impl<'i> RowText<'i> {
     }
 }
 
+/// Refuses a model of sparse vectors for a task with dense ones.
+///
+/// # Errors
+/// If the model's files say that it gives sparse vectors.
+pub(super) fn refuse_sparse(files: &ModelFiles) -> Result<(), TaskError> {
+    if files.config().sparse.is_none() {
+        return Ok(());
+    }
+    Err(TaskError::Model(LoadError::Unsupported {
+        model: files.source().clone(),
+        file: "modules.json".to_owned(),
+        reason:
+            "the module SpladePooling says that the model gives sparse vectors, which are those \
+                 of the task `embed_sparse`"
+                .to_owned(),
+    }))
+}
+
 /// Makes the task of a model of its files and of the settings of its configuration.
 pub(crate) type BuildTask = fn(&ModelFiles, &TaskSettings) -> Result<BuiltTask, TaskError>;
 
@@ -132,6 +175,8 @@ pub(crate) struct TaskSettings {
     pub(crate) label: Option<Spanned<String>>,
     /// `true` if each text comes with a second one.
     pub(crate) pair: bool,
+    /// How labels of tokens become spans.
+    pub(crate) aggregation: Option<Aggregation>,
 }
 
 /// A task that a model cannot have.

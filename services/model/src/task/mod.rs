@@ -4,10 +4,12 @@
 //! and share everything else:
 //!
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
-//! * `embed`, `embed_tokens`, `rerank`, `classify`: the tasks with an encoder.
+//! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `classify_tokens`: the tasks with
+//!   an encoder.
 //! * `encoder_task`: [`EncoderTask`], the differences between these.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.
+//! * `windowed_text`: texts in as many rows as it takes.
 //! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
 //! * `runner`: [`Runner`], a running model of either kind.
 //! * `ports`: names of ports and parameters, and how a signature is written.
@@ -15,7 +17,9 @@
 mod batched_encoder;
 mod call_settings;
 mod classify;
+mod classify_tokens;
 mod embed;
+mod embed_sparse;
 mod embed_tokens;
 mod encoder_task;
 mod ports;
@@ -23,6 +27,7 @@ mod rerank;
 mod runner;
 mod split;
 mod text_codec;
+mod windowed_text;
 
 pub(crate) use batched_encoder::BatchedEncoder;
 pub use call_settings::Truncate;
@@ -30,7 +35,7 @@ pub(crate) use call_settings::{
     CallDefaults, CallSettings, PROMPT_BYTES_MAX, Prompt, max_tokens_range,
 };
 pub(crate) use encoder_task::{
-    BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm,
+    AnswerForm, BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm,
 };
 pub(crate) use runner::Runner;
 pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
@@ -63,8 +68,10 @@ pub const TASKS: &[TaskKind] = &[
     split::KIND,
     embed::KIND,
     embed_tokens::KIND,
+    embed_sparse::KIND,
     rerank::KIND,
     classify::KIND,
+    classify_tokens::KIND,
 ];
 
 impl TaskKind {

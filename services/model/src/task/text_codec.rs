@@ -12,7 +12,8 @@ use tonic::Status;
 
 use super::call_settings::{CallDefaults, CallSettings, Truncate};
 use super::encoder_task::RowText;
-use super::{EncoderTask, VectorForm};
+use super::windowed_text::WindowedText;
+use super::{AnswerForm, EncoderTask, VectorForm};
 use crate::cpu_pool::slices;
 use crate::limits::Limits;
 use crate::request::{Inputs, Outputs, Parameters};
@@ -31,6 +32,25 @@ pub(crate) struct TextCodec {
     /// Values of a vector.
     pub(crate) vector_size: usize,
     pub(crate) limits: Limits,
+}
+
+/// Rows of a call.
+#[derive(Debug, Default)]
+pub(super) struct Tokenized {
+    pub(super) rows: Vec<TokenIds>,
+    /// The texts of a task with windows, whose rows follow each other.
+    pub(super) texts: Vec<WindowedText>,
+}
+
+impl FromIterator<Self> for Tokenized {
+    fn from_iter<I: IntoIterator<Item = Self>>(parts: I) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            all.rows.extend(part.rows);
+            all.texts.extend(part.texts);
+        }
+        all
+    }
 }
 
 impl TextCodec {
@@ -68,10 +88,10 @@ impl TextCodec {
         &self,
         inputs: &Inputs,
         settings: &CallSettings,
-    ) -> Result<Vec<TokenIds>, Status> {
-        let rows = self.tokenize_slice(inputs, settings, 0..usize::MAX)?;
-        self.check_tokens(&rows)?;
-        Ok(rows)
+    ) -> Result<Tokenized, Status> {
+        let tokenized = self.tokenize_slice(inputs, settings, 0..usize::MAX)?;
+        self.check_tokens(&tokenized.rows)?;
+        Ok(tokenized)
     }
 
     /// Returns the token ids of the encoder's rows in this range.
@@ -85,11 +105,46 @@ impl TextCodec {
         inputs: &Inputs,
         settings: &CallSettings,
         slice: Range<usize>,
-    ) -> Result<Vec<TokenIds>, Status> {
+    ) -> Result<Tokenized, Status> {
         let rows = self.task.rows(inputs).into_iter().enumerate();
         let rows = rows.skip(slice.start).take(slice.len());
-        rows.map(|(row, text)| self.tokenize_row(row, text, settings))
-            .collect()
+        if self.task.has_windows() {
+            let windows = |(row, text)| self.tokenize_windows(row, text, settings);
+            return rows.map(windows).collect();
+        }
+        let rows = rows.map(|(row, text)| self.tokenize_row(row, text, settings));
+        Ok(Tokenized {
+            rows: rows.collect::<Result<_, Status>>()?,
+            texts: Vec::new(),
+        })
+    }
+
+    /// Returns the rows of a text that is not cut.
+    fn tokenize_windows(
+        &self,
+        row: usize,
+        text: RowText<'_>,
+        settings: &CallSettings,
+    ) -> Result<Tokenized, Status> {
+        let mut all = Tokenized::default();
+        for text in text.texts() {
+            let windowed = WindowedText::new(text, &self.tokenizer, settings.max_tokens);
+            let (text, rows) = windowed
+                .map_err(|error| invalid_argument(self.task.field(row), error.to_string()))?;
+            all.texts.push(text);
+            all.rows.extend(rows);
+        }
+        Ok(all)
+    }
+
+    /// Returns the field of the request that holds the text of a row.
+    pub(super) fn field(&self, row: usize, texts: &[WindowedText]) -> String {
+        let mut end = 0;
+        let text = texts.iter().position(|text| {
+            end += text.rows();
+            row < end
+        });
+        self.task.field(text.unwrap_or(row))
     }
 
     fn tokenize_row(
@@ -197,13 +252,20 @@ impl TextCodec {
     pub(super) fn outputs(
         &self,
         rows: Vec<Values>,
+        texts: &[WindowedText],
         settings: &CallSettings,
     ) -> Result<Outputs, TensorError> {
-        let form = VectorForm {
+        let vectors = VectorForm {
             size: settings.dimensions.min(self.vector_size),
             normalize: settings.normalize,
         };
-        self.task.outputs(rows, form)
+        let form = AnswerForm {
+            vectors,
+            score: settings.score,
+            aggregation: settings.aggregation,
+            texts,
+        };
+        self.task.outputs(rows, &form)
     }
 }
 

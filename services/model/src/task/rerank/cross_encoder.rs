@@ -2,12 +2,13 @@
 //! text is relevant.
 
 use motet_models::{Classifier, LoadError, ModelFiles, ScoreKind, Values};
-use motet_proto::signature::Signature;
+use motet_proto::signature::{Parameter, Signature};
 use motet_proto::{Tensor, TensorError};
 
 use crate::request::{Inputs, Outputs};
+use crate::task::call_settings::activation;
 use crate::task::encoder_task::{
-    BuiltTask, EncoderTask, RowText, TaskError, TaskSettings, VectorForm,
+    AnswerForm, BuiltTask, EncoderTask, RowText, TaskError, TaskSettings,
 };
 use crate::task::ports::{QUERY, SCORE, TEXT};
 
@@ -19,6 +20,8 @@ const POSITIVE: [&str; 6] = ["relevant", "positive", "yes", "true", "entailment"
 struct CrossEncoder {
     /// Which logit becomes the score.
     label: usize,
+    /// Number of logits.
+    labels: usize,
     score: ScoreKind,
 }
 
@@ -70,7 +73,11 @@ pub(super) fn build(
         }
     };
     Ok(BuiltTask::new(
-        CrossEncoder { label, score },
+        CrossEncoder {
+            label,
+            labels: classifier.labels.len(),
+            score,
+        },
         classifier.head,
     ))
 }
@@ -108,10 +115,14 @@ impl EncoderTask for CrossEncoder {
         Some(self.score)
     }
 
-    fn outputs(&self, rows: Vec<Values>, _: VectorForm) -> Result<Outputs, TensorError> {
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![activation(self.labels)]
+    }
+
+    fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
         let score = |row: Values| {
             let mut logits = row.into_vec();
-            self.score.apply(&mut logits);
+            form.score.unwrap_or(self.score).apply(&mut logits);
             logits[self.label]
         };
         let scores: Vec<f32> = rows.into_iter().map(score).collect();
@@ -123,6 +134,7 @@ impl EncoderTask for CrossEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::VectorForm;
 
     #[test]
     fn one_of_two_labels_is_known_to_be_that_of_relevant_texts() {
@@ -143,17 +155,23 @@ mod tests {
     fn the_score_of_two_labels_is_the_share_of_the_relevant_one() {
         let task = CrossEncoder {
             label: 1,
+            labels: 2,
             score: ScoreKind::Softmax,
         };
         let rows = vec![
             Values::new(vec![1.0, 3.0], 2),
             Values::new(vec![5.0, 5.0], 2),
         ];
-        let form = VectorForm {
-            size: 2,
-            normalize: false,
+        let form = AnswerForm {
+            vectors: VectorForm {
+                size: 2,
+                normalize: false,
+            },
+            score: None,
+            aggregation: None,
+            texts: &[],
         };
-        let outputs = task.outputs(rows, form).unwrap();
+        let outputs = task.outputs(rows, &form).unwrap();
         let scores = outputs[0].1.values::<f32>().unwrap().into_owned();
         assert!(
             (scores[0] - 0.880_797).abs() < 1e-6 && scores[1] == 0.5,

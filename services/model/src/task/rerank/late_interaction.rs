@@ -6,7 +6,7 @@ use motet_proto::signature::Signature;
 use motet_proto::{Tensor, TensorError};
 
 use crate::request::{Inputs, Outputs};
-use crate::task::encoder_task::{EncoderTask, RowText, VectorForm};
+use crate::task::encoder_task::{AnswerForm, EncoderTask, RowText};
 use crate::task::ports::{QUERY, SCORE, TEXT};
 
 /// The query is the first row, its texts follow.
@@ -46,7 +46,7 @@ impl EncoderTask for LateInteraction {
         true
     }
 
-    fn outputs(&self, rows: Vec<Values>, _: VectorForm) -> Result<Outputs, TensorError> {
+    fn outputs(&self, rows: Vec<Values>, _: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
         let scores = match rows.split_first() {
             Some((query, texts)) => maxsim_all(query, &texts.iter().collect::<Vec<_>>()),
             None => Vec::new(),
