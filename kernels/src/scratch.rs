@@ -20,6 +20,8 @@ pub struct Scratch {
     /// Intermediate values of a layer: queries, keys and values, then those of the feed-forward
     /// part, `[T, I]` or two of these.
     pub intermediate: Aligned<f32>,
+    /// What is added to the scores of attention, where it depends on the tokens.
+    pub scores: Aligned<f32>,
     /// The left side of a product of bytes.
     pub quantized_lhs: QuantizedActivations,
     /// Mean and factor of each token between the steps of a norm.
@@ -53,6 +55,7 @@ impl ScratchPool {
             x: Aligned::default(),
             normed: Aligned::default(),
             intermediate: Aligned::default(),
+            scores: Aligned::default(),
             quantized_lhs: QuantizedActivations::default(),
             statistics: Aligned::default(),
         });

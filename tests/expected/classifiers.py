@@ -85,6 +85,9 @@ def fixtures() -> dict[str, Fixture]:
             single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 2)])
         return tokenizer
 
+    deberta = small | {"num_hidden_layers": 2, "max_position_embeddings": LIMIT, "pad_token_id": 1}
+    deberta |= {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+    deberta |= {"share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0}
     bio = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     many = [f"name {number}" for number in range(12)]
     return {
@@ -106,6 +109,10 @@ def fixtures() -> dict[str, Fixture]:
         "mpnet-default-labels": Fixture(t.MPNetForSequenceClassification, bert_sizes(LIMIT + 2, **mpnet),
                                         wordpiece(MPNET, "[UNK]", "<s>", "</s>", True),
                                         tokens=names(MPNET, "<s>", "</s>", "<mask>"), labels=["LABEL_0", "LABEL_1"]),
+        "deberta-nli": Fixture(t.DebertaV2ForSequenceClassification, deberta, unigram(ROBERTA), **of_roberta,
+                               labels=["entailment", "neutral", "contradiction"]),
+        "deberta-tokens": Fixture(t.DebertaV2ForTokenClassification, deberta, unigram(ROBERTA), **of_roberta,
+                                  labels=bio),
         "bert-tokens": Fixture(t.BertForTokenClassification, bert_sizes(LIMIT, **small), cased(), **of_bert,
                                types=True, labels=bio),
         "roberta-tokens": Fixture(t.RobertaForTokenClassification, bert_sizes(LIMIT + 2, **roberta),

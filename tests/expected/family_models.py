@@ -175,7 +175,19 @@ def newer_encoders() -> dict[str, Fixture]:
         }
 
     thetas = {"full_attention": {"rope_theta": 3000.0}, "sliding_attention": {"rope_theta": 100.0}}
+    of_deberta = sizes | {"intermediate_size": 40, "pad_token_id": 1, "relative_attention": True}
     return {
+        # Keys and queries of distances by the products of tokens, in buckets that rows are longer than.
+        "deberta": Fixture(
+            t.DebertaV2Model,
+            of_deberta | {"max_position_embeddings": 48, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+            | {"share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0},
+            unigram(ROBERTA), **of_new, tokenizer_limit=None, sentence=("mean", True), sentence_limit=None, limit=48),
+        "deberta-separate": Fixture(
+            t.DebertaV2ForMaskedLM,
+            of_deberta | {"max_position_embeddings": 30, "max_relative_positions": 12, "pos_att_type": ["c2p", "p2c"]}
+            | {"type_vocab_size": 2},
+            unigram(ROBERTA), **of_new, **none, limit=30),
         # Layers with and without windows, which are shorter than rows.
         "modernbert": Fixture(
             t.ModernBertForMaskedLM,

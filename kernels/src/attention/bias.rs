@@ -3,6 +3,55 @@
 
 use std::ops::Range;
 
+/// Values that are added to the scores of attention.
+#[derive(Clone, Copy, Debug)]
+pub enum Bias<'a> {
+    /// By head and distance.
+    Relative(&'a RelativeBias),
+    /// For each row `[heads, tokens, tokens]` of queries and keys, one row after another.
+    Scores(&'a [f32]),
+}
+
+impl<'a> Bias<'a> {
+    /// Returns the bias of a row, whose scores begin at `start`.
+    #[inline(always)]
+    pub(super) fn of_row(self, start: usize) -> Self {
+        match self {
+            Self::Relative(_) => self,
+            Self::Scores(scores) => Self::Scores(&scores[start..]),
+        }
+    }
+
+    /// Returns the biases of some keys for a query of a row of `tokens` tokens.
+    #[inline(always)]
+    pub(super) fn of(
+        self,
+        head: usize,
+        query: usize,
+        keys: Range<usize>,
+        tokens: usize,
+    ) -> &'a [f32] {
+        match self {
+            Self::Relative(bias) => bias.of(head, query, keys),
+            Self::Scores(scores) => {
+                let start = (head * tokens + query) * tokens + keys.start;
+                &scores[start..][..keys.len()]
+            }
+        }
+    }
+
+    /// Returns whether there is a bias for every pair of tokens of each row in each of `heads`
+    /// heads.
+    pub(super) fn covers(self, heads: usize, rows: &[usize]) -> bool {
+        match self {
+            Self::Relative(bias) => bias.covers(heads, rows.iter().copied().max().unwrap_or(0)),
+            Self::Scores(scores) => {
+                scores.len() == heads * rows.iter().map(|tokens| tokens * tokens).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// A bias for each head and distance.
 #[derive(Clone, Debug)]
 pub struct RelativeBias {

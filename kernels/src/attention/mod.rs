@@ -1,10 +1,12 @@
 //! Attention within rows: `softmax(scale Q K^T + bias) V` for each head, a few queries at a time.
 //!
-//! A query sees the keys of a [`Mask`], and scores may have a [`RelativeBias`]. There may be fewer
+//! A query sees the keys of a [`Mask`], and scores may have a [`Bias`]: one by distance
+//! ([`RelativeBias`]), or one for each pair of tokens ([`Disentangled`]). There may be fewer
 //! heads of keys and values than of queries (grouped queries): each is then used by as many heads
 //! of queries in succession.
 
 mod bias;
+mod disentangled;
 mod mask;
 
 use std::cell::RefCell;
@@ -12,7 +14,8 @@ use std::iter::once;
 
 use pulp::{Simd, WithSimd};
 
-pub use bias::{Buckets, RelativeBias};
+pub use bias::{Bias, Buckets, RelativeBias};
+pub use disentangled::{Disentangled, Distances};
 pub use mask::Mask;
 
 use crate::activation::exp_negative;
@@ -95,7 +98,7 @@ impl Attention {
         keys: &[f32],
         values: &[f32],
         rows: &[usize],
-        bias: Option<&RelativeBias>,
+        bias: Option<Bias<'_>>,
         parallelism: Parallelism,
     ) {
         let tokens: usize = rows.iter().sum();
@@ -103,9 +106,8 @@ impl Attention {
         assert_eq!(keys.len(), tokens * self.keys.count, "keys");
         assert_eq!(values.len(), tokens * self.keys.count, "values");
         if let Some(bias) = bias {
-            let longest = rows.iter().copied().max().unwrap_or(0);
             let heads = self.queries.count / self.head_size;
-            assert!(bias.covers(heads, longest), "bias of attention");
+            assert!(bias.covers(heads, rows), "bias of attention");
         }
         thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
         let columns = self.queries;
@@ -154,7 +156,7 @@ struct Part<'a> {
     /// Tokens of all rows.
     tokens: usize,
     rows: &'a [usize],
-    bias: Option<&'a RelativeBias>,
+    bias: Option<Bias<'a>>,
     scratch: &'a mut Scratch,
 }
 
@@ -165,6 +167,8 @@ struct Row {
     start: usize,
     /// Tokens of the row.
     len: usize,
+    /// Pairs of tokens of all rows before.
+    pairs: usize,
     /// First query of the part, counted from the row's first token.
     from: usize,
     /// First query after the part.
@@ -178,11 +182,12 @@ impl WithSimd for Part<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.attention.queries.columns(self.block).len();
         let (first, end) = (self.first, self.first + self.queries.len() / width);
-        let mut start = 0;
+        let (mut start, mut pairs) = (0, 0);
         for len in self.rows {
             let row = Row {
                 start,
                 len: *len,
+                pairs,
                 from: start.max(first) - start,
                 to: (start + len).min(end).saturating_sub(start),
             };
@@ -190,6 +195,7 @@ impl WithSimd for Part<'_> {
                 self.row(simd, row, width);
             }
             start += len;
+            pairs += len * len;
         }
     }
 }
@@ -207,6 +213,7 @@ impl Part<'_> {
         } = *self.attention;
         let panel = S::NR * S::F32_LANES;
         let heads_per_key = query_columns.count / key_columns.count;
+        let heads = query_columns.count / head_size;
         let span = mask.span(row.from..row.to, row.len);
         // From a whole panel on: a key then has the same lane whatever queries are in the part.
         let keys = span.start / panel * panel..span.end;
@@ -250,7 +257,9 @@ impl Part<'_> {
                 let scoring = Scoring {
                     scale,
                     mask,
-                    bias: self.bias.map(|bias| (bias, number)),
+                    bias: self
+                        .bias
+                        .map(|bias| (bias.of_row(row.pairs * heads), number)),
                     tokens: row.len,
                     query: row.from + tile.start,
                     keys: keys.start,
@@ -318,8 +327,8 @@ struct Head {
 struct Scoring<'a> {
     scale: f32,
     mask: Mask,
-    /// A bias, and the number of the head.
-    bias: Option<(&'a RelativeBias, usize)>,
+    /// The bias of the row, and the number of the head.
+    bias: Option<(Bias<'a>, usize)>,
     /// Tokens of the row.
     tokens: usize,
     /// Position of the tile's first query.
@@ -479,7 +488,7 @@ impl WithSimd for MaskedExponentials<'_> {
             let seen = keys.start - self.first_key..keys.end - self.first_key;
             let mut scale = scoring.scale;
             if let Some((bias, head)) = scoring.bias {
-                let bias = bias.of(head, query, keys);
+                let bias = bias.of(head, query, keys, scoring.tokens);
                 for (score, bias) in scores[seen.clone()].iter_mut().zip(bias) {
                     *score = *score * scale + bias;
                 }

@@ -98,7 +98,7 @@ impl Case {
 
     fn run(&self, rows: &[usize], parallelism: Parallelism) -> Vec<f32> {
         let [mut queries, keys, values] = self.matrices(rows);
-        let bias = self.bias.as_ref();
+        let bias = self.bias.as_ref().map(Bias::Relative);
         self.attention
             .run(&mut queries, &keys, &values, rows, bias, parallelism);
         queries

@@ -1,6 +1,6 @@
 //! Self-attention.
 
-pub use motet_kernels::{Mask, Pairs};
+pub use motet_kernels::{Distances, Mask, Pairs};
 
 use super::{Linear, Norm, TensorRef};
 
@@ -27,6 +27,8 @@ pub struct Attention {
     pub head_norms: Option<HeadNorms>,
     /// Rotation of queries and keys by their position in the row.
     pub rotary: Option<Rotary>,
+    /// Products with the vectors of distances, see [`RelativeEmbedding`].
+    pub relative: Option<RelativeProducts>,
     /// Factor of the products of queries and keys.
     pub scale: f32,
     /// The keys that a query sees.
@@ -52,6 +54,27 @@ pub struct Rotary {
     pub frequencies: Vec<f32>,
     /// Factor of the rotated values.
     pub scale: f32,
+}
+
+/// Vectors of distances for disentangled attention: scores of a query with a key gain products with
+/// the vector of their distance, made a key and a query by each layer ([`RelativeProducts`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelativeEmbedding {
+    /// `[2 span, hidden]`
+    pub table: TensorRef,
+    /// On each vector.
+    pub norm: Option<Norm>,
+    /// Which vector a distance has.
+    pub distances: Distances,
+}
+
+/// How a layer makes keys and queries of the vectors of distances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelativeProducts {
+    /// To the keys that queries are multiplied with; `None` where they are not.
+    pub key: Option<Linear>,
+    /// To the queries that keys are multiplied with; `None` where they are not.
+    pub query: Option<Linear>,
 }
 
 /// Values that are added to the scores of attention, by how far a key is from the query: a table of
@@ -80,6 +103,7 @@ impl Attention {
             output,
             head_norms: None,
             rotary: None,
+            relative: None,
             scale: (head_size as f32).sqrt().recip(),
             mask: Mask::All,
         }
@@ -87,9 +111,12 @@ impl Attention {
 
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
         let all = [&self.query, &self.key, &self.value, &self.output];
+        let relative = self.relative.iter();
+        let relative = relative.flat_map(|products| products.key.iter().chain(&products.query));
         let norms = self.head_norms.iter();
         let norms = norms.flat_map(|norms| [&norms.query, &norms.key]);
         all.into_iter()
+            .chain(relative)
             .flat_map(Linear::tensors)
             .chain(norms.flat_map(Norm::tensors))
             .collect()

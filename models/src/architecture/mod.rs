@@ -5,8 +5,8 @@
 //! family knows no engine. Nothing here reads a file or computes.
 //!
 //! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
-//! * `attention`: [`Attention`], with [`Rotary`] positions and [`PositionBias`]; `feed_forward`:
-//!   [`FeedForward`].
+//! * `attention`: [`Attention`], with positions of several kinds: [`Rotary`], [`PositionBias`],
+//!   [`RelativeEmbedding`]; `feed_forward`: [`FeedForward`].
 //! * `head`: [`Head`], what a row gives back.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
@@ -16,7 +16,10 @@ mod feed_forward;
 mod head;
 mod tensor;
 
-pub use attention::{Attention, HeadNorms, Mask, Pairs, PositionBias, Rotary};
+pub use attention::{
+    Attention, Distances, HeadNorms, Mask, Pairs, PositionBias, RelativeEmbedding,
+    RelativeProducts, Rotary,
+};
 pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
 pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout, SparsePooling};
@@ -36,6 +39,9 @@ pub struct Architecture {
     pub embedding: TokenEmbedding,
     /// Bias that is added to the scores of attention in every layer.
     pub position_bias: Option<PositionBias>,
+    /// Vectors of distances, of which layers make keys and queries. A model that has them has no
+    /// position bias.
+    pub relative: Option<RelativeEmbedding>,
     /// The layers, in the order of computation, all with heads of one number and size.
     pub layers: Vec<Layer>,
     /// The norm after the last layer.
@@ -114,6 +120,9 @@ impl Architecture {
     pub fn tensors(&self) -> Vec<&TensorRef> {
         let mut tensors = self.embedding.tensors();
         tensors.extend(self.position_bias.iter().map(|bias| &bias.table));
+        let relative = self.relative.iter();
+        tensors.extend(relative.clone().map(|relative| &relative.table));
+        tensors.extend(relative.flat_map(|it| &it.norm).flat_map(Norm::tensors));
         tensors.extend(self.layers.iter().flat_map(Layer::tensors));
         tensors.extend(self.final_norm.iter().flat_map(Norm::tensors));
         tensors

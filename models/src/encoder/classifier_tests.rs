@@ -14,10 +14,12 @@ use crate::tokenizer::{TokenIds, Tokenizer};
 const CLOSE: f32 = 1e-5;
 
 /// The models in tests/classifiers: what they classify, and how their logits become scores.
-const FIXTURES: [(&str, Level, ScoreKind); 13] = [
+const FIXTURES: [(&str, Level, ScoreKind); 15] = [
     ("bert-many-labels", Level::Text, ScoreKind::Softmax),
     ("bert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("bert-tokens", Level::Token, ScoreKind::Softmax),
+    ("deberta-nli", Level::Text, ScoreKind::Softmax),
+    ("deberta-tokens", Level::Token, ScoreKind::Softmax),
     ("distilbert-multi-label", Level::Text, ScoreKind::Sigmoid),
     ("distilbert-tokens", Level::Token, ScoreKind::Softmax),
     ("electra-nli", Level::Text, ScoreKind::Softmax),

@@ -9,10 +9,12 @@ use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 21] = [
+const FIXTURES: [&str; 23] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
+    "deberta",
+    "deberta-separate",
     "distilbert",
     "electra",
     "electra-unprojected",

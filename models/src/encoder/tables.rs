@@ -1,10 +1,16 @@
 //! Tables of embeddings and of position biases, and weights of norms, as both engines compute with
 //! them.
 
-use motet_kernels::Buckets;
+use motet_kernels::gemm::int8::QuantizedActivations;
+use motet_kernels::{
+    Aligned, Arithmetic, Buckets, ColumnBlocks, Epilogue, Init, Matrix, Parallelism,
+};
 
 use super::RowInput;
-use crate::architecture::{Counting, Norm, PositionBias, TensorRef, TokenEmbedding};
+use super::cpu::{norm as norms, weights::Weights};
+use crate::architecture::{
+    Counting, Linear, Norm, PositionBias, RelativeEmbedding, TensorRef, TokenEmbedding,
+};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
@@ -91,4 +97,38 @@ pub(super) fn norm(
     let shift = norm.shift.as_ref();
     let shift = shift.map(|shift| checkpoint.values(shift)).transpose()?;
     Ok((scale, shift))
+}
+
+/// Returns what a layer makes of the vectors of distances, `[2 span, outputs]`.
+pub(super) fn relative(
+    checkpoint: &Checkpoint,
+    relative: &RelativeEmbedding,
+    linear: &Linear,
+) -> Result<Vec<f32>, LoadError> {
+    let in_one = |count| ColumnBlocks {
+        count,
+        width: count,
+    };
+    let (inputs, outputs) = (in_one(linear.inputs()), in_one(linear.outputs()));
+    let parallelism = Parallelism::WithinThread;
+    let mut vectors = checkpoint.values(&relative.table)?;
+    if let Some(norm) = &relative.norm {
+        let norm = norms::load(checkpoint, norm)?;
+        norm.run(&mut vectors, inputs, &mut Aligned::default(), parallelism);
+    }
+    let weights = Weights {
+        checkpoint,
+        arithmetic: Arithmetic::F32,
+    };
+    let product = weights.pack(&[linear], inputs, outputs)?;
+    let mut made = vec![0.0; relative.table.len() * outputs.count];
+    product.product(
+        Matrix::new(&vectors, inputs),
+        &mut QuantizedActivations::default(),
+        &mut made,
+        Init::Bias,
+        Epilogue::Store,
+        parallelism,
+    );
+    Ok(made)
 }

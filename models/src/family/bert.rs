@@ -71,6 +71,7 @@ impl Config {
             max_tokens: embedding.max_tokens(),
             embedding,
             position_bias: None,
+            relative: None,
             layers,
             final_norm: None,
         }

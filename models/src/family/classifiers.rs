@@ -115,6 +115,28 @@ impl HeadConfig {
     }
 }
 
+/// `pooler.dense`, exact GELU, `classifier`.
+pub(super) const CONTEXT_POOLER: Option<Classifiers> = Some(Classifiers {
+    text: |json, architecture, labels| {
+        #[derive(Deserialize)]
+        struct Config {
+            pooler_hidden_act: Option<String>,
+        }
+        let Config { pooler_hidden_act } = json.required(CONFIG)?;
+        if let Some(other) = pooler_hidden_act.filter(|name| name != "gelu") {
+            return Err(refuse(json, "pooler_hidden_act", &other, "gelu"));
+        }
+        let names = ["pooler.dense", "classifier"];
+        Ok(two_products(
+            names,
+            HeadActivation::Gelu,
+            architecture,
+            labels,
+        ))
+    },
+    token: each_token,
+});
+
 /// `pre_classifier`, `max(0, x)`, `classifier`.
 pub(super) const PRE_CLASSIFIER: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {

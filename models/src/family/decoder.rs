@@ -209,6 +209,7 @@ impl Config {
                 projection: None,
             },
             position_bias: None,
+            relative: None,
             layers,
             final_norm: Some(self.norm("norm", self.hidden_size)),
         }

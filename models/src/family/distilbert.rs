@@ -60,6 +60,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         max_tokens: embedding.max_tokens(),
         embedding,
         position_bias: None,
+        relative: None,
         layers: layers.collect(),
         final_norm: None,
     })

@@ -149,6 +149,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             projection: None,
         },
         position_bias: None,
+        relative: None,
         layers: layers.collect(),
         final_norm: None,
     })

@@ -35,6 +35,7 @@
 
 mod bert;
 mod classifiers;
+mod deberta;
 mod decoder;
 mod distilbert;
 mod electra;
@@ -90,6 +91,7 @@ const FAMILIES: &[Family] = &[
     nomic_bert::FAMILY,
     gte::FAMILY,
     gemma::FAMILY,
+    deberta::FAMILY,
 ];
 
 /// Returns the description of a model by its config.json.

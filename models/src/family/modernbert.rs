@@ -159,6 +159,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             projection: None,
         },
         position_bias: None,
+        relative: None,
         layers,
         final_norm: Some(config.norm("final_norm")),
     })

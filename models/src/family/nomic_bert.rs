@@ -94,6 +94,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             projection: None,
         },
         position_bias: None,
+        relative: None,
         layers: (0..config.layers)
             .map(|index| config.layer(index))
             .collect(),

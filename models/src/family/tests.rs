@@ -63,6 +63,7 @@ fn activations_have_the_names_of_the_library_in_every_family() {
         ("new", "hidden_act"),
         ("gte", "hidden_act"),
         ("nomic-bert", "activation_function"),
+        ("deberta", "hidden_act"),
     ] {
         for (name, expected) in ACTIVATIONS {
             let found = described(&config(fixture, &json!({ key: name }))).unwrap();
@@ -179,6 +180,36 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
             "bert",
             json!({ "model_type": "t5" }),
             ["model_type", "`t5`", "modernbert, qwen3"],
+        ),
+        (
+            "deberta",
+            json!({ "conv_kernel_size": 3 }),
+            ["conv_kernel_size", "3", "0"],
+        ),
+        (
+            "deberta",
+            json!({ "embedding_size": 16 }),
+            ["embedding_size", "16", "32"],
+        ),
+        (
+            "deberta",
+            json!({ "pos_att_type": "c2p|p2p" }),
+            ["pos_att_type", "p2p", "c2p, p2c"],
+        ),
+        (
+            "deberta",
+            json!({ "relative_attention": false }),
+            ["relative_attention", "false", "true"],
+        ),
+        (
+            "deberta",
+            json!({ "norm_rel_ebd": "batch_norm" }),
+            ["norm_rel_ebd", "batch_norm", "layer_norm"],
+        ),
+        (
+            "deberta",
+            json!({ "position_buckets": 2 }),
+            ["position_buckets", "2", "at least 2"],
         ),
         (
             "bert",

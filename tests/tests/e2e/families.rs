@@ -9,10 +9,12 @@ use motet_tests::tensors::{floats, max_difference, output, raw, texts};
 use crate::motet;
 
 /// The models in tests/fixtures.
-const FAMILIES: [&str; 21] = [
+const FAMILIES: [&str; 23] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
+    "deberta",
+    "deberta-separate",
     "distilbert",
     "electra",
     "electra-unprojected",

@@ -1,12 +1,15 @@
 //! Attention of a layer, up to the product that leads back to the residual.
 
 use motet_kernels::gemm::int8::QuantizedActivations;
-use motet_kernels::{Aligned, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism};
+use motet_kernels::{
+    Aligned, Bias, ColumnBlocks, Disentangled, Epilogue, Init, Linear, Matrix, Norm, Parallelism,
+};
 
 use super::layer::{Batch, Part};
 use super::norm;
 use super::weights::Weights;
-use crate::architecture;
+use crate::architecture::{self, RelativeEmbedding};
+use crate::encoder::tables;
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -21,17 +24,22 @@ pub(super) struct Attention {
     head_norms: Option<(Norm, Norm)>,
     /// Number of the model's rotary embedding.
     rotary: Option<usize>,
+    /// Vectors of distances.
+    relative: Option<Disentangled>,
+    scale: f32,
     attention: motet_kernels::Attention,
     output: Linear,
 }
 
 impl Attention {
-    /// `columns` are those of the model's vectors, `rotary` is the number of the rotary embedding.
+    /// `columns` are those of the model's vectors, `rotary` is the number of the rotary embedding,
+    /// `relative` the vectors of distances and the maximum number of tokens of a row.
     pub(super) fn load(
         weights: Weights<'_>,
         attention: &architecture::Attention,
         columns: ColumnBlocks,
         rotary: Option<usize>,
+        relative: Option<(&RelativeEmbedding, usize)>,
     ) -> Result<Self, LoadError> {
         let head_size = attention.head_size;
         let keys = ColumnBlocks::new(attention.kv_heads * head_size, head_size);
@@ -57,6 +65,20 @@ impl Attention {
             let load = |of_heads| norm::load(weights.checkpoint, of_heads);
             Ok((load(&norms.query)?, load(&norms.key)?))
         });
+        let products = attention.relative.as_ref().zip(relative);
+        let relative = products.map(|(products, (relative, reach))| {
+            let make = |linear: &Option<architecture::Linear>| {
+                let linear = linear.as_ref();
+                linear
+                    .map(|linear| tables::relative(weights.checkpoint, relative, linear))
+                    .transpose()
+            };
+            let (keys, queries) = (make(&products.key)?, make(&products.query)?);
+            let (keys, queries) = (keys.as_deref(), queries.as_deref());
+            let (heads, distances) = (attention.heads, relative.distances);
+            let made = Disentangled::new(heads, head_size, keys, queries, distances, reach);
+            Ok::<_, LoadError>(made)
+        });
         Ok(Self {
             projections,
             queries,
@@ -64,6 +86,8 @@ impl Attention {
             head_size,
             head_norms: head_norms.transpose()?,
             rotary,
+            relative: relative.transpose()?,
+            scale: attention.scale,
             attention: motet_kernels::Attention::new(queries, keys, head_size)
                 .with_scale(attention.scale)
                 .with_mask(attention.mask),
@@ -85,6 +109,7 @@ impl Part for Attention {
         &self,
         x: Matrix<'_>,
         intermediate: &'m mut Aligned<f32>,
+        scores: &mut Aligned<f32>,
         quantized_lhs: &mut QuantizedActivations,
         batch: &Batch<'_>,
         parallelism: Parallelism,
@@ -110,8 +135,16 @@ impl Part for Attention {
                 rotary.run(values, columns, self.head_size, batch.rows, parallelism);
             }
         }
-        self.attention
-            .run(q, k, v, batch.rows, batch.bias, parallelism);
+        let mut bias = batch.bias;
+        if let Some(relative) = &self.relative {
+            let heads = queries.count / self.head_size;
+            scores.resize(heads * batch.rows.iter().map(|len| len * len).sum::<usize>());
+            let (q, k) = (Matrix::new(q, queries), Matrix::new(k, keys));
+            let scores = scores.as_mut_slice();
+            relative.scores(q, k, batch.rows, self.scale, scores, parallelism);
+            bias = Some(Bias::Scores(scores));
+        }
+        self.attention.run(q, k, v, batch.rows, bias, parallelism);
         Matrix::new(q, queries)
     }
 }

@@ -66,6 +66,7 @@ impl Part for FeedForward {
         &self,
         x: Matrix<'_>,
         intermediate: &'m mut Aligned<f32>,
+        _: &mut Aligned<f32>,
         quantized_lhs: &mut QuantizedActivations,
         _: &Batch<'_>,
         parallelism: Parallelism,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use motet_kernels::elementwise;
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
-    Aligned, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism, RelativeBias,
-    Relocatable, Rotary, Scratch,
+    Aligned, Bias, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism, Relocatable,
+    Rotary, Scratch,
 };
 
 use super::attention::Attention;
 use super::feed_forward::FeedForward;
 use super::norm;
 use super::weights::Weights;
-use crate::architecture;
+use crate::architecture::{self, RelativeEmbedding};
 use crate::error::LoadError;
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Batch<'a> {
     /// Numbers of tokens of the rows.
     pub(super) rows: &'a [usize],
     /// Added to the scores of attention.
-    pub(super) bias: Option<&'a RelativeBias>,
+    pub(super) bias: Option<Bias<'a>>,
     /// The rotary embeddings of the model, by number.
     pub(super) rotaries: &'a [Arc<Rotary>],
 }
@@ -54,11 +54,13 @@ pub(super) trait Part {
     /// Returns the last product.
     fn back(&self) -> &Linear;
 
-    /// Computes all that is before the last product, of the vectors `x`, in `intermediate`.
+    /// Computes all that is before the last product, of the vectors `x`, in `intermediate`;
+    /// `scores` is scratch memory.
     fn inner<'m>(
         &self,
         x: Matrix<'_>,
         intermediate: &'m mut Aligned<f32>,
+        scores: &mut Aligned<f32>,
         quantized_lhs: &mut QuantizedActivations,
         batch: &Batch<'_>,
         parallelism: Parallelism,
@@ -67,12 +69,13 @@ pub(super) trait Part {
 
 impl Layer {
     /// `columns` are those of the model's vectors, `rotary` is the number of attention's rotary
-    /// embedding.
+    /// embedding, `relative` the vectors of distances and the maximum number of tokens of a row.
     pub(super) fn load(
         weights: Weights<'_>,
         layer: &architecture::Layer,
         columns: ColumnBlocks,
         rotary: Option<usize>,
+        relative: Option<(&RelativeEmbedding, usize)>,
     ) -> Result<Self, LoadError> {
         let load = |norm: &_| norm::load(weights.checkpoint, norm);
         let (attention_norms, feed_forward_norms) = match &layer.norms {
@@ -102,7 +105,7 @@ impl Layer {
             }
         };
         Ok(Self {
-            attention: Attention::load(weights, &layer.attention, columns, rotary)?,
+            attention: Attention::load(weights, &layer.attention, columns, rotary, relative)?,
             attention_norms,
             feed_forward: FeedForward::load(weights, &layer.feed_forward, columns)?,
             feed_forward_norms,
@@ -147,6 +150,7 @@ fn run<P: Part>(
         x,
         normed,
         intermediate,
+        scores,
         quantized_lhs,
         statistics,
         ..
@@ -166,7 +170,14 @@ fn run<P: Part>(
         }
     };
     let entering = Matrix::new(entering, columns);
-    let inner = part.inner(entering, intermediate, quantized_lhs, batch, parallelism);
+    let inner = part.inner(
+        entering,
+        intermediate,
+        scores,
+        quantized_lhs,
+        batch,
+        parallelism,
+    );
     let mut back = |out: &mut [f32], init| {
         let epilogue = Epilogue::Store;
         let back = part.back();

@@ -17,14 +17,14 @@ pub(super) mod norm;
 mod pool;
 mod schedule;
 pub(super) mod stored_rows;
-mod weights;
+pub(super) mod weights;
 
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
 use motet_kernels::{
-    Arithmetic, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, ScratchPool,
+    Arithmetic, Bias, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, ScratchPool,
     huge_pages,
 };
 use rayon::prelude::*;
@@ -83,13 +83,14 @@ impl CpuEncoder {
             },
         };
         let rotaries = architecture.rotaries();
+        let relative = architecture.relative.as_ref().map(|it| (it, reach));
         let mut layers = architecture
             .layers
             .par_iter()
             .map(|layer| {
                 let rotary = layer.attention.rotary.as_ref();
                 let rotary = rotaries.iter().position(|known| Some(*known) == rotary);
-                Layer::load(weights, layer, columns, rotary)
+                Layer::load(weights, layer, columns, rotary, relative)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let rotaries = rotaries.into_iter().map(|rotary| {
@@ -152,7 +153,7 @@ impl CpuEncoder {
         let rotaries: Vec<Arc<Rotary>> = rotaries.collect();
         let batch = Batch {
             rows: &lens,
-            bias: self.position_bias.as_ref(),
+            bias: self.position_bias.as_ref().map(Bias::Relative),
             rotaries: &rotaries,
         };
         self.scratch.with(tokens, |scratch| {

@@ -9,14 +9,14 @@ use crate::error::LoadError;
 
 /// Where weights come from, and the arithmetic that they are packed for.
 #[derive(Clone, Copy)]
-pub(super) struct Weights<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
-    pub(super) arithmetic: Arithmetic,
+pub(in crate::encoder) struct Weights<'a> {
+    pub(in crate::encoder) checkpoint: &'a Checkpoint,
+    pub(in crate::encoder) arithmetic: Arithmetic,
 }
 
 impl Weights<'_> {
     /// Packs products of the same vectors as one, with their outputs one after the other.
-    pub(super) fn pack(
+    pub(in crate::encoder) fn pack(
         self,
         linears: &[&architecture::Linear],
         inputs: ColumnBlocks,

@@ -8,6 +8,7 @@ use super::norm::Norm;
 use super::pack::Pack;
 use super::padded::Padded;
 use super::placement::Placement;
+use super::relative::Relative;
 use crate::architecture::{self, Architecture};
 use crate::error::LoadError;
 
@@ -20,6 +21,8 @@ pub(super) struct Attention {
     head_norms: Option<[Norm; 2]>,
     /// Number of the model's rotary embedding.
     rotary: Option<usize>,
+    /// Keys and queries of distances.
+    relative: Option<Relative>,
     /// Number of the model's mask.
     mask: Option<usize>,
     output: Linear,
@@ -49,12 +52,19 @@ impl Attention {
                 .chain(query_bias)
                 .for_each(|value| *value *= scale);
         }
+        let relative = architecture
+            .relative
+            .as_ref()
+            .zip(attention.relative.as_ref());
+        let relative = relative
+            .map(|(relative, products)| Relative::load(placement, relative, attention, products));
         let rotaries = architecture.rotaries();
         let rotary = attention.rotary.as_ref();
         let masks = architecture.masks();
         Ok(Self {
             query_key_value: Linear::new(placement, queries.inputs(), weight, bias)?,
             head_norms: head_norms.transpose()?,
+            relative: relative.transpose()?,
             rotary: rotaries.iter().position(|known| Some(*known) == rotary),
             mask: masks.iter().position(|known| *known == attention.mask),
             output: Linear::load(placement, &attention.output)?,
@@ -116,7 +126,10 @@ impl Attention {
             self.head_size,
         ))?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
-        let scores = queries.matmul(&keys.t()?)?;
+        let mut scores = queries.matmul(&keys.t()?)?;
+        if let Some((relative, pairs)) = self.relative.as_ref().zip(group.distances.as_ref()) {
+            scores = relative.add(scores, &queries, &keys, pairs)?;
+        }
         let added = self.mask.and_then(|number| group.added[number].as_ref());
         let scores = match added {
             Some(added) => (scores + added)?,

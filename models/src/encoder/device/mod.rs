@@ -18,6 +18,7 @@ mod padded;
 mod placement;
 mod pool;
 mod position_bias;
+mod relative;
 mod rotary;
 mod turn;
 mod upload;
@@ -36,6 +37,7 @@ use norm::Norm;
 use pack::{Pack, Packing};
 use placement::Placement;
 use position_bias::PositionBias;
+use relative::DistanceVectors;
 use rotary::Rotary;
 use turn::Turns;
 
@@ -49,6 +51,8 @@ pub(super) struct DeviceEncoder {
     embeddings: Embeddings,
     /// Added to the scores of attention in every layer.
     position_bias: Option<PositionBias>,
+    /// Vectors of distances, of which layers make keys and queries.
+    distances: Option<DistanceVectors>,
     /// The rotary embeddings of the layers, each once.
     rotaries: Vec<Rotary>,
     /// The masks of the layers, each once.
@@ -77,6 +81,10 @@ impl DeviceEncoder {
         let position_bias = position_bias
             .map(|bias| PositionBias::load(&placement, architecture, bias))
             .transpose()?;
+        let distances = architecture.relative.as_ref();
+        let distances = distances
+            .map(|relative| DistanceVectors::new(&placement, architecture, relative))
+            .transpose()?;
         let layers = architecture.layers.iter();
         let layers = layers
             .map(|layer| Layer::load(&placement, architecture, layer))
@@ -100,6 +108,7 @@ impl DeviceEncoder {
             kv_heads: architecture.kv_heads(),
             embeddings,
             position_bias,
+            distances,
             rotaries,
             masks: architecture.masks(),
             layers,
@@ -127,6 +136,7 @@ impl DeviceEncoder {
             masks: &self.masks,
             position_types: self.embeddings.position_types(),
             position_bias: self.position_bias.as_ref(),
+            distances: self.distances.as_ref(),
             readout,
             dtype: self.embeddings.dtype(),
         }

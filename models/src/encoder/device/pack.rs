@@ -7,6 +7,7 @@ use motet_kernels::Mask;
 use super::groups;
 use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
+use super::relative::DistanceVectors;
 use super::rotary::{Rotary, Rotations};
 use super::upload::Upload;
 use crate::architecture::Readout;
@@ -52,6 +53,8 @@ pub(super) struct Packing<'a> {
     pub(super) position_types: PositionTypes,
     /// Added to the scores of attention.
     pub(super) position_bias: Option<&'a PositionBias>,
+    /// Vectors of distances.
+    pub(super) distances: Option<&'a DistanceVectors>,
     /// Vectors that the rows give back.
     pub(super) readout: &'a Readout,
     /// Element type of attention's scores.

@@ -10,6 +10,7 @@ use motet_kernels::Mask;
 use super::groups::Group;
 use super::mask::{self, MASKED};
 use super::pack::{Packing, Row};
+use super::relative::PairVectors;
 use super::upload::{Place, Upload, Uploaded};
 use crate::architecture::{Pooling, Readout};
 
@@ -25,6 +26,8 @@ pub(super) struct Padded {
     /// Added to the scores, `[R * heads, L, L]`, for each of the model's masks: the mask, that of
     /// padding and the position bias; `None` with none of them.
     pub(super) added: Vec<Option<Tensor>>,
+    /// The vectors of the distances between its tokens.
+    pub(super) distances: Option<PairVectors>,
     /// How vectors of tokens become one of a row; `None` where each token gives its
     /// own.
     pub(super) pooling: Option<PaddedPooling>,
@@ -119,6 +122,8 @@ impl PaddedPlaces {
         let padding = self.mask.map(padding).transpose()?;
         let bias = packing.position_bias.map(|bias| bias.of(tokens));
         let bias = bias.transpose()?;
+        let distances = packing.distances;
+        let distances = distances.map(|distances| distances.of(rows, heads, tokens));
         let added = |mask: &Mask| {
             let mask = mask::of(*mask, tokens, each_part.device(), dtype)?;
             let mask = mask.map(|mask| mask.reshape((1, 1, tokens, tokens)));
@@ -144,6 +149,7 @@ impl PaddedPlaces {
             rows: self.group.rows,
             tokens,
             parts: vectors.broadcast_add(each_part)?.flatten_all()?,
+            distances: distances.transpose()?,
             added: packing.masks.iter().map(added).collect::<Result<_>>()?,
             pooling: self.pooling.map(pooling).transpose()?,
         })

@@ -1,6 +1,6 @@
 //! Values that are added to the scores of attention, by how far a key is from the query.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::groups::STEP;
 use super::placement::Placement;
@@ -40,17 +40,21 @@ impl PositionBias {
 
     /// Returns the values of rows of `tokens` tokens, `[1, heads, tokens, tokens]`.
     pub(super) fn of(&self, tokens: usize) -> Result<Tensor> {
-        let device = self.values.device();
-        let positions = Tensor::arange(0, tokens as u32, device)?;
-        let keys = positions.reshape((1, tokens))?;
-        // Distances are counted from the least: `reach - 1 - query + key`.
-        let least = Tensor::new(self.reach as u32 - 1, device)?;
-        let queries = least.broadcast_sub(&positions)?.reshape((tokens, 1))?;
-        let distances = queries.broadcast_add(&keys)?;
+        let distances = distances(tokens, self.reach, self.values.device())?;
         self.values
-            .index_select(&distances.flatten_all()?, 0)?
+            .index_select(&distances, 0)?
             .reshape((tokens, tokens, ()))?
             .permute((2, 0, 1))?
             .unsqueeze(0)
     }
+}
+
+/// Returns the distance of each key from each query of a row of `tokens` tokens, counted from the
+/// least that there is, `1 - reach`: `[tokens * tokens]`, by query, then key.
+pub(super) fn distances(tokens: usize, reach: usize, device: &Device) -> Result<Tensor> {
+    let positions = Tensor::arange(0, tokens as u32, device)?;
+    let keys = positions.reshape((1, tokens))?;
+    let least = Tensor::new(reach as u32 - 1, device)?;
+    let queries = least.broadcast_sub(&positions)?.reshape((tokens, 1))?;
+    queries.broadcast_add(&keys)?.flatten_all()
 }
