@@ -19,7 +19,7 @@ pub use score::ScoreKind;
 pub use spans::{Aggregation, LabeledSpan, SpanToken, spans};
 pub use windows::{best_windows, windows};
 
-use crate::architecture::{Head, HeadModule, Scope};
+use crate::architecture::{Head, HeadModule, TensorRef};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::family::{self, CONFIG};
@@ -89,8 +89,8 @@ impl ModelFiles {
         })
     }
 
-    /// Returns the model's classifier if it has one: if its weights have a tensor of the head, and
-    /// `architectures` does not say that the head is another.
+    /// Returns the model's classifier if it has one: if its weights have the product that gives
+    /// logits, and `architectures` does not say that the head is another.
     ///
     /// # Errors
     /// As [`classifier`](Self::classifier).
@@ -101,9 +101,8 @@ impl ModelFiles {
                 return Ok(false);
             }
             let head = head(self, json, level, 1)?;
-            let of_model = head.tensors().into_iter();
-            let mut of_model = of_model.filter(|tensor| tensor.scope == Scope::Model);
-            let is_there = of_model.any(|tensor| checkpoint.shape(tensor).is_some());
+            let weight = last_weight(&head);
+            let is_there = weight.is_some_and(|weight| checkpoint.shape(weight).is_some());
             Ok(is_there && self.of_other_level(json, &checkpoint, level)?.is_none())
         })?;
         is_there.then(|| self.classifier(level)).transpose()
@@ -175,6 +174,14 @@ fn head(
     family::classifier(json, &files.config().architecture, level, labels)
 }
 
+/// Returns the weight of the product that gives logits.
+fn last_weight(head: &Head) -> Option<&TensorRef> {
+    head.modules.iter().rev().find_map(|module| match module {
+        HeadModule::Dense { linear, .. } => Some(&linear.weight),
+        _ => None,
+    })
+}
+
 /// Reads what the files say of a head whose tensors are there; `head` has any number of labels.
 fn read(
     files: &ModelFiles,
@@ -183,11 +190,7 @@ fn read(
     level: Level,
     any: &Head,
 ) -> Result<Classifier, LoadError> {
-    let last = any.modules.iter().rev().find_map(|module| match module {
-        HeadModule::Dense { linear, .. } => Some(&linear.weight),
-        _ => None,
-    });
-    let (rows, tensor) = last
+    let (rows, tensor) = last_weight(any)
         .and_then(|weight| Some((*checkpoint.shape(weight)?.first()?, weight)))
         .map_or((0, ""), |(rows, weight)| (rows, weight.name.as_str()));
     let labels = labels::read(json, rows, tensor)?;

@@ -176,13 +176,12 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
         folder.file(&format!("cut/{file}"), &part);
         folder.file(&format!("nan/{file}"), &part);
     }
-    let mut weights = std::fs::read(model.join("model.safetensors")).expect("the weights");
+    let weights = std::fs::read(model.join("model.safetensors")).expect("the weights");
     folder.file(
         "nan/model.safetensors",
         with_nan(weights.clone(), "embeddings.LayerNorm.bias"),
     );
-    weights.truncate(weights.len() / 3);
-    folder.file("cut/model.safetensors", weights);
+    folder.file("cut/model.safetensors", &weights[..weights.len() / 3]);
     for name in ["cut", "nan"] {
         let model = format!("models:\n  mine: {{ task: embed, source: \"file:./{name}\" }}\n");
         folder.file(&format!("{name}.yaml"), model);
@@ -195,14 +194,10 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
          outputs: { t: $s.t } }\n",
     );
     #[rustfmt::skip]
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("up --grpc TAKEN --http off", &["cannot listen on", "TAKEN", "another program"]),
         ("up --grpc 127.0.0.1:0 --http TAKEN", &["cannot listen on", "TAKEN", "another program"]),
         ("serve --grpc TAKEN --http off", &["cannot listen on", "TAKEN"]),
-        (
-            "up -f cut.yaml --grpc 127.0.0.1:0 --http off",
-            &["mine", "./cut", "model.safetensors", "truncated"],
-        ),
         (
             "up -f nan.yaml --grpc 127.0.0.1:0 --http off",
             &["mine", "warming it up", "the model's result for this row is not finite"],
@@ -221,7 +216,7 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
         let parts: Vec<String> = parts.iter().map(|p| p.replace("TAKEN", &taken)).collect();
         one_line(&ended, FAILED, &parts);
     }
-    // A missing file or folder of weights is an error of the configuration.
+    // Weights that are missing or cut short are an error of the configuration.
     folder.file(
         "gone.yaml",
         "models:\n  mine: { task: embed, source: \"file:./gone\" }\n",
@@ -231,6 +226,11 @@ async fn an_obstacle_to_the_start_is_reported_in_one_line() {
         (["check", "nothing.yaml", "--ops"], "nothing.yaml"),
         (["up", "-f", "gone.yaml"], "directory ./gone does not exist"),
         (["serve", "-f", "gone.yaml"], "gone.yaml:2:32"),
+        (
+            ["up", "-f", "cut.yaml"],
+            "model file:./cut: model.safetensors is truncated or corrupt",
+        ),
+        (["serve", "-f", "cut.yaml"], "cut.yaml:2:32"),
     ] {
         let ended = motet(args).folder(folder.path()).run().await;
         assert_eq!(ended.code, MISTAKES, "{}", ended.stderr);
