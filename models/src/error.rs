@@ -73,6 +73,17 @@ pub enum LoadError {
         /// The file inside the model directory.
         file: String,
     },
+    /// The tokenizer is there only as a model of sentencepiece.
+    #[error(
+        "model {model}: there is no tokenizer.json, and {file}, of sentencepiece, is not read; \
+         convert it in the model's folder with `{SAVE_TOKENIZER}`"
+    )]
+    SentencePiece {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+    },
     /// A file of weights that the index names does not exist.
     #[error("model {model}: file {file} is missing, which model.safetensors.index.json names")]
     ShardMissing {
@@ -163,6 +174,10 @@ const CONVERT: &str = "python -c \"import glob, torch, safetensors.torch as s; w
                        [w.update(torch.load(f, map_location='cpu', weights_only=True)) for f in \
                        glob.glob('pytorch_model*.bin')]; s.save_file({k: v.contiguous().clone() \
                        for k, v in w.items()}, 'model.safetensors')\"";
+
+/// Saves the tokenizer of the model in the current folder as a tokenizer.json.
+pub(crate) const SAVE_TOKENIZER: &str = "python -c \"from transformers import AutoTokenizer; \
+                                         AutoTokenizer.from_pretrained('.').save_pretrained('.')\"";
 
 fn nearest_ones(names: &[String]) -> String {
     match names {

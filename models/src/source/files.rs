@@ -13,7 +13,17 @@ use super::weights::{self, WeightBytes, WeightFiles};
 use crate::config::{ModelConfig, transformer_folder};
 use crate::error::LoadError;
 
-const TOKENIZER: &str = "tokenizer.json";
+/// The tokenizer of a model.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// Files of which a tokenizer is made where there is no tokenizer.json: all of one set.
+const PARTS: [&[&str]; 2] = [&["vocab.txt"], &["vocab.json", "merges.txt"]];
+/// Vocabularies of sentencepiece.
+const SENTENCEPIECE: [&str; 4] = [
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+    "spm.model",
+];
 /// Files of sentence-transformers that lie in the model's own folder wherever its encoder is.
 const OF_MODEL: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 /// Most bytes of a tokenizer or of a configuration.
@@ -59,9 +69,7 @@ impl ModelFiles {
             read: &read,
         };
         let weights = WeightFiles::find(&json, |file| dir.exists(file))?;
-        if !dir.exists(TOKENIZER)? {
-            return Err(dir.missing(TOKENIZER));
-        }
+        dir.check_tokenizer()?;
         for folder in config.head.folders() {
             weights::check_module(source, folder, |file| dir.exists(file))?;
         }
@@ -90,11 +98,6 @@ impl ModelFiles {
             model: &self.source,
             read: &|file| dir.read_optional(file),
         })
-    }
-
-    /// Returns the bytes of tokenizer.json.
-    pub(crate) fn tokenizer(&self) -> Result<Cow<'static, [u8]>, LoadError> {
-        self.directory().read(TOKENIZER)
     }
 
     /// Returns which files hold the weights.
@@ -162,6 +165,30 @@ impl Directory<'_> {
         }
     }
 
+    /// Checks that there is a tokenizer, or the files to make one of.
+    fn check_tokenizer(&self) -> Result<(), LoadError> {
+        let all_exist = |parts: &[&str]| {
+            let missing = parts.iter().map(|file| self.exists(file));
+            missing
+                .into_iter()
+                .try_fold(true, |all, exists| Ok(all && exists?))
+        };
+        for parts in std::iter::once(&[TOKENIZER][..]).chain(PARTS) {
+            if all_exist(parts)? {
+                return Ok(());
+            }
+        }
+        for file in SENTENCEPIECE {
+            if self.exists(file)? {
+                return Err(LoadError::SentencePiece {
+                    model: self.source.clone(),
+                    file: self.place(file).into_owned(),
+                });
+            }
+        }
+        Err(self.missing(TOKENIZER))
+    }
+
     fn exists(&self, file: &str) -> Result<bool, LoadError> {
         match self.source {
             Source::Builtin(name) => Ok(builtin_file(name, &self.place(file)).is_some()),
@@ -171,10 +198,6 @@ impl Directory<'_> {
                 Err(cause) => Err(self.unreadable(file, cause.into())),
             },
         }
-    }
-
-    fn read(&self, file: &str) -> Result<Cow<'static, [u8]>, LoadError> {
-        self.read_optional(file)?.ok_or_else(|| self.missing(file))
     }
 
     /// Returns the file's content, or `None` where there is no such file.

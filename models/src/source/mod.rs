@@ -16,6 +16,8 @@ use std::str::FromStr;
 
 pub use files::ModelFiles;
 
+pub(crate) use files::TOKENIZER;
+
 pub(crate) use json::{JsonFiles, ReadFile};
 pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};
 

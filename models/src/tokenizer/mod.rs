@@ -7,7 +7,12 @@
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
+//! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
+//!   named in other files; `lowercase`: small letters first, where the model says so.
 
+mod added;
+mod build;
+mod lowercase;
 mod plain;
 mod template;
 mod text_tokens;
@@ -21,7 +26,7 @@ pub use text_tokens::TextTokens;
 use wordpiece::Wordpiece;
 
 use crate::error::LoadError;
-use crate::source::{ModelFiles, Source};
+use crate::source::{ModelFiles, Source, TOKENIZER};
 
 /// The token ids of one row, special tokens included; never empty when made by
 /// [`Tokenizer::encode`].
@@ -177,14 +182,38 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a model's tokenizer.json.
+    /// Reads a model's tokenizer.json, or builds the tokenizer of the files that models without one
+    /// have, and adds the tokens that other files name.
     ///
     /// # Errors
-    /// A file that is missing or is no tokenizer, or one that adds more special tokens than the
-    /// model's limit allows.
+    /// A file that is missing or is no tokenizer, one that adds more special tokens than the model's
+    /// limit allows, or one with more tokens than the model has.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         let config = files.config();
-        let tokenizer = Self::from_bytes(&files.tokenizer()?, files.source(), config.max_tokens)?;
+        let library = files.with_json(|json| {
+            let (mut library, file) = match (json.read)(TOKENIZER)? {
+                Some(bytes) => (read_library(&bytes, json.model)?, TOKENIZER),
+                None => {
+                    let (built, file) = build::build(json)?;
+                    (
+                        read_library(built.to_string().as_bytes(), json.model)?,
+                        file,
+                    )
+                }
+            };
+            added::add(&mut library, json)?;
+            lowercase::prepend(&mut library, json)?;
+            let (tokens, vocabulary) = (library.get_vocab_size(true), config.vocabulary());
+            if tokens > vocabulary {
+                let reason = format!(
+                    "has {tokens} tokens, but the model's vocabulary (vocab_size in config.json) \
+                     has {vocabulary}: the tokenizer is another model's"
+                );
+                return Err(json.unsupported(file, reason));
+            }
+            Ok(library)
+        })?;
+        let tokenizer = Self::from_library(library, files.source(), config.max_tokens)?;
         Ok(if config.takes_token_types {
             tokenizer
         } else {
@@ -201,19 +230,15 @@ impl Tokenizer {
         }
     }
 
-    fn from_bytes(json: &[u8], model: &Source, max_tokens: usize) -> Result<Self, LoadError> {
+    fn from_library(
+        library: tokenizers::Tokenizer,
+        model: &Source,
+        max_tokens: usize,
+    ) -> Result<Self, LoadError> {
         let bad = |reason: String| LoadError::BadTokenizer {
             model: model.clone(),
             reason,
         };
-        // The library panics on some files that it should refuse.
-        let read = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json));
-        let read = read.map_err(|_| bad("the library cannot read it".to_owned()))?;
-        let mut library = read.map_err(|cause| bad(cause.to_string()))?;
-        library
-            .with_truncation(None)
-            .map_err(|cause| bad(cause.to_string()))?;
-        library.with_padding(None);
         let template = Template::of_text(&library).map_err(bad)?;
         if template.len() >= max_tokens {
             let added = template.len();
@@ -478,6 +503,23 @@ impl Tokenizer {
         }));
         Ok(())
     }
+}
+
+/// Reads a tokenizer in the form of a tokenizer.json, without its truncation and padding.
+fn read_library(json: &[u8], model: &Source) -> Result<tokenizers::Tokenizer, LoadError> {
+    let bad = |reason: String| LoadError::BadTokenizer {
+        model: model.clone(),
+        reason,
+    };
+    // The library panics on some files that it should refuse.
+    let read = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json));
+    let read = read.map_err(|_| bad("the library cannot read it".to_owned()))?;
+    let mut library = read.map_err(|cause| bad(cause.to_string()))?;
+    library
+        .with_truncation(None)
+        .map_err(|cause| bad(cause.to_string()))?;
+    library.with_padding(None);
+    Ok(library)
 }
 
 /// Leaves at most `room` of the ids from `start` on. Returns how many were cut.

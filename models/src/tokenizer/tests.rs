@@ -171,9 +171,10 @@ fn words_that_are_not_plain_cost_more() {
 /// Returns the built-in tokenizer with something else in its file.
 fn changed(change: impl FnOnce(&mut Value)) -> Tokenizer {
     let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
-    let mut json = serde_json::from_slice(&files.tokenizer().unwrap()).unwrap();
+    let mut json = files.with_json(|json| json.required::<Value>(TOKENIZER).unwrap());
     change(&mut json);
-    Tokenizer::from_bytes(json.to_string().as_bytes(), files.source(), 256).unwrap()
+    let library = read_library(json.to_string().as_bytes(), files.source()).unwrap();
+    Tokenizer::from_library(library, files.source(), 256).unwrap()
 }
 
 proptest! {
