@@ -38,15 +38,23 @@ fn uses(source: &str) -> Vec<(&str, &str)> {
     .collect()
 }
 
-/// Returns the source files of a module.
+/// Returns the source files of a module, those of its folders among them.
 fn files(source: &Path, module: &str) -> Vec<PathBuf> {
     let file = source.join(format!("{module}.rs"));
     if file.exists() {
         return vec![file];
     }
-    let entries = fs::read_dir(source.join(module)).expect("a folder");
+    files_in(&source.join(module))
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let entries = entries.map(|entry| entry.expect("an entry").path());
     entries
-        .map(|entry| entry.expect("an entry").path())
+        .flat_map(|path| match path.is_dir() {
+            true => files_in(&path),
+            false => vec![path],
+        })
         .collect()
 }
 
