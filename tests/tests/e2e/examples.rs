@@ -1,5 +1,6 @@
 //! The configurations in `deploy/examples`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -7,10 +8,12 @@ use motet::process::{Role, Running};
 use motet_tests::connection::Connection;
 use motet_tests::in_process;
 use motet_tests::reflected::Service;
+use motet_tests::temp_dir::TempDir;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tonic::Request;
 
+use crate::motet;
 use crate::rag::{PASSAGES, QUESTIONS};
 
 /// Returns a process with all examples, shared by the tests.
@@ -148,4 +151,84 @@ async fn a_called_pipeline_computes_only_the_outputs_that_are_needed() {
     let some = service.request("Run", request).await.expect("an answer");
     let some = some.into_inner();
     assert_eq!(some, json!({"note": answer["note"]}));
+}
+
+/// The example with models of the user's own, with small models in their place.
+#[tokio::test]
+async fn heads_score_route_and_find_names() {
+    let folder = TempDir::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = std::fs::read_to_string(root.join("deploy/examples/heads/motet.yaml"));
+    let mut example = example.expect("the example");
+    for (model, fixture) in [
+        ("reranker", "bert-reranker"),
+        ("sentiment", "modernbert-mean"),
+        ("entities", "bert-tokens"),
+    ] {
+        let source = root.join("tests/classifiers").join(fixture);
+        let given = format!("file:models/{model}");
+        assert!(example.contains(&given), "{given}");
+        example = example.replace(&given, &format!("file:{}", source.display()));
+    }
+    example = example.replace("NEGATIVE", "bad");
+    let file = folder.file("motet.yaml", example);
+    let mut program = motet(["up".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let connection = Connection::open(program.ready().await.grpc).await;
+    let learn = async |name: &str| {
+        let service = Service::learn(&connection, &format!("motet.pipeline.{name}")).await;
+        service.expect("the pipeline is served")
+    };
+    let answer = learn("Precise")
+        .await
+        .answer(
+            "Run",
+            json!({"query": "tides", "documents": PASSAGES, "top_n": 2}),
+        )
+        .await;
+    let results = answer["results"].as_array().expect("results");
+    let score = |result: &Value| result["score"].as_f64().expect("a score");
+    assert_eq!(results.len(), 2);
+    assert!(score(&results[0]) >= score(&results[1]), "{answer}");
+
+    let route = learn("Route").await;
+    let mut labels = BTreeSet::new();
+    for message in [
+        "wing",
+        "The river, and a letter.",
+        "zebra!",
+        "naïve Zürich façade",
+    ] {
+        let answer = route.answer("Run", json!({"message": message})).await;
+        let label = answer["label"].as_str().expect("a label");
+        let reply = answer["reply"].as_str().expect("a reply");
+        assert_eq!(
+            reply.starts_with("To a person: "),
+            label == "bad",
+            "{answer}"
+        );
+        assert!(reply.contains(message), "{answer}");
+        labels.insert(label.to_owned());
+    }
+    assert!(labels.contains("bad") && labels.len() > 1, "{labels:?}");
+
+    let text = "Zoë lives in Malmö.";
+    let answer = learn("Names")
+        .await
+        .answer("Run", json!({"text": text}))
+        .await;
+    let entities = answer["entities"].as_array().expect("entities");
+    assert!(!entities.is_empty());
+    for entity in entities {
+        let place = |key: &str| entity[key].as_u64().unwrap_or(0);
+        let (start, end) = (place("start"), place("end"));
+        assert!(
+            start < end && end <= text.chars().count() as u64,
+            "{entity}"
+        );
+        let label = entity["label"].as_str().expect("a label");
+        let line = format!("characters {start} to {end}: {label}");
+        assert_eq!(entity["line"], line.as_str());
+    }
 }
