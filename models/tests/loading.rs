@@ -589,7 +589,7 @@ fn configurations_that_are_not_supported_are_explained() {
         "modules.json",
         &modules("WeightedLayerPooling", "1_Pooling"),
         "modules.json: module `sentence_transformers.models.WeightedLayerPooling` is not supported; \
-         supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout",
+         supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling",
     );
     check(
         "second-transformer",

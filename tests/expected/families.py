@@ -113,7 +113,7 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
             hidden = encoder(input_ids=batch, attention_mask=torch.ones_like(batch)).last_hidden_state[0].numpy()
             embedding = sentences.encode([text], convert_to_numpy=True)[0]
         assert np.isfinite(hidden).all() and np.abs(hidden).max() < 20, (name, text, np.abs(hidden).max())
-        pooled = hidden.mean(0) if pooling == "mean" else hidden[0]
+        pooled = {"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[pooling]
         pooled = pooled / np.linalg.norm(pooled) if normalize else pooled
         assert np.abs(pooled - embedding).max() < 1e-5, (name, text, np.abs(pooled - embedding).max())
         rows.append({"text": text, "ids": ids})

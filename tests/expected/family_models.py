@@ -250,7 +250,7 @@ def decoders() -> dict[str, Fixture]:
             t.Qwen3Model,
             sizes | {"head_dim": 12, "max_position_embeddings": 44, "use_sliding_window": True, "sliding_window": 6}
             | {"max_window_layers": 2, "rope_parameters": {"rope_theta": 5000.0}},
-            byte_bpe(end, single="$A <|endoftext|>"), **of_qwen, tokenizer_limit=None, sentence=("mean", True),
+            byte_bpe(end, single="$A <|endoftext|>"), **of_qwen, tokenizer_limit=None, sentence=("lasttoken", True),
             sentence_limit=40, limit=40),
         # Tokens that see the whole row, and no special tokens around it.
         "qwen2": Fixture(

@@ -41,7 +41,7 @@ impl<'a> From<&'a TokenIds> for RowInput<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// No tokens.
-    #[error("row has no tokens; even an empty text has its special tokens")]
+    #[error("row has no tokens: its text is empty, and the model puts no special tokens around it")]
     Empty,
     /// More tokens than the model takes.
     #[error("row has {tokens} tokens, the model takes at most {limit}")]

@@ -107,6 +107,13 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     if let Some(size) = config.conv_kernel_size.filter(|size| *size > 0) {
         return Err(refuse(json, "conv_kernel_size", &size.to_string(), "0"));
     }
+    // Each layer has a table of the distances within a row.
+    const POSITIONS_MAX: usize = 1 << 16;
+    let positions = config.max_position_embeddings;
+    if positions > POSITIONS_MAX {
+        let reason = format!("max_position_embeddings is {positions}; at most {POSITIONS_MAX}");
+        return Err(json.unsupported(CONFIG, reason));
+    }
     let kinds = config.kinds(json)?;
     let relative = config.relative(json)?;
     let activation = activation(json, "hidden_act", &config.hidden_act)?;
@@ -117,7 +124,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         let name = format!("embeddings.{name}_embeddings.weight");
         TensorRef::new(name, &[rows, hidden])
     };
-    let (positions, types) = (config.max_position_embeddings, config.type_vocab_size);
+    let types = config.type_vocab_size;
     Ok(Architecture {
         prefix: "deberta.",
         hidden,
@@ -189,6 +196,13 @@ impl Config {
         let reach = reach.unwrap_or(self.max_position_embeddings);
         let buckets = above_0(self.position_buckets);
         let span = buckets.unwrap_or(reach);
+        at_least_one(
+            json,
+            &[
+                ("position_buckets", span),
+                ("max_relative_positions", reach),
+            ],
+        )?;
         if buckets.is_some() && (span < 4 || reach <= span / 2 + 1) {
             let reason = format!(
                 "position_buckets is {span} and max_relative_positions {reach}; half of the \

@@ -109,6 +109,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     if config.logn_attention_scale {
         return Err(refuse(json, "logn_attention_scale", "true", "false"));
     }
+    at_least_one(json, &[("type_vocab_size", config.type_vocab_size.max(1))])?;
     let head = head_size(
         json,
         ("hidden_size", hidden),

@@ -174,25 +174,32 @@ fn refuse(json: &JsonFiles<'_>, key: &str, found: &str, supported: &str) -> Load
     json.unsupported(CONFIG, reason)
 }
 
-/// Checks that no size is 0.
+/// Checks that no size is 0, and none more than any model has: what is computed of a few of them
+/// stays a number.
 fn at_least_one(json: &JsonFiles<'_>, sizes: &[(&str, usize)]) -> Result<(), LoadError> {
-    match sizes.iter().find(|(_, size)| *size == 0) {
-        Some((key, _)) => {
-            Err(json.unsupported(CONFIG, format!("{key} is 0; it must be at least 1")))
+    const MOST: usize = 1 << 28;
+    for (key, size) in sizes {
+        if *size == 0 {
+            return Err(json.unsupported(CONFIG, format!("{key} is 0; it must be at least 1")));
         }
-        None => Ok(()),
+        if *size > MOST {
+            return Err(json.unsupported(CONFIG, format!("{key} is {size}; at most {MOST}")));
+        }
     }
+    Ok(())
 }
 
 /// Checks a number of layers; a description with more than any model has would only cost memory.
 fn layer_count(json: &JsonFiles<'_>, key: &str, count: usize) -> Result<(), LoadError> {
     const MOST: usize = 1024;
-    at_least_one(json, &[(key, count)])?;
     if count > MOST {
         return Err(json.unsupported(CONFIG, format!("{key} is {count}; at most {MOST}")));
     }
-    Ok(())
+    at_least_one(json, &[(key, count)])
 }
+
+/// Most values of a head; the angles of more would only cost memory.
+const HEAD_SIZE_MAX: usize = 1 << 16;
 
 /// Returns the size of each of `heads` that together are as wide as `hidden`; both with their keys.
 fn head_size(
@@ -201,7 +208,15 @@ fn head_size(
     (heads_key, heads): (&str, usize),
 ) -> Result<usize, LoadError> {
     match hidden.checked_rem(heads) {
-        Some(0) => Ok(hidden / heads),
+        Some(0) if hidden / heads <= HEAD_SIZE_MAX => Ok(hidden / heads),
+        Some(0) => {
+            let size = hidden / heads;
+            let reason = format!(
+                "{hidden_key} {hidden} in {heads_key} {heads} makes heads of {size} values; at \
+                 most {HEAD_SIZE_MAX}"
+            );
+            Err(json.unsupported(CONFIG, reason))
+        }
         _ => {
             let reason = format!("{hidden_key} {hidden} is not a multiple of {heads_key} {heads}");
             Err(json.unsupported(CONFIG, reason))

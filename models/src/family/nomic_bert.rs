@@ -214,7 +214,12 @@ fn published(json: &JsonFiles<'_>) -> Result<Config, LoadError> {
     let keys: Keys = json.required(CONFIG)?;
     at_least_one(
         json,
-        &[("pad_vocab_size_multiple", keys.pad_vocab_size_multiple)],
+        &[
+            ("pad_vocab_size_multiple", keys.pad_vocab_size_multiple),
+            ("vocab_size", keys.vocab_size),
+            ("n_embd", keys.n_embd),
+            ("n_positions", keys.n_positions),
+        ],
     )?;
     let head = head_size(json, ("n_embd", keys.n_embd), ("n_head", keys.n_head))?;
     let fraction = keys.rotary_emb_fraction;

@@ -10,7 +10,7 @@ use std::f64::consts::PI;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{CONFIG, refuse};
+use super::{CONFIG, HEAD_SIZE_MAX, refuse};
 use crate::architecture::{Pairs, Rotary};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -131,6 +131,10 @@ fn rotary(
     if partial.is_some_and(|partial| partial != 1.0) {
         let found = partial.unwrap_or_default().to_string();
         return Err(refuse(json, "partial_rotary_factor", &found, "1"));
+    }
+    if head_size > HEAD_SIZE_MAX {
+        let reason = format!("heads are of {head_size} values; at most {HEAD_SIZE_MAX}");
+        return Err(json.unsupported(CONFIG, reason));
     }
     if head_size == 0 || !head_size.is_multiple_of(2) {
         return Err(refuse(

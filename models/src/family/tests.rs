@@ -182,6 +182,26 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
             ["model_type", "`t5`", "modernbert, qwen3"],
         ),
         (
+            "llama",
+            json!({ "head_dim": 1 << 20 }),
+            ["heads", "1048576", "65536"],
+        ),
+        (
+            "qwen3",
+            json!({ "intermediate_size": 1_u64 << 40 }),
+            ["intermediate_size", "1099511627776", "at most"],
+        ),
+        (
+            "nomic-bert",
+            json!({ "vocab_size": u64::MAX }),
+            ["vocab_size", "18446744073709551615", "at most"],
+        ),
+        (
+            "deberta",
+            json!({ "max_position_embeddings": 1 << 20 }),
+            ["max_position_embeddings", "1048576", "65536"],
+        ),
+        (
             "deberta",
             json!({ "conv_kernel_size": 3 }),
             ["conv_kernel_size", "3", "0"],

@@ -28,8 +28,8 @@ use wordpiece::Wordpiece;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source, TOKENIZER};
 
-/// The token ids of one row, special tokens included; never empty when made by
-/// [`Tokenizer::encode`].
+/// The token ids of one row, special tokens included. An empty text has none if the model puts no
+/// special tokens around a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenIds {
     ids: Vec<u32>,
