@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use gemm::Parallelism;
-use motet_models::{DeviceSpec, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam};
+use motet_models::{DeviceSpec, LoadedHead, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam};
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
@@ -185,6 +185,7 @@ impl Rten {
 
 struct Motet {
     encoder: TextEncoder,
+    head: LoadedHead,
     threads: ThreadTeam,
 }
 
@@ -192,6 +193,7 @@ impl Motet {
     fn new() -> Result<Self, Error> {
         let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
         Ok(Self {
+            head: LoadedHead::load(&files, &files.config().head)?,
             encoder: TextEncoder::load(&files, &DeviceSpec::Cpu.open()?, Precision::F32)?,
             threads: ThreadTeam::for_current_thread(1)?,
         })
@@ -201,12 +203,8 @@ impl Motet {
         let ids: Vec<u32> = (0..tokens)
             .map(|at| 1000 + (at as u32 * 37) % 20_000)
             .collect();
-        let rows: Vec<_> = ids
-            .chunks(ROW)
-            .map(|ids| RowInput { ids })
-            .collect();
-        let head = self.encoder.config().head;
-        let values = self.encoder.encode(&rows, head, &self.threads);
+        let rows: Vec<_> = ids.chunks(ROW).map(RowInput::new).collect();
+        let values = self.encoder.encode(&rows, &self.head, &self.threads);
         values.expect("vectors");
     }
 }

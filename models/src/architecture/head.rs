@@ -40,8 +40,8 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// Every pooling by the name that sentence-transformers gives it, in the order in which it joins
-    /// those that are chosen by flags.
+    /// Every pooling by the name that sentence-transformers gives it, in the order in which it
+    /// joins those that are chosen by flags.
     pub const NAMES: [(&'static str, Self); 6] = [
         ("cls", Self::Cls),
         ("max", Self::Max),

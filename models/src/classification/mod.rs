@@ -2,8 +2,8 @@
 //! scores, all from the files of the model.
 //!
 //! A head is found by the names of its tensors among the weights. `architectures` in config.json
-//! says which of two it is where the names are those of both, and is not trusted beyond that: models
-//! are published with the class of a head that they do not have.
+//! says which of two it is where the names are those of both, and is not trusted beyond that:
+//! models are published with the class of a head that they do not have.
 //!
 //! * `labels`: the names of the logits; `score`: [`ScoreKind`].
 //! * `spans`: labels of tokens to labelled spans of the text; `windows`: rows of a long text.

@@ -56,8 +56,8 @@ pub struct LabeledSpan<'l> {
 /// Returns the spans of a text, in its order. `scores` are the probabilities of all labels for each
 /// token, one token after the other. Spans of the label `O` are left out.
 ///
-/// A token with `B-` or `S-` begins a span, one with `I-`, `E-` or a name without such a prefix goes
-/// on with a span of the same name, and nothing goes on after `E-` and `S-`.
+/// A token with `B-` or `S-` begins a span, one with `I-`, `E-` or a name without such a prefix
+/// goes on with a span of the same name, and nothing goes on after `E-` and `S-`.
 ///
 /// # Panics
 /// If there are not as many scores as tokens times labels.

@@ -6,7 +6,8 @@ use std::ops::Range;
 const OVERLAP: usize = 4;
 
 /// Returns the windows of a text of this many tokens, of at most `room` tokens each: one for a text
-/// that fits. Neighbours share a quarter, so that each token has tokens on both sides in one of them.
+/// that fits. Neighbours share a quarter, so that each token has tokens on both sides in one of
+/// them.
 ///
 /// # Panics
 /// If there is no room.

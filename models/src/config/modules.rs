@@ -1,5 +1,5 @@
-//! The modules of a sentence encoder in the order of modules.json, each with the settings in its own
-//! folder.
+//! The modules of a sentence encoder in the order of modules.json, each with the settings in its
+//! own folder.
 
 use serde::Deserialize;
 
@@ -94,8 +94,9 @@ fn entries(json: &JsonFiles<'_>) -> Result<Vec<ModuleEntry>, LoadError> {
     Ok(entries)
 }
 
-/// Reads the modules of an encoder with vectors of `hidden` values. A directory without modules.json
-/// is a plain transformer: mean pooling, not normalised, as sentence-transformers takes it.
+/// Reads the modules of an encoder with vectors of `hidden` values. A directory without
+/// modules.json is a plain transformer: mean pooling, not normalised, as sentence-transformers
+/// takes it.
 pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadError> {
     let mut modules = Modules {
         head: Head::pooled(crate::Pooling::Mean),

@@ -69,7 +69,8 @@ fn named(json: &JsonFiles<'_>, file: &str, modes: &Value) -> Result<Vec<Pooling>
     }
 }
 
-/// Returns the poolings whose flags are set; the mean if none is, as sentence-transformers takes it.
+/// Returns the poolings whose flags are set; the mean if none is, as sentence-transformers takes
+/// it.
 fn flagged(
     json: &JsonFiles<'_>,
     file: &str,

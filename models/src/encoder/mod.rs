@@ -12,8 +12,8 @@
 //! * `row`: [`RowInput`] and [`RowError`]; `head`: [`LoadedHead`], token vectors to what a row
 //!   gives back.
 //! * `growing`: tables by position, as long as rows are.
-//! * `tables`: what both engines make of the embeddings' tables; `cache`: [`EncoderCache`], one copy
-//!   of the weights.
+//! * `tables`: what both engines make of the embeddings' tables; `cache`: [`EncoderCache`], one
+//!   copy of the weights.
 
 mod cache;
 mod cpu;
@@ -156,9 +156,9 @@ impl TextEncoder {
         row::check(row, self.config())
     }
 
-    /// Encodes a batch of rows to what a head of the model makes of each. The results are in the order of the
-    /// rows; a row that [`check`](Self::check) refuses gets its own error and does not touch the
-    /// others.
+    /// Encodes a batch of rows to what a head of the model makes of each. The results are in the
+    /// order of the rows; a row that [`check`](Self::check) refuses gets its own error and does not
+    /// touch the others.
     ///
     /// On a CPU the team shares the work, and a row's result is the same, bit for bit, in any batch
     /// and with any number of threads. On other devices only the leader submits work.

@@ -96,8 +96,8 @@ impl Written {
     }
 }
 
-/// Adds to a tokenizer the tokens that it lacks: those with an id, then the special ones that are in
-/// the vocabulary. (A special token that is not has no vector, and is text like any other.)
+/// Adds to a tokenizer the tokens that it lacks: those with an id, then the special ones that are
+/// in the vocabulary. (A special token that is not has no vector, and is text like any other.)
 ///
 /// # Errors
 /// A file that does not parse, and a token whose id is not the one that the file gives it.

@@ -184,7 +184,8 @@ fn byte_bpe(
     }))
 }
 
-/// Returns the special tokens that are in the vocabulary, as tokenizer.json lists them by their ids.
+/// Returns the special tokens that are in the vocabulary, as tokenizer.json lists them by their
+/// ids.
 fn added(vocabulary: &Map<String, Value>, specials: &SpecialTokens) -> Vec<Value> {
     let mut added: Vec<(Option<u64>, Value)> = Vec::new();
     for token in specials.all() {

@@ -122,8 +122,8 @@ pub enum PairError {
     Text(#[from] TokenizerError),
     /// The first text, which is never cut, leaves no room for a token of the second.
     #[error(
-        "the first text of the pair has at least {tokens} tokens; with {special} special tokens and one of \
-         the second text at most {} fit into the limit of {limit}",
+        "the first text of the pair has at least {tokens} tokens; with {special} special tokens and \
+         one of the second text at most {} fit into the limit of {limit}",
         limit.saturating_sub(special + 1)
     )]
     FirstTooLong {
@@ -186,8 +186,8 @@ impl Tokenizer {
     /// have, and adds the tokens that other files name.
     ///
     /// # Errors
-    /// A file that is missing or is no tokenizer, one that adds more special tokens than the model's
-    /// limit allows, or one with more tokens than the model has.
+    /// A file that is missing or is no tokenizer, one that adds more special tokens than the
+    /// model's limit allows, or one with more tokens than the model has.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         let config = files.config();
         let library = files.with_json(|json| {

@@ -112,7 +112,8 @@ impl Embeddings {
         );
     }
 
-    /// Writes the sums of the tables, scaled and normed, to `out`, `[T, E]` in the blocks `columns`.
+    /// Writes the sums of the tables, scaled and normed, to `out`, `[T, E]` in the blocks
+    /// `columns`.
     fn sum(
         &self,
         rows: &[RowInput<'_>],

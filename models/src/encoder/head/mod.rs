@@ -1,7 +1,7 @@
 //! From the last layer's token vectors to what a row gives back.
 //!
-//! A head's products are small, so they are computed on the CPU whatever device computes the layers,
-//! in f32, and row by row: a row's result does not depend on its neighbours.
+//! A head's products are small, so they are computed on the CPU whatever device computes the
+//! layers, in f32, and row by row: a row's result does not depend on its neighbours.
 //!
 //! * `sparse`: token vectors to one sparse vector.
 //! * `dropped`: refuses weights with a head that would not be computed.

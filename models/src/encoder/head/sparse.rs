@@ -37,8 +37,8 @@ impl Sums {
         }
     }
 
-    /// Returns the values that are not 0, each after its index, the greatest first and of equal ones
-    /// the one with the lower index.
+    /// Returns the values that are not 0, each after its index, the greatest first and of equal
+    /// ones the one with the lower index.
     pub(super) fn finish(self) -> Vec<f32> {
         let values = self.values.into_iter().enumerate();
         let mut found: Vec<(usize, f32)> = values.filter(|(_, value)| *value != 0.0).collect();

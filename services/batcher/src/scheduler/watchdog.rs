@@ -2,8 +2,8 @@
 //!
 //! Nothing can end a batch on a device or thread that hangs. Its callers are refused, and while no
 //! other executor is left, everyone is. When it ends after all, its executor serves again. Another
-//! executor is not built beside one that hangs: the thread of the latter still holds the memory, the
-//! cores and the device that the new one would need, and would hang on, too.
+//! executor is not built beside one that hangs: the thread of the latter still holds the memory,
+//! the cores and the device that the new one would need, and would hang on, too.
 
 use std::time::Duration;
 

@@ -36,7 +36,8 @@ pub struct ModelSpec {
     pub threads: Option<Spanned<usize>>,
     /// Most tokens of a row; `None` is the limit of the model itself.
     pub max_tokens: Option<Spanned<usize>>,
-    /// What is done with a longer text; `None` is to cut it, on the side that the model's files say.
+    /// What is done with a longer text; `None` is to cut it, on the side that the model's files
+    /// say.
     pub truncate: Option<Spanned<Truncate>>,
     /// Name of the prompt before each text; `None` is the default prompt of the model's files.
     pub prompt_name: Option<Spanned<String>>,

@@ -4,8 +4,8 @@
 //! and share everything else:
 //!
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
-//! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `classify_tokens`: the tasks with
-//!   an encoder.
+//! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `classify_tokens`: the tasks
+//!   with an encoder.
 //! * `encoder_task`: [`EncoderTask`], the differences between these.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.

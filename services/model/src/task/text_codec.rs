@@ -275,8 +275,8 @@ const SLICE_BYTES_MAX: usize = 32 << 10;
 /// Bytes that a text counts for beside its own: empty texts take time, too.
 const TEXT_OVERHEAD_BYTES: usize = 64;
 
-/// Returns rows of texts in parts that take a few milliseconds each to tokenize, with a prompt of so
-/// many bytes in each.
+/// Returns rows of texts in parts that take a few milliseconds each to tokenize, with a prompt of
+/// so many bytes in each.
 pub(super) fn row_slices<'t, T>(
     rows: impl Iterator<Item = T>,
     prompt_bytes: usize,

@@ -1,5 +1,5 @@
-//! Scores of texts against a query by a head for pairs: one label, or two of which one says that the
-//! text is relevant.
+//! Scores of texts against a query by a head for pairs: one label, or two of which one says that
+//! the text is relevant.
 
 use motet_models::{Classifier, LoadError, ModelFiles, ScoreKind, Values};
 use motet_proto::signature::{Parameter, Signature};
@@ -28,8 +28,8 @@ struct CrossEncoder {
 /// Returns the task of a model with this head.
 ///
 /// # Errors
-/// A head with more than two labels, or with two of which none is known to be that of relevant texts
-/// and the configuration does not say which.
+/// A head with more than two labels, or with two of which none is known to be that of relevant
+/// texts and the configuration does not say which.
 pub(super) fn build(
     files: &ModelFiles,
     classifier: Classifier,

@@ -1,5 +1,5 @@
-//! `rerank`: a score for each text against a query, by the model's own head for pairs if it has one,
-//! else by late interaction.
+//! `rerank`: a score for each text against a query, by the model's own head for pairs if it has
+//! one, else by late interaction.
 //!
 //! * `cross_encoder`: query and text in one row, scored by a head of the model.
 //! * `late_interaction`: query and texts in rows of their own, scored by their token vectors.
