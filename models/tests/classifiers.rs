@@ -26,6 +26,8 @@ fn spoiled(
     let to = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("classifiers")
         .join(number);
+    // Without the files that a former run left there.
+    let _ = std::fs::remove_dir_all(&to);
     std::fs::create_dir_all(&to).unwrap();
     for entry in std::fs::read_dir(&from).unwrap() {
         let entry = entry.unwrap();
