@@ -20,7 +20,7 @@ pub struct Scratch {
     /// Intermediate values of a layer: queries, keys and values, then those of the feed-forward
     /// part, `[T, I]` or two of these.
     pub intermediate: Aligned<f32>,
-    /// What is added to the scores of attention, where it depends on the tokens.
+    /// Addend of the scores of attention, where it depends on the tokens.
     pub scores: Aligned<f32>,
     /// The left side of a product of bytes.
     pub quantized_lhs: QuantizedActivations,

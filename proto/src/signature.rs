@@ -66,7 +66,7 @@ pub struct Parameter {
 pub struct OutputAxis {
     /// Name of the output.
     pub output: String,
-    /// Which of its dimensions, from 0.
+    /// Number of the dimension, from 0.
     pub axis: usize,
 }
 
@@ -281,7 +281,7 @@ mod tests {
         ];
         let read: Signature = serde_json::from_str(&signature.to_property()).unwrap();
         assert_eq!(read, signature);
-        // What an older server says lacks what it does not know.
+        // The answer of an older server lacks the fields that it does not know.
         let old = r#"{"inputs":[],"outputs":[],"parameters":[{"name":"k","type":"int"}]}"#;
         let old: Signature = serde_json::from_str(old).unwrap();
         assert_eq!(old.parameters, [Parameter::new("k", ElementType::I64)]);

@@ -55,7 +55,7 @@ class Fixture:
     tokens: dict
     labels: list[str]
     settings: dict = field(default_factory=dict)
-    # Whether it is saved by sentence-transformers, as a CrossEncoder.
+    # True if it is saved by sentence-transformers, as a CrossEncoder.
     reranker: bool = False
     types: bool = False
     spread: float = 0.3

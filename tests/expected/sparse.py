@@ -42,10 +42,10 @@ class Fixture:
     sizes: dict
     tokenizer: object
     tokens: dict
-    # How far below 0 most logits are.
+    # Distance of most logits below 0.
     shift: float
     pooling: dict = field(default_factory=dict)
-    # Whether the files of sentence-transformers are there.
+    # True if the files of sentence-transformers are there.
     modules: bool = True
 
 

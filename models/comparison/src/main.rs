@@ -10,7 +10,9 @@
 use std::time::{Duration, Instant};
 
 use gemm::Parallelism;
-use motet_models::{DeviceSpec, LoadedHead, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam};
+use motet_models::{
+    DeviceSpec, LoadedHead, ModelFiles, Precision, RowInput, TextEncoder, ThreadTeam,
+};
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};

@@ -96,7 +96,7 @@ pub enum HeadModule {
 pub struct SparsePooling {
     /// `true` for the sum over the tokens, `false` for the greatest.
     pub sum: bool,
-    /// Whether the logarithm is taken twice.
+    /// `true` if the logarithm is taken twice.
     pub log_twice: bool,
 }
 

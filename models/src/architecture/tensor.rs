@@ -131,7 +131,7 @@ impl Linear {
 /// A norm of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
-    /// What is made of a vector before it is scaled.
+    /// Steps on a vector before it is scaled.
     pub kind: NormKind,
     /// `[size]`
     pub scale: TensorRef,

@@ -42,7 +42,7 @@ pub struct Classifier {
     pub pair_score: Option<ScoreKind>,
 }
 
-/// What a classifier gives labels to.
+/// The unit that a classifier gives labels to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A text, or a pair of texts.
@@ -72,21 +72,7 @@ impl ModelFiles {
     /// values of the configuration that are not supported.
     pub fn classifier(&self, level: Level) -> Result<Classifier, LoadError> {
         let checkpoint = Checkpoint::open(self)?;
-        self.with_json(|json| {
-            let head = head(self, json, level, 1)?;
-            if let Some(why) = self.of_other_level(json, &checkpoint, level)? {
-                return Err(json.unsupported(CONFIG, why));
-            }
-            // The last product has a row for each label: how many is not known before.
-            for tensor in head.tensors() {
-                if checkpoint.shape(tensor).is_none() {
-                    checkpoint.check(tensor)?;
-                }
-            }
-            let classifier = read(self, json, &checkpoint, level, &head)?;
-            self.check(&classifier.head)?;
-            Ok(classifier)
-        })
+        self.with_json(|json| self.classifier_in(json, &checkpoint, level))
     }
 
     /// Returns the model's classifier if it has one: if its weights have the product that gives
@@ -96,16 +82,42 @@ impl ModelFiles {
     /// As [`classifier`](Self::classifier).
     pub fn find_classifier(&self, level: Level) -> Result<Option<Classifier>, LoadError> {
         let checkpoint = Checkpoint::open(self)?;
-        let is_there = self.with_json(|json| {
+        self.with_json(|json| {
             if !family::has_classifiers(json)? {
-                return Ok(false);
+                return Ok(None);
             }
             let head = head(self, json, level, 1)?;
             let weight = last_weight(&head);
             let is_there = weight.is_some_and(|weight| checkpoint.shape(weight).is_some());
-            Ok(is_there && self.of_other_level(json, &checkpoint, level)?.is_none())
-        })?;
-        is_there.then(|| self.classifier(level)).transpose()
+            if !is_there || self.of_other_level(json, &checkpoint, level)?.is_some() {
+                return Ok(None);
+            }
+            self.classifier_in(json, &checkpoint, level).map(Some)
+        })
+    }
+
+    fn classifier_in(
+        &self,
+        json: &JsonFiles<'_>,
+        checkpoint: &Checkpoint,
+        level: Level,
+    ) -> Result<Classifier, LoadError> {
+        let any = head(self, json, level, 1)?;
+        if let Some(why) = self.of_other_level(json, checkpoint, level)? {
+            return Err(json.unsupported(CONFIG, why));
+        }
+        // The last product has a row for each label: how many is not known before.
+        for tensor in any.tensors() {
+            if checkpoint.shape(tensor).is_none() {
+                checkpoint.check(tensor)?;
+            }
+        }
+        let classifier = read(self, json, checkpoint, level, &any)?;
+        let tensors = classifier.head.tensors();
+        tensors
+            .into_iter()
+            .try_for_each(|tensor| checkpoint.check(tensor))?;
+        Ok(classifier)
     }
 
     /// Returns why the head is of the other level, if it is.

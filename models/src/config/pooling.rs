@@ -18,7 +18,7 @@ const FLAGS: [(&str, Pooling); 6] = [
     ("pooling_mode_lasttoken", Pooling::LastToken),
 ];
 
-/// What a Pooling module does.
+/// Settings of a Pooling module.
 #[derive(Debug)]
 pub(super) struct PoolingConfig {
     pub(super) poolings: Vec<Pooling>,

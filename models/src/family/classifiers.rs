@@ -20,6 +20,9 @@ pub(super) struct Classifiers {
     pub(super) token: Describe,
 }
 
+/// Names of the two products of a head that is called `classifier`.
+const CLASSIFIER: [&str; 2] = ["classifier.dense", "classifier.out_proj"];
+
 /// `tanh` of the encoder's own pooler, then `classifier`.
 pub(super) const POOLER: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
@@ -34,13 +37,7 @@ pub(super) const POOLER: Option<Classifiers> = Some(Classifiers {
 /// `classifier.dense`, `tanh`, `classifier.out_proj`.
 pub(super) const DENSE_TANH: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
-        let names = ["classifier.dense", "classifier.out_proj"];
-        Ok(two_products(
-            names,
-            HeadActivation::Tanh,
-            architecture,
-            labels,
-        ))
+        two_products(CLASSIFIER, HeadActivation::Tanh, architecture, labels)
     },
     token: each_token,
 });
@@ -48,13 +45,7 @@ pub(super) const DENSE_TANH: Option<Classifiers> = Some(Classifiers {
 /// `classifier.dense`, exact GELU, `classifier.out_proj`.
 pub(super) const DENSE_GELU: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
-        let names = ["classifier.dense", "classifier.out_proj"];
-        Ok(two_products(
-            names,
-            HeadActivation::Gelu,
-            architecture,
-            labels,
-        ))
+        two_products(CLASSIFIER, HeadActivation::Gelu, architecture, labels)
     },
     token: each_token,
 });
@@ -126,13 +117,12 @@ pub(super) const CONTEXT_POOLER: Option<Classifiers> = Some(Classifiers {
         if let Some(other) = pooler_hidden_act.filter(|name| name != "gelu") {
             return Err(refuse(json, "pooler_hidden_act", &other, "gelu"));
         }
-        let names = ["pooler.dense", "classifier"];
-        Ok(two_products(
-            names,
+        two_products(
+            ["pooler.dense", "classifier"],
             HeadActivation::Gelu,
             architecture,
             labels,
-        ))
+        )
     },
     token: each_token,
 });
@@ -140,13 +130,12 @@ pub(super) const CONTEXT_POOLER: Option<Classifiers> = Some(Classifiers {
 /// `pre_classifier`, `max(0, x)`, `classifier`.
 pub(super) const PRE_CLASSIFIER: Option<Classifiers> = Some(Classifiers {
     text: |_, architecture, labels| {
-        let names = ["pre_classifier", "classifier"];
-        Ok(two_products(
-            names,
+        two_products(
+            ["pre_classifier", "classifier"],
             HeadActivation::Relu,
             architecture,
             labels,
-        ))
+        )
     },
     token: each_token,
 });
@@ -157,12 +146,12 @@ fn two_products(
     activation: HeadActivation,
     architecture: &Architecture,
     labels: usize,
-) -> Head {
+) -> Result<Head, LoadError> {
     let hidden = architecture.hidden;
     let first = Linear::new(first, hidden, hidden).in_scope(Scope::Model);
-    Head::pooled(Pooling::Cls)
+    Ok(Head::pooled(Pooling::Cls)
         .then(dense(first, activation))
-        .then(logits(last, architecture, labels))
+        .then(logits(last, architecture, labels)))
 }
 
 /// `classifier` on each token.

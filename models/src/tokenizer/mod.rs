@@ -122,8 +122,8 @@ pub enum PairError {
     Text(#[from] TokenizerError),
     /// The first text, which is never cut, leaves no room for a token of the second.
     #[error(
-        "the first text of the pair has at least {tokens} tokens; with {special} special tokens and \
-         one of the second text at most {} fit into the limit of {limit}",
+        "the first text of the pair has at least {tokens} tokens; with {special} special tokens \
+         and one of the second text at most {} fit into the limit of {limit}",
         limit.saturating_sub(special + 1)
     )]
     FirstTooLong {

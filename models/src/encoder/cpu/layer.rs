@@ -35,7 +35,7 @@ enum Norms {
     Sandwich { before: Norm, after: Norm },
 }
 
-/// What all layers compute a batch with.
+/// Values with which all layers compute a batch.
 pub(super) struct Batch<'a> {
     /// Numbers of tokens of the rows.
     pub(super) rows: &'a [usize],

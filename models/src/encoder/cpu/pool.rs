@@ -27,7 +27,7 @@ pub(super) fn pool(
             out.iter_mut().for_each(|x| *x *= root);
         }
         Pooling::Max => fold(hidden, pooled, f32::NEG_INFINITY, out, |greatest, x, _| {
-            // What is not a number stays.
+            // A value that is not a number stays.
             if x > *greatest || x.is_nan() {
                 *greatest = x;
             }

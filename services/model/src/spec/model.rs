@@ -36,8 +36,7 @@ pub struct ModelSpec {
     pub threads: Option<Spanned<usize>>,
     /// Most tokens of a row; `None` is the limit of the model itself.
     pub max_tokens: Option<Spanned<usize>>,
-    /// What is done with a longer text; `None` is to cut it, on the side that the model's files
-    /// say.
+    /// Treatment of longer texts; `None` is to cut them, on the side that the model's files say.
     pub truncate: Option<Spanned<Truncate>>,
     /// Name of the prompt before each text; `None` is the default prompt of the model's files.
     pub prompt_name: Option<Spanned<String>>,
@@ -49,7 +48,7 @@ pub struct ModelSpec {
     pub normalize: Option<Spanned<bool>>,
     /// Label whose score is that of a text, for a reranker with several.
     pub label: Option<Spanned<String>>,
-    /// Whether each text to classify comes with a second one.
+    /// `true` if each text to classify comes with a second one.
     pub pair: Option<Spanned<bool>>,
     /// Making of spans of labels of tokens; `None` is `simple`.
     pub aggregation: Option<Spanned<Aggregation>>,

@@ -18,7 +18,7 @@ use crate::request::Parameters;
 /// Most bytes of a prompt that a call or a configuration gives: it counts for each row.
 pub(crate) const PROMPT_BYTES_MAX: usize = 4096;
 
-/// What is done with a text that is longer than the limit.
+/// Treatment of a text that is longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truncate {
     /// The call is refused.
@@ -82,7 +82,7 @@ pub(crate) struct CallDefaults {
     pub(crate) max_tokens: usize,
     pub(crate) truncate: Truncate,
     pub(crate) prompt: Prompt,
-    /// Whether vectors are scaled to length 1.
+    /// `true` if vectors are scaled to length 1.
     pub(crate) normalize: bool,
 }
 
@@ -95,9 +95,9 @@ pub(crate) struct CallSettings {
     /// Values of a vector that are answered; all if there are fewer.
     pub(crate) dimensions: usize,
     pub(crate) normalize: bool,
-    /// How logits become scores; what the task says if it is `None`.
+    /// Kind of scores; that of the task if `None`.
     pub(crate) score: Option<ScoreKind>,
-    /// How tokens become spans; what the task says if it is `None`.
+    /// Aggregation of tokens to spans; that of the task if `None`.
     pub(crate) aggregation: Option<Aggregation>,
 }
 

@@ -80,9 +80,9 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerForm<'c> {
     pub(crate) vectors: VectorForm,
-    /// How logits become scores, if the call says so.
+    /// Kind of scores, if the call says so.
     pub(crate) score: Option<ScoreKind>,
-    /// How tokens become spans, if the call says so.
+    /// Aggregation of tokens to spans, if the call says so.
     pub(crate) aggregation: Option<Aggregation>,
     /// The texts of a task with windows.
     pub(crate) texts: &'c [WindowedText],
@@ -93,7 +93,7 @@ pub(crate) struct AnswerForm<'c> {
 pub(crate) struct VectorForm {
     /// Number of values: the first ones of each vector.
     pub(crate) size: usize,
-    /// Whether these are scaled to length 1.
+    /// `true` if these are scaled to length 1.
     pub(crate) normalize: bool,
 }
 
@@ -108,7 +108,7 @@ impl VectorForm {
     }
 }
 
-/// What is encoded as one row.
+/// The texts that are encoded as one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RowText<'i> {
     One(&'i str),
@@ -152,7 +152,7 @@ pub(crate) type BuildTask = fn(&ModelFiles, &TaskSettings) -> Result<BuiltTask, 
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltTask {
     pub(crate) task: Arc<dyn EncoderTask>,
-    /// What the encoder makes of each row.
+    /// Head with which the encoder computes each row.
     pub(crate) head: Head,
 }
 
@@ -175,7 +175,7 @@ pub(crate) struct TaskSettings {
     pub(crate) label: Option<Spanned<String>>,
     /// `true` if each text comes with a second one.
     pub(crate) pair: bool,
-    /// How labels of tokens become spans.
+    /// Aggregation of tokens to spans.
     pub(crate) aggregation: Option<Aggregation>,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct TextCodec {
     pub(crate) defaults: CallDefaults,
     /// Prompts by name.
     pub(crate) prompts: Arc<Prompts>,
-    /// Whether the tokens of a prompt are pooled.
+    /// `true` if the tokens of a prompt are pooled.
     pub(crate) pools_prompt: bool,
     /// Values of a vector.
     pub(crate) vector_size: usize,
@@ -193,7 +193,7 @@ impl TextCodec {
         if self.pools_prompt || !has_prompt {
             return Ok(ids);
         }
-        // What was cut on the left was the prompt's.
+        // Tokens cut on the left were the prompt's.
         let cut = if side == TruncationSide::Left {
             ids.cut()
         } else {

@@ -412,7 +412,7 @@ fn vectors_are_cut_and_scaled_as_the_call_says() {
     for vector in vectors(&tokens).chunks_exact(7) {
         assert!((length(vector) - 1.0).abs() < 1e-6);
     }
-    // What a call writes as a string is read, too.
+    // Values that a call writes as strings are read, too.
     let words = [("dimensions", word("5")), ("normalize", word("false"))];
     assert_eq!(vector("named", "wing", &words), raw[..5]);
 }

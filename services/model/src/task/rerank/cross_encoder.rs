@@ -18,7 +18,7 @@ const POSITIVE: [&str; 6] = ["relevant", "positive", "yes", "true", "entailment"
 /// Each row is the query and a text.
 #[derive(Debug)]
 struct CrossEncoder {
-    /// Which logit becomes the score.
+    /// Number of the logit that becomes the score.
     label: usize,
     /// Number of logits.
     labels: usize,
@@ -61,8 +61,8 @@ pub(super) fn build(
         (_, Some(label)) => (label, ScoreKind::Softmax),
         (2, None) => {
             let positive = only_positive(labels);
-            let why = "a score needs to know which of the two says that a text is relevant: name it \
-                       with `label:`";
+            let why = "a score needs to know which of the two says that a text is relevant: name \
+                       it with `label:`";
             (positive.ok_or_else(|| refuse(why))?, ScoreKind::Softmax)
         }
         _ => {

@@ -38,8 +38,8 @@ fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskE
         return cross_encoder::build(files, classifier, settings);
     }
     if let Some(label) = &settings.label {
-        let message = "`label` has no meaning for this model: it has no labels, and scores texts by \
-                       late interaction";
+        let message = "`label` has no meaning for this model: it has no labels, and scores texts \
+                       by late interaction";
         return Err(TaskError::Setting {
             key: "label",
             span: label.span,
