@@ -20,6 +20,9 @@ pub(super) struct Guard {
     sent_resets: usize,
     last_stream: u32,
     resets: Resets,
+    /// `true` until bytes without resets have come, after bytes with resets, and while too many
+    /// before are held against the client.
+    is_wary: bool,
     since: Instant,
     ended: Arc<Notify>,
     metrics: Option<ServerMetrics>,
@@ -34,6 +37,7 @@ impl Guard {
             sent_resets: 0,
             last_stream: 0,
             resets,
+            is_wary: true,
             since: Instant::now(),
             ended: Arc::default(),
             metrics,
@@ -54,10 +58,12 @@ impl Guard {
             RST_STREAM => resets += 1,
             _ => {}
         });
-        if resets == 0 {
+        if resets == 0 && !self.resets.is_slow() {
+            self.is_wary = false;
             return Verdict::Read;
         }
         let verdict = self.resets.count(self.since.elapsed(), resets);
+        self.is_wary = resets > 0 || self.resets.is_slow();
         match (verdict, &self.metrics) {
             (Verdict::Read, _) | (_, None) => {}
             (Verdict::Pause(_), Some(metrics)) => metrics.slowed(),
@@ -67,6 +73,12 @@ impl Guard {
             self.ended.notify_one();
         }
         verdict
+    }
+
+    /// Returns whether the client resets calls, now or too many lately: it is then read little by
+    /// little.
+    pub(super) fn is_wary(&self) -> bool {
+        self.is_wary
     }
 
     /// Watches the first `written` bytes of what the server sends.

@@ -47,6 +47,11 @@ impl Resets {
         }
     }
 
+    /// Returns whether the connection is one that is read slowly.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow_since.is_some()
+    }
+
     /// Counts `more` resets at `now`.
     pub(super) fn count(&mut self, now: Duration, more: usize) -> Verdict {
         let passed = now.saturating_sub(self.counted).as_secs_f64();

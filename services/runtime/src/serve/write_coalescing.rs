@@ -24,6 +24,10 @@ const BUFFERED_WRITE_MAX: usize = 4096;
 /// The capacity of the buffer, in bytes.
 const BUFFER_MAX: usize = 16 * 1024;
 
+/// Most bytes of one read from a client that resets calls: a few calls, so that those of others are
+/// served between them.
+const WARY_READ_MAX: usize = 1024;
+
 /// A socket whose small writes are buffered. Flushing it does nothing: [`SharedBuffer::drive`]
 /// sends the buffer after each poll of the connection. Shutting down waits until it is sent.
 #[derive(Debug)]
@@ -168,8 +172,22 @@ impl AsyncRead for CoalescingStream {
             ready!(pause.as_mut().poll(cx));
             this.pause = None;
         }
+        let is_wary = this
+            .buffer
+            .lock()
+            .guard
+            .as_ref()
+            .is_some_and(Guard::is_wary);
         let before = into.filled().len();
-        ready!(Pin::new(&mut this.read).poll_read(cx, into))?;
+        if is_wary {
+            let mut few = [0; WARY_READ_MAX];
+            let most = few.len().min(into.remaining());
+            let mut few = ReadBuf::new(&mut few[..most]);
+            ready!(Pin::new(&mut this.read).poll_read(cx, &mut few))?;
+            into.put_slice(few.filled());
+        } else {
+            ready!(Pin::new(&mut this.read).poll_read(cx, into))?;
+        }
         if let Some(guard) = &mut this.buffer.lock().guard {
             match guard.received(&into.filled()[before..]) {
                 Verdict::Read => {}
