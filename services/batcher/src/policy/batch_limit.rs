@@ -24,12 +24,16 @@ use crate::cost::CostModel;
 
 /// Factor by which the gain of short batches must exceed their cost.
 const CAUTION: f64 = 2.0;
+/// Least fixed part, in tokens. To read the weights of a layer takes about as long as to compute so
+/// many tokens with them; a smaller part was learnt from batches that were slowed by something else.
+const FIXED_TOKENS_MIN: f64 = 16.0;
 /// Highest load in the formula, which has no solution at 1.
 const LOAD_MAX: f64 = 0.98;
 
 /// Returns the most tokens that the next batch should have; no limit while nothing is known.
 pub(super) fn tokens_max(cost: &CostModel, backlog: &Backlog) -> u64 {
-    let (a, b) = (cost.fixed_seconds(), cost.seconds_per_token());
+    let b = cost.seconds_per_token();
+    let a = cost.fixed_seconds().max(FIXED_TOKENS_MIN * b);
     let idle = 1.0 - backlog.load.min(LOAD_MAX);
     let work = b * backlog.tokens as f64 / backlog.executors.max(1) as f64;
     let calls = backlog.calls as f64;
@@ -86,6 +90,20 @@ mod tests {
             assert!(rows(&gpu, 32, 1000.0 * load, load) > 200.0, "load {load}");
         }
         assert_eq!(tokens_max(&CostModel::default(), &BACKLOG), u64::MAX);
+    }
+
+    #[test]
+    fn a_short_call_is_not_split_because_its_fixed_part_seems_to_be_nothing() {
+        let noisy = cost(0.0, 160.0);
+        for calls_per_second in [0.0, 1.0, 10.0] {
+            let backlog = Backlog {
+                tokens: 30,
+                calls_per_second,
+                ..BACKLOG
+            };
+            let tokens = tokens_max(&noisy, &backlog);
+            assert!(tokens >= 30, "{tokens} at {calls_per_second}/s");
+        }
     }
 
     const BACKLOG: Backlog = Backlog {
