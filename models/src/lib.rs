@@ -65,7 +65,9 @@ pub use architecture::{Head, Pooling};
 pub use classification::{Aggregation, Classifier, LabeledSpan, Level, ScoreKind, SpanToken};
 pub use config::{ModelConfig, Prompts, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
-pub use encoder::{EncodeError, EncoderCache, LoadedHead, RowError, RowInput, TextEncoder};
+pub use encoder::{
+    EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, TextEncoder,
+};
 pub use error::LoadError;
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};

@@ -36,7 +36,7 @@ const FIXTURES: [&str; 23] = [
 ];
 
 /// Largest difference from the values of the libraries; those are as large as 5.
-const CLOSE: f32 = 1e-5;
+pub(super) const CLOSE: f32 = 1e-5;
 
 /// Heads in the order in which the expected values follow each other; last, the model's own.
 fn heads(config: &ModelConfig) -> [Head; 4] {
@@ -48,9 +48,9 @@ fn heads(config: &ModelConfig) -> [Head; 4] {
     ]
 }
 
-struct Fixture {
-    name: &'static str,
-    files: ModelFiles,
+pub(super) struct Fixture {
+    pub(super) name: &'static str,
+    pub(super) files: ModelFiles,
     rows: Vec<Row>,
 }
 
@@ -95,28 +95,28 @@ impl Fixture {
         Self { name, files, rows }
     }
 
-    fn cpu(&self, precision: Precision) -> CpuEncoder {
+    pub(super) fn cpu(&self, precision: Precision) -> CpuEncoder {
         let (checkpoint, config) = (Checkpoint::open(&self.files).unwrap(), self.files.config());
         CpuEncoder::load(&checkpoint, &config.architecture, precision).unwrap()
     }
 
-    fn device(&self) -> DeviceEncoder {
+    pub(super) fn device(&self) -> DeviceEncoder {
         let (checkpoint, config) = (Checkpoint::open(&self.files).unwrap(), self.files.config());
         let (device, dtype) = (DeviceSpec::Cpu.open().unwrap(), Precision::F32.dtype());
         DeviceEncoder::load(&checkpoint, &config.architecture, &device, dtype).unwrap()
     }
 
-    fn inputs(&self) -> Vec<RowInput<'_>> {
+    pub(super) fn inputs(&self) -> Vec<RowInput<'_>> {
         let inputs = self.rows.iter().map(|row| RowInput::new(&row.ids));
         inputs.collect()
     }
 
-    fn heads(&self) -> [LoadedHead; 4] {
+    pub(super) fn heads(&self) -> [LoadedHead; 4] {
         heads(self.files.config()).map(|head| LoadedHead::load(&self.files, &head).unwrap())
     }
 }
 
-fn fixtures() -> impl Iterator<Item = Fixture> {
+pub(super) fn fixtures() -> impl Iterator<Item = Fixture> {
     FIXTURES.into_iter().map(Fixture::read)
 }
 
@@ -133,6 +133,24 @@ pub(super) fn on_threads(
         };
         scope.spawn(encode).join().unwrap()
     })
+}
+
+impl CpuEncoder {
+    pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Vec<Values> {
+        let rows = self.run(&HeadedRow::all(rows, &[head]));
+        rows.into_iter().flatten().collect()
+    }
+}
+
+impl DeviceEncoder {
+    pub(super) fn encode(
+        &self,
+        rows: &[RowInput<'_>],
+        head: &LoadedHead,
+    ) -> candle_core::Result<Vec<Values>> {
+        let rows = self.run(&HeadedRow::all(rows, &[head]))?;
+        Ok(rows.into_iter().flatten().collect())
+    }
 }
 
 pub(super) fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {

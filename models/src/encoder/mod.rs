@@ -9,8 +9,8 @@
 //! matrix at once; attention looks at one row at a time.
 //!
 //! * `cpu`: the engine for CPUs; `device`: the same computation with Candle's operations.
-//! * `row`: [`RowInput`] and [`RowError`]; `head`: [`LoadedHead`], token vectors to what a row
-//!   gives back.
+//! * `row`: [`RowInput`], [`HeadedRow`] and [`RowError`]; `head`: [`LoadedHead`], token vectors to
+//!   what a row gives back.
 //! * `growing`: tables by position, as long as rows are.
 //! * `tables`: what both engines make of the embeddings' tables; `cache`: [`EncoderCache`], one
 //!   copy of the weights.
@@ -29,7 +29,7 @@ use candle_core::{Device, DeviceLocation};
 
 pub use cache::EncoderCache;
 pub use head::LoadedHead;
-pub use row::{RowError, RowInput};
+pub use row::{HeadedRow, RowError, RowInput};
 
 use crate::architecture::Head;
 use crate::checkpoint::Checkpoint;
@@ -156,12 +156,8 @@ impl TextEncoder {
         row::check(row, self.config())
     }
 
-    /// Encodes a batch of rows to what a head of the model makes of each. The results are in the
-    /// order of the rows; a row that [`check`](Self::check) refuses gets its own error and does not
-    /// touch the others.
-    ///
-    /// On a CPU the team shares the work, and a row's result is the same, bit for bit, in any batch
-    /// and with any number of threads. On other devices only the leader submits work.
+    /// Encodes a batch of rows to what a head of the model makes of each, as
+    /// [`encode_headed`](Self::encode_headed).
     ///
     /// # Errors
     /// A failure of the device, which loses the whole batch.
@@ -171,16 +167,36 @@ impl TextEncoder {
         head: &LoadedHead,
         team: &ThreadTeam,
     ) -> Result<Vec<Result<Values, RowError>>, EncodeError> {
-        let checks: Vec<Result<(), RowError>> = rows.iter().map(|row| self.check(*row)).collect();
-        let good: Vec<RowInput<'_>> = rows
+        let encoded = self.encode_headed(&HeadedRow::all(rows, &[head]), team)?;
+        let only = |mut values: Vec<Values>| values.pop().unwrap_or_default();
+        Ok(encoded.into_iter().map(|row| row.map(only)).collect())
+    }
+
+    /// Encodes a batch of rows to what the heads of each make of it, in the order of its heads. The
+    /// results are in the order of the rows; a row that [`check`](Self::check) refuses gets its own
+    /// error and does not touch the others.
+    ///
+    /// On a CPU the team shares the work, and a row's result is the same, bit for bit, in any batch
+    /// and with any number of threads. On other devices only the leader submits work.
+    ///
+    /// # Errors
+    /// A failure of the device, which loses the whole batch.
+    pub fn encode_headed(
+        &self,
+        rows: &[HeadedRow<'_>],
+        team: &ThreadTeam,
+    ) -> Result<Vec<Result<Vec<Values>, RowError>>, EncodeError> {
+        let checks = rows.iter().map(|row| self.check(row.row));
+        let checks: Vec<Result<(), RowError>> = checks.collect();
+        let good: Vec<HeadedRow<'_>> = rows
             .iter()
             .zip(&checks)
             .filter_map(|(row, check)| check.is_ok().then_some(*row))
             .collect();
         let values = match &self.engine {
             _ if good.is_empty() => Vec::new(),
-            Engine::Cpu(cpu) => team.run(|| cpu.encode(&good, head)),
-            Engine::Device(device) => team.run(|| device.encode(&good, head))?,
+            Engine::Cpu(cpu) => team.run(|| cpu.run(&good)),
+            Engine::Device(device) => team.run(|| device.run(&good))?,
         };
         let mut values = values.into_iter();
         Ok(checks
@@ -202,6 +218,8 @@ fn spec(device: &Device) -> DeviceSpec {
 mod classifier_tests;
 #[cfg(test)]
 mod family_tests;
+#[cfg(test)]
+mod headed_tests;
 #[cfg(test)]
 mod sentence_tests;
 #[cfg(test)]

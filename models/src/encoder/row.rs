@@ -1,5 +1,6 @@
 //! Rows to encode, and the errors of rows that cannot be encoded.
 
+use super::LoadedHead;
 use crate::config::ModelConfig;
 use crate::tokenizer::TokenIds;
 
@@ -24,6 +25,22 @@ impl<'a> RowInput<'a> {
             types: &[],
             unpooled: 0,
         }
+    }
+}
+
+/// One row and the heads that are applied to it. The layers are computed once for all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadedRow<'a> {
+    /// The row.
+    pub row: RowInput<'a>,
+    /// Its heads, each of which gives a result.
+    pub heads: &'a [&'a LoadedHead],
+}
+
+impl<'a> HeadedRow<'a> {
+    /// Returns rows that have the same heads.
+    pub fn all(rows: &[RowInput<'a>], heads: &'a [&'a LoadedHead]) -> Vec<Self> {
+        rows.iter().map(|&row| Self { row, heads }).collect()
     }
 }
 

@@ -16,6 +16,10 @@ pub const BATCH_ROWS: &str = "motet.batch_rows";
 /// tokens.
 pub const TOKENS: &str = "motet.tokens";
 
+/// Rows of the call that another model with the same weights had just encoded for the same caller,
+/// and that were not encoded again (`int64`). Absent if there are none.
+pub const ROWS_REUSED: &str = "motet.rows_reused";
+
 /// Tokens of the largest batch with rows of the call (`int64`).
 pub const BATCH_TOKENS: &str = "motet.batch_tokens";
 

@@ -17,6 +17,8 @@ pub(crate) struct CallCost {
     pub(crate) output: Duration,
     /// Rows of the call.
     pub(crate) rows: usize,
+    /// Rows of the call that a model with the same weights had encoded, and that were not again.
+    pub(crate) rows_reused: usize,
     /// Tokens of the call that were computed.
     pub(crate) tokens: usize,
     /// The call's times in the batcher, where there is one.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use motet_batcher::{BatchError, Executor, Measurement, Options, RowError, measure};
 use motet_models::{
-    EncodeError, LoadedHead, RowInput, TextEncoder, ThreadTeam, ThreadTeamError, TokenIds, Values,
+    EncodeError, HeadedRow, LoadedHead, RowInput, TextEncoder, ThreadTeam, ThreadTeamError,
+    TokenIds, Values,
 };
 
 use crate::core_permits::CoreSemaphore;
@@ -18,7 +19,29 @@ const WARM_UP_TOKENS: u32 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct EncodeRow {
     pub(crate) ids: TokenIds,
+    /// Numbers of the heads that are applied, each of which gives a result.
+    pub(crate) heads: Arc<[usize]>,
+    /// `true` if the vectors of the tokens are a further result, after those of the heads.
+    pub(crate) wants_tokens: bool,
     pub(crate) trace: Arc<CallTrace>,
+}
+
+/// The heads of one model.
+#[derive(Debug)]
+pub(crate) struct ModelHeads {
+    /// Those of its tasks, in their order.
+    pub(crate) of_tasks: Vec<LoadedHead>,
+    /// The one that gives the vectors of tokens as they are.
+    pub(crate) of_tokens: LoadedHead,
+}
+
+impl ModelHeads {
+    /// Returns the heads of a row.
+    fn of_row(&self, row: &EncodeRow) -> Vec<&LoadedHead> {
+        let of_tasks = row.heads.iter().map(|number| &self.of_tasks[*number]);
+        let of_tokens = row.wants_tokens.then_some(&self.of_tokens);
+        of_tasks.chain(of_tokens).collect()
+    }
 }
 
 /// Runs an encoder on a thread of the batcher, to which it belongs.
@@ -26,8 +49,7 @@ pub(crate) struct EncodeRow {
 pub(crate) struct EncoderExecutor {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
-    /// The same for every row of the model.
-    head: Arc<LoadedHead>,
+    heads: Arc<ModelHeads>,
     team: ThreadTeam,
     /// `None` where a device computes: the thread then only submits work to it.
     cores: Option<CoreSemaphore>,
@@ -44,7 +66,7 @@ impl EncoderExecutor {
     pub(crate) fn new(
         model: Arc<str>,
         encoder: Arc<TextEncoder>,
-        head: Arc<LoadedHead>,
+        heads: Arc<ModelHeads>,
         threads: usize,
         cores: &CoreSemaphore,
         measurements: Measurements,
@@ -53,7 +75,7 @@ impl EncoderExecutor {
         Ok(Self {
             model,
             encoder,
-            head,
+            heads,
             team: ThreadTeam::for_current_thread(if is_cpu { threads } else { 1 })?,
             cores: is_cpu.then(|| cores.clone()),
             measurements,
@@ -66,25 +88,33 @@ impl EncoderExecutor {
     /// A failure of the device, which loses the whole batch.
     fn encode(
         &self,
-        rows: &[RowInput<'_>],
-    ) -> Result<Vec<Result<Values, motet_models::RowError>>, EncodeError> {
+        rows: &[HeadedRow<'_>],
+    ) -> Result<Vec<Result<Vec<Values>, motet_models::RowError>>, EncodeError> {
         let cores = self.cores.as_ref();
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
-        self.encoder.encode(rows, &self.head, &self.team)
+        self.encoder.encode_headed(rows, &self.team)
     }
 }
 
 impl Executor for EncoderExecutor {
     type Row = EncodeRow;
-    type Output = Values;
+    type Output = Vec<Values>;
 
-    fn run(&mut self, rows: &[&EncodeRow]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
+    fn run(
+        &mut self,
+        rows: &[&EncodeRow],
+    ) -> Result<Vec<Result<Vec<Values>, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
-        let inputs: Vec<_> = rows.iter().map(|row| RowInput::from(&row.ids)).collect();
+        let heads: Vec<_> = rows.iter().map(|row| self.heads.of_row(row)).collect();
+        let headed = rows.iter().zip(&heads).map(|(row, heads)| HeadedRow {
+            row: RowInput::from(&row.ids),
+            heads,
+        });
+        let headed: Vec<_> = headed.collect();
         let forward =
             tracing::info_span!("forward", model = %self.model, rows = rows.len(), tokens);
-        let encoded = forward.in_scope(|| self.encode(&inputs));
+        let encoded = forward.in_scope(|| self.encode(&headed));
         let results = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
         let results = results.into_iter().map(|row| row.map_err(invalid));
@@ -98,8 +128,12 @@ impl Executor for EncoderExecutor {
         let tokens = (tokens as usize).clamp(1, config.max_tokens);
         let ids = (0..tokens).map(|at| ((7 * at + 3) % vocabulary) as u32);
         let ids = TokenIds::from(ids.collect::<Vec<u32>>());
-        let trace = CallTrace::queue();
-        Some(EncodeRow { ids, trace })
+        Some(EncodeRow {
+            ids,
+            heads: (0..self.heads.of_tasks.len()).collect(),
+            wants_tokens: false,
+            trace: CallTrace::queue(),
+        })
     }
 
     /// Returns the first executor of an encoder measures it, while the others wait. All run a small
@@ -115,10 +149,10 @@ impl Executor for EncoderExecutor {
     }
 }
 
-/// Returns the result of a row if all of it is finite: a broken number is never an answer.
-pub(crate) fn finite(result: Values) -> Result<Values, RowError> {
-    match result.is_finite() {
-        true => Ok(result),
+/// Returns the results of a row if all of them are finite: a broken number is never an answer.
+pub(crate) fn finite(results: Vec<Values>) -> Result<Vec<Values>, RowError> {
+    match results.iter().all(Values::is_finite) {
+        true => Ok(results),
         false => Err(RowError::NotFinite),
     }
 }

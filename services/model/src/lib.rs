@@ -75,6 +75,7 @@ mod loader;
 mod measurements;
 mod model;
 mod observer;
+mod per_encoder;
 mod request;
 mod resolve;
 mod server;
@@ -82,6 +83,7 @@ pub mod spec;
 mod statistics;
 mod status_of;
 mod task;
+mod token_vectors;
 mod trace;
 
 #[cfg(test)]

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use motet_batcher::{Batcher, BuildError, SpawnError};
-use motet_models::{DeviceError, EncoderCache, LoadedHead, TextEncoder, Tokenizer};
+use motet_models::{DeviceError, EncoderCache, LoadedHead, ModelFiles, TextEncoder, Tokenizer};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::{Metrics, ModelMetrics};
 use tracing::Span;
 
 use crate::core_permits::CoreSemaphore;
 use crate::cpu_pool::CpuPool;
-use crate::executor::EncoderExecutor;
+use crate::executor::{EncoderExecutor, ModelHeads};
 use crate::limits::Limits;
-use crate::measurements::{MeasurementCache, Measurements};
+use crate::measurements::Measurements;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
+use crate::per_encoder::PerEncoder;
 use crate::resolve::{EncoderModel, ModelKind, ResolvedModel};
-use crate::task::{BatchedEncoder, Runner, Splitter, TextCodec};
+use crate::task::{BatchedEncoder, ModelTasks, Runner, Splitter, TextCodec};
+use crate::token_vectors::TokenVectors;
 
 /// The text that tokenizers are warmed up with.
 const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
@@ -69,7 +71,8 @@ pub struct Loader {
     health: Health,
     limits: Limits,
     encoders: Arc<EncoderCache>,
-    measurements: Arc<MeasurementCache>,
+    measurements: Arc<PerEncoder<Measurements>>,
+    token_vectors: Arc<PerEncoder<Arc<TokenVectors>>>,
     cores: CoreSemaphore,
     pool: CpuPool,
 }
@@ -87,6 +90,7 @@ impl Loader {
             limits: Limits::default(),
             encoders: Arc::default(),
             measurements: Arc::default(),
+            token_vectors: Arc::default(),
             cores: CoreSemaphore::default(),
             pool: CpuPool::new().map_err(LoadError::Threads)?,
         })
@@ -155,19 +159,24 @@ impl Loader {
         model: EncoderModel,
         metrics: ModelMetrics,
     ) -> Result<BatchedEncoder, LoadError> {
-        let (encoder, head) = self.encoder(name, &model).await?;
-        let vector_size = model.head.size(encoder.config().hidden_size());
+        let (encoder, heads) = self.encoder(name, &model).await?;
         let prompts = Arc::new(encoder.config().prompts.clone());
         // Other heads than those of vectors read what they were trained to read.
-        let pools_prompt = encoder.config().pools_prompt || !model.task.answers_vectors();
+        let pools_prompt = encoder.config().pools_prompt || model.tasks.of_vectors().is_none();
         let measurements = self.measurements.of(&encoder);
+        // Where a device computes, copying the vectors of all tokens from it is no gain.
+        let shares = encoder.device().is_cpu();
+        let token_vectors = shares.then(|| {
+            let takes = heads.of_tasks.iter().all(LoadedHead::is_cheap);
+            self.token_vectors.of(&encoder).join(takes)
+        });
         // Executors that compute at the same time get an equal share of the cores each.
         let threads = model.threads;
         let threads = threads.unwrap_or_else(|| self.cores.total().div_ceil(model.executors));
         let factory = ExecutorFactory {
             model: name.into(),
             encoder,
-            head,
+            heads: heads.clone(),
             threads,
             cores: self.cores.clone(),
             measurements,
@@ -185,27 +194,29 @@ impl Loader {
         })?;
         Ok(BatchedEncoder {
             codec: TextCodec {
-                task: model.task,
+                tasks: model.tasks,
                 tokenizer: model.tokenizer,
                 defaults: model.defaults,
                 prompts,
                 pools_prompt,
-                vector_size,
                 limits: self.limits,
             },
+            heads,
+            token_vectors,
             _gauges: register_gauges(&metrics, &batcher),
             batcher,
+            metrics,
             pool: self.pool.clone(),
         })
     }
 
-    /// Loads the weights onto their device, and those of the head, on a thread where it may block.
+    /// Loads the weights onto their device, and those of the heads, on a thread where it may block.
     async fn encoder(
         &self,
         name: &str,
         model: &EncoderModel,
-    ) -> Result<(Arc<TextEncoder>, Arc<LoadedHead>), LoadError> {
-        let (device, precision, head) = (model.device, model.precision, model.head.clone());
+    ) -> Result<(Arc<TextEncoder>, Arc<ModelHeads>), LoadError> {
+        let (device, precision, tasks) = (model.device, model.precision, model.tasks.clone());
         let (files, encoders, model) =
             (model.files.clone(), self.encoders.clone(), name.to_owned());
         let loading = tokio::task::spawn_blocking(move || {
@@ -213,8 +224,9 @@ impl Loader {
                 model: model.clone(),
                 cause,
             })?;
-            let head = LoadedHead::load(&files, &head);
-            head.and_then(|head| Ok((encoders.get(&files, &device, precision)?, Arc::new(head))))
+            let heads = load_heads(&files, &tasks);
+            heads
+                .and_then(|heads| Ok((encoders.get(&files, &device, precision)?, heads)))
                 .map_err(|cause| LoadError::Weights { model, cause })
         });
         loading.await.map_err(|error| LoadError::Crashed {
@@ -237,13 +249,24 @@ impl Loader {
     }
 }
 
+fn load_heads(
+    files: &ModelFiles,
+    tasks: &ModelTasks,
+) -> Result<Arc<ModelHeads>, motet_models::LoadError> {
+    let of_tasks = tasks.iter().map(|task| LoadedHead::load(files, &task.head));
+    Ok(Arc::new(ModelHeads {
+        of_tasks: of_tasks.collect::<Result<_, _>>()?,
+        of_tokens: LoadedHead::of_tokens(files.config().hidden_size()),
+    }))
+}
+
 /// Builds the executors of one model, each on its own thread; again after a panic, with the same
 /// weights, since these never change.
 #[derive(Clone, Debug)]
 struct ExecutorFactory {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
-    head: Arc<LoadedHead>,
+    heads: Arc<ModelHeads>,
     threads: usize,
     cores: CoreSemaphore,
     measurements: Measurements,
@@ -257,7 +280,7 @@ impl ExecutorFactory {
         EncoderExecutor::new(
             model,
             encoder,
-            self.head.clone(),
+            self.heads.clone(),
             threads,
             &self.cores,
             measurements,

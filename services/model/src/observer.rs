@@ -78,7 +78,7 @@ impl Observer for ModelObserver {
 /// removes them.
 pub(crate) fn register_gauges(
     metrics: &ModelMetrics,
-    batcher: &Batcher<EncodeRow, Values>,
+    batcher: &Batcher<EncodeRow, Vec<Values>>,
 ) -> Watch {
     let batcher = batcher.clone();
     metrics.watch(move || {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 20] = [
     "server",
     "loader",
     "model",
@@ -21,6 +21,8 @@ const MODULES: [&str; 18] = [
     "cpu_pool",
     "core_permits",
     "measurements",
+    "per_encoder",
+    "token_vectors",
     "in_flight",
     "trace",
 ];

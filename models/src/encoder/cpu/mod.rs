@@ -2,7 +2,7 @@
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it
 //! (`embeddings`, `layer` with `attention` and `feed_forward`, `norm`, read by `weights` and
-//! `stored_rows`), how rows are pooled (`pool`), and how a batch is shared among the threads of the
+//! `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and how a batch is shared among the threads of the
 //! current rayon pool: by rows where that keeps all of them busy, else within each step
 //! (`schedule`).
 //!
@@ -15,12 +15,12 @@ mod feed_forward;
 mod layer;
 pub(super) mod norm;
 mod pool;
+pub(super) mod readout;
 mod schedule;
 pub(super) mod stored_rows;
 pub(super) mod weights;
 
 use std::convert::Infallible;
-use std::ops::Range;
 use std::sync::Arc;
 
 use motet_kernels::{
@@ -30,8 +30,8 @@ use motet_kernels::{
 use rayon::prelude::*;
 
 use super::growing::Growing;
-use super::{LoadedHead, RowInput, tables};
-use crate::architecture::{self, Architecture, Readout};
+use super::{HeadedRow, LoadedHead, RowInput, tables};
+use crate::architecture::{self, Architecture};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
@@ -114,15 +114,16 @@ impl CpuEncoder {
         })
     }
 
-    /// Encodes rows that were checked; the results are in their order.
-    pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Vec<Values> {
-        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+    /// Encodes rows that were checked; the results are in their order, those of a row in that of
+    /// its heads.
+    pub(super) fn run(&self, rows: &[HeadedRow<'_>]) -> Vec<Vec<Values>> {
+        let lens: Vec<usize> = rows.iter().map(|row| row.row.ids.len()).collect();
         let schedule = schedule::schedule(&lens, self.square, rayon::current_num_threads());
         let group = |group: &Vec<usize>| {
-            let rows: Vec<RowInput<'_>> = group.iter().map(|row| rows[*row]).collect();
-            self.group(&rows, head, schedule.parallelism)
+            let rows: Vec<HeadedRow<'_>> = group.iter().map(|row| rows[*row]).collect();
+            self.group(&rows, schedule.parallelism)
         };
-        let groups: Vec<Vec<Values>> = match schedule.parallelism {
+        let groups: Vec<Vec<Vec<Values>>> = match schedule.parallelism {
             Parallelism::WithinThread => schedule
                 .groups
                 .par_iter()
@@ -137,13 +138,9 @@ impl CpuEncoder {
         placed.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn group(
-        &self,
-        rows: &[RowInput<'_>],
-        head: &LoadedHead,
-        parallelism: Parallelism,
-    ) -> Vec<Values> {
-        let lens: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+    fn group(&self, rows: &[HeadedRow<'_>], parallelism: Parallelism) -> Vec<Vec<Values>> {
+        let inputs: Vec<RowInput<'_>> = rows.iter().map(|row| row.row).collect();
+        let lens: Vec<usize> = inputs.iter().map(|row| row.ids.len()).collect();
         let tokens = lens.iter().sum();
         let longest = lens.iter().copied().max().unwrap_or(0);
         let rotaries = self.rotaries.iter().map(|(rotary, table)| {
@@ -158,7 +155,7 @@ impl CpuEncoder {
         };
         self.scratch.with(tokens, |scratch| {
             parallelism.with_spinning_helpers(|| {
-                self.embeddings.run(rows, scratch, parallelism);
+                self.embeddings.run(&inputs, scratch, parallelism);
                 for layer in &self.layers {
                     layer.run(scratch, &batch, parallelism);
                 }
@@ -175,14 +172,17 @@ impl CpuEncoder {
                 let mut first = 0;
                 let outputs = rows.iter().map(|row| {
                     let start = first;
-                    first += row.ids.len();
-                    (start..first, row.unpooled, Values::default())
+                    first += row.row.ids.len();
+                    (start..first, row, Vec::new())
                 });
                 let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
-                    for (tokens, unpooled, values) in outputs {
-                        let tokens = tokens.clone();
-                        *values = of_row(head, hidden, tokens, *unpooled, parallelism);
+                    for (tokens, row, values) in outputs {
+                        let unpooled = row.row.unpooled;
+                        let of_head = |head: &&LoadedHead| {
+                            readout::of_row(head, hidden, tokens.clone(), unpooled, parallelism)
+                        };
+                        *values = row.heads.iter().map(of_head).collect();
                     }
                 });
                 outputs.into_iter().map(|(_, _, values)| values).collect()
@@ -199,40 +199,4 @@ fn rotations(rotary: &architecture::Rotary, positions: usize) -> Result<Rotary, 
         scale,
     } = rotary;
     Ok(Rotary::new(frequencies, positions, *scale, *pairs))
-}
-
-/// Returns what a head makes of a row, whose tokens are some of `hidden`, of which the first
-/// `unpooled` are not pooled.
-fn of_row(
-    head: &LoadedHead,
-    hidden: Matrix<'_>,
-    tokens: Range<usize>,
-    unpooled: usize,
-    parallelism: Parallelism,
-) -> Values {
-    let size = hidden.columns.count;
-    let mut vectors = match head.readout() {
-        Readout::EveryToken => vec![0.0; tokens.len() * size],
-        Readout::Pooled(poolings) => vec![0.0; poolings.len() * size],
-    };
-    match head.readout() {
-        Readout::EveryToken => {
-            for (token, vector) in tokens.zip(vectors.chunks_exact_mut(size)) {
-                pool::copy(hidden, token, vector);
-            }
-        }
-        Readout::Pooled(poolings) => {
-            for (pooling, vector) in poolings.iter().zip(vectors.chunks_exact_mut(size)) {
-                pool::pool(
-                    *pooling,
-                    hidden,
-                    tokens.clone(),
-                    unpooled,
-                    vector,
-                    parallelism,
-                );
-            }
-        }
-    }
-    head.apply(vectors)
 }

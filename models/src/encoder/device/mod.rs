@@ -25,8 +25,8 @@ mod upload;
 
 use candle_core::{DType, Device, Result};
 
-use super::{LoadedHead, RowInput};
-use crate::architecture::{Architecture, Readout};
+use super::HeadedRow;
+use crate::architecture::{Architecture, Pooling};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::values::Values;
@@ -116,10 +116,11 @@ impl DeviceEncoder {
         })
     }
 
-    /// Encodes rows that were checked, one at least; the results are in their order.
-    pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Result<Vec<Values>> {
+    /// Encodes rows that were checked, one at least; the results are in their order, those of a row
+    /// in that of its heads.
+    pub(super) fn run(&self, rows: &[HeadedRow<'_>]) -> Result<Vec<Vec<Values>>> {
         let _turn = self.turns.take();
-        let found = self.forward(rows, head);
+        let found = self.forward(rows);
         if found.is_err() {
             // Operations that were queued before the failure may still run. An error of the wait
             // adds nothing to the first.
@@ -128,7 +129,7 @@ impl DeviceEncoder {
         found
     }
 
-    fn packing<'a>(&'a self, readout: &'a Readout) -> Packing<'a> {
+    fn packing<'a>(&'a self, poolings: &'a [Pooling]) -> Packing<'a> {
         Packing {
             heads: self.heads,
             kv_heads: self.kv_heads,
@@ -137,13 +138,15 @@ impl DeviceEncoder {
             position_types: self.embeddings.position_types(),
             position_bias: self.position_bias.as_ref(),
             distances: self.distances.as_ref(),
-            readout,
+            poolings,
             dtype: self.embeddings.dtype(),
         }
     }
 
-    fn forward(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Result<Vec<Values>> {
-        let pack = Pack::new(rows, self.packing(head.readout()), &self.device)?;
+    fn forward(&self, rows: &[HeadedRow<'_>]) -> Result<Vec<Vec<Values>>> {
+        let poolings = pool::poolings(rows);
+        let inputs: Vec<_> = rows.iter().map(|row| row.row).collect();
+        let pack = Pack::new(&inputs, self.packing(&poolings), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pack)?;
@@ -152,6 +155,6 @@ impl DeviceEncoder {
             hidden = norm.forward(&hidden)?;
         }
         // Copying to the host waits for all operations that were queued on the device.
-        pool::outputs(&hidden, rows, &pack, head)
+        pool::outputs(&hidden, rows, &pack, &poolings)
     }
 }

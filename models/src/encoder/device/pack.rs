@@ -10,7 +10,7 @@ use super::position_bias::PositionBias;
 use super::relative::DistanceVectors;
 use super::rotary::{Rotary, Rotations};
 use super::upload::Upload;
-use crate::architecture::Readout;
+use crate::architecture::Pooling;
 use crate::encoder::RowInput;
 use crate::encoder::tables::PositionTypes;
 
@@ -55,8 +55,8 @@ pub(super) struct Packing<'a> {
     pub(super) position_bias: Option<&'a PositionBias>,
     /// Vectors of distances.
     pub(super) distances: Option<&'a DistanceVectors>,
-    /// Vectors that the rows give back.
-    pub(super) readout: &'a Readout,
+    /// Poolings of any row.
+    pub(super) poolings: &'a [Pooling],
     /// Element type of attention's scores.
     pub(super) dtype: DType,
 }

@@ -12,7 +12,7 @@ use super::mask::{self, MASKED};
 use super::pack::{Packing, Row};
 use super::relative::PairVectors;
 use super::upload::{Place, Upload, Uploaded};
-use crate::architecture::{Pooling, Readout};
+use crate::architecture::Pooling;
 
 /// R rows of L tokens each on a device.
 pub(super) struct Padded {
@@ -28,8 +28,7 @@ pub(super) struct Padded {
     pub(super) added: Vec<Option<Tensor>>,
     /// The vectors of the distances between its tokens.
     pub(super) distances: Option<PairVectors>,
-    /// How vectors of tokens become one of a row; `None` where each token gives its
-    /// own.
+    /// How vectors of tokens become one of a row; `None` where each token gives its own.
     pub(super) pooling: Option<PaddedPooling>,
 }
 
@@ -75,9 +74,9 @@ impl PaddedPlaces {
                 repeat_n(0.0, row.tokens).chain(repeat_n(MASKED, padded - row.tokens))
             }))
         });
-        let pooling = match packing.readout {
-            Readout::EveryToken => None,
-            Readout::Pooled(poolings) => {
+        let pooling = match packing.poolings {
+            [] => None,
+            poolings => {
                 let takes_max = poolings.contains(&Pooling::Max);
                 let weights = members().flat_map(|row| {
                     let of_row = move |pooling: &Pooling| weights(row, *pooling, padded);

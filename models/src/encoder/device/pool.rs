@@ -6,41 +6,68 @@ use candle_core::{DType, Result, Tensor};
 use super::pack::Pack;
 use super::padded::Padded;
 use crate::architecture::{Pooling, Readout};
-use crate::encoder::{LoadedHead, RowInput};
+use crate::encoder::{HeadedRow, LoadedHead};
 use crate::values::Values;
 
-/// Returns what `head` makes of each row, in their order; `hidden` is `[T, H]`.
-pub(super) fn outputs(
-    hidden: &Tensor,
-    rows: &[RowInput<'_>],
-    pack: &Pack,
-    head: &LoadedHead,
-) -> Result<Vec<Values>> {
-    let size = head.readout().size(hidden.dim(1)?);
-    // Sums of 16-bit numbers would lose what the layers kept.
-    let hidden = hidden.to_dtype(DType::F32)?;
-    match head.readout() {
-        Readout::EveryToken => {
-            let hidden: Vec<f32> = hidden.flatten_all()?.to_vec1()?;
-            let mut rest = hidden.as_slice();
-            let row = |row: &RowInput<'_>| {
-                let (vectors, others) = rest.split_at(row.ids.len() * size);
-                rest = others;
-                head.apply(vectors.to_vec())
-            };
-            Ok(rows.iter().map(row).collect())
-        }
-        Readout::Pooled(poolings) => {
-            let pooled = pooled(&hidden, poolings, pack)?;
-            // The row of `pooled` that is each row's.
-            let mut place = vec![0; rows.len()];
-            let grouped = pack.groups.iter().flat_map(|group| &group.rows);
-            grouped.enumerate().for_each(|(at, row)| place[*row] = at);
-            let vector = |place: usize| &pooled[place * size..][..size];
-            let row = |place| head.apply(vector(place).to_vec());
-            Ok(place.into_iter().map(row).collect())
+/// Returns the poolings of any row, each once.
+pub(super) fn poolings(rows: &[HeadedRow<'_>]) -> Vec<Pooling> {
+    let mut all = Vec::new();
+    for head in rows.iter().flat_map(|row| row.heads) {
+        let Readout::Pooled(poolings) = head.readout() else {
+            continue;
+        };
+        for pooling in poolings {
+            if !all.contains(pooling) {
+                all.push(*pooling);
+            }
         }
     }
+    all
+}
+
+/// Returns what the heads of each row make of it, in their order; `hidden` is `[T, H]`, and
+/// `poolings` are those of any row.
+pub(super) fn outputs(
+    hidden: &Tensor,
+    rows: &[HeadedRow<'_>],
+    pack: &Pack,
+    poolings: &[Pooling],
+) -> Result<Vec<Vec<Values>>> {
+    let size = hidden.dim(1)?;
+    // Sums of 16-bit numbers would lose what the layers kept.
+    let hidden = hidden.to_dtype(DType::F32)?;
+    let reads_tokens = |head: &&LoadedHead| *head.readout() == Readout::EveryToken;
+    let reads_tokens = rows.iter().any(|row| row.heads.iter().any(reads_tokens));
+    let tokens: Vec<f32> = match reads_tokens {
+        true => hidden.flatten_all()?.to_vec1()?,
+        false => Vec::new(),
+    };
+    let pooled = pooled(&hidden, poolings, pack)?;
+    // The row of `pooled` that is each row's.
+    let mut places = vec![0; rows.len()];
+    let grouped = pack.groups.iter().flat_map(|group| &group.rows);
+    grouped.enumerate().for_each(|(at, row)| places[*row] = at);
+    let mut first = 0;
+    let of_row = |(row, place): (&HeadedRow<'_>, usize)| {
+        let count = row.row.ids.len();
+        let start = first;
+        first += count;
+        let of_head = |head: &&LoadedHead| {
+            head.apply(match head.readout() {
+                Readout::EveryToken => tokens[start * size..][..count * size].to_vec(),
+                Readout::Pooled(own) => {
+                    let vector = |pooling: &Pooling| {
+                        let at = poolings.iter().position(|known| known == pooling);
+                        let at = place * poolings.len() + at.unwrap_or(0);
+                        &pooled[at * size..][..size]
+                    };
+                    own.iter().flat_map(vector).copied().collect()
+                }
+            })
+        };
+        row.heads.iter().map(of_head).collect()
+    };
+    Ok(rows.iter().zip(places).map(of_row).collect())
 }
 
 /// Returns the vectors of the rows of all groups with rows that are pooled, one after another.

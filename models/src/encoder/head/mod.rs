@@ -15,7 +15,7 @@ use motet_kernels::{
     Parallelism,
 };
 
-use super::cpu::{norm, stored_rows::StoredRows};
+use super::cpu::{norm, readout, stored_rows::StoredRows};
 use crate::architecture::{
     self, Head, HeadActivation, HeadModule, Readout, SparsePooling, TensorRef,
 };
@@ -70,6 +70,34 @@ impl LoadedHead {
             readout: head.readout.clone(),
             modules: modules.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Returns the head that gives the vector of each token as it is, of so many values. It has no
+    /// weights.
+    pub fn of_tokens(size: usize) -> Self {
+        Self {
+            readout: Readout::EveryToken,
+            size,
+            modules: Vec::new(),
+        }
+    }
+
+    /// Returns whether the head costs next to nothing beside the layers. Products with a whole
+    /// vocabulary do not.
+    pub fn is_cheap(&self) -> bool {
+        !matches!(self.modules.last(), Some(Module::Sparse(_)))
+    }
+
+    /// Returns what the head makes of a row whose token vectors are known: the results of
+    /// [`of_tokens`](Self::of_tokens) for the same model. The first `unpooled` tokens are not
+    /// pooled. Where a CPU computes the layers, it is the same bits as with them.
+    ///
+    /// # Panics
+    /// If the vectors are of another size than the model's.
+    pub fn of_token_vectors(&self, vectors: &Values, unpooled: usize) -> Values {
+        let hidden = Matrix::new(vectors.as_slice(), one_block(vectors.columns()));
+        let tokens = 0..vectors.rows();
+        readout::of_row(self, hidden, tokens, unpooled, Parallelism::WithinThread)
     }
 
     /// Returns which vectors are made of the token vectors.

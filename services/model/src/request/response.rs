@@ -60,6 +60,11 @@ impl ResponseBuilder {
         })
     }
 
+    /// Returns the names of the outputs that are asked for; none if all are.
+    pub(crate) fn wanted(&self) -> &[String] {
+        &self.wanted
+    }
+
     /// Returns the response with the wanted tensors, raw or typed as `form` says.
     pub(crate) fn build(mut self, outputs: &Outputs, encoding: Encoding) -> ModelInferResponse {
         let named = |name: &String| outputs.iter().find(|(n, _)| n == name);
@@ -85,6 +90,9 @@ pub(crate) fn write_cost(parameters: &mut HashMap<String, InferParameter>, spent
         return;
     };
     put(cost::TOKENS, integer(spent.tokens as u128));
+    if spent.rows_reused > 0 {
+        put(cost::ROWS_REUSED, integer(spent.rows_reused as u128));
+    }
     put(cost::BATCH_ROWS, integer(timing.batch_rows_max as u128));
     put(cost::BATCH_TOKENS, integer(timing.batch_tokens_max.into()));
     // A call without rows was in no batch.

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use motet_batcher::Options;
 use motet_config::Spanned;
-use motet_models::{DeviceSpec, Head, ModelFiles, Precision, Tokenizer};
+use motet_models::{DeviceSpec, ModelFiles, Precision, Tokenizer};
 use motet_proto::signature::Signature;
 
 use super::files::Opened;
 use super::{Problem, Resolver, batcher_options};
 use crate::spec::ModelSpec;
 use crate::task::{
-    BuildTask, BuiltTask, CallDefaults, EncoderTask, PROMPT_BYTES_MAX, Prompt, TaskError,
+    BuildTask, CallDefaults, ModelTask, ModelTasks, PROMPT_BYTES_MAX, Prompt, TaskError, TaskKind,
     TaskSettings, Truncate, max_tokens_range,
 };
 
 /// How to load a model that has weights.
 #[derive(Clone, Debug)]
 pub(crate) struct EncoderModel {
-    pub(crate) task: Arc<dyn EncoderTask>,
+    pub(crate) tasks: ModelTasks,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) files: ModelFiles,
     pub(crate) device: DeviceSpec,
@@ -28,7 +28,6 @@ pub(crate) struct EncoderModel {
     /// Threads that compute a batch on a CPU; `None` is an equal share of the cores for each
     /// executor.
     pub(crate) threads: Option<usize>,
-    pub(crate) head: Head,
     /// Settings of a call that says nothing else.
     pub(crate) defaults: CallDefaults,
     pub(crate) options: Options,
@@ -36,12 +35,14 @@ pub(crate) struct EncoderModel {
 }
 
 impl Resolver<'_> {
+    /// Resolves a model with these tasks, one at least.
+    ///
     /// # Errors
     /// As [`Resolver::resolve`].
     pub(super) fn resolve_encoder(
         &self,
         spec: &ModelSpec,
-        build: BuildTask,
+        kinds: &[(&'static TaskKind, BuildTask)],
     ) -> Result<(Signature, EncoderModel), Vec<Problem>> {
         let mut problems = Vec::new();
         let compute = compute(spec, &mut problems);
@@ -74,38 +75,37 @@ impl Resolver<'_> {
             pair: spec.pair.is_some_and(|pair| pair.value),
             aggregation: spec.aggregation.map(|aggregation| aggregation.value),
         };
-        let built = build(&files, &settings);
-        let checked = built.and_then(|built| {
-            files.check(&built.head)?;
-            Ok(built)
-        });
-        let BuiltTask { task, mut head } = checked.map_err(|error| vec![problem(spec, error)])?;
         let config = files.config();
-        let vector_size = head.size(config.hidden_size());
+        let hidden = config.hidden_size();
+        let task = |(kind, build): &(&TaskKind, BuildTask)| {
+            let built = build(&files, &settings)?;
+            files.check(&built.head)?;
+            Ok(ModelTask::new(kind, built, hidden, kinds.len() == 1))
+        };
+        let tasks = kinds.iter().map(task).collect::<Result<Vec<_>, _>>();
+        let tasks = ModelTasks::new(tasks.map_err(|error| vec![problem(spec, error)])?);
         let side = Truncate::Cut(config.truncation_side);
         let defaults = CallDefaults {
             max_tokens,
             truncate: spec.truncate.map_or(side, |truncate| truncate.value),
             prompt,
-            normalize: head.is_normalized(),
+            normalize: tasks.normalizes(),
         };
         let least = *max_tokens_range(&tokenizer, max_tokens).start();
-        let mut signature = task.signature(vector_size);
-        signature.parameters = if task.has_windows() {
+        let mut signature = tasks.ports();
+        signature.parameters = if tasks.first().has_windows() {
             defaults.window_parameters(least)
         } else {
             defaults.text_parameters(least, &config.prompts)
         };
-        signature.parameters.extend(task.parameters());
-        if task.answers_vectors() {
-            let parameters = defaults.vector_parameters(vector_size);
+        let own = tasks.iter().flat_map(|task| task.task.parameters());
+        signature.parameters.extend(own);
+        if let Some((size, output)) = tasks.vectors() {
+            let parameters = defaults.vector_parameters(size, output);
             signature.parameters.extend(parameters);
-            // The last step is what each call chooses.
-            head = head.normalized(false);
         }
         let model = EncoderModel {
-            task,
-            head,
+            tasks,
             tokenizer,
             files,
             device,

@@ -102,16 +102,22 @@ impl<'a> Resolver<'a> {
     /// Every mistake found. The list is empty where the mistake is reported elsewhere: by the
     /// configuration's reader (no task, no source) or for another model.
     pub fn resolve(&self, spec: &ModelSpec) -> Result<ResolvedModel, Vec<Problem>> {
-        let Some(task) = spec.task else {
-            return Err(Vec::new());
-        };
-        let (signature, kind) = match task.value.engine {
-            Engine::Splitter => {
+        let encoders = spec
+            .tasks
+            .iter()
+            .filter_map(|task| match task.value.engine {
+                Engine::Splitter => None,
+                Engine::Encoder(build) => Some((task.value, build)),
+            });
+        let encoders: Vec<_> = encoders.collect();
+        let (signature, kind) = match (&spec.tasks[..], &encoders[..]) {
+            ([], _) => return Err(Vec::new()),
+            (_, []) => {
                 let (signature, model) = self.resolve_splitter(spec)?;
                 (signature, ModelKind::Splitter(model))
             }
-            Engine::Encoder(build) => {
-                let (signature, model) = self.resolve_encoder(spec, build)?;
+            (_, encoders) => {
+                let (signature, model) = self.resolve_encoder(spec, encoders)?;
                 (signature, ModelKind::Encoder(Box::new(model)))
             }
         };

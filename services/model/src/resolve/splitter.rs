@@ -84,7 +84,7 @@ impl Resolver<'_> {
     /// there.
     fn tokenizer_of_model(&self, name: &str, span: Span) -> Result<TokenizerChoice, Vec<Problem>> {
         let other = self.models.iter().find(|model| model.name.value == name);
-        let other = other.filter(|other| other.task.is_some());
+        let other = other.filter(|other| other.is_local());
         let source = other.and_then(|other| other.source.as_ref());
         let (Some(other), Some(source)) = (other, source) else {
             return Err(Vec::new());

@@ -4,23 +4,25 @@ use motet_config::{Diagnostic, Diagnostics, Entry, Map, Spanned, list_of, trunca
 
 use crate::task::{Engine, TASKS, TaskKind};
 
-/// Reports keys that a model lacks, and those that have no meaning for its task. `task` is `None`
-/// where there is none, or where it could not be read.
+/// Reports keys that a model lacks, and those that have no meaning for its tasks. There are none
+/// where the model has none, or where they could not be read.
 pub(super) fn check_keys(
     entry: &Entry,
-    task: Option<Spanned<&'static TaskKind>>,
+    tasks: &[Spanned<&'static TaskKind>],
     diagnostics: &mut Diagnostics,
 ) {
     let Some(map) = entry.node.as_map() else {
         return;
     };
-    match task {
-        Some(task) => {
-            check_required(entry, map, task.value, diagnostics);
-            check_meaning(map, task, diagnostics);
+    match tasks {
+        [first, ..] => {
+            check_required(entry, map, first.value, diagnostics);
+            check_meaning(map, tasks, diagnostics);
         }
-        None if map.get("task").is_none() => report_no_task(entry, map, diagnostics),
-        None => {}
+        [] if map.get("task").is_none() && map.get("tasks").is_none() => {
+            report_no_task(entry, map, diagnostics);
+        }
+        [] => {}
     }
 }
 
@@ -68,14 +70,25 @@ fn check_required(entry: &Entry, map: &Map, task: &TaskKind, diagnostics: &mut D
 }
 
 /// Reports keys of other tasks.
-fn check_meaning(map: &Map, task: Spanned<&'static TaskKind>, diagnostics: &mut Diagnostics) {
+fn check_meaning(map: &Map, tasks: &[Spanned<&'static TaskKind>], diagnostics: &mut Diagnostics) {
     for entry in &map.entries {
         let key = entry.key.value.as_str();
         let has_meaning = |task: &TaskKind| task.keys.contains(&key);
-        if !has_meaning(task.value) && TASKS.iter().any(has_meaning) {
-            let message = format!("`{key}` has no meaning for the task `{}`", task.value.name);
-            diagnostics
-                .push(Diagnostic::error(entry.key.span, message).also(task.span, "the task"));
+        if tasks.iter().any(|task| has_meaning(task.value)) || !TASKS.iter().any(has_meaning) {
+            continue;
         }
+        let names: Vec<&str> = tasks.iter().map(|task| task.value.name).collect();
+        let (of, label) = match names.len() {
+            1 => ("task", "the task"),
+            _ => ("tasks", "the first of the tasks"),
+        };
+        let names = names.join("`, `");
+        let message = format!("`{key}` has no meaning for the {of} `{names}`");
+        let at = tasks.iter().map(|task| task.span).next();
+        let mut diagnostic = Diagnostic::error(entry.key.span, message);
+        if let Some(at) = at {
+            diagnostic = diagnostic.also(at, label);
+        }
+        diagnostics.push(diagnostic);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use motet_config::values::{boolean, count, non_empty, string, word};
-use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, truncated};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, list_of, truncated};
 use motet_models::{Aggregation, Pooling};
 use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
@@ -17,8 +17,9 @@ use crate::task::{TASKS, TaskKind, Truncate};
 pub struct ModelSpec {
     /// Name, `[a-z][a-z0-9_-]*`, with `@version` where the model has several.
     pub name: Spanned<String>,
-    /// Task. Set whenever a process can run the model from this file.
-    pub task: Option<Spanned<&'static TaskKind>>,
+    /// Tasks, in the order of the file. There is one whenever a process can run the model from this
+    /// file.
+    pub tasks: Vec<Spanned<&'static TaskKind>>,
     /// Source of the weights, such as `builtin:all-minilm-l6-v2`.
     pub source: Option<Spanned<String>>,
     /// Tokenizer that a model for `preprocess` counts tokens with.
@@ -59,7 +60,7 @@ pub struct ModelSpec {
 impl ModelSpec {
     /// Returns whether a process can run the model from this file alone.
     pub const fn is_local(&self) -> bool {
-        self.task.is_some()
+        !self.tasks.is_empty()
     }
 }
 
@@ -86,10 +87,10 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
     NameRule::Model.check("a model", &entry.key, diagnostics);
     let what = format!("model `{}`", truncated(&entry.key.value));
     let mut map = MapReader::new(&entry.node, &*what, entry.key.span, diagnostics)?;
-    let task = map.get("task").and_then(|e| task(e, diagnostics));
+    let tasks = tasks(&mut map, diagnostics);
     let spec = ModelSpec {
         name: entry.key.clone(),
-        task,
+        tasks,
         source: map.get("source").and_then(|e| non_empty(e, diagnostics)),
         tokenizer: map.get("tokenizer").and_then(|e| tokenizer(e, diagnostics)),
         endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
@@ -126,8 +127,59 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
             .unwrap_or_default(),
     };
     map.finish(diagnostics);
-    check_keys(entry, task, diagnostics);
+    check_keys(entry, &spec.tasks, diagnostics);
     Some(spec)
+}
+
+/// Reads the key `task` with one task, or `tasks` with several of one model.
+fn tasks(map: &mut MapReader, diagnostics: &mut Diagnostics) -> Vec<Spanned<&'static TaskKind>> {
+    let (one, several) = (map.get("task"), map.get("tasks"));
+    match (one, several) {
+        (one, None) => one.and_then(|e| task(e, diagnostics)).into_iter().collect(),
+        (None, Some(several)) => list_of_tasks(several, diagnostics),
+        (Some(_), Some(several)) => {
+            let message = "`task` and `tasks` are both given; keep one";
+            diagnostics.push(Diagnostic::error(several.key.span, message));
+            Vec::new()
+        }
+    }
+}
+
+fn list_of_tasks(entry: &Entry, diagnostics: &mut Diagnostics) -> Vec<Spanned<&'static TaskKind>> {
+    let combined: Vec<(&str, &TaskKind)> = TASKS
+        .iter()
+        .filter(|task| task.has_room_for_others())
+        .map(|task| (task.name, task))
+        .collect();
+    let items = entry.node.as_list().unwrap_or_default();
+    if items.len() < 2 {
+        let names: Vec<&str> = combined.iter().map(|(name, _)| *name).collect();
+        let message = format!("`tasks` is a list of two or more of {}", list_of(&names));
+        let help = "a model with one task has it under `task`";
+        diagnostics.push(Diagnostic::error(entry.node.span, message).help(help));
+        return Vec::new();
+    }
+    let mut tasks: Vec<Spanned<&'static TaskKind>> = Vec::new();
+    for item in items {
+        let item = Entry {
+            key: entry.key.clone(),
+            node: item.clone(),
+        };
+        let Some(task) = word(&item, &combined, diagnostics) else {
+            return Vec::new();
+        };
+        if let Some(first) = tasks
+            .iter()
+            .find(|other| other.value.name == task.value.name)
+        {
+            let message = format!("`{}` is in the list twice", task.value.name);
+            let twice = Diagnostic::error(task.span, message).also(first.span, "the first");
+            diagnostics.push(twice);
+            return Vec::new();
+        }
+        tasks.push(task);
+    }
+    tasks
 }
 
 fn task(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<&'static TaskKind>> {

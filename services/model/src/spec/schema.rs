@@ -23,8 +23,17 @@ pub fn schema() -> Value {
 
 fn model() -> Value {
     let tasks: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+    let combined = TASKS.iter().filter(|task| task.has_room_for_others());
+    let combined: Vec<&str> = combined.map(|task| task.name).collect();
     let mut model = object(json!({
         "task": { "enum": tasks },
+        "tasks": {
+            "type": "array",
+            "items": { "enum": combined },
+            "minItems": 2,
+            "uniqueItems": true,
+            "description": "several tasks that share the computation of the layers",
+        },
         "source": {
             "type": "string",
             "description": "builtin:all-minilm-l6-v2, or file:PATH of a folder",
@@ -65,6 +74,10 @@ fn model() -> Value {
         "aggregation": { "enum": Aggregation::WORDS.map(|(word, _)| word) },
         "batcher": keys::schema(&BATCHER_KEYS),
     }));
-    model["anyOf"] = json!([{ "required": ["task"] }, { "required": ["endpoint"] }]);
+    model["anyOf"] = json!([
+        { "required": ["task"] },
+        { "required": ["tasks"] },
+        { "required": ["endpoint"] },
+    ]);
     model
 }

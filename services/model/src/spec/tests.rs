@@ -41,7 +41,7 @@ models:
     let [chunker, minilm, vision] = &models[..] else {
         panic!("{models:?}");
     };
-    assert_eq!(chunker.task.unwrap().value.name, "preprocess");
+    assert_eq!(chunker.tasks[0].value.name, "preprocess");
     assert_eq!(
         chunker.tokenizer.as_ref().unwrap().value,
         TokenizerSpec::Model("minilm".to_owned())
@@ -133,6 +133,34 @@ fn every_mistake_is_reported() {
             &["model `b` has no `source` to take a tokenizer from"],
         ),
         (
+            "models: { a: { task: embed, tasks: [embed, embed_tokens], source: x } }\n",
+            &["`task` and `tasks` are both given; keep one"],
+        ),
+        (
+            "models: { a: { tasks: embed, source: x } }\n",
+            &["`tasks` is a list of two or more of `embed`, `embed_tokens` and `embed_sparse`"],
+        ),
+        (
+            "models: { a: { tasks: [embed], source: x } }\n",
+            &["a model with one task has it under `task`"],
+        ),
+        (
+            "models: { a: { tasks: [embed, rerank], source: x } }\n",
+            &["`embed`, `embed_tokens` and `embed_sparse`, not `rerank`"],
+        ),
+        (
+            "models: { a: { tasks: [embed, embed], source: x } }\n",
+            &["`embed` is in the list twice"],
+        ),
+        (
+            "models: { a: { tasks: [embed, embed_tokens] } }\n",
+            &["model `a` needs `source`"],
+        ),
+        (
+            "models: { a: { tasks: [embed_tokens, embed_sparse], source: x, pooling: cls } }\n",
+            &["`pooling` has no meaning for the tasks `embed_tokens`, `embed_sparse`"],
+        ),
+        (
             "models: { a: { endpoint: a:1 } }\n",
             &["`endpoint` must look like `grpc://host:port`"],
         ),
@@ -181,6 +209,16 @@ fn every_mistake_is_reported() {
 }
 
 #[test]
+fn several_tasks_have_the_keys_of_each() {
+    let text = "models: { a: { tasks: [embed_sparse, embed], source: x, pooling: cls, \
+                normalize: true } }\n";
+    let (models, report) = read(text);
+    assert_eq!(report, "");
+    let names = models[0].tasks.iter().map(|task| task.value.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["embed_sparse", "embed"]);
+}
+
+#[test]
 fn a_key_of_another_task_is_refused() {
     for task in TASKS {
         for key in TASKS.iter().flat_map(|task| task.keys) {
@@ -206,7 +244,7 @@ fn the_schema_offers_what_is_read() {
     let known = TASKS
         .iter()
         .flat_map(|task| task.keys)
-        .chain(&["task", "endpoint", "errors"]);
+        .chain(&["task", "tasks", "endpoint", "errors"]);
     for key in known.clone() {
         assert!(properties.get(key).is_some(), "{key}");
     }

@@ -11,7 +11,7 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::oip::{Encoding, SCORE_KIND, parameter};
 use motet_proto::signature::Signature;
 use motet_runtime::flow;
-use motet_runtime::metrics::Watch;
+use motet_runtime::metrics::{ModelMetrics, Watch};
 use motet_runtime::status::internal;
 use prost::Message;
 use tonic::Status;
@@ -22,9 +22,10 @@ use super::windowed_text::WindowedText;
 use super::{CallSettings, TextCodec};
 use crate::call_cost::CallCost;
 use crate::cpu_pool::{CpuPool, run_inline};
-use crate::executor::EncodeRow;
+use crate::executor::{EncodeRow, ModelHeads};
 use crate::request::{Inputs, Parameters, ResponseBuilder};
 use crate::status_of;
+use crate::token_vectors::Member;
 use crate::trace::CallTrace;
 
 /// Requests of up to this many bytes are read by the thread that received them.
@@ -41,12 +42,53 @@ enum Prepared {
     Slices(Arc<Inputs>, Vec<Range<usize>>),
 }
 
+/// The rows of a call after the batcher.
+struct Encoded {
+    rows: Vec<EncodedRow>,
+    timing: CallTiming,
+    /// Number of tokens that were computed for the call.
+    tokens: usize,
+    /// Number of rows that another model had encoded.
+    reused: usize,
+}
+
+/// A row after the batcher.
+enum EncodedRow {
+    /// The results of its heads.
+    Computed(Vec<Values>),
+    /// The vectors of its tokens, of which the first `unpooled` are not pooled.
+    Known {
+        vectors: Arc<Values>,
+        unpooled: usize,
+    },
+}
+
+impl EncodedRow {
+    /// Returns the results of the heads of these tasks.
+    fn results(self, heads: &ModelHeads, tasks: &[usize]) -> Vec<Values> {
+        match self {
+            Self::Computed(results) => results,
+            Self::Known { vectors, unpooled } => {
+                let head = |task: &usize| &heads.of_tasks[*task];
+                let heads = tasks.iter().map(head);
+                heads
+                    .map(|head| head.of_token_vectors(&vectors, unpooled))
+                    .collect()
+            }
+        }
+    }
+}
+
 /// A running model with an encoder.
 #[derive(Debug)]
 pub(crate) struct BatchedEncoder {
     pub(crate) codec: TextCodec,
-    pub(crate) batcher: Batcher<EncodeRow, Values>,
+    pub(crate) heads: Arc<ModelHeads>,
+    /// What models with the same weights have encoded; `None` where that is not shared.
+    pub(crate) token_vectors: Option<Member>,
+    pub(crate) batcher: Batcher<EncodeRow, Vec<Values>>,
     pub(crate) pool: CpuPool,
+    pub(crate) metrics: ModelMetrics,
     /// The batcher's gauges, registered as long as this exists.
     pub(crate) _gauges: Watch,
 }
@@ -59,18 +101,27 @@ impl BatchedEncoder {
         parameters: Parameters,
         response: ResponseBuilder,
     ) -> Result<(ModelInferResponse, CallCost), Status> {
-        let settings = Arc::new(self.codec.settings(&parameters)?);
+        let settings = Arc::new(self.codec.settings(&parameters, response.wanted())?);
         let ((tokenized, encoding), input) = self.tokenize(request, signature, &settings).await?;
         let Tokenized { rows, texts } = tokenized;
         let count = rows.len();
         let cuts = self.codec.cuts(&rows);
-        let tokens = rows.iter().map(TokenIds::len).sum();
-        let (rows, timing) = self.encode(rows, &texts, &parameters).await?;
-        let values = self.codec.output_values(count);
-        let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
-        let codec = self.codec.clone();
+        let encoded = self.encode(rows, &texts, &parameters, &settings).await?;
+        let Encoded {
+            rows,
+            timing,
+            tokens,
+            reused,
+        } = encoded;
+        let values = self.codec.output_values(count, &settings);
+        let is_short = reused == 0 && values.is_some_and(|values| values <= INLINE_VALUES_MAX);
+        let (codec, heads) = (self.codec.clone(), self.heads.clone());
         let assemble = move || {
-            let score_kind = codec.task.score_kind();
+            let rows = rows
+                .into_iter()
+                .map(|row| row.results(&heads, &settings.tasks));
+            let rows = rows.collect();
+            let score_kind = codec.tasks.first().score_kind();
             let score_kind = score_kind.map(|kind| settings.score.unwrap_or(kind));
             let outputs = codec.outputs(rows, &texts, &settings);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
@@ -92,6 +143,7 @@ impl BatchedEncoder {
             infer: timing.compute_time,
             output,
             rows: count,
+            rows_reused: reused,
             tokens,
             timing: Some(timing),
         };
@@ -147,12 +199,12 @@ impl BatchedEncoder {
         settings: &Arc<CallSettings>,
         slices: Vec<Range<usize>>,
     ) -> Result<(Tokenized, Duration), Status> {
-        let (codec, settings) = (self.codec.clone(), settings.clone());
-        let tokenize = move |slice| codec.tokenize_slice(&inputs, &settings, slice);
+        let (codec, of_call) = (self.codec.clone(), settings.clone());
+        let tokenize = move |slice| codec.tokenize_slice(&inputs, &of_call, slice);
         let timed = self.pool.run_slices(span, slices, tokenize).await;
         let timed = timed.map_err(|error| status_of::pool_error(&error).build())??;
         let tokenized: Tokenized = timed.value.into_iter().collect();
-        self.codec.check_tokens(&tokenized.rows)?;
+        self.codec.check_tokens(&tokenized.rows, settings)?;
         Ok((tokenized, timed.ran))
     }
 
@@ -173,7 +225,8 @@ impl BatchedEncoder {
         Ok((timed.value?, timed.waited + timed.ran))
     }
 
-    /// Sends the rows through the batcher.
+    /// Sends the rows through the batcher, but for those that a model with the same weights has
+    /// encoded for the same caller.
     ///
     /// # Errors
     /// The status of the call as a whole, or of the first row that has no result.
@@ -182,36 +235,78 @@ impl BatchedEncoder {
         rows: Vec<TokenIds>,
         texts: &[WindowedText],
         parameters: &Parameters,
-    ) -> Result<(Vec<Values>, CallTiming), Status> {
+        settings: &CallSettings,
+    ) -> Result<Encoded, Status> {
+        let caller = flow::Flow::current();
+        let shared = self.token_vectors.as_ref();
+        let known = shared.map(|shared| shared.find(caller, &rows));
+        let known = known.unwrap_or_else(|| vec![None; rows.len()]);
+        let keeps = shared.filter(|shared| shared.has_takers());
+        // Rows that are kept when they are encoded.
+        let mut kept = Vec::new();
         let trace = CallTrace::queue();
-        let row = |ids: TokenIds| {
-            let tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-            let trace = trace.clone();
-            (EncodeRow { ids, trace }, tokens)
-        };
-        let rows = rows.into_iter().map(row).collect();
+        let mut tokens = 0;
+        let mut submitted = Vec::with_capacity(rows.len());
+        let mut encoded: Vec<Option<EncodedRow>> = Vec::with_capacity(rows.len());
+        for (ids, known) in rows.into_iter().zip(known) {
+            let unpooled = ids.unpooled();
+            if let Some(vectors) = known {
+                encoded.push(Some(EncodedRow::Known { vectors, unpooled }));
+                continue;
+            }
+            encoded.push(None);
+            tokens += ids.len();
+            if keeps.is_some() {
+                kept.push(ids.clone());
+            }
+            let of_row = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let row = EncodeRow {
+                ids,
+                heads: settings.tasks.clone(),
+                wants_tokens: keeps.is_some(),
+                trace: trace.clone(),
+            };
+            submitted.push((row, of_row));
+        }
         // From here on only the rows hold it, so that its queue span ends with them.
         drop(trace);
+        let reused = encoded.len() - submitted.len();
+        self.metrics.rows_reused(reused);
         let call = Call {
-            rows,
+            rows: submitted,
             deadline: parameters.deadline.map(|at| at.instant().into_std()),
             priority: parameters.priority,
-            flow: current_flow(),
+            flow: scheduled(caller),
             lookahead: parameters.lookahead(),
         };
         let reply = self.batcher.submit(call).await;
         let reply = reply.map_err(|refused| status_of::refusal(&refused).build())?;
-        let rows = reply.rows.into_iter().enumerate().map(|(row, result)| {
-            let field = || self.codec.field(row, texts);
-            result.map_err(|error| status_of::row_error(&field(), &error).build())
-        });
-        Ok((rows.collect::<Result<_, Status>>()?, reply.timing))
+        let places = encoded.iter_mut().enumerate();
+        let places = places.filter(|(_, row)| row.is_none());
+        let mut vectors = Vec::with_capacity(kept.len());
+        for ((number, place), result) in places.zip(reply.rows) {
+            let mut results = result.map_err(|error| {
+                status_of::row_error(&self.codec.field(number, texts), &error).build()
+            })?;
+            if keeps.is_some() {
+                vectors.extend(results.pop());
+            }
+            *place = Some(EncodedRow::Computed(results));
+        }
+        if let Some(shared) = keeps {
+            shared.keep(caller, kept.into_iter().zip(vectors));
+        }
+        Ok(Encoded {
+            rows: encoded.into_iter().flatten().collect(),
+            timing: reply.timing,
+            tokens,
+            reused,
+        })
     }
 }
 
-/// Returns the flow of the call for which the current task runs, each level with the usual share.
-fn current_flow() -> Flow {
-    let flow = flow::Flow::current();
+/// Returns a flow as the batcher schedules it, each level with the usual share.
+fn scheduled(flow: flow::Flow) -> Flow {
     let keys = flow.keys().iter();
     keys.fold(Flow::default(), |flow, &key| {
         flow.under(key, Flow::USUAL_SHARE)

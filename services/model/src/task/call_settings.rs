@@ -10,8 +10,7 @@ use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
 use super::ports::{
-    ACTIVATION, AGGREGATION, DIMENSIONS, EMBEDDING, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME,
-    TRUNCATE,
+    ACTIVATION, AGGREGATION, DIMENSIONS, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME, TRUNCATE,
 };
 use crate::request::Parameters;
 
@@ -99,6 +98,8 @@ pub(crate) struct CallSettings {
     pub(crate) score: Option<ScoreKind>,
     /// Aggregation of tokens to spans; that of the task if `None`.
     pub(crate) aggregation: Option<Aggregation>,
+    /// Numbers of the model's tasks whose outputs are wanted.
+    pub(crate) tasks: Arc<[usize]>,
 }
 
 /// Word for the activation that the model's files say.
@@ -136,10 +137,11 @@ impl CallDefaults {
         parameters
     }
 
-    /// Returns the parameters of a task that answers vectors of `size` values.
-    pub(crate) fn vector_parameters(&self, size: usize) -> Vec<Parameter> {
+    /// Returns the parameters of a task that answers vectors of `size` values in an output of this
+    /// name.
+    pub(crate) fn vector_parameters(&self, size: usize, output: &str) -> Vec<Parameter> {
         let sets_length = vec![OutputAxis {
-            output: EMBEDDING.to_owned(),
+            output: output.to_owned(),
             axis: 1,
         }];
         let size = size as i64;
@@ -152,7 +154,7 @@ impl CallDefaults {
         ]
     }
 
-    /// Returns the settings of a call.
+    /// Returns the settings of a call for the tasks with these numbers.
     ///
     /// # Errors
     /// INVALID_ARGUMENT for a prompt and a name of one in the same call, an unknown name, and a
@@ -162,6 +164,7 @@ impl CallDefaults {
         parameters: &Parameters,
         prompts: &Prompts,
         tokenizer: &Tokenizer,
+        tasks: Arc<[usize]>,
     ) -> Result<CallSettings, Status> {
         let max_tokens = parameters.count(MAX_TOKENS).unwrap_or(self.max_tokens);
         let truncate = parameters.text(TRUNCATE).and_then(Truncate::of_word);
@@ -217,6 +220,7 @@ impl CallDefaults {
                 let found = words.find(|(known, _)| *known == word);
                 found.map(|(_, aggregation)| *aggregation)
             }),
+            tasks,
         })
     }
 }

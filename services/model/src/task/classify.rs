@@ -26,6 +26,7 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "a label for each text, and the score of every label",
+    names_beside_others: &[],
     engine: Engine::Encoder(build),
 };
 

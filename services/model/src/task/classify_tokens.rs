@@ -23,6 +23,7 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "labelled spans of each text, with the characters that they cover",
+    names_beside_others: &[],
     engine: Engine::Encoder(build),
 };
 

@@ -29,6 +29,7 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "one vector for each text",
+    names_beside_others: &[(EMBEDDING, EMBEDDING)],
     engine: Engine::Encoder(build),
 };
 

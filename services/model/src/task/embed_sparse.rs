@@ -24,6 +24,11 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "a sparse vector over the vocabulary for each text",
+    names_beside_others: &[
+        (INDEX, "sparse_index"),
+        (WEIGHT, "sparse_weight"),
+        (ROW, "sparse_row"),
+    ],
     engine: Engine::Encoder(build),
 };
 

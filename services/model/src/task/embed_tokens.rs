@@ -27,6 +27,7 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "one vector for each token of each text",
+    names_beside_others: &[(EMBEDDING, "token_embedding"), (ROW, "token_row")],
     engine: Engine::Encoder(build),
 };
 

@@ -6,7 +6,8 @@
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
 //! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `classify_tokens`: the tasks
 //!   with an encoder.
-//! * `encoder_task`: [`EncoderTask`], the differences between these.
+//! * `encoder_task`: [`EncoderTask`], the differences between these; `model_tasks`: [`ModelTasks`],
+//!   the tasks of one model.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.
 //! * `windowed_text`: texts in as many rows as it takes.
@@ -22,6 +23,7 @@ mod embed;
 mod embed_sparse;
 mod embed_tokens;
 mod encoder_task;
+mod model_tasks;
 mod ports;
 mod rerank;
 mod runner;
@@ -35,8 +37,9 @@ pub(crate) use call_settings::{
     CallDefaults, CallSettings, PROMPT_BYTES_MAX, Prompt, max_tokens_range,
 };
 pub(crate) use encoder_task::{
-    AnswerForm, BuildTask, BuiltTask, EncoderTask, TaskError, TaskSettings, VectorForm,
+    AnswerForm, BuildTask, BuiltTask, TaskError, TaskSettings, VectorForm,
 };
+pub(crate) use model_tasks::{ModelTask, ModelTasks};
 pub(crate) use runner::Runner;
 pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
 pub(crate) use text_codec::TextCodec;
@@ -50,6 +53,9 @@ pub struct TaskKind {
     pub keys: &'static [&'static str],
     /// A description of the task in one line.
     pub about: &'static str,
+    /// Names of its outputs in a model that has other tasks, too: the task's own name, and the one
+    /// that tells it from those of others. Empty for a task that is always the only one.
+    pub names_beside_others: &'static [(&'static str, &'static str)],
     /// The implementation of the task.
     pub(crate) engine: Engine,
 }
@@ -75,6 +81,11 @@ pub const TASKS: &[TaskKind] = &[
 ];
 
 impl TaskKind {
+    /// Returns whether the task may be one of several of a model.
+    pub fn has_room_for_others(&self) -> bool {
+        !self.names_beside_others.is_empty()
+    }
+
     /// Returns the task of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         TASKS.iter().find(|task| task.name == name)

@@ -28,6 +28,7 @@ pub(super) const KIND: TaskKind = TaskKind {
     name: "preprocess",
     keys: &["source", "tokenizer"],
     about: "cleans texts and splits them into chunks by tokens",
+    names_beside_others: &[],
     engine: Engine::Splitter,
 };
 

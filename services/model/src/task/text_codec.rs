@@ -13,7 +13,7 @@ use tonic::Status;
 use super::call_settings::{CallDefaults, CallSettings, Truncate};
 use super::encoder_task::RowText;
 use super::windowed_text::WindowedText;
-use super::{AnswerForm, EncoderTask, VectorForm};
+use super::{AnswerForm, ModelTasks, VectorForm};
 use crate::cpu_pool::slices;
 use crate::limits::Limits;
 use crate::request::{Inputs, Outputs, Parameters};
@@ -21,7 +21,7 @@ use crate::request::{Inputs, Outputs, Parameters};
 /// Texts to token ids, vectors to tensors. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct TextCodec {
-    pub(crate) task: Arc<dyn EncoderTask>,
+    pub(crate) tasks: ModelTasks,
     pub(crate) tokenizer: Arc<Tokenizer>,
     /// Settings of a call that says nothing else.
     pub(crate) defaults: CallDefaults,
@@ -29,8 +29,6 @@ pub(crate) struct TextCodec {
     pub(crate) prompts: Arc<Prompts>,
     /// `true` if the tokens of a prompt are pooled.
     pub(crate) pools_prompt: bool,
-    /// Values of a vector.
-    pub(crate) vector_size: usize,
     pub(crate) limits: Limits,
 }
 
@@ -54,18 +52,23 @@ impl FromIterator<Self> for Tokenized {
 }
 
 impl TextCodec {
-    /// Returns the settings of a call.
+    /// Returns the settings of a call that wants the outputs of these names, all if there are none.
     ///
     /// # Errors
     /// As [`CallDefaults::of_call`].
-    pub(super) fn settings(&self, parameters: &Parameters) -> Result<CallSettings, Status> {
+    pub(super) fn settings(
+        &self,
+        parameters: &Parameters,
+        outputs: &[String],
+    ) -> Result<CallSettings, Status> {
+        let tasks = self.tasks.wanted(outputs);
         self.defaults
-            .of_call(parameters, &self.prompts, &self.tokenizer)
+            .of_call(parameters, &self.prompts, &self.tokenizer, tasks)
     }
 
     /// Estimates the work of [`tokenize`](Self::tokenize), in the unit of [`Tokenizer::cost`].
     pub(super) fn tokenization_cost(&self, inputs: &Inputs, settings: &CallSettings) -> usize {
-        let rows = self.task.rows(inputs);
+        let rows = self.tasks.first().rows(inputs);
         let prompts = match &*settings.prompt.text {
             "" => 0,
             prompt => rows.len() * self.tokenizer.cost(prompt),
@@ -76,7 +79,12 @@ impl TextCodec {
 
     /// Returns the rows in parts that take a few milliseconds each to tokenize.
     pub(super) fn slices(&self, inputs: &Inputs, settings: &CallSettings) -> Vec<Range<usize>> {
-        let rows = self.task.rows(inputs).into_iter().map(RowText::texts);
+        let rows = self
+            .tasks
+            .first()
+            .rows(inputs)
+            .into_iter()
+            .map(RowText::texts);
         row_slices(rows, settings.prompt.text.len())
     }
 
@@ -90,7 +98,7 @@ impl TextCodec {
         settings: &CallSettings,
     ) -> Result<Tokenized, Status> {
         let tokenized = self.tokenize_slice(inputs, settings, 0..usize::MAX)?;
-        self.check_tokens(&tokenized.rows)?;
+        self.check_tokens(&tokenized.rows, settings)?;
         Ok(tokenized)
     }
 
@@ -106,9 +114,9 @@ impl TextCodec {
         settings: &CallSettings,
         slice: Range<usize>,
     ) -> Result<Tokenized, Status> {
-        let rows = self.task.rows(inputs).into_iter().enumerate();
+        let rows = self.tasks.first().rows(inputs).into_iter().enumerate();
         let rows = rows.skip(slice.start).take(slice.len());
-        if self.task.has_windows() {
+        if self.tasks.first().has_windows() {
             let windows = |(row, text)| self.tokenize_windows(row, text, settings);
             return rows.map(windows).collect();
         }
@@ -129,8 +137,9 @@ impl TextCodec {
         let mut all = Tokenized::default();
         for text in text.texts() {
             let windowed = WindowedText::new(text, &self.tokenizer, settings.max_tokens);
-            let (text, rows) = windowed
-                .map_err(|error| invalid_argument(self.task.field(row), error.to_string()))?;
+            let (text, rows) = windowed.map_err(|error| {
+                invalid_argument(self.tasks.first().field(row), error.to_string())
+            })?;
             all.texts.push(text);
             all.rows.extend(rows);
         }
@@ -144,7 +153,7 @@ impl TextCodec {
             end += text.rows();
             row < end
         });
-        self.task.field(text.unwrap_or(row))
+        self.tasks.first().field(text.unwrap_or(row))
     }
 
     fn tokenize_row(
@@ -159,7 +168,7 @@ impl TextCodec {
             prompt,
             ..
         } = settings;
-        let has_prompt = self.task.has_prompt(row);
+        let has_prompt = self.tasks.first().has_prompt(row);
         let prompt_text = if has_prompt { &*prompt.text } else { "" };
         let side = match truncate {
             Truncate::Error => TruncationSide::Right,
@@ -171,15 +180,15 @@ impl TextCodec {
             RowText::One(text) => self
                 .tokenizer
                 .encode_prompted(prompt_text, text, *max_tokens, side)
-                .map_err(|error| invalid(self.task.field(row), error.to_string()))?,
+                .map_err(|error| invalid(self.tasks.first().field(row), error.to_string()))?,
             RowText::Pair(first, second) => self
                 .tokenizer
                 .encode_prompted_pair(prompt_text, first, second, *max_tokens, side)
                 .map_err(|error| match error {
                     PairError::FirstTooLong { .. } => {
-                        invalid(self.task.first_field(row), error.to_string())
+                        invalid(self.tasks.first().first_field(row), error.to_string())
                     }
-                    _ => invalid(self.task.field(row), error.to_string()),
+                    _ => invalid(self.tasks.first().field(row), error.to_string()),
                 })?,
         };
         if *truncate == Truncate::Error && ids.truncated() {
@@ -188,7 +197,7 @@ impl TextCodec {
                  {max_tokens}, and `truncate` is `error`",
                 ids.len() + ids.cut()
             );
-            return Err(invalid(self.task.field(row), message));
+            return Err(invalid(self.tasks.first().field(row), message));
         }
         if self.pools_prompt || !has_prompt {
             return Ok(ids);
@@ -206,10 +215,14 @@ impl TextCodec {
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED where the vectors of all tokens are over the limit.
-    pub(super) fn check_tokens(&self, rows: &[TokenIds]) -> Result<(), Status> {
+    pub(super) fn check_tokens(
+        &self,
+        rows: &[TokenIds],
+        settings: &CallSettings,
+    ) -> Result<(), Status> {
         let tokens: usize = rows.iter().map(TokenIds::len).sum();
         let limit = self.limits.token_vectors;
-        if !self.task.has_token_vectors() || tokens <= limit {
+        if !self.has_token_vectors(settings) || tokens <= limit {
             return Ok(());
         }
         let message = format!(
@@ -221,16 +234,25 @@ impl TextCodec {
             .into())
     }
 
+    fn has_token_vectors(&self, settings: &CallSettings) -> bool {
+        let mut tasks = settings.tasks.iter().map(|number| self.tasks.get(*number));
+        tasks.any(|task| task.task.has_token_vectors())
+    }
+
     /// Number of values in the response to a call of `rows` rows, if it is known before they are
     /// encoded.
-    pub(super) fn output_values(&self, rows: usize) -> Option<usize> {
-        (!self.task.has_token_vectors()).then_some(rows * self.vector_size)
+    pub(super) fn output_values(&self, rows: usize, settings: &CallSettings) -> Option<usize> {
+        let sizes = settings
+            .tasks
+            .iter()
+            .map(|number| self.tasks.get(*number).vector_size);
+        (!self.has_token_vectors(settings)).then(|| rows * sizes.sum::<usize>())
     }
 
     /// Returns what is to be said of the tokens that were cut: the parameters of the response, by
     /// name.
     pub(super) fn cuts(&self, rows: &[TokenIds]) -> Vec<(&'static str, ParameterChoice)> {
-        let (queries, texts) = rows.split_at(self.task.query_rows().min(rows.len()));
+        let (queries, texts) = rows.split_at(self.tasks.first().query_rows().min(rows.len()));
         let mut cuts = Vec::new();
         if texts.iter().any(TokenIds::truncated) {
             let of_rows: Vec<String> = texts.iter().map(|row| row.cut().to_string()).collect();
@@ -245,27 +267,40 @@ impl TextCodec {
         cuts
     }
 
-    /// Returns the output tensors of a call.
+    /// Returns the output tensors of a call. Each row has a result for each task that is wanted.
     ///
     /// # Errors
-    /// As [`EncoderTask::outputs`].
+    /// As [`EncoderTask::outputs`](super::EncoderTask::outputs).
     pub(super) fn outputs(
         &self,
-        rows: Vec<Values>,
+        mut rows: Vec<Vec<Values>>,
         texts: &[WindowedText],
         settings: &CallSettings,
     ) -> Result<Outputs, TensorError> {
-        let vectors = VectorForm {
-            size: settings.dimensions.min(self.vector_size),
-            normalize: settings.normalize,
-        };
-        let form = AnswerForm {
-            vectors,
-            score: settings.score,
-            aggregation: settings.aggregation,
-            texts,
-        };
-        self.task.outputs(rows, &form)
+        let of_vectors = self.tasks.of_vectors();
+        let mut outputs = Vec::new();
+        for (place, number) in settings.tasks.iter().enumerate() {
+            let of_task = rows.iter_mut().map(|row| std::mem::take(&mut row[place]));
+            let of_task: Vec<Values> = of_task.collect();
+            let task = self.tasks.get(*number);
+            // A call sets the form of one task's vectors; those of others are as in the files.
+            let (size, normalize) = match of_vectors == Some(*number) {
+                true => (settings.dimensions, settings.normalize),
+                false => (usize::MAX, task.normalize),
+            };
+            let form = AnswerForm {
+                vectors: VectorForm {
+                    size: size.min(task.vector_size),
+                    normalize,
+                },
+                score: settings.score,
+                aggregation: settings.aggregation,
+                texts,
+            };
+            let of_task = task.task.outputs(of_task, &form)?.into_iter();
+            outputs.extend(of_task.map(|(name, tensor)| (task.name(name), tensor)));
+        }
+        Ok(outputs)
     }
 }
 

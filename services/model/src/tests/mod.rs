@@ -10,7 +10,7 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{ModelFiles, Tokenizer, TruncationSide, Values};
+use motet_models::{LoadedHead, ModelFiles, Tokenizer, TruncationSide, Values};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -23,13 +23,13 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::cpu_pool::CpuPool;
-use crate::executor::{EncodeRow, finite};
+use crate::executor::{EncodeRow, ModelHeads, finite};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
 use crate::task::{
-    BatchedEncoder, CallDefaults, Engine, Prompt, Runner, TaskKind, TaskSettings, TextCodec,
-    Truncate,
+    BatchedEncoder, CallDefaults, Engine, ModelTask, ModelTasks, Prompt, Runner, TaskKind,
+    TaskSettings, TextCodec, Truncate,
 };
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
@@ -43,9 +43,12 @@ struct GatedExecutor {
 
 impl Executor for GatedExecutor {
     type Row = EncodeRow;
-    type Output = Values;
+    type Output = Vec<Values>;
 
-    fn run(&mut self, rows: &[&EncodeRow]) -> Result<Vec<Result<Values, RowError>>, BatchError> {
+    fn run(
+        &mut self,
+        rows: &[&EncodeRow],
+    ) -> Result<Vec<Result<Vec<Values>, RowError>>, BatchError> {
         let _ = self.announce.send(rows.len());
         // A test that has dropped its sender lets everything run.
         let _ = self.permits.lock().unwrap().recv();
@@ -56,8 +59,8 @@ impl Executor for GatedExecutor {
         }
         let answer = |row: &&EncodeRow| match () {
             () if is(row, "bad") => Err(RowError::Invalid("is bad".to_owned())),
-            () if is(row, "nan") => finite(Values::new(vec![f32::NAN], 1)),
-            () => Ok(Values::new(vec![row.ids.len() as f32], 1)),
+            () if is(row, "nan") => finite(vec![Values::new(vec![f32::NAN], 1)]),
+            () => Ok(vec![Values::new(vec![row.ids.len() as f32], 1)]),
         };
         Ok(rows.iter().map(answer).collect())
     }
@@ -66,7 +69,7 @@ impl Executor for GatedExecutor {
 /// A model with one gated executor, and the test's ends of its channels.
 struct TestModel {
     model: Model,
-    batcher: Batcher<EncodeRow, Values>,
+    batcher: Batcher<EncodeRow, Vec<Values>>,
     metrics: Metrics,
     health: Health,
     announced: mpsc::Receiver<usize>,
@@ -98,11 +101,13 @@ impl TestModel {
         let Some(Engine::Encoder(build)) = TaskKind::find("embed").map(|kind| kind.engine) else {
             panic!("embed has an encoder")
         };
-        let task = build(&files, &TaskSettings::default()).unwrap().task;
+        let kind = TaskKind::find("embed").unwrap();
+        let built = build(&files, &TaskSettings::default()).unwrap();
+        let tasks = ModelTasks::new(vec![ModelTask::new(kind, built, 1, true)]);
         let encoder = BatchedEncoder {
             _gauges: register_gauges(&metrics.model("m"), &batcher),
             codec: TextCodec {
-                task,
+                tasks,
                 tokenizer,
                 defaults: CallDefaults {
                     max_tokens: 256,
@@ -112,11 +117,16 @@ impl TestModel {
                 },
                 prompts: Arc::default(),
                 pools_prompt: true,
-                vector_size: 1,
                 limits: Limits::default(),
             },
+            heads: Arc::new(ModelHeads {
+                of_tasks: Vec::new(),
+                of_tokens: LoadedHead::of_tokens(1),
+            }),
+            token_vectors: None,
             batcher: batcher.clone(),
             pool: CpuPool::new().unwrap(),
+            metrics: metrics.model("m"),
         };
         let signature = Signature {
             inputs: vec![Port::new("text", "string[N]".parse().unwrap())],

@@ -7,6 +7,7 @@ mod harness;
 mod infer;
 mod port;
 mod settings;
+mod shared_layers;
 mod statistics;
 mod stream;
 mod too_little_time;

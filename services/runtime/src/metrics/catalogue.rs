@@ -184,6 +184,11 @@ instruments! {
         Kind::Histogram(Buckets::Seconds), "motet.model.duration", "motet_model_duration_seconds",
         "s", ["model", "code"],
         "Time from the arrival of a request at a model service to its answer.";
+    MODEL_ROWS_REUSED:
+        Kind::Counter, "motet.model.rows_reused", "motet_model_rows_reused_total",
+        "{row}", ["model"],
+        "Rows that a model did not encode, since another one with the same weights just had, for \
+         the same caller.";
     BATCH_ROWS:
         Kind::Histogram(Buckets::Rows), "motet.batch.rows", "motet_batch_rows",
         "{row}", ["model"],

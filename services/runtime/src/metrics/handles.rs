@@ -126,6 +126,7 @@ pub(super) struct BatchInstruments {
     pub(super) bisections: Counter<u64>,
     pub(super) memory_splits: Counter<u64>,
     pub(super) rows_failed: Counter<u64>,
+    pub(super) rows_reused: Counter<u64>,
     pub(super) window: Histogram<f64>,
     pub(super) rows_expected: Counter<f64>,
     pub(super) rows_arrived: Counter<u64>,
@@ -213,6 +214,13 @@ impl ModelMetrics {
     pub fn refused(&self, reason: &'static str, rows: usize) {
         let labels = [self.labels[0].clone(), KeyValue::new("reason", reason)];
         self.batches.refused.add(rows as u64, &labels);
+    }
+
+    /// Counts rows that were not encoded again, since a model with the same weights had.
+    pub fn rows_reused(&self, rows: usize) {
+        if rows > 0 {
+            self.batches.rows_reused.add(rows as u64, &self.labels);
+        }
     }
 
     /// Counts rows whose deadline passed while they waited.

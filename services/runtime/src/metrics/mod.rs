@@ -164,6 +164,7 @@ impl Metrics {
                 bisections: counter(&meter, c::BATCH_BISECTIONS),
                 memory_splits: counter(&meter, c::BATCH_MEMORY_SPLITS),
                 rows_failed: counter(&meter, c::BATCH_ROWS_FAILED),
+                rows_reused: counter(&meter, c::MODEL_ROWS_REUSED),
                 window: seconds(&meter, c::WINDOW_CHOSEN),
                 rows_expected: real_counter(&meter, c::WINDOW_ROWS_EXPECTED),
                 rows_arrived: counter(&meter, c::WINDOW_ROWS_ARRIVED),

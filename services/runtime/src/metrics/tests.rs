@@ -51,6 +51,8 @@ fn all_used() -> (Metrics, Kept) {
     model.bisected();
     model.memory_split();
     model.rows_failed(6);
+    model.rows_reused(9);
+    model.rows_reused(0);
     model.executor_crashed();
     let watch = model.watch(|| BatcherState {
         rows_queued: 4,
@@ -121,6 +123,7 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_batch_bisections_total{model="minilm"} 1"#,
         r#"motet_batch_memory_splits_total{model="minilm"} 1"#,
         r#"motet_batch_rows_failed_total{model="minilm"} 6"#,
+        r#"motet_model_rows_reused_total{model="minilm"} 9"#,
         r#"motet_window_chosen_seconds_sum{model="minilm"} 0.004"#,
         r#"motet_window_rows_expected_total{model="minilm"} 2.5"#,
         r#"motet_window_rows_arrived_total{model="minilm"} 3"#,

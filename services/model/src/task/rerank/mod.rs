@@ -30,6 +30,7 @@ pub(super) const KIND: TaskKind = TaskKind {
         "batcher",
     ],
     about: "a score for each text against a query",
+    names_beside_others: &[],
     engine: Engine::Encoder(build),
 };
 
