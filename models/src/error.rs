@@ -159,6 +159,14 @@ pub enum LoadError {
         /// Why, and what to do.
         cause: crate::device::DeviceError,
     },
+    /// The engine asked for does not compute on the device or in the element type.
+    #[error("model {model}: {cause}")]
+    Engine {
+        /// The model as the user named it.
+        model: Source,
+        /// Why, and what to do.
+        cause: crate::engine::EngineError,
+    },
     /// The device refused, for instance for want of memory.
     #[error("model {model}: placing the weights on the device failed: {cause}")]
     Device {

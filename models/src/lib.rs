@@ -49,6 +49,7 @@ pub mod classification;
 pub mod config;
 pub mod device;
 pub mod encoder;
+pub mod engine;
 pub mod late_interaction;
 pub mod preprocess;
 pub mod source;
@@ -68,6 +69,7 @@ pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{
     EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, TextEncoder,
 };
+pub use engine::{EngineError, EngineSpec};
 pub use error::LoadError;
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};

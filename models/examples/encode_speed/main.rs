@@ -1,15 +1,17 @@
-//! Tokens per second of the built-in model on this machine's CPU, in f32 and in int8, and what
-//! share of the machine's f32 peak that is; beside it the same model with stock Candle operations
-//! and, where they are given, onnxruntime.
+//! Tokens per second of a model on this machine's CPU, in f32 and in int8, and what share of the
+//! machine's f32 peak that is; beside it onnxruntime, where a model for it is given, and for the
+//! built-in model stock Candle operations.
 //!
-//! cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--onnx
-//! PYTHON MODEL.onnx [INT8.onnx]]
+//! cargo run --release -p motet-models --example encode_speed -- [--quick] [--threads N] [--model
+//! FOLDER] [--onnx PYTHON MODEL.onnx [INT8.onnx]]
 //!
 //! With `--threads`, motet's encoder takes so many, and the peak is that of so many; all else uses
 //! all cores of the process. `PYTHON` is a Python with numpy and onnxruntime;
-//! models/scripts/export_onnx.py and quantize_onnx.py make the models. Everything is measured in
-//! turns in one run, the best of several times each.
+//! models/scripts/export_onnx.py and quantize_onnx.py make the models, random_model.py models of
+//! other families and sizes. Everything is measured in turns in one run, the best of several times
+//! each.
 
+mod flops;
 mod motet;
 mod onnx;
 mod peak;
@@ -17,14 +19,27 @@ mod stock;
 
 use std::time::{Duration, Instant};
 
-use motet_models::architecture::Layer;
-use motet_models::{DeviceSpec, ModelConfig, ModelFiles, Precision, TextEncoder};
+use motet_models::{DeviceSpec, ModelFiles, Precision, Source, TextEncoder};
 
 type Error = Box<dyn std::error::Error>;
 
-/// Rows and tokens of each.
-const ROWS: [usize; 3] = [1, 8, 32];
-const TOKENS: [usize; 4] = [16, 64, 128, 256];
+/// Rows, and tokens of each, for the built-in model.
+const SIZES: [(usize, usize); 12] = [
+    (1, 16),
+    (1, 64),
+    (1, 128),
+    (1, 256),
+    (8, 16),
+    (8, 64),
+    (8, 128),
+    (8, 256),
+    (32, 16),
+    (32, 64),
+    (32, 128),
+    (32, 256),
+];
+/// The same for other models, most of which are larger.
+const LARGE_SIZES: [(usize, usize); 6] = [(1, 16), (1, 64), (1, 128), (8, 128), (1, 512), (4, 512)];
 /// Shortest and longest row of mixed batches; lengths are log-uniform.
 const MIXED: (f64, f64) = (8.0, 256.0);
 /// Rounds; each engine runs in each, but one that takes longer than [`SLOW`] for a batch only in
@@ -38,24 +53,55 @@ trait Engine {
     fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error>;
 }
 
-fn main() -> Result<(), Error> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let quick = arguments.iter().position(|argument| argument == "--quick");
-    let quick = quick.map(|at| arguments.remove(at)).is_some();
-    let threads = match arguments
-        .iter()
-        .position(|argument| argument == "--threads")
-    {
-        Some(at) => {
-            arguments.remove(at);
-            let given = arguments.get(at).ok_or("--threads takes a number")?;
-            let count = given.parse()?;
-            arguments.remove(at);
-            count
+/// What the command line says.
+struct Arguments {
+    quick: bool,
+    threads: usize,
+    /// A folder; `None` for the built-in model.
+    model: Option<String>,
+    /// A Python, and one or two models; empty without.
+    onnx: Vec<String>,
+}
+
+impl Arguments {
+    fn read() -> Result<Self, Error> {
+        const USAGE: &str = "takes [--quick] [--threads N] [--model FOLDER] \
+                             [--onnx PYTHON MODEL.onnx [INT8.onnx]]";
+        let mut read = Self {
+            quick: false,
+            threads: std::thread::available_parallelism()?.get(),
+            model: None,
+            onnx: Vec::new(),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => read.quick = true,
+                "--threads" => read.threads = arguments.next().ok_or(USAGE)?.parse()?,
+                "--model" => read.model = Some(arguments.next().ok_or(USAGE)?),
+                "--onnx" => read.onnx = arguments.by_ref().collect(),
+                _ => return Err(USAGE.into()),
+            }
         }
-        None => std::thread::available_parallelism()?.get(),
+        match read.onnx.len() {
+            0 | 2 | 3 => Ok(read),
+            _ => Err(USAGE.into()),
+        }
+    }
+}
+
+fn main() -> Result<(), Error> {
+    let Arguments {
+        quick,
+        threads,
+        model,
+        onnx,
+    } = Arguments::read()?;
+    let source = match &model {
+        Some(folder) => Source::File(folder.into()),
+        None => "builtin:all-minilm-l6-v2".parse()?,
     };
-    let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
+    let files = ModelFiles::open(&source)?;
     let mut engines: Vec<(&str, Box<dyn Engine>)> = Vec::new();
     for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
         let before = Instant::now();
@@ -66,18 +112,12 @@ fn main() -> Result<(), Error> {
         );
         engines.push((name, Box::new(motet::Motet::start(encoder, threads))));
     }
-    engines.push(("stock Candle", Box::new(stock::Bert::load(files.config())?)));
-    match &arguments[..] {
-        [flag, python, models @ ..] if flag == "--onnx" && (1..3).contains(&models.len()) => {
-            for (name, model) in ["onnxruntime", "its int8"].into_iter().zip(models) {
-                engines.push((name, Box::new(onnx::Session::start(python, model)?)));
-            }
-        }
-        [] => {}
-        _ => {
-            return Err(
-                "takes [--quick] [--threads N] [--onnx PYTHON MODEL.onnx [INT8.onnx]]".into(),
-            );
+    if model.is_none() {
+        engines.push(("stock Candle", Box::new(stock::Bert::load(files.config())?)));
+    }
+    if let Some((python, models)) = onnx.split_first() {
+        for (name, model) in ["onnxruntime", "its int8"].into_iter().zip(models) {
+            engines.push((name, Box::new(onnx::Session::start(python, model)?)));
         }
     }
     let peak = peak::gflops(threads);
@@ -90,15 +130,17 @@ fn main() -> Result<(), Error> {
     println!();
     let time = Duration::from_millis(if quick { 100 } else { 400 });
     let mut compare = |name: &str, lens: &[usize]| {
-        let cost = flops(files.config(), lens) / 1e9 / peak;
+        let cost = flops::of(&files.config().architecture, lens) / 1e9 / peak;
         compare(&mut engines, name, lens, cost, time)
     };
-    for rows in ROWS {
-        for tokens in TOKENS {
-            compare(&format!("{rows} x {tokens}"), &vec![tokens; rows])?;
-        }
+    let (sizes, mixed_rows) = match model {
+        None => (&SIZES[..], &[8, 32, 128][..]),
+        Some(_) => (&LARGE_SIZES[..], &[8, 32][..]),
+    };
+    for &(rows, tokens) in sizes {
+        compare(&format!("{rows} x {tokens}"), &vec![tokens; rows])?;
     }
-    for rows in [8, 32, 128] {
+    for &rows in mixed_rows {
         let lens: Vec<usize> = (0..rows).map(|row| mixed(row, rows)).collect();
         compare(&format!("{rows} mixed"), &lens)?;
     }
@@ -143,18 +185,6 @@ fn compare(
     }
     println!("   {:.2} ms", seconds[0] * 1e3);
     Ok(())
-}
-
-/// Multiplications and additions of all products.
-fn flops(config: &ModelConfig, lens: &[usize]) -> f64 {
-    let hidden = config.hidden_size();
-    let layer = |layer: &Layer, len: usize| {
-        let inner = layer.feed_forward.inner();
-        len * (4 * hidden * hidden + 2 * hidden * inner + 2 * len * hidden)
-    };
-    let layers = &config.architecture.layers;
-    let row = |len: &usize| -> usize { layers.iter().map(|of| layer(of, *len)).sum() };
-    2.0 * lens.iter().map(row).sum::<usize>() as f64
 }
 
 fn ids(len: usize) -> Vec<u32> {

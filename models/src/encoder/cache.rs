@@ -7,6 +7,7 @@ use candle_core::{Device, DeviceLocation};
 
 use super::TextEncoder;
 use crate::device::Precision;
+use crate::engine::EngineSpec;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 
@@ -21,6 +22,8 @@ type Key = (Source, Place, Precision);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Place {
+    /// On a CPU, packed for motet's kernels.
+    Packed,
     Cpu,
     Cuda(usize),
     Metal(usize),
@@ -31,14 +34,16 @@ impl EncoderCache {
     /// model at a time, so that two who ask for the same at once share it.
     ///
     /// # Errors
-    /// As [`TextEncoder::load`].
+    /// As [`TextEncoder::load_for`].
     pub fn get(
         &self,
+        engine: EngineSpec,
         files: &ModelFiles,
         device: &Device,
         precision: Precision,
     ) -> Result<Arc<TextEncoder>, LoadError> {
         let place = match device.location() {
+            DeviceLocation::Cpu if engine.is_packed(true) => Place::Packed,
             DeviceLocation::Cpu => Place::Cpu,
             DeviceLocation::Cuda { gpu_id } => Place::Cuda(gpu_id),
             DeviceLocation::Metal { gpu_id } => Place::Metal(gpu_id),
@@ -48,7 +53,7 @@ impl EncoderCache {
         if let Some(encoder) = entries.get(&key).and_then(Weak::upgrade) {
             return Ok(encoder);
         }
-        let encoder = Arc::new(TextEncoder::load(files, device, precision)?);
+        let encoder = Arc::new(TextEncoder::load_for(engine, files, device, precision)?);
         entries.retain(|_, entry| entry.strong_count() > 0);
         entries.insert(key, Arc::downgrade(&encoder));
         Ok(encoder)

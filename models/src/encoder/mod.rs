@@ -34,7 +34,8 @@ pub use row::{HeadedRow, RowError, RowInput};
 use crate::architecture::Head;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::device::{DeviceSpec, Precision, vendor_library};
+use crate::device::{DeviceSpec, Precision};
+use crate::engine::EngineSpec;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source};
 use crate::thread_team::ThreadTeam;
@@ -66,17 +67,36 @@ enum Engine {
 }
 
 impl TextEncoder {
-    /// Reads the weights, of any supported element type, and places them on `device` as `precision`
-    /// (on a CPU f16 and bf16 are f32, see [`Precision::on`]).
+    /// Reads the weights as [`load_for`](Self::load_for) with the engine that suits the device.
     ///
     /// # Errors
-    /// A precision that the device does not support; a weights file that is corrupt, lacks a tensor
-    /// or has one of another shape; a device without enough memory.
+    /// As [`load_for`](Self::load_for).
     pub fn load(
         files: &ModelFiles,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, LoadError> {
+        Self::load_for(EngineSpec::Auto, files, device, precision)
+    }
+
+    /// Reads the weights, of any supported element type, and places them on `device` as `precision`
+    /// (on a CPU f16 and bf16 are f32, see [`Precision::on`]), for this engine.
+    ///
+    /// # Errors
+    /// A precision that the device does not support; a weights file that is corrupt, lacks a tensor
+    /// or has one of another shape; a device without enough memory.
+    pub fn load_for(
+        engine: EngineSpec,
+        files: &ModelFiles,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, LoadError> {
+        engine
+            .check(spec(device), precision)
+            .map_err(|cause| LoadError::Engine {
+                model: files.source().clone(),
+                cause,
+            })?;
         precision
             .check(spec(device))
             .map_err(|cause| LoadError::Precision {
@@ -87,7 +107,7 @@ impl TextEncoder {
         let started = Instant::now();
         let checkpoint = Checkpoint::open(files)?;
         let architecture = &files.config().architecture;
-        let engine = if device.is_cpu() && vendor_library().is_none() {
+        let engine = if engine.is_packed(device.is_cpu()) {
             let engine = CpuEncoder::load(&checkpoint, architecture, precision)?;
             Engine::Cpu(Box::new(engine))
         } else {
@@ -145,6 +165,12 @@ impl TextEncoder {
     /// Returns the number format of the computation.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Returns whether the layers are computed by motet's own kernels, with the same bits in any
+    /// batch.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.engine, Engine::Cpu(_))
     }
 
     /// Checks that a row can be encoded: it is not empty, within the model's limit, and all ids and

@@ -135,13 +135,17 @@ fn heads_make_different_things_of_the_same_tokens() {
 fn a_cache_shares_what_is_in_use_and_keeps_nothing_else() {
     let (files, device) = builtin();
     let cache = EncoderCache::default();
-    let first = cache.get(&files, &device, Precision::F32).unwrap();
-    let second = cache.get(&files, &device, Precision::F16).unwrap();
+    let get = |engine, precision| cache.get(engine, &files, &device, precision).unwrap();
+    let first = get(EngineSpec::Auto, Precision::F32);
+    let second = get(EngineSpec::Auto, Precision::F16);
     assert!(Arc::ptr_eq(&first, &second), "on a CPU both are f32");
+    let other = get(EngineSpec::Candle, Precision::F32);
+    assert!(!Arc::ptr_eq(&first, &other), "of another engine");
+    assert!(first.is_packed() && !other.is_packed());
     let weak = Arc::downgrade(&first);
     drop((first, second));
     assert!(weak.upgrade().is_none());
-    cache.get(&files, &device, Precision::F32).unwrap();
+    get(EngineSpec::Packed, Precision::F32);
 }
 
 /// Short batches, which all threads of a leader compute together, of several leaders at once: one

@@ -164,8 +164,9 @@ impl Loader {
         // Other heads than those of vectors read what they were trained to read.
         let pools_prompt = encoder.config().pools_prompt || model.tasks.of_vectors().is_none();
         let measurements = self.measurements.of(&encoder);
-        // Where a device computes, copying the vectors of all tokens from it is no gain.
-        let shares = encoder.device().is_cpu();
+        // From vectors that are kept a head gives the same bits as from new ones only on this
+        // engine, and others may have to copy them from a device first.
+        let shares = encoder.is_packed();
         let token_vectors = shares.then(|| {
             let takes = heads.of_tasks.iter().all(LoadedHead::is_cheap);
             self.token_vectors.of(&encoder).join(takes)
@@ -216,7 +217,8 @@ impl Loader {
         name: &str,
         model: &EncoderModel,
     ) -> Result<(Arc<TextEncoder>, Arc<ModelHeads>), LoadError> {
-        let (device, precision, tasks) = (model.device, model.precision, model.tasks.clone());
+        let (device, engine, precision) = (model.device, model.engine, model.precision);
+        let tasks = model.tasks.clone();
         let (files, encoders, model) =
             (model.files.clone(), self.encoders.clone(), name.to_owned());
         let loading = tokio::task::spawn_blocking(move || {
@@ -226,7 +228,7 @@ impl Loader {
             })?;
             let heads = load_heads(&files, &tasks);
             heads
-                .and_then(|heads| Ok((encoders.get(&files, &device, precision)?, heads)))
+                .and_then(|heads| Ok((encoders.get(engine, &files, &device, precision)?, heads)))
                 .map_err(|cause| LoadError::Weights { model, cause })
         });
         loading.await.map_err(|error| LoadError::Crashed {

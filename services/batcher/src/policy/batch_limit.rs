@@ -25,7 +25,8 @@ use crate::cost::CostModel;
 /// Factor by which the gain of short batches must exceed their cost.
 const CAUTION: f64 = 2.0;
 /// Least fixed part, in tokens. To read the weights of a layer takes about as long as to compute so
-/// many tokens with them; a smaller part was learnt from batches that were slowed by something else.
+/// many tokens with them; a smaller part was learnt from batches that were slowed by something
+/// else.
 const FIXED_TOKENS_MIN: f64 = 16.0;
 /// Highest load in the formula, which has no solution at 1.
 const LOAD_MAX: f64 = 0.98;

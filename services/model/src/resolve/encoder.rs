@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use motet_batcher::Options;
 use motet_config::Spanned;
-use motet_models::{DeviceSpec, ModelFiles, Precision, Tokenizer};
+use motet_models::{DeviceError, DeviceSpec, EngineSpec, ModelFiles, Precision, Tokenizer};
 use motet_proto::signature::Signature;
 
 use super::files::Opened;
@@ -24,6 +24,7 @@ pub(crate) struct EncoderModel {
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) files: ModelFiles,
     pub(crate) device: DeviceSpec,
+    pub(crate) engine: EngineSpec,
     pub(crate) precision: Precision,
     /// Threads that compute a batch on a CPU; `None` is an equal share of the cores for each
     /// executor.
@@ -59,7 +60,7 @@ impl Resolver<'_> {
             .zip(max_tokens)
             .and_then(|(opened, limit)| prompt(spec, opened, limit, &mut problems));
         let (
-            Some((device, precision)),
+            Some((device, engine, precision)),
             Some((files, tokenizer)),
             Some(max_tokens),
             Some(prompt),
@@ -109,6 +110,7 @@ impl Resolver<'_> {
             tokenizer,
             files,
             device,
+            engine,
             precision,
             threads: spec.threads.map(|threads| threads.value),
             defaults,
@@ -131,25 +133,42 @@ fn problem(spec: &ModelSpec, error: TaskError) -> Problem {
     }
 }
 
-/// Returns the device and the number format, if both can be used and go together.
-fn compute(spec: &ModelSpec, problems: &mut Vec<Problem>) -> Option<(DeviceSpec, Precision)> {
+/// Returns the device, the engine and the number format, if all can be used and go together.
+fn compute(
+    spec: &ModelSpec,
+    problems: &mut Vec<Problem>,
+) -> Option<(DeviceSpec, EngineSpec, Precision)> {
     let device: Option<DeviceSpec> = parse(spec, "device", spec.device.as_ref(), problems);
+    let engine: Option<EngineSpec> = parse(spec, "engine", spec.engine.as_ref(), problems);
     let precision: Option<Precision> = parse(spec, "dtype", spec.dtype.as_ref(), problems);
-    let compiled = device.map(DeviceSpec::check_compiled);
-    let fits = device.zip(precision).map(|(d, p)| p.check(d));
-    let mut is_usable = true;
+    let message = |checked: Result<(), DeviceError>| checked.err().map(|error| error.to_string());
+    let compiled = device.map(DeviceSpec::check_compiled).and_then(message);
+    let fits = device
+        .zip(precision)
+        .map(|(d, p)| p.check(d))
+        .and_then(message);
+    let computes = device.zip(engine).zip(precision);
+    let computes = computes.and_then(|((d, e), p)| e.check(d, p).err());
     let checks = [
         ("device", &spec.device, compiled),
         ("dtype", &spec.dtype, fits),
+        (
+            "engine",
+            &spec.engine,
+            computes.map(|error| error.to_string()),
+        ),
     ];
-    for (key, given, check) in checks {
-        if let Some(Err(error)) = check {
+    let mut is_usable = true;
+    for (key, given, message) in checks {
+        if let Some(message) = message {
             is_usable = false;
             let span = given.as_ref().map(|given| given.span);
-            problems.extend(span.map(|span| Problem::new(spec, key, span, error.to_string())));
+            problems.extend(span.map(|span| Problem::new(spec, key, span, message)));
         }
     }
-    device.zip(precision).filter(|_| is_usable)
+    let (device, engine) = device.zip(engine)?;
+    let all = (engine.device(device), engine, precision?);
+    is_usable.then_some(all)
 }
 
 /// Returns the longest row, special tokens included: the model's own limit or a lower one of the

@@ -30,6 +30,8 @@ pub struct ModelSpec {
     pub errors: Option<Spanned<ErrorWords>>,
     /// Device; `None` is `auto`.
     pub device: Option<Spanned<String>>,
+    /// Engine; `None` is `auto`.
+    pub engine: Option<Spanned<String>>,
     /// Number format of the computation; `None` is `f32`.
     pub dtype: Option<Spanned<String>>,
     /// Threads that compute a batch on a CPU; `None` is a share of the cores that the process may
@@ -98,6 +100,7 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
             .get("errors")
             .and_then(|e| word(e, &ErrorWords::WORDS, diagnostics)),
         device: map.get("device").and_then(|e| non_empty(e, diagnostics)),
+        engine: map.get("engine").and_then(|e| non_empty(e, diagnostics)),
         dtype: map.get("dtype").and_then(|e| non_empty(e, diagnostics)),
         threads: map
             .get("threads")

@@ -48,6 +48,7 @@ fn model() -> Value {
             "description": "for endpoint: whether callers get the words of its errors",
         },
         "device": { "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?|metal)$" },
+        "engine": { "enum": ["auto", "packed", "candle"] },
         "dtype": { "enum": ["f32", "f16", "bf16", "int8"] },
         "threads": { "type": "integer", "minimum": THREADS.start(), "maximum": THREADS.end() },
         "max_tokens": {

@@ -41,6 +41,13 @@ fn each_mistake_is_reported_at_its_key() {
         &[("f8", "unknown dtype `f8`")],
     );
     check(&embed("device: cpu, dtype: int8"), &[]);
+    check(&embed("engine: packed"), &[]);
+    check(&embed("engine: candle, device: cpu"), &[]);
+    check(&embed("engine: onnx"), &[("onnx", "unknown engine `onnx`")]);
+    check(
+        &embed("engine: candle, dtype: int8"),
+        &[("candle", "does not compute in int8; take `packed`")],
+    );
     if cfg!(feature = "cuda") {
         check(
             &embed("device: \"cuda:1\", dtype: int8"),

@@ -3,6 +3,7 @@
 mod bad_input;
 mod configuration;
 mod describe;
+mod engine;
 mod harness;
 mod infer;
 mod port;

@@ -20,6 +20,7 @@ pub(super) const KIND: TaskKind = TaskKind {
     keys: &[
         "source",
         "device",
+        "engine",
         "dtype",
         "threads",
         "max_tokens",

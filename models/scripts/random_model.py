@@ -1,0 +1,114 @@
+"""Makes a model of a family and size with random weights, to measure speed with the example encode_speed:
+python random_model.py NAME FOLDER [MODEL.onnx]
+
+With a third argument the encoder is also exported for onnxruntime, with mean pooling and scaling to length 1. Needs torch and
+transformers, and for the export onnx and onnxscript. The sizes are those of the families' usual models; the numbers are random.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModel
+
+
+def bert(config, hidden, layers, **more):
+    return config(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        intermediate_size=4 * hidden,
+        vocab_size=30522,
+        **more,
+    )
+
+
+BASE, LARGE = (768, 12), (1024, 24)
+MODELS = {
+    "bert-base": lambda: bert(transformers.BertConfig, *BASE),
+    "bert-large": lambda: bert(transformers.BertConfig, *LARGE),
+    "xlm-roberta-base": lambda: bert(transformers.XLMRobertaConfig, *BASE, max_position_embeddings=514, type_vocab_size=1),
+    "xlm-roberta-large": lambda: bert(transformers.XLMRobertaConfig, *LARGE, max_position_embeddings=514, type_vocab_size=1),
+    "modernbert-base": lambda: transformers.ModernBertConfig(),
+    "modernbert-large": lambda: transformers.ModernBertConfig(
+        hidden_size=1024, intermediate_size=2624, num_hidden_layers=28, num_attention_heads=16
+    ),
+    "deberta-base": lambda: bert(
+        transformers.DebertaV2Config,
+        *BASE,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        max_relative_positions=-1,
+        type_vocab_size=0,
+    ),
+    "deberta-large": lambda: bert(
+        transformers.DebertaV2Config,
+        *LARGE,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        max_relative_positions=-1,
+        type_vocab_size=0,
+    ),
+    "qwen3-0.6b": lambda: transformers.Qwen3Config(
+        vocab_size=30522,
+        hidden_size=1024,
+        intermediate_size=3072,
+        num_hidden_layers=28,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=128,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+    ),
+}
+
+
+class Embedder(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):
+        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+
+def export(model, target):
+    ids = torch.arange(1000, 1032).reshape(2, 16)
+    rows, tokens = torch.export.Dim("rows", min=1, max=1024), torch.export.Dim("tokens", min=2, max=512)
+    torch.onnx.export(
+        Embedder(model).eval(),
+        (ids, torch.ones_like(ids)),
+        target,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["embedding"],
+        dynamic_shapes={name: {0: rows, 1: tokens} for name in ("input_ids", "attention_mask")},
+        dynamo=True,
+        external_data=True,
+    )
+
+
+if __name__ == "__main__":
+    name, folder, *onnx = sys.argv[1:]
+    if name not in MODELS:
+        sys.exit(f"there is no model {name}; there are: {' '.join(MODELS)}")
+    torch.manual_seed(7)
+    config = MODELS[name]()
+    config._attn_implementation = "eager"
+    if getattr(config, "use_cache", None):
+        config.use_cache = False
+    model = AutoModel.from_config(config).eval()
+    model.save_pretrained(Path(folder))
+    for target in onnx:
+        with torch.no_grad():
+            export(model, target)
