@@ -74,7 +74,7 @@ mod simd;
 
 pub use activation::Activation;
 pub use aligned::Aligned;
-pub use attention::{Attention, Bias, Buckets, Disentangled, Distances, Mask, RelativeBias};
+pub use attention::{Attention, Bias, Buckets, Disentangled, Distances, Mask, RelativeBias, Rows};
 pub use blocked::{ColumnBlocks, Matrix};
 pub use dot_products::PackedVectors;
 pub use embedding::EmbeddingTable;

@@ -64,7 +64,7 @@ mod values;
 
 pub use architecture::{Head, Pooling};
 pub use classification::{Aggregation, Classifier, LabeledSpan, Level, ScoreKind, SpanToken};
-pub use config::{ModelConfig, Prompts, UnknownPrompt};
+pub use config::{ModelConfig, Prompts, TextRole, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{
     EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, TextEncoder,

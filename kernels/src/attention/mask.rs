@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The keys that a query of a row sees, always one range that holds the query's own position.
+/// The keys that a query of a row sees: one range that holds the query's own position, as far as
+/// there are keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mask {
     /// All keys of the row.
@@ -26,7 +27,7 @@ impl Mask {
             Self::All => 0..keys,
             Self::Causal => 0..(query + 1).min(keys),
             Self::Window { before, after } => {
-                query.saturating_sub(before)
+                query.saturating_sub(before).min(keys)
                     ..query.saturating_add(after.saturating_add(1)).min(keys)
             }
         }
@@ -57,6 +58,10 @@ mod tests {
             (window(0, 0), 3, 5, 3..4),
             (window(usize::MAX, 0), 3, 5, 0..4),
             (window(0, usize::MAX), 3, 5, 3..5),
+            (Mask::All, 7, 5, 0..5),
+            (Mask::Causal, 7, 5, 0..5),
+            (window(3, 1), 7, 5, 4..5),
+            (window(1, 1), 7, 5, 5..5),
         ] {
             assert_eq!(mask.range(query, keys), expected, "{mask:?} {query}");
         }

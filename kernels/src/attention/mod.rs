@@ -34,6 +34,25 @@ const VALUE_VECTORS: usize = 2;
 /// of their rows for itself.
 const TOKENS_MIN: usize = 48;
 
+/// The rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Number of tokens of each row.
+    pub tokens: &'a [usize],
+    /// Number of tokens at the beginning of each row that are attended: the others have queries,
+    /// but no token sees their keys. `None` if all are.
+    pub attended: Option<&'a [usize]>,
+}
+
+impl<'a> From<&'a [usize]> for Rows<'a> {
+    fn from(tokens: &'a [usize]) -> Self {
+        Self {
+            tokens,
+            attended: None,
+        }
+    }
+}
+
 /// The attention of a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
@@ -87,21 +106,28 @@ impl Attention {
         Self { scale, ..self }
     }
 
-    /// Replaces the queries of rows, which have `rows` tokens, by the result. All matrices are in
-    /// blocks.
+    /// Replaces the queries of rows by the result. All matrices are in blocks. A query whose mask
+    /// leaves it no key that is attended gives 0.
     ///
     /// # Panics
-    /// If a matrix has not as many tokens as all rows, or `bias` is too small for them.
+    /// If a matrix has not as many tokens as all rows, `bias` is too small for them, or there are
+    /// not as many numbers of attended tokens as rows.
     pub fn run(
         &self,
         queries: &mut [f32],
         keys: &[f32],
         values: &[f32],
-        rows: &[usize],
+        rows: Rows<'_>,
         bias: Option<Bias<'_>>,
         parallelism: Parallelism,
     ) {
+        let Rows {
+            tokens: rows,
+            attended,
+        } = rows;
         let tokens: usize = rows.iter().sum();
+        let counts = attended.map_or(rows.len(), <[usize]>::len);
+        assert_eq!(counts, rows.len(), "attended tokens of each row");
         assert_eq!(queries.len(), tokens * self.queries.count, "queries");
         assert_eq!(keys.len(), tokens * self.keys.count, "keys");
         assert_eq!(values.len(), tokens * self.keys.count, "values");
@@ -122,6 +148,7 @@ impl Attention {
                     values,
                     tokens,
                     rows,
+                    attended,
                     bias,
                     scratch,
                 });
@@ -156,6 +183,7 @@ struct Part<'a> {
     /// Tokens of all rows.
     tokens: usize,
     rows: &'a [usize],
+    attended: Option<&'a [usize]>,
     bias: Option<Bias<'a>>,
     scratch: &'a mut Scratch,
 }
@@ -167,6 +195,8 @@ struct Row {
     start: usize,
     /// Tokens of the row.
     len: usize,
+    /// Those that are attended.
+    attended: usize,
     /// Pairs of tokens of all rows before.
     pairs: usize,
     /// First query of the part, counted from the row's first token.
@@ -183,10 +213,11 @@ impl WithSimd for Part<'_> {
         let width = self.attention.queries.columns(self.block).len();
         let (first, end) = (self.first, self.first + self.queries.len() / width);
         let (mut start, mut pairs) = (0, 0);
-        for len in self.rows {
+        for (number, len) in self.rows.iter().enumerate() {
             let row = Row {
                 start,
                 len: *len,
+                attended: self.attended.map_or(*len, |attended| attended[number]),
                 pairs,
                 from: start.max(first) - start,
                 to: (start + len).min(end).saturating_sub(start),
@@ -214,7 +245,7 @@ impl Part<'_> {
         let panel = S::NR * S::F32_LANES;
         let heads_per_key = query_columns.count / key_columns.count;
         let heads = query_columns.count / head_size;
-        let span = mask.span(row.from..row.to, row.len);
+        let span = mask.span(row.from..row.to, row.attended);
         // From a whole panel on: a key then has the same lane whatever queries are in the part.
         let keys = span.start / panel * panel..span.end;
         self.scratch
@@ -222,6 +253,10 @@ impl Part<'_> {
             .resize(S::MR * keys.len().next_multiple_of(panel));
         let offset = (row.start + row.from - self.first) * width;
         let queries = &mut self.queries[offset..][..(row.to - row.from) * width];
+        if keys.is_empty() {
+            queries.fill(0.0);
+            return;
+        }
         let mut packed = None;
         for first in (0..width).step_by(head_size) {
             let number = (query_columns.columns(self.block).start + first) / head_size;
@@ -261,6 +296,7 @@ impl Part<'_> {
                         .bias
                         .map(|bias| (bias.of_row(row.pairs * heads), number)),
                     tokens: row.len,
+                    attended: row.attended,
                     query: row.from + tile.start,
                     keys: keys.start,
                 };
@@ -331,6 +367,8 @@ struct Scoring<'a> {
     bias: Option<(Bias<'a>, usize)>,
     /// Tokens of the row.
     tokens: usize,
+    /// Those that are attended.
+    attended: usize,
     /// Position of the tile's first query.
     query: usize,
     /// Position of the first key that is packed.
@@ -351,9 +389,14 @@ fn attend<S: Simd, const V: usize, const R: usize>(
     // The packed keys that the tile's queries see, from a whole panel on.
     let seen = scoring
         .mask
-        .span(scoring.query..scoring.query + R, scoring.tokens);
+        .span(scoring.query..scoring.query + R, scoring.attended);
     let first_panel = (seen.start - scoring.keys) / panel;
     let seen = first_panel * panel..seen.end - scoring.keys;
+    if seen.is_empty() {
+        let queries = queries.chunks_exact_mut(head.width);
+        queries.for_each(|query| query[head.first..][..head.size].fill(0.0));
+        return;
+    }
     let padded = seen.len().next_multiple_of(panel);
     let scores = &mut scratch.scores;
     for (number, keys) in scratch
@@ -484,7 +527,7 @@ impl WithSimd for MaskedExponentials<'_> {
         let padded = self.scores.len() / self.factors.len();
         let rows = self.scores.chunks_exact_mut(padded).zip(self.factors);
         for (query, (scores, factor)) in (scoring.query..).zip(rows) {
-            let keys = scoring.mask.range(query, scoring.tokens);
+            let keys = scoring.mask.range(query, scoring.attended);
             let seen = keys.start - self.first_key..keys.end - self.first_key;
             let mut scale = scoring.scale;
             if let Some((bias, head)) = scoring.bias {
@@ -516,7 +559,11 @@ impl WithSimd for MaskedExponentials<'_> {
             for x in &vectors[vectors_seen] {
                 sum = simd.add_f32s(sum, *x);
             }
-            *factor = simd.reduce_sum_f32s(sum).recip();
+            // No key at all: their sum is 0, and so is the result.
+            *factor = match seen.is_empty() {
+                true => 0.0,
+                false => simd.reduce_sum_f32s(sum).recip(),
+            };
         }
     }
 }

@@ -97,7 +97,20 @@ impl Case {
     }
 
     fn run(&self, rows: &[usize], parallelism: Parallelism) -> Vec<f32> {
+        self.run_attended(rows, None, parallelism)
+    }
+
+    fn run_attended(
+        &self,
+        rows: &[usize],
+        attended: Option<&[usize]>,
+        parallelism: Parallelism,
+    ) -> Vec<f32> {
         let [mut queries, keys, values] = self.matrices(rows);
+        let rows = Rows {
+            tokens: rows,
+            attended,
+        };
         let bias = self.bias.as_ref().map(Bias::Relative);
         self.attention
             .run(&mut queries, &keys, &values, rows, bias, parallelism);
@@ -120,8 +133,9 @@ impl Case {
             .collect()
     }
 
-    /// Computes one row in f64, straight from the definition.
-    fn expected(&self, len: usize) -> Vec<f64> {
+    /// Computes one row, of which the first tokens are attended, in f64, straight from the
+    /// definition.
+    fn expected(&self, len: usize, attended: usize) -> Vec<f64> {
         let Attention {
             queries,
             keys,
@@ -143,7 +157,7 @@ impl Case {
         for query in 0..len {
             for head in 0..heads {
                 let key_head = head / heads_per_key;
-                let seen = mask.range(query, len);
+                let seen = mask.range(query, attended);
                 let exponentials: Vec<f64> =
                     seen.clone()
                         .map(|key| {
@@ -159,7 +173,7 @@ impl Case {
                             (product * f64::from(scale) + bias).exp()
                         })
                         .collect();
-                let all: f64 = exponentials.iter().sum();
+                let all = exponentials.iter().sum::<f64>().max(f64::MIN_POSITIVE);
                 for column in 0..head_size {
                     let values = seen
                         .clone()
@@ -191,7 +205,7 @@ fn rows_of_any_length_and_heads_of_any_size_are_close_to_the_definition() {
         for len in [1, 2, 7, 9, 48, 50, 130] {
             let found = case.run(&[len], Parallelism::WithinThread);
             let found = case.row(&found, &[len], 0);
-            for (found, expected) in found.iter().zip(case.expected(len)) {
+            for (found, expected) in found.iter().zip(case.expected(len, len)) {
                 assert!(
                     (f64::from(*found) - expected).abs() < 1e-6,
                     "{name}, {len} tokens: {found} {expected}"
@@ -228,6 +242,27 @@ fn a_row_has_the_same_bits_in_any_batch_on_any_number_of_threads() {
 }
 
 #[test]
+fn tokens_that_are_not_attended_have_queries_but_no_token_sees_their_keys() {
+    const ROWS: [usize; 6] = [1, 120, 7, 50, 2, 33];
+    const ATTENDED: [usize; 6] = [1, 16, 7, 3, 1, 32];
+    for_all_cases(|case, name| {
+        let together = case.run_attended(&ROWS, Some(&ATTENDED), Parallelism::WithinThread);
+        for (at, (len, attended)) in ROWS.into_iter().zip(ATTENDED).enumerate() {
+            let found = case.row(&together, &ROWS, at);
+            let one = (&[len][..], Some(&[attended][..]));
+            let alone = case.run_attended(one.0, one.1, Parallelism::AcrossThreads);
+            assert_eq!(found, case.row(&alone, &[len], 0), "{name}: row {at}");
+            for (found, expected) in found.iter().zip(case.expected(len, attended)) {
+                assert!(
+                    (f64::from(*found) - expected).abs() < 1e-6,
+                    "{name}, {attended} of {len} tokens: {found} {expected}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn no_rows_are_nothing_to_do() {
     let case = Case::new(SHAPES[0], Mask::All, false);
     assert!(case.run(&[], Parallelism::AcrossThreads).is_empty());
@@ -243,7 +278,7 @@ fn a_hidden_key_counts_for_nothing_however_large() {
         &mut queries,
         &[-300.0, -200.0, 1e6],
         &[1.0, 2.0, 1e30],
-        &[3],
+        Rows::from(&[3][..]),
         None,
         Parallelism::WithinThread,
     );

@@ -4,10 +4,12 @@
 //! * `modules`: what is made of the encoder's vectors, by the modules of sentence-transformers;
 //!   `pooling`: one of these. `truncation`: token limit and the side that is cut.
 //! * `prompts`: [`Prompts`], what is put before texts.
+//! * `token_vectors`: models of token vectors, and how queries and documents become rows.
 
 mod modules;
 mod pooling;
 mod prompts;
+mod token_vectors;
 mod truncation;
 
 use serde::Deserialize;
@@ -20,7 +22,10 @@ use crate::tokenizer::TruncationSide;
 
 pub(crate) use modules::transformer_folder;
 pub use prompts::{Prompts, UnknownPrompt};
+pub use token_vectors::TextRole;
+pub(crate) use token_vectors::{Expansion, Projection, RowRules, TokenVectors};
 
+use modules::Vectors;
 use truncation::Truncation;
 
 /// The configuration of a model: all that is known before its weights are read.
@@ -29,7 +34,8 @@ pub struct ModelConfig {
     /// Description of the encoder (config.json).
     pub architecture: Architecture,
     /// Result of a row if nothing else is asked for: one vector, by the modules in modules.json
-    /// (the mean of all tokens without that file).
+    /// (the mean of all tokens without that file). A vector for each token of a model that gives
+    /// these; [`ModelFiles::token_head`](crate::ModelFiles::token_head) is that with its projection.
     pub head: Head,
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
@@ -52,6 +58,9 @@ pub struct ModelConfig {
     pub sparse: Option<SparsePooling>,
     /// `true` if a pooling module in modules.json says that the model gives vectors.
     pub(crate) has_pooling: bool,
+    /// How queries and documents become rows, if the files say that the model gives a vector for
+    /// each token.
+    pub(crate) token_vectors: Option<TokenVectors>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +87,12 @@ impl TokenizerInputs {
 }
 
 impl ModelConfig {
+    /// Returns whether the model's files say that it gives a vector for each token, for late
+    /// interaction, and how queries and documents differ.
+    pub fn gives_token_vectors(&self) -> bool {
+        self.token_vectors.is_some()
+    }
+
     /// Number of values of an embedding.
     pub fn hidden_size(&self) -> usize {
         self.architecture.hidden
@@ -93,20 +108,36 @@ impl ModelConfig {
         let json = JsonFiles { model, read };
         let architecture = family::describe(&json)?;
         let Classes { architectures } = json.required(family::CONFIG)?;
-        let modules = modules::read(&json, architecture.hidden)?;
+        let classes = architectures.unwrap_or_default();
+        let token_vectors = TokenVectors::read(&json, &classes, modules::mask(&json)?)?;
+        let mut prompts = Prompts::read(&json)?;
+        if let Some(token_vectors) = &token_vectors {
+            token_vectors.check(&json, &architecture)?;
+            prompts.add_roles(token_vectors);
+        }
+        let vectors = match token_vectors {
+            None => Vectors::OfText,
+            Some(_) => Vectors::OfTokens,
+        };
+        let modules = modules::read(&json, architecture.hidden, vectors)?;
+        let head = match token_vectors.as_ref().map(|vectors| vectors.projection) {
+            None | Some(Projection::Modules { unit_length: false }) => modules.head,
+            Some(_) => modules.head.normalized(true),
+        };
         let truncation = Truncation::read(&json)?;
         let max_tokens = architecture.max_tokens;
         let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
             takes_token_types: inputs.has_token_types(),
             architecture,
-            classes: architectures.unwrap_or_default(),
+            classes,
             has_pooling: modules.has_pooling,
             truncation_side: truncation.side,
             pools_prompt: modules.pools_prompt,
             sparse: modules.sparse,
-            prompts: Prompts::read(&json)?,
-            head: modules.head,
+            prompts,
+            head,
+            token_vectors,
             max_tokens: truncation
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),

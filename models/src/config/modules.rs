@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::pooling::{self, PoolingConfig};
+use super::token_vectors::Mask;
 use crate::architecture::{
     Head, HeadActivation, HeadModule, Linear, Norm, Readout, Scope, SparsePooling,
 };
@@ -12,8 +13,12 @@ use crate::source::JsonFiles;
 
 const MODULES: &str = "modules.json";
 
+/// Class of the mask of token vectors.
+const MASK: &str = "MultiVectorMask";
+
 /// The modules that are computed.
-const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling";
+const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling, \
+                         MultiVectorMask";
 
 /// What the modules make of the encoder's vectors.
 pub(super) struct Modules {
@@ -24,6 +29,25 @@ pub(super) struct Modules {
     pub(super) sparse: Option<SparsePooling>,
     /// `false` if the tokens of a prompt are left out of pooling.
     pub(super) pools_prompt: bool,
+}
+
+/// What modules read and write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vectors {
+    /// The vector of a text.
+    OfText,
+    /// The vectors of its tokens.
+    OfTokens,
+}
+
+impl Vectors {
+    /// Returns the name that sentence-transformers gives them.
+    fn name(self) -> &'static str {
+        match self {
+            Self::OfText => "sentence_embedding",
+            Self::OfTokens => "token_embeddings",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,6 +103,17 @@ pub(crate) fn transformer_folder(json: &JsonFiles<'_>) -> Result<String, LoadErr
     Ok(transformer.map(|entry| entry.path).unwrap_or_default())
 }
 
+/// Returns the mask of token vectors, if there is a module that is one.
+///
+/// # Errors
+/// A mask whose settings are not known.
+pub(super) fn mask(json: &JsonFiles<'_>) -> Result<Option<Mask>, LoadError> {
+    let mut entries = entries(json)?.into_iter();
+    let mask = entries.find(|entry| entry.class() == MASK);
+    mask.map(|entry| Mask::read(json, &entry.config()))
+        .transpose()
+}
+
 /// Reads modules.json. Paths without a slash at their end lie in the model's folder.
 fn entries(json: &JsonFiles<'_>) -> Result<Vec<ModuleEntry>, LoadError> {
     let mut entries: Vec<ModuleEntry> = json.optional(MODULES)?.unwrap_or_default();
@@ -97,9 +132,19 @@ fn entries(json: &JsonFiles<'_>) -> Result<Vec<ModuleEntry>, LoadError> {
 /// Reads the modules of an encoder with vectors of `hidden` values. A directory without
 /// modules.json is a plain transformer: mean pooling, not normalised, as sentence-transformers
 /// takes it.
-pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadError> {
+///
+/// # Errors
+/// A module that is not computed, or not where it is.
+pub(super) fn read(
+    json: &JsonFiles<'_>,
+    hidden: usize,
+    vectors: Vectors,
+) -> Result<Modules, LoadError> {
     let mut modules = Modules {
-        head: Head::pooled(crate::Pooling::Mean),
+        head: match vectors {
+            Vectors::OfText => Head::pooled(crate::Pooling::Mean),
+            Vectors::OfTokens => Head::tokens(),
+        },
         has_pooling: false,
         sparse: None,
         pools_prompt: true,
@@ -107,10 +152,19 @@ pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadE
     for (number, entry) in entries(json)?.iter().enumerate() {
         match entry.class() {
             "Transformer" | "MLMTransformer" if number == 0 => {}
-            "SpladePooling" if number == 1 => {
+            "SpladePooling" if number == 1 && vectors == Vectors::OfText => {
                 modules.sparse = Some(pooling::read_sparse(json, &entry.config())?);
             }
             "Dropout" => {}
+            MASK if vectors == Vectors::OfTokens => {}
+            "Pooling" | "SpladePooling" if vectors == Vectors::OfTokens => {
+                let reason = format!(
+                    "module `{}` makes one vector of those of tokens, which the other files say \
+                     that the model gives",
+                    entry.r#type
+                );
+                return Err(json.unsupported(MODULES, reason));
+            }
             "Pooling" if !modules.has_pooling && modules.head.modules.is_empty() => {
                 let PoolingConfig {
                     poolings,
@@ -121,7 +175,7 @@ pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadE
                 modules.has_pooling = true;
             }
             "Dense" => {
-                let dense = dense(json, entry, modules.head.size(hidden))?;
+                let dense = dense(json, entry, modules.head.size(hidden), vectors)?;
                 modules.head.modules.push(dense);
             }
             "LayerNorm" => {
@@ -129,7 +183,7 @@ pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadE
                 modules.head.modules.push(norm);
             }
             "Normalize" => {
-                check_names(json, &entry.config())?;
+                check_names(json, &entry.config(), vectors)?;
                 modules.head.modules.push(HeadModule::UnitLength);
             }
             "Transformer" | "Pooling" => {
@@ -152,10 +206,15 @@ pub(super) fn read(json: &JsonFiles<'_>, hidden: usize) -> Result<Modules, LoadE
     Ok(modules)
 }
 
-fn dense(json: &JsonFiles<'_>, entry: &ModuleEntry, size: usize) -> Result<HeadModule, LoadError> {
+fn dense(
+    json: &JsonFiles<'_>,
+    entry: &ModuleEntry,
+    size: usize,
+    vectors: Vectors,
+) -> Result<HeadModule, LoadError> {
     let file = entry.config();
     let config: DenseConfig = json.required(&file)?;
-    check_names(json, &file)?;
+    check_names(json, &file, vectors)?;
     check_size(json, &file, "in_features", config.in_features, size)?;
     let (inputs, outputs) = (config.in_features, config.out_features);
     if outputs == 0 {
@@ -232,16 +291,17 @@ pub(super) fn check_size(
     Err(json.unsupported(file, reason))
 }
 
-/// Checks that a module reads and writes the vector of a text; it may have no file.
-fn check_names(json: &JsonFiles<'_>, file: &str) -> Result<(), LoadError> {
+/// Checks that a module reads and writes these vectors; it may have no file.
+fn check_names(json: &JsonFiles<'_>, file: &str, vectors: Vectors) -> Result<(), LoadError> {
     let names: Names = json.optional(file)?.unwrap_or_default();
     let keys = [
         ("module_input_name", names.module_input_name),
         ("module_output_name", names.module_output_name),
     ];
     for (key, name) in keys {
-        if let Some(name) = name.filter(|name| name != "sentence_embedding") {
-            let reason = format!("{key} `{name}` is not supported; supported: sentence_embedding");
+        let supported = vectors.name();
+        if let Some(name) = name.filter(|name| name != supported) {
+            let reason = format!("{key} `{name}` is not supported; supported: {supported}");
             return Err(json.unsupported(file, reason));
         }
     }

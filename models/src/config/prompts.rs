@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::token_vectors::{TextRole, TokenVectors};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
 const FILE: &str = "config_sentence_transformers.json";
+/// Names of the prompts that sentence-transformers gives each model, empty unless its file fills
+/// them.
+const QUERY: &str = "query";
+const DOCUMENT: &str = "document";
 
 /// The prompts of a model by name, and which of them is used if nothing else is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +44,7 @@ impl Prompts {
         if let Some(name) = &default
             && !by_name.contains_key(name)
         {
-            // sentence-transformers gives each model these two, empty unless its file fills them.
-            if !["query", "document"].contains(&name.as_str()) {
+            if ![QUERY, DOCUMENT].contains(&name.as_str()) {
                 let reason = format!(
                     "default_prompt_name is `{name}`, which is not among its prompts: {}",
                     list(by_name.keys())
@@ -50,6 +54,31 @@ impl Prompts {
             by_name.insert(name.clone(), String::new());
         }
         Ok(Self { by_name, default })
+    }
+
+    /// Adds the names of the two roles of texts of a model of token vectors, and uses that of
+    /// documents by default. A marker at the beginning of a prompt is left to the tokenizer.
+    pub(super) fn add_roles(&mut self, token_vectors: &TokenVectors) {
+        for (name, prompt) in &mut self.by_name {
+            let marker = &token_vectors.of(TextRole::of_prompt(name)).marker;
+            let marker = marker.as_ref().map_or("", |marker| &marker.text);
+            if let Some(rest) = prompt.strip_prefix(marker) {
+                *prompt = rest.to_owned();
+            }
+        }
+        for name in [QUERY, DOCUMENT] {
+            self.by_name.entry(name.to_owned()).or_default();
+        }
+        self.default.get_or_insert(DOCUMENT.to_owned());
+    }
+
+    /// Returns the text of the prompt of a role, empty if there is none.
+    pub fn of_role(&self, role: TextRole) -> &str {
+        let name = match role {
+            TextRole::Query => QUERY,
+            TextRole::Document => DOCUMENT,
+        };
+        self.by_name.get(name).map_or("", String::as_str)
     }
 
     /// Returns the text of the default prompt, empty if there is none.

@@ -59,7 +59,7 @@ fn a_head_gives_the_same_bits_for_token_vectors_that_are_known() {
                 let input = RowInput { unpooled, ..input };
                 for (number, head) in fixture.heads().iter().enumerate() {
                     let computed = on_threads(&cpu, &[input], head, 1).remove(0);
-                    let found = head.of_token_vectors(&known, unpooled);
+                    let found = head.of_token_vectors(&known, input);
                     let what = format!("{}, row {row}, head {number}", fixture.name);
                     assert_eq!(found, computed, "{what}, {unpooled} unpooled");
                 }

@@ -252,3 +252,5 @@ mod sentence_tests;
 mod sparse_tests;
 #[cfg(all(test, feature = "builtin"))]
 mod tests;
+#[cfg(test)]
+mod token_vector_tests;

@@ -15,15 +15,22 @@ pub struct RowInput<'a> {
     /// Number of tokens at the beginning that are left out where the row is pooled, such as those
     /// of a prompt. Attention sees them all.
     pub unpooled: usize,
+    /// Number of tokens at the end that no token attends to, such as those that expand a query.
+    /// They attend to the others, and have vectors.
+    pub unattended: usize,
+    /// Places of tokens, ascending, that give no vector where each token gives one.
+    pub dropped: &'a [u32],
 }
 
 impl<'a> RowInput<'a> {
-    /// Returns the row of these ids, all of type 0 and all pooled.
+    /// Returns the row of these ids, all of type 0, all pooled and attended.
     pub const fn new(ids: &'a [u32]) -> Self {
         Self {
             ids,
             types: &[],
             unpooled: 0,
+            unattended: 0,
+            dropped: &[],
         }
     }
 }
@@ -50,6 +57,8 @@ impl<'a> From<&'a TokenIds> for RowInput<'a> {
             ids: row.as_slice(),
             types: row.types(),
             unpooled: row.unpooled(),
+            unattended: row.unattended(),
+            dropped: row.dropped(),
         }
     }
 }
@@ -86,6 +95,14 @@ pub enum RowError {
         /// Tokens in the row.
         tokens: usize,
     },
+    /// No token is attended to.
+    #[error("no token attends to {unattended} of the row's {tokens} tokens, and none is left")]
+    NothingAttended {
+        /// Tokens that are not attended to.
+        unattended: usize,
+        /// Tokens in the row.
+        tokens: usize,
+    },
     /// Types that are not those of the row's tokens.
     #[error("row has {types} token types for {tokens} tokens")]
     TypesOfOtherLength {
@@ -110,6 +127,8 @@ pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowEr
         ids,
         types,
         unpooled,
+        unattended,
+        dropped: _,
     } = row;
     if ids.is_empty() {
         return Err(RowError::Empty);
@@ -123,6 +142,12 @@ pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowEr
     if unpooled >= ids.len() {
         return Err(RowError::NothingPooled {
             unpooled,
+            tokens: ids.len(),
+        });
+    }
+    if unattended >= ids.len() {
+        return Err(RowError::NothingAttended {
+            unattended,
             tokens: ids.len(),
         });
     }

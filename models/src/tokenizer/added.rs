@@ -152,6 +152,13 @@ fn numbered(json: &JsonFiles<'_>) -> Result<(&'static str, BTreeMap<u32, AddedTo
     Ok((ADDED, tokens.collect()))
 }
 
+/// Returns the special token of a role, such as `mask_token`, if the files name it.
+pub(super) fn token_of_role(json: &JsonFiles<'_>, role: &str) -> Result<Option<String>, LoadError> {
+    let named = named(json)?.into_iter();
+    let mut tokens = named.filter(|(name, _)| name == role);
+    Ok(tokens.next().map(|(_, token)| token.content))
+}
+
 /// Keys of lists of special tokens without a role.
 const LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 

@@ -6,6 +6,7 @@
 //!
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
+//! * `roles`: rows of queries and documents for late interaction.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
 //! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
 //!   named in other files; `lowercase`: small letters first, where the model says so.
@@ -14,6 +15,7 @@ mod added;
 mod build;
 mod lowercase;
 mod plain;
+mod roles;
 mod template;
 mod text_tokens;
 mod wordpiece;
@@ -21,6 +23,7 @@ mod wordpiece;
 use std::ops::Range;
 
 use plain::{Part, is_space};
+use roles::Roles;
 use template::Template;
 pub use text_tokens::TextTokens;
 use wordpiece::Wordpiece;
@@ -39,6 +42,10 @@ pub struct TokenIds {
     cut: usize,
     /// Tokens at the beginning that are not pooled.
     unpooled: usize,
+    /// Tokens at the end that are not attended to.
+    unattended: usize,
+    /// Places of tokens that give no vector.
+    dropped: Vec<u32>,
 }
 
 impl TokenIds {
@@ -74,6 +81,17 @@ impl TokenIds {
         Self { unpooled, ..self }
     }
 
+    /// Returns the number of tokens at the end that no token attends to, as
+    /// [`crate::RowInput::unattended`].
+    pub fn unattended(&self) -> usize {
+        self.unattended
+    }
+
+    /// Returns the places of tokens that give no vector, as [`crate::RowInput::dropped`].
+    pub fn dropped(&self) -> &[u32] {
+        &self.dropped
+    }
+
     /// Returns the number of tokens that were cut, since the text was longer than the limit.
     pub fn cut(&self) -> usize {
         self.cut
@@ -90,9 +108,7 @@ impl From<Vec<u32>> for TokenIds {
     fn from(ids: Vec<u32>) -> Self {
         Self {
             ids,
-            types: Vec::new(),
-            cut: 0,
-            unpooled: 0,
+            ..Self::default()
         }
     }
 }
@@ -178,6 +194,8 @@ pub struct Tokenizer {
     template: Template,
     /// For pairs, if the tokenizer takes these.
     pair_template: Option<Template>,
+    /// Rows for late interaction, if the model's files say how they differ.
+    roles: Option<Roles>,
     max_tokens: usize,
 }
 
@@ -190,7 +208,7 @@ impl Tokenizer {
     /// model's limit allows, or one with more tokens than the model has.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         let config = files.config();
-        let library = files.with_json(|json| {
+        let (library, roles) = files.with_json(|json| {
             let (mut library, file) = match (json.read)(TOKENIZER)? {
                 Some(bytes) => (read_library(&bytes, json.model)?, TOKENIZER),
                 None => {
@@ -203,6 +221,8 @@ impl Tokenizer {
             };
             added::add(&mut library, json)?;
             lowercase::prepend(&mut library, json)?;
+            let roles = config.token_vectors.as_ref();
+            let roles = roles.map(|rules| Roles::new(&mut library, json, rules));
             let (tokens, vocabulary) = (library.get_vocab_size(true), config.vocabulary());
             if tokens > vocabulary {
                 let reason = format!(
@@ -211,9 +231,10 @@ impl Tokenizer {
                 );
                 return Err(json.unsupported(file, reason));
             }
-            Ok(library)
+            Ok((library, roles.transpose()?))
         })?;
-        let tokenizer = Self::from_library(library, files.source(), config.max_tokens)?;
+        let mut tokenizer = Self::from_library(library, files.source(), config.max_tokens)?;
+        tokenizer.roles = roles;
         Ok(if config.takes_token_types {
             tokenizer
         } else {
@@ -251,6 +272,7 @@ impl Tokenizer {
             pair_template: Template::of_pair(&library),
             full: library,
             template,
+            roles: None,
             max_tokens,
         })
     }
@@ -295,6 +317,18 @@ impl Tokenizer {
         max_tokens: usize,
         side: TruncationSide,
     ) -> Result<TokenIds, TokenizerError> {
+        self.encode_marked(None, prompt, text, max_tokens, side)
+    }
+
+    /// Does the same for a prompt that begins with a token that is never cut.
+    fn encode_marked(
+        &self,
+        marker: Option<u32>,
+        prompt: &str,
+        text: &str,
+        max_tokens: usize,
+        side: TruncationSide,
+    ) -> Result<TokenIds, TokenizerError> {
         let room = max_tokens
             .min(self.max_tokens)
             .saturating_sub(self.special_tokens());
@@ -302,14 +336,15 @@ impl Tokenizer {
         self.template.begin(&mut ids);
         let start = ids.len();
         self.append_prompted(prompt, text, &mut ids, usize::MAX)?;
-        let cut = truncate(&mut ids, start, room, side);
+        let marked = usize::from(marker.is_some() && ids.get(start).copied() == marker);
+        let cut = truncate(&mut ids, start + marked, room.saturating_sub(marked), side);
         let types = self.template.token_types([ids.len() - start, 0]);
         self.template.end(&mut ids);
         Ok(TokenIds {
             ids,
             types,
             cut,
-            unpooled: 0,
+            ..TokenIds::default()
         })
     }
 
@@ -365,7 +400,7 @@ impl Tokenizer {
             ids,
             types,
             cut,
-            unpooled: 0,
+            ..TokenIds::default()
         })
     }
 

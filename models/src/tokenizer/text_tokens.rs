@@ -64,8 +64,7 @@ impl Tokenizer {
         TokenIds {
             ids,
             types,
-            cut: 0,
-            unpooled: 0,
+            ..TokenIds::default()
         }
     }
 

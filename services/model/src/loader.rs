@@ -129,7 +129,7 @@ impl Loader {
             ModelKind::Encoder(encoder) => {
                 self.warm_up_pool(&name, &encoder.tokenizer).await?;
                 let encoder = self.start_encoder(&name, *encoder, metrics.clone());
-                Runner::Encoder(encoder.await?)
+                Runner::Encoder(Box::new(encoder.await?))
             }
         };
         self.health.set(&name, true);

@@ -48,6 +48,7 @@ struct RowKey {
     flow: Flow,
     ids: Box<[u32]>,
     types: Box<[u32]>,
+    unattended: usize,
 }
 
 #[derive(Debug)]
@@ -144,6 +145,7 @@ impl RowKey {
             flow,
             ids: row.as_slice().into(),
             types: row.types().into(),
+            unattended: row.unattended(),
         }
     }
 }

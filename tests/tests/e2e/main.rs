@@ -30,6 +30,7 @@ mod reflection;
 mod remote_control;
 mod statuses;
 mod terminal;
+mod token_vectors;
 mod traces;
 mod upstream_errors;
 mod versions;

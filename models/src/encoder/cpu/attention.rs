@@ -132,19 +132,27 @@ impl Part for Attention {
         }
         if let Some(rotary) = self.rotary.map(|number| &batch.rotaries[number]) {
             for (values, columns) in [(&mut *q, queries), (&mut *k, keys)] {
-                rotary.run(values, columns, self.head_size, batch.rows, parallelism);
+                rotary.run(
+                    values,
+                    columns,
+                    self.head_size,
+                    batch.rows.tokens,
+                    parallelism,
+                );
             }
         }
         let mut bias = batch.bias;
         if let Some(relative) = &self.relative {
             let heads = queries.count / self.head_size;
-            scores.resize(heads * batch.rows.iter().map(|len| len * len).sum::<usize>());
+            let rows = batch.rows.tokens;
+            scores.resize(heads * rows.iter().map(|len| len * len).sum::<usize>());
             let (q, k) = (Matrix::new(q, queries), Matrix::new(k, keys));
             let scores = scores.as_mut_slice();
-            relative.scores(q, k, batch.rows, self.scale, scores, parallelism);
+            relative.scores(q, k, rows, self.scale, scores, parallelism);
             bias = Some(Bias::Scores(scores));
         }
-        self.attention.run(q, k, v, batch.rows, bias, parallelism);
+        let rows = batch.rows;
+        self.attention.run(q, k, v, rows, bias, parallelism);
         Matrix::new(q, queries)
     }
 }

@@ -6,7 +6,7 @@ use motet_kernels::elementwise;
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
     Aligned, Bias, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm, Parallelism, Relocatable,
-    Rotary, Scratch,
+    Rotary, Rows, Scratch,
 };
 
 use super::attention::Attention;
@@ -38,7 +38,7 @@ enum Norms {
 /// Values with which all layers compute a batch.
 pub(super) struct Batch<'a> {
     /// Numbers of tokens of the rows.
-    pub(super) rows: &'a [usize],
+    pub(super) rows: Rows<'a>,
     /// Added to the scores of attention.
     pub(super) bias: Option<Bias<'a>>,
     /// The rotary embeddings of the model, by number.

@@ -24,8 +24,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use motet_kernels::{
-    Arithmetic, Bias, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, ScratchPool,
-    huge_pages,
+    Arithmetic, Bias, ColumnBlocks, Matrix, Norm, Parallelism, RelativeBias, Rotary, Rows,
+    ScratchPool, huge_pages,
 };
 use rayon::prelude::*;
 
@@ -141,6 +141,10 @@ impl CpuEncoder {
     fn group(&self, rows: &[HeadedRow<'_>], parallelism: Parallelism) -> Vec<Vec<Values>> {
         let inputs: Vec<RowInput<'_>> = rows.iter().map(|row| row.row).collect();
         let lens: Vec<usize> = inputs.iter().map(|row| row.ids.len()).collect();
+        let attended = inputs.iter().any(|row| row.unattended > 0).then(|| {
+            let attended = inputs.iter().map(|row| row.ids.len() - row.unattended);
+            attended.collect::<Vec<usize>>()
+        });
         let tokens = lens.iter().sum();
         let longest = lens.iter().copied().max().unwrap_or(0);
         let rotaries = self.rotaries.iter().map(|(rotary, table)| {
@@ -149,7 +153,10 @@ impl CpuEncoder {
         });
         let rotaries: Vec<Arc<Rotary>> = rotaries.collect();
         let batch = Batch {
-            rows: &lens,
+            rows: Rows {
+                tokens: &lens,
+                attended: attended.as_deref(),
+            },
             bias: self.position_bias.as_ref().map(Bias::Relative),
             rotaries: &rotaries,
         };
@@ -173,14 +180,13 @@ impl CpuEncoder {
                 let outputs = rows.iter().map(|row| {
                     let start = first;
                     first += row.row.ids.len();
-                    (start..first, row, Vec::new())
+                    (start, row, Vec::new())
                 });
                 let mut outputs: Vec<_> = outputs.collect();
                 parallelism.for_each_chunk(&mut outputs, 1, |_, outputs| {
-                    for (tokens, row, values) in outputs {
-                        let unpooled = row.row.unpooled;
+                    for (start, row, values) in outputs {
                         let of_head = |head: &&LoadedHead| {
-                            readout::of_row(head, hidden, tokens.clone(), unpooled, parallelism)
+                            readout::of_row(head, hidden, *start, row.row, parallelism)
                         };
                         *values = row.heads.iter().map(of_head).collect();
                     }

@@ -36,6 +36,8 @@ pub(super) struct Row {
     pub(super) tokens: usize,
     /// Tokens at its beginning that are not pooled.
     pub(super) unpooled: usize,
+    /// Tokens at its beginning that are attended to.
+    pub(super) attended: usize,
 }
 
 /// Properties of the model for which a batch is laid out.
@@ -147,6 +149,7 @@ fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {
             start,
             tokens: input.ids.len(),
             unpooled: input.unpooled,
+            attended: input.ids.len() - input.unattended,
         };
         start += row.tokens;
         row

@@ -24,7 +24,7 @@ pub(super) struct Padded {
     /// `[3 * R * heads * L]`.
     pub(super) parts: Tensor,
     /// Added to the scores, `[R * heads, L, L]`, for each of the model's masks: the mask, that of
-    /// padding and the position bias; `None` with none of them.
+    /// padding and of what is not attended to, and the position bias; `None` with none of them.
     pub(super) added: Vec<Option<Tensor>>,
     /// The vectors of the distances between its tokens.
     pub(super) distances: Option<PairVectors>,
@@ -69,9 +69,9 @@ impl PaddedPlaces {
         };
         let vectors_of_token = packing.vectors_of_token() as u32;
         let vectors = whole.add(tokens().map(|token| token * vectors_of_token));
-        let mask = members().any(|row| row.tokens < padded).then(|| {
+        let mask = members().any(|row| row.attended < padded).then(|| {
             real.add(members().flat_map(|row| {
-                repeat_n(0.0, row.tokens).chain(repeat_n(MASKED, padded - row.tokens))
+                repeat_n(0.0, row.attended).chain(repeat_n(MASKED, padded - row.attended))
             }))
         });
         let pooling = match packing.poolings {

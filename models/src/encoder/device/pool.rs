@@ -54,7 +54,13 @@ pub(super) fn outputs(
         first += count;
         let of_head = |head: &&LoadedHead| {
             head.apply(match head.readout() {
-                Readout::EveryToken => tokens[start * size..][..count * size].to_vec(),
+                Readout::EveryToken => {
+                    let mut kept = Vec::with_capacity(count * size);
+                    for at in head.tokens_read(row.row) {
+                        kept.extend_from_slice(&tokens[(start + at) * size..][..size]);
+                    }
+                    kept
+                }
                 Readout::Pooled(own) => {
                     let vector = |pooling: &Pooling| {
                         let at = poolings.iter().position(|known| known == pooling);

@@ -4,10 +4,12 @@
 //! layers, in f32, and row by row: a row's result does not depend on its neighbours.
 //!
 //! * `sparse`: token vectors to one sparse vector.
+//! * `tokens`: the head of token vectors.
 //! * `dropped`: refuses weights with a head that would not be computed.
 
 mod dropped;
 mod sparse;
+mod tokens;
 
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
@@ -15,6 +17,7 @@ use motet_kernels::{
     Parallelism,
 };
 
+use super::RowInput;
 use super::cpu::{norm, readout, stored_rows::StoredRows};
 use crate::architecture::{
     self, Head, HeadActivation, HeadModule, Readout, SparsePooling, TensorRef,
@@ -32,6 +35,8 @@ pub struct LoadedHead {
     /// Values of a vector that enters the modules.
     size: usize,
     modules: Vec<Module>,
+    /// `true` for the vectors of all tokens, also of those that rows drop.
+    reads_dropped: bool,
 }
 
 /// A step on each vector.
@@ -69,6 +74,7 @@ impl LoadedHead {
             size: head.readout.size(hidden),
             readout: head.readout.clone(),
             modules: modules.collect::<Result<_, _>>()?,
+            reads_dropped: false,
         })
     }
 
@@ -79,6 +85,7 @@ impl LoadedHead {
             readout: Readout::EveryToken,
             size,
             modules: Vec::new(),
+            reads_dropped: true,
         }
     }
 
@@ -89,15 +96,22 @@ impl LoadedHead {
     }
 
     /// Returns what the head makes of a row whose token vectors are known: the results of
-    /// [`of_tokens`](Self::of_tokens) for the same model. The first `unpooled` tokens are not
-    /// pooled. Where a CPU computes the layers, it is the same bits as with them.
+    /// [`of_tokens`](Self::of_tokens) for the same row and model. Where a CPU computes the layers,
+    /// it is the same bits as with them.
     ///
     /// # Panics
-    /// If the vectors are of another size than the model's.
-    pub fn of_token_vectors(&self, vectors: &Values, unpooled: usize) -> Values {
+    /// If the vectors are of another size than the model's, or fewer than the row has tokens.
+    pub fn of_token_vectors(&self, vectors: &Values, row: RowInput<'_>) -> Values {
         let hidden = Matrix::new(vectors.as_slice(), one_block(vectors.columns()));
-        let tokens = 0..vectors.rows();
-        readout::of_row(self, hidden, tokens, unpooled, Parallelism::WithinThread)
+        readout::of_row(self, hidden, 0, row, Parallelism::WithinThread)
+    }
+
+    /// Returns the places of a row's tokens that give a vector where each token gives one.
+    pub(super) fn tokens_read<'r>(&self, row: RowInput<'r>) -> impl Iterator<Item = usize> + 'r {
+        let dropped = if self.reads_dropped { &[] } else { row.dropped };
+        let mut dropped = dropped.iter().peekable();
+        let is_kept = move |at: &usize| dropped.next_if(|it| **it as usize == *at).is_none();
+        (0..row.ids.len()).filter(is_kept)
     }
 
     /// Returns which vectors are made of the token vectors.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use motet_batcher::Options;
 use motet_config::Spanned;
-use motet_models::{DeviceError, DeviceSpec, EngineSpec, ModelFiles, Precision, Tokenizer};
+use motet_models::{
+    DeviceError, DeviceSpec, EngineSpec, ModelFiles, Precision, TextRole, Tokenizer,
+};
 use motet_proto::signature::Signature;
 
 use super::files::Opened;
@@ -86,10 +88,12 @@ impl Resolver<'_> {
         let tasks = kinds.iter().map(task).collect::<Result<Vec<_>, _>>();
         let tasks = ModelTasks::new(tasks.map_err(|error| vec![problem(spec, error)])?);
         let side = Truncate::Cut(config.truncation_side);
+        let role = spec.prompt_name.as_ref();
         let defaults = CallDefaults {
             max_tokens,
             truncate: spec.truncate.map_or(side, |truncate| truncate.value),
             prompt,
+            role: role.map_or(TextRole::default(), |name| TextRole::of_prompt(&name.value)),
             normalize: tasks.normalizes(),
         };
         let least = *max_tokens_range(&tokenizer, max_tokens).start();
@@ -204,6 +208,8 @@ fn prompt(
     problems: &mut Vec<Problem>,
 ) -> Option<Prompt> {
     let prompts = &files.config().prompts;
+    // Its prompt stands before the query.
+    let is_reranker = spec.tasks.iter().any(|task| task.value.name == "rerank");
     let source = spec.source.as_ref().map(|source| ("source", source.span));
     let (key, span) = match (&spec.prompt_name, &spec.prompt) {
         (Some(name), _) => ("prompt_name", name.span),
@@ -218,6 +224,9 @@ fn prompt(
             prompt.value.len()
         )),
         (None, Some(prompt)) => Ok(prompt.value.as_str()),
+        (None, None) if tokenizer.has_roles() && is_reranker => {
+            Ok(prompts.of_role(TextRole::Query))
+        }
         (None, None) => Ok(prompts.default_text()),
     };
     let prompt = found.and_then(|text| {

@@ -56,11 +56,8 @@ struct Encoded {
 enum EncodedRow {
     /// The results of its heads.
     Computed(Vec<Values>),
-    /// The vectors of its tokens, of which the first `unpooled` are not pooled.
-    Known {
-        vectors: Arc<Values>,
-        unpooled: usize,
-    },
+    /// Its tokens, and their vectors.
+    Known { ids: TokenIds, vectors: Arc<Values> },
 }
 
 impl EncodedRow {
@@ -68,11 +65,11 @@ impl EncodedRow {
     fn results(self, heads: &ModelHeads, tasks: &[usize]) -> Vec<Values> {
         match self {
             Self::Computed(results) => results,
-            Self::Known { vectors, unpooled } => {
+            Self::Known { ids, vectors } => {
                 let head = |task: &usize| &heads.of_tasks[*task];
                 let heads = tasks.iter().map(head);
                 heads
-                    .map(|head| head.of_token_vectors(&vectors, unpooled))
+                    .map(|head| head.of_token_vectors(&vectors, (&ids).into()))
                     .collect()
             }
         }
@@ -249,9 +246,8 @@ impl BatchedEncoder {
         let mut submitted = Vec::with_capacity(rows.len());
         let mut encoded: Vec<Option<EncodedRow>> = Vec::with_capacity(rows.len());
         for (ids, known) in rows.into_iter().zip(known) {
-            let unpooled = ids.unpooled();
             if let Some(vectors) = known {
-                encoded.push(Some(EncodedRow::Known { vectors, unpooled }));
+                encoded.push(Some(EncodedRow::Known { ids, vectors }));
                 continue;
             }
             encoded.push(None);

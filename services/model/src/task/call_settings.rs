@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use motet_models::{Aggregation, Prompts, ScoreKind, Tokenizer, TokenizerError, TruncationSide};
+use motet_models::{
+    Aggregation, Prompts, ScoreKind, TextRole, Tokenizer, TokenizerError, TruncationSide,
+};
 use motet_proto::signature::{OutputAxis, Parameter};
 use motet_proto::types::ElementType;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
@@ -81,6 +83,8 @@ pub(crate) struct CallDefaults {
     pub(crate) max_tokens: usize,
     pub(crate) truncate: Truncate,
     pub(crate) prompt: Prompt,
+    /// What texts are in late interaction.
+    pub(crate) role: TextRole,
     /// `true` if vectors are scaled to length 1.
     pub(crate) normalize: bool,
 }
@@ -91,6 +95,8 @@ pub(crate) struct CallSettings {
     pub(crate) max_tokens: usize,
     pub(crate) truncate: Truncate,
     pub(crate) prompt: Prompt,
+    /// What texts are in late interaction, by the name of the prompt.
+    pub(crate) role: TextRole,
     /// Values of a vector that are answered; all if there are fewer.
     pub(crate) dimensions: usize,
     pub(crate) normalize: bool,
@@ -168,6 +174,7 @@ impl CallDefaults {
     ) -> Result<CallSettings, Status> {
         let max_tokens = parameters.count(MAX_TOKENS).unwrap_or(self.max_tokens);
         let truncate = parameters.text(TRUNCATE).and_then(Truncate::of_word);
+        let role = parameters.text(PROMPT_NAME).map(TextRole::of_prompt);
         let (field, prompt) = match (parameters.text(PROMPT_NAME), parameters.text(PROMPT)) {
             (Some(_), Some(_)) => {
                 let message = format!("`{PROMPT}` and `{PROMPT_NAME}` are both given; give one");
@@ -209,6 +216,7 @@ impl CallDefaults {
             max_tokens,
             truncate: truncate.unwrap_or(self.truncate),
             prompt,
+            role: role.unwrap_or(self.role),
             dimensions: parameters.count(DIMENSIONS).unwrap_or(usize::MAX),
             normalize: parameters.flag(NORMALIZE).unwrap_or(self.normalize),
             score: parameters.text(ACTIVATION).and_then(|word| {

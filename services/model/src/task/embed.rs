@@ -8,6 +8,7 @@ use motet_proto::{Tensor, TensorError};
 
 use super::encoder_task::{
     AnswerForm, BuiltTask, EncoderTask, TaskError, TaskSettings, refuse_sparse,
+    refuse_token_vectors,
 };
 use super::ports::{EMBEDDING, port, symbol, texts};
 use super::{Engine, TaskKind};
@@ -39,6 +40,7 @@ struct Embed;
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
     refuse_sparse(files)?;
+    refuse_token_vectors(files)?;
     let config = files.config();
     let mut head = config.head.clone();
     if let Some(pooling) = settings.pooling {

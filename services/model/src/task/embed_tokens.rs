@@ -1,6 +1,6 @@
 //! `embed_tokens`: one vector for each token of each text.
 
-use motet_models::{Head, ModelFiles, Values};
+use motet_models::{ModelFiles, TextRole, Values};
 use motet_proto::signature::Signature;
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
@@ -37,8 +37,9 @@ struct EmbedTokens;
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
     refuse_sparse(files)?;
-    let own = files.config().head.is_normalized();
-    let head = Head::tokens().normalized(settings.normalize.unwrap_or(own));
+    let head = files.token_head()?;
+    let normalize = settings.normalize.unwrap_or(head.is_normalized());
+    let head = head.normalized(normalize);
     Ok(BuiltTask::new(EmbedTokens, head))
 }
 
@@ -54,6 +55,10 @@ impl EncoderTask for EmbedTokens {
             ],
             parameters: Vec::new(),
         }
+    }
+
+    fn role(&self, _: usize, of_call: TextRole) -> Option<TextRole> {
+        Some(of_call)
     }
 
     fn has_token_vectors(&self) -> bool {

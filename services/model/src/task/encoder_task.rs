@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use motet_config::{Span, Spanned};
 use motet_models::{
-    Aggregation, Head, LoadError, ModelFiles, Pooling, ScoreKind, Values, scale_to_unit,
+    Aggregation, Head, LoadError, ModelFiles, Pooling, ScoreKind, TextRole, Values, scale_to_unit,
 };
 use motet_proto::TensorError;
 use motet_proto::signature::{Parameter, Signature};
@@ -38,6 +38,12 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     /// pair.
     fn has_prompt(&self, _row: usize) -> bool {
         true
+    }
+
+    /// Returns what the text of a row is in late interaction, in a call whose texts are of the
+    /// role `of_call`; `None` for a task without it.
+    fn role(&self, _row: usize, _of_call: TextRole) -> Option<TextRole> {
+        None
     }
 
     /// Returns the number of rows before that of the first text.
@@ -135,14 +141,34 @@ pub(super) fn refuse_sparse(files: &ModelFiles) -> Result<(), TaskError> {
     if files.config().sparse.is_none() {
         return Ok(());
     }
-    Err(TaskError::Model(LoadError::Unsupported {
+    Err(other_task(
+        files,
+        "the module SpladePooling says that the model gives sparse vectors, which are those of \
+         the task `embed_sparse`",
+    ))
+}
+
+/// Refuses a model of token vectors for a task with one vector of each text.
+///
+/// # Errors
+/// If the model's files say that it gives token vectors.
+pub(super) fn refuse_token_vectors(files: &ModelFiles) -> Result<(), TaskError> {
+    if !files.config().gives_token_vectors() {
+        return Ok(());
+    }
+    Err(other_task(
+        files,
+        "the model's files say that it gives a vector for each token (ColBERT), which are those \
+         of the tasks `embed_tokens` and `rerank`",
+    ))
+}
+
+fn other_task(files: &ModelFiles, reason: &str) -> TaskError {
+    TaskError::Model(LoadError::Unsupported {
         model: files.source().clone(),
         file: "modules.json".to_owned(),
-        reason:
-            "the module SpladePooling says that the model gives sparse vectors, which are those \
-                 of the task `embed_sparse`"
-                .to_owned(),
-    }))
+        reason: reason.to_owned(),
+    })
 }
 
 /// Makes the task of a model of its files and of the settings of its configuration.

@@ -15,7 +15,7 @@ use crate::request::{Parameters, ResponseBuilder};
 #[derive(Debug)]
 pub(crate) enum Runner {
     Splitter(Splitter),
-    Encoder(BatchedEncoder),
+    Encoder(Box<BatchedEncoder>),
 }
 
 impl Runner {

@@ -169,7 +169,15 @@ impl TextCodec {
             ..
         } = settings;
         let has_prompt = self.tasks.first().has_prompt(row);
-        let prompt_text = if has_prompt { &*prompt.text } else { "" };
+        let roles = self.tasks.iter();
+        let role = roles
+            .filter_map(|task| task.task.role(row, settings.role))
+            .next();
+        let prompt_text = match role {
+            _ if has_prompt => &*prompt.text,
+            Some(role) if self.tokenizer.has_roles() => self.prompts.of_role(role),
+            _ => "",
+        };
         let side = match truncate {
             Truncate::Error => TruncationSide::Right,
             Truncate::Cut(side) => *side,
@@ -177,10 +185,14 @@ impl TextCodec {
         let invalid =
             |field: String, message: String| -> Status { invalid_argument(field, message).into() };
         let ids = match text {
-            RowText::One(text) => self
-                .tokenizer
-                .encode_prompted(prompt_text, text, *max_tokens, side)
-                .map_err(|error| invalid(self.tasks.first().field(row), error.to_string()))?,
+            RowText::One(text) => {
+                let (tokenizer, most) = (&self.tokenizer, *max_tokens);
+                let ids = match role {
+                    Some(role) => tokenizer.encode_role(role, prompt_text, text, most, side),
+                    None => tokenizer.encode_prompted(prompt_text, text, most, side),
+                };
+                ids.map_err(|error| invalid(self.tasks.first().field(row), error.to_string()))?
+            }
             RowText::Pair(first, second) => self
                 .tokenizer
                 .encode_prompted_pair(prompt_text, first, second, *max_tokens, side)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{LoadedHead, ModelFiles, Tokenizer, TruncationSide, Values};
+use motet_models::{LoadedHead, ModelFiles, TextRole, Tokenizer, TruncationSide, Values};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -113,6 +113,7 @@ impl TestModel {
                     max_tokens: 256,
                     truncate: Truncate::Cut(TruncationSide::Right),
                     prompt: Prompt::default(),
+                    role: TextRole::default(),
                     normalize: false,
                 },
                 prompts: Arc::default(),
@@ -133,7 +134,7 @@ impl TestModel {
             outputs: vec![Port::new("embedding", "float[N,1]".parse().unwrap())],
             parameters: Vec::new(),
         };
-        let runner = Runner::Encoder(encoder);
+        let runner = Runner::Encoder(Box::new(encoder));
         health.set("m", true);
         let model = Model::new(
             "m".to_owned(),

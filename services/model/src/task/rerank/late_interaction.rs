@@ -1,7 +1,7 @@
 //! Scores of texts against a query by late interaction: each by itself, compared by their tokens.
 
-use motet_models::Values;
 use motet_models::late_interaction::maxsim_all;
+use motet_models::{TextRole, Values};
 use motet_proto::signature::Signature;
 use motet_proto::{Tensor, TensorError};
 
@@ -36,6 +36,13 @@ impl EncoderTask for LateInteraction {
 
     fn has_prompt(&self, row: usize) -> bool {
         row == 0
+    }
+
+    fn role(&self, row: usize, _: TextRole) -> Option<TextRole> {
+        Some(match row {
+            0 => TextRole::Query,
+            _ => TextRole::Document,
+        })
     }
 
     fn query_rows(&self) -> usize {

@@ -7,7 +7,7 @@
 mod cross_encoder;
 mod late_interaction;
 
-use motet_models::{Head, Level, ModelFiles};
+use motet_models::{Level, ModelFiles};
 use motet_proto::signature::{Port, Signature};
 use motet_proto::types::ElementType;
 
@@ -48,7 +48,11 @@ fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskE
             message: message.to_owned(),
         });
     }
-    let head = Head::tokens().normalized(true);
+    let mut head = files.token_head()?;
+    if !files.config().gives_token_vectors() {
+        // Vectors that were not trained for it are compared by their directions.
+        head = head.normalized(true);
+    }
     Ok(BuiltTask::new(late_interaction::LateInteraction, head))
 }
 
