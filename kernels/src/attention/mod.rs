@@ -4,10 +4,15 @@
 //! ([`RelativeBias`]), or one for each pair of tokens ([`Disentangled`]). There may be fewer
 //! heads of keys and values than of queries (grouped queries): each is then used by as many heads
 //! of queries in succession.
+//!
+//! * `bias`, `disentangled`: what is added to scores; `mask`: the keys that a query sees.
+//! * `pack`: keys and values of a head in panels; `softmax`: scores to exponentials.
 
 mod bias;
 mod disentangled;
 mod mask;
+mod pack;
+mod softmax;
 
 use std::cell::RefCell;
 use std::iter::once;
@@ -18,13 +23,14 @@ pub use bias::{Bias, Buckets, RelativeBias};
 pub use disentangled::{Disentangled, Distances};
 pub use mask::Mask;
 
-use crate::activation::exp_negative;
 use crate::aligned::Aligned;
 use crate::blocked::ColumnBlocks;
 use crate::gemm::epilogue::OutputTile;
 use crate::gemm::microkernel::{Lhs, Prefetch, TileSize, microkernel, tiles, with_tokens};
 use crate::parallel::Parallelism;
 use crate::simd::dispatch;
+use pack::{Head, pack_keys, pack_values};
+use softmax::{Exponentials, MaskedExponentials, Scoring};
 
 /// Vectors of columns in a tile of the product with the values: heads have 32 or 64 columns, seldom
 /// a multiple of three vectors.
@@ -313,68 +319,6 @@ impl Part<'_> {
     }
 }
 
-fn pack_keys(packed: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
-    packed.resize(head.keys.next_multiple_of(panel) * head.size);
-    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.size);
-    for (values, keys) in panels.zip(keys.chunks(panel * head.width)) {
-        if keys.len() < panel * head.width {
-            values.fill(0.0);
-        }
-        for (at, key) in keys.chunks_exact(head.width).enumerate() {
-            let key = &key[head.first..][..head.size];
-            for (row, value) in key.iter().enumerate() {
-                values[row * panel + at] = *value;
-            }
-        }
-    }
-}
-
-fn pack_values(packed: &mut Aligned<f32>, panel: usize, head: Head, values: &[f32]) {
-    packed.resize(head.size.next_multiple_of(panel) * head.keys);
-    let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.keys);
-    for (number, packed) in panels.enumerate() {
-        let columns = number * panel..((number + 1) * panel).min(head.size);
-        for (row, value) in packed
-            .chunks_exact_mut(panel)
-            .zip(values.chunks_exact(head.width))
-        {
-            let (columns_of_head, padding) = row.split_at_mut(columns.len());
-            columns_of_head.copy_from_slice(&value[head.first..][columns.clone()]);
-            padding.fill(0.0);
-        }
-    }
-}
-
-/// A head in a block of columns.
-#[derive(Clone, Copy)]
-struct Head {
-    /// Columns of the block.
-    width: usize,
-    /// First column of the head in the block.
-    first: usize,
-    /// Columns of the head.
-    size: usize,
-    /// Number of keys that are packed.
-    keys: usize,
-}
-
-/// Scale, mask and bias of the scores of a tile of queries.
-#[derive(Clone, Copy)]
-struct Scoring<'a> {
-    scale: f32,
-    mask: Mask,
-    /// The bias of the row, and the number of the head.
-    bias: Option<(Bias<'a>, usize)>,
-    /// Tokens of the row.
-    tokens: usize,
-    /// Those that are attended.
-    attended: usize,
-    /// Position of the tile's first query.
-    query: usize,
-    /// Position of the first key that is packed.
-    keys: usize,
-}
-
 /// Computes `R` queries of one head, with tiles of `V` vectors for the keys; the result replaces
 /// the queries.
 #[inline(always)]
@@ -465,106 +409,6 @@ fn attend<S: Simd, const V: usize, const R: usize>(
         let mut output = OutputTile::new(queries, head.width, columns, panel, &mut scratch.narrow);
         output.store(simd, sums);
         output.finish(simd, None);
-    }
-}
-
-/// Replaces scores, `[queries, keys and more]` in whole vectors, by the exponentials of their
-/// softmax.
-///
-/// A function of its own: its constants would else be given the registers that sums need.
-struct Exponentials<'a> {
-    scores: &'a mut [f32],
-    /// Factor for the exponentials of each query.
-    factors: &'a mut [f32],
-    tokens: usize,
-    /// Factor for the scores before the exponential.
-    scale: f32,
-}
-
-impl WithSimd for Exponentials<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let scale = simd.splat_f32s(self.scale);
-        let padded = self.scores.len() / self.factors.len();
-        for (scores, factor) in self.scores.chunks_exact_mut(padded).zip(self.factors) {
-            scores[self.tokens..].fill(f32::NEG_INFINITY);
-            let (vectors, _) = S::as_mut_simd_f32s(scores);
-            let mut max = simd.splat_f32s(f32::NEG_INFINITY);
-            for x in vectors.iter() {
-                max = simd.max_f32s(max, *x);
-            }
-            let max = simd.splat_f32s(simd.reduce_max_f32s(max));
-            let mut sum = simd.splat_f32s(0.0);
-            for x in vectors {
-                let less = simd.mul_f32s(simd.sub_f32s(*x, max), scale);
-                *x = exp_negative(simd, less);
-                sum = simd.add_f32s(sum, *x);
-            }
-            *factor = simd.reduce_sum_f32s(sum).recip();
-        }
-    }
-}
-
-/// Does the same with a bias, or where a query does not see all keys: the exponentials of those
-/// that it does not see are 0. The exponential function never is, so they are set.
-struct MaskedExponentials<'a> {
-    scores: &'a mut [f32],
-    /// Factor for the exponentials of each query.
-    factors: &'a mut [f32],
-    scoring: Scoring<'a>,
-    /// Position of the key of the first score.
-    first_key: usize,
-}
-
-impl WithSimd for MaskedExponentials<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let scoring = self.scoring;
-        let padded = self.scores.len() / self.factors.len();
-        let rows = self.scores.chunks_exact_mut(padded).zip(self.factors);
-        for (query, (scores, factor)) in (scoring.query..).zip(rows) {
-            let keys = scoring.mask.range(query, scoring.attended);
-            let seen = keys.start - self.first_key..keys.end - self.first_key;
-            let mut scale = scoring.scale;
-            if let Some((bias, head)) = scoring.bias {
-                let bias = bias.of(head, query, keys, scoring.tokens);
-                for (score, bias) in scores[seen.clone()].iter_mut().zip(bias) {
-                    *score = *score * scale + bias;
-                }
-                scale = 1.0;
-            }
-            scores[..seen.start].fill(f32::NEG_INFINITY);
-            scores[seen.end..].fill(f32::NEG_INFINITY);
-            // Those that hold a score that counts.
-            let vectors_seen = seen.start / S::F32_LANES..seen.end.div_ceil(S::F32_LANES);
-            let (vectors, _) = S::as_mut_simd_f32s(scores);
-            let vectors = &mut vectors[vectors_seen.clone()];
-            let mut max = simd.splat_f32s(f32::NEG_INFINITY);
-            for x in vectors.iter() {
-                max = simd.max_f32s(max, *x);
-            }
-            let max = simd.splat_f32s(simd.reduce_max_f32s(max));
-            for x in vectors {
-                let less = simd.mul_f32s(simd.sub_f32s(*x, max), simd.splat_f32s(scale));
-                *x = exp_negative(simd, less);
-            }
-            scores[..seen.start].fill(0.0);
-            scores[seen.end..].fill(0.0);
-            let (vectors, _) = S::as_simd_f32s(scores);
-            let mut sum = simd.splat_f32s(0.0);
-            for x in &vectors[vectors_seen] {
-                sum = simd.add_f32s(sum, *x);
-            }
-            // No key at all: their sum is 0, and so is the result.
-            *factor = match seen.is_empty() {
-                true => 0.0,
-                false => simd.reduce_sum_f32s(sum).recip(),
-            };
-        }
     }
 }
 
