@@ -91,7 +91,7 @@ def export(model, target):
         (ids, torch.ones_like(ids)),
         target,
         input_names=["input_ids", "attention_mask"],
-        output_names=["embedding"],
+        output_names=["vector"],
         dynamic_shapes={name: {0: rows, 1: tokens} for name in ("input_ids", "attention_mask")},
         dynamo=True,
         external_data=True,
