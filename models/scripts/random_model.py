@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from tokenizers import Tokenizer, models
 from transformers import AutoModel
 
 
@@ -109,6 +110,8 @@ if __name__ == "__main__":
         config.use_cache = False
     model = AutoModel.from_config(config).eval()
     model.save_pretrained(Path(folder))
+    # Texts are not measured; a folder without a tokenizer is no model.
+    Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(Path(folder) / "tokenizer.json"))
     for target in onnx:
         with torch.no_grad():
             export(model, target)

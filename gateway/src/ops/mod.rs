@@ -9,6 +9,7 @@
 //! * `convert`: conversion to another element type.
 //! * `extreme`: minimum and maximum.
 //! * `row_condition`: conditions over the columns of a list.
+//! * `rows_of`: values that belong to the rows of a list.
 //! * `scoring` (ranked lists) and `vectors` (dot products, similarities) are shared by ops.
 //! * [`combine`]: combination of the results of several arms of an `ensemble`.
 
@@ -21,6 +22,7 @@ pub mod op;
 pub mod ports;
 pub mod registry;
 mod row_condition;
+mod rows_of;
 mod scoring;
 #[cfg(test)]
 mod testing;

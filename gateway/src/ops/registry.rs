@@ -33,6 +33,8 @@ registry! {
     min
     max
     similarity
+    maxsim
+    sparse_dot
     dedupe
     split_text
     cast

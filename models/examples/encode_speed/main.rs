@@ -137,7 +137,8 @@ fn main() -> Result<(), Error> {
         None => (&SIZES[..], &[8, 32, 128][..]),
         Some(_) => (&LARGE_SIZES[..], &[8, 32][..]),
     };
-    for &(rows, tokens) in sizes {
+    let fits = |(_, tokens): &&(usize, usize)| *tokens <= files.config().max_tokens;
+    for &(rows, tokens) in sizes.iter().filter(fits) {
         compare(&format!("{rows} x {tokens}"), &vec![tokens; rows])?;
     }
     for &rows in mixed_rows {

@@ -232,3 +232,53 @@ async fn heads_score_route_and_find_names() {
         assert_eq!(entity["line"], line.as_str());
     }
 }
+
+/// The example with a model of three tasks, with a small model in its place.
+#[tokio::test]
+async fn three_kinds_of_vectors_of_one_pass_are_fused() {
+    let folder = TempDir::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = std::fs::read_to_string(root.join("deploy/examples/fused/motet.yaml"));
+    let example = example.expect("the example");
+    assert!(example.contains("file:models/m3"));
+    let source = format!("file:{}", root.join("tests/sparse/bert").display());
+    let file = folder.file("motet.yaml", example.replace("file:models/m3", &source));
+    let mut program = motet(["up".as_ref(), file.as_os_str()])
+        .on_free_ports()
+        .start();
+    let connection = Connection::open(program.ready().await.grpc).await;
+    let fused = Service::learn(&connection, "motet.pipeline.Fused").await;
+    let fused = fused.expect("the pipeline is served");
+    let documents = [
+        "The river, and a letter.",
+        "wing",
+        "The tide follows the moon.",
+        "",
+    ];
+    let request = json!({"query": "a letter", "documents": documents, "top_n": 4});
+    let answer = fused.answer("Run", request).await;
+    let results = answer["results"].as_array().expect("results");
+    assert_eq!(results.len(), documents.len(), "{answer}");
+    let mut before = f64::INFINITY;
+    for result in results {
+        let number = |key: &str| result[key].as_f64().unwrap_or(0.0);
+        let index = result["index"].as_u64().unwrap_or(0) as usize;
+        assert_eq!(result["text"].as_str().unwrap_or(""), documents[index]);
+        let mean = 0.4 * number("meaning") + 0.2 * number("words") + 0.4 * number("tokens");
+        assert!(
+            (number("score") - mean).abs() < 1e-4 * mean.abs().max(1.0),
+            "{result}"
+        );
+        assert!(number("score") <= before, "{answer}");
+        before = number("score");
+        assert!(
+            number("words") >= 0.0 && number("tokens").abs() <= 1.001,
+            "{result}"
+        );
+    }
+    let of_letters = &results[results
+        .iter()
+        .position(|r| r["index"].is_null())
+        .unwrap_or(0)];
+    assert!(of_letters["words"].as_f64() > Some(0.0), "{of_letters}");
+}
