@@ -319,7 +319,7 @@ fn a_head_is_not_dropped_without_a_word() {
             Some("BertForTokenClassification"),
         ),
         ("qa_outputs.weight", Some("BertForQuestionAnswering")),
-        ("linear.weight", Some("HF_ColBERT")),
+        ("linear.weight", Some("BertModel")),
         ("score.weight", None),
     ] {
         let said = complaint(&format!("head-{head}"), |dir| {
@@ -589,7 +589,8 @@ fn configurations_that_are_not_supported_are_explained() {
         "modules.json",
         &modules("WeightedLayerPooling", "1_Pooling"),
         "modules.json: module `sentence_transformers.models.WeightedLayerPooling` is not supported; \
-         supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling",
+         supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling, \
+         MultiVectorMask",
     );
     check(
         "second-transformer",

@@ -16,6 +16,8 @@ pub struct Head {
 pub enum Readout {
     /// A vector for each token, special tokens included.
     EveryToken,
+    /// A vector for each token but the first.
+    AfterFirst,
     /// One vector for the row: what each of these gives, one after the other.
     Pooled(Vec<Pooling>),
 }
@@ -56,7 +58,7 @@ impl Readout {
     /// Returns the number of values of each vector, for tokens' vectors of this size.
     pub fn size(&self, hidden: usize) -> usize {
         match self {
-            Self::EveryToken => hidden,
+            Self::EveryToken | Self::AfterFirst => hidden,
             Self::Pooled(poolings) => hidden * poolings.len(),
         }
     }
@@ -88,6 +90,12 @@ pub enum HeadModule {
     /// From a vector for each token to the values that are not 0 of one vector for the row: one
     /// value after the other with its index before it, the greatest first. It is the last step.
     Sparse(SparsePooling),
+    /// From one value for each token to a vector over the vocabulary, in the same form: of each
+    /// token's id the greatest value, where that is above 0. It is the last step.
+    TokenWeights {
+        /// Ids of tokens that have none.
+        skipped: Vec<u32>,
+    },
 }
 
 /// How the vectors of tokens become one sparse vector: `ln(1 + max(0, x))` of each value, then one
@@ -166,7 +174,7 @@ impl Head {
                 Some(linear.outputs())
             }
             // Index and value.
-            HeadModule::Sparse(_) => Some(2),
+            HeadModule::Sparse(_) | HeadModule::TokenWeights { .. } => Some(2),
             HeadModule::Norm(_) | HeadModule::UnitLength => None,
         });
         outputs.unwrap_or_else(|| self.readout.size(hidden))
@@ -185,6 +193,19 @@ impl Head {
         folders
     }
 
+    /// Returns the files of their own whose tensors the head names.
+    pub fn files(&self) -> Vec<&str> {
+        let mut files: Vec<&str> = Vec::new();
+        for tensor in self.tensors() {
+            if let Scope::File(file) = &tensor.scope
+                && !files.contains(&file.as_str())
+            {
+                files.push(file);
+            }
+        }
+        files
+    }
+
     /// Returns all tensors that the head names.
     pub fn tensors(&self) -> Vec<&TensorRef> {
         fn of_module(module: &HeadModule) -> Vec<&TensorRef> {
@@ -195,7 +216,9 @@ impl Head {
                     linear.tensors().chain(skip).collect()
                 }
                 HeadModule::Norm(norm) => norm.tensors().collect(),
-                HeadModule::UnitLength | HeadModule::Sparse(_) => Vec::new(),
+                HeadModule::UnitLength
+                | HeadModule::Sparse(_)
+                | HeadModule::TokenWeights { .. } => Vec::new(),
             }
         }
         self.modules.iter().flat_map(of_module).collect()

@@ -25,6 +25,8 @@ pub enum Scope {
     Model,
     /// The weights of a module of sentence-transformers, in the module's own folder.
     Folder(String),
+    /// A file that has the weights of a head by itself.
+    File(String),
 }
 
 impl TensorRef {

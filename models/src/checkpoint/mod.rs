@@ -5,11 +5,13 @@
 //! into the memory where they are wanted ([`Checkpoint::read`]).
 //!
 //! * `file`: one safetensors file.
+//! * `pickle`: a file as torch saves it by itself.
 //! * `convert`: stored elements to f32.
 //! * `prefix`: what stands before the encoder's names.
 
 mod convert;
 mod file;
+mod pickle;
 mod prefix;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use std::ops::Range;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use crate::architecture::{Linear, Scope, TensorRef};
+use crate::architecture::{Head, Linear, Scope, TensorRef};
 use crate::error::LoadError;
 use crate::names;
 use crate::source::{ModelFiles, Source, WeightFiles};
@@ -95,17 +97,45 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Does the same, and reads the headers of the files that a head has by itself.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn for_head(files: &ModelFiles, head: &Head) -> Result<Self, LoadError> {
+        let mut checkpoint = Self::open(files)?;
+        for name in head.files() {
+            checkpoint.open_file(files, name)?;
+        }
+        Ok(checkpoint)
+    }
+
     /// Reads the header of the weights of a module in a folder of its own. The folder begins the
     /// names of its tensors.
     fn open_folder(&mut self, files: &ModelFiles, folder: &str) -> Result<(), LoadError> {
         let name = weights_in(folder);
         let file = WeightsFile::open(&self.model, &name, files.open_weights(&name)?)?;
+        self.add(folder, file);
+        Ok(())
+    }
+
+    /// Reads the header of a file that has a head by itself. Its name begins the names of its
+    /// tensors.
+    pub(crate) fn open_file(&mut self, files: &ModelFiles, name: &str) -> Result<(), LoadError> {
+        let mut bytes = files.open_weights(name)?;
+        if name.ends_with(".pt") {
+            bytes = pickle::convert(&self.model, name, &bytes)?;
+        }
+        let file = WeightsFile::open(&self.model, name, bytes)?;
+        self.add(name, file);
+        Ok(())
+    }
+
+    fn add(&mut self, before: &str, file: WeightsFile) {
         let number = self.files.len();
         let entries = file.tensors();
-        let entries = entries.map(|(name, info)| (format!("{folder}/{name}"), (number, info)));
+        let entries = entries.map(|(name, info)| (format!("{before}/{name}"), (number, info)));
         self.tensors.extend(entries);
         self.files.push(file);
-        Ok(())
     }
 
     /// Leaves the tensors that the index names, each from the file that it names for it.
@@ -236,7 +266,7 @@ impl Checkpoint {
         match &tensor.scope {
             Scope::Encoder => format!("{}{name}", self.prefix),
             Scope::Model => format!("{}{name}", self.model_prefix),
-            Scope::Folder(folder) => format!("{folder}/{name}"),
+            Scope::Folder(place) | Scope::File(place) => format!("{place}/{name}"),
         }
     }
 
@@ -257,6 +287,7 @@ impl Checkpoint {
             let name = self.wanted_name(tensor);
             return Err(match &tensor.scope {
                 Scope::Folder(folder) => self.missing(&weights_in(folder), &name),
+                Scope::File(file) => self.missing(file, &tensor.name),
                 Scope::Encoder | Scope::Model => self.missing(self.listing, &name),
             });
         };

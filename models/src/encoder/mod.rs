@@ -241,6 +241,8 @@ fn spec(device: &Device) -> DeviceSpec {
 }
 
 #[cfg(test)]
+mod bge_m3_tests;
+#[cfg(test)]
 mod classifier_tests;
 #[cfg(test)]
 mod family_tests;

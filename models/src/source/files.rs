@@ -119,6 +119,19 @@ impl ModelFiles {
         }
     }
 
+    /// Returns the file that has the weights of a head by itself, beside the encoder's, if there is
+    /// one: as safetensors or, as torch saves it, a pickle (`NAME.pt`).
+    pub(crate) fn head_file(&self, name: &str) -> Result<Option<String>, LoadError> {
+        let dir = self.directory();
+        for ending in ["safetensors", "pt"] {
+            let file = format!("{name}.{ending}");
+            if dir.exists(&file)? {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
     fn directory(&self) -> Directory<'_> {
         Directory {
             source: &self.source,

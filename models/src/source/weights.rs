@@ -132,6 +132,8 @@ fn missing(
 pub(crate) enum WeightBytes {
     /// In the binary.
     Static(&'static [u8]),
+    /// Made of another file.
+    Made(Vec<u8>),
     /// On disk, with the size that the file had when it was opened.
     File(File, u64),
 }
@@ -147,6 +149,7 @@ impl WeightBytes {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Static(bytes) => bytes.len() as u64,
+            Self::Made(bytes) => bytes.len() as u64,
             Self::File(_, size) => *size,
         }
     }
@@ -162,13 +165,9 @@ impl WeightBytes {
         len: usize,
         mut use_piece: impl FnMut(&[u8]),
     ) -> io::Result<()> {
-        match self {
-            Self::Static(bytes) => {
-                let bytes = usize::try_from(start).ok().and_then(|at| bytes.get(at..));
-                let bytes = bytes.and_then(|bytes| bytes.get(..len));
-                let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
-                bytes.chunks(PIECE).for_each(use_piece);
-            }
+        let in_memory = match self {
+            Self::Static(bytes) => bytes,
+            Self::Made(bytes) => bytes.as_slice(),
             Self::File(file, _) => {
                 let mut piece = vec![0; len.min(PIECE)];
                 for at in (0..len).step_by(PIECE) {
@@ -176,8 +175,15 @@ impl WeightBytes {
                     read_exact_at(file, piece, start + at as u64)?;
                     use_piece(piece);
                 }
+                return Ok(());
             }
-        }
+        };
+        let bytes = usize::try_from(start)
+            .ok()
+            .and_then(|at| in_memory.get(at..));
+        let bytes = bytes.and_then(|bytes| bytes.get(..len));
+        let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.chunks(PIECE).for_each(use_piece);
         Ok(())
     }
 }

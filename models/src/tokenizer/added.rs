@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::build;
 use crate::error::LoadError;
-use crate::source::JsonFiles;
+use crate::source::{JsonFiles, TOKENIZER};
 
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
@@ -150,6 +151,45 @@ fn numbered(json: &JsonFiles<'_>) -> Result<(&'static str, BTreeMap<u32, AddedTo
     let tokens = tokens.into_iter();
     let tokens = tokens.map(|(content, id)| (id, AddedToken::from(content, false)));
     Ok((ADDED, tokens.collect()))
+}
+
+/// Returns the ids of the special tokens of some roles; of all special tokens where the files name
+/// no role.
+///
+/// # Errors
+/// A file that does not parse.
+pub(crate) fn special_ids(json: &JsonFiles<'_>, roles: &[&str]) -> Result<Vec<u32>, LoadError> {
+    #[derive(Deserialize)]
+    struct Library {
+        added_tokens: Vec<Added>,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        id: u32,
+        content: String,
+        special: bool,
+    }
+    // The vocabulary is not looked at.
+    let library: Option<Library> = json.optional(TOKENIZER)?;
+    let Library { added_tokens } = match library {
+        Some(library) => library,
+        None => {
+            let (built, file) = build::build(json)?;
+            let built = serde_json::from_value(built);
+            built.map_err(|cause| json.unsupported(file, cause.to_string()))?
+        }
+    };
+    let named = named(json)?;
+    let of_role = |content: &str| {
+        let mut roles_of = named.iter().filter(|(_, token)| token.content == content);
+        roles_of.any(|(role, _)| roles.contains(&role.as_str()))
+    };
+    let is_wanted = |token: &&Added| match named.is_empty() {
+        true => token.special,
+        false => of_role(&token.content),
+    };
+    let ids = added_tokens.iter().filter(is_wanted).map(|token| token.id);
+    Ok(ids.collect())
 }
 
 /// Returns the special token of a role, such as `mask_token`, if the files name it.

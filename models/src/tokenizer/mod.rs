@@ -22,6 +22,7 @@ mod wordpiece;
 
 use std::ops::Range;
 
+pub(crate) use added::special_ids;
 use plain::{Part, is_space};
 use roles::Roles;
 use template::Template;

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bad_input;
+mod bge_m3;
 mod classifiers;
 mod clients;
 mod compression;

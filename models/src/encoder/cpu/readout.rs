@@ -18,7 +18,7 @@ pub(in crate::encoder) fn of_row(
 ) -> Values {
     let size = hidden.columns.count;
     let vectors = match head.readout() {
-        Readout::EveryToken => {
+        Readout::EveryToken | Readout::AfterFirst => {
             let mut vectors = vec![0.0; head.tokens_read(row).count() * size];
             let tokens = head.tokens_read(row).zip(vectors.chunks_exact_mut(size));
             tokens.for_each(|(token, vector)| pool::copy(hidden, start + token, vector));
@@ -39,5 +39,5 @@ pub(in crate::encoder) fn of_row(
             vectors
         }
     };
-    head.apply(vectors)
+    head.apply(vectors, row)
 }

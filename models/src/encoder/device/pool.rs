@@ -36,7 +36,7 @@ pub(super) fn outputs(
     let size = hidden.dim(1)?;
     // Sums of 16-bit numbers would lose what the layers kept.
     let hidden = hidden.to_dtype(DType::F32)?;
-    let reads_tokens = |head: &&LoadedHead| *head.readout() == Readout::EveryToken;
+    let reads_tokens = |head: &&LoadedHead| !matches!(head.readout(), Readout::Pooled(_));
     let reads_tokens = rows.iter().any(|row| row.heads.iter().any(reads_tokens));
     let tokens: Vec<f32> = match reads_tokens {
         true => hidden.flatten_all()?.to_vec1()?,
@@ -53,8 +53,8 @@ pub(super) fn outputs(
         let start = first;
         first += count;
         let of_head = |head: &&LoadedHead| {
-            head.apply(match head.readout() {
-                Readout::EveryToken => {
+            let vectors = match head.readout() {
+                Readout::EveryToken | Readout::AfterFirst => {
                     let mut kept = Vec::with_capacity(count * size);
                     for at in head.tokens_read(row.row) {
                         kept.extend_from_slice(&tokens[(start + at) * size..][..size]);
@@ -69,7 +69,8 @@ pub(super) fn outputs(
                     };
                     own.iter().flat_map(vector).copied().collect()
                 }
-            })
+            };
+            head.apply(vectors, row.row)
         };
         row.heads.iter().map(of_head).collect()
     };

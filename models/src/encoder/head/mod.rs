@@ -4,12 +4,12 @@
 //! layers, in f32, and row by row: a row's result does not depend on its neighbours.
 //!
 //! * `sparse`: token vectors to one sparse vector.
-//! * `tokens`: the head of token vectors.
+//! * `of_model`: the heads of token vectors and of sparse vectors that a model has.
 //! * `dropped`: refuses weights with a head that would not be computed.
 
 mod dropped;
+mod of_model;
 mod sparse;
-mod tokens;
 
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
@@ -19,12 +19,9 @@ use motet_kernels::{
 
 use super::RowInput;
 use super::cpu::{norm, readout, stored_rows::StoredRows};
-use crate::architecture::{
-    self, Head, HeadActivation, HeadModule, Readout, SparsePooling, TensorRef,
-};
+use crate::architecture::{self, Head, HeadActivation, HeadModule, Readout, SparsePooling};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
-use crate::family;
 use crate::source::ModelFiles;
 use crate::values::{Values, scale_to_unit};
 
@@ -48,6 +45,7 @@ enum Module {
     Norm(Norm, ColumnBlocks),
     UnitLength,
     Sparse(SparsePooling),
+    TokenWeights(Vec<u32>),
 }
 
 /// A product and the function after it. Vectors lie in one block of columns: row-major.
@@ -65,7 +63,7 @@ impl LoadedHead {
     /// A weights file that is corrupt, lacks a tensor or has one of another shape; a head among the
     /// weights that this one is not, and that would be dropped.
     pub fn load(files: &ModelFiles, head: &Head) -> Result<Self, LoadError> {
-        let checkpoint = Checkpoint::open(files)?;
+        let checkpoint = Checkpoint::for_head(files, head)?;
         check(files, &checkpoint, head)?;
         let hidden = files.config().hidden_size();
         let modules = head.modules.iter();
@@ -111,7 +109,10 @@ impl LoadedHead {
         let dropped = if self.reads_dropped { &[] } else { row.dropped };
         let mut dropped = dropped.iter().peekable();
         let is_kept = move |at: &usize| dropped.next_if(|it| **it as usize == *at).is_none();
-        (0..row.ids.len()).filter(is_kept)
+        let first = usize::from(self.readout == Readout::AfterFirst);
+        (0..row.ids.len())
+            .filter(is_kept)
+            .skip_while(move |at| *at < first)
     }
 
     /// Returns which vectors are made of the token vectors.
@@ -119,11 +120,19 @@ impl LoadedHead {
         &self.readout
     }
 
-    /// Computes the modules on vectors that were read out, one after another.
-    pub(super) fn apply(&self, values: Vec<f32>) -> Values {
-        let Some((Module::Sparse(pooling), modules)) = self.modules.split_last() else {
-            let (values, size) = run(&self.modules, values, self.size);
-            return Values::new(values, size);
+    /// Computes the modules on vectors that were read out of a row, one after another.
+    pub(super) fn apply(&self, values: Vec<f32>, row: RowInput<'_>) -> Values {
+        let (pooling, modules) = match self.modules.split_last() {
+            Some((Module::Sparse(pooling), modules)) => (pooling, modules),
+            Some((Module::TokenWeights(skipped), modules)) => {
+                let (values, _) = run(modules, values, self.size);
+                let ids = self.tokens_read(row).map(|at| row.ids[at]);
+                return Values::new(sparse::of_tokens(ids.zip(values), skipped), 2);
+            }
+            _ => {
+                let (values, size) = run(&self.modules, values, self.size);
+                return Values::new(values, size);
+            }
         };
         // A few tokens at a time: their vectors are as long as the vocabulary.
         let mut sums = sparse::Sums::new(*pooling);
@@ -166,37 +175,19 @@ fn run(modules: &[Module], mut values: Vec<f32>, mut size: usize) -> (Vec<f32>, 
             }
             Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
             // Only the last module is one, which is not among these.
-            Module::Sparse(_) => {}
+            Module::Sparse(_) | Module::TokenWeights(_) => {}
         }
     }
     (values, size)
 }
 
 impl ModelFiles {
-    /// Returns the head that gives sparse vectors over the vocabulary: the model's logits of words,
-    /// pooled as its files say, else the greatest of all tokens.
-    ///
-    /// # Errors
-    /// A family without a head that predicts words, and weights that cannot be read.
-    pub fn sparse_head(&self) -> Result<Head, LoadError> {
-        let checkpoint = Checkpoint::open(self)?;
-        let config = self.config();
-        let is_stored = |tensor: &TensorRef| checkpoint.shape(tensor).is_some();
-        let words =
-            self.with_json(|json| family::masked_words(json, &config.architecture, is_stored));
-        let pooling = config.sparse.unwrap_or(SparsePooling {
-            sum: false,
-            log_twice: false,
-        });
-        Ok(words?.then(HeadModule::Sparse(pooling)))
-    }
-
     /// Checks by the headers of the weights that a head can be loaded, and the encoder with it.
     ///
     /// # Errors
     /// As [`LoadedHead::load`].
     pub fn check(&self, head: &Head) -> Result<(), LoadError> {
-        check(self, &Checkpoint::open(self)?, head)
+        check(self, &Checkpoint::for_head(self, head)?, head)
     }
 }
 
@@ -230,6 +221,7 @@ impl Module {
             }
             HeadModule::UnitLength => Self::UnitLength,
             HeadModule::Sparse(pooling) => Self::Sparse(*pooling),
+            HeadModule::TokenWeights { skipped } => Self::TokenWeights(skipped.clone()),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Token vectors to one sparse vector.
 
+use std::collections::BTreeMap;
+
 use crate::architecture::SparsePooling;
 
 /// The vector of a row so far.
@@ -40,13 +42,31 @@ impl Sums {
     /// Returns the values that are not 0, each after its index, the greatest first and of equal
     /// ones the one with the lower index.
     pub(super) fn finish(self) -> Vec<f32> {
-        let values = self.values.into_iter().enumerate();
-        let mut found: Vec<(usize, f32)> = values.filter(|(_, value)| *value != 0.0).collect();
-        found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        // Indices of vocabularies are exact in 24 bits.
-        let pair = |(index, value)| [index as f32, value];
-        found.into_iter().flat_map(pair).collect()
+        sorted((0u32..).zip(self.values))
     }
+}
+
+/// Returns of each token's id the greatest weight, in the same form, for ids and weights that are
+/// not below 0. A weight that is not a number stays one.
+pub(super) fn of_tokens(tokens: impl Iterator<Item = (u32, f32)>, skipped: &[u32]) -> Vec<f32> {
+    let mut greatest: BTreeMap<u32, f32> = BTreeMap::new();
+    for (id, weight) in tokens.filter(|(id, _)| !skipped.contains(id)) {
+        let known = greatest.entry(id).or_default();
+        if weight > *known || weight.is_nan() {
+            *known = weight;
+        }
+    }
+    sorted(greatest.into_iter())
+}
+
+/// Returns the values that are not 0 of some in the order of their indices, each after its index,
+/// the greatest first and of equal ones the one with the lower index.
+fn sorted(values: impl Iterator<Item = (u32, f32)>) -> Vec<f32> {
+    let mut found: Vec<(u32, f32)> = values.filter(|(_, value)| *value != 0.0).collect();
+    found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    // Indices of vocabularies are exact in 24 bits.
+    let pair = |(index, value)| [index as f32, value];
+    found.into_iter().flat_map(pair).collect()
 }
 
 #[cfg(test)]
@@ -84,6 +104,24 @@ mod tests {
                 assert!((found[1] - value).abs() < 1e-6, "{found:?} {value}");
             }
         }
+    }
+
+    #[test]
+    fn a_token_has_its_greatest_weight_and_special_ones_have_none() {
+        let tokens = [
+            (0, 9.0),
+            (7, 0.5),
+            (8, 0.0),
+            (7, 2.0),
+            (5, 2.0),
+            (3, 0.25),
+            (1, 4.0),
+        ];
+        let found = of_tokens(tokens.into_iter(), &[0, 1]);
+        assert_eq!(found, [5.0, 2.0, 7.0, 2.0, 3.0, 0.25]);
+        let broken = of_tokens([(7, f32::NAN), (7, 1.0)].into_iter(), &[]);
+        assert!(broken[1].is_nan(), "{broken:?}");
+        assert!(of_tokens([].into_iter(), &[]).is_empty());
     }
 
     #[test]
