@@ -1,4 +1,4 @@
-//! Models with real weights, of Python packages, against onnxruntime. `tests/expected/packages.py`
+//! Models with real weights, of Python packages, against onnxruntime and an engine of a package. `tests/expected/packages.py`
 //! makes the folders; `MOTET_REAL_MODELS` says where they are.
 
 use std::path::{Path, PathBuf};
@@ -36,9 +36,20 @@ fn folder(name: &str) -> Option<PathBuf> {
     }
 }
 
+/// What a model's head gives, and how exact the expected values are.
+#[derive(Clone, Copy, PartialEq)]
+enum Given {
+    /// A vector for each row, in f32.
+    Rows,
+    /// The logits of each token, in f32.
+    Tokens,
+    /// A vector for each row, computed in bytes.
+    RowsOfBytes,
+}
+
 /// Checks the tokens of a model's texts, and on both engines and in bytes what a head makes of
-/// them: `values` for each row, or for each token of a row.
-fn check(folder: &Path, head: impl Fn(&ModelFiles) -> Head, of_tokens: bool) {
+/// them.
+fn check(folder: &Path, head: impl Fn(&ModelFiles) -> Head, given: Given) {
     let files = ModelFiles::open(&Source::File(folder.into())).unwrap();
     let expected = std::fs::read(folder.join("expected.json")).unwrap();
     let Expected { rows } = serde_json::from_slice(&expected).unwrap();
@@ -68,12 +79,13 @@ fn check(folder: &Path, head: impl Fn(&ModelFiles) -> Head, of_tokens: bool) {
         let mut rest = &values[..];
         for (row, found) in rows.iter().zip(found) {
             let found = found.unwrap();
+            let of_tokens = given == Given::Tokens;
             let count = if of_tokens { row.ids.len() } else { 1 };
             assert_eq!(found.rows(), count);
             let (expected, others) = rest.split_at(found.as_slice().len());
             rest = others;
             let what = format!("{engine} {precision} {:?}", row.text);
-            if precision == Precision::Int8 {
+            if precision == Precision::Int8 || given == Given::RowsOfBytes {
                 for (found, expected) in found.iter().zip(expected.chunks(found.columns())) {
                     let cosine = cosine(found, expected);
                     assert!(cosine > COSINE_OF_BYTES, "{what}: {cosine}");
@@ -100,7 +112,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn an_embedder_of_three_layers_says_what_onnxruntime_says() {
     if let Some(folder) = folder("paraphrase-minilm-l3") {
-        check(&folder, |_| Head::pooled(Pooling::Mean), false);
+        check(&folder, |_| Head::pooled(Pooling::Mean), Given::Rows);
     }
 }
 
@@ -110,10 +122,21 @@ fn a_tagger_of_grammar_says_what_onnxruntime_says() {
         check(
             &folder,
             |files| files.classifier(Level::Token).unwrap().head,
-            true,
+            Given::Tokens,
         );
         let files = ModelFiles::open(&Source::File(folder)).unwrap();
         let labels = files.classifier(Level::Token).unwrap().labels;
         assert_eq!((labels.len(), labels[0].as_str()), (213, "$KEEP"));
+    }
+}
+
+#[test]
+fn an_embedder_of_many_languages_says_what_the_engine_of_its_package_says() {
+    if let Some(folder) = folder("multilingual-e5-small") {
+        check(
+            &folder,
+            |_| Head::pooled(Pooling::Mean).normalized(true),
+            Given::RowsOfBytes,
+        );
     }
 }
