@@ -34,8 +34,8 @@ pub struct ModelConfig {
     /// Description of the encoder (config.json).
     pub architecture: Architecture,
     /// Result of a row if nothing else is asked for: one vector, by the modules in modules.json
-    /// (the mean of all tokens without that file). A vector for each token of a model that gives
-    /// these; [`ModelFiles::token_head`](crate::ModelFiles::token_head) is that with its projection.
+    /// (the mean of all tokens without that file). Of a model of token vectors a vector for each
+    /// token; [`token_head`](crate::ModelFiles::token_head) also has a projection in the weights.
     pub head: Head,
     /// Maximum tokens of a row, special tokens included: the least of sentence_bert_config.json's,
     /// tokenizer_config.json's, and the number of positions.
@@ -87,10 +87,11 @@ impl TokenizerInputs {
 }
 
 impl ModelConfig {
-    /// Returns whether the model's files say that it gives a vector for each token, for late
-    /// interaction, and how queries and documents differ.
-    pub fn gives_token_vectors(&self) -> bool {
-        self.token_vectors.is_some()
+    /// Returns the file that says that the model gives a vector for each token, for late
+    /// interaction, if one does.
+    pub fn token_vectors_file(&self) -> Option<&'static str> {
+        let token_vectors = self.token_vectors.as_ref();
+        token_vectors.map(|token_vectors| token_vectors.file)
     }
 
     /// Number of values of an embedding.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{Expansion, Marker, Projection, RowRules, TokenVectors, limit, punctuation};
 use crate::error::LoadError;
+use crate::family::CONFIG;
 use crate::source::JsonFiles;
 
 const FILE: &str = "artifact.metadata";
@@ -35,6 +36,10 @@ pub(super) fn read(
     if metadata.is_none() && !classes.iter().any(is_of_library) {
         return Ok(None);
     }
+    let file = match metadata {
+        Some(_) => FILE,
+        None => CONFIG,
+    };
     let metadata = metadata.unwrap_or_default();
     for (key, value, supported) in [
         ("similarity", &metadata.similarity, "cosine"),
@@ -80,5 +85,6 @@ pub(super) fn read(
         query,
         document,
         projection: Projection::Weights { size: metadata.dim },
+        file,
     }))
 }

@@ -41,6 +41,8 @@ pub(crate) struct TokenVectors {
     pub(crate) query: RowRules,
     pub(crate) document: RowRules,
     pub(crate) projection: Projection,
+    /// The file that says that the model gives token vectors.
+    pub(crate) file: &'static str,
 }
 
 /// Place of the projection of the tokens' vectors.

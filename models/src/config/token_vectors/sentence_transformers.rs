@@ -70,9 +70,11 @@ pub(super) fn read(
     let model_type = keys.get("model_type").and_then(Value::as_str);
     let has_keys = OF_PYLATE.iter().any(|key| keys.contains_key(*key));
     let is_known = [Some(PYLATE), Some(MULTI_VECTOR)].contains(&model_type);
-    if !has_keys && !is_known && mask.is_none() {
-        return Ok(None);
-    }
+    let file = match &mask {
+        _ if has_keys || is_known => FILE,
+        Some(_) => "modules.json",
+        None => return Ok(None),
+    };
     let is_known = |key: &str| OF_PYLATE.contains(&key) || OTHERS.contains(&key);
     let mut unknown = keys.iter().filter(|(key, _)| !is_known(key));
     if let Some((key, _)) = unknown.find(|(_, value)| !value.is_null()) {
@@ -168,6 +170,7 @@ pub(super) fn read(
         projection: Projection::Modules {
             unit_length: is_pylate,
         },
+        file,
     }))
 }
 

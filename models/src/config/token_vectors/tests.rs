@@ -55,7 +55,15 @@ fn the_settings_of_the_colbert_library_have_its_defaults() {
     let empty = read(&Files::from([(METADATA, json!({}))]), &[])
         .unwrap()
         .unwrap();
-    assert_eq!(none, empty);
+    assert_eq!((none.file, empty.file), ("config.json", METADATA));
+    let file = METADATA;
+    assert_eq!(
+        TokenVectors {
+            file,
+            ..none.clone()
+        },
+        empty
+    );
     let marker = |rules: &RowRules| rules.marker.as_ref().unwrap().text.clone();
     assert_eq!(marker(&none.query), "[unused0] ");
     assert_eq!(marker(&none.document), "[unused1] ");

@@ -143,6 +143,7 @@ pub(super) fn refuse_sparse(files: &ModelFiles) -> Result<(), TaskError> {
     }
     Err(other_task(
         files,
+        "modules.json",
         "the module SpladePooling says that the model gives sparse vectors, which are those of \
          the task `embed_sparse`",
     ))
@@ -153,20 +154,21 @@ pub(super) fn refuse_sparse(files: &ModelFiles) -> Result<(), TaskError> {
 /// # Errors
 /// If the model's files say that it gives token vectors.
 pub(super) fn refuse_token_vectors(files: &ModelFiles) -> Result<(), TaskError> {
-    if !files.config().gives_token_vectors() {
+    let Some(file) = files.config().token_vectors_file() else {
         return Ok(());
-    }
+    };
     Err(other_task(
         files,
-        "the model's files say that it gives a vector for each token (ColBERT), which are those \
+        file,
+        "it says that the model gives a vector for each token (ColBERT), which are those \
          of the tasks `embed_tokens` and `rerank`",
     ))
 }
 
-fn other_task(files: &ModelFiles, reason: &str) -> TaskError {
+fn other_task(files: &ModelFiles, file: &str, reason: &str) -> TaskError {
     TaskError::Model(LoadError::Unsupported {
         model: files.source().clone(),
-        file: "modules.json".to_owned(),
+        file: file.to_owned(),
         reason: reason.to_owned(),
     })
 }

@@ -49,7 +49,7 @@ fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskE
         });
     }
     let mut head = files.token_head()?;
-    if !files.config().gives_token_vectors() {
+    if files.config().token_vectors_file().is_none() {
         // Vectors that were not trained for it are compared by their directions.
         head = head.normalized(true);
     }
