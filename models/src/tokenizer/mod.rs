@@ -5,6 +5,7 @@
 //! fraction of the time.
 //!
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
+//! * `pieces`: long texts in pieces for the library.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
 //! * `roles`: rows of queries and documents for late interaction.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
@@ -14,6 +15,7 @@
 mod added;
 mod build;
 mod lowercase;
+mod pieces;
 mod plain;
 mod roles;
 mod template;
@@ -191,6 +193,8 @@ pub struct Tokenizer {
     full: tokenizers::Tokenizer,
     /// For plain words, if the tokenizer is a BERT tokenizer.
     words: Option<Wordpiece>,
+    /// `true` if `full` makes the same tokens of a text and of its pieces.
+    has_pieces: bool,
     /// For single texts.
     template: Template,
     /// For pairs, if the tokenizer takes these.
@@ -270,6 +274,7 @@ impl Tokenizer {
         }
         Ok(Self {
             words: Wordpiece::of(&library),
+            has_pieces: pieces::are_exact(&library),
             pair_template: Template::of_pair(&library),
             full: library,
             template,
@@ -493,7 +498,10 @@ impl Tokenizer {
     /// Appends the ids of a text, without special tokens. May stop once `ids` has more than `end`.
     fn append(&self, text: &str, ids: &mut Vec<u32>, end: usize) -> Result<(), TokenizerError> {
         let Some(words) = &self.words else {
-            return self.append_by_library(text, ids);
+            return match self.has_pieces {
+                true => self.append_pieces(text, ids, end),
+                false => self.append_by_library(text, ids),
+            };
         };
         for part in words.parts(text) {
             match part {
@@ -502,6 +510,21 @@ impl Tokenizer {
                 }
                 Part::Other(part) => self.append_by_library(&text[part], ids)?,
             }
+            if ids.len() > end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_pieces(
+        &self,
+        text: &str,
+        ids: &mut Vec<u32>,
+        end: usize,
+    ) -> Result<(), TokenizerError> {
+        for piece in pieces::pieces(text) {
+            self.append_by_library(piece, ids)?;
             if ids.len() > end {
                 break;
             }

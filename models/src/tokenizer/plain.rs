@@ -7,6 +7,10 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub(super) struct Plain([bool; 256]);
 
+/// Bytes after which a part without plain words ends at the next border of words: what the library
+/// keeps of a text then stays in the cache.
+const OTHER_BYTES: usize = 4 << 10;
+
 /// A part of a text, as a range of its bytes. Between parts there is only whitespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -44,6 +48,9 @@ impl Plain {
             let start = end + run(&text[end..], is_space);
             if start == text.len() {
                 return (!is_plain).then_some(Part::Other(from..start));
+            }
+            if !is_plain && start - from >= OTHER_BYTES {
+                return Some(Part::Other(from..start));
             }
             end = start + run(&text[start..], |byte| !is_space(byte));
             if text[start..end].iter().all(|&byte| self.0[byte as usize]) {

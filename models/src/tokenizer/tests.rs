@@ -206,6 +206,28 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn long_texts_without_plain_words_have_the_tokens_that_the_library_gives_them(
+        pieces in prop::collection::vec(pieces(), 1..24),
+        times in 1_usize..400,
+    ) {
+        static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(builtin);
+        static LIBRARY: LazyLock<Tokenizer> = LazyLock::new(|| {
+            let mut tokenizer = TOKENIZER.clone();
+            assert!(tokenizer.words.take().is_some());
+            tokenizer
+        });
+        let words: Vec<String> = pieces.iter().map(|piece| format!("{piece}é ")).collect();
+        let text = words.concat().repeat(times);
+        let (own, library) = (TOKENIZER.encode(&text).unwrap(), LIBRARY.encode(&text).unwrap());
+        prop_assert_eq!(own, library);
+        prop_assert_eq!(spans(&TOKENIZER, &text), spans(&LIBRARY, &text));
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
