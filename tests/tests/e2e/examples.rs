@@ -241,7 +241,7 @@ async fn three_kinds_of_vectors_of_one_pass_are_fused() {
     let example = std::fs::read_to_string(root.join("deploy/examples/fused/motet.yaml"));
     let example = example.expect("the example");
     assert!(example.contains("file:models/m3"));
-    let source = format!("file:{}", root.join("tests/sparse/bert").display());
+    let source = format!("file:{}", root.join("tests/bge_m3/published").display());
     let file = folder.file("motet.yaml", example.replace("file:models/m3", &source));
     let mut program = motet(["up".as_ref(), file.as_os_str()])
         .on_free_ports()
@@ -255,7 +255,7 @@ async fn three_kinds_of_vectors_of_one_pass_are_fused() {
         "The tide follows the moon.",
         "",
     ];
-    let request = json!({"query": "a letter", "documents": documents, "top_n": 4});
+    let request = json!({"query": "A wing, and a letter.", "documents": documents, "top_n": 4});
     let answer = fused.answer("Run", request).await;
     let results = answer["results"].as_array().expect("results");
     assert_eq!(results.len(), documents.len(), "{answer}");
