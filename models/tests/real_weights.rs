@@ -1,5 +1,5 @@
-//! Models with real weights, of Python packages, against onnxruntime and an engine of a package. `tests/expected/packages.py`
-//! makes the folders; `MOTET_REAL_MODELS` says where they are.
+//! Models with real weights, of Python packages, against onnxruntime and an engine of a package.
+//! `tests/expected/packages.py` makes the folders; `MOTET_REAL_MODELS` says where they are.
 
 use std::path::{Path, PathBuf};
 

@@ -240,6 +240,14 @@ def decoders() -> dict[str, Fixture]:
         older(config)
         config["auto_map"] = {"AutoModel": "modeling_qwen.Qwen2Model"}
 
+    def published_eurobert(config: dict) -> None:
+        older(config)
+        config["auto_map"] = {
+            "AutoConfig": "configuration_eurobert.EuroBertConfig",
+            "AutoModel": "modeling_eurobert.EuroBertModel",
+            "AutoModelForMaskedLM": "modeling_eurobert.EuroBertForMaskedLM",
+        }
+
     llama3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0}
     llama3 |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 16}
     yarn = {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 12}
@@ -261,6 +269,13 @@ def decoders() -> dict[str, Fixture]:
             sizes | {"head_dim": 6, "max_position_embeddings": 40, "mlp_bias": True, "attention_bias": True}
             | {"num_attention_heads": 6, "num_key_value_heads": 3, "hidden_size": 30, "rope_parameters": llama3},
             byte_bpe(end, single="<|endoftext|> $A"), **of_qwen, **none, limit=40, rewrite=rewriting(older)),
+        # As published: with code of its own, whose classes are those that transformers has since.
+        "eurobert": Fixture(
+            t.EuroBertForMaskedLM,
+            sizes | {"head_dim": 8, "max_position_embeddings": 40, "mask_token_id": 0, "rms_norm_eps": 1e-4}
+            | {"rope_parameters": {"rope_theta": 700.0}},
+            byte_bpe(end, single="<|endoftext|> $A <|endoftext|>"), **of_qwen, tokenizer_limit=None,
+            sentence=("mean", False), sentence_limit=38, limit=38, rewrite=rewriting(published_eurobert)),
         "mistral": Fixture(
             t.MistralModel,
             sizes | {"head_dim": 20, "max_position_embeddings": 40, "sliding_window": 7, "num_key_value_heads": 1}

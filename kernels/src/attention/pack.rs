@@ -15,8 +15,8 @@ pub(super) struct Head {
     pub(super) keys: usize,
 }
 
-/// Packs the keys of a head, transposed: `[panels, head size, keys of a panel]`. A panel that is not
-/// full is filled up with 0.
+/// Packs the keys of a head, transposed: `[panels, head size, keys of a panel]`. A panel that is
+/// not full is filled up with 0.
 pub(super) fn pack_keys(packed: &mut Aligned<f32>, panel: usize, head: Head, keys: &[f32]) {
     packed.resize(head.keys.next_multiple_of(panel) * head.size);
     let panels = packed.as_mut_slice().chunks_exact_mut(panel * head.size);

@@ -9,7 +9,7 @@ use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 23] = [
+const FIXTURES: [&str; 24] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
@@ -18,6 +18,7 @@ const FIXTURES: [&str; 23] = [
     "distilbert",
     "electra",
     "electra-unprojected",
+    "eurobert",
     "gemma3",
     "gemma3-causal",
     "gte",

@@ -27,7 +27,7 @@ pub(super) struct Config {
     #[serde(default = "small")]
     pub(super) rms_norm_eps: f32,
     /// `false` in models whose tokens read the whole row.
-    is_causal: Option<bool>,
+    pub(super) is_causal: Option<bool>,
     /// The same, the other way round.
     use_bidirectional_attention: Option<bool>,
 }

@@ -23,6 +23,12 @@ pub(super) const MISTRAL: Family = Family {
 };
 
 fn describe_llama(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
+    let config: Config = json.required(CONFIG)?;
+    config.describe(json, biases(json)?, |_| None)
+}
+
+/// Returns which products have a bias, as config.json says.
+pub(super) fn biases(json: &JsonFiles<'_>) -> Result<Biases, LoadError> {
     #[derive(Deserialize)]
     struct Own {
         #[serde(default)]
@@ -30,14 +36,12 @@ fn describe_llama(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         #[serde(default)]
         mlp_bias: bool,
     }
-    let config: Config = json.required(CONFIG)?;
     let own: Own = json.required(CONFIG)?;
-    let biases = Biases {
+    Ok(Biases {
         projections: own.attention_bias,
         output: own.attention_bias,
         feed_forward: own.mlp_bias,
-    };
-    config.describe(json, biases, |_| None)
+    })
 }
 
 fn describe_mistral(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

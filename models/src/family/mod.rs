@@ -25,7 +25,7 @@
 //!    ([`Linear::split`]).
 //! 5. Add the file to [`FAMILIES`], its keys to `family/tests.rs`, a model to
 //!    `tests/expected/family_models.py`, from which `families.py` beside it makes fixtures with
-//!    reference values, and its name to `encoder/family_tests.rs` and `tests/e2e/families.rs`.
+//!    reference values, and its name to `encoder/family_tests.rs`.
 //!
 //! Families whose layers have BERT's names take [`bert::Config::layers`], those with Llama's names
 //! [`decoder::Config::layer`], with their own embedding.
@@ -39,6 +39,7 @@ mod deberta;
 mod decoder;
 mod distilbert;
 mod electra;
+mod eurobert;
 mod gemma;
 mod gte;
 mod llama;
@@ -84,6 +85,7 @@ const FAMILIES: &[Family] = &[
     electra::FAMILY,
     mpnet::FAMILY,
     modernbert::FAMILY,
+    eurobert::FAMILY,
     qwen::QWEN3,
     qwen::QWEN2,
     llama::LLAMA,

@@ -58,6 +58,7 @@ fn activations_have_the_names_of_the_library_in_every_family() {
         ("qwen2", "hidden_act"),
         ("qwen3", "hidden_act"),
         ("llama", "hidden_act"),
+        ("eurobert", "hidden_act"),
         ("mistral", "hidden_act"),
         ("gemma3", "hidden_activation"),
         ("new", "hidden_act"),
@@ -179,7 +180,7 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
         (
             "bert",
             json!({ "model_type": "t5" }),
-            ["model_type", "`t5`", "modernbert, qwen3"],
+            ["model_type", "`t5`", "modernbert, eurobert, qwen3"],
         ),
         (
             "llama",

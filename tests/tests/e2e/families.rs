@@ -8,34 +8,21 @@ use motet_tests::tensors::{floats, max_difference, output, raw, texts};
 
 use crate::motet;
 
-/// The models in tests/fixtures.
-const FAMILIES: [&str; 23] = [
-    "bert",
-    "bert-gelu-tanh",
-    "camembert",
-    "deberta",
-    "deberta-separate",
-    "distilbert",
-    "electra",
-    "electra-unprojected",
-    "gemma3",
-    "gemma3-causal",
-    "gte",
-    "llama",
-    "mistral",
-    "modernbert",
-    "modernbert-biased",
-    "mpnet",
-    "new",
-    "nomic-bert",
-    "nomic-bert-interleaved",
-    "qwen2",
-    "qwen3",
-    "roberta",
-    "xlm-roberta",
-];
 /// Largest difference from the values of the libraries.
 const CLOSE: f32 = 1e-5;
+
+/// Returns the names of the models in tests/fixtures.
+fn families() -> Vec<String> {
+    let entries = std::fs::read_dir(repository().join("tests/fixtures")).expect("the fixtures");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.expect("a fixture").file_name();
+        name.into_string().expect("a name")
+    };
+    let mut names: Vec<_> = entries.map(name).collect();
+    names.sort();
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
 
 /// Texts of a fixture, and the vectors that transformers or sentence-transformers give them.
 struct Expected {
@@ -79,7 +66,8 @@ async fn models_of_every_family_are_served_from_their_folders() {
     let folder = TempDir::new();
     let fixtures = repository().join("tests/fixtures");
     let mut config = String::from("models:\n");
-    for family in FAMILIES {
+    let families = families();
+    for family in &families {
         let source = format!("file:{}", fixtures.join(family).display());
         config += &format!(
             "  {family}: {{ task: embed, source: \"{source}\" }}\n  {family}-rank: {{ task: \
@@ -95,7 +83,7 @@ async fn models_of_every_family_are_served_from_their_folders() {
         let answer = connection.inference().model_infer(request).await;
         answer.expect("an answer").into_inner()
     };
-    for family in FAMILIES {
+    for family in &families {
         let Expected {
             texts: all,
             vectors,
