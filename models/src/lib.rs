@@ -63,7 +63,9 @@ mod names;
 mod values;
 
 pub use architecture::{Head, Pooling};
-pub use classification::{Aggregation, Classifier, LabeledSpan, Level, ScoreKind, SpanToken};
+pub use classification::{
+    Aggregation, Classifier, Entailment, LabeledSpan, Level, ScoreKind, SpanToken,
+};
 pub use config::{ModelConfig, Prompts, TextRole, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{

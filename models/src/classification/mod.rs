@@ -6,8 +6,10 @@
 //! models are published with the class of a head that they do not have.
 //!
 //! * `labels`: the names of the logits; `score`: [`ScoreKind`].
+//! * `entailment`: labels of a caller's own.
 //! * `spans`: labels of tokens to labelled spans of the text; `windows`: rows of a long text.
 
+mod entailment;
 mod labels;
 mod score;
 mod spans;
@@ -15,6 +17,7 @@ mod windows;
 
 use serde::Deserialize;
 
+pub use entailment::Entailment;
 pub use score::ScoreKind;
 pub use spans::{Aggregation, LabeledSpan, SpanToken, spans};
 pub use windows::{best_windows, windows};

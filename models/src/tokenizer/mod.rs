@@ -8,12 +8,14 @@
 //! * `pieces`: long texts in pieces for the library.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
 //! * `roles`: rows of queries and documents for late interaction.
+//! * `joined`: rows of texts that were tokenized before, for texts that are in several rows.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
 //! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
 //!   named in other files; `lowercase`: small letters first, where the model says so.
 
 mod added;
 mod build;
+mod joined;
 mod lowercase;
 mod pieces;
 mod plain;
@@ -147,6 +149,20 @@ pub enum PairError {
     )]
     FirstTooLong {
         /// Tokens of the first text.
+        tokens: usize,
+        /// Special tokens of a pair.
+        special: usize,
+        /// Maximum tokens of a row.
+        limit: usize,
+    },
+    /// The second text, where only the first is cut, leaves no room for a token of it.
+    #[error(
+        "the second text of the pair has {tokens} tokens; with {special} special tokens and one of \
+         the first text at most {} fit into the limit of {limit}",
+        limit.saturating_sub(special + 1)
+    )]
+    SecondTooLong {
+        /// Tokens of the second text.
         tokens: usize,
         /// Special tokens of a pair.
         special: usize,

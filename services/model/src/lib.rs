@@ -94,4 +94,4 @@ pub use loader::{LoadError, Loader};
 pub use model::Model;
 pub use resolve::{Problem, ResolvedModel, Resolver, check};
 pub use server::{LocalService, ModelServer};
-pub use task::{TASKS, TaskKind, Truncate};
+pub use task::{HypothesisTemplate, TASKS, TaskKind, Truncate};

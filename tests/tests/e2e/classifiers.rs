@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::motet;
 
 /// Largest difference from the values of the libraries.
-const CLOSE: f32 = 1e-5;
+pub(crate) const CLOSE: f32 = 1e-5;
 
 /// A text or pair of a fixture, and the logits that transformers gives it.
 struct Row {
@@ -53,7 +53,7 @@ fn sigmoid(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
 }
 
-fn score_kind(answer: &ModelInferResponse) -> &str {
+pub(crate) fn score_kind(answer: &ModelInferResponse) -> &str {
     let choice = answer.parameters.get("score_kind");
     match choice.and_then(|choice| choice.parameter_choice.as_ref()) {
         Some(ParameterChoice::StringParam(kind)) => kind,
@@ -61,7 +61,7 @@ fn score_kind(answer: &ModelInferResponse) -> &str {
     }
 }
 
-fn strings(answer: &ModelInferResponse, name: &str) -> Vec<String> {
+pub(crate) fn strings(answer: &ModelInferResponse, name: &str) -> Vec<String> {
     let tensor = output(answer, name);
     let strings = tensor.as_strings().expect("strings");
     strings.texts().map(str::to_owned).collect()
@@ -69,7 +69,7 @@ fn strings(answer: &ModelInferResponse, name: &str) -> Vec<String> {
 
 /// Starts the program with models of fixtures, each with a name, a task with further keys, and a
 /// fixture.
-async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection, TempDir) {
+pub(crate) async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection, TempDir) {
     let folder = TempDir::new();
     let mut config = String::from("models:\n");
     for (name, task, fixture) in models {

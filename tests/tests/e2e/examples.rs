@@ -163,6 +163,7 @@ async fn heads_score_route_and_find_names() {
     for (model, fixture) in [
         ("reranker", "bert-reranker"),
         ("sentiment", "modernbert-mean"),
+        ("nli", "deberta-nli"),
         ("entities", "bert-tokens"),
     ] {
         let source = root.join("tests/classifiers").join(fixture);
@@ -212,6 +213,30 @@ async fn heads_score_route_and_find_names() {
         labels.insert(label.to_owned());
     }
     assert!(labels.contains("bad") && labels.len() > 1, "{labels:?}");
+
+    let triage = learn("Triage").await;
+    let mut replies = BTreeSet::new();
+    // The topics of the example are longer than a row of the small model.
+    for (message, topics) in [
+        ("wing", ["a letter", "wing"]),
+        ("The river, and a letter.", ["river", "an invoice"]),
+        ("zebra!", ["wing", "wing"]),
+        ("naïve Zürich façade", ["an invoice", "letter"]),
+        ("letter wing", ["an invoice", "zebra"]),
+    ] {
+        let request = json!({"message": message, "topics": topics, "sure": 0.51});
+        let answer = triage.answer("Run", request).await;
+        let (topic, score) = (answer["topic"].as_str(), answer["score"].as_f64());
+        let (topic, score) = (topic.expect("a topic"), score.expect("a score"));
+        let expected = match topic {
+            _ if score < 0.51 => format!("To a person: {message}"),
+            "an invoice" => format!("To accounting: {message}"),
+            topic => format!("To support, about {topic}: {message}"),
+        };
+        assert_eq!(answer["reply"], expected.as_str(), "{answer}");
+        replies.insert(expected.split(':').next().map(|to| to[..9].to_owned()));
+    }
+    assert!(replies.len() > 1, "{replies:?}");
 
     let text = "Zoë lives in Malmö.";
     let answer = learn("Names")

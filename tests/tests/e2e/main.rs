@@ -35,6 +35,7 @@ mod token_vectors;
 mod traces;
 mod upstream_errors;
 mod versions;
+mod zero_shot;
 
 use motet_tests::program::Program;
 use std::ffi::OsStr;

@@ -77,6 +77,10 @@ impl Resolver<'_> {
             label: spec.label.clone(),
             pair: spec.pair.is_some_and(|pair| pair.value),
             aggregation: spec.aggregation.map(|aggregation| aggregation.value),
+            hypothesis_template: spec.hypothesis_template.as_ref().map(|it| it.value.clone()),
+            multi_label: spec
+                .multi_label
+                .is_some_and(|multi_label| multi_label.value),
         };
         let config = files.config();
         let hidden = config.hidden_size();
@@ -101,7 +105,8 @@ impl Resolver<'_> {
         signature.parameters = if tasks.first().has_windows() {
             defaults.window_parameters(least)
         } else {
-            defaults.text_parameters(least, &config.prompts)
+            let prompts = tasks.first().has_prompt(0).then_some(&config.prompts);
+            defaults.text_parameters(least, prompts)
         };
         let own = tasks.iter().flat_map(|task| task.task.parameters());
         signature.parameters.extend(own);

@@ -9,7 +9,7 @@ use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
 use super::check_keys::check_keys;
-use crate::task::{TASKS, TaskKind, Truncate};
+use crate::task::{HypothesisTemplate, TASKS, TaskKind, Truncate};
 
 /// A model of a configuration. Only the form of its values has been checked:
 /// [`Resolver`](crate::Resolver) checks them against the model's files and this binary.
@@ -55,6 +55,10 @@ pub struct ModelSpec {
     pub pair: Option<Spanned<bool>>,
     /// Making of spans of labels of tokens; `None` is `simple`.
     pub aggregation: Option<Spanned<Aggregation>>,
+    /// Template of the hypotheses that labels make; `None` is `This example is {}.`
+    pub hypothesis_template: Option<Spanned<HypothesisTemplate>>,
+    /// `true` if several of the caller's labels may fit a text.
+    pub multi_label: Option<Spanned<bool>>,
     /// Batching of the rows of different callers.
     pub batcher: BatcherSpec,
 }
@@ -124,6 +128,10 @@ pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Model
         aggregation: map
             .get("aggregation")
             .and_then(|e| word(e, &Aggregation::WORDS, diagnostics)),
+        hypothesis_template: map
+            .get("hypothesis_template")
+            .and_then(|e| hypothesis_template(e, diagnostics)),
+        multi_label: map.get("multi_label").and_then(|e| boolean(e, diagnostics)),
         batcher: map
             .get("batcher")
             .map(|e| batcher::read(e, diagnostics))
@@ -206,6 +214,21 @@ fn tokenizer(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Tok
             TokenizerSpec::Model(text)
         }
     }))
+}
+
+fn hypothesis_template(
+    entry: &Entry,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<HypothesisTemplate>> {
+    let text = string(entry, diagnostics)?;
+    match HypothesisTemplate::parse(&text.value) {
+        Ok(template) => Some(Spanned::new(template, text.span)),
+        Err(error) => {
+            let message = format!("`hypothesis_template` {error}");
+            diagnostics.push(Diagnostic::error(text.span, message));
+            None
+        }
+    }
 }
 
 fn endpoint(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Spanned<Endpoint>> {

@@ -73,6 +73,16 @@ fn model() -> Value {
             "description": "for classify: whether each text comes with a second one, `pair`",
         },
         "aggregation": { "enum": Aggregation::WORDS.map(|(word, _)| word) },
+        "hypothesis_template": {
+            "type": "string",
+            "pattern": "\\{\\}",
+            "maxLength": PROMPT_BYTES_MAX,
+            "description": "for classify_zero_shot: a text with `{}` where the label goes",
+        },
+        "multi_label": {
+            "type": "boolean",
+            "description": "for classify_zero_shot: whether each label is scored by itself",
+        },
         "batcher": keys::schema(&BATCHER_KEYS),
     }));
     model["anyOf"] = json!([

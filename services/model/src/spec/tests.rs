@@ -88,8 +88,8 @@ fn every_mistake_is_reported() {
             "models: { a: { source: x } }\n",
             &[
                 "has `source` but no `task`",
-                "`preprocess`, `embed`, `embed_tokens`, `embed_sparse`, `rerank`, `classify` and \
-                 `classify_tokens`",
+                "`preprocess`, `embed`, `embed_tokens`, `embed_sparse`, `rerank`, `classify`, \
+                 `classify_zero_shot` and `classify_tokens`",
             ],
         ),
         (

@@ -17,8 +17,8 @@ use prost::Message;
 use tonic::Status;
 use tracing::Span;
 
+use super::row_origins::RowOrigins;
 use super::text_codec::Tokenized;
-use super::windowed_text::WindowedText;
 use super::{CallSettings, TextCodec};
 use crate::call_cost::CallCost;
 use crate::cpu_pool::{CpuPool, run_inline};
@@ -100,10 +100,10 @@ impl BatchedEncoder {
     ) -> Result<(ModelInferResponse, CallCost), Status> {
         let settings = Arc::new(self.codec.settings(&parameters, response.wanted())?);
         let ((tokenized, encoding), input) = self.tokenize(request, signature, &settings).await?;
-        let Tokenized { rows, texts } = tokenized;
+        let Tokenized { rows, origins } = tokenized;
         let count = rows.len();
-        let cuts = self.codec.cuts(&rows);
-        let encoded = self.encode(rows, &texts, &parameters, &settings).await?;
+        let cuts = self.codec.cuts(&rows, &origins);
+        let encoded = self.encode(rows, &origins, &parameters, &settings).await?;
         let Encoded {
             rows,
             timing,
@@ -118,9 +118,9 @@ impl BatchedEncoder {
                 .into_iter()
                 .map(|row| row.results(&heads, &settings.tasks));
             let rows = rows.collect();
-            let score_kind = codec.tasks.first().score_kind();
-            let score_kind = score_kind.map(|kind| settings.score.unwrap_or(kind));
-            let outputs = codec.outputs(rows, &texts, &settings);
+            let labels = origins.labels.len();
+            let score_kind = codec.tasks.first().score_kind(&settings, labels);
+            let outputs = codec.outputs(rows, &origins, &settings);
             let outputs = outputs.map_err(|error| internal(error.to_string()).build())?;
             let mut response = response.build(&outputs, encoding);
             let parameters = &mut response.parameters;
@@ -230,7 +230,7 @@ impl BatchedEncoder {
     async fn encode(
         &self,
         rows: Vec<TokenIds>,
-        texts: &[WindowedText],
+        origins: &RowOrigins,
         parameters: &Parameters,
         settings: &CallSettings,
     ) -> Result<Encoded, Status> {
@@ -282,7 +282,7 @@ impl BatchedEncoder {
         let mut vectors = Vec::with_capacity(kept.len());
         for ((number, place), result) in places.zip(reply.rows) {
             let mut results = result.map_err(|error| {
-                status_of::row_error(&self.codec.field(number, texts), &error).build()
+                status_of::row_error(&self.codec.field(number, origins), &error).build()
             })?;
             if keeps.is_some() {
                 vectors.extend(results.pop());

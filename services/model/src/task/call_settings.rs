@@ -12,8 +12,10 @@ use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
 use super::ports::{
-    ACTIVATION, AGGREGATION, DIMENSIONS, MAX_TOKENS, NORMALIZE, PROMPT, PROMPT_NAME, TRUNCATE,
+    ACTIVATION, AGGREGATION, DIMENSIONS, HYPOTHESIS_TEMPLATE, MAX_TOKENS, MULTI_LABEL, NORMALIZE,
+    PROMPT, PROMPT_NAME, TRUNCATE,
 };
+use super::zero_shot::HypothesisTemplate;
 use crate::request::Parameters;
 
 /// Most bytes of a prompt that a call or a configuration gives: it counts for each row.
@@ -106,6 +108,10 @@ pub(crate) struct CallSettings {
     pub(crate) aggregation: Option<Aggregation>,
     /// Numbers of the model's tasks whose outputs are wanted.
     pub(crate) tasks: Arc<[usize]>,
+    /// Template of hypotheses; that of the task if `None`.
+    pub(crate) hypothesis_template: Option<HypothesisTemplate>,
+    /// `true` if each label is scored by itself; as the task says if `None`.
+    pub(crate) multi_label: Option<bool>,
 }
 
 /// Word for the activation that the model's files say.
@@ -127,11 +133,18 @@ impl CallDefaults {
         vec![Parameter::int(MAX_TOKENS, most, least, most)]
     }
 
-    /// Returns the parameters of a task that cuts texts.
-    pub(crate) fn text_parameters(&self, least_tokens: usize, prompts: &Prompts) -> Vec<Parameter> {
+    /// Returns the parameters of a task that cuts texts, with those of `prompts` if it has these.
+    pub(crate) fn text_parameters(
+        &self,
+        least_tokens: usize,
+        prompts: Option<&Prompts>,
+    ) -> Vec<Parameter> {
         let words = Truncate::WORDS.iter().map(|(word, _)| *word);
         let mut parameters = self.window_parameters(least_tokens);
         parameters.push(Parameter::word(TRUNCATE, Some(self.truncate.word()), words));
+        let Some(prompts) = prompts else {
+            return parameters;
+        };
         let names = prompts.by_name.keys().map(String::as_str);
         if !prompts.by_name.is_empty() {
             parameters.push(Parameter::word(PROMPT_NAME, None, names));
@@ -163,8 +176,9 @@ impl CallDefaults {
     /// Returns the settings of a call for the tasks with these numbers.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a prompt and a name of one in the same call, an unknown name, and a
-    /// prompt that leaves no room for a text; RESOURCE_EXHAUSTED for one that is too long.
+    /// INVALID_ARGUMENT for a prompt and a name of one in the same call, an unknown name, a prompt
+    /// that leaves no room for a text, and a template without a place for a label;
+    /// RESOURCE_EXHAUSTED for a prompt that is too long.
     pub(crate) fn of_call(
         &self,
         parameters: &Parameters,
@@ -212,6 +226,10 @@ impl CallDefaults {
             );
             return Err(invalid_argument(field, message).into());
         }
+        let template = parameters.text(HYPOTHESIS_TEMPLATE).map(|text| {
+            let template = HypothesisTemplate::parse(text);
+            template.map_err(|message| Status::from(invalid_argument(HYPOTHESIS_TEMPLATE, message)))
+        });
         Ok(CallSettings {
             max_tokens,
             truncate: truncate.unwrap_or(self.truncate),
@@ -229,6 +247,8 @@ impl CallDefaults {
                 found.map(|(_, aggregation)| *aggregation)
             }),
             tasks,
+            hypothesis_template: template.transpose()?,
+            multi_label: parameters.flag(MULTI_LABEL),
         })
     }
 }

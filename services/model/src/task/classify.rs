@@ -5,7 +5,7 @@ use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::{Dim, ElementType};
 use motet_proto::{Tensor, TensorError};
 
-use super::call_settings::activation;
+use super::call_settings::{CallSettings, activation};
 use super::encoder_task::{AnswerForm, BuiltTask, EncoderTask, RowText, TaskError, TaskSettings};
 use super::ports::{LABEL, LABELS, PAIR, SCORE, TEXT, port, symbol, texts};
 use super::{Engine, TaskKind};
@@ -92,8 +92,8 @@ impl EncoderTask for Classify {
         false
     }
 
-    fn score_kind(&self) -> Option<ScoreKind> {
-        Some(self.score)
+    fn score_kind(&self, settings: &CallSettings, _: usize) -> Option<ScoreKind> {
+        Some(settings.score.unwrap_or(self.score))
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -119,7 +119,7 @@ impl EncoderTask for Classify {
 }
 
 /// Returns the place of the highest score, the first of several.
-fn highest(scores: &[f32]) -> usize {
+pub(super) fn highest(scores: &[f32]) -> usize {
     let mut best = 0;
     for (at, score) in scores.iter().enumerate() {
         if *score > scores[best] {

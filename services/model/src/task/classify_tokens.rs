@@ -6,6 +6,7 @@ use motet_proto::signature::{Parameter, Signature};
 use motet_proto::types::ElementType;
 use motet_proto::{Tensor, TensorError};
 
+use super::call_settings::CallSettings;
 use super::encoder_task::{AnswerForm, BuiltTask, EncoderTask, TaskError, TaskSettings};
 use super::ports::{AGGREGATION, END, LABEL, ROW, SCORE, START, port, symbol, texts};
 use super::{Engine, TaskKind};
@@ -77,7 +78,7 @@ impl EncoderTask for ClassifyTokens {
         true
     }
 
-    fn score_kind(&self) -> Option<ScoreKind> {
+    fn score_kind(&self, _: &CallSettings, _: usize) -> Option<ScoreKind> {
         Some(ScoreKind::Softmax)
     }
 
@@ -86,7 +87,7 @@ impl EncoderTask for ClassifyTokens {
         let (mut row, mut start, mut end) = (Vec::new(), Vec::new(), Vec::new());
         let (mut label, mut score) = (Vec::new(), Vec::new());
         let mut rest = rows.as_slice();
-        for (number, text) in (0i32..).zip(form.texts) {
+        for (number, text) in (0i32..).zip(&form.origins.windows) {
             let (rows, others) = rest.split_at(text.rows());
             rest = others;
             let mut scores = Vec::with_capacity(text.places.len() * self.labels.len());

@@ -10,8 +10,10 @@ use motet_models::{
 use motet_proto::TensorError;
 use motet_proto::signature::{Parameter, Signature};
 
+use super::call_settings::CallSettings;
 use super::ports::TEXT;
-use super::windowed_text::WindowedText;
+use super::row_origins::RowOrigins;
+use super::zero_shot::HypothesisTemplate;
 use crate::request::{Inputs, Outputs};
 
 /// A task with an encoder: which texts are its rows, and what its vectors become.
@@ -61,11 +63,18 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
         false
     }
 
+    /// Returns the template of the hypotheses about a text, if each text is in a row with each of
+    /// the hypotheses that the labels of the call make.
+    fn hypotheses(&self) -> Option<&HypothesisTemplate> {
+        None
+    }
+
     /// Returns whether a call holds a vector for each token until its response is built.
     fn has_token_vectors(&self) -> bool;
 
-    /// Returns how logits become the scores of the response, if it has scores of that kind.
-    fn score_kind(&self) -> Option<ScoreKind> {
+    /// Returns how logits become the scores of the response to a call with so many labels of its
+    /// own, if it has scores of that kind.
+    fn score_kind(&self, _settings: &CallSettings, _labels: usize) -> Option<ScoreKind> {
         None
     }
 
@@ -90,8 +99,10 @@ pub(crate) struct AnswerForm<'c> {
     pub(crate) score: Option<ScoreKind>,
     /// Aggregation of tokens to spans, if the call says so.
     pub(crate) aggregation: Option<Aggregation>,
-    /// The texts of a task with windows.
-    pub(crate) texts: &'c [WindowedText],
+    /// `true` if each label is scored by itself, if the call says so.
+    pub(crate) multi_label: Option<bool>,
+    /// The texts of the rows.
+    pub(crate) origins: &'c RowOrigins,
 }
 
 /// Form in which vectors are answered.
@@ -205,6 +216,10 @@ pub(crate) struct TaskSettings {
     pub(crate) pair: bool,
     /// Aggregation of tokens to spans.
     pub(crate) aggregation: Option<Aggregation>,
+    /// Template of hypotheses.
+    pub(crate) hypothesis_template: Option<HypothesisTemplate>,
+    /// `true` if each label is scored by itself.
+    pub(crate) multi_label: bool,
 }
 
 /// A task that a model cannot have.

@@ -4,13 +4,13 @@
 //! and share everything else:
 //!
 //! * `split`: texts to chunks, on the CPU pool; no encoder and no batcher.
-//! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `classify_tokens`: the tasks
-//!   with an encoder.
+//! * `embed`, `embed_sparse`, `embed_tokens`, `rerank`, `classify`, `zero_shot`, `classify_tokens`:
+//!   the tasks with an encoder.
 //! * `encoder_task`: [`EncoderTask`], the differences between these; `model_tasks`: [`ModelTasks`],
 //!   the tasks of one model.
 //! * `batched_encoder`: [`BatchedEncoder`], a call from request to response through the batcher.
 //! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.
-//! * `windowed_text`: texts in as many rows as it takes.
+//! * `windowed_text`: texts in as many rows as it takes; `row_origins`: the texts of a call's rows.
 //! * `text_codec`: [`TextCodec`], texts to token ids before the batcher, vectors to tensors after.
 //! * `runner`: [`Runner`], a running model of either kind.
 //! * `ports`: names of ports and parameters, and how a signature is written.
@@ -26,10 +26,12 @@ mod encoder_task;
 mod model_tasks;
 mod ports;
 mod rerank;
+mod row_origins;
 mod runner;
 mod split;
 mod text_codec;
 mod windowed_text;
+mod zero_shot;
 
 pub(crate) use batched_encoder::BatchedEncoder;
 pub use call_settings::Truncate;
@@ -43,6 +45,7 @@ pub(crate) use model_tasks::{ModelTask, ModelTasks};
 pub(crate) use runner::Runner;
 pub(crate) use split::{Splitter, default_chunks, signature as splitter_signature};
 pub(crate) use text_codec::TextCodec;
+pub use zero_shot::HypothesisTemplate;
 
 /// A task that a model of the configuration can have.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +80,7 @@ pub const TASKS: &[TaskKind] = &[
     embed_sparse::KIND,
     rerank::KIND,
     classify::KIND,
+    zero_shot::KIND,
     classify_tokens::KIND,
 ];
 

@@ -12,6 +12,8 @@ use tonic::Status;
 
 use super::call_settings::{CallDefaults, CallSettings, Truncate};
 use super::encoder_task::RowText;
+use super::ports::LABELS;
+use super::row_origins::RowOrigins;
 use super::windowed_text::WindowedText;
 use super::{AnswerForm, ModelTasks, VectorForm};
 use crate::cpu_pool::slices;
@@ -36,8 +38,8 @@ pub(crate) struct TextCodec {
 #[derive(Debug, Default)]
 pub(super) struct Tokenized {
     pub(super) rows: Vec<TokenIds>,
-    /// The texts of a task with windows, whose rows follow each other.
-    pub(super) texts: Vec<WindowedText>,
+    /// The texts that these are made of.
+    pub(super) origins: RowOrigins,
 }
 
 impl FromIterator<Self> for Tokenized {
@@ -45,7 +47,7 @@ impl FromIterator<Self> for Tokenized {
         let mut all = Self::default();
         for part in parts {
             all.rows.extend(part.rows);
-            all.texts.extend(part.texts);
+            all.origins.append(part.origins);
         }
         all
     }
@@ -74,6 +76,7 @@ impl TextCodec {
             prompt => rows.len() * self.tokenizer.cost(prompt),
         };
         let texts = rows.into_iter().flat_map(RowText::texts);
+        let texts = texts.chain(self.labels(inputs));
         prompts + texts.map(|text| self.tokenizer.cost(text)).sum::<usize>()
     }
 
@@ -85,7 +88,17 @@ impl TextCodec {
             .rows(inputs)
             .into_iter()
             .map(RowText::texts);
-        row_slices(rows, settings.prompt.text.len())
+        // A text with hypotheses is a row with each.
+        let labels = TEXT_OVERHEAD_BYTES * self.labels(inputs).len();
+        row_slices(rows, settings.prompt.text.len() + labels)
+    }
+
+    /// Returns the labels that a call gives, for a task with hypotheses.
+    fn labels<'i>(&self, inputs: &'i Inputs) -> Vec<&'i str> {
+        match self.tasks.first().hypotheses() {
+            Some(_) => inputs.texts(LABELS),
+            None => Vec::new(),
+        }
     }
 
     /// Returns the token ids of all rows of the encoder.
@@ -116,6 +129,11 @@ impl TextCodec {
     ) -> Result<Tokenized, Status> {
         let rows = self.tasks.first().rows(inputs).into_iter().enumerate();
         let rows = rows.skip(slice.start).take(slice.len());
+        if let Some(template) = self.tasks.first().hypotheses() {
+            let template = settings.hypothesis_template.as_ref().unwrap_or(template);
+            let texts = rows.flat_map(|(row, text)| text.texts().map(move |text| (row, text)));
+            return self.tokenize_hypotheses(inputs, texts, template, settings);
+        }
         if self.tasks.first().has_windows() {
             let windows = |(row, text)| self.tokenize_windows(row, text, settings);
             return rows.map(windows).collect();
@@ -123,7 +141,7 @@ impl TextCodec {
         let rows = rows.map(|(row, text)| self.tokenize_row(row, text, settings));
         Ok(Tokenized {
             rows: rows.collect::<Result<_, Status>>()?,
-            texts: Vec::new(),
+            origins: RowOrigins::default(),
         })
     }
 
@@ -140,20 +158,15 @@ impl TextCodec {
             let (text, rows) = windowed.map_err(|error| {
                 invalid_argument(self.tasks.first().field(row), error.to_string())
             })?;
-            all.texts.push(text);
+            all.origins.windows.push(text);
             all.rows.extend(rows);
         }
         Ok(all)
     }
 
     /// Returns the field of the request that holds the text of a row.
-    pub(super) fn field(&self, row: usize, texts: &[WindowedText]) -> String {
-        let mut end = 0;
-        let text = texts.iter().position(|text| {
-            end += text.rows();
-            row < end
-        });
-        self.tasks.first().field(text.unwrap_or(row))
+    pub(super) fn field(&self, row: usize, origins: &RowOrigins) -> String {
+        self.tasks.first().field(origins.text_of(row))
     }
 
     fn tokenize_row(
@@ -263,13 +276,20 @@ impl TextCodec {
 
     /// Returns what is to be said of the tokens that were cut: the parameters of the response, by
     /// name.
-    pub(super) fn cuts(&self, rows: &[TokenIds]) -> Vec<(&'static str, ParameterChoice)> {
+    pub(super) fn cuts(
+        &self,
+        rows: &[TokenIds],
+        origins: &RowOrigins,
+    ) -> Vec<(&'static str, ParameterChoice)> {
         let (queries, texts) = rows.split_at(self.tasks.first().query_rows().min(rows.len()));
         let mut cuts = Vec::new();
         if texts.iter().any(TokenIds::truncated) {
-            let of_rows: Vec<String> = texts.iter().map(|row| row.cut().to_string()).collect();
-            let of_rows = format!("[{}]", of_rows.join(","));
-            cuts.push((TOKENS_CUT, ParameterChoice::StringParam(of_rows)));
+            // Of a text in rows with several labels, what the longest of these leaves no room for.
+            let texts = texts.chunks(origins.labels.len().max(1));
+            let most = |rows: &[TokenIds]| rows.iter().map(TokenIds::cut).max().unwrap_or(0);
+            let of_texts: Vec<String> = texts.map(|rows| most(rows).to_string()).collect();
+            let of_texts = format!("[{}]", of_texts.join(","));
+            cuts.push((TOKENS_CUT, ParameterChoice::StringParam(of_texts)));
         }
         let of_queries: usize = queries.iter().map(TokenIds::cut).sum();
         if of_queries > 0 {
@@ -286,7 +306,7 @@ impl TextCodec {
     pub(super) fn outputs(
         &self,
         mut rows: Vec<Vec<Values>>,
-        texts: &[WindowedText],
+        origins: &RowOrigins,
         settings: &CallSettings,
     ) -> Result<Outputs, TensorError> {
         let of_vectors = self.tasks.of_vectors();
@@ -307,7 +327,8 @@ impl TextCodec {
                 },
                 score: settings.score,
                 aggregation: settings.aggregation,
-                texts,
+                multi_label: settings.multi_label,
+                origins,
             };
             let of_task = task.task.outputs(of_task, &form)?.into_iter();
             outputs.extend(of_task.map(|(name, tensor)| (task.name(name), tensor)));

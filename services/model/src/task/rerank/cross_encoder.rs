@@ -6,7 +6,7 @@ use motet_proto::signature::{Parameter, Signature};
 use motet_proto::{Tensor, TensorError};
 
 use crate::request::{Inputs, Outputs};
-use crate::task::call_settings::activation;
+use crate::task::call_settings::{CallSettings, activation};
 use crate::task::encoder_task::{
     AnswerForm, BuiltTask, EncoderTask, RowText, TaskError, TaskSettings,
 };
@@ -111,8 +111,8 @@ impl EncoderTask for CrossEncoder {
         false
     }
 
-    fn score_kind(&self) -> Option<ScoreKind> {
-        Some(self.score)
+    fn score_kind(&self, settings: &CallSettings, _: usize) -> Option<ScoreKind> {
+        Some(settings.score.unwrap_or(self.score))
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -135,6 +135,7 @@ impl EncoderTask for CrossEncoder {
 mod tests {
     use super::*;
     use crate::task::VectorForm;
+    use crate::task::row_origins::RowOrigins;
 
     #[test]
     fn one_of_two_labels_is_known_to_be_that_of_relevant_texts() {
@@ -169,7 +170,8 @@ mod tests {
             },
             score: None,
             aggregation: None,
-            texts: &[],
+            multi_label: None,
+            origins: &RowOrigins::default(),
         };
         let outputs = task.outputs(rows, &form).unwrap();
         let scores = outputs[0].1.values::<f32>().unwrap().into_owned();
