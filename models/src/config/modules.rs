@@ -17,8 +17,8 @@ const MODULES: &str = "modules.json";
 const MASK: &str = "MultiVectorMask";
 
 /// The modules that are computed.
-const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling, \
-                         MultiVectorMask";
+const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, \
+                         SpladePooling, MultiVectorMask";
 
 /// What the modules make of the encoder's vectors.
 pub(super) struct Modules {

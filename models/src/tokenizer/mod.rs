@@ -4,6 +4,7 @@
 //! BERT tokenizers, which most texts consist of, are split here instead, to the same tokens in a
 //! fraction of the time.
 //!
+//! * `token_ids`: [`TokenIds`], the tokens of a row; `error`: texts that cannot be tokenized.
 //! * `plain`: finds the plain words of a text; `wordpiece`: splits a plain word into tokens.
 //! * `pieces`: long texts in pieces for the library.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
@@ -15,6 +16,7 @@
 
 mod added;
 mod build;
+mod error;
 mod joined;
 mod lowercase;
 mod pieces;
@@ -22,157 +24,22 @@ mod plain;
 mod roles;
 mod template;
 mod text_tokens;
+mod token_ids;
 mod wordpiece;
 
 use std::ops::Range;
 
 pub(crate) use added::special_ids;
+pub use error::{PairError, TokenizerError};
 use plain::{Part, is_space};
 use roles::Roles;
 use template::Template;
 pub use text_tokens::TextTokens;
+pub use token_ids::TokenIds;
 use wordpiece::Wordpiece;
 
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source, TOKENIZER};
-
-/// The token ids of one row, special tokens included. An empty text has none if the model puts no
-/// special tokens around a text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TokenIds {
-    ids: Vec<u32>,
-    /// Empty if all are 0.
-    types: Vec<u32>,
-    /// Tokens that did not fit.
-    cut: usize,
-    /// Tokens at the beginning that are not pooled.
-    unpooled: usize,
-    /// Tokens at the end that are not attended to.
-    unattended: usize,
-    /// Places of tokens that give no vector.
-    dropped: Vec<u32>,
-}
-
-impl TokenIds {
-    /// Returns the ids, at most the model's token limit.
-    pub fn as_slice(&self) -> &[u32] {
-        &self.ids
-    }
-
-    /// Returns the type of each token, as [`crate::RowInput::types`]: empty if all are 0.
-    pub fn types(&self) -> &[u32] {
-        &self.types
-    }
-
-    /// Number of tokens.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Returns whether there are no tokens.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// Returns the number of tokens at the beginning that are left out of pooling, as
-    /// [`crate::RowInput::unpooled`].
-    pub fn unpooled(&self) -> usize {
-        self.unpooled
-    }
-
-    /// Returns the row with its first tokens left out of pooling.
-    #[must_use]
-    pub fn with_unpooled(self, unpooled: usize) -> Self {
-        Self { unpooled, ..self }
-    }
-
-    /// Returns the number of tokens at the end that no token attends to, as
-    /// [`crate::RowInput::unattended`].
-    pub fn unattended(&self) -> usize {
-        self.unattended
-    }
-
-    /// Returns the places of tokens that give no vector, as [`crate::RowInput::dropped`].
-    pub fn dropped(&self) -> &[u32] {
-        &self.dropped
-    }
-
-    /// Returns the number of tokens that were cut, since the text was longer than the limit.
-    pub fn cut(&self) -> usize {
-        self.cut
-    }
-
-    /// Returns whether the text was longer than the limit and was cut.
-    pub fn truncated(&self) -> bool {
-        self.cut > 0
-    }
-}
-
-/// Ids from elsewhere; they are checked against the model when they are encoded.
-impl From<Vec<u32>> for TokenIds {
-    fn from(ids: Vec<u32>) -> Self {
-        Self {
-            ids,
-            ..Self::default()
-        }
-    }
-}
-
-/// A text that cannot be tokenized. No such text is known for the supported tokenizers, but the
-/// library's interface allows for it.
-#[derive(Debug, thiserror::Error)]
-#[error("text cannot be tokenized: {reason}")]
-pub struct TokenizerError {
-    /// The message of the tokenizer library.
-    pub reason: String,
-}
-
-impl TokenizerError {
-    fn new(cause: impl std::fmt::Display) -> Self {
-        Self {
-            reason: cause.to_string(),
-        }
-    }
-}
-
-/// A pair that cannot be tokenized.
-#[derive(Debug, thiserror::Error)]
-pub enum PairError {
-    /// The library refuses a text.
-    #[error(transparent)]
-    Text(#[from] TokenizerError),
-    /// The first text, which is never cut, leaves no room for a token of the second.
-    #[error(
-        "the first text of the pair has at least {tokens} tokens; with {special} special tokens \
-         and one of the second text at most {} fit into the limit of {limit}",
-        limit.saturating_sub(special + 1)
-    )]
-    FirstTooLong {
-        /// Tokens of the first text.
-        tokens: usize,
-        /// Special tokens of a pair.
-        special: usize,
-        /// Maximum tokens of a row.
-        limit: usize,
-    },
-    /// The second text, where only the first is cut, leaves no room for a token of it.
-    #[error(
-        "the second text of the pair has {tokens} tokens; with {special} special tokens and one of \
-         the first text at most {} fit into the limit of {limit}",
-        limit.saturating_sub(special + 1)
-    )]
-    SecondTooLong {
-        /// Tokens of the second text.
-        tokens: usize,
-        /// Special tokens of a pair.
-        special: usize,
-        /// Maximum tokens of a row.
-        limit: usize,
-    },
-    /// The tokenizer does not put two texts into one row.
-    #[error("the model's tokenizer has no template for pairs of texts")]
-    NoTemplate,
-}
 
 /// The end of a text that is cut where the text is longer than the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

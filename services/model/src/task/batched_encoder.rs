@@ -114,10 +114,15 @@ impl BatchedEncoder {
         let is_short = reused == 0 && values.is_some_and(|values| values <= INLINE_VALUES_MAX);
         let (codec, heads) = (self.codec.clone(), self.heads.clone());
         let assemble = move || {
-            let rows = rows
-                .into_iter()
-                .map(|row| row.results(&heads, &settings.tasks));
+            let started = Instant::now();
+            let rows = rows.into_iter();
+            let rows = rows.map(|row| row.results(&heads, &settings.tasks));
             let rows = rows.collect();
+            // Heads of rows that were encoded before are computed here.
+            let of_heads = match reused {
+                0 => Duration::ZERO,
+                _ => started.elapsed(),
+            };
             let labels = origins.labels.len();
             let score_kind = codec.tasks.first().score_kind(&settings, labels);
             let outputs = codec.outputs(rows, &origins, &settings);
@@ -130,15 +135,15 @@ impl BatchedEncoder {
             }
             let cuts = cuts.into_iter();
             parameters.extend(cuts.map(|(name, cut)| (name.to_owned(), parameter(cut))));
-            Ok(response)
+            Ok((response, of_heads))
         };
-        let span = tracing::info_span!("assemble");
-        let (response, output) = self.job(span, is_short, assemble).await?;
+        let span = tracing::info_span!("assemble", rows_reused = reused);
+        let ((response, of_heads), output) = self.job(span, is_short, assemble).await?;
         let cost = CallCost {
             queue: timing.queue_time,
             input,
-            infer: timing.compute_time,
-            output,
+            infer: timing.compute_time + of_heads,
+            output: output.saturating_sub(of_heads),
             rows: count,
             rows_reused: reused,
             tokens,

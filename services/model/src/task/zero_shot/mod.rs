@@ -28,6 +28,7 @@ pub(super) const KIND: TaskKind = TaskKind {
     keys: &[
         "source",
         "device",
+        "engine",
         "dtype",
         "threads",
         "max_tokens",
