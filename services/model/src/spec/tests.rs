@@ -220,7 +220,15 @@ fn several_tasks_have_the_keys_of_each() {
 
 #[test]
 fn every_task_with_an_encoder_has_the_keys_of_encoders() {
-    let keys = ["source", "device", "engine", "dtype", "threads", "max_tokens", "batcher"];
+    let keys = [
+        "source",
+        "device",
+        "engine",
+        "dtype",
+        "threads",
+        "max_tokens",
+        "batcher",
+    ];
     for task in TASKS.iter().filter(|task| task.name != "preprocess") {
         for key in keys {
             assert!(task.keys.contains(&key), "{} {key}", task.name);
