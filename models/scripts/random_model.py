@@ -25,6 +25,22 @@ def bert(config, hidden, layers, **more):
     )
 
 
+def deberta(hidden, layers):
+    return bert(
+        transformers.DebertaV2Config,
+        hidden,
+        layers,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        max_relative_positions=-1,
+        type_vocab_size=0,
+    )
+
+
 BASE, LARGE = (768, 12), (1024, 24)
 MODELS = {
     "bert-base": lambda: bert(transformers.BertConfig, *BASE),
@@ -35,30 +51,8 @@ MODELS = {
     "modernbert-large": lambda: transformers.ModernBertConfig(
         hidden_size=1024, intermediate_size=2624, num_hidden_layers=28, num_attention_heads=16
     ),
-    "deberta-base": lambda: bert(
-        transformers.DebertaV2Config,
-        *BASE,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        max_relative_positions=-1,
-        type_vocab_size=0,
-    ),
-    "deberta-large": lambda: bert(
-        transformers.DebertaV2Config,
-        *LARGE,
-        relative_attention=True,
-        position_buckets=256,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        max_relative_positions=-1,
-        type_vocab_size=0,
-    ),
+    "deberta-base": lambda: deberta(*BASE),
+    "deberta-large": lambda: deberta(*LARGE),
     "qwen3-0.6b": lambda: transformers.Qwen3Config(
         vocab_size=30522,
         hidden_size=1024,

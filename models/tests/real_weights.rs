@@ -36,7 +36,7 @@ fn folder(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// What a model's head gives, and how exact the expected values are.
+/// Form of the expected values, and the arithmetic that made them.
 #[derive(Clone, Copy, PartialEq)]
 enum Given {
     /// A vector for each row, in f32.

@@ -53,7 +53,7 @@ trait Engine {
     fn best_seconds(&mut self, rows: &[Vec<u32>], time: Duration) -> Result<f64, Error>;
 }
 
-/// What the command line says.
+/// Arguments of the command line.
 struct Arguments {
     quick: bool,
     threads: usize,

@@ -58,8 +58,8 @@ pub struct ModelConfig {
     pub sparse: Option<SparsePooling>,
     /// `true` if a pooling module in modules.json says that the model gives vectors.
     pub(crate) has_pooling: bool,
-    /// How queries and documents become rows, if the files say that the model gives a vector for
-    /// each token.
+    /// Rules by which queries and documents become rows, if the files say that the model gives a
+    /// vector for each token.
     pub(crate) token_vectors: Option<TokenVectors>,
 }
 

@@ -20,7 +20,7 @@ const MASK: &str = "MultiVectorMask";
 const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, \
                          SpladePooling, MultiVectorMask";
 
-/// What the modules make of the encoder's vectors.
+/// The head that modules.json describes.
 pub(super) struct Modules {
     pub(super) head: Head,
     /// `true` with a pooling module: the files say that the model gives vectors.
@@ -31,7 +31,7 @@ pub(super) struct Modules {
     pub(super) pools_prompt: bool,
 }
 
-/// What modules read and write.
+/// Vectors that a module reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Vectors {
     /// The vector of a text.

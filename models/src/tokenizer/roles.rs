@@ -8,14 +8,14 @@ use crate::config::{Expansion, RowRules, TextRole, TokenVectors};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
-/// How texts of both roles become rows.
+/// Rules by which texts of both roles become rows.
 #[derive(Clone, Debug)]
 pub(super) struct Roles {
     query: Role,
     document: Role,
 }
 
-/// How texts of a role become rows.
+/// Rules by which texts of one role become rows.
 #[derive(Clone, Debug, Default)]
 struct Role {
     /// Text before each prompt and text.
@@ -23,16 +23,16 @@ struct Role {
     /// The token that the marker is, if it is one.
     marker_token: Option<u32>,
     max_tokens: Option<usize>,
-    expansion: Option<Filling>,
+    expansion: Option<ResolvedExpansion>,
     /// Tokens that give no vector, ascending.
     skipped: Vec<u32>,
     /// The only tokens that give one.
     only: Option<Vec<u32>>,
 }
 
-/// How short rows are filled up.
+/// Expansion of short rows, with the token's id.
 #[derive(Clone, Copy, Debug)]
-struct Filling {
+struct ResolvedExpansion {
     token: u32,
     /// Fewest tokens of a row.
     tokens: usize,
@@ -85,7 +85,7 @@ impl Role {
             }
         };
         let expansion = rules.expansion.as_ref();
-        let expansion = expansion.map(|expansion| Filling::new(library, json, expansion));
+        let expansion = expansion.map(|expansion| ResolvedExpansion::new(library, json, expansion));
         // A word that is no token cannot be found as one.
         let skipped = rules.skipped.iter();
         let skipped = skipped.filter_map(|word| library.token_to_id(word));
@@ -107,7 +107,7 @@ impl Role {
     }
 }
 
-impl Filling {
+impl ResolvedExpansion {
     fn new(
         library: &tokenizers::Tokenizer,
         json: &JsonFiles<'_>,

@@ -7,9 +7,11 @@ use motet_models::{
     EncodeError, HeadedRow, LoadedHead, RowInput, TextEncoder, ThreadTeam, ThreadTeamError,
     TokenIds, Values,
 };
+use motet_runtime::flow::Flow;
 
 use crate::core_permits::CoreSemaphore;
 use crate::measurements::Measurements;
+use crate::token_vectors::Member;
 use crate::trace::CallTrace;
 
 /// Tokens of the row that every executor runs before it serves.
@@ -21,8 +23,8 @@ pub(crate) struct EncodeRow {
     pub(crate) ids: TokenIds,
     /// Numbers of the heads that are applied, each of which gives a result.
     pub(crate) heads: Arc<[usize]>,
-    /// `true` if the vectors of the tokens are a further result, after those of the heads.
-    pub(crate) wants_tokens: bool,
+    /// The caller for whose other calls the vectors of the tokens may be kept; `None` for nobody's.
+    pub(crate) caller: Option<Flow>,
     pub(crate) trace: Arc<CallTrace>,
 }
 
@@ -36,10 +38,10 @@ pub(crate) struct ModelHeads {
 }
 
 impl ModelHeads {
-    /// Returns the heads of a row.
-    fn of_row(&self, row: &EncodeRow) -> Vec<&LoadedHead> {
+    /// Returns the heads of a row; last the one of its tokens, if their vectors are kept.
+    fn of_row(&self, row: &EncodeRow, is_kept: bool) -> Vec<&LoadedHead> {
         let of_tasks = row.heads.iter().map(|number| &self.of_tasks[*number]);
-        let of_tokens = row.wants_tokens.then_some(&self.of_tokens);
+        let of_tokens = is_kept.then_some(&self.of_tokens);
         of_tasks.chain(of_tokens).collect()
     }
 }
@@ -50,6 +52,8 @@ pub(crate) struct EncoderExecutor {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
     heads: Arc<ModelHeads>,
+    /// Where vectors of tokens are kept; `None` where they are not shared.
+    token_vectors: Option<Arc<Member>>,
     team: ThreadTeam,
     /// `None` where a device computes: the thread then only submits work to it.
     cores: Option<CoreSemaphore>,
@@ -67,6 +71,7 @@ impl EncoderExecutor {
         model: Arc<str>,
         encoder: Arc<TextEncoder>,
         heads: Arc<ModelHeads>,
+        token_vectors: Option<Arc<Member>>,
         threads: usize,
         cores: &CoreSemaphore,
         measurements: Measurements,
@@ -76,6 +81,7 @@ impl EncoderExecutor {
             model,
             encoder,
             heads,
+            token_vectors,
             team: ThreadTeam::for_current_thread(if is_cpu { threads } else { 1 })?,
             cores: is_cpu.then(|| cores.clone()),
             measurements,
@@ -106,7 +112,13 @@ impl Executor for EncoderExecutor {
     ) -> Result<Vec<Result<Vec<Values>, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(rows.iter().map(|row| &row.trace));
         let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
-        let heads: Vec<_> = rows.iter().map(|row| self.heads.of_row(row)).collect();
+        let shared = self.token_vectors.as_deref();
+        let shared = shared.filter(|shared| shared.has_takers());
+        let keeps = |row: &EncodeRow| shared.zip(row.caller);
+        let heads = rows.iter();
+        let heads: Vec<_> = heads
+            .map(|row| self.heads.of_row(row, keeps(row).is_some()))
+            .collect();
         let headed = rows.iter().zip(&heads).map(|(row, heads)| HeadedRow {
             row: RowInput::from(&row.ids),
             heads,
@@ -117,8 +129,18 @@ impl Executor for EncoderExecutor {
         let encoded = forward.in_scope(|| self.encode(&headed));
         let results = encoded.map_err(|error| batch_error(&error))?;
         let invalid = |error: motet_models::RowError| RowError::Invalid(error.to_string());
-        let results = results.into_iter().map(|row| row.map_err(invalid));
-        Ok(results.map(|row| row.and_then(finite)).collect())
+        let results = results.into_iter().zip(rows).map(|(results, row)| {
+            let mut results = results.map_err(invalid)?;
+            // Kept here, so that no call holds them until all of its rows are encoded.
+            if let Some((shared, caller)) = keeps(row)
+                && let Some(vectors) = results.pop()
+                && vectors.is_finite()
+            {
+                shared.keep(caller, &row.ids, vectors);
+            }
+            finite(results)
+        });
+        Ok(results.collect())
     }
 
     /// Returns a row of synthetic token ids.
@@ -131,7 +153,7 @@ impl Executor for EncoderExecutor {
         Some(EncodeRow {
             ids,
             heads: (0..self.heads.of_tasks.len()).collect(),
-            wants_tokens: false,
+            caller: None,
             trace: CallTrace::queue(),
         })
     }

@@ -18,7 +18,7 @@ use crate::observer::{ModelObserver, register_gauges};
 use crate::per_encoder::PerEncoder;
 use crate::resolve::{EncoderModel, ModelKind, ResolvedModel};
 use crate::task::{BatchedEncoder, ModelTasks, Runner, Splitter, TextCodec};
-use crate::token_vectors::TokenVectors;
+use crate::token_vectors::{Member, TokenVectors};
 
 /// The text that tokenizers are warmed up with.
 const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
@@ -169,7 +169,7 @@ impl Loader {
         let shares = encoder.is_packed();
         let token_vectors = shares.then(|| {
             let takes = heads.of_tasks.iter().all(LoadedHead::is_cheap);
-            self.token_vectors.of(&encoder).join(takes)
+            Arc::new(self.token_vectors.of(&encoder).join(takes))
         });
         // Executors that compute at the same time get an equal share of the cores each.
         let threads = model.threads;
@@ -178,6 +178,7 @@ impl Loader {
             model: name.into(),
             encoder,
             heads: heads.clone(),
+            token_vectors: token_vectors.clone(),
             threads,
             cores: self.cores.clone(),
             measurements,
@@ -269,6 +270,7 @@ struct ExecutorFactory {
     model: Arc<str>,
     encoder: Arc<TextEncoder>,
     heads: Arc<ModelHeads>,
+    token_vectors: Option<Arc<Member>>,
     threads: usize,
     cores: CoreSemaphore,
     measurements: Measurements,
@@ -283,6 +285,7 @@ impl ExecutorFactory {
             model,
             encoder,
             self.heads.clone(),
+            self.token_vectors.clone(),
             threads,
             &self.cores,
             measurements,

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use motet_models::{TokenIds, Values};
 use motet_runtime::flow::Flow;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// Most bytes of token vectors that are kept for one set of weights.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Rows that are looked up at a time, while others wait.
+const ROWS_AT_ONCE: usize = 256;
 /// Time for which a row is kept: longer than a request takes from one model to the next.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
@@ -28,6 +31,8 @@ struct Kept {
     members: Vec<MemberState>,
     members_so_far: usize,
     rows: HashMap<Arc<RowKey>, KeptRow>,
+    /// Number of rows of each model that has encoded any.
+    rows_of: HashMap<usize, usize>,
     /// The rows in the order in which they came; those that were replaced since are still in it.
     order: VecDeque<(Instant, Arc<RowKey>)>,
     bytes: usize,
@@ -65,11 +70,12 @@ pub(crate) struct Member {
     shared: Arc<TokenVectors>,
     number: usize,
     takes: bool,
+    runtime: Handle,
 }
 
 impl TokenVectors {
     /// Adds a model. `takes` says whether it can go on from token vectors that another model has
-    /// computed.
+    /// computed. Needs a tokio runtime.
     pub(crate) fn join(self: &Arc<Self>, takes: bool) -> Member {
         let mut kept = self.lock();
         let number = kept.members_so_far;
@@ -80,6 +86,7 @@ impl TokenVectors {
             shared: self.clone(),
             number,
             takes,
+            runtime: Handle::current(),
         }
     }
 
@@ -95,39 +102,43 @@ impl Member {
         self.shared.lock().members.iter().any(takes)
     }
 
+    /// Returns whether another model has encoded anything that this one may take.
+    pub(crate) fn may_find(&self) -> bool {
+        let is_of_other = |number: &usize| *number != self.number;
+        self.takes && self.shared.lock().rows_of.keys().any(is_of_other)
+    }
+
     /// Returns for each row its token vectors, if another model has encoded it for this caller.
     pub(crate) fn find(&self, flow: Flow, rows: &[TokenIds]) -> Vec<Option<Arc<Values>>> {
         if !self.takes {
             return vec![None; rows.len()];
         }
-        let mut kept = self.shared.lock();
-        if kept.rows.is_empty() {
-            return vec![None; rows.len()];
+        let mut found = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            let mut kept = self.shared.lock();
+            kept.expire(Instant::now());
+            found.extend(rows.iter().map(|row| {
+                let found = kept.rows.get(&RowKey::new(flow, row))?;
+                (found.member != self.number).then(|| found.vectors.clone())
+            }));
         }
-        kept.expire(Instant::now());
-        let find = |row: &TokenIds| {
-            let found = kept.rows.get(&RowKey::new(flow, row))?;
-            (found.member != self.number).then(|| found.vectors.clone())
-        };
-        rows.iter().map(find).collect()
+        found
     }
 
-    /// Keeps the token vectors of rows that this model has encoded for a caller.
-    pub(crate) fn keep(&self, flow: Flow, rows: impl IntoIterator<Item = (TokenIds, Values)>) {
-        let now = Instant::now();
+    /// Keeps the token vectors of a row that this model has encoded for a caller.
+    pub(crate) fn keep(&self, flow: Flow, ids: &TokenIds, vectors: Values) {
+        let row = KeptRow {
+            since: Instant::now(),
+            member: self.number,
+            vectors: Arc::new(vectors),
+        };
+        let key = RowKey::new(flow, ids);
         let mut kept = self.shared.lock();
-        kept.expire(now);
-        for (ids, vectors) in rows {
-            let row = KeptRow {
-                since: now,
-                member: self.number,
-                vectors: Arc::new(vectors),
-            };
-            kept.insert(RowKey::new(flow, &ids), row);
-        }
+        kept.expire(row.since);
+        kept.insert(key, row);
         if !kept.rows.is_empty() && !kept.expires {
             kept.expires = true;
-            tokio::spawn(expire(Arc::downgrade(&self.shared)));
+            self.runtime.spawn(expire(Arc::downgrade(&self.shared)));
         }
     }
 }
@@ -160,8 +171,9 @@ impl Kept {
         let key = Arc::new(key);
         self.order.push_back((row.since, key.clone()));
         self.bytes += bytes;
+        *self.rows_of.entry(row.member).or_default() += 1;
         if let Some(replaced) = self.rows.insert(key, row) {
-            self.bytes -= bytes_of(&replaced);
+            self.dropped(&replaced);
         }
     }
 
@@ -187,9 +199,20 @@ impl Kept {
         if self.rows.get(&key).is_some_and(|row| row.since == since)
             && let Some(row) = self.rows.remove(&key)
         {
-            self.bytes -= bytes_of(&row);
+            self.dropped(&row);
         }
         true
+    }
+
+    /// Takes a row that is gone out of the counts.
+    fn dropped(&mut self, row: &KeptRow) {
+        self.bytes -= bytes_of(row);
+        if let Some(rows) = self.rows_of.get_mut(&row.member) {
+            *rows -= 1;
+            if *rows == 0 {
+                self.rows_of.remove(&row.member);
+            }
+        }
     }
 }
 
@@ -241,7 +264,10 @@ mod tests {
         let (embedder, reranker) = (shared.join(true), shared.join(true));
         let sparse = shared.join(false);
         let (one, other) = (Flow::new(&[1, 2]), Flow::new(&[1, 3]));
-        embedder.keep(one, [(row(7), vectors(7.0, 3)), (row(8), vectors(8.0, 3))]);
+        assert!(!reranker.may_find());
+        embedder.keep(one, &row(7), vectors(7.0, 3));
+        embedder.keep(one, &row(8), vectors(8.0, 3));
+        assert!(reranker.may_find() && !embedder.may_find() && !sparse.may_find());
         for (member, flow, id, expected) in [
             (&reranker, one, 7, Some(7.0)),
             (&reranker, one, 8, Some(8.0)),
@@ -252,9 +278,6 @@ mod tests {
         ] {
             assert_eq!(found(member, flow, id), expected, "{flow:?} {id}");
         }
-        // Tokens of other types are other rows.
-        let typed = TokenIds::from(vec![101, 7, 102]);
-        assert_eq!(reranker.find(one, &[typed]).len(), 1);
         assert!(embedder.has_takers() && sparse.has_takers());
         drop(reranker);
         assert!(!embedder.has_takers());
@@ -266,9 +289,9 @@ mod tests {
         let shared = Arc::new(TokenVectors::default());
         let (embedder, reranker) = (shared.join(true), shared.join(true));
         let flow = Flow::default();
-        embedder.keep(flow, [(row(7), vectors(7.0, 3))]);
+        embedder.keep(flow, &row(7), vectors(7.0, 3));
         tokio::time::sleep(KEPT_FOR / 2).await;
-        embedder.keep(flow, [(row(8), vectors(8.0, 3))]);
+        embedder.keep(flow, &row(8), vectors(8.0, 3));
         tokio::time::sleep(KEPT_FOR * 3 / 4).await;
         assert_eq!(shared.lock().rows.len(), 1);
         assert_eq!(found(&reranker, flow, 7), None);
@@ -276,6 +299,7 @@ mod tests {
         tokio::time::sleep(KEPT_FOR).await;
         let kept = shared.lock();
         assert_eq!((kept.rows.len(), kept.bytes, kept.expires), (0, 0, false));
+        assert!(kept.rows_of.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -286,7 +310,7 @@ mod tests {
         // Four rows fill the bound.
         let quarter = KEPT_BYTES_MAX / 16 / 4;
         for id in [1, 2, 3, 4, 1, 5] {
-            embedder.keep(flow, [(row(id), vectors(id as f32, quarter))]);
+            embedder.keep(flow, &row(id), vectors(id as f32, quarter));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(shared.lock().bytes <= KEPT_BYTES_MAX);
@@ -295,7 +319,7 @@ mod tests {
             assert_eq!(found(&reranker, flow, id), Some(id as f32));
         }
         // A row that is larger than the bound takes nothing from the others.
-        embedder.keep(flow, [(row(6), vectors(6.0, KEPT_BYTES_MAX / 16 + 1))]);
+        embedder.keep(flow, &row(6), vectors(6.0, KEPT_BYTES_MAX / 16 + 1));
         assert_eq!(found(&reranker, flow, 6), None);
         assert_eq!(found(&reranker, flow, 5), Some(5.0));
     }

@@ -137,7 +137,7 @@ impl Program {
             }
             0x85..=0x87 => {
                 let count = usize::from(code - 0x84);
-                let start = self.stack.len().checked_sub(count).ok_or(EMPTY)?;
+                let start = self.stack.len().checked_sub(count).ok_or(BROKEN)?;
                 let parts = self.stack.split_off(start);
                 self.push(Object::Tuple(parts));
             }
@@ -199,13 +199,13 @@ impl Program {
     }
 
     fn pop(&mut self) -> Result<Id, String> {
-        self.stack.pop().ok_or(EMPTY.to_owned())
+        self.stack.pop().ok_or(BROKEN.to_owned())
     }
 
     /// Takes what is on the stack after the last mark, and the mark.
     fn take_marked(&mut self) -> Result<Vec<Id>, String> {
         let is_mark = |id: &Id| matches!(self.object(*id), Object::Mark);
-        let mark = self.stack.iter().rposition(is_mark).ok_or(EMPTY)?;
+        let mark = self.stack.iter().rposition(is_mark).ok_or(BROKEN)?;
         let parts = self.stack.split_off(mark + 1);
         self.stack.pop();
         Ok(parts)
@@ -215,42 +215,42 @@ impl Program {
     fn insert(&mut self, parts: &[Id]) -> Result<(), String> {
         let last = self.stack.last().map(|id| &mut self.objects[*id]);
         let (Some(Object::Dict(entries)), (pairs, [])) = (last, parts.as_chunks::<2>()) else {
-            return Err(EMPTY.to_owned());
+            return Err(BROKEN.to_owned());
         };
         entries.extend(pairs.iter().map(|[key, value]| (*key, *value)));
         Ok(())
     }
 
     fn remember(&mut self, place: u32) -> Result<(), String> {
-        let last = *self.stack.last().ok_or(EMPTY)?;
+        let last = *self.stack.last().ok_or(BROKEN)?;
         self.memo.insert(place, last);
         Ok(())
     }
 
     fn recall(&mut self, place: u32) -> Result<(), String> {
-        let id = *self.memo.get(&place).ok_or(EMPTY)?;
+        let id = *self.memo.get(&place).ok_or(BROKEN)?;
         self.stack.push(id);
         Ok(())
     }
 }
 
-/// What is said of a program that takes what it did not make.
-const EMPTY: &str = "its pickle is broken";
+/// Error of a program that takes what it did not make.
+const BROKEN: &str = "its pickle is broken";
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], String> {
-    let (first, rest) = bytes.split_first_chunk().ok_or(EMPTY)?;
+    let (first, rest) = bytes.split_first_chunk().ok_or(BROKEN)?;
     *bytes = rest;
     Ok(*first)
 }
 
 fn slice<'b>(bytes: &mut &'b [u8], len: usize) -> Result<&'b [u8], String> {
-    let (first, rest) = bytes.split_at_checked(len).ok_or(EMPTY)?;
+    let (first, rest) = bytes.split_at_checked(len).ok_or(BROKEN)?;
     *bytes = rest;
     Ok(first)
 }
 
 fn line<'b>(bytes: &mut &'b [u8]) -> Result<&'b str, String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(EMPTY)?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(BROKEN)?;
     let line = slice(bytes, end)?;
     let [_] = take(bytes)?;
     std::str::from_utf8(line).map_err(|cause| cause.to_string())

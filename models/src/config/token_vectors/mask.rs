@@ -21,7 +21,7 @@ enum Tasks {
     Several(Vec<String>),
 }
 
-/// Which tokens give a vector.
+/// Tokens that give a vector, as the module MultiVectorMask says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mask {
     /// Tokens of queries that give none.

@@ -15,7 +15,7 @@ use crate::source::JsonFiles;
 
 pub(super) use mask::Mask;
 
-/// What a text is in late interaction.
+/// Role of a text in late interaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TextRole {
     /// It is searched with.
@@ -35,7 +35,7 @@ impl TextRole {
     }
 }
 
-/// How queries and documents become rows.
+/// Rules by which queries and documents become rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TokenVectors {
     pub(crate) query: RowRules,
@@ -60,7 +60,7 @@ pub(crate) enum Projection {
     },
 }
 
-/// How the texts of a role become rows.
+/// Rules by which the texts of one role become rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowRules {
     pub(crate) marker: Option<Marker>,
@@ -73,7 +73,7 @@ pub(crate) struct RowRules {
     pub(crate) only: Option<Vec<u32>>,
 }
 
-/// What stands before each text, and before its prompt: mostly a token of its own.
+/// Text before each text and its prompt; mostly it is one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
     pub(crate) text: String,
@@ -81,7 +81,7 @@ pub(crate) struct Marker {
     pub(crate) token_of: Option<(&'static str, &'static str)>,
 }
 
-/// How short rows are filled up.
+/// Expansion of short rows by a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expansion {
     /// Fewest tokens of a row, special tokens and marker included.

@@ -29,7 +29,7 @@ pub(super) fn check_keys(
 /// Reports a model that has neither a task nor an endpoint, or that has keys of a task.
 fn report_no_task(entry: &Entry, map: &Map, diagnostics: &mut Diagnostics) {
     let name = truncated(&entry.key.value);
-    let of_a_task = |key: &str| TASKS.iter().any(|task| task.keys.contains(&key));
+    let of_a_task = |key: &str| TASKS.iter().any(|task| task.has_key(key));
     let found = map.entries.iter().find(|e| of_a_task(&e.key.value));
     if let Some(found) = found {
         let names: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
@@ -73,7 +73,7 @@ fn check_required(entry: &Entry, map: &Map, task: &TaskKind, diagnostics: &mut D
 fn check_meaning(map: &Map, tasks: &[Spanned<&'static TaskKind>], diagnostics: &mut Diagnostics) {
     for entry in &map.entries {
         let key = entry.key.value.as_str();
-        let has_meaning = |task: &TaskKind| task.keys.contains(&key);
+        let has_meaning = |task: &TaskKind| task.has_key(key);
         if tasks.iter().any(|task| has_meaning(task.value)) || !TASKS.iter().any(has_meaning) {
             continue;
         }

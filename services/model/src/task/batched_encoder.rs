@@ -33,6 +33,9 @@ const INLINE_REQUEST_BYTES_MAX: usize = 8192;
 /// Texts of up to this tokenization cost (at most a quarter of a millisecond) are tokenized by the
 /// thread that received them.
 const INLINE_TOKENIZATION_COST_MAX: usize = 8192;
+/// Rows of up to this many are looked up by the thread that received them: a microsecond or two
+/// each.
+const INLINE_LOOKUPS_MAX: usize = 256;
 /// Responses of up to this many values are built by the thread that got the vectors.
 const INLINE_VALUES_MAX: usize = 4096;
 
@@ -81,8 +84,9 @@ impl EncodedRow {
 pub(crate) struct BatchedEncoder {
     pub(crate) codec: TextCodec,
     pub(crate) heads: Arc<ModelHeads>,
-    /// What models with the same weights have encoded; `None` where that is not shared.
-    pub(crate) token_vectors: Option<Member>,
+    /// Token vectors that models with the same weights have computed; `None` where these are not
+    /// shared.
+    pub(crate) token_vectors: Option<Arc<Member>>,
     pub(crate) batcher: Batcher<EncodeRow, Vec<Values>>,
     pub(crate) pool: CpuPool,
     pub(crate) metrics: ModelMetrics,
@@ -240,12 +244,7 @@ impl BatchedEncoder {
         settings: &CallSettings,
     ) -> Result<Encoded, Status> {
         let caller = flow::Flow::current();
-        let shared = self.token_vectors.as_ref();
-        let known = shared.map(|shared| shared.find(caller, &rows));
-        let known = known.unwrap_or_else(|| vec![None; rows.len()]);
-        let keeps = shared.filter(|shared| shared.has_takers());
-        // Rows that are kept when they are encoded.
-        let mut kept = Vec::new();
+        let (rows, known) = self.find(caller, rows).await?;
         let trace = CallTrace::queue();
         let mut tokens = 0;
         let mut submitted = Vec::with_capacity(rows.len());
@@ -257,14 +256,11 @@ impl BatchedEncoder {
             }
             encoded.push(None);
             tokens += ids.len();
-            if keeps.is_some() {
-                kept.push(ids.clone());
-            }
             let of_row = u32::try_from(ids.len()).unwrap_or(u32::MAX);
             let row = EncodeRow {
                 ids,
                 heads: settings.tasks.clone(),
-                wants_tokens: keeps.is_some(),
+                caller: Some(caller),
                 trace: trace.clone(),
             };
             submitted.push((row, of_row));
@@ -284,18 +280,11 @@ impl BatchedEncoder {
         let reply = reply.map_err(|refused| status_of::refusal(&refused).build())?;
         let places = encoded.iter_mut().enumerate();
         let places = places.filter(|(_, row)| row.is_none());
-        let mut vectors = Vec::with_capacity(kept.len());
         for ((number, place), result) in places.zip(reply.rows) {
-            let mut results = result.map_err(|error| {
+            let results = result.map_err(|error| {
                 status_of::row_error(&self.codec.field(number, origins), &error).build()
             })?;
-            if keeps.is_some() {
-                vectors.extend(results.pop());
-            }
             *place = Some(EncodedRow::Computed(results));
-        }
-        if let Some(shared) = keeps {
-            shared.keep(caller, kept.into_iter().zip(vectors));
         }
         Ok(Encoded {
             rows: encoded.into_iter().flatten().collect(),
@@ -303,6 +292,27 @@ impl BatchedEncoder {
             tokens,
             reused,
         })
+    }
+
+    /// Returns the rows, and for each its token vectors if a model with the same weights has
+    /// encoded it for this caller.
+    async fn find(
+        &self,
+        caller: flow::Flow,
+        rows: Vec<TokenIds>,
+    ) -> Result<(Vec<TokenIds>, Vec<Option<Arc<Values>>>), Status> {
+        let shared = self.token_vectors.clone();
+        let Some(shared) = shared.filter(|shared| shared.may_find()) else {
+            let known = vec![None; rows.len()];
+            return Ok((rows, known));
+        };
+        let is_short = rows.len() <= INLINE_LOOKUPS_MAX;
+        let find = move || {
+            let known = shared.find(caller, &rows);
+            Ok((rows, known))
+        };
+        let (found, _) = self.job(Span::none(), is_short, find).await?;
+        Ok(found)
     }
 }
 

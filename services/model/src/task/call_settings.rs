@@ -85,7 +85,7 @@ pub(crate) struct CallDefaults {
     pub(crate) max_tokens: usize,
     pub(crate) truncate: Truncate,
     pub(crate) prompt: Prompt,
-    /// What texts are in late interaction.
+    /// Role of texts in late interaction.
     pub(crate) role: TextRole,
     /// `true` if vectors are scaled to length 1.
     pub(crate) normalize: bool,
@@ -97,7 +97,7 @@ pub(crate) struct CallSettings {
     pub(crate) max_tokens: usize,
     pub(crate) truncate: Truncate,
     pub(crate) prompt: Prompt,
-    /// What texts are in late interaction, by the name of the prompt.
+    /// Role of texts in late interaction, by the name of the prompt.
     pub(crate) role: TextRole,
     /// Values of a vector that are answered; all if there are fewer.
     pub(crate) dimensions: usize,

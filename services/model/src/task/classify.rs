@@ -13,19 +13,7 @@ use crate::request::{Inputs, Outputs};
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "classify",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "prompt_name",
-        "prompt",
-        "pair",
-        "batcher",
-    ],
+    keys: &["truncate", "prompt_name", "prompt", "pair"],
     about: "a label for each text, and the score of every label",
     names_beside_others: &[],
     engine: Engine::Encoder(build),

@@ -14,16 +14,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "classify_tokens",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "aggregation",
-        "batcher",
-    ],
+    keys: &["aggregation"],
     about: "labelled spans of each text, with the characters that they cover",
     names_beside_others: &[],
     engine: Engine::Encoder(build),

@@ -16,20 +16,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "embed",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "prompt_name",
-        "prompt",
-        "pooling",
-        "normalize",
-        "batcher",
-    ],
+    keys: &["truncate", "prompt_name", "prompt", "pooling", "normalize"],
     about: "one vector for each text",
     names_beside_others: &[(EMBEDDING, EMBEDDING)],
     engine: Engine::Encoder(build),

@@ -12,18 +12,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "embed_sparse",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "prompt_name",
-        "prompt",
-        "batcher",
-    ],
+    keys: &["truncate", "prompt_name", "prompt"],
     about: "a sparse vector over the vocabulary for each text",
     names_beside_others: &[
         (INDEX, "sparse_index"),

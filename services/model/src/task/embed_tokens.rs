@@ -14,19 +14,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "embed_tokens",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "prompt_name",
-        "prompt",
-        "normalize",
-        "batcher",
-    ],
+    keys: &["truncate", "prompt_name", "prompt", "normalize"],
     about: "one vector for each token of each text",
     names_beside_others: &[(EMBEDDING, "token_embedding"), (ROW, "token_row")],
     engine: Engine::Encoder(build),

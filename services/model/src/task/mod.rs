@@ -52,8 +52,8 @@ pub use zero_shot::HypothesisTemplate;
 pub struct TaskKind {
     /// The word in the configuration, such as `embed`.
     pub name: &'static str,
-    /// The keys of `models` that mean something for the task, `task` and `endpoint` apart.
-    pub keys: &'static [&'static str],
+    /// The keys of `models` that are the task's own, beside those of its engine.
+    keys: &'static [&'static str],
     /// A description of the task in one line.
     pub about: &'static str,
     /// Names of its outputs in a model that has other tasks, too: the task's own name, and the one
@@ -72,6 +72,19 @@ pub(crate) enum Engine {
     Encoder(BuildTask),
 }
 
+/// Keys of tasks without an encoder.
+const SPLITTER_KEYS: &[&str] = &["source", "tokenizer"];
+/// Keys of tasks with an encoder.
+const ENCODER_KEYS: &[&str] = &[
+    "source",
+    "device",
+    "engine",
+    "dtype",
+    "threads",
+    "max_tokens",
+    "batcher",
+];
+
 /// Every task, in the order of the documentation.
 pub const TASKS: &[TaskKind] = &[
     split::KIND,
@@ -85,6 +98,20 @@ pub const TASKS: &[TaskKind] = &[
 ];
 
 impl TaskKind {
+    /// Returns the keys of `models` that mean something for the task, `task` and `endpoint` apart.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        let of_engine = match self.engine {
+            Engine::Splitter => SPLITTER_KEYS,
+            Engine::Encoder(_) => ENCODER_KEYS,
+        };
+        of_engine.iter().chain(self.keys).copied()
+    }
+
+    /// Returns whether `key` means something for the task.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.keys().any(|known| known == key)
+    }
+
     /// Returns whether the task may be one of several of a model.
     pub fn has_room_for_others(&self) -> bool {
         !self.names_beside_others.is_empty()

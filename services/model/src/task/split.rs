@@ -26,7 +26,7 @@ use crate::status_of;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "preprocess",
-    keys: &["source", "tokenizer"],
+    keys: &[],
     about: "cleans texts and splits them into chunks by tokens",
     names_beside_others: &[],
     engine: Engine::Splitter,

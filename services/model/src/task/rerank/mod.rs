@@ -17,19 +17,7 @@ use super::{Engine, TaskKind};
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "rerank",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "prompt_name",
-        "prompt",
-        "label",
-        "batcher",
-    ],
+    keys: &["truncate", "prompt_name", "prompt", "label"],
     about: "a score for each text against a query",
     names_beside_others: &[],
     engine: Engine::Encoder(build),

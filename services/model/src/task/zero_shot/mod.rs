@@ -25,18 +25,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TaskKind = TaskKind {
     name: "classify_zero_shot",
-    keys: &[
-        "source",
-        "device",
-        "engine",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "truncate",
-        "hypothesis_template",
-        "multi_label",
-        "batcher",
-    ],
+    keys: &["truncate", "hypothesis_template", "multi_label"],
     about: "which of the caller's labels fits each text, and the score of every label",
     names_beside_others: &[],
     engine: Engine::Encoder(build),
