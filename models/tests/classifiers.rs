@@ -49,7 +49,7 @@ fn spoiled(
 #[test]
 fn what_does_not_fit_together_is_refused_with_file_and_key() {
     type Change = fn(&mut Value);
-    let table: [(&str, Level, Change, &str); 8] = [
+    let table: [(&str, Level, Change, &str); 11] = [
         (
             "bert-tokens",
             Level::Text,
@@ -102,6 +102,26 @@ fn what_does_not_fit_together_is_refused_with_file_and_key() {
              supported; supported: Identity, Sigmoid",
         ),
         (
+            "qwen3-reranker",
+            Level::Token,
+            |config| config["architectures"] = json!(null),
+            "config.json: architectures names no class with a head, and the weights have the \
+             tensors of one that classifies texts, not tokens",
+        ),
+        (
+            "qwen2-tokens",
+            Level::Text,
+            |config| config["architectures"] = json!(null),
+            "config.json: architectures names no class with a head, and the weights have the \
+             tensors of one that classifies tokens, not texts",
+        ),
+        (
+            "eurobert-late",
+            Level::Text,
+            |config| config["classifier_pooling"] = json!("eos"),
+            "config.json: classifier_pooling `eos` is not supported; supported: late, mean, bos",
+        ),
+        (
             "roberta-tokens",
             Level::Text,
             |config| config["architectures"] = json!(["RobertaModel"]),
@@ -137,13 +157,19 @@ fn a_classifier_is_found_by_its_weights() {
         ("bert-tokens", Level::Text, false),
         ("roberta-tokens", Level::Text, false),
         ("roberta-tokens", Level::Token, true),
+        ("qwen3-reranker", Level::Text, true),
+        ("qwen3-reranker", Level::Token, false),
+        ("mistral-tokens", Level::Text, false),
+        ("mistral-tokens", Level::Token, true),
+        ("qwen3-plain", Level::Text, true),
+        ("llama-logits", Level::Text, true),
     ] {
         let classifier = open(folder().join(name)).find_classifier(level).unwrap();
         assert_eq!(classifier.is_some(), found, "{name}");
     }
     let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     // One that predicts words has a part of a classifier.
-    for name in ["bert", "roberta", "distilbert", "modernbert"] {
+    for name in ["bert", "roberta", "distilbert", "modernbert", "llama"] {
         let files = open(families.join(name));
         assert_eq!(files.find_classifier(Level::Text).unwrap(), None, "{name}");
     }

@@ -17,6 +17,7 @@ expected.json   {"made_with": {...}, "rows": [{"text": string, "pair": string or
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class Fixture:
     reranker: bool = False
     types: bool = False
     spread: float = 0.3
+    # Changes config.json to what other files have.
+    rewrite: Callable[[dict], None] | None = None
 
 
 def fixtures() -> dict[str, Fixture]:
@@ -75,7 +78,8 @@ def fixtures() -> dict[str, Fixture]:
     modern = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
     of_modern = dict(tokens={"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
                      spread=0.2)
-    modernbert = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2,
+    special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    modernbert = {"cls_token_id": 0, "sep_token_id": 2, **special,
                   "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 3,
                   "max_position_embeddings": LIMIT, "local_attention": 9}
 
@@ -88,6 +92,35 @@ def fixtures() -> dict[str, Fixture]:
     deberta = small | {"num_hidden_layers": 2, "max_position_embeddings": LIMIT, "pad_token_id": 1}
     deberta |= {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
     deberta |= {"share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0}
+    # Heads of decoders read the last token that is not padding: here the last but that of the end, and the first in a
+    # text that is empty. Those without a token of padding read the last one.
+    end = ["<|endoftext|>"]
+    begin = ["<unk>", "<pad>", "<s>", "</s>"]
+    gemma = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    decoder = {"hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 24}
+    decoder |= {"num_hidden_layers": 2, "max_position_embeddings": LIMIT, "bos_token_id": 0, "eos_token_id": 0}
+    of_qwen = dict(tokens={"pad_token": end[0], "eos_token": end[0]}, spread=0.2)
+    of_llama = dict(tokens={"eos_token": end[0]}, spread=0.2)
+    of_mistral = dict(tokens={"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>"}, spread=0.2)
+    of_gemma = dict(tokens={"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<bos>", "eos_token": "<eos>"},
+                    spread=0.2)
+
+    def around(tokenizer, single: str, pair: str):
+        known = {token for token in f"{single} {pair}".split() if not token.startswith("$")}
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=single, pair=pair, special_tokens=[(token, tokenizer.token_to_id(token)) for token in sorted(known)])
+        return tokenizer
+
+    def without_padding(config: dict) -> None:
+        """As a file that does not name the token: the family's own default is 0."""
+        assert config.pop("pad_token_id") == 0
+
+    ended = lambda: around(byte_bpe(end), "$A <|endoftext|>", "$A $B <|endoftext|>")
+    euro = decoder | {"head_dim": 4, "mask_token_id": 0, "pad_token_id": 0}
+    both_ends = lambda: around(byte_bpe(end), "<|endoftext|> $A <|endoftext|>",
+                               "<|endoftext|> $A <|endoftext|> $B <|endoftext|>")
+    newer = special | {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 2}
+    newer |= {"max_position_embeddings": LIMIT}
     bio = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     many = [f"name {number}" for number in range(12)]
     return {
@@ -124,6 +157,31 @@ def fixtures() -> dict[str, Fixture]:
                                        **of_modern, labels=["LABEL_0"], reranker=True),
         "modernbert-tokens": Fixture(t.ModernBertForTokenClassification, modernbert, with_pairs(), **of_modern,
                                      labels=bio),
+        "qwen3-reranker": Fixture(t.Qwen3ForSequenceClassification, decoder | {"head_dim": 8, "pad_token_id": 0}, ended(),
+                                  **of_qwen, labels=["LABEL_0"], reranker=True),
+        "llama-labels": Fixture(t.LlamaForSequenceClassification, decoder | {"pad_token_id": None},
+                                around(byte_bpe(end), "<|endoftext|> $A", "<|endoftext|> $A <|endoftext|> $B"),
+                                **of_llama, labels=["bad", "fair", "good"]),
+        "gemma3-labels": Fixture(t.Gemma3TextForSequenceClassification,
+                                 decoder | {"head_dim": 8, "sliding_window": 9, "query_pre_attn_scalar": 8}
+                                 | {"layer_types": ["sliding_attention", "full_attention"], "pad_token_id": 0},
+                                 around(unigram(gemma, single="<bos> $A"), "<bos> $A", "<bos> $A <eos> $B"), **of_gemma,
+                                 labels=["irrelevant", "relevant"], rewrite=without_padding),
+        "qwen2-tokens": Fixture(t.Qwen2ForTokenClassification, decoder | {"is_causal": False, "pad_token_id": 0}, ended(),
+                                **of_qwen, labels=bio),
+        "mistral-tokens": Fixture(t.MistralForTokenClassification,
+                                  decoder | {"sliding_window": 7, "head_dim": 4, "pad_token_id": 1},
+                                  around(unigram(begin, single="<s> $A"), "<s> $A", "<s> $A </s> $B"), **of_mistral,
+                                  labels=bio),
+        "eurobert-late": Fixture(t.EuroBertForSequenceClassification, euro, both_ends(), **of_qwen,
+                                 labels=["bad", "fair", "good"]),
+        "eurobert-mean": Fixture(t.EuroBertForSequenceClassification, euro | {"classifier_pooling": "mean"}, both_ends(),
+                                 **of_qwen, labels=["bad", "good"]),
+        "eurobert-tokens": Fixture(t.EuroBertForTokenClassification, euro, both_ends(), **of_qwen, labels=bio),
+        "nomic-bert-labels": Fixture(t.NomicBertForSequenceClassification, newer | {"pad_token_id": 0}, uncased(),
+                                     **of_bert, types=True, spread=0.2, labels=["bad", "good"]),
+        "gte-labels": Fixture(t.GteForSequenceClassification, newer | {"type_vocab_size": 1}, unigram(ROBERTA),
+                              **of_roberta, spread=0.2, labels=["bad", "good"]),
         "distilbert-tokens": Fixture(t.DistilBertForTokenClassification, distilbert, cased(), **of_bert, types=True,
                                      labels=["O", "PER", "LOC"]),
     }
@@ -161,6 +219,11 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
         shutil.rmtree(into)
         scorer.save_pretrained(str(into), create_model_card=False)
         (into / "README.md").unlink(missing_ok=True)
+
+    if fixture.rewrite:
+        written = json.loads((into / "config.json").read_text())
+        fixture.rewrite(written)
+        (into / "config.json").write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
 
     tokens = fixture.model.__name__.endswith("ForTokenClassification")
     pipeline = tokens and transformers.pipeline("token-classification", model=model, tokenizer=tokenizer, device="cpu")

@@ -188,6 +188,18 @@ def newer_encoders() -> dict[str, Fixture]:
             of_deberta | {"max_position_embeddings": 30, "max_relative_positions": 12, "pos_att_type": ["c2p", "p2c"]}
             | {"type_vocab_size": 2},
             unigram(ROBERTA), **of_new, **none, limit=30),
+        # As the largest: a convolution beside the first layer, and narrower tables.
+        "deberta-convolved": Fixture(
+            t.DebertaV2Model,
+            of_deberta | {"max_position_embeddings": 36, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+            | {"share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": True, "type_vocab_size": 2}
+            | {"conv_kernel_size": 3, "conv_act": "gelu", "embedding_size": 24},
+            unigram(ROBERTA), **of_new, tokenizer_limit=None, sentence=("mean", True), sentence_limit=None, limit=36),
+        "deberta-convolved-wide": Fixture(
+            t.DebertaV2Model,
+            of_deberta | {"hidden_size": 24, "max_position_embeddings": 24, "pos_att_type": ["c2p"]}
+            | {"position_biased_input": False, "type_vocab_size": 0, "conv_kernel_size": 5},
+            unigram(ROBERTA), **of_new, **none, limit=24),
         # Layers with and without windows, which are shorter than rows.
         "modernbert": Fixture(
             t.ModernBertForMaskedLM,

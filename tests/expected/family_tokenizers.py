@@ -27,12 +27,14 @@ def roberta_bpe(specials: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def byte_bpe(specials: list[str], last: list[str] = [], single: str | None = None) -> Tokenizer:
-    """Splits into bytes and merges these; `single` puts special tokens around a text (`$A`)."""
+def byte_bpe(
+    specials: list[str], last: list[str] = [], single: str | None = None, words: list[str] = []
+) -> Tokenizer:
+    """Splits into bytes and merges these; `single` puts special tokens around a text (`$A`), `words` are tokens that
+    no space is before."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces, merges = [*specials, *alphabet], []
-    for word in WORDS:
-        piece = "Ġ"
+    for piece, word in [("Ġ", word) for word in WORDS] + [(word[0], word[1:]) for word in words]:
         for letter in word:
             if (piece, letter) not in merges:
                 merges.append((piece, letter))

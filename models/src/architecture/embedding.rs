@@ -3,7 +3,7 @@
 use super::{Linear, Norm, TensorRef};
 
 /// The sum of a vector of the word and, for most families, one of its position and one of its type,
-/// then a norm, and for some a product that widens the result.
+/// then a norm, and for some a product that widens the result, which may have a norm, too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbedding {
     /// The vector of each token id, `[vocabulary, size]`.
@@ -22,6 +22,8 @@ pub struct TokenEmbedding {
     pub norm: Option<Norm>,
     /// From the size of the tables to the hidden size; `None` where they are the same.
     pub projection: Option<Linear>,
+    /// The norm of what the projection gives; without one there is none.
+    pub projected_norm: Option<Norm>,
 }
 
 /// Which row of the table of positions a token takes.
@@ -76,10 +78,11 @@ impl TokenEmbedding {
 
     pub(super) fn tensors(&self) -> Vec<&TensorRef> {
         let tables = std::iter::once(&self.words).chain(&self.positions);
+        let norms = self.norm.iter().chain(&self.projected_norm);
         let projection = self.projection.iter().flat_map(Linear::tensors);
         tables
             .chain(&self.types)
-            .chain(self.norm.iter().flat_map(Norm::tensors))
+            .chain(norms.flat_map(Norm::tensors))
             .chain(projection)
             .collect()
     }

@@ -33,6 +33,9 @@ pub enum Pooling {
     Cls,
     /// The vector of the last token.
     LastToken,
+    /// The vector of the last token with another id than this one, which pads rows elsewhere; that
+    /// of the first token if all have it. What a row leaves out counts, too.
+    LastTokenBut(u32),
     /// The greatest number of each column.
     Max,
     /// The sum, divided by the square root of the number of tokens.
@@ -42,8 +45,8 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// Every pooling by the name that sentence-transformers gives it, in the order in which it
-    /// joins those that are chosen by flags.
+    /// The poolings of sentence-transformers by their names, in the order in which it joins those
+    /// that are chosen by flags.
     pub const NAMES: [(&'static str, Self); 6] = [
         ("cls", Self::Cls),
         ("max", Self::Max),
@@ -83,10 +86,19 @@ pub enum HeadModule {
         /// A product on what is added, where its size is another.
         skip: Option<Linear>,
     },
+    /// The difference of two products: `(x W^T + b) - (x V^T + c)`
+    Difference {
+        /// The first product.
+        linear: Linear,
+        /// The one that is subtracted, of the same size.
+        subtracted: Linear,
+    },
     /// A norm with weights.
     Norm(Norm),
     /// Division by the vector's length; a vector of length 0 stays as it is.
     UnitLength,
+    /// From a vector for each token to their mean, the only vector from there on.
+    TokenMean,
     /// From a vector for each token to the values that are not 0 of one vector for the row: one
     /// value after the other with its index before it, the greatest first. It is the last step.
     Sparse(SparsePooling),
@@ -170,12 +182,12 @@ impl Head {
     /// Returns the number of values of each vector, for an encoder of this hidden size.
     pub fn size(&self, hidden: usize) -> usize {
         let outputs = self.modules.iter().rev().find_map(|module| match module {
-            HeadModule::Dense { linear, .. } | HeadModule::Residual { linear, .. } => {
-                Some(linear.outputs())
-            }
+            HeadModule::Dense { linear, .. }
+            | HeadModule::Residual { linear, .. }
+            | HeadModule::Difference { linear, .. } => Some(linear.outputs()),
             // Index and value.
             HeadModule::Sparse(_) | HeadModule::TokenWeights { .. } => Some(2),
-            HeadModule::Norm(_) | HeadModule::UnitLength => None,
+            HeadModule::Norm(_) | HeadModule::UnitLength | HeadModule::TokenMean => None,
         });
         outputs.unwrap_or_else(|| self.readout.size(hidden))
     }
@@ -215,8 +227,12 @@ impl Head {
                     let skip = skip.iter().flat_map(Linear::tensors);
                     linear.tensors().chain(skip).collect()
                 }
+                HeadModule::Difference { linear, subtracted } => {
+                    linear.tensors().chain(subtracted.tensors()).collect()
+                }
                 HeadModule::Norm(norm) => norm.tensors().collect(),
                 HeadModule::UnitLength
+                | HeadModule::TokenMean
                 | HeadModule::Sparse(_)
                 | HeadModule::TokenWeights { .. } => Vec::new(),
             }

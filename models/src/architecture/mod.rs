@@ -5,12 +5,14 @@
 //! family knows no engine. Nothing here reads a file or computes.
 //!
 //! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
+//! * `convolution`: [`Convolution`], over neighbouring tokens.
 //! * `attention`: [`Attention`], with positions of several kinds: [`Rotary`], [`PositionBias`],
 //!   [`RelativeEmbedding`]; `feed_forward`: [`FeedForward`].
 //! * `head`: [`Head`], what a row gives back.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
 mod attention;
+mod convolution;
 mod embedding;
 mod feed_forward;
 mod head;
@@ -20,6 +22,7 @@ pub use attention::{
     Attention, Distances, HeadNorms, Mask, Pairs, PositionBias, RelativeEmbedding,
     RelativeProducts, Rotary,
 };
+pub use convolution::{Convolution, ConvolutionActivation};
 pub use embedding::{Counting, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
 pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout, SparsePooling};
@@ -28,9 +31,10 @@ pub use tensor::{Linear, Norm, NormKind, Scope, TensorRef};
 /// An encoder: token ids to a vector for each token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
-    /// Prefix that the family's checkpoints put before the encoder's tensors where these are a part
-    /// of a model with a head, such as `bert.`. The names of the description are without it.
-    pub prefix: &'static str,
+    /// Prefixes of the encoder's tensors in checkpoints of the family where these are a part of a
+    /// model with a head, such as `bert.`: a file has one of them. The names of the description are
+    /// without it.
+    pub prefixes: &'static [&'static str],
     /// Length of a token's vector between layers.
     pub hidden: usize,
     /// Maximum number of tokens of a row, special tokens included.
@@ -42,6 +46,8 @@ pub struct Architecture {
     /// Vectors of distances, of which layers make keys and queries. A model that has them has no
     /// position bias.
     pub relative: Option<RelativeEmbedding>,
+    /// A convolution beside the first layer.
+    pub convolution: Option<Convolution>,
     /// The layers, in the order of computation, all with heads of one number and size.
     pub layers: Vec<Layer>,
     /// The norm after the last layer.
@@ -123,6 +129,7 @@ impl Architecture {
         let relative = self.relative.iter();
         tensors.extend(relative.clone().map(|relative| &relative.table));
         tensors.extend(relative.flat_map(|it| &it.norm).flat_map(Norm::tensors));
+        tensors.extend(self.convolution.iter().flat_map(Convolution::tensors));
         tensors.extend(self.layers.iter().flat_map(Layer::tensors));
         tensors.extend(self.final_norm.iter().flat_map(Norm::tensors));
         tensors

@@ -87,7 +87,7 @@ impl Checkpoint {
         }
         let architecture = &files.config().architecture;
         checkpoint.prefix = prefix::find(checkpoint.names(), architecture);
-        checkpoint.model_prefix = prefix::of_model(&checkpoint.prefix, architecture.prefix);
+        checkpoint.model_prefix = prefix::of_model(&checkpoint.prefix, architecture.prefixes);
         for tensor in architecture.tensors() {
             checkpoint.check(tensor)?;
         }

@@ -6,8 +6,8 @@ use crate::architecture::Architecture;
 /// compilation (`_orig_mod.`), a class around the model (`model.`).
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
-/// Returns the prefix of the encoder's tensors among `names`: any wrappers, and the family's own
-/// prefix, so that the word table is found behind it. Of several, the shortest; `""` if there is
+/// Returns the prefix of the encoder's tensors among `names`: any wrappers, and one of the family's
+/// own, so that the word table is found behind it. Of several, the shortest; `""` if there is
 /// none.
 pub(super) fn find<'a>(
     names: impl Iterator<Item = &'a str>,
@@ -15,26 +15,24 @@ pub(super) fn find<'a>(
 ) -> String {
     let words = &architecture.embedding.words.name;
     let prefixes = names.filter_map(|name| name.strip_suffix(words.as_str()));
-    let known = |prefix: &&str| without_wrappers(prefix, Some(architecture.prefix)).is_empty();
+    let known = |prefix: &&str| without_wrappers(prefix, architecture.prefixes).is_empty();
     let shortest = prefixes.filter(known).min_by_key(|prefix| prefix.len());
     shortest.unwrap_or_default().to_owned()
 }
 
 /// Returns the prefix of the tensors around the encoder, whose own prefix is `encoder`: the
 /// wrappers before the family's prefix.
-pub(super) fn of_model(encoder: &str, family: &str) -> String {
-    let wrappers = match encoder.rfind(family) {
-        Some(at) if !family.is_empty() => &encoder[..at],
-        _ => encoder,
-    };
+pub(super) fn of_model(encoder: &str, family: &[&str]) -> String {
+    // The longest of the family's: one may end like another.
+    let family = family.iter().filter_map(|prefix| encoder.rfind(prefix));
+    let wrappers = family.min().map_or(encoder, |at| &encoder[..at]);
     wrappers.to_owned()
 }
 
-/// Returns a name without the wrappers before it, and without `family` among them.
-pub(crate) fn without_wrappers<'a>(mut name: &'a str, family: Option<&str>) -> &'a str {
-    let family = family.filter(|prefix| !prefix.is_empty());
+/// Returns a name without the wrappers before it, and without the prefixes of a family among them.
+pub(crate) fn without_wrappers<'a>(mut name: &'a str, family: &[&str]) -> &'a str {
     let known = |name: &'a str| {
-        let mut prefixes = WRAPPERS.into_iter().chain(family);
+        let mut prefixes = WRAPPERS.iter().chain(family);
         prefixes.find_map(|prefix| name.strip_prefix(prefix))
     };
     while let Some(rest) = known(name) {
@@ -60,13 +58,13 @@ mod tests {
     #[test]
     fn wrappers_are_told_from_names() {
         for (name, family, expected) in [
-            ("module.bert.pooler", Some("bert."), "pooler"),
-            ("module.bert.pooler", None, "bert.pooler"),
-            ("_orig_mod.module.model.score.weight", None, "score.weight"),
-            ("bert._orig_mod.pooler", Some("bert."), "pooler"),
-            ("classifier.weight", Some("bert."), "classifier.weight"),
-            ("modules.x", None, "modules.x"),
-            ("model.embeddings", Some(""), "embeddings"),
+            ("module.bert.pooler", &["bert."][..], "pooler"),
+            ("module.bert.pooler", &[], "bert.pooler"),
+            ("_orig_mod.module.model.score.weight", &[], "score.weight"),
+            ("bert._orig_mod.pooler", &["bert."], "pooler"),
+            ("classifier.weight", &["bert."], "classifier.weight"),
+            ("modules.x", &[], "modules.x"),
+            ("module.nomic_bert.x", &["bert.", "nomic_bert."], "x"),
         ] {
             assert_eq!(without_wrappers(name, family), expected, "{name}");
         }
@@ -75,12 +73,14 @@ mod tests {
     #[test]
     fn a_model_has_the_wrappers_of_its_encoder() {
         for (encoder, family, expected) in [
-            ("bert.", "bert.", ""),
-            ("module.bert.", "bert.", "module."),
-            ("bert._orig_mod.", "bert.", ""),
-            ("", "bert.", ""),
-            ("module.", "bert.", "module."),
-            ("_orig_mod.", "", "_orig_mod."),
+            ("bert.", &["bert."][..], ""),
+            ("module.bert.", &["bert."], "module."),
+            ("bert._orig_mod.", &["bert."], ""),
+            ("", &["bert."], ""),
+            ("module.", &["bert."], "module."),
+            ("module.nomic_bert.", &["bert.", "nomic_bert."], "module."),
+            ("model.", &["model."], ""),
+            ("module.model.", &["model."], "module."),
         ] {
             assert_eq!(of_model(encoder, family), expected, "{encoder}");
         }

@@ -5,12 +5,14 @@
 //! says which of two it is where the names are those of both, and is not trusted beyond that:
 //! models are published with the class of a head that they do not have.
 //!
+//! * `logit_score`: scores of pairs by the next word of a language model.
 //! * `labels`: the names of the logits; `score`: [`ScoreKind`].
 //! * `entailment`: labels of a caller's own.
 //! * `spans`: labels of tokens to labelled spans of the text; `windows`: rows of a long text.
 
 mod entailment;
 mod labels;
+mod logit_score;
 mod score;
 mod spans;
 mod windows;
@@ -75,17 +77,31 @@ impl ModelFiles {
     /// values of the configuration that are not supported.
     pub fn classifier(&self, level: Level) -> Result<Classifier, LoadError> {
         let checkpoint = Checkpoint::open(self)?;
-        self.with_json(|json| self.classifier_in(json, &checkpoint, level))
+        self.with_json(|json| {
+            if level == Level::Text
+                && self.config().logit_score.is_some()
+                && let Some(classifier) = self.logit_classifier(json, &checkpoint)?
+            {
+                return Ok(classifier);
+            }
+            self.classifier_in(json, &checkpoint, level)
+        })
     }
 
     /// Returns the model's classifier if it has one: if its weights have the product that gives
-    /// logits, and `architectures` does not say that the head is another.
+    /// logits, and `architectures` does not say that the head is another; or, of texts, if it is a
+    /// language model that is asked for the score of a pair.
     ///
     /// # Errors
     /// As [`classifier`](Self::classifier).
     pub fn find_classifier(&self, level: Level) -> Result<Option<Classifier>, LoadError> {
         let checkpoint = Checkpoint::open(self)?;
         self.with_json(|json| {
+            if level == Level::Text
+                && let Some(classifier) = self.logit_classifier(json, &checkpoint)?
+            {
+                return Ok(Some(classifier));
+            }
             if !family::has_classifiers(json)? {
                 return Ok(None);
             }
@@ -143,11 +159,13 @@ impl ModelFiles {
                 "architectures is `{class}`, whose head classifies {other}, not {this}"
             )));
         }
-        // A head of texts may have all that one of tokens has, and more.
-        let of_texts = head(self, json, Level::Text, 1)?;
-        let mut of_texts = of_texts.tensors().into_iter();
-        let has_all = of_texts.all(|tensor| checkpoint.shape(tensor).is_some());
-        Ok((level == Level::Token && has_all).then(|| {
+        // One of the heads may have all that the other has, and more; texts where they are alike.
+        let own = head(self, json, level, 1)?.tensors().len();
+        let head = head(self, json, level.other(), 1)?;
+        let tensors = head.tensors();
+        let is_there = |tensor: &&TensorRef| checkpoint.shape(tensor).is_some();
+        let has_more = tensors.len() > own || (tensors.len() == own && level == Level::Token);
+        Ok((has_more && tensors.iter().all(is_there)).then(|| {
             format!(
                 "architectures names no class with a head, and the weights have the tensors of one \
                  that classifies {other}, not {this}"
@@ -222,6 +240,20 @@ fn read(
             return Err(json.unsupported(CONFIG, reason));
         }
     };
+    Ok(Classifier {
+        head: head(files, json, level, labels.len())?,
+        score,
+        pair_score: pair_score(json)?,
+        labels,
+    })
+}
+
+/// Returns how logits of a pair become scores, if the files say.
+///
+/// # Errors
+/// A function that is not supported.
+fn pair_score(json: &JsonFiles<'_>) -> Result<Option<ScoreKind>, LoadError> {
+    let config: Config = json.required(CONFIG)?;
     let Activation { activation_fn } = json.optional(SENTENCE)?.unwrap_or_default();
     let of_config = config.sentence_transformers.unwrap_or_default();
     let named = [
@@ -246,10 +278,5 @@ fn read(
             json.unsupported(file, reason)
         })
     });
-    Ok(Classifier {
-        head: head(files, json, level, labels.len())?,
-        score,
-        pair_score: pair_score.transpose()?,
-        labels,
-    })
+    pair_score.transpose()
 }

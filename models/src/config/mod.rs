@@ -3,9 +3,11 @@
 //! * The encoder by its family (config.json), as an [`Architecture`].
 //! * `modules`: what is made of the encoder's vectors, by the modules of sentence-transformers;
 //!   `pooling`: one of these. `truncation`: token limit and the side that is cut.
+//! * `chat`: texts as messages of a chat, and the score of a language model's next word.
 //! * `prompts`: [`Prompts`], what is put before texts.
 //! * `token_vectors`: models of token vectors, and how queries and documents become rows.
 
+mod chat;
 mod modules;
 mod pooling;
 mod prompts;
@@ -20,6 +22,7 @@ use crate::family;
 use crate::source::{JsonFiles, ReadFile, Source};
 use crate::tokenizer::TruncationSide;
 
+pub(crate) use chat::{ChatSettings, LogitScore};
 pub(crate) use modules::transformer_folder;
 pub use prompts::{Prompts, UnknownPrompt};
 pub use token_vectors::TextRole;
@@ -58,6 +61,10 @@ pub struct ModelConfig {
     pub sparse: Option<SparsePooling>,
     /// `true` if a pooling module in modules.json says that the model gives vectors.
     pub(crate) has_pooling: bool,
+    /// How texts become messages of a chat, if they do.
+    pub(crate) chat: Option<ChatSettings>,
+    /// The tokens whose logits make a score, if modules.json says so (LogitScore).
+    pub(crate) logit_score: Option<LogitScore>,
     /// Rules by which queries and documents become rows, if the files say that the model gives a
     /// vector for each token.
     pub(crate) token_vectors: Option<TokenVectors>,
@@ -125,6 +132,8 @@ impl ModelConfig {
             None | Some(Projection::Modules { unit_length: false }) => modules.head,
             Some(_) => modules.head.normalized(true),
         };
+        let chat = ChatSettings::read(&json, &classes, modules.has_pooling)?;
+        let logit_score = modules::logit_score(&json, architecture.vocabulary())?;
         let truncation = Truncation::read(&json)?;
         let max_tokens = architecture.max_tokens;
         let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
@@ -139,6 +148,8 @@ impl ModelConfig {
             prompts,
             head,
             token_vectors,
+            chat,
+            logit_score,
             max_tokens: truncation
                 .max_tokens
                 .map_or(max_tokens, |limit| limit.min(max_tokens)),

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::chat::LogitScore;
 use super::pooling::{self, PoolingConfig};
 use super::token_vectors::Mask;
 use crate::architecture::{
@@ -15,10 +16,12 @@ const MODULES: &str = "modules.json";
 
 /// Class of the mask of token vectors.
 const MASK: &str = "MultiVectorMask";
+/// Class of the score by the logits of words.
+const LOGIT_SCORE: &str = "LogitScore";
 
 /// The modules that are computed.
 const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, \
-                         SpladePooling, MultiVectorMask";
+                         SpladePooling, MultiVectorMask, LogitScore";
 
 /// The head that modules.json describes.
 pub(super) struct Modules {
@@ -114,6 +117,27 @@ pub(super) fn mask(json: &JsonFiles<'_>) -> Result<Option<Mask>, LoadError> {
         .transpose()
 }
 
+/// Returns the tokens whose logits make a score, if there is a module that says so, for a
+/// vocabulary of so many tokens.
+///
+/// # Errors
+/// A module whose settings are not known.
+pub(super) fn logit_score(
+    json: &JsonFiles<'_>,
+    vocabulary: usize,
+) -> Result<Option<LogitScore>, LoadError> {
+    let mut entries = entries(json)?.into_iter();
+    let module = entries.find(|entry| entry.class() == LOGIT_SCORE);
+    module
+        .map(|entry| LogitScore::read(json, &entry.config(), vocabulary))
+        .transpose()
+}
+
+/// Returns whether the files say which modules the model has.
+pub(super) fn are_there(json: &JsonFiles<'_>) -> Result<bool, LoadError> {
+    Ok((json.read)(MODULES)?.is_some())
+}
+
 /// Reads modules.json. Paths without a slash at their end lie in the model's folder.
 fn entries(json: &JsonFiles<'_>) -> Result<Vec<ModuleEntry>, LoadError> {
     let mut entries: Vec<ModuleEntry> = json.optional(MODULES)?.unwrap_or_default();
@@ -156,6 +180,8 @@ pub(super) fn read(
                 modules.sparse = Some(pooling::read_sparse(json, &entry.config())?);
             }
             "Dropout" => {}
+            // Without vectors: its logits are those of the Transformer.
+            LOGIT_SCORE if number == 1 && vectors == Vectors::OfText => {}
             MASK if vectors == Vectors::OfTokens => {}
             "Pooling" | "SpladePooling" if vectors == Vectors::OfTokens => {
                 let reason = format!(

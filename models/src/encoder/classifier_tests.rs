@@ -8,13 +8,13 @@ use super::family_tests::{largest_difference, on_threads};
 use super::*;
 use crate::classification::{Aggregation, Classifier, Level, ScoreKind, spans};
 use crate::device::DeviceSpec;
-use crate::tokenizer::{TokenIds, Tokenizer};
+use crate::tokenizer::{TokenIds, Tokenizer, TruncationSide};
 
 /// Largest difference from the logits of the libraries.
 const CLOSE: f32 = 1e-5;
 
 /// The models in tests/classifiers: what they classify, and how their logits become scores.
-const FIXTURES: [(&str, Level, ScoreKind); 15] = [
+const FIXTURES: [(&str, Level, ScoreKind); 29] = [
     ("bert-many-labels", Level::Text, ScoreKind::Softmax),
     ("bert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("bert-tokens", Level::Token, ScoreKind::Softmax),
@@ -23,10 +23,24 @@ const FIXTURES: [(&str, Level, ScoreKind); 15] = [
     ("distilbert-multi-label", Level::Text, ScoreKind::Sigmoid),
     ("distilbert-tokens", Level::Token, ScoreKind::Softmax),
     ("electra-nli", Level::Text, ScoreKind::Softmax),
+    ("eurobert-late", Level::Text, ScoreKind::Softmax),
+    ("eurobert-mean", Level::Text, ScoreKind::Softmax),
+    ("eurobert-tokens", Level::Token, ScoreKind::Softmax),
+    ("gemma3-labels", Level::Text, ScoreKind::Softmax),
+    ("gemma3-logits", Level::Text, ScoreKind::Sigmoid),
+    ("gte-labels", Level::Text, ScoreKind::Softmax),
+    ("llama-labels", Level::Text, ScoreKind::Softmax),
+    ("llama-logits", Level::Text, ScoreKind::Sigmoid),
+    ("mistral-tokens", Level::Token, ScoreKind::Softmax),
     ("modernbert-mean", Level::Text, ScoreKind::Softmax),
     ("modernbert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("modernbert-tokens", Level::Token, ScoreKind::Softmax),
     ("mpnet-default-labels", Level::Text, ScoreKind::Softmax),
+    ("nomic-bert-labels", Level::Text, ScoreKind::Softmax),
+    ("qwen2-tokens", Level::Token, ScoreKind::Softmax),
+    ("qwen3-logits", Level::Text, ScoreKind::Sigmoid),
+    ("qwen3-plain", Level::Text, ScoreKind::Sigmoid),
+    ("qwen3-reranker", Level::Text, ScoreKind::Sigmoid),
     ("roberta-relevance", Level::Text, ScoreKind::Softmax),
     ("roberta-tokens", Level::Token, ScoreKind::Softmax),
     ("xlm-roberta-regression", Level::Text, ScoreKind::Raw),
@@ -43,6 +57,9 @@ struct Fixture {
 struct Row {
     text: String,
     pair: Option<String>,
+    /// What stands before the text, or is the system's in a chat.
+    #[serde(default)]
+    prompt: String,
     ids: Vec<u32>,
     types: Vec<u32>,
     /// One list for a text, or one for each token.
@@ -83,7 +100,7 @@ fn fixtures() -> impl Iterator<Item = Fixture> {
         let files = open(folder);
         Fixture {
             name,
-            classifier: files.classifier(level).unwrap(),
+            classifier: files.find_classifier(level).unwrap().unwrap(),
             files,
             rows,
         }
@@ -127,11 +144,13 @@ fn texts_and_pairs_have_the_tokens_and_types_of_the_library() {
         name, files, rows, ..
     } in fixtures()
     {
-        let tokenizer = Tokenizer::load(&files).unwrap();
+        let (tokenizer, side) = (Tokenizer::load(&files).unwrap(), TruncationSide::Right);
         for row in &rows {
             let found: TokenIds = match &row.pair {
                 None => tokenizer.encode(&row.text).unwrap(),
-                Some(pair) => tokenizer.encode_pair(&row.text, pair, usize::MAX).unwrap(),
+                Some(pair) => tokenizer
+                    .encode_prompted_pair(&row.prompt, &row.text, pair, usize::MAX, side)
+                    .unwrap(),
             };
             let found = (found.as_slice(), found.types());
             let expected = (&row.ids[..], &row.types[..]);
@@ -190,7 +209,8 @@ fn a_reranker_gives_the_scores_of_the_library() {
         let found = on_threads(&cpu, &fixture.inputs(), &head, 1);
         for (found, row) in found.into_iter().zip(&fixture.rows) {
             let Some(expected) = row.score else { continue };
-            let kind = fixture.classifier.pair_score.unwrap();
+            let kind = fixture.classifier.pair_score;
+            let kind = kind.unwrap_or(fixture.classifier.score);
             let mut score = found.into_vec();
             kind.apply(&mut score);
             assert!(
@@ -202,7 +222,7 @@ fn a_reranker_gives_the_scores_of_the_library() {
             compared += 1;
         }
     }
-    assert!(compared > 5);
+    assert!(compared > 100);
 }
 
 #[test]

@@ -9,11 +9,13 @@ use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 24] = [
+const FIXTURES: [&str; 26] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
     "deberta",
+    "deberta-convolved",
+    "deberta-convolved-wide",
     "deberta-separate",
     "distilbert",
     "electra",

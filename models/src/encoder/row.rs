@@ -33,6 +33,12 @@ impl<'a> RowInput<'a> {
             dropped: &[],
         }
     }
+
+    /// Returns the place of the last token with another id, 0 if there is none.
+    pub(super) fn last_but(&self, id: u32) -> usize {
+        let last = self.ids.iter().rposition(|found| *found != id);
+        last.unwrap_or(0)
+    }
 }
 
 /// One row and the heads that are applied to it. The layers are computed once for all of them.

@@ -9,7 +9,7 @@ use motet_kernels::{
 use super::RowInput;
 use super::cpu::{norm as norms, weights::Weights};
 use crate::architecture::{
-    Counting, Linear, Norm, PositionBias, RelativeEmbedding, TensorRef, TokenEmbedding,
+    Convolution, Counting, Linear, Norm, PositionBias, RelativeEmbedding, TensorRef, TokenEmbedding,
 };
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
@@ -82,6 +82,21 @@ pub(super) fn position_bias(
         bidirectional: true,
     };
     Ok((checkpoint.values(&bias.table)?, buckets))
+}
+
+/// Returns the weights of a convolution's product with each of the neighbours, `[hidden, hidden]`.
+pub(super) fn convolution(
+    checkpoint: &Checkpoint,
+    convolution: &Convolution,
+) -> Result<Vec<Vec<f32>>, LoadError> {
+    let (values, kernel) = (
+        checkpoint.values(&convolution.weight)?,
+        convolution.kernel(),
+    );
+    let of_neighbour = |number: usize| values.iter().skip(number).step_by(kernel).copied();
+    Ok((0..kernel)
+        .map(|number| of_neighbour(number).collect())
+        .collect())
 }
 
 /// Returns the scale of a norm, and its shift if it has one.

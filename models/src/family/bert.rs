@@ -54,24 +54,25 @@ fn gelu() -> String {
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let config: Config = json.required(CONFIG)?;
     let layers = config.layers(json)?;
-    Ok(config.encoder("bert.", config.embedding(config.hidden_size), layers))
+    Ok(config.encoder(&["bert."], config.embedding(config.hidden_size), layers))
 }
 
 impl Config {
     /// Returns the encoder of this embedding and these layers.
     pub(super) fn encoder(
         &self,
-        prefix: &'static str,
+        prefixes: &'static [&'static str],
         embedding: TokenEmbedding,
         layers: Vec<Layer>,
     ) -> Architecture {
         Architecture {
-            prefix,
+            prefixes,
             hidden: self.hidden_size,
             max_tokens: embedding.max_tokens(),
             embedding,
             position_bias: None,
             relative: None,
+            convolution: None,
             layers,
             final_norm: None,
         }
@@ -95,6 +96,7 @@ impl Config {
                 self.layer_norm_eps,
             )),
             projection: None,
+            projected_norm: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Heads of classification as the families name them.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{CONFIG, refuse};
 use crate::architecture::{
@@ -136,6 +137,83 @@ pub(super) const PRE_CLASSIFIER: Option<Classifiers> = Some(Classifiers {
             architecture,
             labels,
         )
+    },
+    token: each_token,
+});
+
+/// `score` on the last token that is no padding, without a bias; on each token with one.
+pub(super) const SCORE: Option<Classifiers> = Some(Classifiers {
+    text: |json, architecture, labels| score_last(json, architecture, labels, None),
+    token: score_each,
+});
+
+/// The same for a family whose padding has the id 0 where config.json does not name its own.
+pub(super) const SCORE_PADDED_0: Option<Classifiers> = Some(Classifiers {
+    text: |json, architecture, labels| score_last(json, architecture, labels, Some(0)),
+    token: score_each,
+});
+
+/// Returns the head on the last token that is not `pad_token_id`. Without such a key, which is
+/// `otherwise` then, or with `null`, it is on the last token: rows are not padded here.
+fn score_last(
+    json: &JsonFiles<'_>,
+    architecture: &Architecture,
+    labels: usize,
+    otherwise: Option<u32>,
+) -> Result<Head, LoadError> {
+    let config: Map<String, Value> = json.required(CONFIG)?;
+    let padding = match config.get("pad_token_id") {
+        None => otherwise,
+        // Some files have -1 for none, which is no token's id.
+        Some(id) => id.as_u64().and_then(|id| u32::try_from(id).ok()),
+    };
+    let pooling = padding.map_or(Pooling::LastToken, Pooling::LastTokenBut);
+    Ok(Head::pooled(pooling).then(score(architecture, labels, false)))
+}
+
+/// Returns the head on each token.
+fn score_each(
+    json: &JsonFiles<'_>,
+    architecture: &Architecture,
+    labels: usize,
+) -> Result<Head, LoadError> {
+    #[derive(Deserialize)]
+    struct Config {
+        token_classification_bias: Option<bool>,
+    }
+    let config: Config = json.required(CONFIG)?;
+    let bias = config.token_classification_bias.unwrap_or(true);
+    Ok(Head::tokens().then(score(architecture, labels, bias)))
+}
+
+fn score(architecture: &Architecture, labels: usize, bias: bool) -> HeadModule {
+    let linear = Linear::new("score", architecture.hidden, labels).in_scope(Scope::Model);
+    let linear = if bias { linear } else { linear.without_bias() };
+    dense(linear, HeadActivation::Identity)
+}
+
+/// `dense`, exact GELU, `classifier`, on the mean of the tokens, on the first, or on each, of which
+/// the mean is taken then (`late`); `classifier` on each token.
+pub(super) const DENSE_LATE: Option<Classifiers> = Some(Classifiers {
+    text: |json, architecture, labels| {
+        #[derive(Deserialize)]
+        struct Config {
+            classifier_pooling: Option<String>,
+        }
+        let hidden = architecture.hidden;
+        let first = Linear::new("dense", hidden, hidden).in_scope(Scope::Model);
+        let first = dense(first, HeadActivation::Gelu);
+        let Config { classifier_pooling } = json.required(CONFIG)?;
+        let head = match classifier_pooling.as_deref() {
+            // The last product is linear: it gives the mean of its results for the mean of tokens.
+            None | Some("late") => Head::tokens().then(first).then(HeadModule::TokenMean),
+            Some("mean") => Head::pooled(Pooling::Mean).then(first),
+            Some("bos") => Head::pooled(Pooling::Cls).then(first),
+            Some(other) => {
+                return Err(refuse(json, "classifier_pooling", other, "late, mean, bos"));
+            }
+        };
+        Ok(head.then(logits("classifier", architecture, labels)))
     },
     token: each_token,
 });

@@ -8,8 +8,9 @@ use super::{
     CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse,
 };
 use crate::architecture::{
-    Activation, Architecture, Attention, Counting, Distances, FeedForward, Layer, Linear, Norm,
-    Norms, RelativeEmbedding, RelativeProducts, TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, Convolution, ConvolutionActivation, Counting, Distances,
+    FeedForward, Layer, Linear, Norm, Norms, RelativeEmbedding, RelativeProducts, TensorRef,
+    TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -49,6 +50,8 @@ struct Config {
     embedding_size: Option<usize>,
     attention_head_size: Option<usize>,
     conv_kernel_size: Option<i64>,
+    conv_groups: Option<usize>,
+    conv_act: Option<String>,
 }
 
 fn eps() -> f32 {
@@ -91,22 +94,12 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         ("hidden_size", hidden),
         ("num_attention_heads", heads),
     )?;
-    for (key, found, supported) in [
-        ("embedding_size", config.embedding_size, hidden),
-        ("attention_head_size", config.attention_head_size, head),
-    ] {
-        if let Some(found) = found.filter(|found| *found != supported) {
-            return Err(refuse(
-                json,
-                key,
-                &found.to_string(),
-                &supported.to_string(),
-            ));
-        }
+    if let Some(found) = config.attention_head_size.filter(|found| *found != head) {
+        let (found, supported) = (found.to_string(), head.to_string());
+        return Err(refuse(json, "attention_head_size", &found, &supported));
     }
-    if let Some(size) = config.conv_kernel_size.filter(|size| *size > 0) {
-        return Err(refuse(json, "conv_kernel_size", &size.to_string(), "0"));
-    }
+    let size = config.embedding_size.unwrap_or(hidden);
+    at_least_one(json, &[("embedding_size", size)])?;
     // Each layer has a table of the distances within a row.
     const POSITIONS_MAX: usize = 1 << 16;
     let positions = config.max_position_embeddings;
@@ -116,17 +109,26 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     }
     let kinds = config.kinds(json)?;
     let relative = config.relative(json)?;
+    let convolution = config.convolution(json)?;
     let activation = activation(json, "hidden_act", &config.hidden_act)?;
     let layers = (0..config.num_hidden_layers)
         .map(|index| config.layer(index, head, kinds, activation))
         .collect();
     let table = |name: &str, rows: usize| {
         let name = format!("embeddings.{name}_embeddings.weight");
-        TensorRef::new(name, &[rows, hidden])
+        TensorRef::new(name, &[rows, size])
     };
     let types = config.type_vocab_size;
+    let is_projected = size != hidden;
+    // The norm is that of the hidden size, whatever size the tables have.
+    let norm = Some(config.norm("embeddings.LayerNorm"));
+    let (norm, projected_norm) = match is_projected {
+        true => (None, norm),
+        false => (norm, None),
+    };
+    let projection = Linear::new("embeddings.embed_proj", size, hidden).without_bias();
     Ok(Architecture {
-        prefix: "deberta.",
+        prefixes: &["deberta."],
         hidden,
         max_tokens: positions,
         embedding: TokenEmbedding {
@@ -141,11 +143,13 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             },
             types: (types > 0).then(|| table("token_type", types)),
             scale: 1.0,
-            norm: Some(config.norm("embeddings.LayerNorm")),
-            projection: None,
+            norm,
+            projection: is_projected.then_some(projection),
+            projected_norm,
         },
         position_bias: None,
         relative,
+        convolution,
         layers,
         final_norm: None,
     })
@@ -231,6 +235,35 @@ impl Config {
                 span,
                 max_distance: buckets.map(|_| reach),
             },
+        }))
+    }
+
+    /// Returns the convolution beside the first layer, if there is one.
+    fn convolution(&self, json: &JsonFiles<'_>) -> Result<Option<Convolution>, LoadError> {
+        const KERNEL_MAX: usize = 255;
+        let kernel = self.conv_kernel_size.filter(|kernel| *kernel > 0);
+        let Some(found) = kernel else {
+            return Ok(None);
+        };
+        let kernel = usize::try_from(found).ok();
+        let Some(kernel) = kernel.filter(|it| *it <= KERNEL_MAX && !it.is_multiple_of(2)) else {
+            let supported = format!("0 for none, odd numbers up to {KERNEL_MAX}");
+            let found = found.to_string();
+            return Err(refuse(json, "conv_kernel_size", &found, &supported));
+        };
+        if let Some(groups) = self.conv_groups.filter(|groups| *groups != 1) {
+            return Err(refuse(json, "conv_groups", &groups.to_string(), "1"));
+        }
+        let activation = match self.conv_act.as_deref().unwrap_or("tanh") {
+            "tanh" => ConvolutionActivation::Tanh,
+            name => ConvolutionActivation::Other(activation(json, "conv_act", name)?),
+        };
+        let hidden = self.hidden_size;
+        Ok(Some(Convolution {
+            weight: TensorRef::new("encoder.conv.conv.weight", &[hidden, hidden, kernel]),
+            bias: TensorRef::new("encoder.conv.conv.bias", &[hidden]),
+            activation,
+            norm: self.norm("encoder.conv.LayerNorm"),
         }))
     }
 

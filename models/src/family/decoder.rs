@@ -196,7 +196,7 @@ impl Config {
     pub(super) fn encoder(&self, layers: Vec<Layer>) -> Architecture {
         let words = TensorRef::new("embed_tokens.weight", &[self.vocab_size, self.hidden_size]);
         Architecture {
-            prefix: "",
+            prefixes: &["model."],
             hidden: self.hidden_size,
             max_tokens: self.max_position_embeddings,
             embedding: TokenEmbedding {
@@ -207,9 +207,11 @@ impl Config {
                 scale: 1.0,
                 norm: None,
                 projection: None,
+                projected_norm: None,
             },
             position_bias: None,
             relative: None,
+            convolution: None,
             layers,
             final_norm: Some(self.norm("norm", self.hidden_size)),
         }

@@ -55,12 +55,13 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let layers = (0..config.n_layers).map(|index| config.layer(index, head_size, activation));
     let embedding = config.embedding();
     Ok(Architecture {
-        prefix: "distilbert.",
+        prefixes: &["distilbert."],
         hidden: config.dim,
         max_tokens: embedding.max_tokens(),
         embedding,
         position_bias: None,
         relative: None,
+        convolution: None,
         layers: layers.collect(),
         final_norm: None,
     })
@@ -80,6 +81,7 @@ impl Config {
             scale: 1.0,
             norm: Some(Norm::layer("embeddings.LayerNorm", self.dim, EPS)),
             projection: None,
+            projected_norm: None,
         }
     }
 

@@ -35,5 +35,5 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     if embedding_size != hidden {
         embedding.projection = Some(Linear::new("embeddings_project", embedding_size, hidden));
     }
-    Ok(config.encoder("electra.", embedding, layers))
+    Ok(config.encoder(&["electra."], embedding, layers))
 }

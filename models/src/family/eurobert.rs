@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::decoder::Config;
-use super::{CONFIG, Family, llama};
+use super::{CONFIG, Family, classifiers, llama};
 use crate::architecture::Architecture;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -17,8 +17,7 @@ pub(super) const FAMILY: Family = Family {
         "EuroBertForTokenClassification",
     ],
     describe,
-    // They pool the tokens' vectors after a function that is not linear, some after the head.
-    classifiers: None,
+    classifiers: classifiers::DENSE_LATE,
 };
 
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::decoder::{Biases, Config, LayerType, layer_types};
-use super::{CONFIG, Family, activation, at_least_one, refuse, rope};
+use super::{CONFIG, Family, activation, at_least_one, classifiers, refuse, rope};
 use crate::architecture::{Architecture, HeadNorms, Layer, Mask, Norm, Norms};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -13,7 +13,7 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["gemma3_text"],
     classes: &[],
     describe,
-    classifiers: None,
+    classifiers: classifiers::SCORE_PADDED_0,
 };
 
 /// The keys that Llama has not, with the defaults of transformers.

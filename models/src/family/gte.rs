@@ -133,7 +133,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let layers = (0..config.num_hidden_layers)
         .map(|index| config.layer(index, head, activation, rotary.clone()));
     Ok(Architecture {
-        prefix: "new.",
+        prefixes: &["new.", "gte."],
         hidden,
         max_tokens: config.max_position_embeddings,
         embedding: TokenEmbedding {
@@ -148,9 +148,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
                 config.layer_norm_eps,
             )),
             projection: None,
+            projected_norm: None,
         },
         position_bias: None,
         relative: None,
+        convolution: None,
         layers: layers.collect(),
         final_norm: None,
     })

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::decoder::{Biases, Config};
-use super::{CONFIG, Family, at_least_one};
+use super::{CONFIG, Family, at_least_one, classifiers};
 use crate::architecture::Architecture;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -12,14 +12,14 @@ pub(super) const LLAMA: Family = Family {
     model_types: &["llama"],
     classes: &[],
     describe: describe_llama,
-    classifiers: None,
+    classifiers: classifiers::SCORE,
 };
 
 pub(super) const MISTRAL: Family = Family {
     model_types: &["mistral"],
     classes: &[],
     describe: describe_mistral,
-    classifiers: None,
+    classifiers: classifiers::SCORE,
 };
 
 fn describe_llama(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

@@ -17,7 +17,7 @@
 //!    and [`activation`] check what all families have; `rope` reads the keys of rotary positions,
 //!    `decoder::layer_types` which layers have windows.
 //! 3. Describe the tensors by the names that the checkpoint of the bare encoder has
-//!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefix`] to what
+//!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefixes`] to what
 //!    stands before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
 //!    hand, old names of norms, element types and shards are the business of `checkpoint`.
 //! 4. What a family has otherwise is mostly a matter of rows: positions that begin after the id of
@@ -46,6 +46,7 @@ mod llama;
 mod masked_words;
 mod modernbert;
 mod mpnet;
+mod next_word;
 mod nomic_bert;
 mod qwen;
 mod roberta;
@@ -53,6 +54,7 @@ mod rope;
 
 use classifiers::Classifiers;
 pub(crate) use masked_words::masked_words;
+pub(crate) use next_word::next_word;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

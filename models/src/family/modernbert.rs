@@ -143,7 +143,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     };
     let layers = types.iter().enumerate().map(layer).collect();
     Ok(Architecture {
-        prefix: "model.",
+        prefixes: &["model."],
         hidden,
         max_tokens: config.max_position_embeddings,
         embedding: TokenEmbedding {
@@ -157,9 +157,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             scale: 1.0,
             norm: Some(config.norm("embeddings.norm")),
             projection: None,
+            projected_norm: None,
         },
         position_bias: None,
         relative: None,
+        convolution: None,
         layers,
         final_norm: Some(config.norm("final_norm")),
     })

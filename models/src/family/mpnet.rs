@@ -51,7 +51,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             table: TensorRef::new(name, &[BUCKETS, own.num_attention_heads]),
             max_distance: MAX_DISTANCE,
         }),
-        ..config.encoder("mpnet.", embedding, layers.collect())
+        ..config.encoder(&["mpnet."], embedding, layers.collect())
     })
 }
 

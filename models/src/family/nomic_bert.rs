@@ -4,7 +4,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CONFIG, Family, activation, at_least_one, head_size, layer_count, refuse, rope};
+use super::{
+    CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
+};
 use crate::architecture::{
     Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
     Rotary, TensorRef, TokenEmbedding,
@@ -20,7 +22,7 @@ pub(super) const FAMILY: Family = Family {
         "NomicBertForSequenceClassification",
     ],
     describe,
-    classifiers: None,
+    classifiers: classifiers::POOLER,
 };
 
 /// Keys whose values would make another computation of it, and the only value that is supported.
@@ -81,7 +83,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         TensorRef::new(name, &[rows, config.hidden])
     };
     Ok(Architecture {
-        prefix: "bert.",
+        prefixes: &["bert.", "nomic_bert."],
         hidden: config.hidden,
         max_tokens: config.max_tokens,
         embedding: TokenEmbedding {
@@ -92,9 +94,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             scale: 1.0,
             norm: Some(Norm::layer("emb_ln", config.hidden, config.eps)),
             projection: None,
+            projected_norm: None,
         },
         position_bias: None,
         relative: None,
+        convolution: None,
         layers: (0..config.layers)
             .map(|index| config.layer(index))
             .collect(),

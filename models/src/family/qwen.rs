@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::decoder::{Biases, Config, LayerType, layer_types};
-use super::{CONFIG, Family, at_least_one, refuse};
+use super::{CONFIG, Family, at_least_one, classifiers, refuse};
 use crate::architecture::{Architecture, HeadNorms};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -14,14 +14,14 @@ pub(super) const QWEN2: Family = Family {
     // Its code is that of the library with tokens that see the whole row, as `is_causal` says.
     classes: &["Qwen2Model"],
     describe: describe_2,
-    classifiers: None,
+    classifiers: classifiers::SCORE,
 };
 
 pub(super) const QWEN3: Family = Family {
     model_types: &["qwen3"],
     classes: &[],
     describe: describe_3,
-    classifiers: None,
+    classifiers: classifiers::SCORE,
 };
 
 /// Length of a head's vectors where a file of Qwen 3 does not state it.

@@ -18,5 +18,5 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let layers = config.layers(json)?;
     let mut embedding = config.embedding(config.hidden_size);
     skip_padding(json, &mut embedding)?;
-    Ok(config.encoder("roberta.", embedding, layers))
+    Ok(config.encoder(&["roberta."], embedding, layers))
 }

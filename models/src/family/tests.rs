@@ -204,13 +204,23 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
         ),
         (
             "deberta",
-            json!({ "conv_kernel_size": 3 }),
-            ["conv_kernel_size", "3", "0"],
+            json!({ "conv_kernel_size": 4 }),
+            ["conv_kernel_size", "4", "odd"],
         ),
         (
             "deberta",
-            json!({ "embedding_size": 16 }),
-            ["embedding_size", "16", "32"],
+            json!({ "conv_kernel_size": 3, "conv_groups": 2 }),
+            ["conv_groups", "2", "1"],
+        ),
+        (
+            "deberta",
+            json!({ "conv_kernel_size": 3, "conv_act": "mish" }),
+            ["conv_act", "mish", "gelu"],
+        ),
+        (
+            "deberta",
+            json!({ "embedding_size": 0 }),
+            ["embedding_size", "0", "at least 1"],
         ),
         (
             "deberta",

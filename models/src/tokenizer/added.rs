@@ -1,7 +1,7 @@
 //! Tokens that are named outside of tokenizer.json (tokenizer_config.json, special_tokens_map.json,
 //! added_tokens.json), which are found in a text as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -190,6 +190,56 @@ pub(crate) fn special_ids(json: &JsonFiles<'_>, roles: &[&str]) -> Result<Vec<u3
     };
     let ids = added_tokens.iter().filter(is_wanted).map(|token| token.id);
     Ok(ids.collect())
+}
+
+/// Returns the ids of tokens by their text; `None` for those that the tokenizer has not. One that
+/// has to be built of other files is not looked at.
+///
+/// # Errors
+/// A file that does not parse.
+pub(super) fn ids_of(json: &JsonFiles<'_>, tokens: &[&str]) -> Result<Vec<Option<u32>>, LoadError> {
+    #[derive(Deserialize)]
+    struct Library {
+        added_tokens: Option<Vec<Added>>,
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        id: u32,
+        content: String,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        vocab: Option<Vocabulary>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Vocabulary {
+        Numbered(HashMap<String, u32>),
+        /// With the score of each.
+        InOrder(Vec<(String, f64)>),
+    }
+    let Some(library) = json.optional::<Library>(TOKENIZER)? else {
+        return Ok(vec![None; tokens.len()]);
+    };
+    let (_, numbered) = numbered(json)?;
+    let added = library.added_tokens.unwrap_or_default();
+    let id = |token: &&str| {
+        let of_library = added.iter().find(|added| added.content == *token);
+        let of_files = || numbered.iter().find(|(_, added)| added.content == *token);
+        let of_vocabulary = || match library.model.vocab.as_ref()? {
+            Vocabulary::Numbered(ids) => ids.get(*token).copied(),
+            Vocabulary::InOrder(pieces) => {
+                let place = pieces.iter().position(|(piece, _)| piece == token);
+                place.and_then(|place| u32::try_from(place).ok())
+            }
+        };
+        of_library
+            .map(|added| added.id)
+            .or_else(|| of_files().map(|(id, _)| *id))
+            .or_else(of_vocabulary)
+    };
+    Ok(tokens.iter().map(id).collect())
 }
 
 /// Returns the special token of a role, such as `mask_token`, if the files name it.

@@ -26,7 +26,9 @@ impl Tokenizer {
         max_tokens: usize,
         side: TruncationSide,
     ) -> Result<TokenIds, PairError> {
-        let template = self.pair_template.as_ref().ok_or(PairError::NoTemplate)?;
+        // A conversation is one text, whose tokens are not those of its parts.
+        let template = self.pair_template.as_ref().filter(|_| self.chat.is_none());
+        let template = template.ok_or(PairError::NoTemplate)?;
         let limit = max_tokens.min(self.max_tokens);
         let special = template.len();
         let room = limit.saturating_sub(special + second.len());

@@ -9,6 +9,7 @@
 //! * `pieces`: long texts in pieces for the library.
 //! * `text_tokens`: the tokens of a text with their places, for labels of tokens.
 //! * `roles`: rows of queries and documents for late interaction.
+//! * `chat`: texts as messages of a chat.
 //! * `joined`: rows of texts that were tokenized before, for texts that are in several rows.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
 //! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
@@ -16,6 +17,7 @@
 
 mod added;
 mod build;
+mod chat;
 mod error;
 mod joined;
 mod lowercase;
@@ -28,8 +30,11 @@ mod token_ids;
 mod wordpiece;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 pub(crate) use added::special_ids;
+use chat::Chat;
+pub(crate) use chat::yes_and_no;
 pub use error::{PairError, TokenizerError};
 use plain::{Part, is_space};
 use roles::Roles;
@@ -84,6 +89,10 @@ pub struct Tokenizer {
     pair_template: Option<Template>,
     /// Rows for late interaction, if the model's files say how they differ.
     roles: Option<Roles>,
+    /// The token that stands for what the vocabulary has not, if the files name it.
+    unknown: Option<u32>,
+    /// Texts as messages of a chat, if the model takes them so.
+    chat: Option<Arc<Chat>>,
     max_tokens: usize,
 }
 
@@ -96,7 +105,7 @@ impl Tokenizer {
     /// model's limit allows, or one with more tokens than the model has.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         let config = files.config();
-        let (library, roles) = files.with_json(|json| {
+        let (library, roles, chat, unknown) = files.with_json(|json| {
             let (mut library, file) = match (json.read)(TOKENIZER)? {
                 Some(bytes) => (read_library(&bytes, json.model)?, TOKENIZER),
                 None => {
@@ -119,10 +128,14 @@ impl Tokenizer {
                 );
                 return Err(json.unsupported(file, reason));
             }
-            Ok((library, roles.transpose()?))
+            let unknown = added::token_of_role(json, "unk_token")?;
+            let chat = Chat::of_model(json, config)?;
+            Ok((library, roles.transpose()?, chat, unknown))
         })?;
         let mut tokenizer = Self::from_library(library, files.source(), config.max_tokens)?;
         tokenizer.roles = roles;
+        tokenizer.unknown = unknown.and_then(|token| tokenizer.full.token_to_id(&token));
+        tokenizer.chat = chat.map(Arc::new);
         Ok(if config.takes_token_types {
             tokenizer
         } else {
@@ -162,6 +175,8 @@ impl Tokenizer {
             full: library,
             template,
             roles: None,
+            unknown: None,
+            chat: None,
             max_tokens,
         })
     }
@@ -195,7 +210,8 @@ impl Tokenizer {
     }
 
     /// Like [`encode_within`](Self::encode_within), with a prompt before the text, cut at the given
-    /// side. Both are tokenized as one string.
+    /// side. Both are tokenized as one string, unless the model takes texts as messages of a chat:
+    /// then the prompt is that of the system.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -206,7 +222,12 @@ impl Tokenizer {
         max_tokens: usize,
         side: TruncationSide,
     ) -> Result<TokenIds, TokenizerError> {
-        self.encode_marked(None, prompt, text, max_tokens, side)
+        match &self.chat {
+            Some(chat) if chat.has_single() => self
+                .encode_conversation(chat, prompt, &[text], max_tokens, side)
+                .map_err(TokenizerError::new),
+            _ => self.encode_marked(None, prompt, text, max_tokens, side),
+        }
     }
 
     /// Does the same for a prompt that begins with a token that is never cut.
@@ -252,7 +273,8 @@ impl Tokenizer {
     }
 
     /// Like [`encode_pair`](Self::encode_pair), with a prompt before the first text, the second cut
-    /// at the given side.
+    /// at the given side. A model that takes texts as messages of a chat gets both as such, and the
+    /// prompt as that of the system.
     ///
     /// # Errors
     /// As [`encode_pair`](Self::encode_pair).
@@ -264,6 +286,9 @@ impl Tokenizer {
         max_tokens: usize,
         side: TruncationSide,
     ) -> Result<TokenIds, PairError> {
+        if let Some(chat) = &self.chat {
+            return self.encode_conversation(chat, prompt, &[first, second], max_tokens, side);
+        }
         let template = self.pair_template.as_ref().ok_or(PairError::NoTemplate)?;
         let limit = max_tokens.min(self.max_tokens);
         let mut ids = Vec::new();

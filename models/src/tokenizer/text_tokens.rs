@@ -16,7 +16,8 @@ impl Tokenizer {
     /// Returns the tokens of a text with their places.
     ///
     /// A token goes on with a word where the tokenizer's own mark says so (`##ing`); for tokenizers
-    /// without such a mark, where there is no space before it.
+    /// without such a mark, where there is no space before it. One that stands for what the
+    /// vocabulary has not begins a word.
     ///
     /// # Errors
     /// Only what the tokenizer library refuses.
@@ -24,6 +25,7 @@ impl Tokenizer {
         let spans = self.spans(text)?;
         let mark = self.continuation_mark();
         let continues = |id: u32, start: usize| match &mark {
+            _ if self.unknown == Some(id) => false,
             Some(mark) => {
                 let token = self.full.id_to_token(id);
                 token.is_some_and(|token| token.starts_with(mark.as_str()))

@@ -29,6 +29,8 @@ pub(super) struct Embeddings {
     norm: Option<Norm>,
     /// `[E]` to `[H]`, and how the vectors that enter are cut.
     projection: Option<(Linear, ColumnBlocks)>,
+    /// The norm of what the product gives.
+    projected_norm: Option<Norm>,
 }
 
 impl Embeddings {
@@ -59,15 +61,18 @@ impl Embeddings {
             };
             Ok((weights.pack(&[projection], inputs, columns)?, inputs))
         });
-        let norm = embedding.norm.as_ref();
-        let norm = norm.map(|norm| norm::load(checkpoint, norm));
+        let norm = |norm: &Option<_>| {
+            let norm = norm.as_ref();
+            norm.map(|norm| norm::load(checkpoint, norm)).transpose()
+        };
         Ok(Self {
             words: EmbeddingTable::pack(&words, embedding.words.len(), size)?,
             positions,
             position_types,
             scale: embedding.scale,
-            norm: norm.transpose()?,
+            norm: norm(&embedding.norm)?,
             projection: projection.transpose()?,
+            projected_norm: norm(&embedding.projected_norm)?,
         })
     }
 
@@ -110,6 +115,9 @@ impl Embeddings {
             Epilogue::Store,
             parallelism,
         );
+        if let Some(norm) = &self.projected_norm {
+            norm.run(x, *columns, statistics, parallelism);
+        }
     }
 
     /// Writes the sums of the tables, scaled and normed, to `out`, `[T, E]` in the blocks

@@ -1,7 +1,7 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it
-//! (`embeddings`, `layer` with `attention` and `feed_forward`, `norm`, read by `weights` and
+//! (`embeddings`, `convolution`, `layer` with `attention` and `feed_forward`, `norm`, read by `weights` and
 //! `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and how a batch is shared
 //! among the threads of the current rayon pool: by rows where that keeps all of them busy, else
 //! within each step (`schedule`).
@@ -10,6 +10,7 @@
 //! So a row gives the same bits whatever rows are beside it and however many threads there are.
 
 mod attention;
+mod convolution;
 mod embeddings;
 mod feed_forward;
 mod layer;
@@ -36,6 +37,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
 use crate::values::Values;
+use convolution::Convolution;
 use embeddings::Embeddings;
 use layer::{Batch, Layer};
 use weights::Weights;
@@ -51,6 +53,8 @@ pub(super) struct CpuEncoder {
     position_bias: Option<RelativeBias>,
     /// The rotary embeddings of the layers, each once.
     rotaries: Vec<(architecture::Rotary, Growing<Rotary>)>,
+    /// Beside the first layer.
+    convolution: Option<Convolution>,
     layers: Vec<Layer>,
     final_norm: Option<Norm>,
     scratch: ScratchPool,
@@ -99,6 +103,8 @@ impl CpuEncoder {
         });
         let final_norm = architecture.final_norm.as_ref();
         let final_norm = final_norm.map(|norm| norm::load(checkpoint, norm));
+        let convolution = architecture.convolution.as_ref();
+        let convolution = convolution.map(|it| Convolution::load(checkpoint, it, columns));
         let inner = first.map_or(0, |layer| layer.feed_forward.inner());
         let of_layers = layers.iter_mut().flat_map(Layer::relocatable);
         huge_pages::consolidate(of_layers.chain(embeddings.relocatable()).collect());
@@ -108,6 +114,7 @@ impl CpuEncoder {
             embeddings,
             position_bias,
             rotaries: rotaries.collect(),
+            convolution: convolution.transpose()?,
             layers,
             final_norm: final_norm.transpose()?,
             scratch: ScratchPool::new(columns),
@@ -163,7 +170,16 @@ impl CpuEncoder {
         self.scratch.with(tokens, |scratch| {
             parallelism.with_spinning_helpers(|| {
                 self.embeddings.run(&inputs, scratch, parallelism);
-                for layer in &self.layers {
+                let mut layers = self.layers.as_slice();
+                if let Some(convolution) = &self.convolution
+                    && let Some((first, others)) = layers.split_first()
+                {
+                    convolution.around(scratch, &lens, parallelism, |scratch| {
+                        first.run(scratch, &batch, parallelism);
+                    });
+                    layers = others;
+                }
+                for layer in layers {
                     layer.run(scratch, &batch, parallelism);
                 }
                 if let Some(norm) = &self.final_norm {

@@ -1,26 +1,26 @@
 //! From the vectors of a row's tokens to one.
 
-use std::ops::Range;
-
 use motet_kernels::{Matrix, Parallelism, pooling};
 
 use crate::architecture::Pooling;
+use crate::encoder::RowInput;
 
-/// Writes to `out`, `[H]`, what a pooling makes of the tokens of a row, of which the first
-/// `unpooled` do not count. Tokens are taken in their order.
+/// Writes to `out`, `[H]`, what a pooling makes of the tokens of a row, which are those of `hidden`
+/// from `start` on. Tokens are taken in their order.
 pub(super) fn pool(
     kind: Pooling,
     hidden: Matrix<'_>,
-    tokens: Range<usize>,
-    unpooled: usize,
+    start: usize,
+    row: RowInput<'_>,
     out: &mut [f32],
     parallelism: Parallelism,
 ) {
-    let pooled = tokens.start + unpooled..tokens.end;
+    let pooled = start + row.unpooled..start + row.ids.len();
     match kind {
         Pooling::Mean => pooling::mean(hidden, pooled, out, parallelism),
         Pooling::Cls => copy(hidden, pooled.start, out),
         Pooling::LastToken => copy(hidden, pooled.end - 1, out),
+        Pooling::LastTokenBut(id) => copy(hidden, start + row.last_but(id), out),
         Pooling::MeanSqrtLen => {
             let root = (pooled.len() as f32).sqrt();
             pooling::mean(hidden, pooled, out, parallelism);
@@ -34,7 +34,7 @@ pub(super) fn pool(
         }),
         Pooling::WeightedMean => {
             // A token's place counts from the beginning of its row.
-            let place = |token: usize| (token - tokens.start + 1) as f32;
+            let place = |token: usize| (token - start + 1) as f32;
             let sum: f32 = pooled.clone().map(place).sum();
             fold(hidden, pooled, 0.0, out, |sum, x, token| {
                 *sum += x * place(token);
@@ -57,7 +57,7 @@ pub(super) fn copy(hidden: Matrix<'_>, token: usize, out: &mut [f32]) {
 /// token's vector, and the token.
 fn fold(
     hidden: Matrix<'_>,
-    tokens: Range<usize>,
+    tokens: std::ops::Range<usize>,
     first: f32,
     out: &mut [f32],
     add: impl Fn(&mut f32, f32, usize),
@@ -90,7 +90,11 @@ mod tests {
         let check = |kind: Pooling, unpooled: usize, expected: [f32; 2]| {
             let mut out = [f32::NAN; 2];
             let within = Parallelism::WithinThread;
-            pool(kind, hidden, 1..4, unpooled, &mut out, within);
+            let row = RowInput {
+                unpooled,
+                ..RowInput::new(&[7, 8, 7])
+            };
+            pool(kind, hidden, 1, row, &mut out, within);
             let far = out.iter().zip(expected).map(|(a, b)| (a - b).abs());
             assert!(
                 far.fold(0.0, f32::max) < 1e-3,
@@ -102,6 +106,8 @@ mod tests {
             (Pooling::Mean, [3.0, 2.0]),
             (Pooling::Max, [5.0, 4.0]),
             (Pooling::LastToken, [5.0, 2.0]),
+            (Pooling::LastTokenBut(7), [3.0, 4.0]),
+            (Pooling::LastTokenBut(8), [5.0, 2.0]),
             (Pooling::WeightedMean, [3.667, 2.333]),
             (Pooling::MeanSqrtLen, [5.196, 3.464]),
         ] {

@@ -27,14 +27,7 @@ pub(in crate::encoder) fn of_row(
         Readout::Pooled(poolings) => {
             let mut vectors = vec![0.0; poolings.len() * size];
             for (pooling, vector) in poolings.iter().zip(vectors.chunks_exact_mut(size)) {
-                pool::pool(
-                    *pooling,
-                    hidden,
-                    start..start + row.ids.len(),
-                    row.unpooled,
-                    vector,
-                    parallelism,
-                );
+                pool::pool(*pooling, hidden, start, row, vector, parallelism);
             }
             vectors
         }

@@ -23,6 +23,8 @@ pub(super) struct Embeddings {
     norm: Option<Norm>,
     /// `[E]` to `[H]`
     projection: Option<Linear>,
+    /// The norm of what the product gives.
+    projected_norm: Option<Norm>,
 }
 
 impl Embeddings {
@@ -33,18 +35,22 @@ impl Embeddings {
         let position_types = PositionTypes::of(embedding);
         let positions = position_types.load(placement.checkpoint, embedding)?;
         let shape = [position_types.rows(), embedding.size()];
-        let norm = embedding.norm.as_ref();
+        let norm = |norm: &Option<_>| {
+            let norm = norm.as_ref();
+            norm.map(|norm| Norm::load(placement, norm)).transpose()
+        };
         Ok(Self {
             words: placement.get(&embedding.words)?,
             positions: placement.place(positions, &shape)?,
             position_types,
             scale: embedding.scale,
-            norm: norm.map(|norm| Norm::load(placement, norm)).transpose()?,
+            norm: norm(&embedding.norm)?,
             projection: embedding
                 .projection
                 .as_ref()
                 .map(|projection| Linear::load(placement, projection))
                 .transpose()?,
+            projected_norm: norm(&embedding.projected_norm)?,
         })
     }
 
@@ -69,8 +75,11 @@ impl Embeddings {
         if let Some(norm) = &self.norm {
             sums = norm.forward(&sums)?;
         }
-        match &self.projection {
-            Some(projection) => projection.forward(&sums),
+        if let Some(projection) = &self.projection {
+            sums = projection.forward(&sums)?;
+        }
+        match &self.projected_norm {
+            Some(norm) => norm.forward(&sums),
             None => Ok(sums),
         }
     }

@@ -57,7 +57,8 @@ impl FeedForward {
     }
 }
 
-fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
+/// Computes an activation of each value.
+pub(super) fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
     match activation {
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),

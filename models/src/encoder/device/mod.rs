@@ -6,6 +6,7 @@
 //! operations that a device is asked for hardly depends on that of the rows.
 
 mod attention;
+mod convolution;
 mod embeddings;
 mod feed_forward;
 mod groups;
@@ -30,6 +31,7 @@ use crate::architecture::{Architecture, Pooling};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 use crate::values::Values;
+use convolution::Convolution;
 use embeddings::Embeddings;
 use layer::Layer;
 use motet_kernels::Mask;
@@ -57,6 +59,8 @@ pub(super) struct DeviceEncoder {
     rotaries: Vec<Rotary>,
     /// The masks of the layers, each once.
     masks: Vec<Mask>,
+    /// Beside the first layer.
+    convolution: Option<Convolution>,
     layers: Vec<Layer>,
     final_norm: Option<Norm>,
 }
@@ -85,6 +89,9 @@ impl DeviceEncoder {
         let distances = distances
             .map(|relative| DistanceVectors::new(&placement, architecture, relative))
             .transpose()?;
+        let convolution = architecture.convolution.as_ref();
+        let convolution = convolution.map(|it| Convolution::load(&placement, it));
+        let convolution = convolution.transpose()?;
         let layers = architecture.layers.iter();
         let layers = layers
             .map(|layer| Layer::load(&placement, architecture, layer))
@@ -111,6 +118,7 @@ impl DeviceEncoder {
             distances,
             rotaries,
             masks: architecture.masks(),
+            convolution,
             layers,
             final_norm,
         })
@@ -138,6 +146,7 @@ impl DeviceEncoder {
             position_types: self.embeddings.position_types(),
             position_bias: self.position_bias.as_ref(),
             distances: self.distances.as_ref(),
+            kernel: self.convolution.as_ref().map(Convolution::kernel),
             poolings,
             dtype: self.embeddings.dtype(),
         }
@@ -148,8 +157,12 @@ impl DeviceEncoder {
         let inputs: Vec<_> = rows.iter().map(|row| row.row).collect();
         let pack = Pack::new(&inputs, self.packing(&poolings), &self.device)?;
         let mut hidden = self.embeddings.forward(&pack)?;
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, &pack)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            let left = layer.forward(&hidden, &pack)?;
+            hidden = match &self.convolution {
+                Some(convolution) if number == 0 => convolution.add(&hidden, &left, &pack)?,
+                _ => left,
+            };
         }
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(&hidden)?;

@@ -4,6 +4,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use motet_kernels::Mask;
 
+use super::convolution::neighbours;
 use super::groups;
 use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
@@ -22,6 +23,9 @@ pub(super) struct Pack {
     pub(super) positions: Tensor,
     /// The rotations of the tokens, for each of the model's rotary embeddings.
     pub(super) rotations: Vec<Rotations>,
+    /// The neighbours of each token, for the model's convolution: u32 `[T * kernel]`. `T` stands for
+    /// what is beyond the ends of a row.
+    pub(super) neighbours: Option<Tensor>,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
     /// For each token and head, which of the vectors that attention makes in all groups is its own;
@@ -57,6 +61,8 @@ pub(super) struct Packing<'a> {
     pub(super) position_bias: Option<&'a PositionBias>,
     /// Vectors of distances.
     pub(super) distances: Option<&'a DistanceVectors>,
+    /// Neighbours of a token in the model's convolution.
+    pub(super) kernel: Option<usize>,
     /// Poolings of any row.
     pub(super) poolings: &'a [Pooling],
     /// Element type of attention's scores.
@@ -107,12 +113,14 @@ impl Pack {
         // Tokens are rotated by their places in the row, also those that have no row of the table.
         let places = (!packing.rotaries.is_empty())
             .then(|| whole.add(lengths.iter().flat_map(|tokens| 0..*tokens as u32)));
+        let kernel = packing.kernel;
+        let neighbours = kernel.map(|kernel| whole.add(neighbours(&rows, kernel)));
         let (first, step) = ways_back(&rows, &groups, heads);
         let tokens = first.len();
         let (first, step) = (whole.add(first), whole.add(step));
         let groups: Vec<PaddedPlaces> = groups
             .into_iter()
-            .map(|group| PaddedPlaces::new(group, &rows, packing, &mut whole, &mut real))
+            .map(|group| PaddedPlaces::new(group, &rows, inputs, packing, &mut whole, &mut real))
             .collect();
 
         let (whole, real) = (whole.send(device)?, real.send(device)?);
@@ -133,6 +141,7 @@ impl Pack {
             ids: whole.get(ids)?,
             positions: whole.get(positions)?,
             rotations: rotations.collect::<Result<_>>()?,
+            neighbours: neighbours.map(|places| whole.get(places)).transpose()?,
             groups: groups
                 .into_iter()
                 .map(|group| group.get(&whole, &real, &each_part, packing))

@@ -13,6 +13,7 @@ use super::pack::{Packing, Row};
 use super::relative::PairVectors;
 use super::upload::{Place, Upload, Uploaded};
 use crate::architecture::Pooling;
+use crate::encoder::RowInput;
 
 /// R rows of L tokens each on a device.
 pub(super) struct Padded {
@@ -56,6 +57,7 @@ impl PaddedPlaces {
     pub(super) fn new(
         group: Group,
         rows: &[Row],
+        inputs: &[RowInput<'_>],
         packing: Packing<'_>,
         whole: &mut Upload<u32>,
         real: &mut Upload<f32>,
@@ -78,8 +80,9 @@ impl PaddedPlaces {
             [] => None,
             poolings => {
                 let takes_max = poolings.contains(&Pooling::Max);
-                let weights = members().flat_map(|row| {
-                    let of_row = move |pooling: &Pooling| weights(row, *pooling, padded);
+                let weights = group.rows.iter().flat_map(|row| {
+                    let (row, input) = (rows[*row], inputs[*row]);
+                    let of_row = move |pooling: &Pooling| weights(row, input, *pooling, padded);
                     poolings.iter().flat_map(of_row)
                 });
                 let tokens = match takes_max {
@@ -157,8 +160,19 @@ impl PaddedPlaces {
 
 /// Returns the weights of the tokens of a row in the vector of a pooling; of the greatest numbers,
 /// which are no sum, none has one.
-fn weights(row: Row, pooling: Pooling, padded: usize) -> impl Iterator<Item = f32> {
-    let pooled = row.unpooled..row.tokens;
+fn weights(
+    row: Row,
+    input: RowInput<'_>,
+    pooling: Pooling,
+    padded: usize,
+) -> impl Iterator<Item = f32> {
+    let (pooled, last) = match pooling {
+        Pooling::LastTokenBut(id) => {
+            let last = input.last_but(id);
+            (last..last + 1, last)
+        }
+        _ => (row.unpooled..row.tokens, row.tokens - 1),
+    };
     let count = pooled.len() as f32;
     // Places count from 1: their sum, those of the tokens that are not pooled left out.
     let triangle = |tokens: usize| (tokens * (tokens + 1) / 2) as f32;
@@ -168,7 +182,7 @@ fn weights(row: Row, pooling: Pooling, padded: usize) -> impl Iterator<Item = f3
         Pooling::MeanSqrtLen => 1.0 / count.sqrt(),
         Pooling::WeightedMean => (at + 1) as f32 / places,
         Pooling::Cls => f32::from(at == row.unpooled),
-        Pooling::LastToken => f32::from(at + 1 == row.tokens),
+        Pooling::LastToken | Pooling::LastTokenBut(_) => f32::from(at == last),
         Pooling::Max => 0.0,
     };
     (0..padded).map(move |at| {

@@ -30,8 +30,20 @@ pub(super) fn refuse(
     if config.has_pooling {
         return Ok(());
     }
+    if let Some(score) = config.logit_score {
+        let row = score.yes as usize;
+        if !used.iter().any(|tensor| tensor.rows == (row..row + 1)) {
+            return Err(LoadError::Unsupported {
+                model: model.clone(),
+                file: "modules.json".to_owned(),
+                reason: "the module LogitScore says that the model gives scores of pairs, which \
+                         are those of the task `rerank`"
+                    .to_owned(),
+            });
+        }
+    }
     let is_head = |name: &&str| {
-        let name = without_wrappers(name, None);
+        let name = without_wrappers(name, &[]);
         HEADS.iter().any(|head| name.starts_with(head))
     };
     let unused = checkpoint.unused(used.iter().copied());

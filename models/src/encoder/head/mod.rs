@@ -42,8 +42,11 @@ enum Module {
     Dense(Dense),
     /// A product to which what enters it is added, or a product of that.
     Residual(Dense, Option<Dense>),
+    /// A product less another.
+    Difference(Dense, Dense),
     Norm(Norm, ColumnBlocks),
     UnitLength,
+    TokenMean,
     Sparse(SparsePooling),
     TokenWeights(Vec<u32>),
 }
@@ -164,6 +167,12 @@ fn run(modules: &[Module], mut values: Vec<f32>, mut size: usize) -> (Vec<f32>, 
                 values.iter_mut().zip(added).for_each(|(x, add)| *x += add);
                 size = dense.linear.outputs().count;
             }
+            Module::Difference(dense, subtracted) => {
+                let less = subtracted.run(&values);
+                values = dense.run(&values);
+                values.iter_mut().zip(less).for_each(|(x, less)| *x -= less);
+                size = dense.linear.outputs().count;
+            }
             Module::Norm(norm, columns) => {
                 let mut scratch = Aligned::default();
                 norm.run(
@@ -174,11 +183,23 @@ fn run(modules: &[Module], mut values: Vec<f32>, mut size: usize) -> (Vec<f32>, 
                 );
             }
             Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
+            Module::TokenMean => values = mean(&values, size),
             // Only the last module is one, which is not among these.
             Module::Sparse(_) | Module::TokenWeights(_) => {}
         }
     }
     (values, size)
+}
+
+/// Returns the mean of vectors of `size` values, of which there is one at least.
+fn mean(values: &[f32], size: usize) -> Vec<f32> {
+    let mut mean = vec![0.0; size];
+    for vector in values.chunks_exact(size) {
+        mean.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
+    }
+    let count = (values.len() / size) as f32;
+    mean.iter_mut().for_each(|x| *x /= count);
+    mean
 }
 
 impl ModelFiles {
@@ -215,11 +236,16 @@ impl Module {
                 let dense = Dense::load(checkpoint, linear, *activation)?;
                 Self::Residual(dense, skip.transpose()?)
             }
+            HeadModule::Difference { linear, subtracted } => {
+                let load = |linear| Dense::load(checkpoint, linear, HeadActivation::Identity);
+                Self::Difference(load(linear)?, load(subtracted)?)
+            }
             HeadModule::Norm(norm) => {
                 let columns = one_block(norm.scale.len());
                 Self::Norm(norm::load(checkpoint, norm)?, columns)
             }
             HeadModule::UnitLength => Self::UnitLength,
+            HeadModule::TokenMean => Self::TokenMean,
             HeadModule::Sparse(pooling) => Self::Sparse(*pooling),
             HeadModule::TokenWeights { skipped } => Self::TokenWeights(skipped.clone()),
         })
