@@ -105,8 +105,7 @@ fn what_does_not_fit_together_is_refused_with_file_and_key() {
             "qwen3-reranker",
             Level::Token,
             |config| config["architectures"] = json!(null),
-            "config.json: architectures names no class with a head, and the weights have the \
-             tensors of one that classifies texts, not tokens",
+            "model.safetensors has no tensor score.bias; the nearest are score.weight",
         ),
         (
             "qwen2-tokens",
