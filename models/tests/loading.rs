@@ -590,7 +590,7 @@ fn configurations_that_are_not_supported_are_explained() {
         &modules("WeightedLayerPooling", "1_Pooling"),
         "modules.json: module `sentence_transformers.models.WeightedLayerPooling` is not supported; \
          supported: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, SpladePooling, \
-         MultiVectorMask",
+         MultiVectorMask, LogitScore",
     );
     check(
         "second-transformer",
