@@ -1,8 +1,6 @@
-//! Groups rows of different callers into one forward pass, and decides whenever an executor is free
-//! whether to run now or to wait a little for further rows.
+#![doc = include_str!("../README.md")]
 //!
-//! [`Scheduler`] is the batcher without its clock, threads and channels: events in, decisions out,
-//! the same each time. [`Batcher`] runs it: a thread for each executor and a future for each call.
+//! # For those who change the crate
 //!
 //! The modules, each of which uses only those above it (`tests/module_order.rs`):
 //!
@@ -65,7 +63,7 @@ pub use cost::{CostModel, Measurement};
 pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Verdict, Window};
 pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, CallTiming, Event, Executor,
-    NoObserver, Observer, RowError, SpawnError, measure,
+    FnExecutor, NoObserver, Observer, RowError, RunError, SpawnError, from_fn, measure,
 };
 pub use flow::{Flow, Level};
 pub use options::{Layout, OptionProblem, Options, Policy};

@@ -25,6 +25,7 @@ mod overload;
 mod pipelines;
 mod policies;
 mod processes;
+mod published;
 mod rag;
 mod recovery;
 mod reflection;

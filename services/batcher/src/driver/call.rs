@@ -30,6 +30,20 @@ pub struct Call<R> {
     pub lookahead: Lookahead,
 }
 
+impl<R> Call<R> {
+    /// Returns a call of rows, each with its length in tokens, with the default deadline, priority
+    /// and flow.
+    pub fn new(rows: Vec<(R, u32)>) -> Self {
+        Self {
+            rows,
+            deadline: None,
+            priority: Priority::default(),
+            flow: Flow::default(),
+            lookahead: Lookahead::default(),
+        }
+    }
+}
+
 /// The answer to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallReply<O> {

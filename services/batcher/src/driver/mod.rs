@@ -4,6 +4,7 @@
 //! * `batcher`: the handle of a running batcher
 //! * `call`: calls and their replies
 //! * `executor`: the trait of a model's executor
+//! * `function`: functions as executors, and calls of one row
 //! * `observer`: events for metrics
 //! * `error`: errors of starting a batcher
 //! * `shared`: the state under the lock, as callers use it
@@ -20,6 +21,7 @@ mod call;
 mod dispatch;
 mod error;
 mod executor;
+mod function;
 #[cfg(test)]
 mod loom_tests;
 mod observer;
@@ -33,4 +35,5 @@ pub use calibration::measure;
 pub use call::{Call, CallReply, CallTiming};
 pub use error::{BuildError, SpawnError};
 pub use executor::{BatchError, Executor, RowError};
+pub use function::{FnExecutor, RunError, from_fn};
 pub use observer::{BatchRan, Event, NoObserver, Observer};
