@@ -9,6 +9,7 @@ use std::time::Duration;
 use motet::args::{HttpAddress, ListenArgs};
 use motet::configuration::Files;
 use motet::process::{self, Options, Role, Running};
+use motet::tasks::Tasks;
 use tokio::runtime::Runtime;
 
 use crate::connection::Connection;
@@ -73,6 +74,7 @@ pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
         },
         endpoints: Vec::new(),
         wait: Duration::ZERO,
+        tasks: Tasks::default(),
     };
     process::start(options).await.expect("motet starts")
 }

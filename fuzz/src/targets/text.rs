@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use motet::config::Config;
+use motet::tasks::Tasks;
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, SignatureError, SignatureSource};
 use motet_gateway::syntax;
@@ -33,7 +34,9 @@ pub(super) fn configuration(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
-    if let Some(config) = Config::from_text("fuzz.yaml", &text, &mut sources, &mut diagnostics) {
+    let tasks = Tasks::default();
+    let config = Config::from_text("fuzz.yaml", &text, &tasks, &mut sources, &mut diagnostics);
+    if let Some(config) = config {
         let nodes = config.pipelines.iter();
         let specs: Vec<_> = nodes
             .filter_map(|n| syntax::parse(n, &mut diagnostics))

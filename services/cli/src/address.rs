@@ -7,22 +7,12 @@ use std::str::FromStr;
 use motet_runtime::config::{Endpoint, EndpointError};
 
 /// The port of an address that has none.
-pub const PORT_DEFAULT: u16 = 50051;
+pub(crate) const PORT_DEFAULT: u16 = 50051;
 /// The host of an address that has none, such as `:50051`.
 const HOST_DEFAULT: &str = "localhost";
 
 /// The address of a gateway: `host:port`, `host`, `:port`, `[::1]:port`, or any of these after
 /// `grpc://` or `http://`. The port is [`PORT_DEFAULT`] where there is none.
-///
-/// ```
-/// use motet::address::ServerAddress;
-///
-/// let address: ServerAddress = "http://localhost:7000/".parse()?;
-/// assert_eq!(address.to_string(), "localhost:7000");
-/// let address: ServerAddress = "::1".parse()?;
-/// assert_eq!(address.to_string(), "[::1]:50051");
-/// # Ok::<(), motet::address::AddressError>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress(Endpoint);
 

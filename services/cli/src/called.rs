@@ -6,16 +6,16 @@ use motet_gateway::syntax::{CallTarget, PipelineSpec};
 
 /// The names of the models and pipelines that a pipeline calls, also from inside its nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Called {
+pub(crate) struct Called {
     /// Models.
-    pub models: BTreeSet<String>,
+    pub(crate) models: BTreeSet<String>,
     /// Pipelines.
-    pub pipelines: BTreeSet<String>,
+    pub(crate) pipelines: BTreeSet<String>,
 }
 
 impl Called {
     /// Returns the names that `pipeline` calls.
-    pub fn by(pipeline: &PipelineSpec) -> Self {
+    pub(crate) fn by(pipeline: &PipelineSpec) -> Self {
         let mut called = Self::default();
         for node in &pipeline.nodes {
             node.visit_targets(&mut |target, _| {

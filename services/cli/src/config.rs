@@ -7,8 +7,10 @@ use motet_config::{Diagnostics, Node, Sources};
 use motet_gateway::schema::json_schema;
 use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
-use motet_service::spec::{self, ModelSpec};
+use motet_service::spec::ModelSpec;
 use serde_json::Value;
+
+use crate::tasks::Tasks;
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -30,9 +32,14 @@ impl Config {
     ///
     /// Mistakes are added to `diagnostics`, and the rest is still read, so that further checks
     /// can report theirs in the same run. `None` when nothing useful could be read.
-    pub fn load(path: &Path, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub fn load(
+        path: &Path,
+        tasks: &Tasks,
+        sources: &mut Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let file = ConfigFile::load(path, sources, diagnostics)?;
-        Some(Self::of_file(file, diagnostics))
+        Some(Self::of_file(file, tasks, diagnostics))
     }
 
     /// Reads a configuration from a text, as [`Config::load`]. Messages call it `name`; relative
@@ -40,16 +47,17 @@ impl Config {
     pub fn from_text(
         name: &str,
         text: &str,
+        tasks: &Tasks,
         sources: &mut Sources,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let file = ConfigFile::from_text(name, text, sources, diagnostics)?;
-        Some(Self::of_file(file, diagnostics))
+        Some(Self::of_file(file, tasks, diagnostics))
     }
 
-    fn of_file(file: ConfigFile, diagnostics: &mut Diagnostics) -> Self {
+    fn of_file(file: ConfigFile, tasks: &Tasks, diagnostics: &mut Diagnostics) -> Self {
         let server = file.server.map(|e| ServerSpec::read(&e, diagnostics));
-        let models = file.models.map(|e| spec::read(&e, diagnostics));
+        let models = file.models.map(|e| tasks.read(&e, diagnostics));
         Self {
             server: server.unwrap_or_default(),
             models: models.unwrap_or_default(),
@@ -60,8 +68,8 @@ impl Config {
     }
 
     /// Returns the JSON schema of a configuration, or of a file with one pipeline.
-    pub fn schema() -> Value {
-        json_schema(ServerSpec::schema(), spec::schema())
+    pub fn schema(tasks: &Tasks) -> Value {
+        json_schema(ServerSpec::schema(), tasks.schema())
     }
 }
 
@@ -73,7 +81,8 @@ mod tests {
 
     fn read(text: &str) -> (Option<Config>, String) {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-        let config = Config::from_text("motet.yaml", text, &mut sources, &mut diagnostics);
+        let tasks = Tasks::default();
+        let config = Config::from_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
         for pipeline in config.iter().flat_map(|config| &config.pipelines) {
             motet_gateway::syntax::parse(pipeline, &mut diagnostics);
         }
@@ -115,7 +124,8 @@ pipelines:
     fn a_lone_pipeline_is_a_configuration() {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
         let text = "pipeline: a\nnodes: {}\n";
-        let config = Config::from_text("t", text, &mut sources, &mut diagnostics).unwrap();
+        let tasks = Tasks::default();
+        let config = Config::from_text("t", text, &tasks, &mut sources, &mut diagnostics).unwrap();
         assert!(diagnostics.is_empty());
         assert!(config.lone_pipeline);
         assert_eq!(config.pipelines.len(), 1);
@@ -146,7 +156,7 @@ pipelines:
     /// Whatever the schema offers, the readers know.
     #[test]
     fn every_key_of_the_schema_is_read() {
-        let schema = Config::schema();
+        let schema = Config::schema(&Tasks::default());
         let definitions = &schema["$defs"];
         let configuration = &definitions["configuration"]["properties"];
         let model = &configuration["models"]["additionalProperties"];

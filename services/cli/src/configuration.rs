@@ -21,6 +21,7 @@ use motet_service::spec::ModelSpec;
 use crate::config::Config;
 use crate::lock::Lock;
 use crate::signatures::Signatures;
+use crate::tasks::Tasks;
 
 /// The configuration that is used where no file is given.
 pub const BUILTIN: &str = include_str!("builtin.yaml");
@@ -28,6 +29,10 @@ pub const BUILTIN: &str = include_str!("builtin.yaml");
 const BUILTIN_NAME: &str = "the built-in configuration";
 /// The name of standard input in messages.
 const STDIN_NAME: &str = "standard input";
+/// The path that is standard input.
+const STDIN: &str = "-";
+/// The name of a text in messages.
+const TEXT_NAME: &str = "the configuration";
 
 /// The files that a command line names. The path `-` is standard input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +67,7 @@ impl Files {
 }
 
 fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
+    path.as_os_str() == STDIN
 }
 
 fn name(path: &Path) -> String {
@@ -89,12 +94,33 @@ pub struct Configuration {
     called_models: Option<BTreeSet<String>>,
     /// The file that holds the models, if there is one.
     models_file: Option<PathBuf>,
+    /// The tasks that models can have.
+    pub(crate) tasks: Tasks,
 }
 
 /// Every error and warning of a configuration, rendered as one report.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigurationErrors(pub String);
+#[error("{plain}")]
+pub struct ConfigurationErrors {
+    plain: String,
+    /// With colours, if standard error is a terminal that shows them.
+    shown: String,
+}
+
+impl ConfigurationErrors {
+    /// Returns the errors of a report without colours.
+    pub(crate) fn of_report(report: String) -> Self {
+        Self {
+            shown: report.clone(),
+            plain: report,
+        }
+    }
+
+    /// Returns the report for standard error.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+}
 
 impl Configuration {
     /// Reads a file, or the built-in configuration.
@@ -104,11 +130,35 @@ impl Configuration {
     ///
     /// # Errors
     /// When a file cannot be read or is not YAML. Other errors are gathered in `diagnostics`.
-    pub fn read(files: &Files) -> Result<Self, ConfigurationErrors> {
+    pub fn read(files: &Files, tasks: &Tasks) -> Result<Self, ConfigurationErrors> {
+        let file = files.file.as_deref();
+        let load = |sources: &mut _, diagnostics: &mut _| load(file, tasks, sources, diagnostics);
+        Self::of(load, files, tasks)
+    }
+
+    /// Reads a text, as [`read`](Self::read) reads standard input: there is no file beside it.
+    ///
+    /// # Errors
+    /// As those of [`read`](Self::read).
+    pub(crate) fn of_text(text: &str, tasks: &Tasks) -> Result<Self, ConfigurationErrors> {
+        let load = |sources: &mut _, diagnostics: &mut _| {
+            Config::from_text(TEXT_NAME, text, tasks, sources, diagnostics)
+        };
+        let files = Files {
+            file: Some(PathBuf::from(STDIN)),
+            models: None,
+        };
+        Self::of(load, &files, tasks)
+    }
+
+    fn of(
+        load: impl FnOnce(&mut Sources, &mut Diagnostics) -> Option<Config>,
+        files: &Files,
+        tasks: &Tasks,
+    ) -> Result<Self, ConfigurationErrors> {
         let mut sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
-        let own = load(files.file.as_deref(), &mut sources, &mut diagnostics);
-        let Some(config) = own else {
+        let Some(config) = load(&mut sources, &mut diagnostics) else {
             return Err(report(&diagnostics, &sources));
         };
         let pipelines = parse(&config, &mut diagnostics);
@@ -116,6 +166,7 @@ impl Configuration {
             own_pipelines: pipelines.len(),
             called_models: None,
             models_file: files.file.clone(),
+            tasks: tasks.clone(),
             config,
             sources,
             diagnostics,
@@ -143,20 +194,20 @@ impl Configuration {
 
     /// Returns the models that a process with this configuration runs or reaches. Of borrowed
     /// models, these are the ones that pipelines call.
-    pub fn served_models(&self) -> impl Iterator<Item = &ModelSpec> {
+    pub(crate) fn served_models(&self) -> impl Iterator<Item = &ModelSpec> {
         let called = self.called_models.as_ref();
         let models = self.config.models.iter();
         models.filter(move |m| called.is_none_or(|called| called.contains(&m.name.value)))
     }
 
     /// Returns whether the models are borrowed from another configuration.
-    pub fn borrows(&self) -> bool {
+    pub(crate) fn borrows(&self) -> bool {
         self.called_models.is_some()
     }
 
     /// Returns the path of the lock file beside the file that holds the models. `None` for the
     /// built-in configuration, whose models are in the program, and for standard input.
-    pub fn lock_path(&self) -> Option<PathBuf> {
+    pub(crate) fn lock_path(&self) -> Option<PathBuf> {
         let file = self.models_file.as_deref();
         file.filter(|path| !is_stdin(path)).map(Lock::path)
     }
@@ -165,7 +216,7 @@ impl Configuration {
     ///
     /// # Errors
     /// When there is no such pipeline, or no name and several pipelines.
-    pub fn pipeline(&self, name: Option<&str>) -> anyhow::Result<String> {
+    pub(crate) fn pipeline(&self, name: Option<&str>) -> anyhow::Result<String> {
         let names: Vec<&str> = self
             .pipelines
             .iter()
@@ -188,8 +239,11 @@ impl Configuration {
 
     /// Resolves the models that `wanted` selects against their files, without reading weights.
     /// Errors are added to `diagnostics`.
-    pub fn resolve_models(&mut self, wanted: impl Fn(&ModelSpec) -> bool) -> Vec<ResolvedModel> {
-        let resolver = motet_service::Resolver::new(&self.config.models, &self.sources);
+    pub(crate) fn resolve_models(
+        &mut self,
+        wanted: impl Fn(&ModelSpec) -> bool,
+    ) -> Vec<ResolvedModel> {
+        let resolver = self.tasks.resolver(&self.config.models, &self.sources);
         let mut resolved = Vec::new();
         for spec in self.config.models.iter().filter(|m| wanted(m)) {
             match resolver.resolve(spec) {
@@ -206,12 +260,12 @@ impl Configuration {
 
     /// Returns the schemas of services at endpoints that are known without asking a server.
     /// Errors in descriptor files are added to `diagnostics`.
-    pub fn schemas(&mut self) -> Schemas {
+    pub(crate) fn schemas(&mut self) -> Schemas {
         Schemas::new(&self.config.endpoints, &mut self.diagnostics)
     }
 
     /// Returns the services that the pipelines call, each with its endpoint.
-    pub fn called_services(&self) -> BTreeSet<(EndpointRef, String)> {
+    pub(crate) fn called_services(&self) -> BTreeSet<(EndpointRef, String)> {
         called_services(&self.pipelines)
     }
 
@@ -219,7 +273,7 @@ impl Configuration {
     ///
     /// A model or service whose signature is unavailable is a warning where `offline` is set, and
     /// an error otherwise.
-    pub fn check(&mut self, signatures: &Signatures, offline: bool) -> Vec<CheckedPipeline> {
+    pub(crate) fn check(&mut self, signatures: &Signatures, offline: bool) -> Vec<CheckedPipeline> {
         check::check_all(&self.pipelines, signatures, offline, &mut self.diagnostics)
     }
 
@@ -227,7 +281,7 @@ impl Configuration {
     ///
     /// # Errors
     /// The report of everything that was found.
-    pub fn ok(&self) -> Result<(), ConfigurationErrors> {
+    pub(crate) fn ok(&self) -> Result<(), ConfigurationErrors> {
         if self.diagnostics.has_errors() {
             return Err(self.errors());
         }
@@ -235,12 +289,12 @@ impl Configuration {
     }
 
     /// Returns the report of everything that was found, as an error.
-    pub fn errors(&self) -> ConfigurationErrors {
+    pub(crate) fn errors(&self) -> ConfigurationErrors {
         report(&self.diagnostics, &self.sources)
     }
 
     /// Renders errors and warnings for a person.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         self.diagnostics.render(&self.sources, colour())
     }
 }
@@ -249,19 +303,20 @@ impl Configuration {
 /// nothing to go on with, which is added to `diagnostics`.
 pub(crate) fn load(
     file: Option<&Path>,
+    tasks: &Tasks,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Config> {
     match file {
-        None => Config::from_text(BUILTIN_NAME, BUILTIN, sources, diagnostics),
+        None => Config::from_text(BUILTIN_NAME, BUILTIN, tasks, sources, diagnostics),
         Some(path) if is_stdin(path) => match read_stdin() {
-            Ok(text) => Config::from_text(STDIN_NAME, &text, sources, diagnostics),
+            Ok(text) => Config::from_text(STDIN_NAME, &text, tasks, sources, diagnostics),
             Err(why) => {
                 diagnostics.push(Diagnostic::error_without_span(why));
                 None
             }
         },
-        Some(path) => Config::load(path, sources, diagnostics),
+        Some(path) => Config::load(path, tasks, sources, diagnostics),
     }
 }
 
@@ -289,7 +344,10 @@ fn parse(config: &Config, diagnostics: &mut Diagnostics) -> Vec<PipelineSpec> {
 }
 
 pub(crate) fn report(diagnostics: &Diagnostics, sources: &Sources) -> ConfigurationErrors {
-    ConfigurationErrors(diagnostics.render(sources, colour()))
+    ConfigurationErrors {
+        plain: diagnostics.render(sources, Colour::Never),
+        shown: diagnostics.render(sources, colour()),
+    }
 }
 
 /// Colours if standard error is a terminal and `NO_COLOR` is not set.

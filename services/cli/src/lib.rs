@@ -1,30 +1,56 @@
-//! The `motet` program as a library: the command line and the wiring of its processes.
+#![doc = include_str!("../README.md")]
 //!
-//! * [`args`]: the command line.
-//! * [`commands`]: one module for each sub-command, and the exit codes.
-//! * [`config`]: a configuration file, each key read by the crate that it configures.
-//! * [`configuration`]: a configuration, read and checked; [`called`]: callees of its pipelines.
-//! * [`signatures`]: inputs and outputs of its models and services; [`lock`]: the same in a file.
-//! * [`placement`]: which models run in this process, and where the others are.
-//! * [`process`]: a gateway, model services, or both, from startup to drain; `remote_startup`:
-//!   waiting for servers in other processes.
-//! * [`address`], `client`: connections to a running gateway.
-//! * [`call`]: calls of pipelines; [`pipeline_texts`]: pipelines to load.
-//! * `output`, `table`: standard output.
+//! # Versions
+//!
+//! Semantic versioning holds for what is documented here, for the command line, for configuration and
+//! pipeline files and for the gRPC services; other public items exist for the workspace's own tests.
 
-pub mod address;
+// For those who change the crate, from the command line inwards:
+//
+// * `app`: the program; `exit`: its exit codes; `tasks`: the tasks that models can have.
+// * `args`: the command line; `commands`: one module for each sub-command.
+// * `config`: a configuration file, each key read by the crate that it configures.
+// * `configuration`: a configuration, read and checked; `called`: callees of its pipelines.
+// * `signatures`: inputs and outputs of its models and services; `lock`: the same in a file.
+// * `placement`: which models run in this process, and where the others are.
+// * `process`: a gateway, model services, or both, from startup to drain; `remote_startup`: waiting
+//   for servers in other processes.
+// * `server`: the same inside a program of one's own.
+// * `client`: a client of pipelines and models; `address`, `connection`: connections of commands.
+// * `call`: calls of pipelines; `pipeline_texts`: pipelines to load.
+// * `output`, `table`: standard output.
+//
+// Modules without documentation are public for the tests of the workspace alone.
+
+mod address;
+mod app;
+#[doc(hidden)]
 pub mod args;
-pub mod call;
-pub mod called;
+mod call;
+mod called;
 mod client;
-pub mod commands;
+mod commands;
+#[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
 pub mod configuration;
-pub mod lock;
+mod connection;
+mod exit;
+mod lock;
 mod output;
-pub mod pipeline_texts;
-pub mod placement;
+mod pipeline_texts;
+mod placement;
+#[doc(hidden)]
 pub mod process;
 mod remote_startup;
-pub mod signatures;
+mod server;
+mod signatures;
 mod table;
+#[doc(hidden)]
+pub mod tasks;
+
+pub use app::App;
+pub use client::{Answer, Client, ClientError, PipelineClient};
+pub use exit::Exit;
+pub use motet_proto::Tensor;
+pub use server::{LocalChannel, Server, ServerError};

@@ -21,16 +21,16 @@ const BYTES_MAX: u64 = 16 << 20;
 
 /// The contents of a lock file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Lock {
+pub(crate) struct Lock {
     /// Signatures by model.
-    pub models: BTreeMap<String, Signature>,
+    pub(crate) models: BTreeMap<String, Signature>,
     /// Services by endpoint and name, each as the descriptors of its files.
-    pub services: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) services: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl Lock {
     /// Returns the path of a configuration's lock file: beside it, `motet.lock` for `motet.yaml`.
-    pub fn path(configuration: &Path) -> PathBuf {
+    pub(crate) fn path(configuration: &Path) -> PathBuf {
         configuration.with_extension("lock")
     }
 
@@ -38,7 +38,7 @@ impl Lock {
     ///
     /// # Errors
     /// When a signature is missing.
-    pub fn of(signatures: &Signatures) -> anyhow::Result<Self> {
+    pub(crate) fn of(signatures: &Signatures) -> anyhow::Result<Self> {
         let mut lock = Self::default();
         for (model, signature) in signatures.iter() {
             match signature {
@@ -61,7 +61,7 @@ impl Lock {
 
     /// Returns the lock with the entries of another, which take precedence.
     #[must_use]
-    pub fn updated(mut self, other: Self) -> Self {
+    pub(crate) fn updated(mut self, other: Self) -> Self {
         self.models.extend(other.models);
         for (endpoint, services) in other.services {
             self.services.entry(endpoint).or_default().extend(services);
@@ -74,7 +74,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the lock file cannot be read or used.
-    pub fn fill(signatures: &mut Signatures, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn fill(signatures: &mut Signatures, path: &Path) -> anyhow::Result<()> {
         let Some(lock) = Self::read(path)? else {
             return Ok(());
         };
@@ -133,7 +133,7 @@ impl Lock {
     ///
     /// # Errors
     /// When it cannot be read, or its format is of another version.
-    pub fn read(path: &Path) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         let text = match files::read_text(path, BYTES_MAX) {
             Ok(text) => text,
             Err(FileError::Missing) => return Ok(None),
@@ -161,7 +161,7 @@ impl Lock {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut value = json!({ "version": VERSION, "models": self.models });
         if !self.services.is_empty() {
             value["services"] = serde_json::to_value(&self.services)?;

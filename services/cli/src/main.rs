@@ -1,9 +1,5 @@
-//! Parses, builds, runs.
+//! The program `motet`.
 
-use std::process::ExitCode;
-
-use clap::Parser;
-
-fn main() -> ExitCode {
-    motet::commands::run(motet::args::Cli::parse())
+fn main() -> motet::Exit {
+    motet::App::new().run()
 }

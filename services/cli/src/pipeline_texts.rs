@@ -7,34 +7,35 @@ use motet_gateway::syntax;
 
 use crate::called::Called;
 use crate::configuration::{self, ConfigurationErrors, Files};
+use crate::tasks::Tasks;
 
 /// The text of one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PipelineText {
+pub(crate) struct PipelineText {
     /// The name of the file in messages.
-    pub file: String,
+    pub(crate) file: String,
     /// The text. Lines and columns are those of the file.
-    pub yaml: String,
+    pub(crate) yaml: String,
 }
 
 /// The pipelines of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PipelineTexts {
+pub(crate) struct PipelineTexts {
     /// Each after those of the file that it calls.
-    pub texts: Vec<PipelineText>,
+    pub(crate) texts: Vec<PipelineText>,
     /// `true` if the file has models or endpoints, too.
-    pub has_more: bool,
+    pub(crate) has_more: bool,
 }
 
 /// Reads the pipelines of a file.
 ///
 /// # Errors
 /// When the file cannot be read, or has errors outside its pipelines.
-pub fn read(files: &Files) -> Result<PipelineTexts, ConfigurationErrors> {
+pub(crate) fn read(files: &Files, tasks: &Tasks) -> Result<PipelineTexts, ConfigurationErrors> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = files.file.as_deref();
-    let config = match configuration::load(file, &mut sources, &mut diagnostics) {
+    let config = match configuration::load(file, tasks, &mut sources, &mut diagnostics) {
         Some(config) if !diagnostics.has_errors() => config,
         _ => return Err(configuration::report(&diagnostics, &sources)),
     };

@@ -8,11 +8,18 @@ use motet_runtime::config::{Endpoint, ErrorWords};
 use motet_service::spec::ModelSpec;
 
 use crate::configuration::Configuration;
-use crate::process::{Options, Role};
+use crate::process::Role;
+
+/// Addresses that take precedence over the file's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    /// Of models and endpoints, by name.
+    pub(crate) endpoints: Vec<(String, Endpoint)>,
+}
 
 /// Which models run in this process, and where the others and the endpoints are.
 #[derive(Debug, Default)]
-pub struct Placement {
+pub(crate) struct Placement {
     local: Vec<String>,
     remote: Vec<(String, Endpoint, ErrorWords)>,
     endpoints: Vec<(String, Endpoint, ErrorWords)>,
@@ -21,7 +28,7 @@ pub struct Placement {
 impl Placement {
     /// Returns the placement that the file states, for commands that serve nothing. A model that is
     /// placed nowhere is left out.
-    pub fn of_file(configuration: &Configuration) -> Self {
+    pub(crate) fn of_file(configuration: &Configuration) -> Self {
         let mut placement = Self::with_endpoints(configuration, &[]);
         for model in configuration.served_models() {
             match &model.endpoint {
@@ -40,16 +47,17 @@ impl Placement {
     /// When a flag names an unknown model or endpoint, or a model that is needed is placed nowhere.
     pub(crate) fn for_process(
         configuration: &Configuration,
-        options: &Options,
+        role: &Role,
+        flags: &Flags,
     ) -> anyhow::Result<Self> {
-        check_flags(configuration, options)?;
-        let mut placement = Self::with_endpoints(configuration, &options.endpoints);
+        check_flags(configuration, role, flags)?;
+        let mut placement = Self::with_endpoints(configuration, &flags.endpoints);
         let mut unplaced = Vec::new();
         for model in configuration.served_models() {
             let name = &model.name.value;
-            let flag = flagged(&options.endpoints, name);
+            let flag = flagged(&flags.endpoints, name);
             let endpoint = flag.or(model.endpoint.as_ref().map(|e| &e.value));
-            match &options.role {
+            match role {
                 Role::Serve(wanted) if wanted.is_empty() && !model.is_local() => {}
                 Role::Serve(wanted) if wanted.is_empty() || wanted.contains(name) => {
                     if !model.is_local() {
@@ -72,12 +80,12 @@ impl Placement {
         if let Some(first) = unplaced.first() {
             bail!(
                 "no endpoint is known for {}: add `endpoint: grpc://host:port` in the \
-                 configuration or pass --endpoint {first}=grpc://host:port (or use `motet up`, \
-                 which runs models itself)",
+                 configuration or pass --endpoint {first}=grpc://host:port (or use the \
+                 command `up`, which runs models itself)",
                 list_of(&unplaced)
             );
         }
-        if placement.local.is_empty() && matches!(options.role, Role::Serve(_)) {
+        if placement.local.is_empty() && matches!(role, Role::Serve(_)) {
             bail!("the configuration has no model that can be served here");
         }
         Ok(placement)
@@ -102,7 +110,7 @@ impl Placement {
     }
 
     /// Returns whether the model runs in this process.
-    pub fn is_local(&self, model: &ModelSpec) -> bool {
+    pub(crate) fn is_local(&self, model: &ModelSpec) -> bool {
         self.local.contains(&model.name.value)
     }
 
@@ -110,7 +118,7 @@ impl Placement {
     ///
     /// # Errors
     /// When an endpoint is not a valid address.
-    pub fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
+    pub(crate) fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
         self.remote
             .iter()
             .map(|(model, endpoint, errors)| {
@@ -122,7 +130,7 @@ impl Placement {
     }
 
     /// Returns the gRPC servers whose methods nodes call.
-    pub fn endpoints(&self, message_bytes_max: usize) -> Endpoints {
+    pub(crate) fn endpoints(&self, message_bytes_max: usize) -> Endpoints {
         Endpoints::new(self.endpoints.iter().cloned(), message_bytes_max)
     }
 }
@@ -133,10 +141,10 @@ fn flagged<'f>(flags: &'f [(String, Endpoint)], name: &str) -> Option<&'f Endpoi
 }
 
 /// Refuses flags that name a model or endpoint which the configuration does not have.
-fn check_flags(configuration: &Configuration, options: &Options) -> anyhow::Result<()> {
+fn check_flags(configuration: &Configuration, role: &Role, flags: &Flags) -> anyhow::Result<()> {
     let models = configuration.served_models();
     let models: Vec<&str> = models.map(|m| m.name.value.as_str()).collect();
-    if let Role::Serve(wanted) = &options.role {
+    if let Role::Serve(wanted) = role {
         check_names(wanted.iter().map(String::as_str), &models, "model")?;
     }
     let endpoints = configuration.config.endpoints.iter();
@@ -147,7 +155,7 @@ fn check_flags(configuration: &Configuration, options: &Options) -> anyhow::Resu
     };
     let known = [models, endpoints].concat();
     check_names(
-        options.endpoints.iter().map(|(n, _)| n.as_str()),
+        flags.endpoints.iter().map(|(n, _)| n.as_str()),
         &known,
         kind,
     )

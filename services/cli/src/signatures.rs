@@ -22,10 +22,10 @@ const REMOTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The signatures of models and services, or why one is missing.
 #[derive(Debug, Default, Clone)]
-pub struct Signatures {
+pub(crate) struct Signatures {
     models: BTreeMap<String, Result<Arc<Signature>, SignatureError>>,
     /// Schemas of services at endpoints.
-    pub services: Schemas,
+    pub(crate) services: Schemas,
 }
 
 impl Signatures {
@@ -33,7 +33,7 @@ impl Signatures {
     ///
     /// A model that stays so has errors of its own, which are reported where they are: the check
     /// of pipelines is silent about it.
-    pub fn new<'m>(models: impl IntoIterator<Item = &'m ModelSpec>) -> Self {
+    pub(crate) fn new<'m>(models: impl IntoIterator<Item = &'m ModelSpec>) -> Self {
         Self {
             models: models
                 .into_iter()
@@ -45,14 +45,14 @@ impl Signatures {
 
     /// Returns the signatures with schemas of services at endpoints.
     #[must_use]
-    pub fn with_services(mut self, services: Schemas) -> Self {
+    pub(crate) fn with_services(mut self, services: Schemas) -> Self {
         self.services = services;
         self
     }
 
     /// Returns the signatures with those of resolved models.
     #[must_use]
-    pub fn with_models(mut self, resolved: &[ResolvedModel]) -> Self {
+    pub(crate) fn with_models(mut self, resolved: &[ResolvedModel]) -> Self {
         for model in resolved {
             self.insert(model.name(), Ok(model.signature().clone()));
         }
@@ -60,7 +60,7 @@ impl Signatures {
     }
 
     /// Adds the signature of a model, or the reason why its server does not state one.
-    pub fn insert(&mut self, model: &str, signature: Result<Signature, String>) {
+    pub(crate) fn insert(&mut self, model: &str, signature: Result<Signature, String>) {
         let signature = signature
             .map(Arc::new)
             .map_err(|reason| SignatureError::Unavailable { reason });
@@ -68,7 +68,7 @@ impl Signatures {
     }
 
     /// Iterates over the models, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Signature, &SignatureError>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Result<&Signature, &SignatureError>)> {
         self.models
             .iter()
             .map(|(model, known)| (model.as_str(), known.as_ref().map(|s| &**s)))
@@ -102,7 +102,7 @@ impl SignatureSource for Signatures {
 ///
 /// # Errors
 /// When an endpoint is not a valid address.
-pub async fn discover(
+pub(crate) async fn discover(
     configuration: &mut Configuration,
     placement: &Placement,
 ) -> anyhow::Result<Signatures> {
@@ -146,7 +146,9 @@ pub async fn discover(
 ///
 /// # Errors
 /// When an endpoint is not a valid address.
-pub async fn discover_from_file(configuration: &mut Configuration) -> anyhow::Result<Signatures> {
+pub(crate) async fn discover_from_file(
+    configuration: &mut Configuration,
+) -> anyhow::Result<Signatures> {
     let placement = Placement::of_file(configuration);
     discover(configuration, &placement).await
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Parser;
 use motet::args::{Cli, Command, HttpAddress};
 use motet::configuration::{Configuration, Files};
+use motet::tasks::Tasks;
 use motet_config::{Diagnostics, Node, Sources};
 
 fn text(name: &str) -> String {
@@ -71,7 +72,7 @@ fn the_compose_file_starts_every_model_and_reaches_each() {
     served.sort();
     reached.sort();
     assert_eq!(served, reached);
-    let builtin = Configuration::read(&Files::default()).unwrap();
+    let builtin = Configuration::read(&Files::default(), &Tasks::default()).unwrap();
     let mut models: Vec<&str> = builtin
         .config
         .models

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
+use clap::error::ErrorKind;
 
-use super::Cli;
 use crate::configuration::Files;
 
 /// The environment variable of `--file`.
@@ -114,7 +114,7 @@ fn is_file(word: &str) -> bool {
 }
 
 fn conflict(message: &str) -> clap::Error {
-    Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message)
+    clap::Error::raw(ErrorKind::ArgumentConflict, message)
 }
 
 #[cfg(test)]

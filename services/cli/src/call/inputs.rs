@@ -1,11 +1,11 @@
-//! The request message, of `name=value` arguments or of JSON.
+//! The inputs of a request, of `name=value` arguments or of JSON.
 
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use motet_config::{files, list_of, nearest};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use crate::args::CallArgs;
@@ -14,23 +14,15 @@ use crate::args::CallArgs;
 /// and what JSON adds.
 const INPUT_BYTES_MAX: u64 = 256 << 20;
 
-/// Makes the request message of the arguments.
-pub(super) fn message(
-    descriptor: &MessageDescriptor,
-    args: &CallArgs,
-) -> anyhow::Result<DynamicMessage> {
-    let object = match &args.data {
-        Some(data) => {
-            let text = read(data)?;
-            serde_json::from_str(&text).context("the data is not JSON")?
-        }
-        None => Value::Object(object(descriptor, &args.inputs)?),
-    };
-    DynamicMessage::deserialize(descriptor.clone(), object)
-        .map_err(|e| anyhow!("the request does not fit {}: {e}", descriptor.full_name()))
+/// Returns the inputs of the arguments as one JSON value.
+pub(super) fn object(descriptor: &MessageDescriptor, args: &CallArgs) -> anyhow::Result<Value> {
+    match &args.data {
+        Some(data) => serde_json::from_str(&read(data)?).context("the data is not JSON"),
+        None => named(descriptor, &args.inputs).map(Value::Object),
+    }
 }
 
-fn object(descriptor: &MessageDescriptor, inputs: &[String]) -> anyhow::Result<Map<String, Value>> {
+fn named(descriptor: &MessageDescriptor, inputs: &[String]) -> anyhow::Result<Map<String, Value>> {
     let names: Vec<String> = descriptor.fields().map(|f| f.name().to_owned()).collect();
     let mut object = Map::new();
     for input in inputs {
@@ -108,7 +100,7 @@ mod tests {
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
         let descriptor = pool.get_message_by_name(message).unwrap();
         let inputs: Vec<String> = inputs.iter().map(|s| (*s).to_owned()).collect();
-        let object = object(&descriptor, &inputs).map(|o| Value::Object(o).to_string());
+        let object = named(&descriptor, &inputs).map(|o| Value::Object(o).to_string());
         match expected {
             Ok(json) => assert_eq!(object.unwrap(), json),
             Err(error) => assert_eq!(object.unwrap_err().to_string(), error),

@@ -8,8 +8,9 @@ use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
+use crate::tasks::Tasks;
 
-pub(super) fn run(args: CheckArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     if args.ops {
         output::print(&ops::docs::text())?;
     }
@@ -17,7 +18,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<()> {
     if files.file.is_none() {
         return Ok(());
     }
-    let mut configuration = Configuration::read(&files)?;
+    let mut configuration = Configuration::read(&files, tasks)?;
     let mut signatures = runtime()?.block_on(signatures::discover_from_file(&mut configuration))?;
     match configuration.lock_path() {
         Some(path) if args.lock => {

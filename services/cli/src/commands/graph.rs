@@ -10,16 +10,21 @@ use crate::configuration::{Configuration, Files};
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
+use crate::tasks::Tasks;
 
-pub(super) fn run(args: PipelineArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: PipelineArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;
-    output::print(&dot(&checked(pipeline.as_deref(), &files)?))
+    output::print(&dot(&checked(pipeline.as_deref(), &files, tasks)?))
 }
 
 /// Checks the pipelines of a configuration, and returns the one with this name, or the only one.
 /// Signatures that no server states are those of the lock file.
-pub(super) fn checked(pipeline: Option<&str>, files: &Files) -> anyhow::Result<CheckedPipeline> {
-    let mut configuration = Configuration::read(files)?;
+pub(super) fn checked(
+    pipeline: Option<&str>,
+    files: &Files,
+    tasks: &Tasks,
+) -> anyhow::Result<CheckedPipeline> {
+    let mut configuration = Configuration::read(files, tasks)?;
     let mut signatures = runtime()?.block_on(signatures::discover_from_file(&mut configuration))?;
     if let Some(path) = configuration.lock_path() {
         Lock::fill(&mut signatures, &path)?;

@@ -5,7 +5,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::runtime;
 use crate::args::HealthArgs;
-use crate::client::{connect, refusal};
+use crate::connection::{connect, refusal};
 use crate::output;
 
 /// Asks `grpc.health.v1.Health/Check`. Any answer but SERVING is an error.

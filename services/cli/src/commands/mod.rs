@@ -13,81 +13,80 @@ mod proto;
 mod serve;
 mod summary;
 
-use std::process::ExitCode;
-
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, RemoteArgs, UpFlags};
 use crate::configuration::ConfigurationErrors;
+use crate::exit::Exit;
 use crate::output;
 use crate::process::{Options, Role};
+use crate::tasks::Tasks;
 
-/// Exit code after errors in a configuration, as after wrong usage.
-const EXIT_CONFIGURATION: u8 = 2;
-
-/// Runs the command and returns the exit code: 2 after errors in a configuration and wrong usage,
-/// 1 after other errors. Errors are printed on standard error.
-pub fn run(cli: Cli) -> ExitCode {
-    let Err(error) = dispatch(cli) else {
-        return ExitCode::SUCCESS;
+/// Runs the command and returns the exit code: 2 after errors in a configuration, 1 after other
+/// errors, which are printed on standard error. `program` is the name of the program.
+///
+/// # Errors
+/// When the command line is wrong. Nothing was printed then.
+pub(crate) fn run(cli: Cli, program: &str, tasks: &Tasks) -> Result<Exit, clap::Error> {
+    let Err(error) = dispatch(cli, program, tasks) else {
+        return Ok(Exit::SUCCESS);
     };
     if let Some(report) = error.downcast_ref::<ConfigurationErrors>() {
-        eprint!("{report}");
-        return ExitCode::from(EXIT_CONFIGURATION);
+        eprint!("{}", report.shown());
+        return Ok(Exit::USAGE);
     }
-    match error.downcast::<clap::Error>() {
-        Ok(usage) => usage.exit(),
-        Err(error) => {
+    let error = error.downcast::<clap::Error>();
+    error.map_or_else(
+        |error| {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+            Ok(Exit::FAILURE)
+        },
+        Err,
+    )
 }
 
-fn dispatch(cli: Cli) -> anyhow::Result<()> {
+fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
+    let serve = |role, files, listen, remote: RemoteArgs| {
+        let options = Options {
+            role,
+            files,
+            listen,
+            endpoints: remote.endpoints,
+            wait: remote.wait.unwrap_or_default(),
+            tasks: tasks.clone(),
+        };
+        serve::run(options, program)
+    };
     let Some(command) = cli.command else {
-        return serve::run(Options {
-            role: Role::Up,
-            files: cli.up.files.files(),
-            listen: cli.up.listen,
-            endpoints: cli.up.remote.endpoints,
-            wait: cli.up.remote.wait.unwrap_or_default(),
-        });
+        let UpFlags {
+            files,
+            listen,
+            remote,
+        } = cli.up;
+        return serve(Role::Up, files.files(), listen, remote);
     };
     match command {
-        Command::Up(args) => serve::run(Options {
-            role: Role::Up,
-            files: args.files.files()?,
-            listen: args.listen,
-            endpoints: args.remote.endpoints,
-            wait: args.remote.wait.unwrap_or_default(),
-        }),
-        Command::Gateway(args) => serve::run(Options {
-            role: Role::Gateway,
-            files: args.files.files()?,
-            listen: args.listen,
-            endpoints: args.remote.endpoints,
-            wait: args.remote.wait.unwrap_or_default(),
-        }),
-        Command::Serve(args) => serve::run(Options {
-            role: Role::Serve(args.names),
-            files: args.files.files()?,
-            listen: args.listen,
-            endpoints: Vec::new(),
-            wait: std::time::Duration::ZERO,
-        }),
-        Command::Check(args) => check::run(args),
+        Command::Up(args) => serve(Role::Up, args.files.files()?, args.listen, args.remote),
+        Command::Gateway(args) => {
+            let files = args.files.files()?;
+            serve(Role::Gateway, files, args.listen, args.remote)
+        }
+        Command::Serve(args) => {
+            let (role, files) = (Role::Serve(args.names), args.files.files()?);
+            serve(role, files, args.listen, RemoteArgs::default())
+        }
+        Command::Check(args) => check::run(args, tasks),
         Command::Schema => {
-            let schema = crate::config::Config::schema();
+            let schema = crate::config::Config::schema(tasks);
             output::print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))
         }
         Command::Config(args) => output::print(&args.files.files()?.text()?),
-        Command::Graph(args) => graph::run(args),
-        Command::Proto(args) => proto::run(args),
+        Command::Graph(args) => graph::run(args, tasks),
+        Command::Proto(args) => proto::run(args, tasks),
         Command::Call(args) => call::run(&args),
         Command::Health(args) => health::run(&args),
         Command::List(args) => pipelines::list(&args),
         Command::Describe(args) => pipelines::describe(&args),
         Command::Explain(args) => pipelines::explain(&args),
-        Command::Load(args) => pipelines::load(args),
+        Command::Load(args) => pipelines::load(args, tasks),
         Command::Unload(args) => pipelines::unload(&args),
     }
 }

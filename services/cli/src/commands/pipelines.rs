@@ -15,10 +15,11 @@ use tonic::{Request, Response, Status};
 
 use super::runtime;
 use crate::args::{DescribeArgs, ExplainArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs};
-use crate::client::{connect, refusal};
 use crate::configuration::{ConfigurationErrors, Files};
+use crate::connection::{connect, refusal};
 use crate::output;
 use crate::pipeline_texts::{self, PipelineText};
+use crate::tasks::Tasks;
 
 /// How long one call may take. A load asks the endpoints that the pipeline calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,9 +65,9 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     })
 }
 
-pub(super) fn load(args: LoadArgs) -> anyhow::Result<()> {
+pub(super) fn load(args: LoadArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let file = args.argument.or(args.file);
-    let pipelines = pipeline_texts::read(&Files { file, models: None })?;
+    let pipelines = pipeline_texts::read(&Files { file, models: None }, tasks)?;
     if pipelines.texts.is_empty() {
         anyhow::bail!("the file has no pipelines");
     }
@@ -141,7 +142,7 @@ fn report(message: &str, file: &str) -> ConfigurationErrors {
             _ => text.push_str(&format!("{line}\n")),
         }
     }
-    ConfigurationErrors(text)
+    ConfigurationErrors::of_report(text)
 }
 
 #[cfg(test)]
@@ -154,6 +155,6 @@ mod tests {
                        a --> pipeline:1\n   ::: pipeline:9:1\n1 error";
         let expected = "error: no model is named `x`\n   --> my.yaml:3:7\n    |\n  3 | \
                         a --> pipeline:1\n   ::: my.yaml:9:1\n1 error\n";
-        assert_eq!(report(message, "my.yaml").0, expected);
+        assert_eq!(report(message, "my.yaml").to_string(), expected);
     }
 }

@@ -8,8 +8,9 @@ use motet_gateway::serve::typed::{TypedApi, file_name, proto_file};
 use super::graph::checked;
 use crate::args::ProtoArgs;
 use crate::output;
+use crate::tasks::Tasks;
 
-pub(super) fn run(args: ProtoArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: ProtoArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;
     let (name, text) = match pipeline.as_deref() {
         Some("inference") => (
@@ -21,7 +22,7 @@ pub(super) fn run(args: ProtoArgs) -> anyhow::Result<()> {
             motet_proto::files::PIPELINES.1.to_owned(),
         ),
         pipeline => {
-            let checked = checked(pipeline, &files)?;
+            let checked = checked(pipeline, &files, tasks)?;
             let api = TypedApi::new(&checked)?;
             (file_name(&checked.name), proto_file(&checked, &api))
         }

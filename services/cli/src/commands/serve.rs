@@ -9,11 +9,12 @@ use super::summary::summary;
 use crate::args::LogFormat;
 use crate::process::{self, Options};
 
-pub(super) fn run(options: Options) -> anyhow::Result<()> {
-    runtime()?.block_on(serve(options))
+/// Serves until a signal. `program` is the name of the program in what it shows.
+pub(super) fn run(options: Options, program: &str) -> anyhow::Result<()> {
+    runtime()?.block_on(serve(options, program))
 }
 
-async fn serve(options: Options) -> anyhow::Result<()> {
+async fn serve(options: Options, program: &str) -> anyhow::Result<()> {
     let telemetry = telemetry::init(&telemetry::Options {
         service_name: options.role.service_name().to_owned(),
         log_format: match options.listen.log_format {
@@ -21,12 +22,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             LogFormat::Json => telemetry::LogFormat::Json,
         },
     })?;
-    let result = until_signalled(options).await;
+    let result = until_signalled(options, program).await;
     telemetry.shutdown().await;
     result
 }
 
-async fn until_signalled(options: Options) -> anyhow::Result<()> {
+async fn until_signalled(options: Options, program: &str) -> anyhow::Result<()> {
     // From the beginning: a signal stops the process while it loads, too.
     let mut stop = tokio::spawn(motet_runtime::shutdown::signal());
     let running = tokio::select! {
@@ -39,7 +40,7 @@ async fn until_signalled(options: Options) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     let mut text = format!("{}\n", running.ready_line());
     if stdout.is_terminal() {
-        text.push_str(&summary(&running));
+        text.push_str(&summary(&running, program));
     }
     // The process serves even if its output was closed.
     let _ = stdout

@@ -10,15 +10,15 @@ const ADDRESS_DEFAULT: &str = "127.0.0.1:50051";
 /// The most pipelines that are listed.
 const PIPELINES_LISTED_MAX: usize = 20;
 
-/// Pipelines, models, addresses, and what to try next.
-pub(super) fn summary(running: &Running) -> String {
+/// Pipelines, models, addresses, and what to try next with the program of this name.
+pub(super) fn summary(running: &Running, program: &str) -> String {
     let overview = &running.overview;
     let mut rows: Vec<Vec<String>> = Vec::new();
     let listed = overview.pipelines.iter().take(PIPELINES_LISTED_MAX);
     let mut pipelines: Vec<String> = listed.map(described).collect();
     let hidden = overview.pipelines.len() - pipelines.len();
     if hidden > 0 {
-        pipelines.push(format!("and {hidden} more: `motet list` shows all"));
+        pipelines.push(format!("and {hidden} more: `{program} list` shows all"));
     }
     let models = |models: &[String]| (!models.is_empty()).then(|| models.join(", "));
     let grpc = reachable(running.grpc);
@@ -42,7 +42,7 @@ pub(super) fn summary(running: &Running) -> String {
     let mut text = format!("\n{}", table(&rows, 2));
     if let Some(pipeline) = overview.pipelines.first() {
         text.push_str("\n  to try next, in another terminal:\n");
-        for line in next_steps(pipeline, grpc) {
+        for line in next_steps(pipeline, grpc, program) {
             text.push_str(&format!("    {line}\n"));
         }
     }
@@ -59,7 +59,7 @@ fn described(pipeline: &PipelineOverview) -> String {
 }
 
 /// Command lines that work against this process.
-fn next_steps(pipeline: &PipelineOverview, address: SocketAddr) -> Vec<String> {
+fn next_steps(pipeline: &PipelineOverview, address: SocketAddr, program: &str) -> Vec<String> {
     let name = &pipeline.name;
     let at = match address.to_string() {
         default if default == ADDRESS_DEFAULT => String::new(),
@@ -68,10 +68,10 @@ fn next_steps(pipeline: &PipelineOverview, address: SocketAddr) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(arguments) = &pipeline.example {
         let arguments: String = arguments.iter().map(|a| format!(" {a}")).collect();
-        lines.push(format!("motet call {name}{at}{arguments}"));
+        lines.push(format!("{program} call {name}{at}{arguments}"));
     }
-    lines.push(format!("motet describe {name}{at}"));
-    lines.push(format!("motet explain {name}{at}"));
+    lines.push(format!("{program} describe {name}{at}"));
+    lines.push(format!("{program} explain {name}{at}"));
     lines
 }
 

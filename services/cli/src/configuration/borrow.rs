@@ -14,7 +14,7 @@ impl Configuration {
     /// Borrows from a file, or from the built-in configuration. Settings of the server are borrowed
     /// too if the file states none.
     pub(super) fn borrow(&mut self, from: Option<&Path>) -> Result<(), ConfigurationErrors> {
-        let Some(lender) = load(from, &mut self.sources, &mut self.diagnostics) else {
+        let Some(lender) = load(from, &self.tasks, &mut self.sources, &mut self.diagnostics) else {
             return Err(self.errors());
         };
         // Errors in pipelines that are not borrowed do not matter here.

@@ -1,10 +1,12 @@
 //! A process: a gateway, model services, or both.
 //!
-//! * `startup`: the phases from a configuration to a process that is ready.
+//! * `startup`: the phases from a configuration to what can be served.
+//! * `ports`: the ports of a process.
 //! * [`Running`]: a ready process, until it is drained.
 //! * [`Overview`]: what it serves.
 
 mod overview;
+mod ports;
 mod startup;
 
 use std::net::SocketAddr;
@@ -19,10 +21,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ListenArgs;
-use crate::configuration::Files;
+use crate::configuration::{Configuration, Files};
+use crate::placement::Flags;
+use crate::tasks::Tasks;
+
+use ports::Ports;
 
 pub use overview::{Overview, PipelineOverview};
-pub use startup::start;
+pub(crate) use ports::admission;
+pub(crate) use startup::{Instruments, Served, Startup};
 
 /// Which parts of a configuration a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +71,33 @@ pub struct Options {
     pub endpoints: Vec<(String, Endpoint)>,
     /// How long to wait for models and endpoints in other processes.
     pub wait: Duration,
+    /// The tasks that models can have.
+    pub tasks: Tasks,
+}
+
+/// Starts a process. It is ready when this returns: every model is loaded and warm. Needs a tokio
+/// runtime.
+///
+/// # Errors
+/// `ConfigurationErrors`, or anything else that prevents the start, in one line.
+pub async fn start(options: Options) -> anyhow::Result<Running> {
+    let configuration = Configuration::read(&options.files, &options.tasks)?;
+    let server = configuration.config.server.clone();
+    let mut startup = Startup::new(configuration, options.role);
+    let flags = Flags {
+        endpoints: options.endpoints,
+    };
+    let (placement, resolved) = startup.place(&flags).await?;
+    let instruments = Instruments::new(startup.role())?;
+    // Ports that are taken are found before weights are read, and liveness and readiness are
+    // answered meanwhile.
+    let ports = Ports::bind(&server, &options.listen, &instruments).await?;
+    let remote = startup.connect(&placement, &instruments.health, options.wait);
+    let remote = remote.await?;
+    let pipelines = startup.check()?;
+    let models = startup.load(resolved, &instruments).await?;
+    let served = startup.assemble(models, remote, pipelines, &instruments);
+    Ok(ports.serve(served.await?))
 }
 
 /// A process that is ready. It ends without draining if it is dropped.

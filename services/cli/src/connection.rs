@@ -13,21 +13,29 @@ use crate::address::ServerAddress;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Nothing answers at an address.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing answers at {address}: {cause}; is a server running there?")]
+pub(crate) struct ConnectError {
+    address: ServerAddress,
+    cause: String,
+}
+
 /// Connects to a server.
 ///
 /// # Errors
 /// When nothing answers at the address, with the cause.
-pub(crate) async fn connect(address: &ServerAddress) -> anyhow::Result<Channel> {
-    Endpoint::from_shared(address.uri())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .connect()
-        .await
-        .map_err(|error| {
-            anyhow!(
-                "nothing answers at {address}: {}; is `motet` running there?",
-                root_cause(&error)
-            )
-        })
+pub(crate) async fn connect(address: &ServerAddress) -> Result<Channel, ConnectError> {
+    let connecting = async {
+        Endpoint::from_shared(address.uri())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connect()
+            .await
+    };
+    connecting.await.map_err(|error| ConnectError {
+        address: address.clone(),
+        cause: root_cause(&error),
+    })
 }
 
 /// Returns the last error of a chain: the system's own words, without those of the layers above it.

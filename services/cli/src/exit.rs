@@ -1,0 +1,38 @@
+//! Exit codes.
+
+use std::process::{ExitCode, Termination};
+
+/// The exit code of a program, as `main` returns it.
+///
+/// ```
+/// assert_eq!(motet::Exit::SUCCESS.code(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use = "`main` returns it"]
+pub struct Exit(u8);
+
+impl Exit {
+    /// Everything went well.
+    pub const SUCCESS: Self = Self(0);
+    /// Something failed.
+    pub const FAILURE: Self = Self(1);
+    /// The command line is wrong, or a file has errors.
+    pub const USAGE: Self = Self(2);
+
+    /// Returns the number that the system gets.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        self.into()
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.0)
+    }
+}

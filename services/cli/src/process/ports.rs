@@ -1,0 +1,155 @@
+//! The ports of a process.
+
+use std::net::SocketAddr;
+
+use motet_runtime::config::ServerSpec;
+use motet_runtime::health::OVERALL;
+use motet_runtime::heap;
+use motet_runtime::http::HttpState;
+use motet_runtime::layers;
+use motet_runtime::limits::Admission;
+use motet_runtime::serve::{
+    Drained, Protocol, ServeOptions, Server, default_max_bytes_in_flight, raise_descriptor_limit,
+    reachable_connections,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Running;
+use super::startup::{Instruments, Served};
+use crate::args::{HttpAddress, ListenArgs};
+
+/// Bound ports. Liveness, readiness and metrics are served from here on.
+pub(super) struct Ports {
+    grpc: Server,
+    http: Option<(SocketAddr, JoinHandle<Drained>)>,
+    http_shutdown: CancellationToken,
+    server: ServerSpec,
+    instruments: Instruments,
+}
+
+impl Ports {
+    /// Binds the ports of the file, or those of the flags.
+    pub(super) async fn bind(
+        file: &ServerSpec,
+        flags: &ListenArgs,
+        instruments: &Instruments,
+    ) -> anyhow::Result<Self> {
+        let server = server_spec(file, flags);
+        let http_shutdown = CancellationToken::new();
+        let (grpc_options, http_options) = serve_options(&server);
+        let grpc = Server::bind(server.grpc, grpc_options).await?;
+        let http = match server.http {
+            Some(address) => Some(Server::bind(address, http_options).await?),
+            None => None,
+        };
+        let grpc = grpc
+            .with_metrics(instruments.metrics.server())
+            .with_http_port(http.as_ref().map(Server::local_addr));
+        let http = http.map(|server| {
+            let state = HttpState {
+                health: instruments.health.clone(),
+                metrics: instruments.metrics.clone(),
+            };
+            let router = motet_runtime::http::router(state);
+            let address = server.local_addr();
+            (address, server.spawn(router, http_shutdown.clone()))
+        });
+        Ok(Self {
+            grpc,
+            http,
+            http_shutdown,
+            server,
+            instruments: instruments.clone(),
+        })
+    }
+
+    /// Accepts calls on the gRPC port.
+    pub(super) fn serve(self, served: Served) -> Running {
+        let Instruments { health, metrics } = self.instruments;
+        let message_bytes_max = self.server.max_message_bytes;
+        let admission = admission(&self.server);
+        let stack = layers::stack(served.routes, admission, &metrics, message_bytes_max);
+        let shutdown = CancellationToken::new();
+        let address = self.grpc.local_addr();
+        let grpc_server = self.grpc.spawn(stack, shutdown.clone());
+        tokio::spawn(heap::give_back(shutdown.clone()));
+        health.set(OVERALL, true);
+        let (http, http_server) = self.http.unzip();
+        Running {
+            grpc: address,
+            http,
+            overview: served.overview,
+            health,
+            shutdown,
+            grpc_server,
+            http_server,
+            http_shutdown: self.http_shutdown,
+            models: Some(served.models),
+            metrics,
+        }
+    }
+}
+
+fn server_spec(file: &ServerSpec, flags: &ListenArgs) -> ServerSpec {
+    let mut spec = file.clone();
+    if let Some(grpc) = flags.grpc {
+        spec.grpc = grpc;
+    }
+    match flags.http {
+        Some(HttpAddress::Off) => spec.http = None,
+        Some(HttpAddress::At(address)) => spec.http = Some(address),
+        None => {}
+    }
+    if let Some(grace) = flags.grace {
+        spec.grace = grace;
+    }
+    spec
+}
+
+/// Returns how many calls the server admits.
+pub(crate) fn admission(server: &ServerSpec) -> Admission {
+    let admission = Admission::new(server.max_concurrent_requests)
+        .streams(
+            server.max_request_streams,
+            server.max_request_streams_per_connection,
+        )
+        .watches(server.max_watches, server.max_watches_per_connection)
+        .reading_within(server.read_timeout);
+    match server.max_concurrent_requests_per_connection {
+        Some(max) => admission.per_connection(max),
+        None => admission,
+    }
+}
+
+/// Returns the options of the gRPC port and of the HTTP port.
+fn serve_options(server: &ServerSpec) -> (ServeOptions, ServeOptions) {
+    let descriptors = raise_descriptor_limit();
+    let wanted = server.max_connections;
+    let [grpc, http] = reachable_connections(wanted, descriptors);
+    if let Some(descriptors) = descriptors
+        && grpc < wanted
+    {
+        tracing::warn!(
+            descriptors,
+            wanted,
+            grpc,
+            http,
+            "the process may have too few file descriptors for `max_connections`: raise the limit \
+             (`ulimit -n`, `LimitNOFILE`), or lower the key"
+        );
+    }
+    let options = |protocol, max_connections| ServeOptions {
+        protocol,
+        max_connections,
+        max_concurrent_streams: server.max_concurrent_streams,
+        max_bytes_in_flight: server
+            .max_bytes_in_flight
+            .unwrap_or_else(default_max_bytes_in_flight),
+        max_resets_per_second: server.max_resets_per_second,
+        write_timeout: server.write_timeout,
+        grace: server.grace,
+        ..ServeOptions::default()
+    };
+    (options(Protocol::Grpc, grpc), options(Protocol::Http, http))
+}
