@@ -18,6 +18,7 @@
 //!
 //! Helpers:
 //! * [`packages`]: the packages that the workspace is built from.
+//! * [`public_api`]: the public interface of a crate as text.
 //! * [`temp_dir`]: folders that are removed after the test.
 //! * [`wait`]: conditions that are awaited up to a time limit.
 //!
@@ -33,6 +34,7 @@ pub mod other_server;
 pub mod packages;
 pub mod program;
 pub mod proxy;
+pub mod public_api;
 pub mod reflected;
 pub mod tcp_proxy;
 pub mod temp_dir;
