@@ -81,10 +81,14 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let batcher = Batcher::spawn("scores", Options::default(), observer, vec![factory]).await?;
 
     let alone = Model::new()?;
-    let mut callers = JoinSet::new();
+    let mut rows = Vec::new();
     for caller in 0..CALLERS {
         let row: Vec<f32> = (0..WIDTH).map(|at| ((caller + at) as f32).cos()).collect();
         let expected = alone.scores(&[&row])?[0];
+        rows.push((row, expected));
+    }
+    let mut callers = JoinSet::new();
+    for (row, expected) in rows {
         let batcher = batcher.clone();
         callers.spawn(async move {
             let reply = batcher.submit(Call::new(vec![(row, 1)])).await;
