@@ -245,7 +245,9 @@ impl Tokenizer {
         let mut ids = Vec::new();
         self.template.begin(&mut ids);
         let start = ids.len();
-        self.append_prompted(prompt, text, &mut ids, usize::MAX)?;
+        let most = most_counted(max_tokens.min(self.max_tokens), side);
+        self.append_prompted(prompt, text, &mut ids, start.saturating_add(most))?;
+        let cut_at_least = leave_most(&mut ids, start, most);
         let marked = usize::from(marker.is_some() && ids.get(start).copied() == marker);
         let cut = truncate(&mut ids, start + marked, room.saturating_sub(marked), side);
         let types = self.template.token_types([ids.len() - start, 0]);
@@ -254,6 +256,7 @@ impl Tokenizer {
             ids,
             types,
             cut,
+            cut_at_least,
             ..TokenIds::default()
         })
     }
@@ -306,7 +309,9 @@ impl Tokenizer {
         }
         template.separate(&mut ids);
         let start = ids.len();
-        self.append(second, &mut ids, usize::MAX)?;
+        let most = most_counted(limit, side);
+        self.append(second, &mut ids, start.saturating_add(most))?;
+        let cut_at_least = leave_most(&mut ids, start, most);
         let cut = truncate(&mut ids, start, room, side);
         let types = template.token_types([tokens, ids.len() - start]);
         template.end(&mut ids);
@@ -314,6 +319,7 @@ impl Tokenizer {
             ids,
             types,
             cut,
+            cut_at_least,
             ..TokenIds::default()
         })
     }
@@ -487,6 +493,28 @@ fn read_library(json: &[u8], model: &Source) -> Result<tokenizers::Tokenizer, Lo
         .map_err(|cause| bad(cause.to_string()))?;
     library.with_padding(None);
     Ok(library)
+}
+
+/// Limits as far as which the tokens of a text are counted that is cut at its end.
+const LIMITS_COUNTED: usize = 16;
+/// Least limit that this is of: a few thousand tokens cost nothing.
+const LEAST_LIMIT: usize = 256;
+
+/// Returns the most tokens of a text that are counted, so that the time for it does not grow with
+/// the text: all of one whose beginning is cut, since its end has to be found.
+fn most_counted(limit: usize, side: TruncationSide) -> usize {
+    match side {
+        TruncationSide::Right => limit.max(LEAST_LIMIT).saturating_mul(LIMITS_COUNTED),
+        TruncationSide::Left => usize::MAX,
+    }
+}
+
+/// Leaves at most `most` of the ids from `start` on. Returns whether there were more: where a text
+/// was left is then not said by their number.
+fn leave_most(ids: &mut Vec<u32>, start: usize, most: usize) -> bool {
+    let is_more = ids.len() - start > most;
+    ids.truncate(start.saturating_add(most).min(ids.len()));
+    is_more
 }
 
 /// Leaves at most `room` of the ids from `start` on. Returns how many were cut.

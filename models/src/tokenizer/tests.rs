@@ -346,3 +346,24 @@ fn a_model_without_token_types_gets_none() {
     let pair = tokenizer.encode_pair("a", "b", 256).unwrap();
     assert_eq!((pair.len(), pair.types()), (5, &[0u32; 0][..]));
 }
+
+#[test]
+fn the_tokens_of_a_text_far_over_the_limit_are_counted_to_sixteen_limits() {
+    let tokenizer = builtin();
+    let limit = 20;
+    let encode = |tokens: usize, side| {
+        let text = "river ".repeat(tokens);
+        let row = tokenizer.encode_prompted("", &text, limit, side).unwrap();
+        let pair = tokenizer.encode_prompted_pair("", "a", &text, limit, side);
+        let pair = pair.unwrap();
+        assert_eq!((row.len(), pair.len()), (limit, limit));
+        [row, pair].map(|row| (row.cut(), row.cut_at_least()))
+    };
+    let right = TruncationSide::Right;
+    // Two special tokens of a text, three of a pair beside its first text of one token.
+    assert_eq!(encode(4096, right), [(4078, false), (4080, false)]);
+    assert_eq!(encode(4097, right), [(4078, true), (4080, true)]);
+    assert_eq!(encode(100_000, right), [(4078, true), (4080, true)]);
+    let left = encode(5000, TruncationSide::Left);
+    assert_eq!(left, [(4982, false), (4984, false)]);
+}

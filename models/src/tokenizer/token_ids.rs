@@ -9,6 +9,8 @@ pub struct TokenIds {
     pub(super) types: Vec<u32>,
     /// Tokens that did not fit.
     pub(super) cut: usize,
+    /// `true` if there are more that did not fit.
+    pub(super) cut_at_least: bool,
     /// Tokens at the beginning that are not pooled.
     pub(super) unpooled: usize,
     /// Tokens at the end that are not attended to.
@@ -64,6 +66,12 @@ impl TokenIds {
     /// Returns the number of tokens that were cut, since the text was longer than the limit.
     pub fn cut(&self) -> usize {
         self.cut
+    }
+
+    /// Returns whether [`cut`](Self::cut) is not the number of all tokens that were cut: the text is
+    /// so long that counting stopped.
+    pub fn cut_at_least(&self) -> bool {
+        self.cut_at_least
     }
 
     /// Returns whether the text was longer than the limit and was cut.

@@ -88,7 +88,8 @@ pub(crate) async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection
 #[tokio::test]
 async fn texts_and_pairs_get_labels_and_the_scores_of_all_labels() {
     type Scores = fn(&[f32]) -> Vec<f32>;
-    let kinds: [(&str, &str, Scores, &[&str]); 4] = [
+    let kinds: [(&str, &str, Scores, &[&str]); 5] = [
+        ("llama-labels", "softmax", softmax, &["bad", "fair", "good"]),
         (
             "electra-nli",
             "softmax",
@@ -156,11 +157,15 @@ async fn a_cross_encoder_scores_texts_against_a_query() {
         ("one-label", "rerank", "bert-reranker"),
         ("two-labels", "rerank", "roberta-relevance"),
         ("named", "rerank, label: LABEL_0", "mpnet-default-labels"),
+        ("decoder", "rerank", "qwen3-reranker"),
     ])
     .await;
     type Score = fn(&[f32]) -> f32;
-    let models: [(&str, &str, &str, Score); 3] = [
+    let models: [(&str, &str, &str, Score); 4] = [
         ("one-label", "bert-reranker", "sigmoid", |logits| {
+            sigmoid(logits)[0]
+        }),
+        ("decoder", "qwen3-reranker", "sigmoid", |logits| {
             sigmoid(logits)[0]
         }),
         ("two-labels", "roberta-relevance", "softmax", |logits| {
@@ -218,6 +223,35 @@ async fn a_cross_encoder_scores_texts_against_a_query() {
             message.contains("query") && message.contains("fit into the limit of 40"),
             "{message}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_language_model_scores_texts_by_the_words_that_come_next() {
+    let fixtures = ["qwen3-logits", "qwen3-plain"];
+    let (_program, connection, _folder) = serve(&fixtures.map(|name| (name, "rerank", name))).await;
+    for name in fixtures {
+        let path = repository().join("tests/classifiers").join(name);
+        let listing = std::fs::read(path.join("expected.json")).expect("the fixture");
+        let listing: Value = serde_json::from_slice(&listing).expect("JSON");
+        for row in listing["rows"].as_array().expect("rows") {
+            let text = |key: &str| row[key].as_str().expect("a text").to_owned();
+            let (query, document) = (text("text"), text("pair"));
+            let inputs = [
+                ("query", Tensor::strings([&query])),
+                ("text", texts(&[&document])),
+            ];
+            let mut request = raw(name, &inputs);
+            let prompt = ParameterChoice::StringParam(text("prompt"));
+            let prompt = ("prompt".to_owned(), parameter(prompt));
+            request.parameters.extend([prompt]);
+            let answer = connection.inference().model_infer(request).await;
+            let answer = answer.expect("an answer").into_inner();
+            assert_eq!(score_kind(&answer), "sigmoid", "{name}");
+            let expected = row["score"].as_f64().expect("a score") as f32;
+            let off = (floats(&answer, "score")[0] - expected).abs();
+            assert!(off < CLOSE, "{name}: {query:?} {document:?} is {off} off");
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! stands around it is what the model was trained with.
 
 use super::Chat;
-use crate::tokenizer::{PairError, TokenIds, Tokenizer, TokenizerError, TruncationSide};
+use crate::tokenizer::{
+    PairError, TokenIds, Tokenizer, TokenizerError, TruncationSide, leave_most, most_counted,
+};
 
 /// Texts in the place of the last one that have no token in common at their beginning and end: what
 /// the tokens of both conversations have in common is what stands around it.
@@ -34,7 +36,10 @@ impl Tokenizer {
         side: TruncationSide,
     ) -> Result<TokenIds, PairError> {
         let limit = max_tokens.min(self.max_tokens);
-        let mut ids = self.ids(&chat.render(prompt, texts)?)?;
+        let most = most_counted(limit, side);
+        let mut ids = Vec::new();
+        self.append(&chat.render(prompt, texts)?, &mut ids, most)?;
+        let cut_at_least = leave_most(&mut ids, 0, most);
         let cut = ids.len().saturating_sub(limit);
         if cut > 0 {
             let frame = self.frame(chat, prompt, texts)?;
@@ -62,6 +67,7 @@ impl Tokenizer {
         Ok(TokenIds {
             ids,
             cut,
+            cut_at_least,
             ..TokenIds::default()
         })
     }
