@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A change of a listing is a change for those who use the crate: an addition is a minor version, a
-//! change or a removal a major one (before 1.0: a patch, a minor one). The listings are those of the
-//! compiler in rust-toolchain.toml.
+//! change or a removal a major one (before 1.0: a patch, a minor one). The listings are those of
+//! the compiler in rust-toolchain.toml.
 
 use std::process::ExitCode;
 

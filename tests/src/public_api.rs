@@ -9,8 +9,8 @@ use std::path::Path;
 /// Auto traits that are listed: who uses a type relies on them.
 const AUTO_TRAITS: [&str; 2] = ["Send", "Sync"];
 
-/// Returns the public items of a crate, with their declarations, methods and traits. `folder` is the
-/// crate's folder in `target/doc`, `name` the crate.
+/// Returns the public items of a crate, with their declarations, methods and traits. `folder` is
+/// the crate's folder in `target/doc`, `name` the crate.
 ///
 /// # Errors
 /// When a page cannot be read.

@@ -4,8 +4,8 @@
 //! cargo run --release -p motet-batcher --example candle
 //! ```
 //!
-//! The executor makes one matrix of the rows of a batch, and runs the model once. Device and weights
-//! are made on the thread that uses them.
+//! The executor makes one matrix of the rows of a batch, and runs the model once. Device and
+//! weights are made on the thread that uses them.
 
 use std::sync::Arc;
 

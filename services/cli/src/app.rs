@@ -64,8 +64,8 @@ impl App {
         self
     }
 
-    /// Runs the command of this process's command line, and returns when it has ended: a server ends
-    /// by a signal. Errors are printed on standard error.
+    /// Runs the command of this process's command line, and returns when it has ended: a server
+    /// ends by a signal. Errors are printed on standard error.
     ///
     /// It starts a tokio runtime, and must not be called inside of one. `up`, `serve` and `gateway`
     /// install a subscriber of `tracing` for the process.

@@ -2,8 +2,9 @@
 //!
 //! # Versions
 //!
-//! Semantic versioning holds for what is documented here, for the command line, for configuration and
-//! pipeline files and for the gRPC services; other public items exist for the workspace's own tests.
+//! Semantic versioning holds for what is documented here, for the command line, for configuration
+//! and pipeline files and for the gRPC services; other public items exist for the workspace's own
+//! tests.
 
 // For those who change the crate, from the command line inwards:
 //

@@ -79,8 +79,8 @@ pub enum RunError {
 }
 
 impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
-    /// Starts a thread that runs batches by a function (see [`from_fn`]), without an observer. After
-    /// a panic the thread goes on with a clone of the function as it was given.
+    /// Starts a thread that runs batches by a function (see [`from_fn`]), without an observer.
+    /// After a panic the thread goes on with a clone of the function as it was given.
     ///
     /// ```
     /// use motet_batcher::{Batcher, Options};

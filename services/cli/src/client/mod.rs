@@ -109,8 +109,9 @@ impl Client {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let yaml = r#"{ pipeline: best, inputs: { score: "float[N]" }, outputs: { index: $top.index },
-    /// #   nodes: { top: { op: topk, in: { score: $score }, with: { k: 1 } } } }"#;
+    /// # let yaml = r#"{ pipeline: best, inputs: { score: "float[N]" },
+    /// #   nodes: { top: { op: topk, in: { score: $score }, with: { k: 1 } } },
+    /// #   outputs: { index: $top.index } }"#;
     /// # let server = motet::Server::from_yaml(yaml).await?;
     /// # server.ready().await?;
     /// # let client = server.client();

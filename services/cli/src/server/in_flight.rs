@@ -42,8 +42,8 @@ impl InFlight {
     }
 }
 
-/// Counts every call but those of health and reflection, whose streams last as long as their clients
-/// like.
+/// Counts every call but those of health and reflection, whose streams last as long as their
+/// clients like.
 #[derive(Debug, Clone)]
 pub(super) struct CountingLayer(pub(super) InFlight);
 

@@ -11,8 +11,8 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tower::util::BoxCloneSyncService;
 
-/// A connection within the process to a [`Server`](crate::Server). Generated clients take it in place
-/// of a `tonic::transport::Channel`. Clones are cheap.
+/// A connection within the process to a [`Server`](crate::Server). Generated clients take it in
+/// place of a `tonic::transport::Channel`. Clones are cheap.
 ///
 /// ```
 /// use tonic_health::pb::HealthCheckRequest;

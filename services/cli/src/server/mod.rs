@@ -40,8 +40,8 @@ pub use local::LocalChannel;
 /// How long a start waits for models and endpoints in other processes.
 const REMOTE_WAIT: Duration = Duration::from_secs(60);
 
-/// The models and pipelines of a configuration, in a tokio runtime that exists already, to be served
-/// beside the program's own tonic services or called within the process.
+/// The models and pipelines of a configuration, in a tokio runtime that exists already, to be
+/// served beside the program's own tonic services or called within the process.
 ///
 /// Clones share the models; without a clone nothing is served any more.
 ///
@@ -68,9 +68,9 @@ const REMOTE_WAIT: Duration = Duration::from_secs(60);
 ///
 /// # On a port of the program's own
 ///
-/// [`routes`](Self::routes) has all services of a process started by `motet up`: the typed service of
-/// each pipeline, the Open Inference Protocol, loading of pipelines, health and reflection. Other
-/// services are added to them, or they to a server of the program's:
+/// [`routes`](Self::routes) has all services of a process started by `motet up`: the typed service
+/// of each pipeline, the Open Inference Protocol, loading of pipelines, health and reflection.
+/// Other services are added to them, or they to a server of the program's:
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,11 +86,11 @@ const REMOTE_WAIT: Duration = Duration::from_secs(60);
 /// # }
 /// ```
 ///
-/// Deadlines, admission, compression, error details and metrics hold as on a port of `motet up`. What
-/// guards such a port below HTTP/2 (limits of connections and of bytes, slow and resetting clients,
-/// fairness by connection) is left to the program's server: of the configuration's `server`, the keys
-/// `grpc` and `http` and those of connections are not used. Logs and traces go to the program's own
-/// subscriber of `tracing`.
+/// Deadlines, admission, compression, error details and metrics hold as on a port of `motet up`.
+/// What guards such a port below HTTP/2 (limits of connections and of bytes, slow and resetting
+/// clients, fairness by connection) is left to the program's server: of the configuration's
+/// `server`, the keys `grpc` and `http` and those of connections are not used. Logs and traces go
+/// to the program's own subscriber of `tracing`.
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
 
@@ -117,12 +117,13 @@ enum State {
 
 impl Server {
     /// Starts from a configuration, or from a file with one pipeline. Returns once everything is
-    /// checked, with servers in other processes asked for what their models take and give; models of
-    /// this process are loaded in the background, see [`ready`](Self::ready). Needs a tokio runtime.
+    /// checked, with servers in other processes asked for what their models take and give; models
+    /// of this process are loaded in the background, see [`ready`](Self::ready). Needs a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// [`ServerError::Configuration`] with all errors of the file, or anything else that prevents the
-    /// start.
+    /// [`ServerError::Configuration`] with all errors of the file, or anything else that prevents
+    /// the start.
     pub async fn from_file(path: impl AsRef<Path>) -> Result<Self, ServerError> {
         let files = Files {
             file: Some(path.as_ref().to_owned()),
@@ -132,8 +133,8 @@ impl Server {
         start.await.map_err(ServerError::of)
     }
 
-    /// Starts from the text of a file, as [`from_file`](Self::from_file). Relative paths in it start
-    /// from the current folder.
+    /// Starts from the text of a file, as [`from_file`](Self::from_file). Relative paths in it
+    /// start from the current folder.
     ///
     /// # Errors
     /// As those of [`from_file`](Self::from_file).
@@ -211,8 +212,8 @@ impl Server {
         }
     }
 
-    /// Returns all services, for a port of the program's own. They are there from the beginning, also
-    /// while models are loaded, and change as pipelines are loaded and unloaded.
+    /// Returns all services, for a port of the program's own. They are there from the beginning,
+    /// also while models are loaded, and change as pipelines are loaded and unloaded.
     ///
     /// A service that is added takes the place of motet's own service of the same name, such as
     /// health or reflection.
