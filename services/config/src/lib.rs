@@ -10,6 +10,7 @@
 //! * [`files`]: bounded reads of the files that a user names.
 //! * [`values`]: readers of single values: strings, counts, durations, sizes, words.
 //! * [`keys`]: the keys of a map as a table, with default, range and meaning of each.
+//! * [`structs`]: the keys of a map as a struct of serde's.
 //! * [`schema`]: fragments of JSON schemas.
 //! * `diagnostics`: [`Diagnostic`], one mistake, and [`Diagnostics`], all of them.
 //! * `names`: near names and lists of names, for messages.
@@ -64,6 +65,7 @@ mod reader;
 mod render;
 pub mod schema;
 mod source;
+pub mod structs;
 pub mod values;
 mod yaml;
 

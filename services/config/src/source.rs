@@ -11,6 +11,18 @@ pub const FILE_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(usize);
 
+impl FileId {
+    /// Returns the file with this number in the order of reading.
+    pub(crate) const fn of_number(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number of the file in the order of reading.
+    pub(crate) const fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// A range of bytes in a file, on character boundaries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {

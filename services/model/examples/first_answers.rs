@@ -28,7 +28,9 @@ const PASSAGE: &str =
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let models = motet_service::spec::read_text("built-in", CONFIG, &mut sources, &mut diagnostics);
+    let tasks = motet_service::Tasks::builtin();
+    let models =
+        motet_service::spec::read_text("built-in", CONFIG, &tasks, &mut sources, &mut diagnostics);
     let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     println!("{:<24} {:>8.0?}", "checked", started.elapsed());
     let loader = Loader::new(Metrics::new("example")?, Health::new())?;

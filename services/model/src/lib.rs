@@ -11,10 +11,10 @@
 //! * `resolve`: [`Resolver`] and [`check`], a model of the configuration against the model's own
 //!   files, without reading weights.
 //! * [`spec`]: the key `models` of a configuration.
-//! * `task`: the table of tasks, and what a model of each does with a call.
+//! * `text`: the tasks that come with motet.
+//! * [`task`]: a task as a type, and calls and batches of any.
 //! * `request`: parameters and tensors of a request against the signature, and its response.
 //! * `observer`: the batcher's events as metrics and health.
-//! * `executor`: the forward pass on a thread of the batcher.
 //! * `statistics`: the protocol's totals of a model; `status_of`: failures as gRPC statuses.
 //!
 //! The ground, which uses none of the above:
@@ -22,7 +22,6 @@
 //! * `limits`: [`Limits`] of a call; `call_cost`: where the time of a call went.
 //! * `cpu_pool`: threads for tokenizing and other work that must not run on the async runtime.
 //! * `core_permits`: the processor's cores, which batches acquire before they compute.
-//! * `measurements`: times of batches, measured once for each encoder.
 //! * `in_flight`: calls in flight, which a drain waits for; `trace`: the spans of a call.
 //!
 //! # Example
@@ -40,11 +39,12 @@
 //! use motet_proto::oip::{put_inputs, take_outputs};
 //! use motet_runtime::health::Health;
 //! use motet_runtime::metrics::Metrics;
-//! use motet_service::{Loader, ModelServer, check, spec};
+//! use motet_service::{Loader, ModelServer, Tasks, check, spec};
 //!
 //! let yaml = r#"models: { minilm: { task: embed, source: "builtin:all-minilm-l6-v2" } }"#;
 //! let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-//! let models = spec::read_text("example.yaml", yaml, &mut sources, &mut diagnostics);
+//! let tasks = Tasks::builtin();
+//! let models = spec::read_text("example.yaml", yaml, &tasks, &mut sources, &mut diagnostics);
 //! let resolved = check(&models, &sources, &mut diagnostics);
 //! assert!(!diagnostics.has_errors());
 //!
@@ -68,11 +68,9 @@
 mod call_cost;
 mod core_permits;
 mod cpu_pool;
-mod executor;
 mod in_flight;
 mod limits;
 mod loader;
-mod measurements;
 mod model;
 mod observer;
 mod per_encoder;
@@ -82,7 +80,8 @@ mod server;
 pub mod spec;
 mod statistics;
 mod status_of;
-mod task;
+pub mod task;
+mod text;
 mod token_vectors;
 mod trace;
 
@@ -92,6 +91,7 @@ mod tests;
 pub use limits::Limits;
 pub use loader::{LoadError, Loader};
 pub use model::Model;
-pub use resolve::{Problem, ResolvedModel, Resolver, check};
+pub use resolve::{ResolvedModel, Resolver, check};
 pub use server::{LocalService, ModelServer};
-pub use task::{HypothesisTemplate, TASKS, TaskKind, Truncate};
+pub use task::{Problem, TaskKind, Tasks};
+pub use text::{HypothesisTemplate, Truncate};

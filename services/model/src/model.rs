@@ -18,7 +18,7 @@ use crate::call_cost::CallCost;
 use crate::in_flight::InFlight;
 use crate::request::{Parameters, ResponseBuilder, write_cost};
 use crate::statistics::Statistics;
-use crate::task::Runner;
+use crate::task::RunModel;
 
 /// A loaded model. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     name: String,
     signature: Arc<Signature>,
-    runner: Runner,
+    runner: Box<dyn RunModel>,
     metrics: ModelMetrics,
     health: Health,
     statistics: Statistics,
@@ -39,7 +39,7 @@ impl Model {
     pub(crate) fn new(
         name: String,
         signature: Signature,
-        runner: Runner,
+        runner: Box<dyn RunModel>,
         metrics: ModelMetrics,
         health: Health,
     ) -> Self {
@@ -77,7 +77,14 @@ impl Model {
     /// Returns whether the model answers calls: it is not draining, and has an executor that is
     /// alive.
     pub fn is_ready(&self) -> bool {
-        self.0.in_flight.is_open() && self.0.runner.is_alive()
+        self.0.in_flight.is_open() && self.is_alive()
+    }
+
+    /// `true` as long as calls can be answered: a batcher has an executor that is alive and not
+    /// stuck.
+    fn is_alive(&self) -> bool {
+        self.batcher_stats()
+            .is_none_or(|stats| stats.executors > stats.executors_stuck)
     }
 
     /// Totals and current state of the model's batcher; `None` without one (`preprocess`).

@@ -3,11 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use motet_batcher::{Batcher, Event, Observer};
-use motet_models::Values;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
-
-use crate::executor::EncodeRow;
 
 /// Counts the events of one model's batcher, and marks the model as not serving once its last
 /// executor has died.
@@ -76,10 +73,11 @@ impl Observer for ModelObserver {
 
 /// Registers the gauges of a batcher, such as its queue's length. Dropping the returned handle
 /// removes them.
-pub(crate) fn register_gauges(
-    metrics: &ModelMetrics,
-    batcher: &Batcher<EncodeRow, Vec<Values>>,
-) -> Watch {
+pub(crate) fn register_gauges<R, O>(metrics: &ModelMetrics, batcher: &Batcher<R, O>) -> Watch
+where
+    R: Send + Sync + 'static,
+    O: Send + 'static,
+{
     let batcher = batcher.clone();
     metrics.watch(move || {
         let stats = batcher.stats();

@@ -4,23 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 20] = [
+const MODULES: [&str; 19] = [
     "server",
     "loader",
     "model",
     "resolve",
     "spec",
+    "text",
     "task",
     "statistics",
     "observer",
-    "executor",
     "status_of",
     "request",
     "limits",
     "call_cost",
     "cpu_pool",
     "core_permits",
-    "measurements",
     "per_encoder",
     "token_vectors",
     "in_flight",

@@ -87,7 +87,9 @@ async fn a_trace_has_the_spans_of_queue_batch_and_forward_pass() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(recorder.clone()))
         .unwrap();
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let models = motet_service::spec::read_text("t", CONFIG, &mut sources, &mut diagnostics);
+    let tasks = motet_service::Tasks::builtin();
+    let models =
+        motet_service::spec::read_text("t", CONFIG, &tasks, &mut sources, &mut diagnostics);
     let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     let loader = Loader::new(Metrics::new("test").unwrap(), Health::new()).unwrap();
     let server = ModelServer::new(loader.load_all(resolved).await.unwrap());

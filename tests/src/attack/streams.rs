@@ -207,9 +207,17 @@ async fn closed_windows(target: Target) -> Outcome {
 /// Opens streams of a method that answers for as long as it is watched.
 async fn endless(target: Target, path: &'static str) -> Outcome {
     let (connections, streams) = target.size.of((4, 500), (100, 1000));
+    let time = target
+        .size
+        .of(Duration::from_secs(10), Duration::from_secs(60));
+    let began = Instant::now();
     let empty = framed_bytes(&[]);
     let mut held = Vec::new();
     for _ in 0..connections {
+        // A stream that the server does not take costs the attacker its patience.
+        if began.elapsed() > time {
+            break;
+        }
         let Some(peer) = Peer::open(target.ready.grpc, WINDOW).await else {
             continue;
         };
@@ -225,7 +233,9 @@ async fn endless(target: Target, path: &'static str) -> Outcome {
         held.push((peer, open));
     }
     let open: usize = held.iter().map(|(_, open)| open.len()).sum();
-    Outcome::told(format!("{open} streams opened")).holding(held)
+    let (connections, streams) = (held.len(), connections * streams);
+    let told = format!("{open} of {streams} streams opened, over {connections} connections");
+    Outcome::told(told).holding(held)
 }
 
 async fn rapid_resets(target: Target) -> Outcome {

@@ -21,7 +21,7 @@ const UNSUPPORTED_PARAMETERS: [&str; 2] = ["shared_memory_region", "classificati
 static SCALAR: [Dim; 1] = [Dim::Fixed(1)];
 
 /// The input tensors of a call: exactly the ports of the signature, each of its type and shape.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Inputs(Vec<(String, Tensor)>);
 
 impl Inputs {
@@ -90,10 +90,17 @@ impl Inputs {
         Ok(Self(bound))
     }
 
+    /// Returns an input.
+    pub(crate) fn tensor(&self, name: &str) -> Option<&Tensor> {
+        let tensor = self.0.iter().find(|(n, _)| n == name);
+        tensor.map(|(_, tensor)| tensor)
+    }
+
     /// Returns the texts of a `string` input; empty where the signature has no such input.
     pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
-        let tensor = self.0.iter().find(|(n, _)| n == name);
-        let strings = tensor.and_then(|(_, tensor)| tensor.as_strings().ok());
+        let strings = self
+            .tensor(name)
+            .and_then(|tensor| tensor.as_strings().ok());
         strings.map_or_else(Vec::new, |strings| strings.texts().collect())
     }
 }

@@ -1,5 +1,6 @@
 //! The response to a request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -66,14 +67,18 @@ impl ResponseBuilder {
     }
 
     /// Returns the response with the wanted tensors, raw or typed as `form` says.
-    pub(crate) fn build(mut self, outputs: &Outputs, encoding: Encoding) -> ModelInferResponse {
+    pub(crate) fn build(
+        mut self,
+        outputs: &[(Cow<'static, str>, Tensor)],
+        encoding: Encoding,
+    ) -> ModelInferResponse {
         let named = |name: &String| outputs.iter().find(|(n, _)| n == name);
         let chosen: Vec<_> = if self.wanted.is_empty() {
             outputs.iter().collect()
         } else {
             self.wanted.iter().filter_map(named).collect()
         };
-        let tensors = chosen.into_iter().map(|(name, tensor)| (*name, tensor));
+        let tensors = chosen.into_iter().map(|(name, tensor)| (&**name, tensor));
         put_outputs(&mut self.response, tensors, encoding);
         self.response
     }

@@ -1,41 +1,38 @@
 //! A model of the configuration, checked against the model's own files and this binary: every
 //! mistake in it, or all that loading it takes. Of the weights, the headers are read.
-//!
-//! * `encoder`, `splitter`: [`EncoderModel`] and [`SplitterModel`], the two kinds of models.
-//! * `files`: files and tokenizers of the sources, each read once.
-//! * `batcher_options`: the `batcher` of the configuration as the batcher's options.
-//! * `problem`: [`Problem`], a mistake at its key.
 
-mod batcher_options;
-mod encoder;
-mod files;
-mod problem;
-mod splitter;
+use std::fmt;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
 
-use motet_config::{Diagnostics, Sources};
+use motet_batcher::Options;
+use motet_config::{Diagnostics, Sources, Spanned};
+use motet_models::{DeviceError, DeviceSpec, Precision};
 use motet_proto::signature::Signature;
 
-pub(crate) use encoder::EncoderModel;
-pub use problem::Problem;
-pub(crate) use splitter::SplitterModel;
-
 use crate::spec::ModelSpec;
-use crate::task::Engine;
-use files::OpenedFiles;
+use crate::task::{CheckContext, Checked, OpenedSources, OtherModel, Problem};
 
 /// A model that was checked: its signature, and all that [`Loader`](crate::Loader) needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ResolvedModel {
     pub(crate) name: String,
     pub(crate) signature: Signature,
-    pub(crate) kind: ModelKind,
+    pub(crate) checked: Arc<dyn Checked>,
+    pub(crate) settings: Settings,
 }
 
-/// How to load a model.
+/// The settings of a model that are not its task's own.
 #[derive(Clone, Debug)]
-pub(crate) enum ModelKind {
-    Splitter(SplitterModel),
-    Encoder(Box<EncoderModel>),
+pub(crate) struct Settings {
+    pub(crate) device: DeviceSpec,
+    pub(crate) precision: Precision,
+    /// Threads that compute a batch on a CPU; `None` is an equal share of the cores for each
+    /// executor.
+    pub(crate) threads: Option<usize>,
+    pub(crate) options: Options,
+    pub(crate) executors: usize,
 }
 
 impl ResolvedModel {
@@ -47,6 +44,16 @@ impl ResolvedModel {
     /// Ports and parameters of the model.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+}
+
+impl fmt::Debug for ResolvedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolvedModel")
+            .field("name", &self.name)
+            .field("signature", &self.signature)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,8 +81,8 @@ pub fn check(
 /// Resolves the models of one configuration. Files that several models use are read once.
 #[derive(Debug)]
 pub struct Resolver<'a> {
-    models: &'a [ModelSpec],
-    files: OpenedFiles<'a>,
+    models: Vec<OtherModel<'a>>,
+    opened: OpenedSources<'a>,
 }
 
 impl<'a> Resolver<'a> {
@@ -83,8 +90,8 @@ impl<'a> Resolver<'a> {
     /// they were read from, where relative paths start.
     pub fn new(models: &'a [ModelSpec], sources: &'a Sources) -> Self {
         Self {
-            models,
-            files: OpenedFiles::new(sources),
+            models: models.iter().map(view).collect(),
+            opened: OpenedSources::new(sources),
         }
     }
 
@@ -102,29 +109,94 @@ impl<'a> Resolver<'a> {
     /// Every mistake found. The list is empty where the mistake is reported elsewhere: by the
     /// configuration's reader (no task, no source) or for another model.
     pub fn resolve(&self, spec: &ModelSpec) -> Result<ResolvedModel, Vec<Problem>> {
-        let encoders = spec
-            .tasks
-            .iter()
-            .filter_map(|task| match task.value.engine {
-                Engine::Splitter => None,
-                Engine::Encoder(build) => Some((task.value, build)),
-            });
-        let encoders: Vec<_> = encoders.collect();
-        let (signature, kind) = match (&spec.tasks[..], &encoders[..]) {
-            ([], _) => return Err(Vec::new()),
-            (_, []) => {
-                let (signature, model) = self.resolve_splitter(spec)?;
-                (signature, ModelKind::Splitter(model))
-            }
-            (_, encoders) => {
-                let (signature, model) = self.resolve_encoder(spec, encoders)?;
-                (signature, ModelKind::Encoder(Box::new(model)))
+        let Some(task) = spec.tasks.first() else {
+            return Err(Vec::new());
+        };
+        let mut problems = Vec::new();
+        let (device, precision) = compute(spec, &mut problems);
+        let context = CheckContext {
+            model: view(spec),
+            models: &self.models,
+            sources: &self.opened,
+            device,
+            precision,
+        };
+        let checked = task.value.check(&context);
+        let (signature, checked) = match checked {
+            Ok(checked) if problems.is_empty() => checked,
+            Ok(_) => return Err(problems),
+            Err(of_task) => {
+                problems.extend(of_task);
+                return Err(problems);
             }
         };
         Ok(ResolvedModel {
             name: spec.name.value.clone(),
             signature,
-            kind,
+            checked,
+            settings: Settings {
+                device,
+                precision,
+                threads: spec.threads.map(|threads| threads.value),
+                options: spec.batcher.options.clone(),
+                executors: spec.batcher.executors,
+            },
         })
+    }
+}
+
+/// Returns a model as far as others may know it.
+fn view(spec: &ModelSpec) -> OtherModel<'_> {
+    OtherModel {
+        name: &spec.name,
+        source: spec.source.as_ref(),
+        tasks: &spec.tasks,
+        keys: spec.keys.as_ref(),
+    }
+}
+
+/// Returns the device and the number format; the defaults of those that cannot be used.
+fn compute(spec: &ModelSpec, problems: &mut Vec<Problem>) -> (DeviceSpec, Precision) {
+    let device: Option<DeviceSpec> = parse(spec, "device", spec.device.as_ref(), problems);
+    let precision: Option<Precision> = parse(spec, "dtype", spec.dtype.as_ref(), problems);
+    let message = |checked: Result<(), DeviceError>| checked.err().map(|error| error.to_string());
+    let compiled = device.map(DeviceSpec::check_compiled).and_then(message);
+    let fits = device
+        .zip(precision)
+        .map(|(d, p)| p.check(d))
+        .and_then(message);
+    let checks = [
+        ("device", &spec.device, compiled),
+        ("dtype", &spec.dtype, fits),
+    ];
+    for (key, given, message) in checks {
+        if let (Some(message), Some(given)) = (message, given) {
+            problems.push(Problem::new(&*spec.name.value, key, given.span, message));
+        }
+    }
+    (device.unwrap_or_default(), precision.unwrap_or_default())
+}
+
+/// Returns the value of a key whose words the models crate defines; its default without the key.
+fn parse<T>(
+    spec: &ModelSpec,
+    key: &'static str,
+    given: Option<&Spanned<String>>,
+    problems: &mut Vec<Problem>,
+) -> Option<T>
+where
+    T: Default + FromStr,
+    T::Err: Display,
+{
+    let Some(given) = given else {
+        return Some(T::default());
+    };
+    match given.value.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let message = T::Err::to_string(&error);
+            problems.push(Problem::new(&*spec.name.value, key, given.span, message));
+            None
+        }
     }
 }

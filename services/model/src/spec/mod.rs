@@ -13,15 +13,17 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Sources, Value, parse, truncated};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Sources, Value, parse};
+
+use crate::task::Tasks;
 
 pub use batcher::BatcherSpec;
-pub use model::{ModelSpec, TokenizerSpec};
+pub use model::ModelSpec;
 pub use schema::schema;
 
-/// Reads the entry `models` of a configuration. Mistakes are added to `diagnostics`; the models
+/// Reads the entry `models` of a configuration, whose tasks are among `tasks`. Mistakes are added to `diagnostics`; the models
 /// without a mistake in their form are returned, in the order of the file.
-pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Vec<ModelSpec> {
+pub fn read(entry: &Entry, tasks: &Tasks, diagnostics: &mut Diagnostics) -> Vec<ModelSpec> {
     let entries = match &entry.node.value {
         Value::Null => return Vec::new(),
         Value::Map(map) => &map.entries,
@@ -34,13 +36,10 @@ pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Vec<ModelSpec> {
             return Vec::new();
         }
     };
-    let models: Vec<ModelSpec> = entries
-        .iter()
-        .filter_map(|e| model::read(e, diagnostics))
-        .collect();
-    let names: Vec<&str> = entries.iter().map(|e| e.key.value.as_str()).collect();
-    check_tokenizers(&models, &names, diagnostics);
+    let models = entries.iter();
     models
+        .filter_map(|entry| model::read(entry, tasks, diagnostics))
+        .collect()
 }
 
 /// Reads the models of a configuration that has no other keys. Messages call the text `name`;
@@ -48,6 +47,7 @@ pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Vec<ModelSpec> {
 pub fn read_text(
     name: &str,
     text: &str,
+    tasks: &Tasks,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Vec<ModelSpec> {
@@ -59,37 +59,7 @@ pub fn read_text(
         return Vec::new();
     };
     let models = map.get("models");
-    let models = models.map(|entry| read(entry, diagnostics));
+    let models = models.map(|entry| read(entry, tasks, diagnostics));
     map.finish(diagnostics);
     models.unwrap_or_default()
-}
-
-/// Checks that a tokenizer with the name of a model is that of a model with files of its own.
-/// `names` are those of all models, also of those that could not be read.
-fn check_tokenizers(models: &[ModelSpec], names: &[&str], diagnostics: &mut Diagnostics) {
-    for model in models {
-        let Some(tokenizer) = &model.tokenizer else {
-            continue;
-        };
-        let TokenizerSpec::Model(name) = &tokenizer.value else {
-            continue;
-        };
-        let shown = truncated(name);
-        match models.iter().find(|m| m.name.value == *name) {
-            Some(other) if other.source.is_some() => {}
-            Some(other) => {
-                let message = format!("model `{shown}` has no `source` to take a tokenizer from");
-                diagnostics.push(
-                    Diagnostic::error(tokenizer.span, message)
-                        .also(other.name.span, "declared here"),
-                );
-            }
-            None if names.contains(&name.as_str()) => {}
-            None => {
-                let others = names.iter().copied().filter(|n| *n != model.name.value);
-                let message = format!("no model is named `{shown}`");
-                diagnostics.push(Diagnostic::error(tokenizer.span, message).suggest(name, others));
-            }
-        }
-    }
 }

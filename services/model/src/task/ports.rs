@@ -1,44 +1,33 @@
-//! Names of ports and parameters, and how a signature is written.
+//! Ports of signatures.
 
 use motet_proto::signature::Port;
 use motet_proto::types::{Dim, ElementType, TensorType};
 
-pub(super) const TEXT: &str = "text";
-pub(super) const QUERY: &str = "query";
-pub(super) const EMBEDDING: &str = "embedding";
-pub(super) const ROW: &str = "row";
-pub(super) const SCORE: &str = "score";
-pub(super) const PAIR: &str = "pair";
-pub(super) const LABEL: &str = "label";
-pub(super) const LABELS: &str = "labels";
-pub(super) const INDEX: &str = "index";
-pub(super) const WEIGHT: &str = "weight";
-pub(super) const HYPOTHESIS_TEMPLATE: &str = "hypothesis_template";
-pub(super) const MULTI_LABEL: &str = "multi_label";
-pub(super) const AGGREGATION: &str = "aggregation";
-pub(super) const ACTIVATION: &str = "activation";
-pub(super) const SOURCE: &str = "source";
-pub(super) const START: &str = "start";
-pub(super) const END: &str = "end";
-pub(super) const TOKENS: &str = "tokens";
-pub(super) const MAX_TOKENS: &str = "max_tokens";
-pub(super) const OVERLAP: &str = "overlap";
-pub(super) const TRUNCATE: &str = "truncate";
-pub(super) const PROMPT_NAME: &str = "prompt_name";
-pub(super) const PROMPT: &str = "prompt";
-pub(super) const DIMENSIONS: &str = "dimensions";
-pub(super) const NORMALIZE: &str = "normalize";
-
-/// Returns a dimension that has the same length wherever its name occurs in the signature.
-pub(super) fn symbol(name: &str) -> Dim {
-    Dim::Symbol(name.to_owned())
+/// Returns an input of a signature: a tensor with dimensions such as `"N"`, a length that is known
+/// at run time and is the same wherever the name occurs, or `"384"`. Without dimensions it is a
+/// scalar.
+pub fn input<'d>(
+    name: &str,
+    element: ElementType,
+    dims: impl IntoIterator<Item = &'d str>,
+) -> Port {
+    port(name, element, dims)
 }
 
-pub(super) fn port(name: &str, element: ElementType, dims: Vec<Dim>) -> Port {
-    Port::new(name, TensorType::new(element, dims))
+/// Returns an output of a signature, as [`input`] does.
+pub fn output<'d>(
+    name: &str,
+    element: ElementType,
+    dims: impl IntoIterator<Item = &'d str>,
+) -> Port {
+    port(name, element, dims)
 }
 
-/// `text: string[N]`
-pub(super) fn texts() -> Port {
-    port(TEXT, ElementType::String, vec![symbol("N")])
+fn port<'d>(name: &str, element: ElementType, dims: impl IntoIterator<Item = &'d str>) -> Port {
+    let dims = dims.into_iter();
+    let dims = dims.map(|dim| match dim.parse() {
+        Ok(length) => Dim::Fixed(length),
+        Err(_) => Dim::Symbol(dim.to_owned()),
+    });
+    Port::new(name, TensorType::new(element, dims.collect()))
 }

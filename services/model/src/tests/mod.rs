@@ -10,7 +10,10 @@ use std::time::Duration;
 use motet_batcher::{
     BatchError, Batcher, BuildError, Executor, Measurement, Options, Policy, RowError,
 };
-use motet_models::{LoadedHead, ModelFiles, TextRole, Tokenizer, TruncationSide, Values};
+use motet_models::{
+    DeviceSpec, LoadedHead, ModelFiles, Precision, TextEncoder, TextRole, Tokenizer,
+    TruncationSide, Values,
+};
 use motet_proto::Tensor;
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -23,14 +26,18 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::cpu_pool::CpuPool;
-use crate::executor::{EncodeRow, ModelHeads, finite};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
-use crate::task::{
-    BatchedEncoder, CallDefaults, Engine, ModelTask, ModelTasks, Prompt, Runner, TaskKind,
-    TaskSettings, TextCodec, Truncate,
+use crate::task::{BatchRow, Runner};
+use crate::text::{
+    CallDefaults, EncodeRow, ModelHeads, ModelTask, ModelTasks, Prompt, RowValues, TaskSettings,
+    TextCodec, TextKind, TextModel, Truncate, finite,
 };
+
+/// Row and output of a batch.
+type Row = BatchRow<EncodeRow>;
+type Output = RowValues;
 
 /// An executor whose result for a row is the number of its tokens. A run is announced, and then
 /// waits for a permit. The texts `bad`, `poison` and `panic` fail their row, their run, or panic;
@@ -42,25 +49,27 @@ struct GatedExecutor {
 }
 
 impl Executor for GatedExecutor {
-    type Row = EncodeRow;
-    type Output = Vec<Values>;
+    type Row = Row;
+    type Output = Output;
 
-    fn run(
-        &mut self,
-        rows: &[&EncodeRow],
-    ) -> Result<Vec<Result<Vec<Values>, RowError>>, BatchError> {
+    fn run(&mut self, rows: &[&Row]) -> Result<Vec<Result<Output, RowError>>, BatchError> {
         let _ = self.announce.send(rows.len());
         // A test that has dropped its sender lets everything run.
         let _ = self.permits.lock().unwrap().recv();
-        let is = |row: &EncodeRow, text| row.ids == self.tokenizer.encode(text).unwrap();
+        let is = |row: &Row, text| row.row.ids == self.tokenizer.encode(text).unwrap();
         assert!(!rows.iter().any(|row| is(row, "panic")), "told to");
         if rows.iter().any(|row| is(row, "poison")) {
             return Err(BatchError::Failed("poisoned".to_owned()));
         }
-        let answer = |row: &&EncodeRow| match () {
+        let answer = |row: &&Row| match () {
             () if is(row, "bad") => Err(RowError::Invalid("is bad".to_owned())),
-            () if is(row, "nan") => finite(vec![Values::new(vec![f32::NAN], 1)]),
-            () => Ok(vec![Values::new(vec![row.ids.len() as f32], 1)]),
+            () if is(row, "nan") => {
+                finite(vec![Values::new(vec![f32::NAN], 1)]).map(RowValues::Computed)
+            }
+            () => {
+                let length = Values::new(vec![row.row.ids.len() as f32], 1);
+                Ok(RowValues::Computed(vec![length]))
+            }
         };
         Ok(rows.iter().map(answer).collect())
     }
@@ -69,7 +78,7 @@ impl Executor for GatedExecutor {
 /// A model with one gated executor, and the test's ends of its channels.
 struct TestModel {
     model: Model,
-    batcher: Batcher<EncodeRow, Vec<Values>>,
+    batcher: Batcher<Row, Output>,
     metrics: Metrics,
     health: Health,
     announced: mpsc::Receiver<usize>,
@@ -98,14 +107,11 @@ impl TestModel {
         let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
         let batcher = batcher.unwrap();
-        let Some(Engine::Encoder(build)) = TaskKind::find("embed").map(|kind| kind.engine) else {
-            panic!("embed has an encoder")
-        };
-        let kind = TaskKind::find("embed").unwrap();
-        let built = build(&files, &TaskSettings::default()).unwrap();
+        let kind = TextKind::find("embed").unwrap();
+        let built = (kind.build)(&files, &TaskSettings::default()).unwrap();
         let tasks = ModelTasks::new(vec![ModelTask::new(kind, built, 1, true)]);
-        let encoder = BatchedEncoder {
-            _gauges: register_gauges(&metrics.model("m"), &batcher),
+        let encoder = TextEncoder::load(&files, &DeviceSpec::Cpu.open().unwrap(), Precision::F32);
+        let encoder = TextModel {
             codec: TextCodec {
                 tasks,
                 tokenizer,
@@ -120,13 +126,21 @@ impl TestModel {
                 pools_prompt: true,
                 limits: Limits::default(),
             },
-            heads: Arc::new(ModelHeads {
+            encoder: Arc::new(encoder.unwrap()),
+            heads: ModelHeads {
                 of_tasks: Vec::new(),
                 of_tokens: LoadedHead::of_tokens(1),
-            }),
+            },
             token_vectors: None,
-            batcher: batcher.clone(),
+            measurements: Arc::default(),
+        };
+        let runner = Runner {
+            task: "embed",
+            model: Arc::new(encoder),
+            gauges: Some(register_gauges(&metrics.model("m"), &batcher)),
+            batcher: Some(batcher.clone()),
             pool: CpuPool::new().unwrap(),
+            limits: Limits::default(),
             metrics: metrics.model("m"),
         };
         let signature = Signature {
@@ -134,12 +148,11 @@ impl TestModel {
             outputs: vec![Port::new("embedding", "float[N,1]".parse().unwrap())],
             parameters: Vec::new(),
         };
-        let runner = Runner::Encoder(Box::new(encoder));
         health.set("m", true);
         let model = Model::new(
             "m".to_owned(),
             signature,
-            runner,
+            Box::new(runner),
             metrics.model("m"),
             health.clone(),
         );

@@ -14,7 +14,9 @@ use crate::harness::block_on;
 fn mistakes(models: &str) -> Vec<(String, String)> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
-    let models = motet_service::spec::read_text("test.yaml", &text, &mut sources, &mut diagnostics);
+    let tasks = motet_service::Tasks::builtin();
+    let models =
+        motet_service::spec::read_text("test.yaml", &text, &tasks, &mut sources, &mut diagnostics);
     motet_service::check(&models, &sources, &mut diagnostics);
     let place = |span| sources.snippet(span).to_owned();
     let pair = |d: &&motet_config::Diagnostic| (place(d.span.unwrap()), d.message.clone());
@@ -160,7 +162,9 @@ fn chunks_fit_the_model_that_the_tokenizer_is_from() {
             "models:\n  c: {{ task: preprocess, tokenizer: e }}\n  e:\n    task: embed\n    \
              source: \"builtin:all-minilm-l6-v2\"\n    max_tokens: {max_tokens}\n"
         );
-        let models = motet_service::spec::read_text("t", &text, &mut sources, &mut diagnostics);
+        let tasks = motet_service::Tasks::builtin();
+        let models =
+            motet_service::spec::read_text("t", &text, &tasks, &mut sources, &mut diagnostics);
         let resolver = Resolver::new(&models, &sources);
         let signature = resolver.signature(&models[0]).unwrap();
         let numbers = |name: &str| {
@@ -216,7 +220,8 @@ impl Drop for Directory {
 fn resolved(models: &str) -> Vec<ResolvedModel> {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let text = format!("models:\n{models}\n");
-    let models = motet_service::spec::read_text("t", &text, &mut sources, &mut diagnostics);
+    let tasks = motet_service::Tasks::builtin();
+    let models = motet_service::spec::read_text("t", &text, &tasks, &mut sources, &mut diagnostics);
     motet_service::check(&models, &sources, &mut diagnostics)
 }
 

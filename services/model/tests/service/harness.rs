@@ -57,8 +57,9 @@ pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
 
 pub(crate) async fn load(config: &str, metrics: &Metrics, health: &Health) -> ModelServer {
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let tasks = motet_service::Tasks::builtin();
     let models =
-        motet_service::spec::read_text("test.yaml", config, &mut sources, &mut diagnostics);
+        motet_service::spec::read_text("test.yaml", config, &tasks, &mut sources, &mut diagnostics);
     let resolved = motet_service::check(&models, &sources, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{:?}", diagnostics.sorted());
     let loader = Loader::new(metrics.clone(), health.clone()).unwrap();

@@ -1,0 +1,175 @@
+//! Models whose types are forgotten: checked, loaded, running.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use motet_batcher::{Batcher, Options, SpawnError, Stats};
+use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
+use motet_proto::signature::Signature;
+use motet_runtime::health::Health;
+use motet_runtime::metrics::ModelMetrics;
+use tonic::Status;
+
+use super::executor::ExecutorFactory;
+use super::runner::Runner;
+use super::{BoxError, LoadContext, LoadedModel, Task};
+use crate::call_cost::CallCost;
+use crate::core_permits::CoreSemaphore;
+use crate::cpu_pool::CpuPool;
+use crate::observer::{ModelObserver, register_gauges};
+use crate::request::{Parameters, ResponseBuilder};
+
+/// A configuration that was checked.
+pub(crate) trait Checked: Send + Sync {
+    /// Loads the model, on a thread where it may block.
+    ///
+    /// # Errors
+    /// Any reason for which the model cannot run.
+    fn load(&self, context: &LoadContext) -> Result<Arc<dyn StartModel>, BoxError>;
+}
+
+/// A loaded model.
+pub(crate) trait StartModel: Send + Sync {
+    /// Prepares the threads of the compute pool.
+    fn warm_up(&self);
+
+    /// Starts the executors of the model behind a batcher, if it has one.
+    fn start(
+        self: Arc<Self>,
+        context: StartContext,
+    ) -> BoxFuture<'static, Result<Box<dyn RunModel>, SpawnError>>;
+}
+
+/// A running model.
+pub(crate) trait RunModel: fmt::Debug + Send + Sync {
+    /// Answers a call. Dropping the future takes it out of every queue.
+    ///
+    /// # Errors
+    /// The status of the call, without the model's name.
+    fn infer<'r>(
+        &'r self,
+        request: ModelInferRequest,
+        signature: &'r Arc<Signature>,
+        parameters: Parameters,
+        response: ResponseBuilder,
+    ) -> BoxFuture<'r, Result<(ModelInferResponse, CallCost), Status>>;
+
+    /// Returns the totals of the batcher, where there is one.
+    fn batcher_stats(&self) -> Option<Stats>;
+
+    /// From now on no row waits in the queue for others to share its batch.
+    fn hurry(&self);
+
+    /// Refuses new calls, answers those in the queue, and ends the executors' threads.
+    fn drain(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What starting a model takes.
+#[derive(Debug)]
+pub(crate) struct StartContext {
+    pub(crate) load: LoadContext,
+    /// Options of the batcher, as the configuration has them.
+    pub(crate) options: Options,
+    pub(crate) executors: usize,
+    /// Threads that compute a batch; `None` is an equal share of the cores for each executor.
+    pub(crate) threads: Option<usize>,
+    pub(crate) cores: CoreSemaphore,
+    pub(crate) pool: CpuPool,
+    pub(crate) metrics: ModelMetrics,
+    pub(crate) health: Health,
+}
+
+/// The checked configuration of a task.
+pub(super) struct CheckedTask<T: Task>(pub(super) T::Checked);
+
+impl<T: Task> Checked for CheckedTask<T> {
+    fn load(&self, context: &LoadContext) -> Result<Arc<dyn StartModel>, BoxError> {
+        let model = T::load(self.0.clone(), context)?;
+        Ok(Arc::new(Loaded {
+            task: T::NAME,
+            model: Arc::new(model),
+        }))
+    }
+}
+
+/// The loaded model of a task.
+struct Loaded<M> {
+    task: &'static str,
+    model: Arc<M>,
+}
+
+impl<M: LoadedModel> StartModel for Loaded<M> {
+    fn warm_up(&self) {
+        self.model.warm_up();
+    }
+
+    fn start(
+        self: Arc<Self>,
+        context: StartContext,
+    ) -> BoxFuture<'static, Result<Box<dyn RunModel>, SpawnError>> {
+        Box::pin(async move {
+            let runner: Box<dyn RunModel> =
+                Box::new(start(self.task, self.model.clone(), context).await?);
+            Ok(runner)
+        })
+    }
+}
+
+/// Starts the executors of a model behind a batcher, if it has one.
+async fn start<M: LoadedModel>(
+    task: &'static str,
+    model: Arc<M>,
+    context: StartContext,
+) -> Result<Runner<M>, SpawnError> {
+    let StartContext {
+        load,
+        options,
+        executors,
+        threads,
+        cores,
+        pool,
+        metrics,
+        health,
+    } = context;
+    let batching = model.batching();
+    let is_cpu = model.is_on_cpu();
+    let limits = model.limits(load.limits());
+    let mut runner = Runner {
+        task,
+        model,
+        batcher: None,
+        pool,
+        limits,
+        metrics,
+        gauges: None,
+    };
+    if !batching.is_batched {
+        return Ok(runner);
+    }
+    let options = Options {
+        max_row_tokens: batching.max_row_cost,
+        layout: batching.layout,
+        ..options
+    };
+    // Executors that compute at the same time get an equal share of the cores each.
+    let threads = threads.unwrap_or_else(|| cores.total().div_ceil(executors));
+    let factory = ExecutorFactory {
+        name: load.name.clone(),
+        task,
+        model: runner.model.clone(),
+        threads,
+        cores: is_cpu.then_some(cores),
+        measurements: runner.model.measurements().unwrap_or_default(),
+    };
+    let factories = (0..executors).map(|_| {
+        let factory = factory.clone();
+        move || factory.build()
+    });
+    let name = &*load.name;
+    let observer = ModelObserver::new(name, runner.metrics.clone(), health, executors);
+    let batcher = Batcher::spawn(name, options, Arc::new(observer), factories.collect()).await?;
+    runner.gauges = Some(register_gauges(&runner.metrics, &batcher));
+    runner.batcher = Some(batcher);
+    Ok(runner)
+}

@@ -1,0 +1,162 @@
+//! [`ModelExecutor`]: batches of any model, on a thread of the batcher.
+
+use std::sync::Arc;
+
+use motet_batcher::{BatchError, BuildError, Executor, Measurement, Options, RowError, measure};
+use motet_models::ThreadTeam;
+
+use super::{LoadedModel, Measurements, Worker};
+use crate::core_permits::CoreSemaphore;
+use crate::trace::CallTrace;
+
+/// Cost of the row that every executor runs before it serves.
+const WARM_UP_COST: u32 = 16;
+
+/// A row of a batch.
+#[derive(Debug)]
+pub(crate) struct BatchRow<R> {
+    pub(crate) row: R,
+    pub(crate) cost: u32,
+    pub(crate) trace: Arc<CallTrace>,
+}
+
+/// Makes the executors of one model, each on its own thread; again after a panic, with the same
+/// model, since it never changes.
+pub(super) struct ExecutorFactory<M> {
+    pub(super) name: Arc<str>,
+    pub(super) task: &'static str,
+    pub(super) model: Arc<M>,
+    /// Threads that compute a batch, the executor's own included.
+    pub(super) threads: usize,
+    /// `None` where a device computes: the thread then only submits work to it.
+    pub(super) cores: Option<CoreSemaphore>,
+    pub(super) measurements: Measurements,
+}
+
+impl<M> Clone for ExecutorFactory<M> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            task: self.task,
+            model: self.model.clone(),
+            threads: self.threads,
+            cores: self.cores.clone(),
+            measurements: self.measurements.clone(),
+        }
+    }
+}
+
+impl<M: LoadedModel> ExecutorFactory<M> {
+    /// Returns an executor that belongs to the calling thread. On a CPU this thread and its helpers
+    /// compute; other devices are used by this thread alone, since their drivers keep state for
+    /// each thread.
+    ///
+    /// # Errors
+    /// When the system cannot start the helpers.
+    pub(super) fn build(&self) -> Result<ModelExecutor<M>, BuildError> {
+        let threads = if self.cores.is_some() {
+            self.threads
+        } else {
+            1
+        };
+        let team = ThreadTeam::for_current_thread(threads);
+        Ok(ModelExecutor {
+            team: team.map_err(|error| BuildError(error.to_string()))?,
+            factory: self.clone(),
+        })
+    }
+}
+
+/// Runs batches of a model on a thread of the batcher, to which it belongs.
+pub(super) struct ModelExecutor<M> {
+    factory: ExecutorFactory<M>,
+    team: ThreadTeam,
+}
+
+impl<M: LoadedModel> ModelExecutor<M> {
+    /// Runs rows of one group once the cores are free.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::run`], and another number of outputs than of rows.
+    fn run_group(&self, rows: &[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
+        let cores = self.factory.cores.as_ref();
+        let _permit = cores.map(|cores| cores.acquire(self.team.count()));
+        let outputs = self.factory.model.run(rows, &mut Worker::new(&self.team))?;
+        if outputs.len() != rows.len() {
+            let (task, given, wanted) = (self.factory.task, outputs.len(), rows.len());
+            return Err(BatchError::Failed(format!(
+                "the task {task} gave {given} outputs for {wanted} rows"
+            )));
+        }
+        Ok(outputs)
+    }
+}
+
+impl<M: LoadedModel> Executor for ModelExecutor<M> {
+    type Row = BatchRow<M::Row>;
+    type Output = M::Output;
+
+    fn run(
+        &mut self,
+        batch: &[&BatchRow<M::Row>],
+    ) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
+        let _compute_spans = CallTrace::compute(batch.iter().map(|row| &row.trace));
+        let tokens: u64 = batch.iter().map(|row| u64::from(row.cost)).sum();
+        let model = &*self.factory.name;
+        let forward = tracing::info_span!("forward", model, rows = batch.len(), tokens);
+        let rows: Vec<&M::Row> = batch.iter().map(|row| &row.row).collect();
+        forward.in_scope(|| run_by_group(&*self.factory.model, &rows, |rows| self.run_group(rows)))
+    }
+
+    fn sample(&self, cost: u32) -> Option<BatchRow<M::Row>> {
+        Some(BatchRow {
+            row: self.factory.model.sample(cost)?,
+            cost,
+            trace: CallTrace::queue(),
+        })
+    }
+
+    /// The first executor of a model measures it, while the others wait. All run a small batch,
+    /// which must have an output.
+    fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError> {
+        let Some(row) = self.sample(WARM_UP_COST) else {
+            return Ok(Vec::new());
+        };
+        for output in self.run(&[&row])? {
+            output.map_err(|error| BatchError::Failed(format!("warming it up: {error}")))?;
+        }
+        let measurements = self.factory.measurements.clone();
+        let measurements = measurements.get_or_init(|| measure(self, options));
+        Ok(measurements.clone())
+    }
+}
+
+/// Runs the rows of each group by themselves, and returns their outputs in the order of the rows.
+fn run_by_group<M: LoadedModel>(
+    model: &M,
+    rows: &[&M::Row],
+    run: impl Fn(&[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError>,
+) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
+    let group_of = |row: &&M::Row| model.group(row);
+    let first = rows.first().map(group_of);
+    if rows.iter().all(|row| Some(model.group(row)) == first) {
+        return run(rows);
+    }
+    let mut groups: Vec<(u64, Vec<usize>)> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let group = group_of(row);
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, members)) => members.push(at),
+            None => groups.push((group, vec![at])),
+        }
+    }
+    let mut outputs: Vec<Option<Result<M::Output, RowError>>> = Vec::new();
+    outputs.resize_with(rows.len(), || None);
+    for (_, members) in groups {
+        let of_group: Vec<&M::Row> = members.iter().map(|at| rows[*at]).collect();
+        for (at, output) in members.into_iter().zip(run(&of_group)?) {
+            outputs[at] = Some(output);
+        }
+    }
+    Ok(outputs.into_iter().flatten().collect())
+}

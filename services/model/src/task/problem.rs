@@ -1,0 +1,82 @@
+//! A mistake in a model's configuration.
+
+use std::fmt;
+
+use motet_config::{Diagnostic, Span};
+
+/// A mistake in one key of a model's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The model's name.
+    pub model: String,
+    /// The key at fault, such as `source`.
+    pub key: &'static str,
+    /// Where the value of the key is written.
+    pub span: Span,
+    /// The mistake and how to correct it, in one line.
+    pub message: String,
+    /// A way to mend it.
+    pub help: Option<String>,
+    /// A few words beside the place.
+    pub label: Option<String>,
+}
+
+impl Problem {
+    /// Returns a mistake in `key` of `model`, whose value is written at `span`.
+    pub fn new(
+        model: impl Into<String>,
+        key: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            model: model.into(),
+            key,
+            span,
+            message: message.into(),
+            help: None,
+            label: None,
+        }
+    }
+
+    /// Adds a way to mend the mistake.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a few words beside the place.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            model,
+            key,
+            message,
+            ..
+        } = self;
+        write!(f, "model {model}: {key}: {message}")
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<Problem> for Diagnostic {
+    fn from(problem: Problem) -> Self {
+        let mut diagnostic = Self::error(problem.span, problem.message);
+        if let Some(label) = problem.label {
+            diagnostic = diagnostic.label(label);
+        }
+        match problem.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
+}
