@@ -60,7 +60,7 @@ const EMBED: &str = "pipeline: attack_embed\ninputs: { documents: \"string[N]\" 
 
 async fn large(target: Target, calls: usize) -> Outcome {
     // 830 words of the mixture are 5 KB.
-    let documents = target.size.of(20, 1000);
+    let documents = target.size.of(20, 1000 / calls);
     let documents: Vec<_> = (0..documents).map(|salt| words(830, salt)).collect();
     let connection = Connection::open(target.ready.grpc).await;
     let yaml = EMBED.to_owned();

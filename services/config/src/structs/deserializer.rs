@@ -183,12 +183,14 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
         let Some((at, node)) = self.items.next() else {
             return Ok(None);
         };
+        let path = format!("{}[{at}]", self.path);
         let item = NodeDeserializer {
             node,
-            path: format!("{}[{at}]", self.path),
+            path: path.clone(),
             report: self.report,
         };
-        seed.deserialize(item).map(Some)
+        let read = seed.deserialize(item);
+        read.map(Some).map_err(|error| error.at(&path, node.span))
     }
 }
 
@@ -230,11 +232,14 @@ impl<'de, I: Iterator<Item = &'de Entry>> MapAccess<'de> for Entries<'de, '_, I>
         let Some(entry) = self.value.take() else {
             return Err(serde::de::Error::custom("has a value without a key"));
         };
-        seed.deserialize(NodeDeserializer {
+        let path = below(self.path, &entry.key.value);
+        let read = seed.deserialize(NodeDeserializer {
             node: &entry.node,
-            path: below(self.path, &entry.key.value),
+            path: path.clone(),
             report: self.report,
-        })
+        });
+        // A value may be refused after it was read.
+        read.map_err(|error| error.at(&path, entry.node.span))
     }
 }
 

@@ -5,7 +5,6 @@ use motet_config::{Colour, Diagnostics, Sources, keys};
 use motet_models::Precision;
 
 use super::*;
-use crate::resolve::check;
 use crate::task::Tasks;
 
 fn read(text: &str) -> (Vec<ModelSpec>, String) {
@@ -13,15 +12,6 @@ fn read(text: &str) -> (Vec<ModelSpec>, String) {
     let tasks = Tasks::builtin();
     let models = read_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
     (models, diagnostics.render(&sources, Colour::Never))
-}
-
-/// Returns the report of a configuration whose models are compared with their files, too.
-fn report(text: &str) -> String {
-    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let tasks = Tasks::builtin();
-    let models = read_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
-    check(&models, &sources, &mut diagnostics);
-    diagnostics.render(&sources, Colour::Never)
 }
 
 #[test]
@@ -99,14 +89,6 @@ fn every_mistake_is_reported() {
             &["model `a` needs `source`"],
         ),
         (
-            "models: { a: { task: preprocess } }\n",
-            &["model `a` needs `tokenizer`"],
-        ),
-        (
-            "models: { a: { task: preprocess, tokenizer: \"x:y\", source: \"x:y\" } }\n",
-            &["has both `tokenizer` and `source`"],
-        ),
-        (
             "models: { a: { task: embd, source: x } }\n",
             &["`task` must be one of", "did you mean `embed`?"],
         ),
@@ -124,15 +106,6 @@ fn every_mistake_is_reported() {
         (
             "models: { a: { task: embed, source: \"\" } }\n",
             &["`source` is empty"],
-        ),
-        (
-            "models: { a: { task: preprocess, tokenizer: minilm }, minlm: { task: embed, \
-             source: x } }\n",
-            &["no model is named `minilm`", "did you mean `minlm`?"],
-        ),
-        (
-            "models: { a: { task: preprocess, tokenizer: b }, b: { endpoint: \"grpc://b:1\" } }\n",
-            &["model `b` has no `source` to take a tokenizer from"],
         ),
         (
             "models: { a: { task: embed, tasks: [embed, embed_tokens], source: x } }\n",
@@ -203,7 +176,7 @@ fn every_mistake_is_reported() {
             &["`bulk_share` is 0.6, but must be between 0 and 0.5"],
         ),
     ] {
-        let report = report(text);
+        let (_, report) = read(text);
         for part in expected {
             assert!(report.contains(part), "{text}\nlacks: {part}\n{report}");
         }

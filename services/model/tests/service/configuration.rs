@@ -33,6 +33,27 @@ fn check(models: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
+fn a_splitter_needs_one_tokenizer() {
+    check(
+        "  m: { task: preprocess }",
+        &[("m", "model `m` needs `tokenizer`")],
+    );
+    check(
+        "  m: { task: preprocess, tokenizer: \"x:y\", source: \"x:y\" }",
+        &[("x:y", "has both `tokenizer` and `source`")],
+    );
+    check(
+        "  m: { task: preprocess, tokenizer: minilm }\n  \
+         minlm: { task: embed, source: \"builtin:all-minilm-l6-v2\" }",
+        &[("minilm", "no model is named `minilm`")],
+    );
+    check(
+        "  m: { task: preprocess, tokenizer: b }\n  b: { endpoint: \"grpc://b:1\" }",
+        &[("b", "model `b` has no `source` to take a tokenizer from")],
+    );
+}
+
+#[test]
 fn each_mistake_is_reported_at_its_key() {
     const SOURCE: &str = "source: \"builtin:all-minilm-l6-v2\"";
     let embed = |rest: &str| format!("  m: {{ task: embed, {SOURCE}, {rest} }}");
