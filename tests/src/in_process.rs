@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use motet::Tasks;
 use motet::args::{HttpAddress, ListenArgs};
 use motet::configuration::Files;
 use motet::process::{self, Options, Role, Running};
-use motet::tasks::Tasks;
 use tokio::runtime::Runtime;
 
 use crate::connection::Connection;
@@ -74,7 +74,7 @@ pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
         },
         endpoints: Vec::new(),
         wait: Duration::ZERO,
-        tasks: Tasks::default(),
+        tasks: Tasks::builtin(),
     };
     process::start(options).await.expect("motet starts")
 }

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
+use motet_service::Tasks;
+use motet_service::task::{Task, TaskNameError};
 
 use crate::args::Cli;
 use crate::commands;
 use crate::exit::Exit;
-use crate::tasks::Tasks;
 
 /// The name of the program, unless it has one of its own.
 const NAME: &str = "motet";
@@ -31,13 +32,33 @@ const NAME: &str = "motet";
 ///     .version(env!("CARGO_PKG_VERSION"));
 /// assert_eq!(app.run_from(["my-models", "--version"]), motet::Exit::SUCCESS);
 /// ```
-#[derive(Debug, Clone, Default)]
+///
+/// So has one with tasks of its own, which models of a configuration have beside those that come
+/// with motet ([a model of your own](https://docs.rs/motet)):
+///
+/// ```ignore
+/// motet::App::new().task::<Rank>().run()
+/// ```
+#[derive(Debug, Clone)]
 #[must_use = "it does nothing until it is run"]
 pub struct App {
     name: Option<String>,
     about: Option<String>,
     version: Option<String>,
-    tasks: Tasks,
+    /// The first name that a task cannot have, if there is one.
+    tasks: Result<Tasks, TaskNameError>,
+}
+
+impl Default for App {
+    /// The program `motet`.
+    fn default() -> Self {
+        Self {
+            name: None,
+            about: None,
+            version: None,
+            tasks: Ok(Tasks::builtin()),
+        }
+    }
 }
 
 impl App {
@@ -64,8 +85,15 @@ impl App {
         self
     }
 
-    /// Runs the command of this process's command line, and returns when it has ended: a server
-    /// ends by a signal. Errors are printed on standard error.
+    /// Adds a task, which models of a configuration may have: `task: NAME`. A name that another task
+    /// has, or that is none, is reported by [`run`](Self::run).
+    pub fn task<T: Task>(mut self) -> Self {
+        self.tasks = self.tasks.and_then(Tasks::with::<T>);
+        self
+    }
+
+    /// Runs the command of this process's command line, and returns when it has ended: a server ends
+    /// by a signal. Errors are printed on standard error.
     ///
     /// It starts a tokio runtime, and must not be called inside of one. `up`, `serve` and `gateway`
     /// install a subscriber of `tracing` for the process.
@@ -86,12 +114,19 @@ impl App {
         I: IntoIterator,
         I::Item: Into<OsString> + Clone,
     {
+        let tasks = match &self.tasks {
+            Ok(tasks) => tasks,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Exit::FAILURE;
+            }
+        };
         let mut command = self.command();
         let parsed = command
             .try_get_matches_from_mut(words)
             .and_then(|matches| Cli::from_arg_matches(&matches));
         let name = self.name.as_deref().unwrap_or(NAME);
-        match parsed.map(|cli| commands::run(cli, name, &self.tasks)) {
+        match parsed.map(|cli| commands::run(cli, name, tasks)) {
             Ok(Ok(exit)) => exit,
             Ok(Err(usage)) => said(&usage.format(&mut command)),
             Err(usage) => said(&usage),

@@ -4,11 +4,13 @@
 //! * `files`: which files a command reads.
 //! * `processes`: `up`, `gateway` and `serve`.
 //! * `checks`: commands that read a configuration and serve nothing.
+//! * `new`: a project with a task of its own.
 //! * `clients`: commands that call a running gateway.
 
 mod checks;
 mod clients;
 mod files;
+mod new;
 mod processes;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +20,7 @@ pub use clients::{
     CallArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
 };
 pub use files::{FileArgs, FileFlags, PipelineAndFile};
+pub use new::NewArgs;
 pub use processes::{
     GatewayArgs, HttpAddress, ListenArgs, LogFormat, RemoteArgs, ServeArgs, UpArgs, UpFlags,
 };
@@ -108,6 +111,10 @@ pub enum Command {
                             motet call rag query=why -a gateway-1:50051"
     )]
     Call(CallArgs),
+    /// Write a project with a task of its own: a model in Candle, its configuration, a test.
+    #[command(after_help = "Examples:\n  motet new my-models\n  \
+                            motet new my-models --path ~/src/my-models --motet ~/src/motet")]
+    New(NewArgs),
     /// Ask whether a running server, or one of its pipelines or models, is ready.
     #[command(
         after_help = "Exit codes: 0 SERVING; 1 any other state, or no answer.\n\n\

@@ -7,10 +7,10 @@ use motet_config::{Diagnostics, Node, Sources};
 use motet_gateway::schema::json_schema;
 use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
-use motet_service::spec::ModelSpec;
+use motet_service::spec::{self, ModelSpec};
 use serde_json::Value;
 
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Config {
 
     fn of_file(file: ConfigFile, tasks: &Tasks, diagnostics: &mut Diagnostics) -> Self {
         let server = file.server.map(|e| ServerSpec::read(&e, diagnostics));
-        let models = file.models.map(|e| tasks.read(&e, diagnostics));
+        let models = file.models.map(|e| spec::read(&e, tasks, diagnostics));
         Self {
             server: server.unwrap_or_default(),
             models: models.unwrap_or_default(),
@@ -69,7 +69,7 @@ impl Config {
 
     /// Returns the JSON schema of a configuration, or of a file with one pipeline.
     pub fn schema(tasks: &Tasks) -> Value {
-        json_schema(ServerSpec::schema(), tasks.schema())
+        json_schema(ServerSpec::schema(), spec::schema(tasks))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     fn read(text: &str) -> (Option<Config>, String) {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-        let tasks = Tasks::default();
+        let tasks = Tasks::builtin();
         let config = Config::from_text("motet.yaml", text, &tasks, &mut sources, &mut diagnostics);
         for pipeline in config.iter().flat_map(|config| &config.pipelines) {
             motet_gateway::syntax::parse(pipeline, &mut diagnostics);
@@ -124,7 +124,7 @@ pipelines:
     fn a_lone_pipeline_is_a_configuration() {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
         let text = "pipeline: a\nnodes: {}\n";
-        let tasks = Tasks::default();
+        let tasks = Tasks::builtin();
         let config = Config::from_text("t", text, &tasks, &mut sources, &mut diagnostics).unwrap();
         assert!(diagnostics.is_empty());
         assert!(config.lone_pipeline);
@@ -156,7 +156,7 @@ pipelines:
     /// Whatever the schema offers, the readers know.
     #[test]
     fn every_key_of_the_schema_is_read() {
-        let schema = Config::schema(&Tasks::default());
+        let schema = Config::schema(&Tasks::builtin());
         let definitions = &schema["$defs"];
         let configuration = &definitions["configuration"]["properties"];
         let model = &configuration["models"]["additionalProperties"];

@@ -21,7 +21,7 @@ use motet_service::spec::ModelSpec;
 use crate::config::Config;
 use crate::lock::Lock;
 use crate::signatures::Signatures;
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 /// The configuration that is used where no file is given.
 pub const BUILTIN: &str = include_str!("builtin.yaml");
@@ -243,7 +243,7 @@ impl Configuration {
         &mut self,
         wanted: impl Fn(&ModelSpec) -> bool,
     ) -> Vec<ResolvedModel> {
-        let resolver = self.tasks.resolver(&self.config.models, &self.sources);
+        let resolver = motet_service::Resolver::new(&self.config.models, &self.sources);
         let mut resolved = Vec::new();
         for spec in self.config.models.iter().filter(|m| wanted(m)) {
             match resolver.resolve(spec) {

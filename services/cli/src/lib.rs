@@ -8,7 +8,7 @@
 
 // For those who change the crate, from the command line inwards:
 //
-// * `app`: the program; `exit`: its exit codes; `tasks`: the tasks that models can have.
+// * `app`: the program; `exit`: its exit codes.
 // * `args`: the command line; `commands`: one module for each sub-command.
 // * `config`: a configuration file, each key read by the crate that it configures.
 // * `configuration`: a configuration, read and checked; `called`: callees of its pipelines.
@@ -47,11 +47,15 @@ mod remote_startup;
 mod server;
 mod signatures;
 mod table;
-#[doc(hidden)]
-pub mod tasks;
 
 pub use app::App;
 pub use client::{Answer, Client, ClientError, PipelineClient};
 pub use exit::Exit;
 pub use motet_proto::Tensor;
-pub use server::{LocalChannel, Server, ServerError};
+pub use motet_service::{Tasks, task};
+pub use server::{LocalChannel, Server, ServerError, Starter};
+
+/// The page on models of one's own compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/own_model.md")]
+mod own_model {}

@@ -7,7 +7,7 @@ use motet_gateway::syntax;
 
 use crate::called::Called;
 use crate::configuration::{self, ConfigurationErrors, Files};
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 /// The text of one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]

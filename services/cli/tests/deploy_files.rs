@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::Parser;
+use motet::Tasks;
 use motet::args::{Cli, Command, HttpAddress};
 use motet::configuration::{Configuration, Files};
-use motet::tasks::Tasks;
 use motet_config::{Diagnostics, Node, Sources};
 
 fn text(name: &str) -> String {
@@ -72,7 +72,7 @@ fn the_compose_file_starts_every_model_and_reaches_each() {
     served.sort();
     reached.sort();
     assert_eq!(served, reached);
-    let builtin = Configuration::read(&Files::default(), &Tasks::default()).unwrap();
+    let builtin = Configuration::read(&Files::default(), &Tasks::builtin()).unwrap();
     let mut models: Vec<&str> = builtin
         .config
         .models

@@ -8,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     if args.ops {

@@ -10,7 +10,7 @@ use crate::configuration::{Configuration, Files};
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 pub(super) fn run(args: PipelineArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;

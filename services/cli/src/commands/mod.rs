@@ -2,12 +2,14 @@
 //!
 //! * `serve`: `up`, `gateway` and `serve`; `summary`: what they show on a terminal.
 //! * `check`, `graph`, `proto`: commands that read a configuration.
+//! * `new`: a project with a task of its own.
 //! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
 mod call;
 mod check;
 mod graph;
 mod health;
+mod new;
 mod pipelines;
 mod proto;
 mod serve;
@@ -18,7 +20,7 @@ use crate::configuration::ConfigurationErrors;
 use crate::exit::Exit;
 use crate::output;
 use crate::process::{Options, Role};
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 /// Runs the command and returns the exit code: 2 after errors in a configuration, 1 after other
 /// errors, which are printed on standard error. `program` is the name of the program.
@@ -81,6 +83,7 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
         Command::Config(args) => output::print(&args.files.files()?.text()?),
         Command::Graph(args) => graph::run(args, tasks),
         Command::Proto(args) => proto::run(args, tasks),
+        Command::New(args) => new::run(&args),
         Command::Call(args) => call::run(&args),
         Command::Health(args) => health::run(&args),
         Command::List(args) => pipelines::list(&args),

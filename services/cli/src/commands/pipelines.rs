@@ -19,7 +19,7 @@ use crate::configuration::{ConfigurationErrors, Files};
 use crate::connection::{connect, refusal};
 use crate::output;
 use crate::pipeline_texts::{self, PipelineText};
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 /// How long one call may take. A load asks the endpoints that the pipeline calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

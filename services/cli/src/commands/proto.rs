@@ -8,7 +8,7 @@ use motet_gateway::serve::typed::{TypedApi, file_name, proto_file};
 use super::graph::checked;
 use crate::args::ProtoArgs;
 use crate::output;
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 pub(super) fn run(args: ProtoArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;

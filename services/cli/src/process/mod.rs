@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ListenArgs;
 use crate::configuration::{Configuration, Files};
 use crate::placement::Flags;
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 use ports::Ports;
 

@@ -14,7 +14,7 @@ use motet_proto::signature::Signature;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
-use motet_service::{ModelServer, ResolvedModel};
+use motet_service::{Loader, ModelServer, ResolvedModel};
 use tokio::time::Instant;
 
 use super::{Overview, PipelineOverview, Role};
@@ -186,7 +186,7 @@ impl Startup {
         instruments: &Instruments,
     ) -> anyhow::Result<ModelServer> {
         let Instruments { health, metrics } = instruments.clone();
-        let loader = self.configuration.tasks.loader(metrics, health)?;
+        let loader = Loader::new(metrics, health)?;
         Ok(ModelServer::new(loader.load_all(resolved).await?))
     }
 

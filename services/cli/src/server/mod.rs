@@ -31,7 +31,7 @@ use crate::client::Client;
 use crate::configuration::{Configuration, ConfigurationErrors, Files};
 use crate::placement::Flags;
 use crate::process::{Instruments, Role, Served, Startup, admission};
-use crate::tasks::Tasks;
+use motet_service::Tasks;
 
 pub use error::ServerError;
 use in_flight::{CountingLayer, InFlight};
@@ -115,6 +115,37 @@ enum State {
     Failed(ServerError),
 }
 
+/// The start of a [`Server`] with tasks of one's own.
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it starts"]
+pub struct Starter {
+    tasks: Tasks,
+}
+
+impl Starter {
+    /// Starts from a file, as [`Server::from_file`].
+    ///
+    /// # Errors
+    /// As those of [`Server::from_file`].
+    pub async fn from_file(&self, path: impl AsRef<Path>) -> Result<Server, ServerError> {
+        let files = Files {
+            file: Some(path.as_ref().to_owned()),
+            models: None,
+        };
+        let start = Server::start(Configuration::read(&files, &self.tasks));
+        start.await.map_err(ServerError::of)
+    }
+
+    /// Starts from the text of a file, as [`Server::from_yaml`].
+    ///
+    /// # Errors
+    /// As those of [`Server::from_file`].
+    pub async fn from_yaml(&self, text: &str) -> Result<Server, ServerError> {
+        let start = Server::start(Configuration::of_text(text, &self.tasks));
+        start.await.map_err(ServerError::of)
+    }
+}
+
 impl Server {
     /// Starts from a configuration, or from a file with one pipeline. Returns once everything is
     /// checked, with servers in other processes asked for what their models take and give; models
@@ -125,12 +156,7 @@ impl Server {
     /// [`ServerError::Configuration`] with all errors of the file, or anything else that prevents
     /// the start.
     pub async fn from_file(path: impl AsRef<Path>) -> Result<Self, ServerError> {
-        let files = Files {
-            file: Some(path.as_ref().to_owned()),
-            models: None,
-        };
-        let start = Self::start(Configuration::read(&files, &Tasks::default()));
-        start.await.map_err(ServerError::of)
+        Self::with_tasks(Tasks::builtin()).from_file(path).await
     }
 
     /// Starts from the text of a file, as [`from_file`](Self::from_file). Relative paths in it
@@ -139,8 +165,13 @@ impl Server {
     /// # Errors
     /// As those of [`from_file`](Self::from_file).
     pub async fn from_yaml(text: &str) -> Result<Self, ServerError> {
-        let start = Self::start(Configuration::of_text(text, &Tasks::default()));
-        start.await.map_err(ServerError::of)
+        Self::with_tasks(Tasks::builtin()).from_yaml(text).await
+    }
+
+    /// Starts with other tasks than those that come with motet:
+    /// `Server::with_tasks(Tasks::builtin().with::<Rank>()?).from_file("motet.yaml").await?`.
+    pub fn with_tasks(tasks: Tasks) -> Starter {
+        Starter { tasks }
     }
 
     async fn start(read: Result<Configuration, ConfigurationErrors>) -> anyhow::Result<Self> {

@@ -45,7 +45,10 @@ const FILES: [(&str, &str); 8] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
     ("src/main.rs", include_str!("template/src/main.rs.txt")),
     ("src/lib.rs", include_str!("template/src/lib.rs.txt")),
-    ("tests/serve.rs", include_str!("template/tests/serve.rs.txt")),
+    (
+        "tests/serve.rs",
+        include_str!("template/tests/serve.rs.txt"),
+    ),
     ("motet.yaml", include_str!("template/motet.yaml.txt")),
     ("Dockerfile", include_str!("template/Dockerfile.txt")),
     ("README.md", include_str!("template/README.md.txt")),
@@ -58,7 +61,10 @@ const FILES: [(&str, &str); 8] = [
 /// For a name that no package may have, a folder that exists, and one that cannot be written.
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     check_name(&args.name)?;
-    let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    let folder = args
+        .path
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&args.name));
     let motet = dependency(args.motet.as_deref())?;
     write(&folder, &args.name, &motet)?;
     let shown = folder.display();
@@ -97,7 +103,10 @@ fn dependency(checkout: Option<&Path>) -> anyhow::Result<String> {
 /// Writes all files into a folder that does not exist.
 fn write(folder: &Path, name: &str, motet: &str) -> anyhow::Result<()> {
     if folder.exists() {
-        bail!("{} exists already; name another folder with --path", folder.display());
+        bail!(
+            "{} exists already; name another folder with --path",
+            folder.display()
+        );
     }
     for (path, template) in FILES {
         let text = template
@@ -109,7 +118,10 @@ fn write(folder: &Path, name: &str, motet: &str) -> anyhow::Result<()> {
             .replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"));
         write_file(&folder.join(path), text.as_bytes())?;
     }
-    write_file(&folder.join("weights/model.safetensors"), &weights::safetensors())
+    write_file(
+        &folder.join("weights/model.safetensors"),
+        &weights::safetensors(),
+    )
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -146,8 +158,14 @@ mod tests {
     #[test]
     fn the_versions_are_those_of_the_workspace() {
         let workspace = include_str!("../../../../../Cargo.toml");
-        for (name, version) in [("candle-core", CANDLE), ("candle-nn", CANDLE), ("tonic", TONIC)] {
-            let line = workspace.lines().find(|line| line.starts_with(&format!("{name} =")));
+        for (name, version) in [
+            ("candle-core", CANDLE),
+            ("candle-nn", CANDLE),
+            ("tonic", TONIC),
+        ] {
+            let line = workspace
+                .lines()
+                .find(|line| line.starts_with(&format!("{name} =")));
             let line = line.unwrap_or_else(|| panic!("{name} is not in Cargo.toml"));
             assert!(line.contains(&format!("\"{version}")), "{line}");
         }
@@ -161,7 +179,9 @@ mod tests {
             let text = fs::read_to_string(folder.join(path)).unwrap();
             assert!(!text.contains("{{") && !text.is_empty(), "{path}\n{text}");
         }
-        let error = write(&folder, "my-models", "\"1\"").unwrap_err().to_string();
+        let error = write(&folder, "my-models", "\"1\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("exists already"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
