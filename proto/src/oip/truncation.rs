@@ -7,3 +7,7 @@ pub const TOKENS_CUT: &str = "motet.tokens_cut";
 
 /// Tokens that were cut of `query` (`int64`).
 pub const QUERY_TOKENS_CUT: &str = "motet.query_tokens_cut";
+
+/// `true` where a text was so long that counting stopped: more than the numbers say was cut
+/// (`bool`).
+pub const TOKENS_CUT_AT_LEAST: &str = "motet.tokens_cut_at_least";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use motet_models::{PairError, Prompts, TokenIds, Tokenizer, TruncationSide, Values};
 use motet_proto::TensorError;
 use motet_proto::inference::infer_parameter::ParameterChoice;
-use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT};
+use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT, TOKENS_CUT_AT_LEAST};
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
@@ -51,6 +51,8 @@ pub(super) struct RowCuts {
     pub(super) tokens: usize,
     /// The rows that were cut, by their number, each with the number of tokens cut.
     cuts: Vec<(usize, usize)>,
+    /// `true` if more was cut of one of them than its number says.
+    at_least: bool,
 }
 
 impl RowCuts {
@@ -61,6 +63,7 @@ impl RowCuts {
             count: rows.len(),
             tokens: rows.iter().map(TokenIds::len).sum(),
             cuts: cut.map(|(number, row)| (number, row.cut())).collect(),
+            at_least: rows.iter().any(TokenIds::cut_at_least),
         }
     }
 
@@ -72,6 +75,7 @@ impl RowCuts {
             .extend(cuts.map(|(number, cut)| (first + number, cut)));
         self.count += other.count;
         self.tokens += other.tokens;
+        self.at_least |= other.at_least;
     }
 }
 
@@ -244,8 +248,9 @@ impl TextCodec {
         };
         if *truncate == Truncate::Error && ids.truncated() {
             let message = format!(
-                "makes a row of {} tokens, special tokens and prompt included; the limit is \
+                "makes a row of {}{} tokens, special tokens and prompt included; the limit is \
                  {max_tokens}, and `truncate` is `error`",
+                if ids.cut_at_least() { "at least " } else { "" },
                 ids.len() + ids.cut()
             );
             return Err(invalid(self.tasks.first().field(row), message));
@@ -329,6 +334,9 @@ impl TextCodec {
         if of_queries > 0 {
             let of_queries = i64::try_from(of_queries).unwrap_or(i64::MAX);
             cuts.push((QUERY_TOKENS_CUT, ParameterChoice::Int64Param(of_queries)));
+        }
+        if rows.at_least {
+            cuts.push((TOKENS_CUT_AT_LEAST, ParameterChoice::BoolParam(true)));
         }
         cuts
     }

@@ -11,7 +11,7 @@ use motet_models::{
 use motet_proto::inference::infer_parameter::ParameterChoice;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelMetadataRequest};
 use motet_proto::oip::parameter;
-use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT};
+use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT, TOKENS_CUT_AT_LEAST};
 use motet_proto::signature::Signature;
 use motet_proto::types::Dim;
 use motet_runtime::health::Health;
@@ -234,6 +234,18 @@ fn a_signature_lists_the_settings_of_a_call() {
     assert_eq!(strict[1].2, "\"error\"");
     assert_eq!(strict[3].2, "\"heat \"");
     assert_eq!(parameters("tokens").len(), 6);
+}
+
+#[test]
+fn tokens_that_are_cut_are_counted_up_to_a_bound_and_the_answer_says_so() {
+    let settings = [("max_tokens", number(10)), ("truncate", word("right"))];
+    for (words, is_over) in [(100, false), (3000, false), (20_000, true)] {
+        let response = embed("named", &["wing", &"heat ".repeat(words)], &settings);
+        let said = response.parameters.get(TOKENS_CUT_AT_LEAST).cloned();
+        let expected = is_over.then(|| parameter(ParameterChoice::BoolParam(true)));
+        assert_eq!(said, expected, "{words}");
+        assert!(response.parameters.contains_key(TOKENS_CUT), "{words}");
+    }
 }
 
 #[test]
