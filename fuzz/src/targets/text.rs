@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use motet::Tasks;
 use motet::config::Config;
-use motet::tasks::Tasks;
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_gateway::check::{self, SignatureError, SignatureSource};
 use motet_gateway::syntax;
@@ -34,7 +34,7 @@ pub(super) fn configuration(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
-    let tasks = Tasks::default();
+    let tasks = Tasks::builtin();
     let config = Config::from_text("fuzz.yaml", &text, &tasks, &mut sources, &mut diagnostics);
     if let Some(config) = config {
         let nodes = config.pipelines.iter();

@@ -5,6 +5,7 @@ use std::fmt;
 use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::protobuf::DynamicCodec;
 use motet_gateway::serve::typed::service_name;
+use motet_runtime::status::{deadline_exceeded, unavailable};
 use prost_reflect::{
     DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage, SerializeOptions,
 };
@@ -48,7 +49,10 @@ impl PipelineClient {
         let answer = match client.timeout {
             Some(timeout) => match tokio::time::timeout(timeout, answer).await {
                 Ok(answer) => answer,
-                Err(_) => return Err(Status::deadline_exceeded("the server is silent").into()),
+                Err(_) => {
+                    let silent = Status::from(deadline_exceeded("the server is silent"));
+                    return Err(silent.into());
+                }
             },
             None => answer.await,
         };
@@ -114,7 +118,7 @@ impl PipelineClient {
         let mut grpc =
             tonic::client::Grpc::new(transport).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ready = grpc.ready().await;
-        ready.map_err(|error| Status::unavailable(error.to_string()))?;
+        ready.map_err(|error| Status::from(unavailable(error.to_string())))?;
         let codec = DynamicCodec::new(self.method.output());
         grpc.unary(request, self.path.clone(), codec).await
     }
