@@ -42,7 +42,7 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// Returns how the rows of a call are made; by default in one job on the compute pool.
     fn preparation(&self, call: &Self::Call) -> Preparation {
         let _ = call;
-        Preparation::Pool(vec![0..usize::MAX])
+        Preparation::Pool(std::iter::once(0..usize::MAX).collect())
     }
 
     /// Returns the rows of a part of a call. Parts are those of

@@ -16,9 +16,9 @@ pub struct Problem {
     /// The mistake and how to correct it, in one line.
     pub message: String,
     /// A way to mend it.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// A few words beside the place.
-    pub label: Option<String>,
+    pub label: Option<Box<str>>,
 }
 
 impl Problem {
@@ -41,14 +41,14 @@ impl Problem {
 
     /// Adds a way to mend the mistake.
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<Box<str>>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Adds a few words beside the place.
     #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
+    pub fn label(mut self, label: impl Into<Box<str>>) -> Self {
         self.label = Some(label.into());
         self
     }

@@ -239,7 +239,7 @@ fn a_signature_lists_the_settings_of_a_call() {
 #[test]
 fn tokens_that_are_cut_are_counted_up_to_a_bound_and_the_answer_says_so() {
     let settings = [("max_tokens", number(10)), ("truncate", word("right"))];
-    for (words, is_over) in [(100, false), (3000, false), (20_000, true)] {
+    for (words, is_over) in [(100, false), (3000, false), (12_000, true)] {
         let response = embed("named", &["wing", &"heat ".repeat(words)], &settings);
         let said = response.parameters.get(TOKENS_CUT_AT_LEAST).cloned();
         let expected = is_over.then(|| parameter(ParameterChoice::BoolParam(true)));
