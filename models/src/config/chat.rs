@@ -15,7 +15,7 @@ const FILE: &str = "sentence_bert_config.json";
 /// Key of texts that become messages.
 const MESSAGE: &str = "message";
 
-/// How texts become messages of a chat.
+/// Making of a chat's messages from texts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ChatSettings {
     /// `true` if the files say so; else the weights of a language model without such files, whose

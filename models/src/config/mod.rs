@@ -61,7 +61,7 @@ pub struct ModelConfig {
     pub sparse: Option<SparsePooling>,
     /// `true` if a pooling module in modules.json says that the model gives vectors.
     pub(crate) has_pooling: bool,
-    /// How texts become messages of a chat, if they do.
+    /// Making of a chat's messages from texts, for a model that takes such.
     pub(crate) chat: Option<ChatSettings>,
     /// The tokens whose logits make a score, if modules.json says so (LogitScore).
     pub(crate) logit_score: Option<LogitScore>,

@@ -57,7 +57,7 @@ struct Fixture {
 struct Row {
     text: String,
     pair: Option<String>,
-    /// What stands before the text, or is the system's in a chat.
+    /// Text before the text, or the system's message of a chat.
     #[serde(default)]
     prompt: String,
     ids: Vec<u32>,

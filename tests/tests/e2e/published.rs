@@ -1,4 +1,4 @@
-//! What is published: packages with all that a registry asks for.
+//! The published packages have all that a registry asks for.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -10,7 +10,7 @@ use crate::tokenizer::{
 /// the tokens of both conversations have in common is what stands around it.
 const FILLERS: [&str; 2] = ["0", "1 2 3 4"];
 
-/// What stands around the last text of a conversation.
+/// Frame of the last text of a conversation.
 struct Frame {
     /// The tokens with the first filler.
     filled: Vec<u32>,

@@ -16,7 +16,7 @@ pub(super) struct ChatTemplate(Environment<'static>);
 
 impl ChatTemplate {
     /// # Errors
-    /// What is wrong with the template.
+    /// Mistake in the template.
     pub(super) fn new(source: &str) -> Result<Self, String> {
         let mut environment = Environment::new();
         let mut syntax = SyntaxConfig::builder();
@@ -35,7 +35,7 @@ impl ChatTemplate {
     /// Returns the text of these values.
     ///
     /// # Errors
-    /// What the template says that is wrong with the values.
+    /// Message of the template about values that it refuses.
     pub(super) fn render(&self, values: &Value) -> Result<String, String> {
         let template = self.0.get_template(NAME);
         let text = template.and_then(|template| template.render(values));

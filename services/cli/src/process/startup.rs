@@ -59,7 +59,7 @@ pub(crate) struct Remote {
     endpoints: Endpoints,
 }
 
-/// What a port, or a program of one's own, serves.
+/// Services of a port, or of a program of one's own.
 pub(crate) struct Served {
     pub(crate) routes: LiveRoutes,
     pub(crate) models: ModelServer,

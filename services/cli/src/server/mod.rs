@@ -37,7 +37,7 @@ pub use error::ServerError;
 use in_flight::{CountingLayer, InFlight};
 pub use local::LocalChannel;
 
-/// How long a start waits for models and endpoints in other processes.
+/// Time that a start waits for models and endpoints in other processes.
 const REMOTE_WAIT: Duration = Duration::from_secs(60);
 
 /// The models and pipelines of a configuration, in a tokio runtime that exists already, to be
@@ -87,8 +87,8 @@ const REMOTE_WAIT: Duration = Duration::from_secs(60);
 /// ```
 ///
 /// Deadlines, admission, compression, error details and metrics hold as on a port of `motet up`.
-/// What guards such a port below HTTP/2 (limits of connections and of bytes, slow and resetting
-/// clients, fairness by connection) is left to the program's server: of the configuration's
+/// The guards of such a port below HTTP/2 (limits of connections and of bytes, slow and resetting
+/// clients, fairness by connection) are left to the program's server: of the configuration's
 /// `server`, the keys `grpc` and `http` and those of connections are not used. Logs and traces go
 /// to the program's own subscriber of `tracing`.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ struct Inner {
     service: CountedStack,
     calls: InFlight,
     instruments: Instruments,
-    /// How long calls in flight may take once a drain begins.
+    /// Time that calls in flight may take once a drain begins.
     grace: Duration,
     state: watch::Receiver<State>,
     starting: AbortHandle,

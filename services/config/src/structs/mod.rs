@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use serde::de::DeserializeOwned;
 
 use crate::diagnostics::Diagnostics;
+use crate::names::nearest;
 use crate::node::Map;
 use crate::source::Span;
 use deserializer::MapDeserializer;
@@ -83,8 +84,14 @@ pub fn read<T: DeserializeOwned>(
             Ok(_) => return None,
             Err(error) => error,
         };
-        let missing = error.missing_field();
-        if !missing.is_some_and(|field| reported.contains(&field)) {
+        // A key that is missing because it is misspelt is reported as an unknown one, by whom the
+        // others belong to.
+        let is_known = |field| {
+            let mut keys = map.entries.iter().map(|entry| &*entry.key.value);
+            reported.contains(&field)
+                || keys.any(|key| !fields.contains(&key) && nearest(key, [field]).is_some())
+        };
+        if !error.missing_field().is_some_and(is_known) {
             diagnostics.push(error.diagnostic(what, at));
         }
         // Without the key that is at fault, the others show theirs.

@@ -150,6 +150,15 @@ fn every_mistake_is_reported_at_its_place() {
     }
 }
 
+/// It is reported once, as an unknown key, by the reader of all keys.
+#[test]
+fn a_key_that_is_misspelt_is_not_missing() {
+    check("lables: []\n", |keys, report| {
+        assert!(keys.is_none());
+        assert_eq!(report, "");
+    });
+}
+
 #[test]
 fn the_fields_of_a_struct_are_known_without_a_value() {
     let keys = ["labels", "threshold", "mode", "inner", "even"];

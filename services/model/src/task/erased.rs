@@ -65,7 +65,7 @@ pub(crate) trait RunModel: fmt::Debug + Send + Sync {
     fn drain(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What starting a model takes.
+/// Everything that starting a model takes.
 #[derive(Debug)]
 pub(crate) struct StartContext {
     pub(crate) load: LoadContext,

@@ -30,7 +30,7 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// A call between its request and its answer; [`Request`] if nothing else is needed.
     type Call: Send + Sync + 'static;
 
-    /// What a part of a call keeps of its preparation for the answer; `()` if nothing.
+    /// Results of a part's preparation that the answer needs; `()` if there are none.
     type Part: Send + Sync + 'static;
 
     /// Reads the request of a call, in microseconds.
@@ -132,7 +132,7 @@ pub trait LoadedModel: Send + Sync + 'static {
         of_process
     }
 
-    /// Returns whether a CPU computes batches, whose cores are then shared with other models. `true`
+    /// Returns whether a CPU computes batches, whose cores are then shared with other models; `true`
     /// by default.
     fn is_on_cpu(&self) -> bool {
         true
@@ -156,7 +156,7 @@ pub trait LoadedModel: Send + Sync + 'static {
 /// Measured times of batches; empty until the first executor has measured them.
 pub type Measurements = Arc<OnceLock<Vec<Measurement>>>;
 
-/// How the rows of a call are made.
+/// Place and parts in which the rows of a call are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preparation {
     /// On the thread that received the call: less than a quarter of a millisecond.
@@ -186,7 +186,7 @@ pub enum PreparedRow<R, O> {
 pub struct PreparedRows<R, O, P> {
     /// The rows, in order.
     pub rows: Vec<PreparedRow<R, O>>,
-    /// What the answer needs beside their outputs.
+    /// Everything that the answer needs beside their outputs.
     pub part: P,
 }
 
@@ -203,10 +203,10 @@ impl<R, O, P: Default> FromIterator<(R, u32)> for PreparedRows<R, O, P> {
     }
 }
 
-/// How rows share a batch.
+/// Rules by which rows share a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// What a batch of rows of different costs computes.
+    /// Work of a batch of rows of different costs.
     pub layout: Layout,
     /// The largest cost of a row, if there is one.
     pub max_row_cost: Option<u32>,

@@ -55,7 +55,7 @@ struct Opened<M: LoadedModel> {
     encoding: Encoding,
 }
 
-/// How a call is scheduled.
+/// Order of a call among others.
 struct Schedule {
     deadline: Option<Deadline>,
     priority: Priority,

@@ -12,7 +12,7 @@ use super::model_tasks::{ModelTask, ModelTasks};
 use super::{TaskError, TaskSettings, TextKind};
 use crate::task::{CheckContext, Problem};
 
-/// How to load a model that has weights.
+/// A model with weights that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedText {
     pub(super) tasks: ModelTasks,

@@ -40,7 +40,7 @@ pub(crate) struct Keys {
     tokenizer: Option<Spanned<NonEmpty>>,
 }
 
-/// How to load a model that splits texts.
+/// A model that splits texts and was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedSplit {
     tokenizer: Arc<Tokenizer>,

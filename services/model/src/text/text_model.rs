@@ -127,7 +127,7 @@ impl TextCall {
     }
 }
 
-/// What a part of a call keeps of its texts.
+/// Origins and lengths of the rows of a part of a call.
 #[derive(Debug)]
 pub(crate) struct TextPart {
     origins: RowOrigins,
