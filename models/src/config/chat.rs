@@ -63,7 +63,7 @@ impl ChatSettings {
         let mut processing = file.processing_kwargs.unwrap_or_default();
         let variables = processing.remove("chat_template").unwrap_or_default();
         for (group, keys) in &processing {
-            // What an image or a sound becomes, and how rows are filled up, is nothing to a text.
+            // Settings of images, of sounds and of padding say nothing of a text.
             let is_of_text = ["text", "common"].contains(&group.as_str());
             let mut keys = keys.keys().filter(|key| is_of_text && *key != "padding");
             if let Some(key) = keys.next() {

@@ -17,8 +17,8 @@
 //!    and [`activation`] check what all families have; `rope` reads the keys of rotary positions,
 //!    `decoder::layer_types` which layers have windows.
 //! 3. Describe the tensors by the names that the checkpoint of the bare encoder has
-//!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefixes`] to what
-//!    stands before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
+//!    ([`Linear::new`] is `NAME.weight` and `NAME.bias`), and set [`Architecture::prefixes`] to
+//!    what is before them in a checkpoint with a head (`bert.`). Finding the prefix of the file at
 //!    hand, old names of norms, element types and shards are the business of `checkpoint`.
 //! 4. What a family has otherwise is mostly a matter of rows: positions that begin after the id of
 //!    padding are [`skip_padding`], matrices that are stored as one are rows of one tensor

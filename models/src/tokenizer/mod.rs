@@ -89,7 +89,7 @@ pub struct Tokenizer {
     pair_template: Option<Template>,
     /// Rows for late interaction, if the model's files say how they differ.
     roles: Option<Roles>,
-    /// The token that stands for what the vocabulary has not, if the files name it.
+    /// The token of text that the vocabulary has not, if the files name it.
     unknown: Option<u32>,
     /// Texts as messages of a chat, if the model takes them so.
     chat: Option<Arc<Chat>>,

@@ -68,8 +68,8 @@ impl TokenIds {
         self.cut
     }
 
-    /// Returns whether [`cut`](Self::cut) is not the number of all tokens that were cut: the text is
-    /// so long that counting stopped.
+    /// Returns whether [`cut`](Self::cut) is not the number of all tokens that were cut: the text
+    /// is so long that counting stopped.
     pub fn cut_at_least(&self) -> bool {
         self.cut_at_least
     }

@@ -33,8 +33,8 @@ const NAME: &str = "motet";
 /// assert_eq!(app.run_from(["my-models", "--version"]), motet::Exit::SUCCESS);
 /// ```
 ///
-/// So has one with tasks of its own, which models of a configuration have beside those that come
-/// with motet ([a model of your own](https://docs.rs/motet)):
+/// So has one with tasks of its own, which models of a configuration may have beside those that
+/// come with motet (`docs/own_model.md` of the package shows one):
 ///
 /// ```ignore
 /// motet::App::new().task::<Rank>().run()
@@ -85,15 +85,15 @@ impl App {
         self
     }
 
-    /// Adds a task, which models of a configuration may have: `task: NAME`. A name that another task
-    /// has, or that is none, is reported by [`run`](Self::run).
+    /// Adds a task, which models of a configuration may have: `task: NAME`. A name that another
+    /// task has, or that is none, is reported by [`run`](Self::run).
     pub fn task<T: Task>(mut self) -> Self {
         self.tasks = self.tasks.and_then(Tasks::with::<T>);
         self
     }
 
-    /// Runs the command of this process's command line, and returns when it has ended: a server ends
-    /// by a signal. Errors are printed on standard error.
+    /// Runs the command of this process's command line, and returns when it has ended: a server
+    /// ends by a signal. Errors are printed on standard error.
     ///
     /// It starts a tokio runtime, and must not be called inside of one. `up`, `serve` and `gateway`
     /// install a subscriber of `tracing` for the process.

@@ -7,10 +7,9 @@ use motet_config::{Diagnostics, Node, Sources};
 use motet_gateway::schema::json_schema;
 use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
+use motet_service::Tasks;
 use motet_service::spec::{self, ModelSpec};
 use serde_json::Value;
-
-use motet_service::Tasks;
 
 /// A configuration.
 #[derive(Debug, Clone)]

@@ -16,12 +16,12 @@ use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, called_services};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_service::ResolvedModel;
+use motet_service::Tasks;
 use motet_service::spec::ModelSpec;
 
 use crate::config::Config;
 use crate::lock::Lock;
 use crate::signatures::Signatures;
-use motet_service::Tasks;
 
 /// The configuration that is used where no file is given.
 pub const BUILTIN: &str = include_str!("builtin.yaml");

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use motet_config::{Diagnostics, Node, Sources};
 use motet_gateway::syntax;
+use motet_service::Tasks;
 
 use crate::called::Called;
 use crate::configuration::{self, ConfigurationErrors, Files};
-use motet_service::Tasks;
 
 /// The text of one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -102,6 +102,7 @@ impl Loader {
             precision: settings.precision,
             limits: self.limits,
             shared: self.shared.clone(),
+            uses_device: Arc::default(),
         };
         let context = load.clone();
         let loading = tokio::task::spawn_blocking(move || checked.load(&context)).await;

@@ -66,8 +66,8 @@ impl Convolution {
     }
 }
 
-/// Returns the neighbours of the tokens of all rows: `kernel` of each, itself in the middle; the
-/// number of tokens in all stands for what is beyond the ends of a row.
+/// Returns the neighbours of the tokens of all rows: `kernel` of each, itself in the middle. A
+/// place beyond the ends of a row is the number of tokens in all.
 pub(super) fn neighbours(rows: &[Row], kernel: usize) -> impl Iterator<Item = u32> {
     let beyond = rows.last().map_or(0, |row| row.start + row.tokens) as u32;
     let of_row = move |row: &Row| {

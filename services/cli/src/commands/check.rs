@@ -1,6 +1,7 @@
 //! `motet check`: reports all errors in one run.
 
 use motet_gateway::ops;
+use motet_service::Tasks;
 
 use super::runtime;
 use crate::args::CheckArgs;
@@ -8,7 +9,6 @@ use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
-use motet_service::Tasks;
 
 pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     if args.ops {

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::serve::dot;
+use motet_service::Tasks;
 
 use super::runtime;
 use crate::args::PipelineArgs;
@@ -10,7 +11,6 @@ use crate::configuration::{Configuration, Files};
 use crate::lock::Lock;
 use crate::output;
 use crate::signatures;
-use motet_service::Tasks;
 
 pub(super) fn run(args: PipelineArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;

@@ -15,12 +15,13 @@ mod proto;
 mod serve;
 mod summary;
 
+use motet_service::Tasks;
+
 use crate::args::{Cli, Command, RemoteArgs, UpFlags};
 use crate::configuration::ConfigurationErrors;
 use crate::exit::Exit;
 use crate::output;
 use crate::process::{Options, Role};
-use motet_service::Tasks;
 
 /// Runs the command and returns the exit code: 2 after errors in a configuration, 1 after other
 /// errors, which are printed on standard error. `program` is the name of the program.

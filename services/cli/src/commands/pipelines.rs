@@ -10,6 +10,7 @@ use motet_proto::v1::{
 };
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::Reason;
+use motet_service::Tasks;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -19,7 +20,6 @@ use crate::configuration::{ConfigurationErrors, Files};
 use crate::connection::{connect, refusal};
 use crate::output;
 use crate::pipeline_texts::{self, PipelineText};
-use motet_service::Tasks;
 
 /// How long one call may take. A load asks the endpoints that the pipeline calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use motet_gateway::serve::typed::{TypedApi, file_name, proto_file};
+use motet_service::Tasks;
 
 use super::graph::checked;
 use crate::args::ProtoArgs;
 use crate::output;
-use motet_service::Tasks;
 
 pub(super) fn run(args: ProtoArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (pipeline, files) = args.pipeline.split()?;

@@ -17,13 +17,13 @@ use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::serve::Drained;
 use motet_service::ModelServer;
+use motet_service::Tasks;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ListenArgs;
 use crate::configuration::{Configuration, Files};
 use crate::placement::Flags;
-use motet_service::Tasks;
 
 use ports::Ports;
 

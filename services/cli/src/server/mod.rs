@@ -19,6 +19,7 @@ use motet_runtime::layers::{self, Layered, Stack};
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::status::{Reason, StatusBuilder};
 use motet_service::ModelServer;
+use motet_service::Tasks;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
@@ -31,7 +32,6 @@ use crate::client::Client;
 use crate::configuration::{Configuration, ConfigurationErrors, Files};
 use crate::placement::Flags;
 use crate::process::{Instruments, Role, Served, Startup, admission};
-use motet_service::Tasks;
 
 pub use error::ServerError;
 use in_flight::{CountingLayer, InFlight};

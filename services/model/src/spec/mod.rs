@@ -21,8 +21,9 @@ pub use batcher::BatcherSpec;
 pub use model::ModelSpec;
 pub use schema::schema;
 
-/// Reads the entry `models` of a configuration, whose tasks are among `tasks`. Mistakes are added to `diagnostics`; the models
-/// without a mistake in their form are returned, in the order of the file.
+/// Reads the entry `models` of a configuration, whose tasks are among `tasks`. Mistakes are added
+/// to `diagnostics`; the models without a mistake in their form are returned, in the order of the
+/// file.
 pub fn read(entry: &Entry, tasks: &Tasks, diagnostics: &mut Diagnostics) -> Vec<ModelSpec> {
     let entries = match &entry.node.value {
         Value::Null => return Vec::new(),

@@ -72,7 +72,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///     fn run(
 ///         &self,
 ///         rows: &[&f32],
-///         _: &mut Worker<'_>,
+///         _: &Worker<'_>,
 ///     ) -> Result<Vec<Result<f32, RowError>>, BatchError> {
 ///         Ok(rows.iter().map(|x| Ok(**x + self.constant)).collect())
 ///     }

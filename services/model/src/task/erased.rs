@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::future::BoxFuture;
 use motet_batcher::{Batcher, Options, SpawnError, Stats};
@@ -133,7 +134,7 @@ async fn start<M: LoadedModel>(
         health,
     } = context;
     let batching = model.batching();
-    let is_cpu = model.is_on_cpu();
+    let is_cpu = !load.uses_device.load(Ordering::Relaxed);
     let limits = model.limits(load.limits());
     let mut runner = Runner {
         task,

@@ -81,7 +81,7 @@ impl<M: LoadedModel> ModelExecutor<M> {
     fn run_group(&self, rows: &[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
         let cores = self.factory.cores.as_ref();
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
-        let outputs = self.factory.model.run(rows, &mut Worker::new(&self.team))?;
+        let outputs = self.factory.model.run(rows, &Worker::new(&self.team))?;
         if outputs.len() != rows.len() {
             let (task, given, wanted) = (self.factory.task, outputs.len(), rows.len());
             return Err(BatchError::Failed(format!(

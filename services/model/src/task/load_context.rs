@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
@@ -18,6 +19,8 @@ pub struct LoadContext {
     pub(crate) precision: Precision,
     pub(crate) limits: Limits,
     pub(crate) shared: Shared,
+    /// `true` once a device was opened that is no CPU.
+    pub(crate) uses_device: Arc<AtomicBool>,
 }
 
 impl LoadContext {
@@ -32,7 +35,21 @@ impl LoadContext {
     /// # Errors
     /// A device that is not compiled in, or not there.
     pub fn device(&self) -> Result<Device, DeviceError> {
-        self.device.open()
+        self.open(self.device)
+    }
+
+    /// Opens another device than [`device`](Self::device) does, such as the CPU for a model that
+    /// runs nowhere else. Batches of a model that opens no other device than a CPU share the cores
+    /// with those of other models.
+    ///
+    /// # Errors
+    /// A device that is not compiled in, or not there.
+    pub fn open(&self, device: DeviceSpec) -> Result<Device, DeviceError> {
+        let device = device.open()?;
+        if !device.is_cpu() {
+            self.uses_device.store(true, Ordering::Relaxed);
+        }
+        Ok(device)
     }
 
     /// Returns the device that the configuration names.

@@ -76,7 +76,7 @@ pub trait LoadedModel: Send + Sync + 'static {
     fn run(
         &self,
         rows: &[&Self::Row],
-        worker: &mut Worker<'_>,
+        worker: &Worker<'_>,
     ) -> Result<Vec<Result<Self::Output, RowError>>, BatchError>;
 
     /// Returns the answer to a call, of the outputs of its rows in their order.
@@ -130,12 +130,6 @@ pub trait LoadedModel: Send + Sync + 'static {
     /// Returns the limits of a call to this model, given those of the process; by default these.
     fn limits(&self, of_process: Limits) -> Limits {
         of_process
-    }
-
-    /// Returns whether a CPU computes batches, whose cores are then shared with other models; `true`
-    /// by default.
-    fn is_on_cpu(&self) -> bool {
-        true
     }
 
     /// Returns the measured times of batches, if the model shares them with models that compute

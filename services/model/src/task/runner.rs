@@ -241,13 +241,17 @@ impl<M: LoadedModel> Runner<M> {
         parts: &[M::Part],
         schedule: Schedule,
     ) -> Result<Outputs<M::Output>, Status> {
+        let Some(batcher) = &self.batcher else {
+            return self.all_known(rows);
+        };
         let trace = CallTrace::queue();
         let mut cost = 0;
         let mut submitted = Vec::with_capacity(rows.len());
         let mut outputs: Vec<Option<M::Output>> = Vec::with_capacity(rows.len());
         for row in rows {
             let (row, of_row) = match row {
-                PreparedRow::Run { row, cost } => (row, cost),
+                // A row without a cost would be free to the batcher.
+                PreparedRow::Run { row, cost } => (row, cost.max(1)),
                 PreparedRow::Known(output) => {
                     outputs.push(Some(output));
                     continue;
@@ -265,18 +269,6 @@ impl<M: LoadedModel> Runner<M> {
         // From here on only the rows hold it, so that its queue span ends with them.
         drop(trace);
         let known = outputs.len() - submitted.len();
-        let Some(batcher) = &self.batcher else {
-            if !submitted.is_empty() {
-                let message = format!("the task {} has rows to run, and no batcher", self.task);
-                return Err(internal(message).reason(Reason::ModelFailed).into());
-            }
-            return Ok(Outputs {
-                rows: outputs.into_iter().flatten().collect(),
-                timing: None,
-                cost,
-                known: 0,
-            });
-        };
         self.metrics.rows_reused(known);
         let submitted = Call {
             rows: submitted,
@@ -301,6 +293,29 @@ impl<M: LoadedModel> Runner<M> {
             timing: Some(reply.timing),
             cost,
             known,
+        })
+    }
+
+    /// Returns the outputs of rows that need no batcher.
+    ///
+    /// # Errors
+    /// INTERNAL for a row that would have to run.
+    fn all_known(
+        &self,
+        rows: Vec<PreparedRow<M::Row, M::Output>>,
+    ) -> Result<Outputs<M::Output>, Status> {
+        let rows = rows.into_iter().map(|row| match row {
+            PreparedRow::Known(output) => Ok(output),
+            PreparedRow::Run { .. } => {
+                let message = format!("the task {} has rows to run, and no batcher", self.task);
+                Err(Status::from(internal(message).reason(Reason::ModelFailed)))
+            }
+        });
+        Ok(Outputs {
+            rows: rows.collect::<Result<_, _>>()?,
+            timing: None,
+            cost: 0,
+            known: 0,
         })
     }
 

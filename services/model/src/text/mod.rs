@@ -56,6 +56,9 @@ use text_task::TextTask;
 
 use crate::task::{TaskKind, Tasks};
 
+/// The text that tokenizers are warmed up with.
+const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
+
 /// A task with an encoder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextKind {

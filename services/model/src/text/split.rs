@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tonic::Status;
 
+use super::WARM_UP_TEXT;
 use super::keys::{NonEmpty, TextKeys};
 use super::ports::{
     END, MAX_TOKENS, OVERLAP, SOURCE, START, TEXT, TOKENS, port, symbol, texts as text_port,
@@ -24,9 +25,6 @@ use crate::task::{
     Answer, Batching, BoxError, CheckContext, LoadContext, LoadedModel, OpenedText, Preparation,
     PreparedRow, PreparedRows, Problem, Request, Task, Worker,
 };
-
-/// The text that tokenizers are warmed up with.
-const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
 
 /// The task `preprocess`.
 pub(super) struct Preprocess;
@@ -287,7 +285,7 @@ impl LoadedModel for Splitter {
     fn run(
         &self,
         rows: &[&()],
-        _: &mut Worker<'_>,
+        _: &Worker<'_>,
     ) -> Result<Vec<Result<Vec<Chunk>, RowError>>, BatchError> {
         let nothing = |_: &&()| {
             Err(RowError::Failed(

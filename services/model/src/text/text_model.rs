@@ -19,7 +19,7 @@ use tracing::Span;
 use super::check::CheckedText;
 use super::row_origins::RowOrigins;
 use super::text_codec::{RowCuts, Tokenized};
-use super::{CallSettings, ModelTasks, TextCodec};
+use super::{CallSettings, ModelTasks, TextCodec, WARM_UP_TEXT};
 use crate::per_encoder::PerEncoder;
 use crate::request::Inputs;
 use crate::task::{
@@ -28,8 +28,6 @@ use crate::task::{
 };
 use crate::token_vectors::{Member, TokenVectors};
 
-/// The text that tokenizers are warmed up with.
-const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
 /// Texts of up to this tokenization cost (at most a quarter of a millisecond) are tokenized by the
 /// thread that received them.
 const INLINE_TOKENIZATION_COST_MAX: usize = 8192;
@@ -59,6 +57,11 @@ pub(crate) enum RowValues {
 }
 
 impl RowValues {
+    /// Returns whether another model has computed the row.
+    fn is_known(&self) -> bool {
+        matches!(self, Self::Known { .. })
+    }
+
     /// Returns the results of the heads of these tasks.
     fn results(self, heads: &ModelHeads, tasks: &[usize]) -> Vec<Values> {
         match self {
@@ -149,7 +152,7 @@ impl TextModel {
             precision,
             defaults,
         } = checked;
-        let device = device.open()?;
+        let device = context.open(device)?;
         let heads = ModelHeads::load(&files, &tasks)?;
         let encoders = context.shared::<EncoderCache>();
         let encoder = encoders.get(engine, &files, &device, precision)?;
@@ -300,7 +303,7 @@ impl LoadedModel for TextModel {
     fn run(
         &self,
         rows: &[&EncodeRow],
-        worker: &mut Worker<'_>,
+        worker: &Worker<'_>,
     ) -> Result<Vec<Result<RowValues, RowError>>, BatchError> {
         self.encode(rows, worker)
             .map_err(|error| batch_error(&error))
@@ -316,8 +319,7 @@ impl LoadedModel for TextModel {
         let (origins, cuts) = joined(parts);
         let cuts = codec.cuts(&cuts, &origins);
         let started = Instant::now();
-        let is_known = |row: &RowValues| matches!(row, RowValues::Known { .. });
-        let has_known = rows.iter().any(is_known);
+        let has_known = rows.iter().any(RowValues::is_known);
         let rows = rows.into_iter();
         let rows = rows.map(|row| row.results(&self.heads, &settings.tasks));
         let rows = rows.collect();
@@ -344,8 +346,8 @@ impl LoadedModel for TextModel {
 
     fn has_short_answer(&self, call: &TextCall, _: &[TextPart], rows: &[RowValues]) -> bool {
         let values = self.codec.output_values(rows.len(), &call.settings);
-        let is_known = |row: &RowValues| matches!(row, RowValues::Known { .. });
-        values.is_some_and(|values| values <= INLINE_VALUES_MAX) && !rows.iter().any(is_known)
+        let is_short = values.is_some_and(|values| values <= INLINE_VALUES_MAX);
+        is_short && !rows.iter().any(RowValues::is_known)
     }
 
     fn field(&self, _: &TextCall, parts: &[TextPart], row: usize) -> String {
@@ -376,10 +378,6 @@ impl LoadedModel for TextModel {
             max_row_cost: u32::try_from(self.codec.defaults.max_tokens).ok(),
             ..Batching::default()
         }
-    }
-
-    fn is_on_cpu(&self) -> bool {
-        self.encoder.device().is_cpu()
     }
 
     /// Models of one encoder are measured once.

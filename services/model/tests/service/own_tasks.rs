@@ -128,7 +128,7 @@ impl LoadedModel for Projection {
     fn run(
         &self,
         rows: &[&CandleTensor],
-        _: &mut Worker<'_>,
+        _: &Worker<'_>,
     ) -> Result<Vec<Result<Vec<f32>, RowError>>, BatchError> {
         let outputs = || -> candle_core::Result<Vec<Vec<f32>>> {
             let outputs = self.layer.forward(&stack(rows)?)?;
@@ -238,11 +238,7 @@ impl LoadedModel for OddKeys {
         })
     }
 
-    fn run(
-        &self,
-        rows: &[&f32],
-        _: &mut Worker<'_>,
-    ) -> Result<Vec<Result<f32, RowError>>, BatchError> {
+    fn run(&self, rows: &[&f32], _: &Worker<'_>) -> Result<Vec<Result<f32, RowError>>, BatchError> {
         assert!(self.does != Does::PanicInABatch, "told to");
         if self.does == Does::RunOutOfMemory && rows.len() > 1 {
             return Err(batch_error(&"CUDA_ERROR_OUT_OF_MEMORY"));

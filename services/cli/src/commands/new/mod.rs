@@ -1,4 +1,5 @@
-//! `motet new`: a project with a task of its own, which builds, passes its test and serves as it is.
+//! `motet new`: a project with a task of its own, which builds, passes its test and serves as it
+//! is.
 //!
 //! * `template`: its files, with places such as `{{name}}`.
 //! * `weights`: the weights of its model.
@@ -169,6 +170,17 @@ mod tests {
             let line = line.unwrap_or_else(|| panic!("{name} is not in Cargo.toml"));
             assert!(line.contains(&format!("\"{version}")), "{line}");
         }
+    }
+
+    /// The page on models of one's own shows the same task.
+    #[test]
+    fn the_page_has_the_task_of_the_template() {
+        let page = include_str!("../../../docs/own_model.md");
+        let template = include_str!("template/src/lib.rs.txt");
+        let code = template
+            .split_once("\n\n")
+            .map_or("", |(_, code)| code.trim());
+        assert!(page.contains(&code.replace("pub struct", "struct")));
     }
 
     #[test]
