@@ -104,6 +104,7 @@ async fn ask(batcher: Batcher<u32, u32>, flow: Flow, counts: Arc<Counts>) {
     loop {
         let call = Call {
             rows: vec![(TOKENS, TOKENS)],
+            groups: Vec::new(),
             deadline: Some(Instant::now() + Duration::from_secs(30)),
             priority: Priority::Interactive,
             flow,
@@ -199,6 +200,7 @@ fn measure_refusals(
     let mut admit = |now: Time, caller: usize, deadline: Duration| {
         let arrival = Arrival {
             tokens: &tokens,
+            groups: &[],
             deadline: Some(now.after(deadline)),
             priority: Priority::Interactive,
             flow: flow(caller),

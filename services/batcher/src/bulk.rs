@@ -72,7 +72,7 @@ fn quantum(cost: &CostModel) -> f64 {
 pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     let longest = quantum(cost);
     let mut draft = Draft::default();
-    for row in lane.iter() {
+    for row in lane.iter_first_group() {
         let fits = draft.accepts(row, caps)
             && cost.predict(draft.tokens_with(row, caps.layout)) <= longest;
         if !fits && !draft.rows.is_empty() {
@@ -83,19 +83,25 @@ pub(crate) fn form_alone(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     draft
 }
 
-/// Adds bulk rows to an interactive batch: rows no longer than its longest, in little extra time,
-/// making no row late.
+/// Adds bulk rows to an interactive batch: rows of its group, no longer than its longest, in little
+/// extra time, making no row late.
 pub(crate) fn fill(draft: &mut Draft, lane: &Lane, caps: &Caps, cost: &CostModel, now: Time) {
     let (longest, most) = (
         draft.longest,
         (1.0 + EXTENSION_MAX) * cost.predict(draft.tokens(caps.layout)),
     );
     let deadline = draft.rows.iter().filter_map(|row| row.deadline).min();
+    let group = draft.rows.first().map(|row| row.group);
+    let is_of_group = |row: &Row| Some(row.group) == group;
     let fits = |draft: &Draft, row: &Row| {
         let tokens = draft.tokens_with(row, caps.layout);
         let in_time =
             deadline.is_none_or(|deadline| now.plus_seconds(cost.predict_safe(tokens)) <= deadline);
-        draft.accepts(row, caps) && row.tokens <= longest && cost.predict(tokens) <= most && in_time
+        is_of_group(row)
+            && draft.accepts(row, caps)
+            && row.tokens <= longest
+            && cost.predict(tokens) <= most
+            && in_time
     };
     let mut misses = 0;
     for row in lane.iter() {

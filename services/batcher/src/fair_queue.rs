@@ -8,9 +8,15 @@
 //! which the child begins to have work, so that nobody saves up shares (Goyal, Vin and Cheng 1996;
 //! the tree as Bennett and Zhang 1996).
 //!
-//! A call enters the queue in *parts* of about a quantum of tokens. Its first part enters at once,
-//! unless its flow is more than a part ahead of its share; then it waits in its flow, in the order
-//! in which calls fall due. What a call has not yet in the queue is its *backlog*.
+//! A call enters the queue in *parts* of about a quantum of tokens, or of one row where that is
+//! longer. Its first part enters at once, unless its flow is more than a part ahead of its share;
+//! then it waits in its flow, in the order in which calls fall due. What a call has not yet in the
+//! queue is its *backlog*.
+//!
+//! Calls that come and go at once move the virtual time too, and those with a backlog fall behind
+//! it. It is held within a part of the one that is furthest behind: whoever is, gets its rows into
+//! the queue whatever others bring, and these rows move the virtual time on. Were it further ahead
+//! than they can make up for, all rows of all calls would enter one after the other.
 //!
 //! Invariants: a row is in the backlog of its call, or has been released, or has left; a flow is in
 //! the order of its parent exactly while a row below it is in a backlog.
@@ -18,7 +24,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::flow::Flow;
-use crate::row::{CallId, Row, RowId, Work};
+use crate::row::{CallId, Row, RowId, Rows, Work};
 use crate::time::Time;
 
 /// Virtual time of one token at a share of 1.
@@ -68,6 +74,8 @@ struct Waiting {
     later: Vec<(usize, Time)>,
     /// Tokens of all rows; empty if there was never a backlog.
     tokens: Box<[u32]>,
+    /// Groups of all rows; empty if there was never a backlog, or all are in group 0.
+    groups: Box<[u64]>,
     /// Rows that have not left.
     work: Work,
     places: usize,
@@ -75,12 +83,8 @@ struct Waiting {
 
 impl Waiting {
     fn row(&self, index: usize, tokens: u32) -> Row {
-        Row {
-            id: RowId(self.first.id.0 + index as u64),
-            index,
-            tokens,
-            ..self.first
-        }
+        let group = self.groups.get(index).copied().unwrap_or_default();
+        self.first.sibling(index, tokens, group)
     }
 
     /// Tokens of the rows in the backlog.
@@ -138,6 +142,8 @@ pub(crate) struct FairQueue {
     idle: usize,
     calls: HashMap<CallId, Waiting>,
     backlog: Work,
+    /// The most tokens that one part has had since the queue was empty.
+    largest_part: u64,
 }
 
 impl Default for FairQueue {
@@ -149,6 +155,7 @@ impl Default for FairQueue {
             idle: 0,
             calls: HashMap::new(),
             backlog: Work::default(),
+            largest_part: 0,
         }
     }
 }
@@ -174,16 +181,17 @@ impl FairQueue {
         self.calls.get(&call).map(|waiting| &waiting.first)
     }
 
-    /// Adds a call of rows like `first` and of these lengths, which takes `places` places in the
-    /// queue. Returns the number of its rows that are released at once: a part, or none.
+    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places in
+    /// the queue. Returns the number of its rows that are released at once: a part, or none.
     pub(crate) fn insert(
         &mut self,
         first: Row,
-        tokens: &[u32],
+        rows: Rows<'_>,
         flow: &Flow,
         places: usize,
         part: Work,
     ) -> usize {
+        let tokens = rows.tokens;
         let is_ahead = self.is_ahead(flow, part);
         let work = tokens.iter().copied().collect();
         let node = self.open(flow, work, places);
@@ -194,16 +202,18 @@ impl FairQueue {
             ..
         } = &mut self.nodes[node];
         *active += 1;
+        let (kept_tokens, kept_groups) = match released == tokens.len() {
+            true => Default::default(),
+            false => (tokens.into(), rows.groups.into()),
+        };
         let waiting = Waiting {
             flow: node,
             start: *virtual_time,
             first,
             released,
             later: Vec::new(),
-            tokens: match released == tokens.len() {
-                true => Box::default(),
-                false => tokens.into(),
-            },
+            tokens: kept_tokens,
+            groups: kept_groups,
             work,
             places,
         };
@@ -211,7 +221,7 @@ impl FairQueue {
         self.calls.insert(first.call, waiting);
         self.backlog += backlog;
         if released > 0 {
-            self.charge(first.call, sum(&tokens[..released]), false);
+            self.charge(first.call, sum(&tokens[..released]), part, false);
         }
         self.link(first.call);
         released
@@ -233,7 +243,7 @@ impl FairQueue {
                 });
             }
             let (start, child) = started?;
-            behind |= start + part.tokens.saturating_mul(TOKEN) <= node.virtual_time;
+            behind |= start + self.slack(part) <= node.virtual_time;
             in_time &= *start <= node.virtual_time;
             match child {
                 Child::Flow(child) => node = &self.nodes[*child],
@@ -255,7 +265,13 @@ impl FairQueue {
 
     /// Releases the next `count` rows of a call. After the first part they fall due as if they
     /// came now, with as much time as the call had: what comes meanwhile is not behind them.
-    pub(crate) fn release(&mut self, now: Time, call: CallId, count: usize) -> Vec<Row> {
+    pub(crate) fn release(
+        &mut self,
+        now: Time,
+        call: CallId,
+        count: usize,
+        part: Work,
+    ) -> Vec<Row> {
         let Some(waiting) = self.calls.get(&call) else {
             return Vec::new();
         };
@@ -279,7 +295,7 @@ impl FairQueue {
         let work: Work = rows.iter().map(|row| row.tokens).collect();
         self.backlog.rows -= work.rows;
         self.backlog.tokens -= work.tokens;
-        self.charge(call, work.tokens, true);
+        self.charge(call, work.tokens, part, true);
         self.link(call);
         rows
     }
@@ -363,12 +379,19 @@ impl FairQueue {
             let lead = self.nodes[child]
                 .start
                 .saturating_sub(self.nodes[at].virtual_time);
-            if lead > part.tokens.saturating_mul(TOKEN) || !self.nodes[child].fresh.is_empty() {
+            if lead > self.slack(part) || !self.nodes[child].fresh.is_empty() {
                 return true;
             }
             at = child;
         }
         false
+    }
+
+    /// Returns the virtual time by which a flow may be ahead of its share, or behind it: what one
+    /// release makes it. A row of more tokens than a part is a part of its own.
+    fn slack(&self, part: Work) -> u64 {
+        let tokens = part.tokens.max(self.largest_part);
+        tokens.saturating_mul(TOKEN)
     }
 
     /// Returns the node of a flow that gets further rows and places.
@@ -445,6 +468,7 @@ impl FairQueue {
             self.index.clear();
             self.free.clear();
             self.idle = 0;
+            self.largest_part = 0;
         } else if self.idle > IDLE_FLOWS_MAX {
             let (nodes, free) = (&mut self.nodes, &mut self.free);
             // All flows within an idle one are idle, too.
@@ -460,27 +484,33 @@ impl FairQueue {
         }
     }
 
-    /// Takes note that a call gets `tokens` tokens: moves its start tag and those of its flows, and
-    /// the virtual times above them. These are not behind the tag of what is released from a
-    /// backlog: that there is room for it means that nobody who is behind has more. Who is alone is
-    /// never behind them, since there is no one who had more.
-    fn charge(&mut self, call: CallId, tokens: u64, from_backlog: bool) {
+    /// Takes note that a call gets `tokens` tokens as a part: moves its start tag and those of its
+    /// flows, and the virtual times above them. These are not behind the tag of what is released
+    /// from a backlog: that there is room for it means that nobody who is behind has more. Who is
+    /// alone is never behind them, since there is no one who had more.
+    fn charge(&mut self, call: CallId, tokens: u64, part: Work, from_backlog: bool) {
         let Some(waiting) = self.calls.get_mut(&call) else {
             return;
         };
+        self.largest_part = self.largest_part.max(tokens);
         let moved = tokens.saturating_mul(TOKEN);
         let (mut at, mut share) = (waiting.flow, 1);
-        let mut start = waiting.start;
-        waiting.start = self.nodes[at].serve(start, share, moved, from_backlog);
+        let mut start = self.nodes[at].start_of(waiting.start, share);
+        waiting.start = start + moved;
+        let slack = self.slack(part);
+        self.nodes[at].advance(start, share, moved, slack, from_backlog);
         while at != ROOT {
             let parent = self.nodes[at].parent;
-            (start, share) = (self.nodes[at].start, self.nodes[at].share);
-            let after = self.nodes[parent].serve(start, share, moved, from_backlog);
+            let before = self.nodes[at].start;
+            share = self.nodes[at].share;
+            start = self.nodes[parent].start_of(before, share);
+            let after = start + moved / share.max(1);
             self.nodes[at].start = after;
             let siblings = &mut self.nodes[parent].started;
-            if siblings.remove(&(start, Child::Flow(at))) {
+            if siblings.remove(&(before, Child::Flow(at))) {
                 siblings.insert((after, Child::Flow(at)));
             }
+            self.nodes[parent].advance(start, share, moved, slack, from_backlog);
             at = parent;
         }
     }
@@ -534,18 +564,32 @@ impl FairQueue {
 }
 
 impl Node {
-    /// Gives `tokens`, in virtual time, to a child. Returns the child's next start tag.
-    fn serve(&mut self, start: u64, share: u64, tokens: u64, from_backlog: bool) -> u64 {
-        let is_alone = self.active <= share;
-        let start = match is_alone {
+    /// Returns the start tag at which a child with this tag gets tokens.
+    fn start_of(&self, start: u64, share: u64) -> u64 {
+        match self.is_alone(share) {
             true => start.max(self.virtual_time),
             false => start,
-        };
-        if is_alone || from_backlog {
-            self.virtual_time = self.virtual_time.max(start);
         }
-        self.virtual_time += tokens / self.active.max(1);
-        start + tokens / share.max(1)
+    }
+
+    /// `true` if no child but one of this share has rows.
+    fn is_alone(&self, share: u64) -> bool {
+        self.active <= share
+    }
+
+    /// Moves the virtual time by `tokens`, in virtual time, that a child got at its `start`; but not
+    /// by more than `slack` past a child with a backlog. Calls that come and go at once would
+    /// otherwise move it past all of these, as if they had been given what nobody took.
+    fn advance(&mut self, start: u64, share: u64, tokens: u64, slack: u64, from_backlog: bool) {
+        let mut to = self.virtual_time;
+        if self.is_alone(share) || from_backlog {
+            to = to.max(start);
+        }
+        to += tokens / self.active.max(1);
+        if let Some((least, _)) = self.started.first() {
+            to = to.min(least.saturating_add(slack));
+        }
+        self.virtual_time = self.virtual_time.max(to);
     }
 
     fn is_unlinked(&self) -> bool {

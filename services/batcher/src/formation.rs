@@ -13,6 +13,9 @@ use crate::time::Time;
 const PADDED_CHOICE: usize = 4;
 /// ... and at most this many rows.
 const PADDED_ROWS_MAX: usize = 1024;
+/// Where rows of other groups are among the most urgent, this many batches of them in all are
+/// looked at for more of the first one's.
+const GROUPS_CHOICE: usize = 4;
 /// Most places at which these rows, sorted by length, are cut: the choice takes the square of it.
 const CUTS_MAX: usize = 128;
 
@@ -68,23 +71,31 @@ impl FromIterator<Row> for Draft {
     }
 }
 
-/// Forms the next batch of a lane. The most urgent row is always in it; empty only if the lane is.
+/// Forms the next batch of a lane: the most urgent row, which is always in it, and others of its
+/// group. Empty only if the lane is.
 pub(crate) fn form(lane: &Lane, caps: &Caps, cost: &CostModel) -> Draft {
     match caps.layout {
-        Layout::Packed => prefix(lane.iter(), caps),
+        Layout::Packed => prefix(lane.iter_first_group(), caps),
         Layout::Padded => {
-            let urgent = lane.iter().take(padded_choice(lane, caps));
+            let of_group = lane.iter_first_group();
+            let urgent = of_group.take(padded_choice(lane.ready_of_first_group(), caps));
             group_by_length(urgent.copied().collect(), caps, cost)
         }
     }
 }
 
-/// `true` if a batch can be formed of `ready` as well as of more rows.
-pub(crate) fn is_enough(ready: Work, caps: &Caps) -> bool {
+/// `true` if a batch can be formed of the ready rows of a lane as well as of more.
+pub(crate) fn is_enough(lane: &Lane, caps: &Caps) -> bool {
     let batches = match caps.layout {
         Layout::Packed => 1,
         Layout::Padded => PADDED_CHOICE,
     };
+    makes_batches(lane.ready_of_first_group(), batches, caps)
+        || makes_batches(lane.ready(), batches * GROUPS_CHOICE, caps)
+}
+
+/// `true` if the rows fill more than this many batches.
+fn makes_batches(ready: Work, batches: usize, caps: &Caps) -> bool {
     ready.rows
         > caps
             .rows
@@ -106,9 +117,8 @@ fn prefix<'a>(rows: impl Iterator<Item = &'a Row>, caps: &Caps) -> Draft {
     draft
 }
 
-/// Returns the number of rows of the lane that the batch of a padding executor is chosen among.
-fn padded_choice(lane: &Lane, caps: &Caps) -> usize {
-    let ready = lane.ready();
+/// Returns the number of ready rows that the batch of a padding executor is chosen among.
+fn padded_choice(ready: Work, caps: &Caps) -> usize {
     let usual = ready.tokens.div_ceil(ready.rows.max(1) as u64).max(1);
     let by_tokens = usize::try_from(caps.tokens / usual).unwrap_or(usize::MAX);
     let batch = caps.rows.min(by_tokens.max(1));
@@ -268,6 +278,7 @@ mod tests {
                 index: 0,
                 call_rows: 1,
                 tokens,
+                group: 0,
                 arrived: Time::ZERO,
                 deadline,
                 due: deadline.unwrap_or(Time::NEVER),

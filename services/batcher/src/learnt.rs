@@ -23,6 +23,8 @@ pub(crate) struct Learnt {
     pub(crate) memory: MemoryCap,
     /// Tokens of a row.
     pub(crate) row_tokens: Mean,
+    /// Groups of rows.
+    pub(crate) groups: Groups,
     /// Rows of a batch.
     pub(crate) batch_rows: Mean,
     /// Rows of the batch that ended last, less the rows that have arrived since: the most that can
@@ -36,6 +38,40 @@ impl Learnt {
     pub(crate) fn batch_tokens_max(&self, configured: u64) -> u64 {
         let fits = self.memory.tokens(configured);
         fits.min(self.cost.useful_batch_tokens())
+    }
+}
+
+/// Groups of the calls that come one after another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Groups {
+    /// Group of the last row of the last call.
+    last: Option<u64>,
+    /// Share of the calls that begin with the group in which the one before ended.
+    same: f64,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Groups {
+            last: None,
+            same: 1.0,
+        }
+    }
+}
+
+impl Groups {
+    /// Learns from a call, by the groups of its first row and of its last.
+    pub(crate) fn learn(&mut self, first: u64, last: u64) {
+        if let Some(before) = self.last.replace(last) {
+            let sample = if before == first { 1.0 } else { 0.0 };
+            self.same += MEAN_RATE * (sample - self.same);
+        }
+    }
+
+    /// Returns the probability that a row which arrives may share a batch with one that waits: of
+    /// independent calls, that two of them have the same group.
+    pub(crate) fn same_share(self) -> f64 {
+        self.same
     }
 }
 

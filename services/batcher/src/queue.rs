@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use crate::due_work::DueWork;
 use crate::fair_queue::{FairQueue, Next, Standing};
 use crate::flow::Flow;
-use crate::row::{CallId, Priority, Row, RowId, Work};
+use crate::row::{CallId, Priority, Row, RowId, Rows, Work};
 use crate::time::Time;
 
 /// Position of a row in its lane: earlier due first, then earlier admitted.
@@ -18,6 +18,10 @@ pub(crate) struct Lane {
     /// The rows that may run next.
     ready: BTreeMap<Key, Row>,
     ready_tokens: u64,
+    /// The work of those in a group other than 0, and its sum: with one group for all rows, which
+    /// is usual, there is nothing to count.
+    grouped: HashMap<u64, Work>,
+    grouped_work: Work,
     /// The same by the time at which they fall due.
     due: DueWork,
     /// All calls, and the rows that are not ready.
@@ -64,6 +68,28 @@ impl Lane {
     /// Returns the rows that may run next, most urgent first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.ready.values()
+    }
+
+    /// Returns the rows that may run next and share a batch with the most urgent one, which is the
+    /// first.
+    pub(crate) fn iter_first_group(&self) -> impl Iterator<Item = &Row> {
+        let group = self.first_group();
+        let of_group = move |row: &&Row| Some(row.group) == group;
+        self.ready.values().filter(of_group)
+    }
+
+    /// Returns the group of the most urgent row.
+    fn first_group(&self) -> Option<u64> {
+        self.ready.first_key_value().map(|(_, row)| row.group)
+    }
+
+    /// The work that may run next and share a batch with the most urgent row.
+    pub(crate) fn ready_of_first_group(&self) -> Work {
+        match self.first_group() {
+            None => Work::default(),
+            Some(0) => self.ready().minus(self.grouped_work),
+            Some(group) => self.grouped.get(&group).copied().unwrap_or_default(),
+        }
     }
 
     /// The work that may run next.
@@ -117,29 +143,28 @@ impl Lane {
     }
 
     /// Makes the next `count` rows of a call ready.
-    pub(crate) fn release(&mut self, now: Time, call: CallId, count: usize) {
-        for row in self.calls.release(now, call, count) {
+    pub(crate) fn release(&mut self, now: Time, call: CallId, count: usize, part: Work) {
+        for row in self.calls.release(now, call, count, part) {
             self.push(row);
         }
     }
 
-    fn insert(&mut self, first: Row, tokens: &[u32], flow: &Flow, places: usize, part: Work) {
+    fn insert(&mut self, first: Row, rows: Rows<'_>, flow: &Flow, places: usize, part: Work) {
         *self.requesters.entry(Requester::of(&first)).or_default() += 1;
-        let released = self.calls.insert(first, tokens, flow, places, part);
-        for (index, &tokens) in tokens[..released].iter().enumerate() {
-            let id = RowId(first.id.0 + index as u64);
-            self.push(Row {
-                id,
-                index,
-                tokens,
-                ..first
-            });
+        let released = self.calls.insert(first, rows, flow, places, part);
+        for (index, &tokens) in rows.tokens[..released].iter().enumerate() {
+            let group = rows.group(index);
+            self.push(first.sibling(index, tokens, group));
         }
     }
 
     fn push(&mut self, row: Row) {
         self.ready_tokens += u64::from(row.tokens);
         self.due.add(row.due, row.work());
+        if row.group != 0 {
+            *self.grouped.entry(row.group).or_default() += row.work();
+            self.grouped_work += row.work();
+        }
         self.ready.insert((row.due, row.id), row);
     }
 
@@ -147,6 +172,14 @@ impl Lane {
         let row = self.ready.remove(&key)?;
         self.ready_tokens -= u64::from(row.tokens);
         self.due.remove(row.due, row.work());
+        if let hash_map::Entry::Occupied(mut of_group) = self.grouped.entry(row.group) {
+            self.grouped_work = self.grouped_work.minus(row.work());
+            let left = of_group.get().minus(row.work());
+            match left.rows {
+                0 => drop(of_group.remove()),
+                _ => *of_group.get_mut() = left,
+            }
+        }
         Some(row)
     }
 
@@ -202,12 +235,12 @@ impl Queue {
         }
     }
 
-    /// Adds a call of rows like `first` and of these lengths, which takes `places` places. Its
+    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places. Its
     /// first `part` is ready at once unless its flow is ahead of its share.
     pub(crate) fn insert(
         &mut self,
         first: Row,
-        tokens: &[u32],
+        rows: Rows<'_>,
         flow: &Flow,
         places: usize,
         part: Work,
@@ -215,7 +248,7 @@ impl Queue {
         let deadline = first.deadline.map(|deadline| (deadline, first.call));
         self.deadlines.extend(deadline);
         self.lane_mut(first.priority)
-            .insert(first, tokens, flow, places, part);
+            .insert(first, rows, flow, places, part);
     }
 
     /// Takes out rows that run.

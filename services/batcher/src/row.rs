@@ -39,6 +39,8 @@ pub struct Row {
     pub call_rows: usize,
     /// Length in tokens.
     pub tokens: u32,
+    /// Group of rows that may share a batch.
+    pub group: u64,
     /// Time at which the call was admitted.
     pub arrived: Time,
     /// Time by which the call must be answered.
@@ -53,6 +55,17 @@ pub struct Row {
 }
 
 impl Row {
+    /// Returns another row of the same call; `self` is its first.
+    pub(crate) fn sibling(&self, index: usize, tokens: u32, group: u64) -> Row {
+        Row {
+            id: RowId(self.id.0 + index as u64),
+            index,
+            tokens,
+            group,
+            ..*self
+        }
+    }
+
     /// The work that the row brings.
     pub(crate) fn work(&self) -> Work {
         Work {
@@ -64,6 +77,22 @@ impl Row {
     /// `true` if the row's deadline has come.
     pub(crate) fn is_expired(&self, now: Time) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// Lengths and groups of the rows of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    /// Tokens of each row.
+    pub(crate) tokens: &'a [u32],
+    /// Group of each row; empty if all are in group 0.
+    pub(crate) groups: &'a [u64],
+}
+
+impl Rows<'_> {
+    /// Returns the group of a row.
+    pub(crate) fn group(&self, index: usize) -> u64 {
+        self.groups.get(index).copied().unwrap_or_default()
     }
 }
 

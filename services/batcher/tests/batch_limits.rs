@@ -34,6 +34,7 @@ fn admit(scheduler: &mut Scheduler, calls: usize, tokens: u32, priority: Priorit
     for _ in 0..calls {
         let call = Arrival {
             tokens: &[tokens],
+            groups: &[],
             deadline: None,
             priority,
             flow: Flow::default(),

@@ -135,6 +135,7 @@ impl Bench {
 fn call(rows: &[Row]) -> Call<Row> {
     Call {
         rows: rows.iter().map(|row| (*row, 8)).collect(),
+        groups: Vec::new(),
         deadline: None,
         priority: Priority::Interactive,
         flow: Flow::default(),

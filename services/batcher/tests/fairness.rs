@@ -142,6 +142,70 @@ fn single_rows_are_quick_beside_large_calls() {
     bars.check();
 }
 
+/// Rows longer than a quantum, of large calls of many flows: what is short comes and goes between
+/// two of them, many thousand times.
+#[test]
+fn no_single_row_starves_beside_flows_of_long_rows() {
+    let mut bars = Bars::default();
+    let small_fixed_cost = ("small fixed cost", Machine::new(0.3, 245.0, 0.1));
+    for (name, machine) in machines().into_iter().chain([small_fixed_cost]) {
+        // Others have run all large calls before many short ones have come.
+        if one(&machine) < 5e-3 {
+            continue;
+        }
+        for (flows, tokens, seed) in [(2u32, 8.0, 1), (10, 14.0, 2), (10, 14.0, 3), (30, 8.0, 4)] {
+            let machine_of = flow(7);
+            let of = |key| machine_of.under(key, Flow::USUAL_SHARE);
+            let work = machine.seconds((TOKENS * LARGE as f64) as u64) * f64::from(flows);
+            let think = (work / 2000.0).max(6.0 * one(&machine));
+            let mut single = callers(1, 1, think, 2000, 1);
+            single.flow = of(1);
+            single.callers.tokens = tokens;
+            let mut groups = vec![single];
+            for key in 0..flows {
+                let flow = of(100 + u64::from(key));
+                groups.push(Callers {
+                    flow,
+                    ..callers(1, LARGE, 0.3e-3, 1, 2)
+                });
+            }
+            let options = Options {
+                max_queue_size: 100_000,
+                ..Options::default()
+            };
+            let run = play_with(options, Traffic::Mixed(Vec::new(), groups), &machine, seed);
+            let end = run
+                .rows
+                .iter()
+                .filter(|(_, n)| run.requests[*n].rows == LARGE);
+            let end = end.map(|(time, _)| *time).max().unwrap_or(Time::ZERO);
+            let times = run.requests.iter().zip(&run.outcomes);
+            let beside = times.filter(|(request, _)| request.rows == 1 && request.arrival < end);
+            let mut times: Vec<f64> = beside
+                .map(|(request, outcome)| match outcome {
+                    RequestOutcome::Answered(at) => at.seconds_since(request.arrival),
+                    _ => f64::INFINITY,
+                })
+                .collect();
+            times.sort_by(f64::total_cmp);
+            let what = format!(
+                "{name}, {flows} flows, rows of {tokens}, {} rows",
+                times.len()
+            );
+            assert!(times.len() > 200, "{what}");
+            let (p50, longest) = (times[times.len() / 2], times[times.len() - 1]);
+            let batch = one_batch(&machine).max(one(&machine));
+            let alone = machine.seconds(tokens as u64);
+            bars.at_most("p50", p50, 2.0 * alone + batch, &what);
+            // The first parts of all large calls come at once; and before anyone knows that short
+            // calls come, a batch is full.
+            let begin = f64::from(flows) * batch + machine.seconds(8192);
+            bars.at_most("longest", longest, begin + 3.0 * (alone + batch), &what);
+        }
+    }
+    bars.check();
+}
+
 #[test]
 fn a_large_call_is_little_slower_beside_few_single_rows() {
     let mut bars = Bars::default();

@@ -24,6 +24,7 @@ fn scheduler(a_ms: f64, b_us: f64, options: Options) -> Scheduler {
 fn arrival(tokens: &[u32], lookahead: Lookahead) -> Arrival<'_> {
     Arrival {
         tokens,
+        groups: &[],
         deadline: None,
         priority: Priority::Interactive,
         flow: Flow::default(),

@@ -15,6 +15,8 @@ use proptest::prelude::*;
 enum Step {
     Admit {
         tokens: Vec<u32>,
+        /// Number of groups of the rows; 0 if they name none.
+        groups: u64,
         deadline_ms: Option<u64>,
         priority: Priority,
         flow: Flow,
@@ -54,13 +56,15 @@ fn step() -> impl Strategy<Value = Step> {
                 4 => prop::collection::vec(1_u32..200, 1..12),
                 1 => prop::collection::vec(1_u32..200, 20..80),
             ],
+            prop_oneof![2 => Just(0), 1 => 1_u64..4],
             prop::option::of(0_u64..50),
             priority,
             flow,
             lookahead,
         )
-            .prop_map(|(tokens, deadline_ms, priority, flow, lookahead)| Step::Admit {
+            .prop_map(|(tokens, groups, deadline_ms, priority, flow, lookahead)| Step::Admit {
                 tokens,
+                groups,
                 deadline_ms,
                 priority,
                 flow,
@@ -212,6 +216,8 @@ impl World {
             self.options.layout.tokens(batch.rows.len(), sum, longest)
         );
         assert!(batch.rows.len() == 1 || batch.tokens <= self.options.max_batch_tokens);
+        let group = batch.rows[0].group;
+        assert!(batch.rows.iter().all(|row| row.group == group));
         if batch.cause == Cause::Trial {
             assert_eq!(batch.rows.len(), 1);
             assert!(self.waiting.is_empty() && self.running.is_empty());
@@ -284,14 +290,20 @@ impl World {
         match step {
             Step::Admit {
                 tokens,
+                groups,
                 deadline_ms,
                 priority,
                 flow,
                 lookahead,
             } => {
                 let deadline = deadline_ms.map(|ms| self.now.after(Duration::from_millis(ms)));
+                let groups: Vec<u64> = match groups {
+                    0 => Vec::new(),
+                    _ => tokens.iter().map(|t| u64::from(*t) % groups).collect(),
+                };
                 let arrival = Arrival {
                     tokens: &tokens,
+                    groups: &groups,
                     deadline,
                     priority,
                     flow,
@@ -358,6 +370,45 @@ proptest! {
     }
 }
 
+/// Rows of each group run in full batches, as they fall due, whatever comes between them.
+#[test]
+fn groups_that_come_in_turn_run_in_full_batches() {
+    for layout in [Layout::Packed, Layout::Padded] {
+        for groups in [1, 2, 5] {
+            let options = Options {
+                max_batch_size: Some(8),
+                layout,
+                ..Options::default()
+            };
+            let mut scheduler = Scheduler::new(options, 1);
+            let of_row: Vec<u64> = (0..40).map(|row| row % groups).collect();
+            let arrival = Arrival {
+                tokens: &[10; 40],
+                groups: &of_row,
+                deadline: None,
+                priority: Priority::Interactive,
+                flow: Flow::default(),
+                lookahead: Lookahead::default(),
+            };
+            scheduler
+                .admit(Time::ZERO, arrival)
+                .expect("an empty system admits");
+            let mut sizes = Vec::new();
+            // It does not wait for more rows of one group while others are there.
+            while let Decision::Run(batch) = scheduler.poll(Time::ZERO) {
+                sizes.push(batch.rows.len());
+                scheduler.complete(Time::ZERO, batch.id, Outcome::Done);
+            }
+            assert_eq!(sizes.iter().sum::<usize>(), 40);
+            let most = 40_usize.div_ceil(8) + usize::try_from(groups).unwrap_or_default();
+            assert!(
+                sizes.len() <= most,
+                "{layout:?}, {groups} groups: {sizes:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_bad_row_is_found_in_few_runs() {
     for rows in [2_usize, 3, 8, 32, 33, 64] {
@@ -370,6 +421,7 @@ fn a_bad_row_is_found_in_few_runs() {
             let mut scheduler = Scheduler::new(options, 1);
             let arrival = Arrival {
                 tokens: &vec![10; rows],
+                groups: &[],
                 deadline: None,
                 priority: Priority::Interactive,
                 flow: Flow::default(),

@@ -32,6 +32,7 @@ fn first_batch(policy: Policy, deadline_ms: Option<u64>) -> (usize, bool) {
         let deadline = deadline_ms.filter(|_| call == 0);
         let arrival = Arrival {
             tokens: &[64],
+            groups: &[],
             deadline: deadline.map(|ms| now.after(Duration::from_millis(ms))),
             priority: Priority::Interactive,
             flow: Flow::default(),

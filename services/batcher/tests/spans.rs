@@ -58,6 +58,7 @@ async fn a_batch_follows_from_each_of_its_calls_once() {
     .expect("it starts");
     let call = Call {
         rows: vec![(1, 8), (2, 8), (3, 8)],
+        groups: Vec::new(),
         deadline: None,
         priority: Priority::Interactive,
         flow: Flow::default(),

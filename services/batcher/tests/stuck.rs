@@ -28,6 +28,7 @@ fn scheduler(executors: usize, stuck_after: Duration) -> Scheduler {
 fn admit(scheduler: &mut Scheduler, now: Time) -> Result<(), Refusal> {
     let arrival = Arrival {
         tokens: &[10],
+        groups: &[],
         deadline: None,
         priority: Priority::Interactive,
         flow: Flow::default(),

@@ -38,6 +38,7 @@ fn actual(tokens: u64) -> Duration {
 fn arrival(now: Time, tokens: &[u32], deadline_ms: u64) -> Arrival<'_> {
     Arrival {
         tokens,
+        groups: &[],
         deadline: Some(now.after(ms(deadline_ms))),
         priority: Priority::Interactive,
         flow: Flow::default(),

@@ -86,6 +86,7 @@ impl ServerPolicy for Motet {
         let tokens = vec![request.tokens; request.rows];
         let arrival = Arrival {
             tokens: &tokens,
+            groups: &[],
             deadline: request.deadline.map(|deadline| now.after(deadline)),
             priority: request.priority,
             flow: request.flow,

@@ -148,6 +148,7 @@ impl World<'_> {
         let request = self.announce.then_some(self.callers[caller].request);
         let arrival = Arrival {
             tokens,
+            groups: &[],
             deadline: None,
             priority: Priority::Interactive,
             flow: Flow::default(),

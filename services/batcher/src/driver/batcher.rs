@@ -49,6 +49,7 @@ use crate::stats::Stats;
 /// let call = Call {
 ///     // Two rows of one token each.
 ///     rows: vec![(4, 1), (5, 1)],
+///     groups: Vec::new(),
 ///     deadline: None,
 ///     priority: Priority::Interactive,
 ///     flow: Flow::default(),

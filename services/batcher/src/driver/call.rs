@@ -19,6 +19,9 @@ use crate::time::Time;
 pub struct Call<R> {
     /// The rows, each with its length in tokens. A call without rows is answered at once.
     pub rows: Vec<(R, u32)>,
+    /// Group of each row: only rows of one group share a batch, such as images of one size. Empty
+    /// where all rows may.
+    pub groups: Vec<u64>,
     /// Time by which the whole call must be answered; `None` takes the default of
     /// [`Options::max_latency`](crate::Options::max_latency).
     pub deadline: Option<Instant>,
@@ -36,6 +39,7 @@ impl<R> Call<R> {
     pub fn new(rows: Vec<(R, u32)>) -> Self {
         Self {
             rows,
+            groups: Vec::new(),
             deadline: None,
             priority: Priority::default(),
             flow: Flow::default(),

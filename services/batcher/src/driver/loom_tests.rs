@@ -58,6 +58,7 @@ fn driver(executors: usize) -> Driver {
 fn submit(driver: &Driver, rows: &[u32]) -> Result<(Ticket, Receiver), Refusal> {
     driver.admit(Call {
         rows: rows.iter().map(|row| (*row, 1)).collect(),
+        groups: Vec::new(),
         deadline: None,
         priority: Priority::Interactive,
         flow: Flow::default(),
@@ -171,6 +172,7 @@ fn a_trial_runs_or_is_dropped_in_a_drain() {
         let thread = executor(&driver);
         let refused = driver.admit(Call {
             rows: vec![(BAD, 1), (8, 2)],
+            groups: Vec::new(),
             deadline: Some(std::time::Instant::now() + Duration::from_secs(50)),
             priority: Priority::Interactive,
             flow: Flow::default(),

@@ -88,6 +88,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         let now = self.now();
         let arrival = Arrival {
             tokens: &tokens,
+            groups: &call.groups,
             deadline,
             priority: call.priority,
             flow: call.flow,

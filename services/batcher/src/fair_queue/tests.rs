@@ -23,6 +23,7 @@ fn first_row(call: u64, rows: usize) -> Row {
         index: 0,
         call_rows: rows,
         tokens: 1,
+        group: 0,
         arrived: Time::default(),
         deadline: None,
         due: Time::default(),
@@ -35,11 +36,18 @@ fn flow(key: u64, share: u32) -> Flow {
     Flow::default().under(key, NonZeroU32::new(share).unwrap())
 }
 
+fn of_one_group(tokens: &[u32]) -> Rows<'_> {
+    Rows {
+        tokens,
+        groups: &[],
+    }
+}
+
 /// Releases the next part, which runs at once. Returns its call and tokens.
 fn release(queue: &mut FairQueue) -> Option<(CallId, u64)> {
     let call = queue.next(PART)?.call;
     let count = part_of(queue.waiting_tokens(call), PART);
-    let rows = queue.release(Time::default(), call, count);
+    let rows = queue.release(Time::default(), call, count, PART);
     let work: Work = rows.iter().map(|row| row.tokens).collect();
     queue.leave(call, work);
     Some((call, work.tokens))
@@ -60,7 +68,7 @@ proptest! {
         for (number, (share, tokens)) in flows.iter().enumerate() {
             let call = number as u64;
             let first = first_row(call, tokens.len());
-            let begun = queue.insert(first, tokens, &flow(call, *share), 1, PART);
+            let begun = queue.insert(first, of_one_group(tokens), &flow(call, *share), 1, PART);
             begun_tokens[number] = sum(&tokens[..begun]);
             let begun: Work = tokens[..begun].iter().copied().collect();
             queue.leave(CallId(call), begun);
@@ -111,12 +119,12 @@ proptest! {
     ) {
         let mut queue = FairQueue::default();
         for call in 0..2 {
-            queue.insert(first_row(call, rows.len()), &rows, &flow(call, 1), 1, PART);
+            queue.insert(first_row(call, rows.len()), of_one_group(&rows), &flow(call, 1), 1, PART);
         }
         for _ in 0..before {
             release(&mut queue);
         }
-        queue.insert(first_row(2, rows.len()), &rows, &flow(2, 1), 1, PART);
+        queue.insert(first_row(2, rows.len()), of_one_group(&rows), &flow(2, 1), 1, PART);
         let mut got = [0u64; 3];
         while (0..3).all(|call| !queue.waiting_tokens(CallId(call)).is_empty()) {
             let (call, tokens) = release(&mut queue).expect("a backlog");
@@ -125,6 +133,50 @@ proptest! {
             let most = got.iter().max().unwrap();
             prop_assert!(most - got[2] <= 4 * PART_TOKENS_MAX, "{got:?}");
             prop_assert!(got[2] <= got.iter().min().unwrap() + 4 * PART_TOKENS_MAX, "{got:?}");
+        }
+    }
+    /// Calls that come and go at once take no more than they are given: whoever waits is behind the
+    /// virtual time by no more than a part, and a short call waits for no more than each flow needs
+    /// to be as far.
+    #[test]
+    fn calls_that_come_and_go_leave_the_others_their_shares(
+        flows in 2..12u64,
+        row in 1..=3 * PART.tokens as u32,
+        // A short call of these tokens, then this many releases.
+        steps in prop::collection::vec((1..=40u32, 0..3usize), 200..400),
+    ) {
+        let mut queue = FairQueue::default();
+        let rows = vec![row; 2000];
+        for call in 0..flows {
+            queue.insert(first_row(call, rows.len()), of_one_group(&rows), &flow(call, 1), 1, PART);
+        }
+        let part_tokens = part_of(&rows, PART) as u64 * u64::from(row);
+        let parts = (PART.tokens.max(part_tokens) / part_tokens + 3) * flows;
+        let short_flow = flow(1_000, 1);
+        for (number, (tokens, releases)) in steps.into_iter().enumerate() {
+            let call = 1_000 + number as u64;
+            let first = first_row(call, 1);
+            let begun = queue.insert(first, of_one_group(&[tokens]), &short_flow, 1, PART);
+            let work = [tokens].into_iter().collect();
+            let mut waited = 0;
+            // It is in the queue while others are released, and then runs.
+            for _ in 0..releases {
+                waited += usize::from(release(&mut queue).is_some_and(|(of, _)| of.0 != call));
+            }
+            if begun == 1 {
+                queue.leave(CallId(call), work);
+            } else {
+                while queue.first_row(CallId(call)).is_some() {
+                    release(&mut queue);
+                    waited += 1;
+                    prop_assert!(waited <= parts as usize, "{waited} of {parts} parts");
+                }
+            }
+            let root = &queue.nodes[ROOT];
+            if let Some((least, _)) = root.started.first() {
+                let behind = root.virtual_time.saturating_sub(*least);
+                prop_assert!(behind <= queue.slack(PART), "{} tokens behind", behind / TOKEN);
+            }
         }
     }
 }

@@ -76,11 +76,13 @@ fn best_wait(inputs: &WaitInputs<'_>) -> Option<Wait> {
 }
 
 impl WaitInputs<'_> {
-    /// Returns the rows learnt to arrive within `seconds` from now; none while nothing is known.
+    /// Returns the rows learnt to arrive within `seconds` from now and to be of the batch's group;
+    /// none while nothing is known.
     fn learnt_arrivals(&self, seconds: f64) -> f64 {
         let within = |seconds| self.learnt.forecast.expected_within(self.point, seconds);
         let both = within(self.elapsed + seconds).zip(within(self.elapsed));
-        both.map_or(0.0, |(then, now)| then - now)
+        let joining = self.learnt.groups.same_share();
+        both.map_or(0.0, |(then, now)| joining * (then - now))
     }
 
     /// Returns the rows learnt to arrive within `seconds` from now, and the rows announced.

@@ -8,7 +8,7 @@ use crate::arrival::{Arrival, Lookahead, Ticket};
 use crate::fair_queue::{Standing, part_of};
 use crate::forecast::DecisionPoint;
 use crate::refusal::Refusal;
-use crate::row::{CallId, Priority, Row, RowId, Work};
+use crate::row::{CallId, Priority, Row, RowId, Rows, Work};
 use crate::time::Time;
 
 /// Time that a row without a deadline waits before rows with one stop overtaking it.
@@ -286,12 +286,17 @@ impl Scheduler {
 
     /// Queues the rows of a call.
     fn enqueue(&mut self, now: Time, ticket: &Ticket, arrival: &Arrival<'_>) {
+        let rows = Rows {
+            tokens: arrival.tokens,
+            groups: arrival.groups,
+        };
         let first = Row {
             id: ticket.first,
             call: ticket.call,
             index: 0,
             call_rows: ticket.rows,
-            tokens: arrival.tokens[0],
+            tokens: rows.tokens[0],
+            group: rows.group(0),
             arrived: now,
             deadline: ticket.deadline,
             due: ticket.deadline.unwrap_or(now.after(PATIENCE)),
@@ -301,8 +306,10 @@ impl Scheduler {
         for &tokens in arrival.tokens {
             self.learnt.row_tokens.learn(f64::from(tokens));
         }
+        self.learnt
+            .groups
+            .learn(rows.group(0), rows.group(ticket.rows - 1));
         let (places, part) = (self.places(ticket.rows), self.part());
-        self.queue
-            .insert(first, arrival.tokens, &arrival.flow, places, part);
+        self.queue.insert(first, rows, &arrival.flow, places, part);
     }
 }

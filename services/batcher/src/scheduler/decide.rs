@@ -79,7 +79,9 @@ impl Scheduler {
         for _ in 0..FORM_TIMES_MAX {
             self.refill(now, priority);
             let draft = self.draft(priority);
-            let is_whole_lane = draft.rows.len() == self.queue.lane(priority).ready_len();
+            let lane = self.queue.lane(priority);
+            let is_whole_lane = draft.rows.len() == lane.ready_len();
+            let is_whole_group = draft.rows.len() == lane.ready_of_first_group().rows;
             let cost = &self.learnt.cost;
             let most = self.recent.batch_tokens_max(now, cost, self.part().tokens);
             // Where batches are short for urgent calls, one is cut rather than to give up a row.
@@ -87,14 +89,14 @@ impl Scheduler {
             let draft = formation::shorten(draft, most, &caps);
             let tokens = draft.tokens(caps.layout);
             let expected_end = now.plus_seconds(cost.predict(tokens));
-            if is_whole_lane && is_one_call_in_time(&draft.rows, expected_end) {
+            if is_whole_group && is_one_call_in_time(&draft.rows, expected_end) {
                 return draft;
             }
             let seconds = cost.predict_safe(tokens);
             let Fitted {
                 mut draft,
                 mut hopeless,
-            } = formation::fit(draft, !is_whole_lane && is_long, &caps, cost, now);
+            } = formation::fit(draft, !is_whole_group && is_long, &caps, cost, now);
             if draft.rows.is_empty() && is_whole_lane {
                 draft = take_freshest(&mut hopeless).into_iter().collect();
             }
@@ -105,7 +107,7 @@ impl Scheduler {
             let given_up: HashSet<CallId> = hopeless.iter().map(|row| row.call).collect();
             draft.rows.retain(|row| !given_up.contains(&row.call));
             let draft: Draft = draft.rows.into_iter().collect();
-            if (is_whole_lane || !is_long) && !draft.rows.is_empty() {
+            if (is_whole_group || !is_long) && !draft.rows.is_empty() {
                 return draft;
             }
         }
@@ -158,11 +160,18 @@ impl Scheduler {
     fn wait_or_run(&self, now: Time, draft: &Draft) -> Result<Wait, Cause> {
         let queued = self.queue.lane(Priority::Interactive).len();
         let usual = self.learnt.row_tokens.value() as u32;
-        if draft.rows.len() < queued || draft.is_full(usual, &self.interactive_caps()) {
+        let lane = self.queue.lane(Priority::Interactive);
+        let of_others = lane.ready_len() - lane.ready_of_first_group().rows;
+        let more_of_group = draft.rows.len() + of_others < queued;
+        if more_of_group || draft.is_full(usual, &self.interactive_caps()) {
             return Err(Cause::Size);
         }
         if self.stage > Stage::Serving {
             return Err(Cause::Drain);
+        }
+        // They would wait for nothing.
+        if of_others > 0 {
+            return Err(Cause::Ready);
         }
         let (opened, point) = self.waits.point().ok_or(Cause::Ready)?;
         let tokens = draft.tokens(self.options.layout);

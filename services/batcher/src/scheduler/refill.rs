@@ -38,7 +38,7 @@ impl Scheduler {
             };
             let waiting = lane.waiting_tokens(next.call);
             let mut count = part_of(waiting, part);
-            if !next.is_due && formation::is_enough(lane.ready(), &caps) {
+            if !next.is_due && formation::is_enough(lane, &caps) {
                 return;
             }
             if !next.is_first && !next.is_due {
@@ -54,7 +54,8 @@ impl Scheduler {
                 }
                 later = later.saturating_sub(tokens);
             }
-            self.queue.lane_mut(priority).release(now, next.call, count);
+            let lane = self.queue.lane_mut(priority);
+            lane.release(now, next.call, count, part);
         }
     }
 }

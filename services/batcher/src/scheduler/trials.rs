@@ -60,6 +60,7 @@ impl Scheduler {
             index,
             call_rows: 1,
             tokens,
+            group: 0,
             arrived: now,
             deadline: None,
             due: now,

@@ -65,6 +65,7 @@ impl Subject {
             calls.spawn(async move {
                 let answer = batcher.submit(Call {
                     rows: vec![(ids, tokens)],
+                    groups: Vec::new(),
                     deadline: None,
                     priority: Priority::Interactive,
                     flow: Flow::default(),

@@ -74,11 +74,11 @@ pub(super) struct ModelExecutor<M> {
 }
 
 impl<M: LoadedModel> ModelExecutor<M> {
-    /// Runs rows of one group once the cores are free.
+    /// Runs rows once the cores are free.
     ///
     /// # Errors
     /// As [`LoadedModel::run`], and another number of outputs than of rows.
-    fn run_group(&self, rows: &[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
+    fn run_rows(&self, rows: &[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
         let cores = self.factory.cores.as_ref();
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
         let outputs = self.factory.model.run(rows, &Worker::new(&self.team))?;
@@ -105,7 +105,7 @@ impl<M: LoadedModel> Executor for ModelExecutor<M> {
         let model = &*self.factory.name;
         let forward = tracing::info_span!("forward", model, rows = batch.len(), tokens);
         let rows: Vec<&M::Row> = batch.iter().map(|row| &row.row).collect();
-        forward.in_scope(|| run_by_group(&*self.factory.model, &rows, |rows| self.run_group(rows)))
+        forward.in_scope(|| self.run_rows(&rows))
     }
 
     fn sample(&self, cost: u32) -> Option<BatchRow<M::Row>> {
@@ -129,34 +129,4 @@ impl<M: LoadedModel> Executor for ModelExecutor<M> {
         let measurements = measurements.get_or_init(|| measure(self, options));
         Ok(measurements.clone())
     }
-}
-
-/// Runs the rows of each group by themselves, and returns their outputs in the order of the rows.
-fn run_by_group<M: LoadedModel>(
-    model: &M,
-    rows: &[&M::Row],
-    run: impl Fn(&[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError>,
-) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
-    let group_of = |row: &&M::Row| model.group(row);
-    let first = rows.first().map(group_of);
-    if rows.iter().all(|row| Some(model.group(row)) == first) {
-        return run(rows);
-    }
-    let mut groups: Vec<(u64, Vec<usize>)> = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
-        let group = group_of(row);
-        match groups.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, members)) => members.push(at),
-            None => groups.push((group, vec![at])),
-        }
-    }
-    let mut outputs: Vec<Option<Result<M::Output, RowError>>> = Vec::new();
-    outputs.resize_with(rows.len(), || None);
-    for (_, members) in groups {
-        let of_group: Vec<&M::Row> = members.iter().map(|at| rows[*at]).collect();
-        for (at, output) in members.into_iter().zip(run(&of_group)?) {
-            outputs[at] = Some(output);
-        }
-    }
-    Ok(outputs.into_iter().flatten().collect())
 }

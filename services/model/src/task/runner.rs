@@ -247,6 +247,7 @@ impl<M: LoadedModel> Runner<M> {
         let trace = CallTrace::queue();
         let mut cost = 0;
         let mut submitted = Vec::with_capacity(rows.len());
+        let mut groups = Vec::with_capacity(rows.len());
         let mut outputs: Vec<Option<M::Output>> = Vec::with_capacity(rows.len());
         for row in rows {
             let (row, of_row) = match row {
@@ -259,6 +260,7 @@ impl<M: LoadedModel> Runner<M> {
             };
             outputs.push(None);
             cost += of_row as usize;
+            groups.push(self.model.group(&row));
             let row = BatchRow {
                 row,
                 cost: of_row,
@@ -272,6 +274,7 @@ impl<M: LoadedModel> Runner<M> {
         self.metrics.rows_reused(known);
         let submitted = Call {
             rows: submitted,
+            groups,
             deadline: schedule.deadline.map(|at| at.instant().into_std()),
             priority: schedule.priority,
             flow: scheduled(schedule.flow),

@@ -110,19 +110,24 @@ fn write(folder: &Path, name: &str, motet: &str) -> anyhow::Result<()> {
         );
     }
     for (path, template) in FILES {
-        let text = template
-            .replace("{{name}}", name)
-            .replace("{{crate}}", &name.replace('-', "_"))
-            .replace("{{motet}}", motet)
-            .replace("{{candle}}", CANDLE)
-            .replace("{{tonic}}", TONIC)
-            .replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"));
+        let text = fill(template, name, motet);
         write_file(&folder.join(path), text.as_bytes())?;
     }
     write_file(
         &folder.join("weights/model.safetensors"),
         &weights::safetensors(),
     )
+}
+
+/// Returns a file of the project.
+fn fill(template: &str, name: &str, motet: &str) -> String {
+    template
+        .replace("{{name}}", name)
+        .replace("{{crate}}", &name.replace('-', "_"))
+        .replace("{{motet}}", motet)
+        .replace("{{candle}}", CANDLE)
+        .replace("{{tonic}}", TONIC)
+        .replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"))
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -181,6 +186,36 @@ mod tests {
             .split_once("\n\n")
             .map_or("", |(_, code)| code.trim());
         assert!(page.contains(&code.replace("pub struct", "struct")));
+    }
+
+    /// A member of the workspace is such a project: built, tested and served with everything else.
+    /// `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_example_is_a_new_project() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/my-models");
+        let motet = "{ path = \"../../../services/cli\" }";
+        let mut files: Vec<(PathBuf, Vec<u8>)> = FILES
+            .iter()
+            .map(|(path, template)| {
+                let text = fill(template, "my-models", motet);
+                // Profiles are the workspace's.
+                let text = text.split("\n# Matrix products").next().unwrap_or_default();
+                (example.join(path), text.as_bytes().to_vec())
+            })
+            .collect();
+        let weights = example.join("weights/model.safetensors");
+        files.push((weights, weights::safetensors()));
+        for (path, bytes) in files {
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                write_file(&path, &bytes).unwrap();
+            }
+            let found = fs::read(&path).unwrap_or_default();
+            assert!(
+                found == bytes,
+                "{} is another; UPDATE_GOLDEN=1 writes it",
+                path.display()
+            );
+        }
     }
 
     #[test]
