@@ -156,21 +156,23 @@ impl CallDefaults {
         parameters
     }
 
-    /// Returns the parameters of a task that answers vectors of `size` values in an output of this
-    /// name.
-    pub(crate) fn vector_parameters(&self, size: usize, output: &str) -> Vec<Parameter> {
-        let sets_length = vec![OutputAxis {
-            output: output.to_owned(),
-            axis: 1,
-        }];
-        let size = size as i64;
-        vec![
-            Parameter {
+    /// Returns the parameters of a task that answers vectors in an output of this name, of which a
+    /// call may ask for the first of `size` values.
+    pub(crate) fn vector_parameters(&self, output: &str, size: Option<usize>) -> Vec<Parameter> {
+        let mut parameters = vec![Parameter::boolean(NORMALIZE, self.normalize)];
+        if let Some(size) = size {
+            let sets_length = vec![OutputAxis {
+                output: output.to_owned(),
+                axis: 1,
+            }];
+            let size = size as i64;
+            let dimensions = Parameter {
                 sets_length,
                 ..Parameter::int(DIMENSIONS, size, 1, size)
-            },
-            Parameter::boolean(NORMALIZE, self.normalize),
-        ]
+            };
+            parameters.insert(0, dimensions);
+        }
+        parameters
     }
 
     /// Returns the settings of a call for the tasks with these numbers.

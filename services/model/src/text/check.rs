@@ -79,8 +79,8 @@ pub(super) fn check(
     };
     let own = tasks.iter().flat_map(|task| task.task.parameters());
     signature.parameters.extend(own);
-    if let Some((size, output)) = tasks.vectors() {
-        let parameters = defaults.vector_parameters(size, output);
+    if let Some((output, size)) = tasks.vectors() {
+        let parameters = defaults.vector_parameters(output, size);
         signature.parameters.extend(parameters);
     }
     let checked = CheckedText {
@@ -104,6 +104,7 @@ fn tasks(
     let settings = TaskSettings {
         pooling: keys.pooling.map(|pooling| pooling.map(|word| word.0)),
         normalize: keys.normalize,
+        output_dtype: keys.output_dtype.map(|dtype| dtype.map(|word| word.0)),
         label: keys.label.clone().map(|label| label.map(|text| text.0)),
         pair: keys.pair.unwrap_or_default(),
         aggregation: keys.aggregation.map(|word| word.0),

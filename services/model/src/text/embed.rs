@@ -2,9 +2,9 @@
 
 use motet_models::architecture::{HeadModule, Readout};
 use motet_models::{ModelFiles, Values};
+use motet_proto::TensorError;
 use motet_proto::signature::Signature;
-use motet_proto::types::{Dim, ElementType};
-use motet_proto::{Tensor, TensorError};
+use motet_proto::types::Dim;
 
 use super::TextKind;
 use super::encoder_task::{
@@ -12,6 +12,7 @@ use super::encoder_task::{
     refuse_token_vectors,
 };
 use super::ports::{EMBEDDING, port, symbol, texts};
+use super::vector_dtype::VectorDtype;
 use crate::request::Outputs;
 
 pub(super) const KIND: TextKind = TextKind {
@@ -24,6 +25,7 @@ pub(super) const KIND: TextKind = TextKind {
         "prompt",
         "pooling",
         "normalize",
+        "output_dtype",
     ],
     about: "one vector for each text",
     names_beside_others: &[(EMBEDDING, EMBEDDING)],
@@ -31,7 +33,9 @@ pub(super) const KIND: TextKind = TextKind {
 };
 
 #[derive(Debug)]
-struct Embed;
+struct Embed {
+    dtype: VectorDtype,
+}
 
 fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskError> {
     refuse_sparse(files)?;
@@ -59,16 +63,32 @@ fn build(files: &ModelFiles, settings: &TaskSettings) -> Result<BuiltTask, TaskE
         head.readout = pooled;
     }
     let normalize = settings.normalize.unwrap_or(head.is_normalized());
-    Ok(BuiltTask::new(Embed, head.normalized(normalize)))
+    let head = head.normalized(normalize);
+    let dtype = settings.output_dtype;
+    let size = head.size(config.hidden_size());
+    if let Some(dtype) = dtype
+        && dtype.value.elements(size).is_none()
+    {
+        return Err(TaskError::Setting {
+            key: "output_dtype",
+            span: dtype.span,
+            message: format!(
+                "`output_dtype` packs eight values into a byte, but vectors have {size}"
+            ),
+        });
+    }
+    let dtype = dtype.map(|dtype| dtype.value).unwrap_or_default();
+    Ok(BuiltTask::new(Embed { dtype }, head))
 }
 
 impl EncoderTask for Embed {
     /// `text: string[N] -> embedding: float[N,D]`
     fn signature(&self, size: usize) -> Signature {
-        let dims = vec![symbol("N"), Dim::Fixed(size)];
+        let elements = self.dtype.elements(size).unwrap_or(size);
+        let dims = vec![symbol("N"), Dim::Fixed(elements)];
         Signature {
             inputs: vec![texts()],
-            outputs: vec![port(EMBEDDING, ElementType::F32, dims)],
+            outputs: vec![port(EMBEDDING, self.dtype.element(), dims)],
             parameters: Vec::new(),
         }
     }
@@ -81,13 +101,18 @@ impl EncoderTask for Embed {
         true
     }
 
+    /// Bits are answered whole: fewer values would be another number of bytes.
+    fn has_dimensions(&self) -> bool {
+        self.dtype != VectorDtype::Binary
+    }
+
     fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {
         let count = rows.len();
         let mut values = Vec::with_capacity(count * form.vectors.size);
         for vector in &rows {
             form.vectors.append(vector.as_slice(), &mut values);
         }
-        let embedding = Tensor::from_values(vec![count, form.vectors.size], values)?;
+        let embedding = self.dtype.tensor(count, form.vectors.size, values)?;
         Ok(vec![(EMBEDDING, embedding)])
     }
 }

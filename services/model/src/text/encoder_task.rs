@@ -13,6 +13,7 @@ use motet_proto::signature::{Parameter, Signature};
 use super::call_settings::CallSettings;
 use super::ports::TEXT;
 use super::row_origins::RowOrigins;
+use super::vector_dtype::VectorDtype;
 use super::zero_shot::HypothesisTemplate;
 use crate::request::{Inputs, Outputs};
 
@@ -81,6 +82,11 @@ pub(crate) trait EncoderTask: Debug + Send + Sync {
     /// Returns whether vectors are what is answered, in the form that a call may choose.
     fn answers_vectors(&self) -> bool {
         false
+    }
+
+    /// Returns whether a call may ask for the first values of each vector alone.
+    fn has_dimensions(&self) -> bool {
+        self.answers_vectors()
     }
 
     /// Returns the output tensors of a call. `rows` are the encoder's results in the order of
@@ -210,6 +216,8 @@ impl BuiltTask {
 pub(crate) struct TaskSettings {
     pub(crate) pooling: Option<Spanned<Pooling>>,
     pub(crate) normalize: Option<bool>,
+    /// Type in which vectors are answered.
+    pub(crate) output_dtype: Option<Spanned<VectorDtype>>,
     /// The label whose score is that of a text.
     pub(crate) label: Option<Spanned<String>>,
     /// `true` if each text comes with a second one.

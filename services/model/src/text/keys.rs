@@ -10,6 +10,7 @@ use serde::{Deserialize, de};
 use serde_json::{Value, json};
 
 use super::call_settings::{PROMPT_BYTES_MAX, Truncate};
+use super::vector_dtype::VectorDtype;
 use super::zero_shot::HypothesisTemplate;
 
 /// Range of the key `max_tokens`. The model itself has a limit, too.
@@ -40,6 +41,9 @@ pub(crate) struct TextKeys {
     /// Scaling of vectors to length 1.
     #[serde(default)]
     pub(super) normalize: Option<bool>,
+    /// Type in which vectors are answered; `None` is `f32`.
+    #[serde(default)]
+    pub(super) output_dtype: Option<Spanned<Word<VectorDtype>>>,
     /// Label whose score is that of a text, for a reranker with several.
     #[serde(default)]
     pub(super) label: Option<Spanned<NonEmpty>>,
@@ -81,6 +85,10 @@ pub(super) fn schema(key: &str) -> Value {
         "prompt" => json!({ "type": "string", "maxLength": PROMPT_BYTES_MAX }),
         "pooling" => json!({ "enum": names(&Pooling::NAMES) }),
         "normalize" => json!({ "type": "boolean" }),
+        "output_dtype" => json!({
+            "enum": names(&VectorDtype::WORDS),
+            "description": "for embed: the type in which vectors are answered",
+        }),
         "label" => json!({
             "type": "string",
             "description": "for rerank: the label that says that a text is relevant",
@@ -170,6 +178,11 @@ impl Words for Pooling {
     const NAMES: &'static [&'static str] = &names(&Self::NAMES);
 }
 
+impl Words for VectorDtype {
+    const WORDS: &'static [(&'static str, Self)] = &Self::WORDS;
+    const NAMES: &'static [&'static str] = &names(&Self::WORDS);
+}
+
 impl Words for Aggregation {
     const WORDS: &'static [(&'static str, Self)] = &Self::WORDS;
     const NAMES: &'static [&'static str] = &names(&Self::WORDS);
@@ -232,7 +245,7 @@ mod tests {
     fn every_key_is_read() {
         let (keys, report) = read(
             "engine: packed\nmax_tokens: 128\ntruncate: left\nprompt_name: query\nprompt: \"\"\n\
-             pooling: cls\nnormalize: false\nlabel: good\npair: true\naggregation: max\n\
+             pooling: cls\nnormalize: false\noutput_dtype: binary\nlabel: good\npair: true\naggregation: max\n\
              hypothesis_template: about {}\nmulti_label: true\n",
         );
         assert_eq!(report, "");
@@ -245,6 +258,7 @@ mod tests {
         assert_eq!(keys.prompt.unwrap().value, "");
         assert_eq!(keys.pooling.unwrap().value.0, Pooling::Cls);
         assert_eq!(keys.normalize, Some(false));
+        assert_eq!(keys.output_dtype.unwrap().value.0, VectorDtype::Binary);
         assert_eq!(keys.label.unwrap().value.0, "good");
         assert_eq!((keys.pair, keys.multi_label), (Some(true), Some(true)));
         assert_eq!(keys.aggregation.unwrap().0, Aggregation::Max);
@@ -278,6 +292,10 @@ mod tests {
             ),
             ("pooling: 3\n", "`pooling` must be one of"),
             ("pooling: maen\n", "did you mean `mean`?"),
+            (
+                "output_dtype: i8\n",
+                "`output_dtype` must be one of `f32`, `f16`, `int8` and `binary`",
+            ),
             (
                 "normalize: 1\n",
                 "`normalize` must be `true` or `false`, not an integer",

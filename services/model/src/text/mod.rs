@@ -33,6 +33,7 @@ mod split;
 mod text_codec;
 mod text_model;
 mod text_task;
+mod vector_dtype;
 mod windowed_text;
 mod zero_shot;
 

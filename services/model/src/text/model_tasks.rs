@@ -102,11 +102,13 @@ impl ModelTasks {
         self.iter().position(|task| task.task.answers_vectors())
     }
 
-    /// Returns the size of those vectors, and the name of the output that has them.
-    pub(crate) fn vectors(&self) -> Option<(usize, &str)> {
+    /// Returns the name of the output that has those vectors, and their size if a call may ask for
+    /// fewer values.
+    pub(crate) fn vectors(&self) -> Option<(&str, Option<usize>)> {
         let task = &self.tasks[self.of_vectors()?];
         let output = task.ports.outputs.first()?;
-        Some((task.vector_size, &output.name))
+        let size = task.task.has_dimensions().then_some(task.vector_size);
+        Some((&output.name, size))
     }
 
     /// Returns whether vectors are scaled to length 1 where a call does not say.

@@ -13,7 +13,7 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelMetadat
 use motet_proto::oip::parameter;
 use motet_proto::oip::truncation::{QUERY_TOKENS_CUT, TOKENS_CUT, TOKENS_CUT_AT_LEAST};
 use motet_proto::signature::Signature;
-use motet_proto::types::Dim;
+use motet_proto::types::{Dim, ElementType};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::status;
@@ -101,6 +101,9 @@ async fn models() -> &'static Models {
                 &named.model("named", "embed", ""),
                 &named.model("by_name", "embed", ", prompt_name: query, truncate: right"),
                 &named.model("strict", "embed", ", prompt: \"heat \", truncate: error"),
+                &named.model("half", "embed", ", output_dtype: f16"),
+                &named.model("bytes", "embed", ", output_dtype: int8"),
+                &named.model("bits", "embed", ", output_dtype: binary"),
                 &named.model("tokens", "embed_tokens", ""),
                 &named.model("ranker", "rerank", ""),
                 &left_out.model("left_out", "embed", ""),
@@ -230,6 +233,13 @@ fn a_signature_lists_the_settings_of_a_call() {
             ("prompt: string", "", "\"\""),
         ],
     );
+    assert_eq!(parameters("half").len(), 6);
+    let bits = parameters("bits");
+    assert!(
+        bits.iter()
+            .all(|(name, ..)| !name.starts_with("dimensions"))
+    );
+    assert_eq!(bits.len(), 5);
     let strict = parameters("strict");
     assert_eq!(strict[1].2, "\"error\"");
     assert_eq!(strict[3].2, "\"heat \"");
@@ -427,6 +437,59 @@ fn vectors_are_cut_and_scaled_as_the_call_says() {
     // Values that a call writes as strings are read, too.
     let words = [("dimensions", word("5")), ("normalize", word("false"))];
     assert_eq!(vector("named", "wing", &words), raw[..5]);
+}
+
+#[test]
+fn vectors_are_answered_in_the_type_of_the_configuration() {
+    let unit = vector("named", "wing", &[]);
+    let largest = unit.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let of = |model: &str, settings: &[Setting<'_>]| {
+        let response = embed(model, &["wing", "flow"], settings);
+        output(&response, "embedding")
+    };
+
+    let half = of("half", &[]);
+    assert_eq!(
+        (half.element(), half.shape()),
+        (ElementType::F16, &[2, 32][..])
+    );
+    let rows = half.raw_rows().unwrap();
+    let bits = rows[0]
+        .chunks_exact(2)
+        .map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    for (value, bits) in unit.iter().zip(bits) {
+        // 11 bits: a unit in the last place is at most 2^-10 of a value.
+        let exponent = i32::from(bits >> 10 & 31) - 25;
+        let magnitude = f32::from(bits & 1023 | 1024) * 2_f32.powi(exponent);
+        let close = (value.abs() - magnitude).abs() <= value.abs() / 2048.0;
+        assert!(
+            close && (bits >> 15 == 1) == (*value < 0.0),
+            "{value} {bits:x}"
+        );
+    }
+    assert_eq!(of("half", &[("dimensions", number(5))]).shape(), [2, 5]);
+
+    let bytes = of("bytes", &[]);
+    assert_eq!(bytes.shape(), [2, 32]);
+    for (value, byte) in unit.iter().zip(&bytes.values::<i8>().unwrap()[..32]) {
+        assert!(
+            (value / largest * 127.0 - f32::from(*byte)).abs() <= 0.5001,
+            "{value} {byte}"
+        );
+    }
+    // In units of its own largest value, whatever its length.
+    assert_eq!(of("bytes", &[("normalize", false.into())]), bytes);
+    assert_eq!(of("bytes", &[("dimensions", number(5))]).shape(), [2, 5]);
+
+    let bits = of("bits", &[]);
+    assert_eq!(
+        (bits.element(), bits.shape()),
+        (ElementType::U8, &[2, 4][..])
+    );
+    let bits = bits.values::<u8>().unwrap();
+    for (at, value) in unit.iter().enumerate() {
+        assert_eq!(bits[at / 8] >> (7 - at % 8) & 1 == 1, *value > 0.0, "{at}");
+    }
 }
 
 #[test]
