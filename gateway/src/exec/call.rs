@@ -31,8 +31,10 @@ pub(crate) struct ModelAnswer {
     pub compute: Duration,
     /// Rows of the largest batch that had some of them.
     pub batch_rows: usize,
-    /// Tokens that the model computed for it.
-    pub tokens: u64,
+    /// Cost of what the model computed for it.
+    pub cost: u64,
+    /// The unit of the cost; `None` is tokens.
+    pub unit: Option<String>,
 }
 
 /// The request for `node` with these argument values and settings.
@@ -134,6 +136,13 @@ fn read_answer(node: &Node, mut response: ModelInferResponse) -> Result<ModelAns
             .and_then(|n| u64::try_from(n).ok())
             .unwrap_or(0)
     };
+    let unit = match parameters
+        .get(cost::UNIT)
+        .map(|unit| &unit.parameter_choice)
+    {
+        Some(Some(ParameterChoice::StringParam(unit))) => Some(unit.clone()),
+        _ => None,
+    };
     let mut tensors = oip::take_outputs(&mut response).map_err(|e| bad(e.to_string()))?;
     let outputs = node
         .outputs
@@ -157,7 +166,12 @@ fn read_answer(node: &Node, mut response: ModelInferResponse) -> Result<ModelAns
         queue: Duration::from_micros(number(cost::QUEUE_US)),
         compute: Duration::from_micros(number(cost::COMPUTE_US)),
         batch_rows: usize::try_from(number(cost::BATCH_ROWS)).unwrap_or(usize::MAX),
-        tokens: number(cost::TOKENS),
+        cost: number(if unit.is_some() {
+            cost::COST
+        } else {
+            cost::TOKENS
+        }),
+        unit,
     })
 }
 

@@ -56,6 +56,11 @@ pub(super) fn usage(usage: &Usage, bytes_sent: usize) -> v1::Usage {
         tokens: total.tokens,
         bytes_received: total.bytes_received,
         bytes_sent: bytes_sent as u64,
+        costs: usage
+            .costs()
+            .into_iter()
+            .map(|(unit, cost)| v1::Cost { unit, cost })
+            .collect(),
     }
 }
 

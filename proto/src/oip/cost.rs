@@ -12,9 +12,19 @@ pub const COMPUTE_US: &str = "motet.compute_us";
 /// Rows of the largest batch with rows of the call (`int64`).
 pub const BATCH_ROWS: &str = "motet.batch_rows";
 
+/// The unit of the costs of texts.
+pub const UNIT_TOKENS: &str = "tokens";
+
 /// Tokens of the call's own rows that the model computed (`int64`). Only from models that compute
 /// tokens.
 pub const TOKENS: &str = "motet.tokens";
+
+/// Cost of the call's own rows that the model computed, in [`UNIT`] (`int64`). From models whose
+/// cost is not in tokens, in place of [`TOKENS`].
+pub const COST: &str = "motet.cost";
+
+/// The unit of [`COST`] and [`BATCH_COST`], a word in the plural such as `images` (`string`).
+pub const UNIT: &str = "motet.unit";
 
 /// Rows of the call that another model with the same weights had just encoded for the same caller,
 /// and that were not encoded again (`int64`). Absent if there are none.
@@ -22,6 +32,10 @@ pub const ROWS_REUSED: &str = "motet.rows_reused";
 
 /// Tokens of the largest batch with rows of the call (`int64`).
 pub const BATCH_TOKENS: &str = "motet.batch_tokens";
+
+/// Cost of the largest batch with rows of the call, in [`UNIT`] (`int64`). From models whose cost
+/// is not in tokens, in place of [`BATCH_TOKENS`].
+pub const BATCH_COST: &str = "motet.batch_cost";
 
 /// Longest deliberate wait of a free executor before a batch with rows of the call, in
 /// microseconds (`int64`); 0 if there was none. Only from models with a batcher.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Element, StringsBuilder, Tensor, TensorError, element_count, strings};
+use super::{Element, Owned, StringsBuilder, Tensor, TensorError, element_count, strings};
 use crate::types::{Dim, ElementType, TensorType};
 
 impl Tensor {
@@ -21,6 +21,15 @@ impl Tensor {
             element: ElementType::Bool,
             shape: Vec::new(),
             data: Bytes::copy_from_slice(&[u8::from(value)]),
+        }
+    }
+
+    /// Creates a list of numbers.
+    pub fn list<T: Element>(values: Vec<T>) -> Self {
+        Self {
+            element: T::TYPE,
+            shape: vec![values.len()],
+            data: Bytes::from_owner(Owned(values)),
         }
     }
 

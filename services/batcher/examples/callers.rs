@@ -87,8 +87,8 @@ impl Executor for Sleeper {
         Ok(rows.iter().map(|row| Ok(**row)).collect())
     }
 
-    fn sample(&self, tokens: u32) -> Option<u32> {
-        Some(tokens)
+    fn sample(&self, tokens: u32) -> Option<(u32, u32)> {
+        Some((tokens, tokens))
     }
 }
 

@@ -69,8 +69,8 @@ impl Executor for Model {
     }
 
     /// Lets the batcher measure a batch before the first call.
-    fn sample(&self, _tokens: u32) -> Option<Vec<f32>> {
-        Some(vec![0.5; WIDTH])
+    fn sample(&self, _tokens: u32) -> Option<(Vec<f32>, u32)> {
+        Some((vec![0.5; WIDTH], 1))
     }
 }
 

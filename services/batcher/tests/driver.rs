@@ -525,8 +525,8 @@ impl Executor for Measured {
         Ok(rows.iter().map(|row| Ok(**row)).collect())
     }
 
-    fn sample(&self, tokens: u32) -> Option<u32> {
-        Some(tokens)
+    fn sample(&self, tokens: u32) -> Option<(u32, u32)> {
+        Some((tokens, tokens))
     }
 }
 

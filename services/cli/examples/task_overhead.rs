@@ -97,8 +97,8 @@ impl LoadedModel for AddOne {
         Ok(Answer::new([("y", y)]))
     }
 
-    fn sample(&self, _: u32) -> Option<f32> {
-        Some(0.0)
+    fn sample(&self, _: u32) -> Option<(f32, u32)> {
+        Some((0.0, 1))
     }
 }
 

@@ -19,8 +19,10 @@ pub(crate) struct CallCost {
     pub(crate) rows: usize,
     /// Rows of the call that a model with the same weights had encoded, and that were not again.
     pub(crate) rows_reused: usize,
-    /// Tokens of the call that were computed.
-    pub(crate) tokens: usize,
+    /// Sum of the costs of the rows of the call that were computed.
+    pub(crate) cost: usize,
+    /// The unit of `cost`, such as `tokens`.
+    pub(crate) unit: &'static str,
     /// The call's times in the batcher, where there is one.
     pub(crate) timing: Option<CallTiming>,
 }

@@ -9,6 +9,8 @@ pub struct Limits {
     pub rows: usize,
     /// Maximum bytes of one text. Default [`TEXT_BYTES_MAX`], 1 MiB.
     pub text_bytes: usize,
+    /// Maximum bytes of one element of a `bytes` input. Default 16 MiB, as in a pipeline.
+    pub bytes: usize,
     /// Maximum tokens of a call that needs a vector for each token (`embed_tokens`, `rerank`),
     /// which are held in memory until the response is built. Default 65,536.
     pub token_vectors: usize,
@@ -19,6 +21,7 @@ impl Default for Limits {
         Self {
             rows: 16_384,
             text_bytes: TEXT_BYTES_MAX,
+            bytes: 16 << 20,
             token_vectors: 65_536,
         }
     }

@@ -40,9 +40,15 @@ pub(crate) fn refusal(refused: &Refusal) -> StatusBuilder {
 }
 
 /// Returns the status of a call with a row that has no result; `field` names the row in the
-/// request.
-pub(crate) fn row_error(field: &str, error: &RowError) -> StatusBuilder {
-    let message = format!("{field}: {error}");
+/// request, `unit` is that of its cost.
+pub(crate) fn row_error(field: &str, error: &RowError, unit: &str) -> StatusBuilder {
+    let message = match error {
+        RowError::OutOfMemory { tokens } => format!(
+            "{field}: the device ran out of memory on this row alone, of {tokens} {unit}; send a \
+             shorter one"
+        ),
+        error => format!("{field}: {error}"),
+    };
     match error {
         RowError::Invalid(description) => invalid_argument(field, description),
         RowError::Failed(_) => internal(message).reason(Reason::ModelFailed),

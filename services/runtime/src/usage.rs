@@ -2,11 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+/// Most units of cost of one request, tokens apart.
+const UNITS_MAX: usize = 16;
+/// Most bytes of the name of a unit.
+const UNIT_BYTES_MAX: usize = 64;
 
 /// Usage of one request so far. Clones share it. The server puts one into the extensions of every
 /// request; [`answer_each`](crate::request_stream::answer_each) makes one for every request of a
@@ -22,8 +26,11 @@ use std::time::{Duration, Instant};
 /// let usage = Usage::default();
 /// usage.add_pool(Duration::from_millis(3));
 /// usage.add_tokens(128);
+/// usage.add_cost("images", 2);
+/// usage.add_cost("images", 1);
 /// let total = usage.total();
 /// assert_eq!((total.pool, total.tokens), (Duration::from_millis(3), 128));
+/// assert_eq!(usage.costs(), [("images".to_owned(), 3)]);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Usage(Arc<Counters>);
@@ -39,6 +46,8 @@ struct Counters {
     tokens: AtomicU64,
     bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
+    /// Costs in other units than tokens, in the order in which they came.
+    costs: Mutex<Vec<(String, u64)>>,
 }
 
 tokio::task_local! {
@@ -83,6 +92,23 @@ impl Usage {
     /// Adds tokens that a model computed.
     pub fn add_tokens(&self, tokens: u64) {
         add(&self.0.tokens, tokens);
+    }
+
+    /// Adds the cost of rows that a model computed, in another unit than tokens. Units beyond
+    /// the 16th are not counted: a model service in another process names what it likes.
+    pub fn add_cost(&self, unit: &str, cost: u64) {
+        let mut costs = self.0.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, sum)) = costs.iter_mut().find(|(known, _)| known == unit) {
+            *sum = sum.saturating_add(cost);
+        } else if costs.len() < UNITS_MAX && unit.len() <= UNIT_BYTES_MAX {
+            costs.push((unit.to_owned(), cost));
+        }
+    }
+
+    /// Returns the sums of costs in other units than tokens.
+    pub fn costs(&self) -> Vec<(String, u64)> {
+        let costs = self.0.costs.lock();
+        costs.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds bytes of the request.

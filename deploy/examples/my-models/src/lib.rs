@@ -7,7 +7,7 @@ use candle_nn::Linear;
 use motet::task::{
     Answer, BatchError, BoxError, CheckContext, ElementType, LoadContext, LoadedModel,
     PreparedRows, Problem, Request, RowError, Signature, Task, Tensor, Weights, Worker,
-    batch_error, input, output, stack,
+    batch_error, input, model_failed, output, stack,
 };
 use tonic::Status;
 
@@ -46,13 +46,12 @@ impl Task for Rank {
         context: &CheckContext<'_>,
     ) -> Result<(Signature, Checked), Vec<Problem>> {
         let &Keys { features, hidden } = keys;
-        let folder = context.folder().map_err(|problem| vec![problem])?;
-        let weights = folder.weights().and_then(|weights| {
+        let weights = context.folder()?.weights().and_then(|weights| {
             weights.expect("first.weight", &[hidden, features])?;
             weights.expect("second.weight", &[1, hidden])?;
             Ok(weights)
         });
-        let weights = weights.map_err(|error| vec![context.source_problem(error.to_string())])?;
+        let weights = weights.map_err(|error| context.source_problem(error.to_string()))?;
         let width = features.to_string();
         let signature = Signature {
             inputs: vec![input("features", ElementType::F32, ["N", &width])],
@@ -112,7 +111,7 @@ impl LoadedModel for Ranker {
         let rows = features.chunks_exact(self.features);
         let rows = rows.map(|row| Ok((candle_core::Tensor::new(row, &self.device)?, 1)));
         let rows: candle_core::Result<_> = rows.collect();
-        rows.map_err(|error| Status::internal(error.to_string()))
+        rows.map_err(model_failed)
     }
 
     /// Rows of many callers, at once.
@@ -125,18 +124,17 @@ impl LoadedModel for Ranker {
             let hidden = self.first.forward(&stack(rows)?)?.relu()?;
             self.second.forward(&hidden)?.flatten_all()?.to_vec1()
         };
-        let scores = scores().map_err(|error| batch_error(&error))?;
+        let scores = scores().map_err(batch_error)?;
         Ok(scores.into_iter().map(Ok).collect())
     }
 
     fn answer(&self, _: &Request, _: Vec<()>, scores: Vec<f32>) -> Result<Answer, Status> {
-        let scores = Tensor::from_values(vec![scores.len()], scores);
-        let scores = scores.map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Answer::new([("score", scores)]))
+        Ok(Answer::new([("score", Tensor::list(scores))]))
     }
 
-    /// A made-up row, with which the model is warmed up and its batches are timed.
-    fn sample(&self, _: u32) -> Option<candle_core::Tensor> {
-        candle_core::Tensor::zeros(self.features, DType::F32, &self.device).ok()
+    /// A made-up row and its cost, to warm the model up and to time its batches.
+    fn sample(&self, _: u32) -> Option<(candle_core::Tensor, u32)> {
+        let row = candle_core::Tensor::zeros(self.features, DType::F32, &self.device);
+        Some((row.ok()?, 1))
     }
 }

@@ -80,7 +80,10 @@ fn end(
         stats.compute = answer.compute;
         stats.batch_rows = answer.batch_rows;
         if let Some(usage) = Usage::current() {
-            usage.add_tokens(answer.tokens);
+            match &answer.unit {
+                None => usage.add_tokens(answer.cost),
+                Some(unit) => usage.add_cost(unit, answer.cost),
+            }
         }
         answer.outputs
     });

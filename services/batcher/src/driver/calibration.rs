@@ -31,7 +31,7 @@ pub fn measure<E: Executor>(executor: &mut E, options: &Options) -> Vec<Measurem
             break;
         }
         if let Some(measurement) = time(executor, shape) {
-            per_token = measurement.duration.as_secs_f64() / tokens;
+            per_token = measurement.duration.as_secs_f64() / (measurement.tokens as f64).max(1.0);
             measurements.push(measurement);
         }
     }
@@ -41,14 +41,15 @@ pub fn measure<E: Executor>(executor: &mut E, options: &Options) -> Vec<Measurem
 /// Times one run; `None` if there are no samples or the run fails. If a failure matters, a batch of
 /// a caller will fail and be reported.
 fn time<E: Executor>(executor: &mut E, (rows, tokens): (usize, u32)) -> Option<Measurement> {
-    let samples: Option<Vec<E::Row>> = (0..rows).map(|_| executor.sample(tokens)).collect();
+    let samples: Option<Vec<_>> = (0..rows).map(|_| executor.sample(tokens)).collect();
     let samples = samples?;
-    let samples: Vec<&E::Row> = samples.iter().collect();
+    let tokens = samples.iter().map(|(_, tokens)| u64::from(*tokens)).sum();
+    let samples: Vec<&E::Row> = samples.iter().map(|(row, _)| row).collect();
     let started = Instant::now();
     executor.run(&samples).ok()?;
     Some(Measurement {
         rows,
-        tokens: rows as u64 * u64::from(tokens),
+        tokens,
         duration: started.elapsed(),
     })
 }

@@ -23,9 +23,9 @@ pub trait Executor: 'static {
         rows: &[&Self::Row],
     ) -> Result<Vec<Result<Self::Output, RowError>>, BatchError>;
 
-    /// Returns a row of about `tokens` tokens, to measure the executor with before it serves;
-    /// `None` if it is not to be measured.
-    fn sample(&self, tokens: u32) -> Option<Self::Row> {
+    /// Returns a row of about `tokens` tokens, to measure the executor with before it serves, and
+    /// the tokens that it has; `None` if it is not to be measured.
+    fn sample(&self, tokens: u32) -> Option<(Self::Row, u32)> {
         let _ = tokens;
         None
     }

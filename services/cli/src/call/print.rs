@@ -127,13 +127,18 @@ fn write_receipt(out: &mut String, receipt: &motet_proto::v1::Receipt) {
         receipt.critical_path.join(" > ")
     );
     if let Some(usage) = &receipt.usage {
+        let tokens = (usage.tokens > 0 || usage.costs.is_empty())
+            .then(|| format!("{} tokens", usage.tokens));
+        let others = usage.costs.iter();
+        let others = others.map(|of| format!("{} {}", of.cost, of.unit));
+        let costs: Vec<String> = tokens.into_iter().chain(others).collect();
         let _ = writeln!(
             out,
-            "  used: {:.1} ms of threads that serve, {:.1} ms of threads that compute, {} tokens, \
-             {} bytes in, {} bytes out",
+            "  used: {:.1} ms of threads that serve, {:.1} ms of threads that compute, {}, {} bytes \
+             in, {} bytes out",
             ms(&usage.runtime),
             ms(&usage.pool),
-            usage.tokens,
+            costs.join(", "),
             usage.bytes_received,
             usage.bytes_sent
         );

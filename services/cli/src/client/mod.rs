@@ -35,7 +35,19 @@ pub use pipeline::{Answer, PipelineClient};
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// A connection to a server, in another process or in this one.
-type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, StdError>;
+type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, TransportError>;
+
+/// The error of a connection: a type of its own, since with a boxed error as it is the compiler does
+/// not see that a call may be a task (`tokio::spawn`).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct TransportError(#[source] StdError);
+
+impl TransportError {
+    fn of(error: impl Into<StdError>) -> Self {
+        Self(error.into())
+    }
+}
 
 /// A client of a server's pipelines and models. What they take and give is known at run time, by
 /// reflection. Clones share the connection.
@@ -168,7 +180,7 @@ async fn within<T>(
 impl From<Channel> for Client {
     fn from(channel: Channel) -> Self {
         Self {
-            transport: BoxCloneSyncService::new(channel.map_err(StdError::from)),
+            transport: BoxCloneSyncService::new(channel.map_err(TransportError::of)),
             timeout: None,
         }
     }
@@ -177,7 +189,7 @@ impl From<Channel> for Client {
 impl From<LocalChannel> for Client {
     fn from(channel: LocalChannel) -> Self {
         Self {
-            transport: BoxCloneSyncService::new(channel.map_err(StdError::from)),
+            transport: BoxCloneSyncService::new(channel.map_err(TransportError::of)),
             timeout: None,
         }
     }

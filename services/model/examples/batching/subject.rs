@@ -39,9 +39,9 @@ impl Executor for Encoder {
         Ok(rows.into_iter().map(|row| row.map_err(invalid)).collect())
     }
 
-    fn sample(&self, tokens: u32) -> Option<Ids> {
+    fn sample(&self, tokens: u32) -> Option<(Ids, u32)> {
         let ids = self.ids.iter().cycle().take(tokens as usize);
-        Some(ids.copied().collect())
+        Some((ids.copied().collect(), tokens))
     }
 }
 

@@ -158,17 +158,23 @@ fn check_limits(name: &str, tensor: &Tensor, limits: &Limits) -> Result<(), Stat
     let Ok(texts) = tensor.as_strings() else {
         return Ok(());
     };
+    let (most, reason) = match tensor.element() {
+        ElementType::String => (limits.text_bytes, Reason::TextTooLong),
+        _ => (limits.bytes, Reason::OverLimit),
+    };
     let mut lengths = texts.iter().map(<[u8]>::len).enumerate();
-    if let Some((at, bytes)) = lengths.find(|(_, bytes)| *bytes > limits.text_bytes) {
+    if let Some((at, bytes)) = lengths.find(|(_, bytes)| *bytes > most) {
         let field = format!("{name}[{at}]");
-        let message = format!(
-            "{field}: {bytes} bytes; a text has at most {}, split it",
-            limits.text_bytes
-        );
+        let message = match reason {
+            Reason::TextTooLong => {
+                format!("{field}: {bytes} bytes; a text has at most {most}, split it")
+            }
+            _ => format!("{field}: {bytes} bytes; this model takes at most {most}"),
+        };
         return Err(resource_exhausted(message, None)
-            .reason(Reason::TextTooLong)
+            .reason(reason)
             .field(field, format!("{bytes} bytes"))
-            .with("limit", limits.text_bytes.to_string())
+            .with("limit", most.to_string())
             .into());
     }
     Ok(())

@@ -94,12 +94,19 @@ pub(crate) fn write_cost(parameters: &mut HashMap<String, InferParameter>, spent
     let Some(timing) = &spent.timing else {
         return;
     };
-    put(cost::TOKENS, integer(spent.tokens as u128));
+    let (of_call, of_batch) = match spent.unit {
+        cost::UNIT_TOKENS => (cost::TOKENS, cost::BATCH_TOKENS),
+        unit => {
+            put(cost::UNIT, ParameterChoice::StringParam(unit.to_owned()));
+            (cost::COST, cost::BATCH_COST)
+        }
+    };
+    put(of_call, integer(spent.cost as u128));
     if spent.rows_reused > 0 {
         put(cost::ROWS_REUSED, integer(spent.rows_reused as u128));
     }
     put(cost::BATCH_ROWS, integer(timing.batch_rows_max as u128));
-    put(cost::BATCH_TOKENS, integer(timing.batch_tokens_max.into()));
+    put(of_batch, integer(timing.batch_tokens_max.into()));
     // A call without rows was in no batch.
     if let Some(cause) = timing.cause {
         put(cost::WINDOW_US, micros(timing.deliberate_wait));

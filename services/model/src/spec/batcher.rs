@@ -78,7 +78,7 @@ pub(super) const KEYS: [Key<BatcherSpec>; 11] = [
     },
     Key {
         name: "max_batch_tokens",
-        about: "Most tokens of a batch; a longer row runs alone.",
+        about: "Most tokens of a batch, or of its task's own unit; a longer row runs alone.",
         field: Field::Count(
             1..=1 << 24,
             |s| usize::try_from(s.options.max_batch_tokens).ok(),

@@ -101,6 +101,10 @@ pub trait Task: Send + Sync + 'static {
     /// `true` if a model needs the key `source`.
     const NEEDS_SOURCE: bool = false;
 
+    /// The unit in which rows have their cost, as a word in the plural: `tokens`, `images`,
+    /// `frames`. It stands beside sums of costs wherever people read them.
+    const UNIT: &'static str = "tokens";
+
     /// Name of a group of tasks that one model may have at once, as `tasks: [...]`. The first of
     /// the list is asked for all of them: [`CheckContext::tasks`].
     const GROUP: Option<&'static str> = None;

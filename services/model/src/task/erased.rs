@@ -88,15 +88,27 @@ impl<T: Task> Checked for CheckedTask<T> {
     fn load(&self, context: &LoadContext) -> Result<Arc<dyn StartModel>, BoxError> {
         let model = T::load(self.0.clone(), context)?;
         Ok(Arc::new(Loaded {
-            task: T::NAME,
+            task: Named {
+                name: T::NAME,
+                unit: T::UNIT,
+            },
             model: Arc::new(model),
         }))
     }
 }
 
+/// The words of a task, where its type is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The unit of the costs of its rows.
+    pub(crate) unit: &'static str,
+}
+
 /// The loaded model of a task.
 struct Loaded<M> {
-    task: &'static str,
+    task: Named,
     model: Arc<M>,
 }
 
@@ -119,7 +131,7 @@ impl<M: LoadedModel> StartModel for Loaded<M> {
 
 /// Starts the executors of a model behind a batcher, if it has one.
 async fn start<M: LoadedModel>(
-    task: &'static str,
+    task: Named,
     model: Arc<M>,
     context: StartContext,
 ) -> Result<Runner<M>, SpawnError> {
@@ -133,6 +145,7 @@ async fn start<M: LoadedModel>(
         metrics,
         health,
     } = context;
+    metrics.task(task.name, task.unit);
     let batching = model.batching();
     let is_cpu = !load.uses_device.load(Ordering::Relaxed);
     let limits = model.limits(load.limits());
@@ -150,6 +163,11 @@ async fn start<M: LoadedModel>(
     }
     let options = Options {
         max_row_tokens: batching.max_row_cost,
+        max_batch_tokens: batching
+            .max_batch_cost
+            .map_or(options.max_batch_tokens, |most| {
+                most.max(1).min(options.max_batch_tokens)
+            }),
         layout: batching.layout,
         ..options
     };

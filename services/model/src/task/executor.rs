@@ -5,6 +5,7 @@ use std::sync::Arc;
 use motet_batcher::{BatchError, BuildError, Executor, Measurement, Options, RowError, measure};
 use motet_models::ThreadTeam;
 
+use super::erased::Named;
 use super::{LoadedModel, Measurements, Worker};
 use crate::core_permits::CoreSemaphore;
 use crate::trace::CallTrace;
@@ -24,7 +25,7 @@ pub(crate) struct BatchRow<R> {
 /// model, since it never changes.
 pub(super) struct ExecutorFactory<M> {
     pub(super) name: Arc<str>,
-    pub(super) task: &'static str,
+    pub(super) task: Named,
     pub(super) model: Arc<M>,
     /// Threads that compute a batch, the executor's own included.
     pub(super) threads: usize,
@@ -83,7 +84,7 @@ impl<M: LoadedModel> ModelExecutor<M> {
         let _permit = cores.map(|cores| cores.acquire(self.team.count()));
         let outputs = self.factory.model.run(rows, &Worker::new(&self.team))?;
         if outputs.len() != rows.len() {
-            let (task, given, wanted) = (self.factory.task, outputs.len(), rows.len());
+            let (task, given, wanted) = (self.factory.task.name, outputs.len(), rows.len());
             return Err(BatchError::Failed(format!(
                 "the task {task} gave {given} outputs for {wanted} rows"
             )));
@@ -102,24 +103,26 @@ impl<M: LoadedModel> Executor for ModelExecutor<M> {
     ) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
         let _compute_spans = CallTrace::compute(batch.iter().map(|row| &row.trace));
         let tokens: u64 = batch.iter().map(|row| u64::from(row.cost)).sum();
-        let model = &*self.factory.name;
-        let forward = tracing::info_span!("forward", model, rows = batch.len(), tokens);
+        let (model, unit) = (&*self.factory.name, self.factory.task.unit);
+        let forward = tracing::info_span!("forward", model, rows = batch.len(), tokens, unit);
         let rows: Vec<&M::Row> = batch.iter().map(|row| &row.row).collect();
         forward.in_scope(|| self.run_rows(&rows))
     }
 
-    fn sample(&self, cost: u32) -> Option<BatchRow<M::Row>> {
-        Some(BatchRow {
-            row: self.factory.model.sample(cost)?,
+    fn sample(&self, cost: u32) -> Option<(BatchRow<M::Row>, u32)> {
+        let (row, cost) = self.factory.model.sample(cost)?;
+        let row = BatchRow {
+            row,
             cost,
             trace: CallTrace::queue(),
-        })
+        };
+        Some((row, cost))
     }
 
     /// The first executor of a model measures it, while the others wait. All run a small batch,
     /// which must have an output.
     fn warm_up(&mut self, options: &Options) -> Result<Vec<Measurement>, BatchError> {
-        let Some(row) = self.sample(WARM_UP_COST) else {
+        let Some((row, _)) = self.sample(WARM_UP_COST) else {
             return Ok(Vec::new());
         };
         for output in self.run(&[&row])? {

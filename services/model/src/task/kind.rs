@@ -24,6 +24,7 @@ trait AnyTask: Send + Sync {
     fn model_keys(&self) -> &'static [&'static str];
     fn needs_source(&self) -> bool;
     fn group(&self) -> Option<&'static str>;
+    fn unit(&self) -> &'static str;
     fn key_schema(&self, key: &str) -> Value;
     fn read_keys(
         &self,
@@ -63,6 +64,10 @@ impl<T: Task> AnyTask for Erased<T> {
 
     fn group(&self) -> Option<&'static str> {
         T::GROUP
+    }
+
+    fn unit(&self) -> &'static str {
+        T::UNIT
     }
 
     fn key_schema(&self, key: &str) -> Value {
@@ -121,6 +126,11 @@ impl TaskKind {
     /// Returns the name of the group of tasks that one model may have at once.
     pub fn group(&self) -> Option<&'static str> {
         self.0.group()
+    }
+
+    /// Returns the unit in which rows of the task have their cost, such as `tokens`.
+    pub fn unit(&self) -> &'static str {
+        self.0.unit()
     }
 
     pub(crate) fn own_keys(&self) -> &'static [&'static str] {

@@ -115,9 +115,10 @@ pub trait LoadedModel: Send + Sync + 'static {
         0
     }
 
-    /// Returns a row of about this cost, made up, with which the model is warmed up and measured
-    /// before it serves. Without one it is neither: its first batches teach the batcher.
-    fn sample(&self, cost: u32) -> Option<Self::Row> {
+    /// Returns a row of about this cost, made up, and the cost that it has: with such rows the model
+    /// is warmed up and measured before it serves. Without one it is neither: its first batches
+    /// teach the batcher.
+    fn sample(&self, cost: u32) -> Option<(Self::Row, u32)> {
         let _ = cost;
         None
     }
@@ -204,6 +205,9 @@ pub struct Batching {
     pub layout: Layout,
     /// The largest cost of a row, if there is one.
     pub max_row_cost: Option<u32>,
+    /// The largest cost of a batch, such as what fits in memory; the configuration's
+    /// `max_batch_tokens` may be less. A row of a larger cost runs alone.
+    pub max_batch_cost: Option<u64>,
     /// `false` for a model that computes everything in the first step, as
     /// [`PreparedRow::Known`]: it has no batcher.
     pub is_batched: bool,
@@ -215,6 +219,7 @@ impl Default for Batching {
         Self {
             layout: Layout::Packed,
             max_row_cost: None,
+            max_batch_cost: None,
             is_batched: true,
         }
     }

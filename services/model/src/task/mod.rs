@@ -12,6 +12,8 @@
 //! * `folder`, `weights`: [`ModelFolder`], a model's files, and [`Weights`], its tensors.
 //! * `tensors`: rows to one Candle tensor and back: [`stack`], [`pad`], [`pack`], [`split_rows`].
 //! * `ports`: [`input`] and [`output`] of signatures.
+//! * `statuses`: why a call has no answer: [`invalid_arguments`], [`over_limits`],
+//!   [`model_failed`].
 //! * `kind`, `registry`: [`TaskKind`], a task whose type is forgotten, and [`Tasks`], all of them.
 //! * `executor`, `runner`: batches and calls of any model.
 //! * `erased`: models whose types are forgotten.
@@ -31,13 +33,17 @@ mod registry;
 mod request;
 mod runner;
 mod sources;
+mod statuses;
 mod tensors;
 mod weights;
 
 pub use motet_batcher::{BatchError, Layout, RowError};
+pub use motet_config::{Span, Spanned};
+pub use motet_models::{DeviceSpec, Precision};
 pub use motet_proto::signature::{Parameter, Port, Signature};
 pub use motet_proto::{ElementType, Tensor};
 
+pub use crate::limits::Limits;
 pub use answer::Answer;
 pub use check_context::{CheckContext, OtherModel};
 pub use definition::{BoxError, Task};
@@ -51,10 +57,13 @@ pub use ports::{input, output};
 pub use problem::Problem;
 pub use registry::{TaskNameError, Tasks};
 pub use request::Request;
+pub use statuses::{invalid_arguments, model_failed, over_limits};
 pub use tensors::{batch_error, pack, pad, split_rows, stack};
 pub use weights::Weights;
 
 pub(crate) use check_context::ReadKeys;
+#[cfg(test)]
+pub(crate) use erased::Named;
 pub(crate) use erased::{Checked, RunModel, StartContext, StartModel};
 #[cfg(test)]
 pub(crate) use executor::BatchRow;

@@ -68,6 +68,13 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+impl From<Problem> for Vec<Problem> {
+    /// Returns the list of one problem, so that `?` ends a check with it.
+    fn from(problem: Problem) -> Self {
+        vec![problem]
+    }
+}
+
 impl From<Problem> for Diagnostic {
     fn from(problem: Problem) -> Self {
         let mut diagnostic = Self::error(problem.span, problem.message);

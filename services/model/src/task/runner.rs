@@ -19,7 +19,7 @@ use tonic::Status;
 use tracing::Span;
 
 use super::answer::CallLengths;
-use super::erased::RunModel;
+use super::erased::{Named, RunModel};
 use super::executor::BatchRow;
 use super::{LoadedModel, Preparation, PreparedRow, PreparedRows, Request};
 use crate::call_cost::CallCost;
@@ -38,7 +38,7 @@ type Prepared<M> =
 
 /// A running model: a loaded one, and the batcher in front of it if it has one.
 pub(crate) struct Runner<M: LoadedModel> {
-    pub(crate) task: &'static str,
+    pub(crate) task: Named,
     pub(crate) model: Arc<M>,
     pub(crate) batcher: Option<Batcher<BatchRow<M::Row>, M::Output>>,
     pub(crate) pool: CpuPool,
@@ -128,7 +128,7 @@ impl<M: LoadedModel> Runner<M> {
             known,
         } = outputs;
         let is_short = self.model.has_short_answer(&call, &parts, &rows);
-        let (model, signature, task) = (self.model.clone(), signature.clone(), self.task);
+        let (model, signature, task) = (self.model.clone(), signature.clone(), self.task.name);
         let assemble = move || {
             let answer = model.answer(&call, parts, rows)?;
             answer
@@ -154,7 +154,8 @@ impl<M: LoadedModel> Runner<M> {
                 output: output.total().saturating_sub(computed),
                 rows: count,
                 rows_reused: known,
-                tokens: cost,
+                cost,
+                unit: self.task.unit,
                 timing: Some(timing),
             },
             // All of the work is the model's own.
@@ -287,7 +288,7 @@ impl<M: LoadedModel> Runner<M> {
         for ((number, place), result) in places.zip(reply.rows) {
             let output = result.map_err(|error| {
                 let field = self.model.field(call, parts, number);
-                status_of::row_error(&field, &error).build()
+                status_of::row_error(&field, &error, self.task.unit).build()
             })?;
             *place = Some(output);
         }
@@ -310,7 +311,10 @@ impl<M: LoadedModel> Runner<M> {
         let rows = rows.into_iter().map(|row| match row {
             PreparedRow::Known(output) => Ok(output),
             PreparedRow::Run { .. } => {
-                let message = format!("the task {} has rows to run, and no batcher", self.task);
+                let message = format!(
+                    "the task {} has rows to run, and no batcher",
+                    self.task.name
+                );
                 Err(Status::from(internal(message).reason(Reason::ModelFailed)))
             }
         });
@@ -379,7 +383,7 @@ impl<M: LoadedModel> RunModel for Runner<M> {
 impl<M: LoadedModel> fmt::Debug for Runner<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
-            .field("task", &self.task)
+            .field("task", &self.task.name)
             .finish_non_exhaustive()
     }
 }

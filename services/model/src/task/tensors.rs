@@ -93,7 +93,7 @@ pub fn split_rows(packed: &Tensor, offsets: &[usize]) -> Result<Vec<Tensor>> {
 /// Returns the error of a batch. A device that is out of memory is recognised by its message: the
 /// errors of the drivers have no common type, and those of CUDA and Metal exist only in binaries
 /// built for them.
-pub fn batch_error(error: &impl Display) -> BatchError {
+pub fn batch_error(error: impl Display) -> BatchError {
     let text = error.to_string();
     let words = text.to_lowercase().replace('_', " ");
     if words.contains("out of memory") {

@@ -29,7 +29,7 @@ use crate::cpu_pool::CpuPool;
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::observer::{ModelObserver, register_gauges};
-use crate::task::{BatchRow, Runner};
+use crate::task::{BatchRow, Named, Runner};
 use crate::text::{
     CallDefaults, EncodeRow, ModelHeads, ModelTask, ModelTasks, Prompt, RowValues, TaskSettings,
     TextCodec, TextKind, TextModel, Truncate, finite,
@@ -135,7 +135,10 @@ impl TestModel {
             measurements: Arc::default(),
         };
         let runner = Runner {
-            task: "embed",
+            task: Named {
+                name: "embed",
+                unit: "tokens",
+            },
             model: Arc::new(encoder),
             gauges: Some(register_gauges(&metrics.model("m"), &batcher)),
             batcher: Some(batcher.clone()),

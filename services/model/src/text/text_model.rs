@@ -305,8 +305,7 @@ impl LoadedModel for TextModel {
         rows: &[&EncodeRow],
         worker: &Worker<'_>,
     ) -> Result<Vec<Result<RowValues, RowError>>, BatchError> {
-        self.encode(rows, worker)
-            .map_err(|error| batch_error(&error))
+        self.encode(rows, worker).map_err(batch_error)
     }
 
     fn answer(
@@ -359,17 +358,19 @@ impl LoadedModel for TextModel {
     }
 
     /// Returns a row of synthetic token ids.
-    fn sample(&self, cost: u32) -> Option<EncodeRow> {
+    fn sample(&self, cost: u32) -> Option<(EncodeRow, u32)> {
         let config = self.encoder.config();
         let vocabulary = config.vocabulary();
         let tokens = (cost as usize).clamp(1, config.max_tokens);
+        let cost = u32::try_from(tokens).unwrap_or(u32::MAX);
         let ids = (0..tokens).map(|at| ((7 * at + 3) % vocabulary) as u32);
         let ids = TokenIds::from(ids.collect::<Vec<u32>>());
-        Some(EncodeRow {
+        let row = EncodeRow {
             ids,
             heads: (0..self.heads.of_tasks.len()).collect(),
             caller: None,
-        })
+        };
+        Some((row, cost))
     }
 
     /// The encoder does not pad rows.

@@ -43,6 +43,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub(crate) const LIMITS: Limits = Limits {
     rows: 200,
     text_bytes: 64 << 10,
+    bytes: 128 << 10,
     token_vectors: 400,
 };
 

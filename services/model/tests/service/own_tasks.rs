@@ -10,6 +10,8 @@ use candle_nn::Linear;
 use motet_batcher::{BatchError, RowError};
 use motet_config::{Colour, Diagnostics, Sources};
 use motet_proto::inference::ModelInferResponse;
+use motet_proto::inference::infer_parameter::ParameterChoice;
+use motet_proto::oip::{cost, integer_parameter};
 use motet_proto::signature::Signature;
 use motet_proto::{ElementType, Tensor};
 use motet_runtime::health::Health;
@@ -134,7 +136,7 @@ impl LoadedModel for Projection {
             let outputs = self.layer.forward(&stack(rows)?)?;
             (outputs + f64::from(self.offset))?.to_vec2()
         };
-        let outputs = outputs().map_err(|error| batch_error(&error))?;
+        let outputs = outputs().map_err(batch_error)?;
         Ok(outputs.into_iter().map(Ok).collect())
     }
 
@@ -144,8 +146,9 @@ impl LoadedModel for Projection {
         Ok(Answer::new([("y", y)]))
     }
 
-    fn sample(&self, _: u32) -> Option<CandleTensor> {
-        CandleTensor::new(&[1f32, 2.], &self.device).ok()
+    fn sample(&self, _: u32) -> Option<(CandleTensor, u32)> {
+        let row = CandleTensor::new(&[1f32, 2.], &self.device);
+        Some((row.ok()?, 1))
     }
 }
 
@@ -174,11 +177,13 @@ enum Does {
     AnswerNan,
     FailToLoad,
     KnowOnes,
+    RunTwoAtOnce,
 }
 
 impl Task for Odd {
     const NAME: &'static str = "odd";
     const ABOUT: &'static str = "numbers, or mistakes";
+    const UNIT: &'static str = "numbers";
     const MODEL_KEYS: &'static [&'static str] = &["batcher"];
 
     type Config = OddKeys;
@@ -241,12 +246,12 @@ impl LoadedModel for OddKeys {
     fn run(&self, rows: &[&f32], _: &Worker<'_>) -> Result<Vec<Result<f32, RowError>>, BatchError> {
         assert!(self.does != Does::PanicInABatch, "told to");
         if self.does == Does::RunOutOfMemory && rows.len() > 1 {
-            return Err(batch_error(&"CUDA_ERROR_OUT_OF_MEMORY"));
+            return Err(batch_error("CUDA_ERROR_OUT_OF_MEMORY"));
         }
         let row = |x: &&f32| match self.does {
             Does::FailNegatives if **x < 0.0 => Err(RowError::Invalid("is negative".to_owned())),
             Does::AnswerNan => Ok(f32::NAN),
-            Does::AnswerTheLength => Ok(rows.len() as f32),
+            Does::AnswerTheLength | Does::RunTwoAtOnce => Ok(rows.len() as f32),
             _ => Ok(10.0 * **x),
         };
         let mut outputs: Vec<_> = rows.iter().map(row).collect();
@@ -282,7 +287,10 @@ impl LoadedModel for OddKeys {
     }
 
     fn batching(&self) -> Batching {
-        Batching::default()
+        Batching {
+            max_batch_cost: (self.does == Does::RunTwoAtOnce).then_some(2),
+            ..Batching::default()
+        }
     }
 }
 
@@ -480,6 +488,48 @@ fn rows_of_one_group_run_together_and_come_back_in_order() {
         [1., 20., 1.]
     );
     assert_eq!(answer_of("know_ones", &[]).expect("an answer"), [0.; 0]);
+}
+
+#[test]
+fn a_model_says_the_most_that_a_batch_may_cost_and_a_configuration_less() {
+    let x = [1., 2., 3., 4., 5., 6.];
+    let lengths = answer_of("run_two_at_once", &x).expect("an answer");
+    assert_eq!(lengths, [2.; 6]);
+    let model = "  m: { task: odd, does: run_two_at_once, batcher: { max_batch_tokens: 1 } }\n";
+    let reply = block_on(call(model, &[6], &x)).expect("an answer");
+    let lengths = output_of(&reply, "y")
+        .values::<f32>()
+        .expect("floats")
+        .to_vec();
+    assert_eq!(lengths, [1.; 6]);
+}
+
+#[test]
+fn costs_are_shown_in_the_unit_of_the_task() {
+    let reply = block_on(call(&odd("know_ones"), &[3], &[1., 2., 3.])).expect("an answer");
+    let of_reply = |name| integer_parameter(&reply.parameters, name).expect("a number");
+    assert_eq!(of_reply(cost::COST), Some(2));
+    assert_eq!(of_reply(cost::BATCH_COST), Some(2));
+    assert_eq!(
+        (of_reply(cost::TOKENS), of_reply(cost::BATCH_TOKENS)),
+        (None, None)
+    );
+    let unit = reply.parameters[cost::UNIT].parameter_choice.clone();
+    assert_eq!(
+        unit,
+        Some(ParameterChoice::StringParam("numbers".to_owned()))
+    );
+
+    let metrics = Metrics::new("test").expect("metrics");
+    block_on(async {
+        let loader = Loader::new(metrics.clone(), Health::new()).expect("threads");
+        let models = resolve(&odd("know_ones")).expect("a model");
+        let loaded = loader.load_all(models).await.expect("a model");
+        ModelServer::new(loaded).drain().await;
+    });
+    let page = metrics.render().expect("metrics");
+    let line = r#"motet_model_info{model="m",task="odd",unit="numbers"} 1"#;
+    assert!(page.contains(line), "{page}");
 }
 
 #[test]

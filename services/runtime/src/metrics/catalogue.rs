@@ -172,6 +172,11 @@ instruments! {
         Kind::Counter, "motet.cache.evictions", "motet_cache_evictions_total",
         "{row}", ["model"],
         "Rows evicted from a cache to free memory.";
+    MODEL_INFO:
+        Kind::Gauge, "motet.model.info", "motet_model_info",
+        "", ["model", "task", "unit"],
+        "1 for each model of this process: its task, and the unit of its rows' costs, in which \
+         `motet_batch_tokens` and `motet_cost_token_seconds` count.";
     MODEL_REQUESTS:
         Kind::Counter, "motet.model.requests", "motet_model_requests_total",
         "{request}", ["model", "code"],
@@ -196,7 +201,8 @@ instruments! {
     BATCH_TOKENS:
         Kind::Histogram(Buckets::Tokens), "motet.batch.tokens", "motet_batch_tokens",
         "{token}", ["model"],
-        "Tokens in each batch that a model computed.";
+        "Cost of each batch that a model computed: its tokens, or the sum in another unit that \
+         `motet_model_info` names.";
     BATCH_DURATION:
         Kind::Histogram(Buckets::Seconds), "motet.batch.duration", "motet_batch_duration_seconds",
         "s", ["model"],
@@ -270,7 +276,7 @@ instruments! {
     COST_TOKEN:
         Kind::Gauge, "motet.cost.token", "motet_cost_token_seconds",
         "s", ["model"],
-        "Estimated time that each token adds to a batch.";
+        "Estimated time that each token, or other unit of cost, adds to a batch.";
     COST_ERROR:
         Kind::Gauge, "motet.cost.error", "motet_cost_error_ratio",
         "1", ["model"],

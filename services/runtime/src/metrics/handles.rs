@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 use tonic::Code;
 
 use super::batcher_gauges::{BatcherState, Watch, Watched};
@@ -118,6 +118,7 @@ impl ShadowMetrics {
 /// Instruments of a model's batches and queue.
 #[derive(Clone, Debug)]
 pub(super) struct BatchInstruments {
+    pub(super) info: Gauge<u64>,
     pub(super) rows: Histogram<u64>,
     pub(super) tokens: Histogram<u64>,
     pub(super) duration: Histogram<f64>,
@@ -152,7 +153,14 @@ impl ModelMetrics {
         self.calls.record(code, elapsed);
     }
 
-    /// Records a batch and the time it took to compute.
+    /// Records the model's task and the unit of its rows' costs.
+    pub fn task(&self, task: &'static str, unit: &'static str) {
+        let task = KeyValue::new("task", task);
+        let labels = [self.labels[0].clone(), task, KeyValue::new("unit", unit)];
+        self.batches.info.record(1, &labels);
+    }
+
+    /// Records a batch, with the sum of its rows' costs, and the time it took to compute.
     pub fn batch(&self, rows: usize, tokens: usize, compute: Duration) {
         self.batches.rows.record(rows as u64, &self.labels);
         self.batches.tokens.record(tokens as u64, &self.labels);

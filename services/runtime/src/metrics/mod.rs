@@ -156,6 +156,7 @@ impl Metrics {
             },
             models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION)?,
             batches: BatchInstruments {
+                info: gauge(&meter, c::MODEL_INFO),
                 rows: counts(&meter, c::BATCH_ROWS),
                 tokens: counts(&meter, c::BATCH_TOKENS),
                 duration: seconds(&meter, c::BATCH_DURATION),

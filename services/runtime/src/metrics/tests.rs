@@ -43,6 +43,7 @@ fn all_used() -> (Metrics, Kept) {
     cache.kept(4096, 7);
     let model = metrics.model("minilm");
     model.request(Code::InvalidArgument, ms(5));
+    model.task("embed", "tokens");
     model.batch(7, 300, ms(12));
     model.queue_wait(Duration::from_micros(150));
     model.batch_started("window", ms(2));
