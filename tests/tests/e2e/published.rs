@@ -8,7 +8,15 @@ use motet_tests::repository;
 use serde_json::Value;
 
 /// The crates that are not published.
-const PRIVATE: [&str; 3] = ["motet-batcher-simulator", "motet-fuzz", "motet-tests"];
+const PRIVATE: [&str; 7] = [
+    "motet-batcher-simulator",
+    "motet-example-magika",
+    "motet-example-nsfw",
+    "motet-example-voice",
+    "motet-fuzz",
+    "motet-tests",
+    "my-models",
+];
 /// The most bytes of a package that registries take without being asked. The files are counted
 /// before they are compressed.
 const PACKAGE_BYTES_MAX: u64 = 10_000_000;

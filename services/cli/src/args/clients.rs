@@ -27,7 +27,7 @@ pub struct ServerArgs {
 pub struct CallArgs {
     /// The pipeline.
     pub pipeline: String,
-    /// Inputs.
+    /// Inputs; `NAME=@file` reads one from a file
     #[arg(value_name = "NAME=VALUE")]
     pub inputs: Vec<String>,
     /// All inputs as one JSON object; `@file` reads it from a file, `-` from standard input

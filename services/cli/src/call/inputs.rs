@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use motet_config::{files, list_of, nearest};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -47,6 +48,16 @@ fn named(descriptor: &MessageDescriptor, inputs: &[String]) -> anyhow::Result<Ma
 }
 
 fn field_value(field: &FieldDescriptor, text: &str) -> anyhow::Result<Value> {
+    if let (Kind::Bytes, Some(path)) = (field.kind(), text.strip_prefix('@')) {
+        let bytes = files::read(Path::new(path), INPUT_BYTES_MAX);
+        let bytes = bytes.map_err(|error| anyhow!("{path} cannot be read: {error}"))?;
+        // Bytes are in base64 in JSON.
+        let file = Value::String(BASE64_STANDARD.encode(bytes));
+        return Ok(match field.is_list() {
+            true => Value::Array(vec![file]),
+            false => file,
+        });
+    }
     let is_file = text.starts_with('@');
     let text = read_file(text)?;
     let is_text = matches!(field.kind(), Kind::String | Kind::Bytes);
@@ -129,6 +140,18 @@ mod tests {
             &["values=[1.5]"],
             Ok(r#"{"values":[1.5]}"#),
         );
+    }
+
+    #[test]
+    fn a_file_of_an_input_of_bytes_is_its_bytes() {
+        let path = std::env::temp_dir().join(format!("motet-bytes-{}", std::process::id()));
+        std::fs::write(&path, b"\xff\0motet").unwrap();
+        let input = format!("bytes_contents=@{}", path.display());
+        let expected = Ok(r#"{"bytes_contents":["/wBtb3RldA=="]}"#);
+        check("inference.InferTensorContents", &[&input], expected);
+        std::fs::remove_file(&path).unwrap();
+        let missing = format!("{} cannot be read: no such file", path.display());
+        check("inference.InferTensorContents", &[&input], Err(&missing));
     }
 
     #[test]
