@@ -38,8 +38,15 @@ pub(super) async fn warm_up(address: SocketAddr) {
 pub(super) async fn measure(address: SocketAddr, time: Duration) {
     println!("single rows of {SINGLE_WORDS} words beside calls of {ROWS} rows of {WORDS} words");
     println!(
-        "{:>11} {:>7} {:>8} {:>8} {:>8} {:>13} {:>14}",
-        "large calls", "singles", "refused", "p50 ms", "p99 ms", "large calls s", "without single"
+        "{:>11} {:>7} {:>8} {:>8} {:>8} {:>10} {:>13} {:>14}",
+        "large calls",
+        "singles",
+        "refused",
+        "p50 ms",
+        "p99 ms",
+        "longest ms",
+        "large calls s",
+        "without single"
     );
     let stop = Arc::new(AtomicBool::new(false));
     let alone = start(address, &stop).await;
@@ -107,9 +114,11 @@ async fn large(address: SocketAddr, count: usize) -> f64 {
 fn report(count: usize, mut singles: Singles, large: Option<(f64, f64)>) {
     let Singles { times, refused } = &mut singles;
     let (p50, p99) = (percentile(times, 0.5), percentile(times, 0.99));
+    let longest = percentile(times, 1.0);
     let (with, without) = large.unwrap_or((f64::NAN, f64::NAN));
     println!(
-        "{count:>11} {:>7} {refused:>8} {p50:>8.1} {p99:>8.1} {with:>13.1} {without:>14.1}",
+        "{count:>11} {:>7} {refused:>8} {p50:>8.1} {p99:>8.1} {longest:>10.1} {with:>13.1} \
+         {without:>14.1}",
         times.len() + *refused
     );
 }
