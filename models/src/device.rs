@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, DeviceLocation};
 
 /// The device named in a configuration: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -108,6 +108,15 @@ impl fmt::Display for DeviceSpec {
 }
 
 impl DeviceSpec {
+    /// Returns the name of a device.
+    pub fn of(device: &Device) -> Self {
+        match device.location() {
+            DeviceLocation::Cpu => Self::Cpu,
+            DeviceLocation::Cuda { gpu_id } => Self::Cuda(gpu_id),
+            DeviceLocation::Metal { .. } => Self::Metal,
+        }
+    }
+
     /// Returns whether this binary was built for the device; says nothing about whether it is
     /// there. Used to check configurations.
     ///

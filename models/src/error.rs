@@ -14,6 +14,12 @@ pub enum LoadError {
         /// The directory looked for.
         path: std::path::PathBuf,
     },
+    /// The files of a repository of a hub are not on this machine.
+    #[error("model {model}: its files are not on this machine; `motet pull {model}` fetches them")]
+    NotFetched {
+        /// The model as the user named it.
+        model: Source,
+    },
     /// The path of a `file:` source is a file, not a directory.
     #[error("model {model}: {} is not a directory; give the directory that holds config.json and model.safetensors", path.display())]
     NotADirectory {
@@ -87,6 +93,17 @@ pub enum LoadError {
     /// A file of weights that the index names does not exist.
     #[error("model {model}: file {file} is missing, which model.safetensors.index.json names")]
     ShardMissing {
+        /// The model as the user named it.
+        model: Source,
+        /// The file inside the model directory.
+        file: String,
+    },
+    /// A file is the pointer that git LFS leaves in the place of a large file.
+    #[error(
+        "model {model}: {file} is a pointer of git LFS, not the file itself; fetch it with \
+         `git lfs pull` in the model's folder, or take `source: hf:ORG/NAME`"
+    )]
+    LfsPointer {
         /// The model as the user named it.
         model: Source,
         /// The file inside the model directory.

@@ -58,6 +58,7 @@ pub mod tokenizer;
 
 mod checkpoint;
 mod error;
+mod facts;
 mod family;
 mod names;
 mod values;
@@ -73,6 +74,7 @@ pub use encoder::{
 };
 pub use engine::{EngineError, EngineSpec};
 pub use error::LoadError;
+pub use facts::ModelFacts;
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};

@@ -457,6 +457,20 @@ fn weights_that_do_not_fit_are_explained() {
         );
     }
     check(
+        "lfs-pointer",
+        &|dir| {
+            let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+            std::fs::write(weights(dir), pointer).unwrap();
+        },
+        "model.safetensors is a pointer of git LFS, not the file itself; fetch it with \
+         `git lfs pull` in the model's folder, or take `source: hf:ORG/NAME`",
+    );
+    check(
+        "f64",
+        &|dir| write_weights(dir, Dtype::F64, "", &shapes()),
+        "tensor embeddings.word_embeddings.weight is stored as F64; supported are F32, F16 and BF16",
+    );
+    check(
         "missing-tensor",
         &|dir| {
             let mut shapes = shapes();

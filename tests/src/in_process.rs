@@ -65,6 +65,7 @@ pub async fn connect() -> Connection {
 /// When it does not start.
 pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
     let options = Options {
+        locked: false,
         role,
         files: Files { file, models: None },
         listen: ListenArgs {

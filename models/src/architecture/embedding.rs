@@ -76,7 +76,7 @@ impl TokenEmbedding {
         self.words.row_size()
     }
 
-    pub(super) fn tensors(&self) -> Vec<&TensorRef> {
+    pub(crate) fn tensors(&self) -> Vec<&TensorRef> {
         let tables = std::iter::once(&self.words).chain(&self.positions);
         let norms = self.norm.iter().chain(&self.projected_norm);
         let projection = self.projection.iter().flat_map(Linear::tensors);

@@ -4,10 +4,12 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::error::LoadError;
-use crate::source::{Source, WeightBytes};
+use crate::source::{Source, WeightBytes, is_lfs_pointer};
 
 /// Bytes before the header, which say how many it has.
 const LENGTH_BYTES: usize = 8;
+/// Bytes of a file that say whether it is one of another kind.
+const START_BYTES: u64 = 64;
 /// Most bytes of a header, as the format has it.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
 
@@ -24,6 +26,10 @@ impl WeightsFile {
     pub(super) fn open(model: &Source, name: &str, bytes: WeightBytes) -> Result<Self, LoadError> {
         let (header, data_start) = read_header(&bytes).map_err(|error| match error {
             HeaderError::Io(cause) => unreadable(model, name, cause),
+            HeaderError::Corrupt(_) if is_lfs_pointer(&start(&bytes)) => LoadError::LfsPointer {
+                model: model.clone(),
+                file: name.to_owned(),
+            },
             HeaderError::Corrupt(reason) => LoadError::CorruptWeights {
                 model: model.clone(),
                 file: name.to_owned(),
@@ -105,6 +111,11 @@ fn read_header(bytes: &WeightBytes) -> Result<(Metadata, u64), HeaderError> {
         return Err(SafeTensorError::MetadataIncompleteBuffer.into());
     }
     Ok((header, data_start))
+}
+
+/// Returns the first bytes of a file, as far as they can be read.
+fn start(bytes: &WeightBytes) -> Vec<u8> {
+    read(bytes, 0, bytes.len().min(START_BYTES) as usize).unwrap_or_default()
 }
 
 fn read(bytes: &WeightBytes, start: u64, len: usize) -> std::io::Result<Vec<u8>> {

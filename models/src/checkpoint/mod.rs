@@ -102,8 +102,17 @@ impl Checkpoint {
     /// # Errors
     /// As [`open`](Self::open).
     pub(crate) fn for_head(files: &ModelFiles, head: &Head) -> Result<Self, LoadError> {
+        Self::for_heads(files, &[head])
+    }
+
+    /// Does the same for several heads.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn for_heads(files: &ModelFiles, heads: &[&Head]) -> Result<Self, LoadError> {
         let mut checkpoint = Self::open(files)?;
-        for name in head.files() {
+        let names: BTreeSet<&str> = heads.iter().flat_map(|head| head.files()).collect();
+        for name in names {
             checkpoint.open_file(files, name)?;
         }
         Ok(checkpoint)
@@ -168,6 +177,13 @@ impl Checkpoint {
         let used = used.into_iter();
         let used: BTreeSet<&str> = used.filter_map(|tensor| self.stored_name(tensor)).collect();
         self.names().filter(|name| !used.contains(name)).collect()
+    }
+
+    /// Returns the name of a tensor as it is stored, and its element type, if it is there.
+    pub(crate) fn stored(&self, tensor: &TensorRef) -> Option<(&str, String)> {
+        let name = self.stored_name(tensor)?;
+        let (_, info) = &self.tensors[name];
+        Some((name, format!("{:?}", info.dtype).to_lowercase()))
     }
 
     /// Returns the shape of a tensor as it is stored, if it is there.

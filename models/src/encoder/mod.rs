@@ -25,7 +25,7 @@ mod tables;
 
 use std::time::Instant;
 
-use candle_core::{Device, DeviceLocation};
+use candle_core::Device;
 
 pub use cache::EncoderCache;
 pub use head::LoadedHead;
@@ -92,13 +92,13 @@ impl TextEncoder {
         precision: Precision,
     ) -> Result<Self, LoadError> {
         engine
-            .check(spec(device), precision)
+            .check(DeviceSpec::of(device), precision)
             .map_err(|cause| LoadError::Engine {
                 model: files.source().clone(),
                 cause,
             })?;
         precision
-            .check(spec(device))
+            .check(DeviceSpec::of(device))
             .map_err(|cause| LoadError::Precision {
                 model: files.source().clone(),
                 cause,
@@ -229,14 +229,6 @@ impl TextEncoder {
             .into_iter()
             .filter_map(|check| check.map(|()| values.next()).transpose())
             .collect())
-    }
-}
-
-fn spec(device: &Device) -> DeviceSpec {
-    match device.location() {
-        DeviceLocation::Cpu => DeviceSpec::Cpu,
-        DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
-        DeviceLocation::Metal { .. } => DeviceSpec::Metal,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use motet_config::files::{self, FileError};
@@ -113,9 +114,7 @@ impl ModelFiles {
             Source::Builtin(name) => builtin_file(name, &place)
                 .map(WeightBytes::Static)
                 .ok_or_else(|| dir.missing(file)),
-            Source::File(path) => {
-                WeightBytes::open(&path.join(&*place)).map_err(|cause| dir.unreadable(file, cause))
-            }
+            _ => WeightBytes::open(&dir.path(file)?).map_err(|cause| dir.unreadable(file, cause)),
         }
     }
 
@@ -160,19 +159,33 @@ impl Directory<'_> {
         }
     }
 
+    /// Returns the model's directory on disk.
+    fn on_disk(&self) -> Result<&Path, LoadError> {
+        let directory = self.source.directory();
+        directory.ok_or_else(|| LoadError::NotFetched {
+            model: self.source.clone(),
+        })
+    }
+
+    /// Returns the path of a file on disk.
+    fn path(&self, file: &str) -> Result<PathBuf, LoadError> {
+        Ok(self.on_disk()?.join(&*self.place(file)))
+    }
+
     fn check(&self) -> Result<(), LoadError> {
-        let Source::File(path) = self.source else {
+        if matches!(self.source, Source::Builtin(_)) {
             return Ok(());
-        };
+        }
+        let path = self.on_disk()?;
         match std::fs::metadata(path) {
             Ok(meta) if meta.is_dir() => Ok(()),
             Ok(_) => Err(LoadError::NotADirectory {
                 model: self.source.clone(),
-                path: path.clone(),
+                path: path.to_owned(),
             }),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Err(LoadError::DirectoryMissing {
                 model: self.source.clone(),
-                path: path.clone(),
+                path: path.to_owned(),
             }),
             Err(cause) => Err(self.unreadable(".", cause.into())),
         }
@@ -205,7 +218,7 @@ impl Directory<'_> {
     fn exists(&self, file: &str) -> Result<bool, LoadError> {
         match self.source {
             Source::Builtin(name) => Ok(builtin_file(name, &self.place(file)).is_some()),
-            Source::File(path) => match std::fs::metadata(path.join(&*self.place(file))) {
+            _ => match std::fs::metadata(self.path(file)?) {
                 Ok(_) => Ok(true),
                 Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
                 Err(cause) => Err(self.unreadable(file, cause.into())),
@@ -217,8 +230,7 @@ impl Directory<'_> {
     fn read_optional(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>, LoadError> {
         match self.source {
             Source::Builtin(name) => Ok(builtin_file(name, &self.place(file)).map(Cow::Borrowed)),
-            Source::File(path) => match files::read(&path.join(&*self.place(file)), JSON_BYTES_MAX)
-            {
+            _ => match files::read(&self.path(file)?, JSON_BYTES_MAX) {
                 Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
                 Err(FileError::Missing) => Ok(None),
                 Err(cause) => Err(self.unreadable(file, cause)),

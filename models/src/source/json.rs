@@ -10,6 +10,11 @@ use crate::error::LoadError;
 /// Returns the content of a file, or `None` where there is no such file.
 pub(crate) type ReadFile<'a> = dyn Fn(&str) -> Result<Option<Cow<'static, [u8]>>, LoadError> + 'a;
 
+/// Returns whether a file is the pointer that git LFS leaves in the place of a large file.
+pub(crate) fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.")
+}
+
 /// The JSON files of a model.
 pub(crate) struct JsonFiles<'a> {
     pub(crate) model: &'a Source,
@@ -30,10 +35,12 @@ impl JsonFiles<'_> {
         let Some(bytes) = (self.read)(file)? else {
             return Ok(None);
         };
-        let value = serde_json::from_slice(&bytes).map_err(|cause| LoadError::BadJson {
-            model: self.model.clone(),
-            file: file.to_owned(),
-            cause,
+        let value = serde_json::from_slice(&bytes).map_err(|cause| {
+            let (model, file) = (self.model.clone(), file.to_owned());
+            match is_lfs_pointer(&bytes) {
+                true => LoadError::LfsPointer { model, file },
+                false => LoadError::BadJson { model, file, cause },
+            }
         })?;
         Ok(Some(value))
     }

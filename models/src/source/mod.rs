@@ -13,24 +13,32 @@ mod weights;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use files::ModelFiles;
 
 pub(crate) use files::TOKENIZER;
 
-pub(crate) use json::{JsonFiles, ReadFile};
+pub(crate) use json::{JsonFiles, ReadFile, is_lfs_pointer};
 pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};
 
 use crate::names;
 use builtin::BUILTIN;
 
-/// The place of a model's files, written `builtin:NAME` or `file:PATH`.
+/// The place of a model's files, written `builtin:NAME`, `file:PATH` or `hf:ORG/NAME[@REVISION]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A model that is compiled into the binary; its name is one of [`Source::builtin_names`].
     Builtin(&'static str),
     /// A directory in the Hugging Face layout.
     File(PathBuf),
+    /// A repository of a hub.
+    Hub {
+        /// Its name, `ORG/NAME[@REVISION]`. Whoever fetches repositories knows whether it is one.
+        name: Arc<str>,
+        /// The directory with its files on this machine, once that is known.
+        directory: Option<PathBuf>,
+    },
 }
 
 impl Source {
@@ -44,7 +52,17 @@ impl Source {
     pub fn resolve(self, base: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(base.join(path)),
-            builtin => builtin,
+            other => other,
+        }
+    }
+
+    /// Returns the directory with the files; `None` if they are in the binary, or not known to be
+    /// on this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Builtin(_) => None,
+            Self::File(path) => Some(path),
+            Self::Hub { directory, .. } => directory.as_deref(),
         }
     }
 }
@@ -54,6 +72,7 @@ impl fmt::Display for Source {
         match self {
             Self::Builtin(name) => write!(f, "builtin:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Hub { name, .. } => write!(f, "hf:{name}"),
         }
     }
 }
@@ -62,7 +81,7 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The text has no `scheme:`.
-    #[error("source `{given}` has no scheme; write builtin:NAME or file:PATH{}", did_you_mean(suggestion.as_deref()))]
+    #[error("source `{given}` has no scheme; write builtin:NAME, file:PATH or hf:ORG/NAME{}", did_you_mean(suggestion.as_deref()))]
     NoScheme {
         /// The text given.
         given: String,
@@ -70,7 +89,7 @@ pub enum SourceError {
         suggestion: Option<String>,
     },
     /// The scheme does not exist.
-    #[error("source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME and file:PATH{}", did_you_mean(suggestion.as_deref()))]
+    #[error("source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME, file:PATH and hf:ORG/NAME{}", did_you_mean(suggestion.as_deref()))]
     UnknownScheme {
         /// The text given.
         given: String,
@@ -90,7 +109,9 @@ pub enum SourceError {
         suggestion: Option<String>,
     },
     /// Nothing follows the scheme.
-    #[error("source `{given}` names nothing after the scheme; write builtin:NAME or file:PATH")]
+    #[error(
+        "source `{given}` names nothing after the scheme; write builtin:NAME, file:PATH or hf:ORG/NAME"
+    )]
     Empty {
         /// The text given.
         given: String,
@@ -105,6 +126,8 @@ impl FromStr for Source {
         let Some((scheme, rest)) = text.split_once(':') else {
             let suggestion = if Self::builtin_names().any(|name| name == text) {
                 Some(format!("builtin:{text}"))
+            } else if is_like_a_repository(text) {
+                Some(format!("hf:{text}"))
             } else if text.contains(['/', '\\']) || text.starts_with('.') {
                 Some(format!("file:{text}"))
             } else {
@@ -113,7 +136,7 @@ impl FromStr for Source {
             return Err(SourceError::NoScheme { given, suggestion });
         };
         match scheme {
-            "builtin" | "file" if rest.is_empty() => Err(SourceError::Empty { given }),
+            "builtin" | "file" | "hf" if rest.is_empty() => Err(SourceError::Empty { given }),
             "builtin" => Self::builtin_names()
                 .find(|name| *name == rest)
                 .map(Self::Builtin)
@@ -124,14 +147,24 @@ impl FromStr for Source {
                         .map(|name| format!("builtin:{name}")),
                 }),
             "file" => Ok(Self::File(PathBuf::from(rest))),
+            "hf" => Ok(Self::Hub {
+                name: rest.into(),
+                directory: None,
+            }),
             _ => Err(SourceError::UnknownScheme {
                 given,
                 scheme: scheme.to_owned(),
-                suggestion: nearest(scheme, ["builtin", "file"].into_iter())
+                suggestion: nearest(scheme, ["builtin", "file", "hf"].into_iter())
                     .map(|near| format!("{near}:{rest}")),
             }),
         }
     }
+}
+
+/// Returns whether a text looks like the name of a repository, `ORG/NAME`, more than like a path.
+fn is_like_a_repository(text: &str) -> bool {
+    let is_part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphanumeric());
+    text.split('/').count() == 2 && text.split('/').all(is_part) && !text.contains('\\')
 }
 
 fn known_builtins() -> String {

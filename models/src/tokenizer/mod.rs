@@ -44,7 +44,7 @@ pub use token_ids::TokenIds;
 use wordpiece::Wordpiece;
 
 use crate::error::LoadError;
-use crate::source::{ModelFiles, Source, TOKENIZER};
+use crate::source::{ModelFiles, Source, TOKENIZER, is_lfs_pointer};
 
 /// The end of a text that is cut where the text is longer than the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -107,6 +107,12 @@ impl Tokenizer {
         let config = files.config();
         let (library, roles, chat, unknown) = files.with_json(|json| {
             let (mut library, file) = match (json.read)(TOKENIZER)? {
+                Some(bytes) if is_lfs_pointer(&bytes) => {
+                    return Err(LoadError::LfsPointer {
+                        model: json.model.clone(),
+                        file: TOKENIZER.to_owned(),
+                    });
+                }
                 Some(bytes) => (read_library(&bytes, json.model)?, TOKENIZER),
                 None => {
                     let (built, file) = build::build(json)?;

@@ -4,14 +4,17 @@
 //! * `files`: which files a command reads.
 //! * `processes`: `up`, `gateway` and `serve`.
 //! * `checks`: commands that read a configuration and serve nothing.
+//! * `pull`: files of models, fetched from a hub; `models`: what they are and answer.
 //! * `new`: a project with a task of its own.
 //! * `clients`: commands that call a running gateway.
 
 mod checks;
 mod clients;
 mod files;
+mod models;
 mod new;
 mod processes;
+mod pull;
 
 use clap::{Parser, Subcommand};
 
@@ -20,10 +23,13 @@ pub use clients::{
     CallArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
 };
 pub use files::{FileArgs, FileFlags, PipelineAndFile};
+pub use models::{ModelsArgs, VerifyArgs};
 pub use new::NewArgs;
 pub use processes::{
-    GatewayArgs, HttpAddress, ListenArgs, LogFormat, RemoteArgs, ServeArgs, UpArgs, UpFlags,
+    GatewayArgs, HttpAddress, ListenArgs, LockedArgs, LogFormat, RemoteArgs, ServeArgs, UpArgs,
+    UpFlags,
 };
+pub use pull::PullArgs;
 
 /// Compose many models behind one gRPC API.
 #[derive(Debug, Parser)]
@@ -111,6 +117,43 @@ pub enum Command {
                             motet call rag query=why -a gateway-1:50051"
     )]
     Call(CallArgs),
+    /// Fetch the files of models from a hub, for this machine or for one without a network.
+    #[command(
+        after_help = "Fetched files are kept in the cache that huggingface_hub and others share \
+                            (HF_HOME, HF_HUB_CACHE); HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and \
+                            HTTPS_PROXY mean what they mean to these. A fetch that was stopped \
+                            goes on where it ended.\n\n\
+                            Exit codes: 0 everything is there; 1 something cannot be fetched; 2 \
+                            errors in the file.\n\n\
+                            Examples:\n  \
+                            motet pull hf:BAAI/bge-m3\n  \
+                            motet pull hf:BAAI/bge-m3@main --to models/bge-m3   (source: \
+                            file:models/bge-m3)\n  \
+                            motet pull -f my.yaml"
+    )]
+    Pull(PullArgs),
+    /// Show the models of a configuration as they would be loaded, and what was decided for each.
+    #[command(
+        after_help = "Family, parameters, number format, device and engine, memory, limits, ports, \
+                            tensors that are not used, and choices that the files leave open. \
+                            Nothing is fetched or loaded.\n\n\
+                            Exit codes: 0 success; 2 errors in the file.\n\n\
+                            Examples:\n  motet models my.yaml\n  motet models my.yaml --json"
+    )]
+    Models(ModelsArgs),
+    /// Compare what a model answers on this machine with what it answered on another.
+    #[command(
+        after_help = "Without --record and --against: with motet-golden.json among the model's \
+                            own files, if there is one.\n\n\
+                            Exit codes: 0 the answers agree, or there is nothing to compare with; \
+                            1 they differ by more than --tolerance, or the model cannot run; 2 \
+                            errors in the file.\n\n\
+                            Examples:\n  \
+                            motet verify minilm --record answers.json\n  \
+                            motet verify minilm --against answers.json\n  \
+                            motet verify hf:BAAI/bge-m3 --task embed --against answers.json"
+    )]
+    Verify(VerifyArgs),
     /// Write a project with a task of its own: a model in Candle, its configuration, a test.
     #[command(after_help = "Examples:\n  motet new my-models\n  \
                             motet new my-models --path ~/src/my-models --motet ~/src/motet")]

@@ -6,7 +6,7 @@
 
 mod borrow;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,8 @@ use motet_config::{Colour, Diagnostic, Diagnostics, FILE_BYTES_MAX, Sources, fil
 use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, called_services};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
-use motet_service::ResolvedModel;
-use motet_service::Tasks;
 use motet_service::spec::ModelSpec;
+use motet_service::{HubSources, Problem, ResolvedModel, Tasks, UsedRepository};
 
 use crate::config::Config;
 use crate::lock::Lock;
@@ -96,6 +95,28 @@ pub struct Configuration {
     models_file: Option<PathBuf>,
     /// The tasks that models can have.
     pub(crate) tasks: Tasks,
+}
+
+/// Models that were resolved against their files.
+#[derive(Debug, Default)]
+pub(crate) struct ResolvedModels {
+    /// Those without a mistake whose files are on this machine.
+    pub(crate) models: Vec<ResolvedModel>,
+    /// Why others were not resolved: their files are not on this machine.
+    pub(crate) absent: Vec<Problem>,
+    /// The repositories that they name.
+    pub(crate) repositories: Vec<UsedRepository>,
+    /// The folders of their sources, by these as they are written.
+    pub(crate) folders: BTreeMap<String, PathBuf>,
+}
+
+impl ResolvedModels {
+    /// Returns the commit of a source, if it is a repository.
+    pub(crate) fn commit(&self, source: &str) -> Option<&str> {
+        let name = source.strip_prefix("hf:")?;
+        let used = self.repositories.iter().find(|used| used.written == name)?;
+        Some(used.snapshot.as_ref()?.commit.as_str())
+    }
 }
 
 /// Every error and warning of a configuration, rendered as one report.
@@ -238,24 +259,43 @@ impl Configuration {
     }
 
     /// Resolves the models that `wanted` selects against their files, without reading weights.
-    /// Errors are added to `diagnostics`.
+    /// Errors are added to `diagnostics`, but for repositories that are not on this machine.
     pub(crate) fn resolve_models(
         &mut self,
+        hub: &HubSources,
         wanted: impl Fn(&ModelSpec) -> bool,
-    ) -> Vec<ResolvedModel> {
+    ) -> ResolvedModels {
         let resolver = motet_service::Resolver::new(&self.config.models, &self.sources);
-        let mut resolved = Vec::new();
+        let resolver = resolver.with_hub(hub.clone());
+        let mut resolved = ResolvedModels::default();
         for spec in self.config.models.iter().filter(|m| wanted(m)) {
             match resolver.resolve(spec) {
-                Ok(model) => resolved.push(model),
+                Ok(model) => resolved.models.push(model),
                 Err(problems) => {
                     for problem in problems {
-                        self.diagnostics.push(problem.into());
+                        match problem.is_of_absent() {
+                            true => resolved.absent.push(problem),
+                            false => self.diagnostics.push(problem.into()),
+                        }
                     }
                 }
             }
         }
+        resolved.repositories = resolver.repositories();
+        resolved.folders = resolver.folders();
         resolved
+    }
+
+    /// Returns the hub of the models, which the environment names, with the commits that the lock
+    /// file has. A lock file that cannot be used is reported by who needs its contents.
+    pub(crate) fn hub(&self) -> HubSources {
+        let lock = self
+            .lock_path()
+            .and_then(|path| Lock::read(&path).ok().flatten());
+        HubSources {
+            pins: lock.map(|lock| lock.commits()).unwrap_or_default(),
+            ..HubSources::from_env()
+        }
     }
 
     /// Returns the schemas of services at endpoints that are known without asking a server.

@@ -13,6 +13,7 @@
 // * `config`: a configuration file, each key read by the crate that it configures.
 // * `configuration`: a configuration, read and checked; `called`: callees of its pipelines.
 // * `signatures`: inputs and outputs of its models and services; `lock`: the same in a file.
+// * `fetch`: files of models, fetched from a hub, and the progress of it.
 // * `placement`: which models run in this process, and where the others are.
 // * `process`: a gateway, model services, or both, from startup to drain; `remote_startup`: waiting
 //   for servers in other processes.
@@ -37,6 +38,7 @@ pub mod config;
 pub mod configuration;
 mod connection;
 mod exit;
+mod fetch;
 mod lock;
 mod output;
 mod pipeline_texts;

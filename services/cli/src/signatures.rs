@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use motet_config::Diagnostic;
 use motet_gateway::check::{SignatureError, SignatureSource};
 use motet_gateway::grpc::{Schemas, ServiceLookupError};
 use motet_gateway::syntax::EndpointRef;
 use motet_proto::signature::Signature;
-use motet_service::ResolvedModel;
+use motet_service::HubSources;
 use motet_service::spec::ModelSpec;
 use prost_reflect::ServiceDescriptor;
 use tokio::task::JoinSet;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, ResolvedModels};
 use crate::placement::Placement;
 
 /// How long one server may take to answer. A server that does not is a warning.
@@ -52,9 +53,12 @@ impl Signatures {
 
     /// Returns the signatures with those of resolved models.
     #[must_use]
-    pub(crate) fn with_models(mut self, resolved: &[ResolvedModel]) -> Self {
-        for model in resolved {
+    pub(crate) fn with_models(mut self, resolved: &ResolvedModels) -> Self {
+        for model in &resolved.models {
             self.insert(model.name(), Ok(model.signature().clone()));
+        }
+        for problem in &resolved.absent {
+            self.insert(&problem.model, Err(problem.message.clone()));
         }
         self
     }
@@ -98,15 +102,22 @@ impl SignatureSource for Signatures {
 /// are resolved against their files, and every server is asked once, all at the same time.
 ///
 /// Errors in files are added to the configuration's diagnostics. A server that cannot be reached
-/// is stated so in the signatures. Needs a tokio runtime.
+/// is stated so in the signatures, and so are files that are not on this machine: nothing is
+/// fetched. Needs a tokio runtime.
 ///
 /// # Errors
 /// When an endpoint is not a valid address.
 pub(crate) async fn discover(
     configuration: &mut Configuration,
+    hub: &HubSources,
     placement: &Placement,
-) -> anyhow::Result<Signatures> {
-    let resolved = configuration.resolve_models(|m| placement.is_local(m));
+) -> anyhow::Result<(Signatures, ResolvedModels)> {
+    let resolved = configuration.resolve_models(hub, |m| placement.is_local(m));
+    for problem in &resolved.absent {
+        let help = problem.help.as_deref().unwrap_or_default();
+        let warning = Diagnostic::warning(problem.span, &problem.message).help(help);
+        configuration.diagnostics.push(warning);
+    }
     let mut signatures = Signatures::new(configuration.served_models())
         .with_models(&resolved)
         .with_services(configuration.schemas());
@@ -139,7 +150,7 @@ pub(crate) async fn discover(
     for (endpoint, service, answer) in services.join_all().await {
         signatures.services.insert(endpoint, service, answer);
     }
-    Ok(signatures)
+    Ok((signatures, resolved))
 }
 
 /// Discovers signatures with the placement that the file states. Needs a tokio runtime.
@@ -148,7 +159,8 @@ pub(crate) async fn discover(
 /// When an endpoint is not a valid address.
 pub(crate) async fn discover_from_file(
     configuration: &mut Configuration,
-) -> anyhow::Result<Signatures> {
+    hub: &HubSources,
+) -> anyhow::Result<(Signatures, ResolvedModels)> {
     let placement = Placement::of_file(configuration);
-    discover(configuration, &placement).await
+    discover(configuration, hub, &placement).await
 }

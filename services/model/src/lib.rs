@@ -22,6 +22,7 @@
 //! * `limits`: [`Limits`] of a call; `call_cost`: where the time of a call went.
 //! * `cpu_pool`: threads for tokenizing and other work that must not run on the async runtime.
 //! * `core_permits`: the processor's cores, which batches acquire before they compute.
+//! * `hub_sources`: [`HubSources`], repositories of a hub.
 //! * `in_flight`: calls in flight, which a drain waits for; `trace`: the spans of a call.
 //!
 //! # Example
@@ -68,6 +69,7 @@
 mod call_cost;
 mod core_permits;
 mod cpu_pool;
+mod hub_sources;
 mod in_flight;
 mod limits;
 mod loader;
@@ -88,6 +90,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use hub_sources::{HubSources, UsedRepository};
 pub use limits::Limits;
 pub use loader::{LoadError, Loader};
 pub use model::Model;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 20] = [
     "server",
     "loader",
     "model",
@@ -22,6 +22,7 @@ const MODULES: [&str; 19] = [
     "core_permits",
     "per_encoder",
     "token_vectors",
+    "hub_sources",
     "in_flight",
     "trace",
 ];

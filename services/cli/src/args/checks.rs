@@ -13,10 +13,14 @@ pub struct CheckArgs {
     /// Which files.
     #[command(flatten)]
     pub files: FileArgs,
-    /// Write the signatures of models and services into a lock file beside the configuration, to
-    /// check against while their servers are down
+    /// Write the signatures of models and services, and the digests of the models' files, into a
+    /// lock file beside the configuration, to check against
     #[arg(long)]
     pub lock: bool,
+    /// Refuse models that are other ones than those of the lock file, down to the bits of their
+    /// files
+    #[arg(long, conflicts_with = "lock")]
+    pub locked: bool,
     /// List the ops that a node can run, with what they take and give
     #[arg(long)]
     pub ops: bool,

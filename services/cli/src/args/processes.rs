@@ -21,6 +21,9 @@ pub struct UpArgs {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
+    /// The lock file.
+    #[command(flatten)]
+    pub locked: LockedArgs,
 }
 
 /// `motet` without a command: as `motet up`, without a file as an argument.
@@ -35,6 +38,9 @@ pub struct UpFlags {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
+    /// The lock file.
+    #[command(flatten)]
+    pub locked: LockedArgs,
 }
 
 /// `motet gateway`.
@@ -49,6 +55,9 @@ pub struct GatewayArgs {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
+    /// The lock file.
+    #[command(flatten)]
+    pub locked: LockedArgs,
 }
 
 /// `motet serve`.
@@ -63,6 +72,18 @@ pub struct ServeArgs {
     /// A model to serve; may be repeated. All models of the configuration if there is none
     #[arg(long = "model", value_name = "NAME")]
     pub names: Vec<String>,
+    /// The lock file.
+    #[command(flatten)]
+    pub locked: LockedArgs,
+}
+
+/// The lock file.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct LockedArgs {
+    /// Refuse models that are other ones than those of the lock file, down to the bits of their
+    /// files
+    #[arg(long)]
+    pub locked: bool,
 }
 
 /// Where to listen, and how to log.

@@ -1,7 +1,7 @@
 //! `motet check`: reports all errors in one run.
 
 use motet_gateway::ops;
-use motet_service::Tasks;
+use motet_service::{HubSources, Tasks};
 
 use super::runtime;
 use crate::args::CheckArgs;
@@ -19,10 +19,19 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut configuration = Configuration::read(&files, tasks)?;
-    let mut signatures = runtime()?.block_on(signatures::discover_from_file(&mut configuration))?;
+    let hub = match args.lock {
+        // What is there now is what is locked.
+        true => HubSources::from_env(),
+        false => configuration.hub(),
+    };
+    let discover = signatures::discover_from_file(&mut configuration, &hub);
+    let (mut signatures, resolved) = runtime()?.block_on(discover)?;
+    if args.locked && !configuration.diagnostics.has_errors() {
+        Lock::refuse(configuration.lock_path().as_deref(), &resolved)?;
+    }
     match configuration.lock_path() {
         Some(path) if args.lock => {
-            let lock = Lock::of(&signatures)?;
+            let lock = Lock::of(&signatures, &resolved)?;
             // Entries of other pipelines of that configuration stay in the lock file.
             let lock = match configuration.borrows() {
                 true => Lock::read(&path)?.unwrap_or_default().updated(lock),
@@ -31,7 +40,10 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
             lock.write(&path)?;
             eprintln!("wrote {}", path.display());
         }
-        Some(path) => Lock::fill(&mut signatures, &path)?,
+        Some(path) => {
+            Lock::fill(&mut signatures, &path)?;
+            Lock::warn(&path, &resolved)?;
+        }
         None if args.lock => {
             eprintln!("no lock file is written: there is no file to write it beside");
         }

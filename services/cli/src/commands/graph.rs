@@ -25,7 +25,9 @@ pub(super) fn checked(
     tasks: &Tasks,
 ) -> anyhow::Result<CheckedPipeline> {
     let mut configuration = Configuration::read(files, tasks)?;
-    let mut signatures = runtime()?.block_on(signatures::discover_from_file(&mut configuration))?;
+    let hub = configuration.hub();
+    let discover = signatures::discover_from_file(&mut configuration, &hub);
+    let (mut signatures, _) = runtime()?.block_on(discover)?;
     if let Some(path) = configuration.lock_path() {
         Lock::fill(&mut signatures, &path)?;
     }

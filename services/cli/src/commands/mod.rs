@@ -2,6 +2,8 @@
 //!
 //! * `serve`: `up`, `gateway` and `serve`; `summary`: what they show on a terminal.
 //! * `check`, `graph`, `proto`: commands that read a configuration.
+//! * `pull`: files of models, fetched from a hub; `models`: what they are; `verify`: whether they
+//!   answer as elsewhere.
 //! * `new`: a project with a task of its own.
 //! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
@@ -9,11 +11,14 @@ mod call;
 mod check;
 mod graph;
 mod health;
+mod models;
 mod new;
 mod pipelines;
 mod proto;
+mod pull;
 mod serve;
 mod summary;
+mod verify;
 
 use motet_service::Tasks;
 
@@ -47,13 +52,14 @@ pub(crate) fn run(cli: Cli, program: &str, tasks: &Tasks) -> Result<Exit, clap::
 }
 
 fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
-    let serve = |role, files, listen, remote: RemoteArgs| {
+    let serve = |role, files, listen, remote: RemoteArgs, locked| {
         let options = Options {
             role,
             files,
             listen,
             endpoints: remote.endpoints,
             wait: remote.wait.unwrap_or_default(),
+            locked,
             tasks: tasks.clone(),
         };
         serve::run(options, program)
@@ -63,18 +69,29 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
             files,
             listen,
             remote,
+            locked,
         } = cli.up;
-        return serve(Role::Up, files.files(), listen, remote);
+        return serve(Role::Up, files.files(), listen, remote, locked.locked);
     };
     match command {
-        Command::Up(args) => serve(Role::Up, args.files.files()?, args.listen, args.remote),
+        Command::Up(args) => {
+            let (files, locked) = (args.files.files()?, args.locked.locked);
+            serve(Role::Up, files, args.listen, args.remote, locked)
+        }
         Command::Gateway(args) => {
             let files = args.files.files()?;
-            serve(Role::Gateway, files, args.listen, args.remote)
+            serve(
+                Role::Gateway,
+                files,
+                args.listen,
+                args.remote,
+                args.locked.locked,
+            )
         }
         Command::Serve(args) => {
             let (role, files) = (Role::Serve(args.names), args.files.files()?);
-            serve(role, files, args.listen, RemoteArgs::default())
+            let remote = RemoteArgs::default();
+            serve(role, files, args.listen, remote, args.locked.locked)
         }
         Command::Check(args) => check::run(args, tasks),
         Command::Schema => {
@@ -84,6 +101,9 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
         Command::Config(args) => output::print(&args.files.files()?.text()?),
         Command::Graph(args) => graph::run(args, tasks),
         Command::Proto(args) => proto::run(args, tasks),
+        Command::Pull(args) => pull::run(args, tasks),
+        Command::Models(args) => models::run(args, tasks),
+        Command::Verify(args) => verify::run(args, tasks),
         Command::New(args) => new::run(&args),
         Command::Call(args) => call::run(&args),
         Command::Health(args) => health::run(&args),

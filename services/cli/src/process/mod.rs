@@ -71,6 +71,8 @@ pub struct Options {
     pub endpoints: Vec<(String, Endpoint)>,
     /// How long to wait for models and endpoints in other processes.
     pub wait: Duration,
+    /// Whether models are refused that are other ones than those of the lock file.
+    pub locked: bool,
     /// The tasks that models can have.
     pub tasks: Tasks,
 }
@@ -87,11 +89,12 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let flags = Flags {
         endpoints: options.endpoints,
     };
-    let (placement, resolved) = startup.place(&flags).await?;
+    let placement = startup.place(&flags).await?;
     let instruments = Instruments::new(startup.role())?;
     // Ports that are taken are found before weights are read, and liveness and readiness are
     // answered meanwhile.
     let ports = Ports::bind(&server, &options.listen, &instruments).await?;
+    let resolved = startup.fetch(&placement, &flags, options.locked).await?;
     let remote = startup.connect(&placement, &instruments.health, options.wait);
     let remote = remote.await?;
     let pipelines = startup.check()?;

@@ -1,4 +1,4 @@
-//! Startup, in phases: place, connect, check, load, assemble.
+//! Startup, in phases: place, fetch, connect, check, load, assemble.
 //!
 //! Steps that are likely to fail come first: the configuration is checked before weights are read.
 
@@ -14,11 +14,12 @@ use motet_proto::signature::Signature;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
-use motet_service::{Loader, ModelServer, ResolvedModel};
+use motet_service::{HubSources, Loader, ModelServer, ResolvedModel};
 use tokio::time::Instant;
 
 use super::{Overview, PipelineOverview, Role};
-use crate::configuration::{Configuration, ConfigurationErrors};
+use crate::configuration::{Configuration, ConfigurationErrors, ResolvedModels};
+use crate::fetch::{self, Fetched, Out};
 use crate::lock::Lock;
 use crate::placement::{Flags, Placement};
 use crate::remote_startup;
@@ -47,6 +48,7 @@ pub(crate) struct Startup {
     pub(crate) configuration: Configuration,
     role: Role,
     signatures: Signatures,
+    hub: HubSources,
 }
 
 /// Clients of servers in other processes.
@@ -69,6 +71,7 @@ pub(crate) struct Served {
 impl Startup {
     pub(crate) fn new(configuration: Configuration, role: Role) -> Self {
         Self {
+            hub: configuration.hub(),
             configuration,
             role,
             signatures: Signatures::default(),
@@ -79,16 +82,14 @@ impl Startup {
         &self.role
     }
 
-    /// Decides where each model runs, and resolves those of this process against their files.
-    pub(crate) async fn place(
-        &mut self,
-        flags: &Flags,
-    ) -> anyhow::Result<(Placement, Vec<ResolvedModel>)> {
+    /// Decides where each model runs, and resolves those of this process against their files, as
+    /// far as these are on this machine.
+    pub(crate) async fn place(&mut self, flags: &Flags) -> anyhow::Result<Placement> {
         if self.configuration.diagnostics.has_errors() {
             return Err(self.all_errors(flags).await?.into());
         }
         let placement = Placement::for_process(&self.configuration, &self.role, flags)?;
-        let resolved = self.configuration.resolve_models(|m| placement.is_local(m));
+        let resolved = self.resolve(&placement);
         let signatures = Signatures::new(self.configuration.served_models()).with_models(&resolved);
         self.signatures = match self.role.has_gateway() {
             true => signatures.with_services(self.configuration.schemas()),
@@ -97,7 +98,47 @@ impl Startup {
         if self.configuration.diagnostics.has_errors() {
             return Err(self.all_errors(flags).await?.into());
         }
-        Ok((placement, resolved))
+        Ok(placement)
+    }
+
+    /// Resolves the models of this process, whose files are fetched where they are not on this
+    /// machine.
+    pub(crate) async fn fetch(
+        &mut self,
+        placement: &Placement,
+        flags: &Flags,
+        locked: bool,
+    ) -> anyhow::Result<Vec<ResolvedModel>> {
+        let mut fetched = Fetched::new(&self.hub, Out::of_process());
+        loop {
+            let resolved = self.resolve(placement);
+            if self.configuration.diagnostics.has_errors() {
+                return Err(self.all_errors(flags).await?.into());
+            }
+            if !fetched.have(&resolved.repositories).await? {
+                let resolved = match locked {
+                    true => self.locked(resolved).await?,
+                    false => resolved,
+                };
+                self.signatures = std::mem::take(&mut self.signatures).with_models(&resolved);
+                return Ok(resolved.models);
+            }
+        }
+    }
+
+    /// Refuses models that are other ones than those of the lock file.
+    async fn locked(&self, resolved: ResolvedModels) -> anyhow::Result<ResolvedModels> {
+        let lock = self.configuration.lock_path();
+        // Large files are read.
+        fetch::on_thread("digests", move || {
+            Lock::refuse(lock.as_deref(), &resolved).map(|()| resolved)
+        })
+        .await?
+    }
+
+    fn resolve(&mut self, placement: &Placement) -> ResolvedModels {
+        let is_local = |model: &_| placement.is_local(model);
+        self.configuration.resolve_models(&self.hub, is_local)
     }
 
     /// Nothing will start: finds every other error that can be found now, so that one run shows
@@ -109,7 +150,7 @@ impl Startup {
             false => None,
         };
         let placement = placement.unwrap_or_else(|| Placement::of_file(configuration));
-        let signatures = signatures::discover(configuration, &placement).await?;
+        let (signatures, _) = signatures::discover(configuration, &self.hub, &placement).await?;
         configuration.check(&signatures, true);
         Ok(configuration.errors())
     }

@@ -178,7 +178,9 @@ impl Server {
         let configuration = read?;
         let spec = configuration.config.server.clone();
         let mut startup = Startup::new(configuration, Role::Up);
-        let (placement, resolved) = startup.place(&Flags::default()).await?;
+        let flags = Flags::default();
+        let placement = startup.place(&flags).await?;
+        let resolved = startup.fetch(&placement, &flags, false).await?;
         let instruments = Instruments::new(startup.role())?;
         let remote = startup.connect(&placement, &instruments.health, REMOTE_WAIT);
         let remote = remote.await?;

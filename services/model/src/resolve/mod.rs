@@ -1,8 +1,10 @@
 //! A model of the configuration, checked against the model's own files and this binary: every
 //! mistake in it, or all that loading it takes. Of the weights, the headers are read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,8 +13,9 @@ use motet_config::{Diagnostics, Sources, Spanned};
 use motet_models::{DeviceError, DeviceSpec, Precision};
 use motet_proto::signature::Signature;
 
+use crate::hub_sources::{HubSources, UsedRepository};
 use crate::spec::ModelSpec;
-use crate::task::{CheckContext, Checked, OpenedSources, OtherModel, Problem};
+use crate::task::{BoxError, CheckContext, Checked, Facts, OpenedSources, OtherModel, Problem};
 
 /// A model that was checked: its signature, and all that [`Loader`](crate::Loader) needs.
 #[derive(Clone)]
@@ -44,6 +47,14 @@ impl ResolvedModel {
     /// Ports and parameters of the model.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Returns what is known of the model before it is loaded. Of the weights, headers are read.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a device that is not there.
+    pub fn facts(&self) -> Result<Facts, BoxError> {
+        self.checked.facts()
     }
 }
 
@@ -82,6 +93,7 @@ pub fn check(
 #[derive(Debug)]
 pub struct Resolver<'a> {
     models: Vec<OtherModel<'a>>,
+    sources: &'a Sources,
     opened: OpenedSources<'a>,
 }
 
@@ -91,8 +103,29 @@ impl<'a> Resolver<'a> {
     pub fn new(models: &'a [ModelSpec], sources: &'a Sources) -> Self {
         Self {
             models: models.iter().map(view).collect(),
-            opened: OpenedSources::new(sources),
+            opened: OpenedSources::new(sources, HubSources::from_env()),
+            sources,
         }
+    }
+
+    /// Returns the resolver with a hub of its own, in place of that of the environment.
+    #[must_use]
+    pub fn with_hub(self, hub: HubSources) -> Self {
+        Self {
+            opened: OpenedSources::new(self.sources, hub),
+            ..self
+        }
+    }
+
+    /// Returns the folders of the sources that were asked for so far and are on this machine, by
+    /// these as they are written.
+    pub fn folders(&self) -> BTreeMap<String, PathBuf> {
+        self.opened.folders()
+    }
+
+    /// Returns the repositories of a hub that were asked for so far.
+    pub fn repositories(&self) -> Vec<UsedRepository> {
+        self.opened.repositories()
     }
 
     /// Returns a model's ports and parameters, for which its own configuration files suffice.

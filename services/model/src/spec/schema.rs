@@ -35,7 +35,7 @@ fn model(tasks: &Tasks) -> Value {
         },
         "source": {
             "type": "string",
-            "description": "builtin:all-minilm-l6-v2, or file:PATH of a folder",
+            "description": "builtin:all-minilm-l6-v2, file:PATH of a folder, or hf:ORG/NAME[@REVISION]",
         },
         "endpoint": { "type": "string", "pattern": "^grpc://" },
         "errors": {

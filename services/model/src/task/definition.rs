@@ -6,7 +6,7 @@ use motet_proto::signature::Signature;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{CheckContext, LoadContext, LoadedModel, Problem};
+use super::{CheckContext, Facts, LoadContext, LoadedModel, Problem};
 
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -141,6 +141,16 @@ pub trait Task: Send + Sync + 'static {
         config: &Self::Config,
         context: &CheckContext<'_>,
     ) -> Result<(Signature, Self::Checked), Vec<Problem>>;
+
+    /// Returns what is known of a model before it is loaded, for people. Of the weights, headers are
+    /// read.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a device that is not there.
+    fn facts(checked: &Self::Checked) -> Result<Facts, BoxError> {
+        let _ = checked;
+        Ok(Facts::default())
+    }
 
     /// Loads a model, on a thread where it may block.
     ///

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::executor::ExecutorFactory;
 use super::runner::Runner;
-use super::{BoxError, LoadContext, LoadedModel, Task};
+use super::{BoxError, Facts, LoadContext, LoadedModel, Task};
 use crate::call_cost::CallCost;
 use crate::core_permits::CoreSemaphore;
 use crate::cpu_pool::CpuPool;
@@ -28,6 +28,12 @@ pub(crate) trait Checked: Send + Sync {
     /// # Errors
     /// Any reason for which the model cannot run.
     fn load(&self, context: &LoadContext) -> Result<Arc<dyn StartModel>, BoxError>;
+
+    /// Returns what is known of the model before it is loaded.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a device that is not there.
+    fn facts(&self) -> Result<Facts, BoxError>;
 }
 
 /// A loaded model.
@@ -94,6 +100,10 @@ impl<T: Task> Checked for CheckedTask<T> {
             },
             model: Arc::new(model),
         }))
+    }
+
+    fn facts(&self) -> Result<Facts, BoxError> {
+        T::facts(&self.0)
     }
 }
 

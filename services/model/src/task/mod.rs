@@ -9,6 +9,8 @@
 //! * `check_context`, `load_context`: [`CheckContext`] and [`LoadContext`], what a task gets to
 //!   check a configuration and to load a model.
 //! * `problem`: [`Problem`], a mistake in a configuration.
+//! * `sources`: files and tokenizers of models' sources, each read once.
+//! * `facts`: [`Facts`], what is known of a model before it is loaded.
 //! * `folder`, `weights`: [`ModelFolder`], a model's files, and [`Weights`], its tensors.
 //! * `tensors`: rows to one Candle tensor and back: [`stack`], [`pad`], [`pack`], [`split_rows`].
 //! * `ports`: [`input`] and [`output`] of signatures.
@@ -23,6 +25,7 @@ mod check_context;
 mod definition;
 mod erased;
 mod executor;
+mod facts;
 mod folder;
 mod kind;
 mod load_context;
@@ -47,6 +50,7 @@ pub use crate::limits::Limits;
 pub use answer::Answer;
 pub use check_context::{CheckContext, OtherModel};
 pub use definition::{BoxError, Task};
+pub use facts::Facts;
 pub use folder::{FolderError, ModelFolder};
 pub use kind::TaskKind;
 pub use load_context::LoadContext;

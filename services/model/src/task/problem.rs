@@ -8,7 +8,7 @@ use motet_config::{Diagnostic, Span};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The model's name.
-    pub model: String,
+    pub model: Box<str>,
     /// The key at fault, such as `source`.
     pub key: &'static str,
     /// Where the value of the key is written.
@@ -19,12 +19,14 @@ pub struct Problem {
     pub help: Option<Box<str>>,
     /// A few words beside the place.
     pub label: Option<Box<str>>,
+    /// `true` if all that is wrong is that files are not on this machine.
+    is_of_absent: bool,
 }
 
 impl Problem {
     /// Returns a mistake in `key` of `model`, whose value is written at `span`.
     pub fn new(
-        model: impl Into<String>,
+        model: impl Into<Box<str>>,
         key: &'static str,
         span: Span,
         message: impl Into<String>,
@@ -36,6 +38,7 @@ impl Problem {
             message: message.into(),
             help: None,
             label: None,
+            is_of_absent: false,
         }
     }
 
@@ -44,6 +47,21 @@ impl Problem {
     pub fn help(mut self, help: impl Into<Box<str>>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Says that all that is wrong is that files are not on this machine.
+    #[must_use]
+    pub(crate) fn absent(self) -> Self {
+        Self {
+            is_of_absent: true,
+            ..self
+        }
+    }
+
+    /// Returns whether all that is wrong is that files are not on this machine, which can be
+    /// fetched.
+    pub fn is_of_absent(&self) -> bool {
+        self.is_of_absent
     }
 
     /// Adds a few words beside the place.

@@ -1,13 +1,16 @@
-//! Files and tokenizers of models' sources.
+//! Files and tokenizers of models' sources: the one place where it is decided what a source means.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use motet_config::{Sources, Spanned};
+use motet_hub::NameError;
 use motet_models::{ModelFiles, Source, SourceError, Tokenizer};
 
 use super::{ModelFolder, Problem};
+use crate::hub_sources::{HubSources, UsedRepository};
 
 /// The files of a text model, and its tokenizer.
 pub(crate) type OpenedText = (ModelFiles, Arc<Tokenizer>);
@@ -16,16 +19,32 @@ pub(crate) type OpenedText = (ModelFiles, Arc<Tokenizer>);
 #[derive(Debug)]
 pub(crate) struct OpenedSources<'a> {
     sources: &'a Sources,
+    hub: HubSources,
     texts: RefCell<HashMap<Source, OpenedText>>,
+    repositories: RefCell<BTreeMap<String, UsedRepository>>,
+    folders: RefCell<BTreeMap<String, PathBuf>>,
 }
 
 impl<'a> OpenedSources<'a> {
     /// `sources` are the configuration's files, where relative paths start.
-    pub(crate) fn new(sources: &'a Sources) -> Self {
+    pub(crate) fn new(sources: &'a Sources, hub: HubSources) -> Self {
         Self {
             sources,
+            hub,
             texts: RefCell::default(),
+            repositories: RefCell::default(),
+            folders: RefCell::default(),
         }
+    }
+
+    /// Returns the repositories that were asked for so far.
+    pub(crate) fn repositories(&self) -> Vec<UsedRepository> {
+        self.repositories.borrow().values().cloned().collect()
+    }
+
+    /// Returns the folders of the sources that were asked for so far, by these as they are written.
+    pub(crate) fn folders(&self) -> BTreeMap<String, PathBuf> {
+        self.folders.borrow().clone()
     }
 
     /// Opens the source that `key` of `model` names as that of a text model.
@@ -61,10 +80,11 @@ impl<'a> OpenedSources<'a> {
         written: &Spanned<String>,
     ) -> Result<ModelFolder, Problem> {
         let failed = |message: String| Problem::new(model, key, written.span, message);
-        match self.resolve(model, key, written)? {
-            Source::File(path) => ModelFolder::open(path).map_err(|e| failed(e.to_string())),
-            source @ Source::Builtin(_) => Err(failed(format!(
-                "{source} is a model for texts; write file:PATH of a folder"
+        let source = self.resolve(model, key, written)?;
+        match source.directory() {
+            Some(path) => ModelFolder::open(path).map_err(|e| failed(e.to_string())),
+            None => Err(failed(format!(
+                "{source} is a model for texts; write file:PATH of a folder, or hf:ORG/NAME"
             ))),
         }
     }
@@ -75,9 +95,42 @@ impl<'a> OpenedSources<'a> {
         key: &'static str,
         written: &Spanned<String>,
     ) -> Result<Source, Problem> {
+        let failed = |message: String| Problem::new(model, key, written.span, message);
         let folder = self.sources.file(written.span.file).folder();
         let source: Result<Source, SourceError> = written.value.parse();
-        let source = source.map_err(|e| Problem::new(model, key, written.span, e.to_string()))?;
-        Ok(source.resolve(folder))
+        let source = match source.map_err(|e| failed(e.to_string()))? {
+            Source::Hub { name, .. } => {
+                let used = self.repository(&name).map_err(|e| failed(e.to_string()))?;
+                let Some(snapshot) = used.snapshot else {
+                    let message = format!("hf:{name} is not on this machine");
+                    let help = format!("`motet pull hf:{name}` fetches it; `motet up` does, too");
+                    return Err(failed(message).help(help).absent());
+                };
+                let directory = Some(snapshot.folder);
+                Source::Hub { name, directory }
+            }
+            source => source.resolve(folder),
+        };
+        if let Some(directory) = source.directory() {
+            let mut folders = self.folders.borrow_mut();
+            folders.insert(written.value.clone(), directory.to_owned());
+        }
+        Ok(source)
+    }
+
+    /// Looks for a repository in the cache, once.
+    fn repository(&self, written: &str) -> Result<UsedRepository, NameError> {
+        if let Some(used) = self.repositories.borrow().get(written) {
+            return Ok(used.clone());
+        }
+        let repository = self.hub.repository(written)?;
+        let used = UsedRepository {
+            written: written.to_owned(),
+            snapshot: self.hub.hub.cached(&repository),
+            repository,
+        };
+        let mut repositories = self.repositories.borrow_mut();
+        repositories.insert(written.to_owned(), used.clone());
+        Ok(used)
     }
 }

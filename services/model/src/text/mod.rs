@@ -9,6 +9,7 @@
 //!   the tasks of one model.
 //! * `text_task`: each of these as a [`Task`](crate::task::Task); `keys`: their keys; `check`: a
 //!   configuration against the model's files.
+//! * `facts`: what is known of a model before it is loaded.
 //! * `text_model`: a loaded model, from texts to rows and from vectors to an answer.
 //! * `call_settings`: [`CallSettings`], the settings of a call and their defaults.
 //! * `windowed_text`: texts in as many rows as it takes; `row_origins`: the texts of a call's rows.
@@ -24,6 +25,7 @@ mod embed;
 mod embed_sparse;
 mod embed_tokens;
 mod encoder_task;
+mod facts;
 mod keys;
 mod model_tasks;
 mod ports;

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::EncoderKind;
 use super::check::{CheckedText, check};
+use super::facts::facts;
 use super::keys::{TextKeys, schema};
 use super::text_model::TextModel;
-use crate::task::{BoxError, CheckContext, LoadContext, Problem, Task};
+use crate::task::{BoxError, CheckContext, Facts, LoadContext, Problem, Task};
 
 /// Group of the tasks whose outputs one pass gives.
 const GROUP: &str = "vectors";
@@ -43,6 +44,10 @@ impl<K: EncoderKind> Task for TextTask<K> {
         context: &CheckContext<'_>,
     ) -> Result<(Signature, CheckedText), Vec<Problem>> {
         check(keys, context)
+    }
+
+    fn facts(checked: &CheckedText) -> Result<Facts, BoxError> {
+        facts(checked)
     }
 
     fn load(checked: CheckedText, context: &LoadContext) -> Result<TextModel, BoxError> {

@@ -134,7 +134,15 @@ fn each_mistake_is_reported_at_its_key() {
     );
     check(
         &source("hf:BAAI/bge@main"),
-        &[("hf:BAAI/bge@main", "unknown scheme `hf`")],
+        &[("hf:BAAI/bge@main", "is not on this machine")],
+    );
+    check(
+        &source("hf:BAAI/bge/m3"),
+        &[("hf:BAAI/bge/m3", "`BAAI/bge/m3` is no name of a repository")],
+    );
+    check(
+        &source("hg:BAAI/bge"),
+        &[("hg:BAAI/bge", "unknown scheme `hg`")],
     );
     check(
         &source("file:./no/such"),
@@ -244,6 +252,71 @@ fn resolved(models: &str) -> Vec<ResolvedModel> {
     let tasks = motet_service::Tasks::builtin();
     let models = motet_service::spec::read_text("t", &text, &tasks, &mut sources, &mut diagnostics);
     motet_service::check(&models, &sources, &mut diagnostics)
+}
+
+type Header = serde_json::Map<String, serde_json::Value>;
+
+/// Returns a safetensors file with another header.
+fn with_header(whole: &[u8], change: impl Fn(&mut Header)) -> Vec<u8> {
+    let length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut header: Header = serde_json::from_slice(&whole[8..8 + length]).unwrap();
+    change(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    file.extend(&whole[8 + length..]);
+    file
+}
+
+/// None of these gets as far as the start.
+#[test]
+fn what_is_wrong_with_files_is_found_without_loading_them() {
+    let directory = Directory::new("found-by-the-check");
+    let path = |file: &str| directory.0.join(file);
+    let whole = fs::read(path("model.safetensors")).unwrap();
+    let of = |change: &dyn Fn(&mut Header)| with_header(&whole, change);
+    let bias = "encoder.layer.0.attention.self.query.bias";
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".to_vec();
+    for (file, content, expected) in [
+        (
+            "model.safetensors",
+            of(&|header| {
+                let entry = header.remove(bias).unwrap();
+                header.insert("quary.bias".to_owned(), entry);
+            }),
+            "model.safetensors has no tensor encoder.layer.0.attention.self.query.bias",
+        ),
+        (
+            "model.safetensors",
+            of(&|header| header[bias]["shape"] = serde_json::json!([2, 192])),
+            "has shape [2, 192], config.json asks for [384]",
+        ),
+        (
+            "model.safetensors",
+            of(&|header| header[bias]["dtype"] = "I16".into()),
+            "is stored as I16; supported are F32, F16 and BF16",
+        ),
+        (
+            "model.safetensors",
+            whole[..whole.len() - 1].to_vec(),
+            "is truncated or corrupt",
+        ),
+        (
+            "model.safetensors",
+            pointer.clone(),
+            "is a pointer of git LFS",
+        ),
+        ("tokenizer.json", pointer.clone(), "is a pointer of git LFS"),
+        ("config.json", pointer, "is a pointer of git LFS"),
+    ] {
+        let good = fs::read(path(file)).unwrap();
+        fs::write(path(file), content).unwrap();
+        let found = mistakes(&directory.model());
+        assert_eq!(found.len(), 1, "{expected}: {found:?}");
+        assert!(found[0].1.contains(expected), "{expected}: {found:?}");
+        fs::write(path(file), good).unwrap();
+    }
+    assert_eq!(mistakes(&directory.model()), []);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The lock file: signatures of the models and endpoints of a configuration as they were last
-//! seen, so that pipelines can be checked while servers are down.
+//! seen, so that pipelines can be checked while servers are down; and the files of its models, so
+//! that every machine has the same.
+
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +12,14 @@ use motet_config::files::{self, FileError};
 use motet_gateway::check::SignatureError;
 use motet_gateway::grpc::ServiceLookupError;
 use motet_gateway::protobuf::descriptors;
+use motet_hub::DigestCache;
 use motet_proto::signature::Signature;
 use serde_json::{Value, json};
 
+use crate::configuration::ResolvedModels;
 use crate::signatures::Signatures;
+
+pub(crate) use sources::LockedSource;
 
 /// The version of the file format.
 const VERSION: u64 = 1;
@@ -26,6 +33,8 @@ pub(crate) struct Lock {
     pub(crate) models: BTreeMap<String, Signature>,
     /// Services by endpoint and name, each as the descriptors of its files.
     pub(crate) services: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Files by source, as the configuration writes it.
+    pub(crate) sources: BTreeMap<String, LockedSource>,
 }
 
 impl Lock {
@@ -34,12 +43,28 @@ impl Lock {
         configuration.with_extension("lock")
     }
 
-    /// Locks every signature.
+    /// Returns the commits of repositories, by their names as they are written.
+    pub(crate) fn commits(&self) -> BTreeMap<String, String> {
+        let commit = |(source, locked): (&String, &LockedSource)| {
+            let name = source.strip_prefix("hf:")?;
+            Some((name.to_owned(), locked.commit.clone()?))
+        };
+        self.sources.iter().filter_map(commit).collect()
+    }
+
+    /// Locks every signature, and the files of every model of this process.
     ///
     /// # Errors
-    /// When a signature is missing.
-    pub(crate) fn of(signatures: &Signatures) -> anyhow::Result<Self> {
+    /// When a signature is missing, or a file cannot be read.
+    pub(crate) fn of(signatures: &Signatures, resolved: &ResolvedModels) -> anyhow::Result<Self> {
         let mut lock = Self::default();
+        let mut digests = DigestCache::of_user();
+        for (source, folder) in &resolved.folders {
+            let commit = resolved.commit(source).map(str::to_owned);
+            let locked = LockedSource::of(folder, commit, &mut digests);
+            let locked = locked.with_context(|| format!("{source} cannot be locked"))?;
+            lock.sources.insert(source.clone(), locked);
+        }
         for (model, signature) in signatures.iter() {
             match signature {
                 Ok(signature) => lock.models.insert(model.to_owned(), signature.clone()),
@@ -66,7 +91,100 @@ impl Lock {
         for (endpoint, services) in other.services {
             self.services.entry(endpoint).or_default().extend(services);
         }
+        self.sources.extend(other.sources);
         self
+    }
+
+    /// Returns in which ways the models of this process are other ones than those that are locked,
+    /// in a line for each. Files are compared by their content only if `with_content`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn differences(
+        &self,
+        resolved: &ResolvedModels,
+        with_content: bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut digests = with_content.then(DigestCache::of_user);
+        let mut found = self.source_differences(resolved, &mut digests)?;
+        for model in &resolved.models {
+            match self.models.get(model.name()) {
+                Some(locked) if locked == model.signature() => {}
+                Some(_) => found.push(format!("the signature of model `{}`", model.name())),
+                None => found.push(format!("model `{}` is not locked", model.name())),
+            }
+        }
+        Ok(found)
+    }
+
+    fn source_differences(
+        &self,
+        resolved: &ResolvedModels,
+        digests: &mut Option<DigestCache>,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (source, folder) in &resolved.folders {
+            let Some(locked) = self.sources.get(source) else {
+                found.push(format!("{source} is not locked"));
+                continue;
+            };
+            let commit = resolved.commit(source);
+            let differences = locked.differences(folder, commit, digests.as_mut());
+            let differences = differences.with_context(|| source.clone())?;
+            found.extend(
+                differences
+                    .iter()
+                    .map(|difference| format!("{source}: {difference}")),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Warns on standard error of sources that are other ones than those of the lock file at `path`,
+    /// by commits, names and sizes.
+    ///
+    /// # Errors
+    /// When the lock file, or a file of a model, cannot be read.
+    pub(crate) fn warn(path: &Path, resolved: &ResolvedModels) -> anyhow::Result<()> {
+        let Some(lock) = Self::read(path)? else {
+            return Ok(());
+        };
+        // A lock file of an earlier version has no sources.
+        if lock.sources.is_empty() {
+            return Ok(());
+        }
+        for difference in lock.source_differences(resolved, &mut None)? {
+            eprintln!(
+                "warning: {difference}, by {}; update it with `motet check --lock`",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses models that are other ones than the lock file at `path` has.
+    ///
+    /// # Errors
+    /// When there is no such file, it cannot be read, or something differs.
+    pub(crate) fn refuse(path: Option<&Path>, resolved: &ResolvedModels) -> anyhow::Result<()> {
+        let Some(path) = path else {
+            bail!("--locked needs a configuration in a file, which a lock file lies beside");
+        };
+        let Some(lock) = Self::read(path)? else {
+            bail!(
+                "--locked: there is no {}; `motet check --lock` writes it",
+                path.display()
+            );
+        };
+        match &lock.differences(resolved, true)?[..] {
+            [] => Ok(()),
+            differences => bail!(
+                "--locked: the models are not those of {}:\n  {}\n`motet check --lock` writes it \
+                 again",
+                path.display(),
+                differences.join("\n  ")
+            ),
+        }
     }
 
     /// Fills in the signatures that no server stated from the lock file at `path`, if there is
@@ -154,7 +272,15 @@ impl Lock {
             Value::Null => BTreeMap::new(),
             services => serde_json::from_value(services).with_context(outdated)?,
         };
-        Ok(Some(Self { models, services }))
+        let sources = match value["sources"].take() {
+            Value::Null => BTreeMap::new(),
+            sources => serde_json::from_value(sources).with_context(outdated)?,
+        };
+        Ok(Some(Self {
+            models,
+            services,
+            sources,
+        }))
     }
 
     /// Writes a lock file. Equal signatures make equal files.
@@ -166,6 +292,9 @@ impl Lock {
         if !self.services.is_empty() {
             value["services"] = serde_json::to_value(&self.services)?;
         }
+        if !self.sources.is_empty() {
+            value["sources"] = serde_json::to_value(&self.sources)?;
+        }
         let mut text = serde_json::to_string_pretty(&value)?;
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
@@ -174,6 +303,7 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use motet_hub::FileDigest;
     use motet_proto::signature::{Parameter, Port};
 
     use super::*;
@@ -209,6 +339,19 @@ mod tests {
         let lock = Lock {
             models: BTreeMap::from([("minilm".to_owned(), signature)]),
             services: BTreeMap::from([("ocr".to_owned(), services)]),
+            sources: BTreeMap::from([(
+                "hf:a/b".to_owned(),
+                LockedSource {
+                    commit: Some("c".to_owned()),
+                    files: BTreeMap::from([(
+                        "config.json".to_owned(),
+                        FileDigest {
+                            size: 2,
+                            sha256: "d".to_owned(),
+                        },
+                    )]),
+                },
+            )]),
         };
         lock.write(&path).unwrap();
         assert_eq!(Lock::read(&path).unwrap(), Some(lock));
@@ -218,6 +361,7 @@ mod tests {
             "{\"version\":2,\"models\":{}}",
             "{\"version\":1,\"models\":[]}",
             "{\"version\":1,\"models\":{},\"services\":[]}",
+            "{\"version\":1,\"models\":{},\"sources\":[]}",
         ] {
             std::fs::write(&path, wrong).unwrap();
             let error = Lock::read(&path).unwrap_err().to_string();

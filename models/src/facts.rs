@@ -1,0 +1,163 @@
+//! [`ModelFacts`]: what the files of a model say of it, for people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::Device;
+use serde::Deserialize;
+
+use crate::architecture::{Head, Readout, TensorRef};
+use crate::checkpoint::Checkpoint;
+use crate::device::Precision;
+use crate::engine::EngineSpec;
+use crate::error::LoadError;
+use crate::family::CONFIG;
+use crate::source::{ModelFiles, TOKENIZER};
+
+/// What the files of a model say of it, and what loading it would take. Of the weights, headers are
+/// read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFacts {
+    /// `model_type` in config.json.
+    pub family: String,
+    /// Number of values of the weights that are used.
+    pub parameters: u64,
+    /// Types in which these are stored, with the number of tensors of each.
+    pub stored: BTreeMap<String, usize>,
+    /// Names of the tensors that are not used, such as those of a pre-training head.
+    pub unused: Vec<String>,
+    /// The engine that computes: `packed` or `candle`.
+    pub engine: EngineSpec,
+    /// Number format of the computation.
+    pub precision: Precision,
+    /// Bytes that the weights take in the memory of the device, without what a batch needs.
+    pub memory_bytes: u64,
+    /// Choices that the files leave open, and how they were made.
+    pub guesses: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Family {
+    model_type: String,
+}
+
+impl ModelFiles {
+    /// Returns the facts of the model with these heads, on a device.
+    ///
+    /// # Errors
+    /// Weights whose headers cannot be read, or that lack a tensor.
+    pub fn facts(
+        &self,
+        heads: &[&Head],
+        engine: EngineSpec,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<ModelFacts, LoadError> {
+        let config = self.config();
+        let checkpoint = Checkpoint::for_heads(self, heads)?;
+        let of_encoder = config.architecture.tensors();
+        let of_heads: Vec<&TensorRef> = heads.iter().flat_map(|head| head.tensors()).collect();
+        let is_packed = engine.is_packed(device.is_cpu());
+        let precision = precision.on(device);
+        let tables: Vec<&TensorRef> = config.architecture.embedding.tensors();
+        let mut seen = BTreeSet::new();
+        let (mut parameters, mut memory_bytes, mut stored) = (0, 0, BTreeMap::new());
+        for tensor in of_encoder.iter().chain(&of_heads) {
+            let Some((name, element)) = checkpoint.stored(tensor) else {
+                continue;
+            };
+            // A matrix may have two uses, such as that of words and of what predicts them.
+            if !seen.insert((name, tensor.rows.start, tensor.rows.end)) {
+                continue;
+            }
+            let values = (tensor.len() * tensor.row_size()) as u64;
+            let is_product =
+                tensor.shape.len() == 2 && of_encoder.contains(tensor) && !tables.contains(tensor);
+            let bytes = match (is_packed, precision) {
+                (true, Precision::Int8) if is_product => 1,
+                (true, _) => 4,
+                (false, _) => precision.dtype().size_in_bytes() as u64,
+            };
+            parameters += values;
+            memory_bytes += values * bytes;
+            *stored.entry(element).or_default() += 1;
+        }
+        let used = of_encoder.into_iter().chain(of_heads);
+        let unused = checkpoint
+            .unused(used)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let family: Family = self.with_json(|json| json.required(CONFIG))?;
+        Ok(ModelFacts {
+            family: family.model_type,
+            parameters,
+            stored,
+            unused,
+            engine: match is_packed {
+                true => EngineSpec::Packed,
+                false => EngineSpec::Candle,
+            },
+            precision,
+            memory_bytes,
+            guesses: self.guesses(heads)?,
+        })
+    }
+
+    /// Returns the choices that the files leave open.
+    fn guesses(&self, heads: &[&Head]) -> Result<Vec<String>, LoadError> {
+        let mut guesses = Vec::new();
+        let is_pooled = |head: &&&Head| **head == &self.config().head.clone().normalized(false);
+        let pooled = heads.iter().find(is_pooled).map(|head| &head.readout);
+        if let (Some(Readout::Pooled(_)), false) = (pooled, self.config().has_pooling) {
+            guesses.push(
+                "no modules.json says how a text's vector is made: it is the mean of all tokens, \
+                 as sentence-transformers takes it"
+                    .to_owned(),
+            );
+        }
+        if self.with_json(|json| (json.read)(TOKENIZER))?.is_none() {
+            guesses.push(
+                "there is no tokenizer.json: the tokenizer is made of the vocabulary and \
+                 tokenizer_config.json"
+                    .to_owned(),
+            );
+        }
+        Ok(guesses)
+    }
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_model_is_described() {
+        let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse().unwrap()).unwrap();
+        let head = files.config().head.clone();
+        let facts = |engine: EngineSpec, precision| {
+            files
+                .facts(&[&head], engine, &Device::Cpu, precision)
+                .unwrap()
+        };
+        let packed = facts(EngineSpec::Auto, Precision::F16);
+        // As sentence-transformers counts, without the pooler.
+        assert_eq!(packed.parameters, 22_565_376);
+        assert_eq!(packed.family, "bert");
+        assert_eq!(packed.stored.keys().collect::<Vec<_>>(), ["f16"]);
+        assert_eq!(packed.precision, Precision::F32);
+        assert_eq!(packed.memory_bytes, 4 * packed.parameters);
+        assert!(
+            packed.unused.is_empty() && packed.guesses.is_empty(),
+            "{packed:?}"
+        );
+        let small = facts(EngineSpec::Auto, Precision::Int8);
+        assert!(
+            small.memory_bytes < packed.memory_bytes * 2 / 3,
+            "{small:?}"
+        );
+        assert_eq!(
+            facts(EngineSpec::Candle, Precision::F32).engine,
+            EngineSpec::Candle
+        );
+    }
+}
