@@ -153,23 +153,25 @@ async fn a_called_pipeline_computes_only_the_outputs_that_are_needed() {
     assert_eq!(some, json!({"note": answer["note"]}));
 }
 
-/// The example with models of the user's own, with small models in their place.
+/// The example with models of a hub, with small models in their place.
 #[tokio::test]
 async fn heads_score_route_and_find_names() {
     let folder = TempDir::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("deploy/examples/heads/motet.yaml"));
     let mut example = example.expect("the example");
-    for (model, fixture) in [
-        ("reranker", "bert-reranker"),
-        ("sentiment", "modernbert-mean"),
-        ("nli", "deberta-nli"),
-        ("entities", "bert-tokens"),
+    for (given, fixture) in [
+        ("hf:cross-encoder/ms-marco-MiniLM-L6-v2", "bert-reranker"),
+        (
+            "hf:distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+            "modernbert-mean",
+        ),
+        ("hf:cross-encoder/nli-deberta-v3-small", "deberta-nli"),
+        ("hf:dslim/bert-base-NER", "bert-tokens"),
     ] {
         let source = root.join("tests/classifiers").join(fixture);
-        let given = format!("file:models/{model}");
-        assert!(example.contains(&given), "{given}");
-        example = example.replace(&given, &format!("file:{}", source.display()));
+        assert!(example.contains(given), "{given}");
+        example = example.replace(given, &format!("file:{}", source.display()));
     }
     example = example.replace("NEGATIVE", "bad");
     let file = folder.file("motet.yaml", example);
@@ -265,9 +267,9 @@ async fn three_kinds_of_vectors_of_one_pass_are_fused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("deploy/examples/fused/motet.yaml"));
     let example = example.expect("the example");
-    assert!(example.contains("file:models/m3"));
+    assert!(example.contains("hf:BAAI/bge-m3"));
     let source = format!("file:{}", root.join("tests/bge_m3/published").display());
-    let file = folder.file("motet.yaml", example.replace("file:models/m3", &source));
+    let file = folder.file("motet.yaml", example.replace("hf:BAAI/bge-m3", &source));
     let mut program = motet(["up".as_ref(), file.as_os_str()])
         .on_free_ports()
         .start();
