@@ -126,9 +126,9 @@ pub enum Command {
                             Exit codes: 0 everything is there; 1 something cannot be fetched; 2 \
                             errors in the file.\n\n\
                             Examples:\n  \
-                            motet pull hf:BAAI/bge-m3\n  \
-                            motet pull hf:BAAI/bge-m3@main --to models/bge-m3   (source: \
-                            file:models/bge-m3)\n  \
+                            motet pull hf:intfloat/e5-small-v2\n  \
+                            motet pull hf:intfloat/e5-small-v2@main --to models/e5   (source: \
+                            file:models/e5)\n  \
                             motet pull -f my.yaml"
     )]
     Pull(PullArgs),
@@ -151,7 +151,7 @@ pub enum Command {
                             Examples:\n  \
                             motet verify minilm --record answers.json\n  \
                             motet verify minilm --against answers.json\n  \
-                            motet verify hf:BAAI/bge-m3 --task embed --against answers.json"
+                            motet verify hf:intfloat/e5-small-v2 --task embed --against answers.json"
     )]
     Verify(VerifyArgs),
     /// Write a project with a task of its own: a model in Candle, its configuration, a test.

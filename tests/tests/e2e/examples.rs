@@ -267,9 +267,9 @@ async fn three_kinds_of_vectors_of_one_pass_are_fused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("deploy/examples/fused/motet.yaml"));
     let example = example.expect("the example");
-    assert!(example.contains("hf:BAAI/bge-m3"));
+    assert!(example.contains("file:models/m3"));
     let source = format!("file:{}", root.join("tests/bge_m3/published").display());
-    let file = folder.file("motet.yaml", example.replace("hf:BAAI/bge-m3", &source));
+    let file = folder.file("motet.yaml", example.replace("file:models/m3", &source));
     let mut program = motet(["up".as_ref(), file.as_os_str()])
         .on_free_ports()
         .start();

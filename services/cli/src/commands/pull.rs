@@ -22,9 +22,9 @@ pub(super) fn run(args: PullArgs, tasks: &Tasks) -> anyhow::Result<()> {
         files,
     } = args;
     match (&repositories[..], &to) {
-        ([], _) if files.file.is_none() => {
-            usage("name what to fetch, such as hf:BAAI/bge-m3, or a configuration with --file\n")
-        }
+        ([], _) if files.file.is_none() => usage(
+            "name what to fetch, such as hf:intfloat/e5-small-v2, or a configuration with --file\n",
+        ),
         ([], _) => of_configuration(Configuration::read(&files.files(), tasks)?),
         ([_, _, ..], Some(_)) => usage("--to takes the files of one source: name one\n"),
         _ => {
