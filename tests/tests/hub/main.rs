@@ -269,22 +269,14 @@ async fn a_signal_stops_a_fetch_and_the_next_one_goes_on() {
     let (hub, folder) = (FakeHub::start(), TempDir::new());
     publish(&hub, "org/bert", "fixtures/bert");
     let cache = folder.path().join("cache");
-    hub.fault(
-        "model.safetensors",
-        1,
-        Fault::Slow(std::time::Duration::from_millis(20)),
-    );
     let file = configuration(&folder, "hf:org/bert");
     for command in [
         &["up", file.to_str().unwrap()][..],
         &["pull", "hf:org/bert"],
     ] {
         let _ = std::fs::remove_dir_all(&cache);
-        hub.fault(
-            "model.safetensors",
-            1,
-            Fault::Slow(std::time::Duration::from_millis(20)),
-        );
+        // It is not over before the signal comes.
+        hub.fault("model.safetensors", 1, Fault::Stall(0.5));
         let mut program = with_hub(command, &hub.endpoint(), &cache).start();
         program.says("hf:org/bert at").await;
         let part = motet_tests::wait::until("a part of the weights", async || {
