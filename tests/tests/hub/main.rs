@@ -426,7 +426,8 @@ async fn models_are_shown_before_they_are_loaded() {
         "source      builtin:all-minilm-l6-v2",
         "family      bert",
         "parameters  22.6 million, stored as f16",
-        "runs        on cpu, by the engine packed, in f32",
+        "runs        on cpu, by the engine packed (auto: motet's own kernels are the fastest on a \
+         CPU), in f32",
         "memory      about 90.3 MB",
         "limits      max_tokens 256",
         "gives       embedding: float[N,384]",

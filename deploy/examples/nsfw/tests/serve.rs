@@ -112,12 +112,8 @@ async fn files_get_about_the_scores_of_the_package() {
     let file = Tensor::byte_strings([file]).reshape(Vec::new()).unwrap();
     let answer = server.client().infer("moderate", [("image", &file)]).await;
     let answer = answer.unwrap();
-    assert_eq!(
-        answer["verdict"].as_text().unwrap(),
-        "show",
-        "{}",
-        row.score
-    );
+    let verdict = answer["verdict"].as_strings().unwrap();
+    assert_eq!(verdict.iter().next(), Some(&b"show"[..]), "{}", row.score);
     server.drain().await;
 }
 

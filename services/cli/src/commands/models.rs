@@ -179,9 +179,14 @@ fn rows(model: &Described) -> Vec<Vec<String>> {
             format!("{}, stored as {}", count(parameters), stored.join(", ")),
         );
     }
+    let engine = facts.engine.as_ref().map(|engine| {
+        let reason = facts.engine_reason.as_ref();
+        let reason = reason.map(|reason| format!(" (auto: {reason})"));
+        format!("{engine}{}", reason.unwrap_or_default())
+    });
     let runs = [
         ("on ", &facts.device),
-        ("by the engine ", &facts.engine),
+        ("by the engine ", &engine),
         ("in ", &facts.dtype),
     ];
     let runs = runs

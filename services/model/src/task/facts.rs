@@ -20,6 +20,8 @@ pub struct Facts {
     pub device: Option<String>,
     /// The engine that computes it.
     pub engine: Option<String>,
+    /// The reason for which it does, where the configuration leaves it to motet.
+    pub engine_reason: Option<String>,
     /// Bytes that its weights take in the memory of the device.
     pub memory_bytes: Option<u64>,
     /// Limits of a call, by name, such as `max_tokens`.
