@@ -89,8 +89,8 @@ struct NextIds {
 /// let mut scheduler = Scheduler::new(Options::default(), 1);
 /// let now = Time::ZERO;
 /// let arrival = Arrival {
-///     tokens: &[12,
-///     groups: &[], 80, 31],
+///     tokens: &[12, 80, 31],
+///     groups: &[],
 ///     deadline: Some(now.after(Duration::from_millis(200))),
 ///     priority: Priority::Interactive,
 ///     flow: Flow::default(),
