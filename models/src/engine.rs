@@ -72,6 +72,19 @@ impl EngineSpec {
             Self::Candle => false,
         }
     }
+
+    /// Returns the reason for which `auto` takes the engine that it does on a device; `None` where
+    /// the engine is named.
+    pub(crate) fn reason(self, is_cpu: bool) -> Option<&'static str> {
+        match self {
+            Self::Auto if !is_cpu => Some("Candle computes on every device"),
+            Self::Auto if self.is_packed(is_cpu) => {
+                Some("motet's own kernels are the fastest on a CPU")
+            }
+            Self::Auto => Some("this binary leaves products to a library"),
+            Self::Packed | Self::Candle => None,
+        }
+    }
 }
 
 impl FromStr for EngineSpec {
@@ -138,6 +151,19 @@ mod tests {
                 "{engine} {device} {precision}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_choice_of_motets_own_has_a_reason() {
+        assert_eq!(EngineSpec::Packed.reason(true), None);
+        assert_eq!(EngineSpec::Candle.reason(true), None);
+        let reason = |is_cpu| EngineSpec::Auto.reason(is_cpu).unwrap();
+        assert!(reason(false).contains("every device"));
+        let of_cpu = match EngineSpec::Auto.is_packed(true) {
+            true => "own kernels",
+            false => "a library",
+        };
+        assert!(reason(true).contains(of_cpu));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct ModelFacts {
     pub unused: Vec<String>,
     /// The engine that computes: `packed` or `candle`.
     pub engine: EngineSpec,
+    /// The reason for which it does, where `auto` chose it.
+    pub engine_reason: Option<&'static str>,
     /// Number format of the computation.
     pub precision: Precision,
     /// Bytes that the weights take in the memory of the device, without what a batch needs.
@@ -97,6 +99,7 @@ impl ModelFiles {
                 true => EngineSpec::Packed,
                 false => EngineSpec::Candle,
             },
+            engine_reason: engine.reason(device.is_cpu()),
             precision,
             memory_bytes,
             guesses: self.guesses(heads)?,

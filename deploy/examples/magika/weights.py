@@ -1,12 +1,15 @@
-"""Makes the weights of the example of those in the package magika, and what the package says of some hundred inputs:
+"""Makes the weights of the example of those in the package magika, and what the package says of
+some hundred inputs:
 python weights.py [FOLDER]
 
 FOLDER, by default target/examples/magika, gets
 
 * `model.safetensors`: the tensors of the package's ONNX graph, named after the layers.
-* `config.json`: the package's own `config.min.json`; `kinds.json`: media type and sort of each label.
-* `inputs.bin`, `expected.json`: inputs of many kinds and sizes, their labels and scores by magika with onnxruntime, and as `exact` the
-  scores of the same network in 64 bits: of inputs with few bytes the graph takes variances as differences of nearly equal numbers.
+* `config.json`: the package's own `config.min.json`; `kinds.json`: media type and sort of each
+  label.
+* `inputs.bin`, `expected.json`: inputs of many kinds and sizes, their labels and scores by magika
+  with onnxruntime, and as `exact` the scores of the same network in 64 bits: of inputs with few
+  bytes the graph takes variances as differences of nearly equal numbers.
 
 requirements.txt has the packages that it needs.
 """
@@ -56,7 +59,9 @@ def main(folder):
     save_file(tensors, folder / "model.safetensors")
     shutil.copy(model / "config.min.json", folder / "config.json")
     kinds = known._cts_infos.items()
-    kinds = {str(name): {"mime_type": kind.mime_type, "is_text": kind.is_text} for name, kind in kinds}
+    kinds = {
+        str(name): {"mime_type": kind.mime_type, "is_text": kind.is_text} for name, kind in kinds
+    }
     (folder / "kinds.json").write_text(json.dumps(kinds, indent=1))
 
     contents = list(made_up()) + list(of_this_machine())
@@ -65,7 +70,14 @@ def main(folder):
     for content in contents:
         result = known.identify_bytes(content)
         exact = 1.0 if result.dl.label == "undefined" else score(wide, tokens(content))
-        rows.append({"bytes": len(content), "label": str(result.output.label), "score": result.score, "exact": exact})
+        rows.append(
+            {
+                "bytes": len(content),
+                "label": str(result.output.label),
+                "score": result.score,
+                "exact": exact,
+            }
+        )
     (folder / "inputs.bin").write_bytes(b"".join(contents))
     (folder / "expected.json").write_text(json.dumps({"magika": magika.__version__, "rows": rows}))
     print(f"{folder}: {len(rows)} inputs, {len({row['label'] for row in rows})} kinds")
@@ -100,8 +112,25 @@ def score(weights, tokens):
 def made_up():
     """Yields inputs at the edges of the package's rules, and some of each of a few kinds."""
     chance = random.Random(17)
-    yield from [b"", b"a", b"\n", b"\xff", b"1234567", b"12345678", b"\xff" * 7, b"\xff" * 8, "é".encode()]
-    yield from [b" " * 5000, b" \t\n\r\x0b\x0c" * 20, b"  1234567   ", b"  12345678   ", b"\0" * 4096, b"x" * 3000]
+    yield from [
+        b"",
+        b"a",
+        b"\n",
+        b"\xff",
+        b"1234567",
+        b"12345678",
+        b"\xff" * 7,
+        b"\xff" * 8,
+        "é".encode(),
+    ]
+    yield from [
+        b" " * 5000,
+        b" \t\n\r\x0b\x0c" * 20,
+        b"  1234567   ",
+        b"  12345678   ",
+        b"\0" * 4096,
+        b"x" * 3000,
+    ]
     # A character that ends after the first 4096 bytes.
     yield b" " * 4095 + "é".encode() + b" " * 100
     yield b" " * 4090 + "1234é".encode()
@@ -111,18 +140,35 @@ def made_up():
     for size in (8, 9, 100, 1023, 1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097, 10000):
         yield chance.randbytes(size)
         yield bytes(chance.choices(b"abcdefgh \n", k=size))
-        yield ("# Title\n\nSome *text* with a [link](https://example.org).\n\n" * 200).encode()[:size]
-        yield ("<!DOCTYPE html>\n<html><body><p>Some text.</p></body></html>\n" * 200).encode()[:size]
-        yield json.dumps([{"name": f"row {at}", "value": at / 7} for at in range(300)]).encode()[:size]
-        yield ("name,value\n" + "".join(f"row {at},{at / 7}\n" for at in range(900))).encode()[:size]
+        yield ("# Title\n\nSome *text* with a [link](https://example.org).\n\n" * 200).encode()[
+            :size
+        ]
+        yield ("<!DOCTYPE html>\n<html><body><p>Some text.</p></body></html>\n" * 200).encode()[
+            :size
+        ]
+        yield json.dumps([{"name": f"row {at}", "value": at / 7} for at in range(300)]).encode()[
+            :size
+        ]
+        yield ("name,value\n" + "".join(f"row {at},{at / 7}\n" for at in range(900))).encode()[
+            :size
+        ]
 
 
 def of_this_machine():
     """Yields files of the repository, of Python and of the system."""
     chance = random.Random(18)
-    for place, most in ((REPOSITORY, FILES // 3), (Path(sys.prefix), FILES // 3), (Path("/usr"), FILES // 3)):
+    for place, most in (
+        (REPOSITORY, FILES // 3),
+        (Path(sys.prefix), FILES // 3),
+        (Path("/usr"), FILES // 3),
+    ):
         found = 0
-        files = sorted(path for part in ("*.*", "bin/*") for path in place.rglob(part) if "target" not in path.parts)
+        files = sorted(
+            path
+            for part in ("*.*", "bin/*")
+            for path in place.rglob(part)
+            if "target" not in path.parts
+        )
         chance.shuffle(files)
         for path in files:
             try:

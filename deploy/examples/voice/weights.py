@@ -1,11 +1,12 @@
-"""Copies the weights of the example from the package akiki, and writes what the package says of some made-up recordings:
+"""Copies the weights of the example from the package akiki, and writes what the package says of
+some made-up recordings:
 python weights.py [FOLDER]
 
 FOLDER, by default target/examples/voice, gets
 
 * `model.safetensors`: the package's own, unchanged.
-* `recordings.bin`, `expected.bin`, `expected.json`: WAV files, and the probability of speech in each of their frames by the package
-  with onnxruntime.
+* `recordings.bin`, `expected.bin`, `expected.json`: WAV files, and the probability of speech in
+  each of their frames by the package with onnxruntime.
 
 requirements.txt has the packages that it needs.
 """
@@ -24,12 +25,21 @@ REPOSITORY = Path(__file__).parents[3]
 PACKAGE = Path(akiki.__file__).parent
 RATE = 16000
 # The first three resonances of vowels, in Hz.
-VOWELS = [(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410), (660, 1720, 2410)]
+VOWELS = [
+    (730, 1090, 2440),
+    (270, 2290, 3010),
+    (300, 870, 2240),
+    (530, 1840, 2480),
+    (570, 840, 2410),
+    (660, 1720, 2410),
+]
 
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(PACKAGE / "models/akiki-vad-native/model.safetensors", folder / "model.safetensors")
+    shutil.copyfile(
+        PACKAGE / "models/akiki-vad-native/model.safetensors", folder / "model.safetensors"
+    )
     files, rows, found = [], [], []
     for samples in recordings(np.random.default_rng(17)):
         pcm = np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2")
@@ -52,7 +62,7 @@ def main(folder):
 
 
 def recordings(chance):
-    """Yields recordings of many lengths: silence, noise, tones, and something like a voice, with and without noise."""
+    """Yields recordings of many lengths: silence, noise, tones, and something like a voice."""
     yield np.zeros(0)
     for samples in (1, 255, 256, 257, 511, 512, 5000):
         yield chance.normal(0, 0.1, samples)
@@ -70,14 +80,18 @@ def recordings(chance):
 
 
 def voice(chance, seconds):
-    """Returns syllables: pulses of a varying pitch through the resonances of vowels, with a hiss before some."""
+    """Returns syllables: pulses through the resonances of vowels, with a hiss before some."""
     samples, parts = int(seconds * RATE), []
     pitch = chance.uniform(90, 240)
     while sum(map(len, parts)) < samples:
         length = int(chance.uniform(0.12, 0.3) * RATE)
-        glide = pitch * (1 + np.linspace(chance.uniform(-0.1, 0.1), chance.uniform(-0.2, 0.2), length))
+        glide = pitch * (
+            1 + np.linspace(chance.uniform(-0.1, 0.1), chance.uniform(-0.2, 0.2), length)
+        )
         phase = np.cumsum(glide) / RATE
-        source = (np.diff(np.floor(phase), prepend=0) > 0).astype(float) + chance.normal(0, 0.01, length)
+        source = (np.diff(np.floor(phase), prepend=0) > 0).astype(float) + chance.normal(
+            0, 0.01, length
+        )
         spectrum = np.fft.rfft(source)
         frequencies = np.fft.rfftfreq(length, 1 / RATE)
         shape = sum(

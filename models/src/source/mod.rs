@@ -81,7 +81,10 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The text has no `scheme:`.
-    #[error("source `{given}` has no scheme; write builtin:NAME, file:PATH or hf:ORG/NAME{}", did_you_mean(suggestion.as_deref()))]
+    #[error(
+        "source `{given}` has no scheme; write builtin:NAME, file:PATH or hf:ORG/NAME{}",
+        did_you_mean(suggestion.as_deref())
+    )]
     NoScheme {
         /// The text given.
         given: String,
@@ -89,7 +92,11 @@ pub enum SourceError {
         suggestion: Option<String>,
     },
     /// The scheme does not exist.
-    #[error("source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME, file:PATH and hf:ORG/NAME{}", did_you_mean(suggestion.as_deref()))]
+    #[error(
+        "source `{given}`: unknown scheme `{scheme}`; known are builtin:NAME, file:PATH and \
+         hf:ORG/NAME{}",
+        did_you_mean(suggestion.as_deref())
+    )]
     UnknownScheme {
         /// The text given.
         given: String,
@@ -110,7 +117,8 @@ pub enum SourceError {
     },
     /// Nothing follows the scheme.
     #[error(
-        "source `{given}` names nothing after the scheme; write builtin:NAME, file:PATH or hf:ORG/NAME"
+        "source `{given}` names nothing after the scheme; write builtin:NAME, file:PATH or \
+         hf:ORG/NAME"
     )]
     Empty {
         /// The text given.

@@ -11,7 +11,8 @@ use crate::time::Time;
 pub struct Arrival<'a> {
     /// Tokens of each row, in the call's order; not empty.
     pub tokens: &'a [u32],
-    /// Group of each row: only rows of one group share a batch. Empty where all rows may.
+    /// Group of each row: only rows of one group share a batch. Empty where all rows may; a row
+    /// without one is in group 0.
     pub groups: &'a [u64],
     /// Time by which the whole call must be answered; `None` takes the default of
     /// [`Options::max_latency`](crate::Options::max_latency).

@@ -20,78 +20,27 @@
 //!
 //! Invariants: a row is in the backlog of its call, or has been released, or has left; a flow is in
 //! the order of its parent exactly while a row below it is in a backlog.
+//!
+//! * `node`: a flow, its start tag and virtual time; `waiting`: a call and its backlog.
 
-use std::collections::{BTreeSet, HashMap};
+mod node;
+mod waiting;
+
+use std::collections::HashMap;
 
 use crate::flow::Flow;
 use crate::row::{CallId, Row, RowId, Rows, Work};
 use crate::time::Time;
+
+use node::{Child, Node};
+use waiting::Waiting;
 
 /// Virtual time of one token at a share of 1.
 const TOKEN: u64 = 1 << 16;
 /// Most flows without work that are remembered as ahead of their share.
 const IDLE_FLOWS_MAX: usize = 1024;
 
-/// A flow, or the root. Nodes are named by their index; the root is the first.
-#[derive(Debug, Default)]
-struct Node {
-    parent: usize,
-    share: u64,
-    /// Start tag, in the virtual time of the parent.
-    start: u64,
-    virtual_time: u64,
-    /// Sum of the shares of the children that have rows.
-    active: u64,
-    /// Work below that has not left.
-    work: Work,
-    /// Places in the queue that the calls below take.
-    places: usize,
-    /// Calls with no row released, as they fall due.
-    fresh: BTreeSet<(Time, CallId)>,
-    /// Calls and flows with a backlog, by their start tags.
-    started: BTreeSet<(u64, Child)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Child {
-    Flow(usize),
-    Call(CallId),
-}
-
 const ROOT: usize = 0;
-
-/// A call with rows that have not left.
-#[derive(Debug)]
-struct Waiting {
-    flow: usize,
-    /// Start tag, in the virtual time of its flow.
-    start: u64,
-    /// The call's first row, as the pattern of all.
-    first: Row,
-    /// Rows that have been released.
-    released: usize,
-    /// Parts after the first that have been released: the first row of each, and when it falls due.
-    later: Vec<(usize, Time)>,
-    /// Tokens of all rows; empty if there was never a backlog.
-    tokens: Box<[u32]>,
-    /// Groups of all rows; empty if there was never a backlog, or all are in group 0.
-    groups: Box<[u64]>,
-    /// Rows that have not left.
-    work: Work,
-    places: usize,
-}
-
-impl Waiting {
-    fn row(&self, index: usize, tokens: u32) -> Row {
-        let group = self.groups.get(index).copied().unwrap_or_default();
-        self.first.sibling(index, tokens, group)
-    }
-
-    /// Tokens of the rows in the backlog.
-    fn backlog(&self) -> &[u32] {
-        self.tokens.get(self.released..).unwrap_or_default()
-    }
-}
 
 /// The call whose rows enter next.
 #[derive(Clone, Copy, Debug)]
@@ -181,8 +130,8 @@ impl FairQueue {
         self.calls.get(&call).map(|waiting| &waiting.first)
     }
 
-    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places in
-    /// the queue. Returns the number of its rows that are released at once: a part, or none.
+    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places
+    /// in the queue. Returns the number of its rows that are released at once: a part, or none.
     pub(crate) fn insert(
         &mut self,
         first: Row,
@@ -560,40 +509,6 @@ impl FairQueue {
             self.nodes[parent].started.remove(&(start, Child::Flow(at)));
             at = parent;
         }
-    }
-}
-
-impl Node {
-    /// Returns the start tag at which a child with this tag gets tokens.
-    fn start_of(&self, start: u64, share: u64) -> u64 {
-        match self.is_alone(share) {
-            true => start.max(self.virtual_time),
-            false => start,
-        }
-    }
-
-    /// `true` if no child but one of this share has rows.
-    fn is_alone(&self, share: u64) -> bool {
-        self.active <= share
-    }
-
-    /// Moves the virtual time by `tokens`, in virtual time, that a child got at its `start`; but not
-    /// by more than `slack` past a child with a backlog. Calls that come and go at once would
-    /// otherwise move it past all of these, as if they had been given what nobody took.
-    fn advance(&mut self, start: u64, share: u64, tokens: u64, slack: u64, from_backlog: bool) {
-        let mut to = self.virtual_time;
-        if self.is_alone(share) || from_backlog {
-            to = to.max(start);
-        }
-        to += tokens / self.active.max(1);
-        if let Some((least, _)) = self.started.first() {
-            to = to.min(least.saturating_add(slack));
-        }
-        self.virtual_time = self.virtual_time.max(to);
-    }
-
-    fn is_unlinked(&self) -> bool {
-        self.fresh.is_empty() && self.started.is_empty()
     }
 }
 

@@ -235,8 +235,8 @@ impl Queue {
         }
     }
 
-    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places. Its
-    /// first `part` is ready at once unless its flow is ahead of its share.
+    /// Adds a call of rows like `first`, of these lengths and groups, which takes `places` places.
+    /// Its first `part` is ready at once unless its flow is ahead of its share.
     pub(crate) fn insert(
         &mut self,
         first: Row,

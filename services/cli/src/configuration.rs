@@ -102,7 +102,7 @@ pub struct Configuration {
 pub(crate) struct ResolvedModels {
     /// Those without a mistake whose files are on this machine.
     pub(crate) models: Vec<ResolvedModel>,
-    /// Why others were not resolved: their files are not on this machine.
+    /// Models whose files are not on this machine, and which were not resolved.
     pub(crate) absent: Vec<Problem>,
     /// The repositories that they name.
     pub(crate) repositories: Vec<UsedRepository>,

@@ -85,7 +85,7 @@ impl DigestCache {
             return Ok(FileDigest { size, sha256 });
         }
         let sha256 = sha256(&path)?;
-        // What changed while it was read has another time by now.
+        // A file that changed while it was read has another time by now, and is not remembered.
         let then = Entry::of(&fs::metadata(&path)?, String::new());
         if size >= CACHED_BYTES_MIN && now == then && self.entries.len() < ENTRIES_MAX {
             let sha256 = sha256.clone();

@@ -56,7 +56,7 @@ pub enum HubError {
     Gated {
         /// The repository.
         repository: String,
-        /// Where access is asked for.
+        /// Address of the page on which access is asked for.
         page: String,
     },
     /// 403 otherwise.
@@ -158,7 +158,7 @@ pub enum HubError {
         size: u64,
         /// Number of requests without a byte.
         tries: u32,
-        /// Why the last one ended.
+        /// The reason for which the last one ended.
         reason: String,
     },
     /// Another number of bytes than the hub lists.

@@ -72,7 +72,8 @@ impl Hub {
     }
 
     /// Returns the files of a repository: from the cache, else fetched. A branch or tag is what it
-    /// was when it was last fetched. Blocks, and must not be called on a thread of an async runtime.
+    /// was when it was last fetched. Blocks, and must not be called on a thread of an async
+    /// runtime.
     ///
     /// # Errors
     /// Files that are not there and cannot be fetched.

@@ -19,7 +19,7 @@ pub(crate) struct Listing {
     files: BTreeMap<String, ListedFile>,
 }
 
-/// What a hub says of one file.
+/// One file, as a hub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ListedFile {
     /// Bytes; of a large file, those of its pointer or its own.

@@ -11,7 +11,7 @@ pub const ENDPOINT_DEFAULT: &str = "https://huggingface.co";
 /// Time that the hub has to answer, and that a download may go without a byte.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// Where repositories come from and are kept.
+/// The hub that repositories come from, and the cache that they are kept in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The folder of all repositories: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else

@@ -59,7 +59,7 @@ struct Rules {
     overwrite_map: BTreeMap<String, String>,
 }
 
-/// What the package knows of a label.
+/// Properties of a label, as the package lists them.
 #[derive(Debug, Deserialize)]
 struct Kind {
     mime_type: String,

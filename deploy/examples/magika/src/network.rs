@@ -14,7 +14,7 @@ const FOLD: usize = 4;
 const CHANNELS: usize = 512;
 /// Positions that the convolution looks at.
 const KERNEL: usize = 5;
-/// What is added to a variance.
+/// Added to a variance, so that its root is not 0.
 const EPSILON: f64 = 1e-6;
 
 /// The network: tokens to the probabilities of labels.
@@ -83,7 +83,8 @@ impl Network {
 }
 
 /// A layer norm over the last dimension. That of `candle_nn` takes the square of the mean from the
-/// mean of squares, which can be below zero: in a file of one repeated byte all positions are alike.
+/// mean of squares, which can be below zero: in a file of one repeated byte all positions are
+/// alike.
 struct Norm {
     weight: Tensor,
     bias: Tensor,

@@ -18,7 +18,7 @@ const QUALITY: u8 = 75;
 /// Largest width and height of a JPEG.
 const JPEG_SIDE_MAX: usize = 65_535;
 
-/// What can be wrong with a picture.
+/// The reason for which a picture cannot be read.
 type Damage = Box<dyn Error + Send + Sync>;
 
 /// Returns the number of pixels of a JPEG or PNG by its header; `None` if it is neither.
@@ -78,7 +78,7 @@ fn jpeg(bytes: &[u8]) -> JpegDecoder<ZCursor<&[u8]>> {
     let options = DecoderOptions::default()
         .set_max_width(JPEG_SIDE_MAX)
         .set_max_height(JPEG_SIDE_MAX)
-        // What is missing would be grey, and judged so.
+        // A file that was cut is an error: its missing part would be grey, and judged as that.
         .set_strict_mode(true)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     JpegDecoder::new_with_options(ZCursor::new(bytes), options)
@@ -120,8 +120,8 @@ fn decode_png(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Damage> {
     Ok((frame.width, frame.height, rgb))
 }
 
-/// Scales pixels in RGB to `RESIZED`: each is the mean of those that it covers, the nearer the more,
-/// as Pillow has it. (`image` and `fast_image_resize` take longer to compile than motet.)
+/// Scales pixels in RGB to `RESIZED`: each is the mean of those that it covers, the nearer the
+/// more, as Pillow has it. (`image` and `fast_image_resize` take longer to compile than motet.)
 fn resize(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
     let (columns, lines) = (weights(width), weights(height));
     let mut narrow = Vec::with_capacity(3 * height * columns.len());
@@ -151,7 +151,8 @@ fn resize(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
     resized
 }
 
-/// Returns for each of `RESIZED` places the first of the `length` that it covers, and their weights.
+/// Returns for each of `RESIZED` places the first of the `length` that it covers, and their
+/// weights.
 fn weights(length: usize) -> Vec<(usize, Vec<f32>)> {
     let scale = length as f32 / f32::from(RESIZED);
     let reach = scale.max(1.0);

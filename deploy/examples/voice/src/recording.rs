@@ -12,7 +12,7 @@ impl<'a> Recording<'a> {
     /// Reads the header of a WAV file.
     ///
     /// # Errors
-    /// What is wrong with it, for its sender.
+    /// The reason for which it cannot be read, for its sender.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, String> {
         let reader = WavReader::new(bytes).map_err(|error| format!("is no WAV: {error}"))?;
         let spec = reader.spec();

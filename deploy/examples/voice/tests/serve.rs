@@ -181,7 +181,7 @@ async fn what_is_no_such_recording_or_too_long_is_refused_by_name() {
     server.drain().await;
 }
 
-/// What the frames cost stands in the receipt, in the task's own unit.
+/// A receipt has the cost of the frames in the task's own unit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_counts_frames() {
     if weights().is_none() {

@@ -20,7 +20,7 @@ pub struct Call<R> {
     /// The rows, each with its length in tokens. A call without rows is answered at once.
     pub rows: Vec<(R, u32)>,
     /// Group of each row: only rows of one group share a batch, such as images of one size. Empty
-    /// where all rows may.
+    /// where all rows may; a row without one is in group 0.
     pub groups: Vec<u64>,
     /// Time by which the whole call must be answered; `None` takes the default of
     /// [`Options::max_latency`](crate::Options::max_latency).

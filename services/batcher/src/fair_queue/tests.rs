@@ -151,7 +151,9 @@ proptest! {
             queue.insert(first_row(call, rows.len()), of_one_group(&rows), &flow(call, 1), 1, PART);
         }
         let part_tokens = part_of(&rows, PART) as u64 * u64::from(row);
-        let parts = (PART.tokens.max(part_tokens) / part_tokens + 3) * flows;
+        // It may be a slack and its own tokens ahead, and each of the others a slack behind.
+        let slack = PART.tokens.max(part_tokens);
+        let parts = ((2 * slack + 40).div_ceil(part_tokens) + 1) * flows;
         let short_flow = flow(1_000, 1);
         for (number, (tokens, releases)) in steps.into_iter().enumerate() {
             let call = 1_000 + number as u64;

@@ -9,7 +9,7 @@ use super::{FileArgs, FileFlags};
 /// `motet models`.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsArgs {
-    /// Which files.
+    /// The files.
     #[command(flatten)]
     pub files: FileArgs,
     /// Print them as JSON.
@@ -35,7 +35,7 @@ pub struct VerifyArgs {
     /// The largest difference of a number that is no error
     #[arg(long, value_name = "NUMBER", default_value_t = 1e-3)]
     pub tolerance: f32,
-    /// Which configuration.
+    /// The configuration.
     #[command(flatten)]
     pub files: FileFlags,
 }

@@ -10,13 +10,13 @@ use super::FileFlags;
 /// `motet pull`.
 #[derive(Debug, Clone, Args)]
 pub struct PullArgs {
-    /// What to fetch; with --file, what the models of the configuration need
+    /// Repositories to fetch; with --file, those of the configuration's models
     #[arg(value_name = "hf:ORG/NAME[@REVISION]", value_parser = source)]
     pub repositories: Vec<Repository>,
     /// Write the files into this folder, for `source: file:FOLDER` on any machine
     #[arg(long, value_name = "FOLDER", requires = "repositories")]
     pub to: Option<PathBuf>,
-    /// Which configuration.
+    /// The configuration.
     #[command(flatten)]
     pub files: FileFlags,
 }

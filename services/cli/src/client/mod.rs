@@ -37,8 +37,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// A connection to a server, in another process or in this one.
 type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, TransportError>;
 
-/// The error of a connection: a type of its own, since with a boxed error as it is the compiler does
-/// not see that a call may be a task (`tokio::spawn`).
+/// The error of a connection: a type of its own, since with a boxed error as it is the compiler
+/// does not see that a call may be a task (`tokio::spawn`).
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct TransportError(#[source] StdError);

@@ -20,7 +20,7 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     }
     let mut configuration = Configuration::read(&files, tasks)?;
     let hub = match args.lock {
-        // What is there now is what is locked.
+        // Locked are the files as they are now, not as an earlier lock file has them.
         true => HubSources::from_env(),
         false => configuration.hub(),
     };

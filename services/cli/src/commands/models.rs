@@ -16,7 +16,7 @@ use crate::table::table;
 /// The most names of tensors that are listed.
 const UNUSED_LISTED_MAX: usize = 4;
 
-/// What is shown of a model.
+/// A model, as it is shown.
 struct Described {
     name: String,
     tasks: Vec<&'static str>,
@@ -27,7 +27,7 @@ struct Described {
     state: State,
 }
 
-/// Whether a model can run here.
+/// State of a model: ready to run here, or the reason against it.
 enum State {
     Ready(Box<Facts>, Signature),
     /// Its files are not on this machine, or have a mistake.
@@ -179,11 +179,11 @@ fn rows(model: &Described) -> Vec<Vec<String>> {
             format!("{}, stored as {}", count(parameters), stored.join(", ")),
         );
     }
-    let engine = facts.engine.as_ref().map(|engine| {
-        let reason = facts.engine_reason.as_ref();
-        let reason = reason.map(|reason| format!(" (auto: {reason})"));
-        format!("{engine}{}", reason.unwrap_or_default())
-    });
+    let reason = facts.engine_reason.as_ref();
+    let reason = reason.map(|reason| format!(" (auto: {reason})"));
+    let reason = reason.unwrap_or_default();
+    let engine = facts.engine.as_ref();
+    let engine = engine.map(|engine| format!("{engine}{reason}"));
     let runs = [
         ("on ", &facts.device),
         ("by the engine ", &engine),

@@ -69,7 +69,7 @@ impl Fetched {
 /// Resolves the models that `wanted` selects, and fetches what they need.
 ///
 /// # Errors
-/// What cannot be fetched. Mistakes of the configuration are added to its diagnostics.
+/// A repository that cannot be fetched. Mistakes of the configuration are added to its diagnostics.
 pub(crate) async fn resolve(
     configuration: &mut Configuration,
     hub: &HubSources,

@@ -14,7 +14,7 @@ const COLUMNS: usize = 79;
 /// Digits of a commit that are shown.
 const COMMIT_SHOWN: usize = 12;
 
-/// Where progress is shown.
+/// Form in which progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Out {
     /// One line of a terminal, written again and again.

@@ -140,8 +140,8 @@ impl Lock {
         Ok(found)
     }
 
-    /// Warns on standard error of sources that are other ones than those of the lock file at `path`,
-    /// by commits, names and sizes.
+    /// Warns on standard error of sources that are other ones than those of the lock file at
+    /// `path`, by commits, names and sizes.
     ///
     /// # Errors
     /// When the lock file, or a file of a model, cannot be read.

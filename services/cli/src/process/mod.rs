@@ -71,7 +71,7 @@ pub struct Options {
     pub endpoints: Vec<(String, Endpoint)>,
     /// How long to wait for models and endpoints in other processes.
     pub wait: Duration,
-    /// Whether models are refused that are other ones than those of the lock file.
+    /// `true` if models are refused that are not those of the lock file.
     pub locked: bool,
     /// The tasks that models can have.
     pub tasks: Tasks,

@@ -121,7 +121,7 @@ impl Fetch<'_> {
                 if part.len > before {
                     tries.reset();
                 }
-                // What is left of a file that is another one helps nobody.
+                // A part of another file than the one listed cannot be continued.
                 if matches!(failure.error, HubError::Size { .. }) {
                     let _ = std::fs::remove_file(&part.path);
                 }

@@ -27,7 +27,7 @@ use crate::settings::Settings;
 
 use send::Client;
 
-/// What a request needs to know.
+/// A fetch of one repository: the client, the cache, and who is told of progress.
 pub(crate) struct Fetch<'f> {
     client: Client,
     settings: &'f Settings,

@@ -157,8 +157,8 @@ impl Client {
     }
 }
 
-/// Returns whether an answer says that the commit of a revision lacks the file that it was asked for
-/// by: the encoder's settings may lie in a folder.
+/// Returns whether an answer says that the commit of a revision lacks the file that it was asked
+/// for by: the encoder's settings may lie in a folder.
 fn names_commit(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
     let code = headers.get("x-error-code");
     *method == Method::HEAD

@@ -361,7 +361,7 @@ impl State {
     }
 }
 
-/// What is asked of a repository.
+/// A part of a repository that is asked for.
 enum Rest {
     Tree(String),
     File(String, String),
@@ -496,7 +496,7 @@ fn body(bytes: Bytes, fault: Option<Fault>) -> Body {
             }
             match fault {
                 Some(Fault::Slow(pause)) => tokio::time::sleep(pause).await,
-                // What was written is on its way before the connection ends.
+                // The pieces before it are sent before the connection ends.
                 Some(Fault::Cut(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
                 _ => {}
             }

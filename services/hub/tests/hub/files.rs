@@ -1,4 +1,4 @@
-//! Which files are fetched, and where they are.
+//! The selection of files, and their places in the cache.
 
 use std::fs;
 

@@ -142,8 +142,8 @@ pub trait Task: Send + Sync + 'static {
         context: &CheckContext<'_>,
     ) -> Result<(Signature, Self::Checked), Vec<Problem>>;
 
-    /// Returns what is known of a model before it is loaded, for people. Of the weights, headers are
-    /// read.
+    /// Returns what is known of a model before it is loaded, for people. Of the weights, headers
+    /// are read.
     ///
     /// # Errors
     /// Files that cannot be read, or a device that is not there.

@@ -1,10 +1,11 @@
-//! [`Facts`]: what is known of a model before it is loaded, for people.
+//! [`Facts`]: properties of a model that are known before it is loaded, for people.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What is known of a model before it is loaded, for people. All of it may be missing.
+/// Properties of a model that are known before it is loaded, for people. All of them may be
+/// missing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Facts {

@@ -115,9 +115,9 @@ pub trait LoadedModel: Send + Sync + 'static {
         0
     }
 
-    /// Returns a row of about this cost, made up, and the cost that it has: with such rows the model
-    /// is warmed up and measured before it serves. Without one it is neither: its first batches
-    /// teach the batcher.
+    /// Returns a row of about this cost, made up, and the cost that it has: with such rows the
+    /// model is warmed up and measured before it serves. Without one it is neither: its first
+    /// batches teach the batcher.
     fn sample(&self, cost: u32) -> Option<(Self::Row, u32)> {
         let _ = cost;
         None

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use motet_models::{DeviceSpec, EngineSpec, Head};
+use motet_models::{DeviceSpec, Head};
 
 use super::check::CheckedText;
 use crate::task::{BoxError, Facts};
@@ -24,22 +24,11 @@ pub(super) fn facts(checked: &CheckedText) -> Result<Facts, BoxError> {
         stored: found.stored,
         dtype: Some(found.precision.to_string()),
         device: Some(DeviceSpec::of(&device).to_string()),
-        engine_reason: reason(checked.engine, &found.engine.to_string(), device.is_cpu()),
+        engine_reason: found.engine_reason.map(str::to_owned),
         engine: Some(found.engine.to_string()),
         memory_bytes: Some(found.memory_bytes),
         limits: BTreeMap::from([("max_tokens".to_owned(), max_tokens)]),
         unused_weights: found.unused,
         guesses: found.guesses,
     })
-}
-
-/// Returns the reason for which an engine computes a model, where none is asked for.
-fn reason(asked: EngineSpec, engine: &str, is_cpu: bool) -> Option<String> {
-    let reason = match (asked, engine, is_cpu) {
-        (EngineSpec::Auto, "packed", _) => "motet's own kernels are the fastest on a CPU",
-        (EngineSpec::Auto, _, true) => "this binary leaves products to a library",
-        (EngineSpec::Auto, _, false) => "Candle computes on every device",
-        _ => return None,
-    };
-    Some(reason.to_owned())
 }

@@ -31,7 +31,7 @@ const TEXTS: [&str; 8] = [
 /// Tensors by their names.
 pub(super) type NamedTensors = BTreeMap<String, Tensor>;
 
-/// What a model answered to some inputs.
+/// Inputs of a model and its answers to them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Golden {
@@ -231,7 +231,7 @@ impl Compared {
         let (mut count, mut largest, mut pair) = (0, 0.0_f32, (0.0, 0.0));
         for (a, b) in differ {
             count += 1;
-            // What is no number is further off than any.
+            // A difference that is not a number counts as infinite.
             let difference = match (a - b).abs() {
                 difference if difference.is_nan() => f32::INFINITY,
                 difference => difference,
