@@ -18,6 +18,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::v1::pipelines_client::PipelinesClient;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::Status;
 use tonic::body::Body;
@@ -54,11 +55,25 @@ impl Connection {
     pub async fn try_open(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
+        Self::over(stream, &format!("http://{address}")).await.ok()
+    }
+
+    /// Speaks HTTP/2 over a stream, to a server of this origin.
+    ///
+    /// # Errors
+    /// If the server does not.
+    ///
+    /// # Panics
+    /// If the origin is no URI.
+    pub async fn over<S>(stream: S, origin: &str) -> Result<Self, hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let io = TokioIo::new(stream);
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.ok()?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
-        let origin = format!("http://{address}").parse().ok()?;
-        Some(Self { sender, origin })
+        let origin = origin.parse().expect("a URI");
+        Ok(Self { sender, origin })
     }
 
     /// Returns a client for any method and codec.

@@ -9,6 +9,7 @@
 //! * [`collector`]: a receiver of traces by OTLP.
 //!
 //! Clients:
+//! * [`certificates`]: certificates, and connections that trust them.
 //! * [`connection`]: an HTTP/2 connection that adds nothing of its own, and typed clients over it.
 //! * [`reflected`]: a client that gets a service's messages by reflection.
 //! * [`tensors`]: requests and responses of the Open Inference Protocol.
@@ -25,6 +26,7 @@
 //! Functions panic where a test would fail, with a message that says what was expected.
 
 pub mod attack;
+pub mod certificates;
 pub mod collector;
 pub mod connection;
 pub mod http;

@@ -77,7 +77,7 @@ pub enum Command {
     Gateway(GatewayArgs),
     /// Start model services alone, to be reached by a gateway.
     #[command(after_help = "Examples:\n  motet serve motet.yaml --model minilm\n  \
-                            motet serve --model minilm --model chunker --grpc 0.0.0.0:50051")]
+                            motet serve --model minilm --model chunker --grpc 127.0.0.1:50052")]
     Serve(ServeArgs),
     /// Check a configuration or a pipeline file: every error, with its position and the fix.
     #[command(after_help = "Exit codes: 0 no errors; 2 errors in the file.\n\n\

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use motet_config::{Diagnostics, Node, Sources};
+use motet_config::{Diagnostics, Entry, Node, Sources};
 use motet_gateway::schema::json_schema;
 use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
@@ -16,6 +16,8 @@ use serde_json::Value;
 pub struct Config {
     /// Addresses and limits of the process.
     pub server: ServerSpec,
+    /// The entry of these, for the places of their mistakes.
+    pub server_entry: Option<Entry>,
     /// The models, in the order of the file.
     pub models: Vec<ModelSpec>,
     /// The gRPC servers whose methods pipelines call, in the order of the file.
@@ -38,7 +40,7 @@ impl Config {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let file = ConfigFile::load(path, sources, diagnostics)?;
-        Some(Self::of_file(file, tasks, diagnostics))
+        Some(Self::of_file(file, tasks, sources, diagnostics))
     }
 
     /// Reads a configuration from a text, as [`Config::load`]. Messages call it `name`; relative
@@ -51,14 +53,23 @@ impl Config {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let file = ConfigFile::from_text(name, text, sources, diagnostics)?;
-        Some(Self::of_file(file, tasks, diagnostics))
+        Some(Self::of_file(file, tasks, sources, diagnostics))
     }
 
-    fn of_file(file: ConfigFile, tasks: &Tasks, diagnostics: &mut Diagnostics) -> Self {
-        let server = file.server.map(|e| ServerSpec::read(&e, diagnostics));
+    fn of_file(
+        file: ConfigFile,
+        tasks: &Tasks,
+        sources: &Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let server = file.server.as_ref().map(|entry| {
+            let folder = sources.file(entry.key.span.file).folder();
+            ServerSpec::read(entry, folder, diagnostics)
+        });
         let models = file.models.map(|e| spec::read(&e, tasks, diagnostics));
         Self {
             server: server.unwrap_or_default(),
+            server_entry: file.server,
             models: models.unwrap_or_default(),
             endpoints: file.endpoints,
             pipelines: file.pipelines,

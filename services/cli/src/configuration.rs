@@ -309,6 +309,13 @@ impl Configuration {
         called_services(&self.pipelines)
     }
 
+    /// Reports what is wrong with the files of the key `server`, and with who may reach its ports.
+    pub(crate) fn check_server(&mut self) {
+        if let Some(entry) = &self.config.server_entry {
+            self.config.server.check(entry, &mut self.diagnostics);
+        }
+    }
+
     /// Checks the pipelines, and returns the correct ones, each after those that it calls.
     ///
     /// A model or service whose signature is unavailable is a warning where `offline` is set, and

@@ -21,6 +21,7 @@
 //! * [`shutdown`]: signals and draining.
 //! * [`status`]: gRPC errors with details.
 //! * [`telemetry`]: logs, traces and trace context.
+//! * [`tls`]: TLS of ports.
 //! * [`turns`]: turns of flows to compute.
 //! * [`usage`]: what a request took of the server.
 
@@ -42,5 +43,6 @@ pub mod serve;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod tls;
 pub mod turns;
 pub mod usage;

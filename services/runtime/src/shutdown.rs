@@ -12,7 +12,8 @@ const FORCED_EXIT_CODE: i32 = 130;
 
 /// Listens for SIGTERM, SIGINT (Ctrl-C) and SIGQUIT from now on; the future returns the name of the
 /// first that arrives. A second one then ends the process at once, in case a drain hangs. SIGHUP,
-/// SIGUSR1 and SIGUSR2, which would end the process, are ignored: there is nothing to reload yet.
+/// SIGUSR1 and SIGUSR2 would end the process, and do not: SIGHUP is for those who wait for
+/// [`HangUps`], the others are ignored.
 ///
 /// Call it before reporting that the process is ready: until then, a signal ends the process
 /// without a drain.
@@ -75,7 +76,10 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.quit.recv() => return "SIGQUIT",
-                _ = self.hang_up.recv() => "SIGHUP",
+                _ = self.hang_up.recv() => {
+                    tracing::info!("SIGHUP: files that may change while motet runs are read again");
+                    continue;
+                }
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
             };
@@ -84,6 +88,52 @@ impl Signals {
                 "a signal without a meaning here was ignored"
             );
         }
+    }
+}
+
+/// SIGHUPs, which tell a process to read its files again. Every one of these gets every signal.
+#[derive(Debug)]
+pub struct HangUps {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl HangUps {
+    /// Listens from now on. Needs a tokio runtime.
+    pub fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signal = signal(SignalKind::hangup());
+        let signal = signal.inspect_err(|error| {
+            tracing::warn!(%error, "the process cannot listen for SIGHUP");
+        });
+        Self {
+            signal: signal.ok(),
+        }
+    }
+
+    /// Waits for the next. Dropping the future loses none.
+    pub async fn next(&mut self) {
+        let received = match &mut self.signal {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if received.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl HangUps {
+    /// Listens for nothing: this system has no such signal.
+    pub fn listen() -> Self {
+        Self {}
+    }
+
+    /// Waits for ever.
+    pub async fn next(&mut self) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -32,6 +32,7 @@ mod reflection;
 mod remote_control;
 mod statuses;
 mod terminal;
+mod tls;
 mod token_vectors;
 mod traces;
 mod upstream_errors;

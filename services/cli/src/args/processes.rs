@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use humantime::parse_duration;
-use motet_runtime::config::Endpoint;
+use motet_runtime::config::{Endpoint, INSECURE_HTTP, Insecure};
 
 use super::{FileArgs, FileFlags};
 
@@ -95,6 +95,18 @@ pub struct ListenArgs {
     /// The HTTP address of health and metrics, or `off` [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "MOTET_HTTP", value_parser = http_address)]
     pub http: Option<HttpAddress>,
+    /// Listen on addresses that are not loopback without TLS and authentication; `=http` allows it
+    /// for the HTTP port alone
+    #[arg(
+        long,
+        value_name = "all|http",
+        env = "MOTET_INSECURE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        value_parser = insecure
+    )]
+    pub insecure: Option<Insecure>,
     /// How long requests in flight may take to finish after a signal to stop [default: 10s]
     #[arg(long, value_name = "TIME", env = "MOTET_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
@@ -141,6 +153,14 @@ pub struct RemoteArgs {
 fn address(text: &str) -> Result<SocketAddr, String> {
     motet_runtime::config::parse_address(text)
         .ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:50051".to_owned())
+}
+
+fn insecure(text: &str) -> Result<Insecure, String> {
+    match text {
+        "all" | "true" | "1" => Ok(Insecure::All),
+        INSECURE_HTTP => Ok(Insecure::Http),
+        _ => Err("write --insecure or --insecure=http".to_owned()),
+    }
 }
 
 fn http_address(text: &str) -> Result<HttpAddress, String> {

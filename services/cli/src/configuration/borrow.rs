@@ -47,6 +47,7 @@ impl Configuration {
         self.config.endpoints = lender.endpoints;
         if self.config.server == ServerSpec::default() {
             self.config.server = lender.server;
+            self.config.server_entry = lender.server_entry;
         }
         self.models_file = from.map(Path::to_owned);
         Ok(())

@@ -1,12 +1,13 @@
 //! A process: a gateway, model services, or both.
 //!
 //! * `startup`: the phases from a configuration to what can be served.
-//! * `ports`: the ports of a process.
+//! * `ports`: the ports of a process; `security`: TLS, and who may reach them.
 //! * [`Running`]: a ready process, until it is drained.
 //! * [`Overview`]: what it serves.
 
 mod overview;
 mod ports;
+mod security;
 mod startup;
 
 use std::net::SocketAddr;
@@ -83,8 +84,11 @@ pub struct Options {
 /// # Errors
 /// `ConfigurationErrors`, or anything else that prevents the start, in one line.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    let configuration = Configuration::read(&options.files, &options.tasks)?;
+    let mut configuration = Configuration::read(&options.files, &options.tasks)?;
     let server = configuration.config.server.clone();
+    if let Some(tls) = &server.tls {
+        tls.check(&mut configuration.diagnostics);
+    }
     let mut startup = Startup::new(configuration, options.role);
     let flags = Flags {
         endpoints: options.endpoints,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
+use super::security::Security;
 use super::startup::{Instruments, Served};
 use crate::args::{HttpAddress, ListenArgs};
 
@@ -37,6 +38,7 @@ impl Ports {
     ) -> anyhow::Result<Self> {
         let server = server_spec(file, flags);
         let http_shutdown = CancellationToken::new();
+        let security = Security::new(&server, &instruments.metrics)?;
         let (grpc_options, http_options) = serve_options(&server);
         let grpc = Server::bind(server.grpc, grpc_options).await?;
         let http = match server.http {
@@ -45,6 +47,7 @@ impl Ports {
         };
         let grpc = grpc
             .with_metrics(instruments.metrics.server())
+            .with_tls(security.port(Protocol::Grpc))
             .with_http_port(http.as_ref().map(Server::local_addr));
         let http = http.map(|server| {
             let state = HttpState {
@@ -52,9 +55,11 @@ impl Ports {
                 metrics: instruments.metrics.clone(),
             };
             let router = motet_runtime::http::router(state);
+            let server = server.with_tls(security.port(Protocol::Http));
             let address = server.local_addr();
             (address, server.spawn(router, http_shutdown.clone()))
         });
+        security.watch(&http_shutdown);
         Ok(Self {
             grpc,
             http,
@@ -100,6 +105,9 @@ fn server_spec(file: &ServerSpec, flags: &ListenArgs) -> ServerSpec {
         Some(HttpAddress::Off) => spec.http = None,
         Some(HttpAddress::At(address)) => spec.http = Some(address),
         None => {}
+    }
+    if let Some(insecure) = flags.insecure {
+        spec.insecure = insecure;
     }
     if let Some(grace) = flags.grace {
         spec.grace = grace;

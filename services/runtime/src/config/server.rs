@@ -1,6 +1,7 @@
 //! The key `server` of a configuration: addresses and limits of a process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use motet_config::keys::{self, Field, Key};
@@ -8,6 +9,8 @@ use motet_config::values::string;
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, truncated};
 use serde_json::{Value, json};
 
+use super::exposure::{Insecure, Port};
+use super::tls::TlsSpec;
 use crate::limits::{
     MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES,
     MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
@@ -21,6 +24,10 @@ pub struct ServerSpec {
     pub grpc: SocketAddr,
     /// Address of metrics and health over HTTP; `None` if they are off.
     pub http: Option<SocketAddr>,
+    /// Files with which the ports speak TLS; `None` for plain text.
+    pub tls: Option<TlsSpec>,
+    /// Ports that may do without TLS and authentication where strangers may reach them.
+    pub insecure: Insecure,
     /// Time that requests in flight have to finish after a stop was requested.
     pub grace: Duration,
     /// Most bytes of a gRPC message, received or sent.
@@ -58,6 +65,8 @@ impl Default for ServerSpec {
         Self {
             grpc: loopback(50_051),
             http: Some(loopback(8_080)),
+            tls: None,
+            insecure: Insecure::No,
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
@@ -83,7 +92,7 @@ const OFF: &str = "off";
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 16] = [
+const KEYS: [Key<ServerSpec>; 18] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one.",
@@ -109,6 +118,34 @@ const KEYS: [Key<ServerSpec>; 16] = [
             },
             default: |s| s.http.map(|http| http.to_string()),
             schema: || json!({ "type": "string" }),
+        },
+    },
+    Key {
+        name: "tls",
+        about: "Files with which both ports speak TLS, paths from the folder of this file: \
+                `cert`, `key`, and `client_ca` for client certificates, which are `client_auth: \
+                required` (default) or `optional`. [More](tls.md).",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.tls = Some(TlsSpec::read(entry, diagnostics)?);
+                Some(())
+            },
+            default: |_| None,
+            schema: TlsSpec::schema,
+        },
+    },
+    Key {
+        name: "insecure",
+        about: "`true`: addresses that are not loopback may do without TLS and authentication; \
+                `http`: that of the HTTP port may, which asks nobody for a certificate then. \
+                [More](tls.md#exposed-ports).",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.insecure = Insecure::read(entry, diagnostics)?;
+                Some(())
+            },
+            default: |s| Some(s.insecure.word().to_owned()),
+            schema: || json!({ "enum": [true, false, "http"] }),
         },
     },
     Key {
@@ -256,9 +293,9 @@ const KEYS: [Key<ServerSpec>; 16] = [
 ];
 
 impl ServerSpec {
-    /// Reads the entry `server` of a configuration. Mistakes are added to `diagnostics`; a key with
-    /// a mistake has its default.
-    pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Self {
+    /// Reads the entry `server` of a configuration; relative paths in it start from `folder`.
+    /// Mistakes are added to `diagnostics`; a key with a mistake has its default.
+    pub fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Self {
         let mut spec = Self::default();
         if entry.node.is_null() {
             return spec;
@@ -269,6 +306,9 @@ impl ServerSpec {
         };
         keys::read(&KEYS, &mut spec, &mut map, diagnostics);
         map.finish(diagnostics);
+        if let Some(tls) = &mut spec.tls {
+            tls.start_from(folder);
+        }
         if let Some(http) = spec.http
             && http == spec.grpc
             && http.port() != 0
@@ -277,6 +317,39 @@ impl ServerSpec {
             diagnostics.push(Diagnostic::error(at, message));
         }
         spec
+    }
+
+    /// Reports what is wrong with the files that the entry `server` of this specification names, and
+    /// warns of ports that are refused at the start, if no flag says otherwise.
+    pub fn check(&self, entry: &Entry, diagnostics: &mut Diagnostics) {
+        if let Some(tls) = &self.tls {
+            tls.check(diagnostics);
+        }
+        for refusal in self.ports().iter().filter_map(Port::refusal) {
+            let map = entry.node.as_map();
+            let address = map.and_then(|map| map.get(refusal.port().name));
+            let span = address.map_or(entry.key.span, |entry| entry.node.span);
+            let message = format!("the start is refused as it is: {refusal}");
+            diagnostics.push(Diagnostic::warning(span, message));
+        }
+    }
+
+    /// Returns the ports, by what decides their exposure.
+    pub fn ports(&self) -> Vec<Port> {
+        let has_tls = self.tls.is_some();
+        let knows_clients = self.tls.as_ref().is_some_and(TlsSpec::requires_clients);
+        let port = |name, address, is_insecure| Port {
+            name,
+            address,
+            has_tls,
+            has_auth: knows_clients,
+            is_insecure,
+        };
+        let grpc = port("grpc", self.grpc, self.insecure.covers_grpc());
+        let http = self
+            .http
+            .map(|address| port("http", address, self.insecure.covers_http()));
+        [Some(grpc), http].into_iter().flatten().collect()
     }
 
     /// Returns the JSON schema of the key `server`, for editors.
@@ -315,6 +388,9 @@ mod tests {
     use motet_config::{Colour, Sources, Value, parse};
 
     use super::*;
+    use crate::config::ClientAuth;
+
+    const FOLDER: &str = "conf";
 
     fn read(text: &str) -> (ServerSpec, String) {
         let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
@@ -323,7 +399,7 @@ mod tests {
         let Value::Map(map) = &root.value else {
             panic!("{text}");
         };
-        let spec = ServerSpec::read(&map.entries[0], &mut diagnostics);
+        let spec = ServerSpec::read(&map.entries[0], Path::new(FOLDER), &mut diagnostics);
         (spec, diagnostics.render(&sources, Colour::Never))
     }
 
@@ -348,6 +424,8 @@ server:
   read_timeout: 5s
   write_timeout: 6s
   max_resets_per_second: 4
+  insecure: http
+  tls: { cert: ./tls.crt, key: /run/tls.key, client_ca: ca.crt, client_auth: optional }
 ",
         );
         assert_eq!(report, "");
@@ -367,6 +445,13 @@ server:
         assert_eq!(server.read_timeout, Duration::from_secs(5));
         assert_eq!(server.max_resets_per_second, 4);
         assert_eq!(server.write_timeout, Duration::from_secs(6));
+        assert_eq!(server.insecure, Insecure::Http);
+        let tls = server.tls.unwrap();
+        let folder = Path::new(FOLDER);
+        assert_eq!(tls.cert.value, folder.join("./tls.crt"));
+        assert_eq!(tls.key.value, Path::new("/run/tls.key"));
+        assert_eq!(tls.client_ca.unwrap().value, folder.join("ca.crt"));
+        assert_eq!(tls.client_auth, ClientAuth::Optional);
     }
 
     #[test]
@@ -410,6 +495,19 @@ server:
             (
                 "server: { max_concurrent_requests: 0 }\n",
                 &["is 0, but must be between 1 and 1000000"],
+            ),
+            (
+                "server: { insecure: grpc }\n",
+                &["`insecure` must be `true`, `false` or `http`, not `grpc`"],
+            ),
+            ("server: { insecure: 1 }\n", &["`http`, not an integer"]),
+            (
+                "server: { tls: { cert: a } }\n",
+                &["`tls` needs the key `key`", "write `tls: { cert: ./tls.crt"],
+            ),
+            (
+                "server: { tls: { cert: a, key: b, client_auth: required } }\n",
+                &["`client_auth` needs `client_ca`"],
             ),
             (
                 "server: { max_concurrent_requests: many }\n",

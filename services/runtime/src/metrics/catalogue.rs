@@ -327,6 +327,28 @@ instruments! {
         Kind::UpDownCounter, "motet.server.connections", "motet_server_connections",
         "{connection}", [],
         "Open connections of the gRPC port.";
+    SERVER_HANDSHAKES:
+        Kind::Counter, "motet.server.handshakes", "motet_server_handshakes_total",
+        "{handshake}", ["result"],
+        "TLS handshakes of the gRPC port, by result: ok, plain_text (the client did not speak TLS), \
+         timeout, no_certificate (the client has none), certificate (the client's is not \
+         accepted), refused (the client does not accept the server's, says its alert), protocol \
+         (no version, cipher or protocol in common), closed (the client went away) or other.";
+    SERVER_INSECURE:
+        Kind::Gauge, "motet.server.insecure", "motet_server_insecure",
+        "", ["port"],
+        "1 while strangers may reach a port that lacks TLS or authentication, which `insecure` \
+         allows, else 0.";
+    TLS_EXPIRY:
+        Kind::Gauge, "motet.tls.certificate_expiry", "motet_tls_certificate_expiry_seconds",
+        "s", ["certificate"],
+        "Time at which a certificate in use expires, in seconds since 1970; certificate is server \
+         or the name of what is called with it.";
+    TLS_READ:
+        Kind::Counter, "motet.tls.files_read", "motet_tls_files_read_total",
+        "{change}", ["certificate", "result"],
+        "Changes of TLS files while the process runs, by result: ok, or failed (they cannot be \
+         used, and those from before stay in use).";
     SERVER_PANICS:
         Kind::Counter, "motet.server.panics", "motet_server_panics_total",
         "{panic}", ["task"],

@@ -253,6 +253,8 @@ pub(super) struct ServerInstruments {
     pub(super) connections: UpDownCounter<i64>,
     pub(super) panics: Counter<u64>,
     pub(super) bytes_in_flight: Arc<AtomicUsize>,
+    pub(super) handshakes: Counter<u64>,
+    pub(super) insecure: Gauge<u64>,
 }
 
 /// Records events of a gRPC port outside of its handlers. Clones share the instruments.
@@ -288,6 +290,17 @@ impl ServerMetrics {
     /// Counts a call or connection that the server ended; `reason` is a constant.
     pub(crate) fn cut(&self, reason: &'static str) {
         self.0.cut.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Counts a TLS handshake; `result` is a constant such as `ok`.
+    pub(crate) fn handshake(&self, result: &'static str) {
+        self.0.handshakes.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// Records whether a port is open to strangers; `port` is a constant such as `grpc`.
+    pub fn insecure(&self, port: &'static str, is_insecure: bool) {
+        let port = [KeyValue::new("port", port)];
+        self.0.insecure.record(u64::from(is_insecure), &port);
     }
 
     /// Sets the bytes in flight.

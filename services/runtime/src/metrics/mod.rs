@@ -3,7 +3,7 @@
 //! Nothing is global: a process makes one [`Metrics`] and passes it on; tests make several.
 //!
 //! * [`catalogue`]: the declaration of every instrument.
-//! * `handles`, `policies`: handles that record.
+//! * `handles`, `policies`, `tls`: handles that record.
 //! * `live`: series that go with what they describe.
 //! * `batcher_gauges`: gauges that are read on demand.
 //! * `page`: the documentation page.
@@ -14,6 +14,7 @@ mod handles;
 mod live;
 mod page;
 mod policies;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ use live::{LiveCounter, LiveMeter};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
+use tls::TlsInstruments;
+pub use tls::TlsMetrics;
 
 use crate::telemetry::{self, TelemetryError};
 
@@ -71,6 +74,7 @@ struct Inner {
     batches: BatchInstruments,
     watched: Watched,
     server: ServerMetrics,
+    tls: TlsInstruments,
 }
 
 impl Metrics {
@@ -185,7 +189,13 @@ impl Metrics {
                 connections: up_down(&meter, c::SERVER_CONNECTIONS),
                 panics: counter(&meter, c::SERVER_PANICS),
                 bytes_in_flight: observed(&meter, c::SERVER_BYTES_IN_FLIGHT),
+                handshakes: counter(&meter, c::SERVER_HANDSHAKES),
+                insecure: gauge(&meter, c::SERVER_INSECURE),
             })),
+            tls: TlsInstruments {
+                expiry: gauge(&meter, c::TLS_EXPIRY),
+                files_read: counter(&meter, c::TLS_READ),
+            },
             provider,
             live_provider,
             registry,
@@ -255,6 +265,11 @@ impl Metrics {
     /// The handle for the gRPC port.
     pub fn server(&self) -> ServerMetrics {
         self.0.server.clone()
+    }
+
+    /// The handle for one certificate in use: that of the `server`, or one that is called with.
+    pub fn tls(&self, certificate: &str) -> TlsMetrics {
+        TlsMetrics::new(&self.0.tls, certificate)
     }
 
     /// Everything as Prometheus text.

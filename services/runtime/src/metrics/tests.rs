@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tonic::Code;
 
@@ -74,6 +74,12 @@ fn all_used() -> (Metrics, Kept) {
     metrics.server().slowed();
     metrics.server().connections(1);
     metrics.server().panicked("handler");
+    metrics.server().handshake("ok");
+    metrics.server().insecure("grpc", true);
+    metrics
+        .tls("server")
+        .expires(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    metrics.tls("server").read_again(false);
     let calls = [pipeline, node].map(|handle| Box::new(handle) as Box<dyn std::any::Any>);
     let mut kept: Vec<Box<dyn std::any::Any>> = calls.into();
     kept.extend([
@@ -140,6 +146,10 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_queue_cancelled_total{model="minilm"} 5"#,
         "motet_server_in_flight 1",
         r#"motet_server_refused_total{reason="concurrency"} 1"#,
+        r#"motet_server_handshakes_total{result="ok"} 1"#,
+        r#"motet_server_insecure{port="grpc"} 1"#,
+        r#"motet_tls_certificate_expiry_seconds{certificate="server"} 1800000000"#,
+        r#"motet_tls_files_read_total{certificate="server",result="failed"} 1"#,
         r#"motet_build_info{service="test",version=""#,
     ] {
         assert!(

@@ -20,20 +20,25 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use super::answer_body::AnswerBody;
+use super::complaints::Complaints;
 use super::executor::Executor;
 use super::guard::Guard;
-use super::info::ConnectionInfo;
+#[cfg(feature = "tls")]
+use super::handshake;
+use super::info::{ConnectionInfo, Security};
 use super::request_body::RequestBody;
 use super::resets::Resets;
+use super::socket::{FirstBytes, Socket};
 use super::unread::Unread;
 use super::until_shutdown::UntilShutdown;
 use super::windows::Window;
 use super::write_coalescing::CoalescingStream;
-use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until};
+use super::{BoxError, Protocol, ServeOptions, Shutdown, http1, run_until, wrong_protocol};
 use crate::layers::call::{CallHooks, HookedBody};
 use crate::limits::{ConnectionBytes, ConnectionPlaces, is_exempt, is_request_stream};
 use crate::metrics::ServerMetrics;
 use crate::request_stream::MessageSizes;
+use crate::tls::PortTls;
 use crate::usage::Usage;
 
 /// Time between the last words to a client and the end of its connection.
@@ -41,7 +46,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An accepted connection and what it needs of its server.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     /// The HTTP/1.1 address of this process.
@@ -52,23 +56,16 @@ pub(super) struct Connection {
     pub(super) bytes: ConnectionBytes,
     /// How much the client may send before it is read.
     pub(super) window: Window,
+    /// What the port speaks TLS with; `None` for plain text.
+    pub(super) tls: Option<PortTls>,
+    pub(super) complaints: Complaints,
     pub(super) shutdown: Shutdown,
     pub(super) metrics: Option<ServerMetrics>,
 }
 
-/// The first bytes of a connection, as far as they have arrived.
-enum FirstBytes {
-    /// None, and none are to be expected.
-    None,
-    /// Those of an HTTP/2 client with prior knowledge.
-    Http2,
-    /// Others.
-    Other,
-}
-
 impl Connection {
     /// Serves the connection until the client closes it or the server shuts down.
-    pub(super) async fn serve<S, B>(self, service: S, options: &ServeOptions)
+    pub(super) async fn serve<S, B>(self, stream: TcpStream, service: S, options: &ServeOptions)
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
             + Clone
@@ -78,11 +75,15 @@ impl Connection {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let first = self.first_bytes(options.keep_alive_timeout).await;
+        let begin = self.begin(stream, options);
+        let Some(Some((socket, first, security))) = run_until(&self.shutdown.graceful, begin).await
+        else {
+            return;
+        };
         let guard = match first {
-            FirstBytes::None => return,
+            FirstBytes::None | FirstBytes::Tls => return,
             FirstBytes::Other if options.protocol == Protocol::Grpc => {
-                let refusal = http1::refuse(self.stream, self.http_port, options);
+                let refusal = http1::refuse(socket, self.http_port, options);
                 run_until(&self.shutdown.graceful, refusal).await;
                 return;
             }
@@ -94,7 +95,10 @@ impl Connection {
         };
         let flooded = guard.as_ref().map(Guard::ended).unwrap_or_default();
         let graceful = self.shutdown.graceful.clone();
-        let info = ConnectionInfo::new(self.peer, self.local, self.places, graceful.clone());
+        let info = {
+            let graceful = graceful.clone();
+            ConnectionInfo::new(self.peer, self.local, security, self.places, graceful)
+        };
         let in_flight = self.in_flight;
         let bytes = self.bytes;
         let unread = Arc::new(Unread::default());
@@ -140,7 +144,7 @@ impl Connection {
         let forced = self.shutdown.forced.clone();
         let executor = Executor::new(forced, options.write_timeout, self.metrics.clone());
         let builder = builder(options, self.window.bytes(), executor);
-        let socket = CoalescingStream::new(self.stream, guard);
+        let socket = CoalescingStream::new(socket, guard);
         let buffer = socket.buffer();
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
@@ -178,23 +182,43 @@ impl Connection {
         }
     }
 
-    /// Waits for the client's first bytes: for `timeout`, and until the server shuts down. HTTP/2
-    /// pings begin only after them, so a client that sends none would hold its slot, and a
-    /// shutdown, for ever.
-    async fn first_bytes(&self, timeout: Duration) -> FirstBytes {
-        // Four bytes tell HTTP/2's preface from every HTTP/1 method. Where only some of them have
-        // arrived, those decide.
-        let mut first = [0; 4];
-        let peeked = tokio::select! {
-            biased;
-            peeked = self.stream.peek(&mut first) => peeked.unwrap_or(0),
-            () = self.shutdown.graceful.cancelled() => 0,
-            () = tokio::time::sleep(timeout) => 0,
-        };
-        match &first[..peeked] {
-            [] => FirstBytes::None,
-            bytes if b"PRI ".starts_with(bytes) => FirstBytes::Http2,
-            _ => FirstBytes::Other,
+    /// Waits for the client's first bytes, makes the TLS handshake if the port speaks TLS, and
+    /// waits for the first bytes inside. `None` for a client that sends none in time, makes no
+    /// handshake, or was refused: HTTP/2 pings begin only after first bytes, so without a limit it
+    /// would hold its slot for ever.
+    async fn begin(
+        &self,
+        stream: TcpStream,
+        options: &ServeOptions,
+    ) -> Option<(Socket, FirstBytes, Security)> {
+        let timeout = options.keep_alive_timeout;
+        let first = tokio::time::timeout(timeout, FirstBytes::peek(&stream)).await;
+        match (&self.tls, first.ok()?) {
+            (_, FirstBytes::None) => None,
+            (None, first @ (FirstBytes::Http2 | FirstBytes::Other)) => {
+                Some((Socket::Plain(stream), first, Security::default()))
+            }
+            #[cfg(feature = "tls")]
+            (Some(tls), FirstBytes::Tls) => {
+                let told = handshake::Told {
+                    peer: self.peer,
+                    complaints: &self.complaints,
+                    metrics: self.metrics.as_ref(),
+                };
+                let limit = options.handshake_timeout;
+                let mut stream = handshake::handshake(stream, tls, limit, &told).await?;
+                let security = handshake::security(&stream);
+                let inside = FirstBytes::peek_inside(&mut stream);
+                let first = tokio::time::timeout(timeout, inside).await;
+                Some((Socket::Tls(stream), first.ok()?, security))
+            }
+            (tls, first) => {
+                if let (Some(_), Some(metrics)) = (tls, &self.metrics) {
+                    metrics.handshake("plain_text");
+                }
+                wrong_protocol::refuse(stream, first, self.peer, &self.complaints).await;
+                None
+            }
         }
     }
 }

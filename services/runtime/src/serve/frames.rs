@@ -67,16 +67,24 @@ impl Frames {
     }
 }
 
-/// Returns a GOAWAY frame with the code ENHANCE_YOUR_CALM: streams after `last_stream` were not
-/// looked at.
-pub(super) fn go_away(last_stream: u32, why: &str) -> Vec<u8> {
+/// The frame with which a server begins: its settings, none of which differ from the defaults.
+pub(super) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Error codes of GOAWAY frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum GoAway {
+    EnhanceYourCalm = 11,
+    InadequateSecurity = 12,
+}
+
+/// Returns a GOAWAY frame: streams after `last_stream` were not looked at.
+pub(super) fn go_away(last_stream: u32, code: GoAway, why: &str) -> Vec<u8> {
     const GOAWAY: u8 = 7;
-    const ENHANCE_YOUR_CALM: u32 = 11;
     let length = u32::try_from(8 + why.len()).unwrap_or(8);
     let mut frame = length.to_be_bytes()[1..].to_vec();
     frame.extend([GOAWAY, 0, 0, 0, 0, 0]);
     frame.extend(last_stream.to_be_bytes());
-    frame.extend(ENHANCE_YOUR_CALM.to_be_bytes());
+    frame.extend((code as u32).to_be_bytes());
     frame.extend(why.as_bytes());
     frame
 }
@@ -98,7 +106,7 @@ mod tests {
         for (kind, stream, payload) in [(4, 0, 0), (HEADERS, 1, 300), (RST_STREAM, 1, 4)] {
             bytes.extend(frame(kind, stream, payload));
         }
-        bytes.extend(go_away(1, "why"));
+        bytes.extend(go_away(1, GoAway::EnhanceYourCalm, "why"));
         for at_a_time in [1, 2, 5, 9, 10_000] {
             let (mut frames, mut found) = (Frames::of_client(), Vec::new());
             for part in bytes.chunks(at_a_time) {

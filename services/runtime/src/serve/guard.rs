@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::frames::{Frames, HEADERS, RST_STREAM, go_away};
+use super::frames::{Frames, GoAway, HEADERS, RST_STREAM, go_away};
 use super::resets::{Resets, Verdict};
 use crate::metrics::ServerMetrics;
 
@@ -96,7 +96,8 @@ impl Guard {
     /// Returns the frame that ends the connection; `None` where another one is under way, which the
     /// client does not take.
     pub(super) fn last_words(&self) -> Option<Vec<u8>> {
-        let frame = || go_away(self.last_stream, "too many resets");
+        let code = GoAway::EnhanceYourCalm;
+        let frame = || go_away(self.last_stream, code, "too many resets");
         self.sent.is_between().then(frame)
     }
 }

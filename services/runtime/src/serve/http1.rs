@@ -9,13 +9,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::ServeOptions;
+use super::socket::Socket;
 
 /// Answers one request with the protocol and port to use instead, and closes the connection.
-pub(super) async fn refuse(stream: TcpStream, http: Option<SocketAddr>, options: &ServeOptions) {
-    let text = explanation(http);
+pub(super) async fn refuse(socket: Socket, http: Option<SocketAddr>, options: &ServeOptions) {
+    let is_plain = matches!(socket, Socket::Plain(_));
+    let text = explanation(is_plain, http);
     let service = service_fn(move |_: Request<Incoming>| {
         let mut response = Response::new(text.clone());
         *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -27,19 +28,23 @@ pub(super) async fn refuse(stream: TcpStream, http: Option<SocketAddr>, options:
         .timer(TokioTimer::new())
         .header_read_timeout(options.keep_alive_timeout)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a client of the gRPC port speaks neither HTTP/2 nor HTTP/1");
     }
 }
 
-fn explanation(http: Option<SocketAddr>) -> String {
+fn explanation(is_plain: bool, http: Option<SocketAddr>) -> String {
+    let (how, scheme) = match is_plain {
+        true => ("without TLS, with prior knowledge", "http"),
+        false => ("over TLS", "https"),
+    };
     let elsewhere = match http {
-        Some(address) => format!("Health and metrics over HTTP/1.1 are at http://{address}/."),
+        Some(address) => format!("Health and metrics over HTTP/1.1 are at {scheme}://{address}/."),
         None => "This process has no HTTP/1.1 port.".to_owned(),
     };
     format!(
-        "This port speaks gRPC: HTTP/2 without TLS, with prior knowledge. You sent HTTP/1.\n\
+        "This port speaks gRPC: HTTP/2, {how}. You sent HTTP/1.\n\
          {elsewhere}\n"
     )
 }

@@ -5,6 +5,7 @@
 //! calls that never end.
 //!
 //! * `answer_body`: bodies of answers whose bytes are counted.
+//! * `complaints`: what the log says of clients, once a minute for each.
 //! * `connection`: one accepted connection.
 //! * `connections`: the open connections.
 //! * `descriptors`: the file descriptors that the process may have.
@@ -12,16 +13,20 @@
 //! * `executor`: the tasks of its calls.
 //! * `frames`: HTTP/2 frames as their bytes go by.
 //! * `guard`: clients that reset too many calls; `resets`: how many that is.
+//! * `handshake`: TLS handshakes.
 //! * `http1`: the answer to an HTTP/1 client of the gRPC port.
 //! * `info`: what a handler may know about its connection.
 //! * `reader`: the time in which a client has to take something of an answer.
 //! * `request_body`: bodies whose bytes are counted.
+//! * `socket`: plain sockets and those inside TLS.
 //! * `unread`: answers that HTTP/2 has and no client takes.
 //! * `until_shutdown`: bodies that end when the server shuts down.
 //! * `windows`: how much a client may send before it is read.
 //! * `write_coalescing`: one system call for all that a poll writes.
+//! * `wrong_protocol`: last words to clients that speak TLS to a port without it, or the reverse.
 
 mod answer_body;
+mod complaints;
 mod connection;
 mod connections;
 mod descriptors;
@@ -29,15 +34,19 @@ mod discard;
 mod executor;
 mod frames;
 mod guard;
+#[cfg(feature = "tls")]
+mod handshake;
 mod http1;
 mod info;
 mod reader;
 mod request_body;
 mod resets;
+mod socket;
 mod unread;
 mod until_shutdown;
 mod windows;
 mod write_coalescing;
+mod wrong_protocol;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -57,6 +66,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
+use complaints::Complaints;
 use connection::Connection;
 use connections::Connections;
 pub use descriptors::{raise_descriptor_limit, reachable_connections};
@@ -66,13 +76,14 @@ use windows::Windows;
 use crate::limits::{ByteBudget, ConnectionPlaces, usable_memory};
 use crate::metrics::ServerMetrics;
 use crate::panics;
+use crate::tls::PortTls;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/2 with prior knowledge, as gRPC without TLS uses it.
+    /// HTTP/2: with prior knowledge, as gRPC without TLS uses it, or inside TLS.
     Grpc,
     /// HTTP/1.1 or HTTP/2, whichever the client begins with.
     Http,
@@ -94,6 +105,8 @@ pub struct ServeOptions {
     /// Largest HTTP/2 flow control window of one connection, in bytes. Default 4 MiB. Where there
     /// are many connections they have smaller ones: a quarter of `max_bytes_in_flight` together.
     pub connection_window_bytes: u32,
+    /// Time that a client has for the TLS handshake from its first byte on. Default 10 s.
+    pub handshake_timeout: Duration,
     /// A connection that is silent this long is pinged. Default 30 s.
     pub keep_alive_interval: Duration,
     /// A pinged connection that is silent this long is closed, and so is an HTTP/1 client that does
@@ -122,6 +135,7 @@ impl Default for ServeOptions {
             max_concurrent_streams: MAX_CONCURRENT_STREAMS,
             stream_window_bytes: 1 << 20,
             connection_window_bytes: 4 << 20,
+            handshake_timeout: Duration::from_secs(10),
             keep_alive_interval: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(20),
             max_bytes_in_flight: default_max_bytes_in_flight(),
@@ -223,6 +237,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     http_port: Option<SocketAddr>,
+    tls: Option<PortTls>,
     metrics: Option<ServerMetrics>,
     options: ServeOptions,
 }
@@ -252,6 +267,7 @@ impl Server {
             listener,
             local_addr,
             http_port: None,
+            tls: None,
             metrics: None,
             options,
         })
@@ -268,6 +284,13 @@ impl Server {
     #[must_use]
     pub fn with_http_port(mut self, address: Option<SocketAddr>) -> Self {
         self.http_port = address;
+        self
+    }
+
+    /// Speaks TLS with this, or plain text with nothing.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<PortTls>) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -298,6 +321,7 @@ impl Server {
         let bytes = ByteBudget::new(self.options.max_bytes_in_flight, self.metrics.clone());
         let windows = Windows::new(self.options.max_bytes_in_flight / WINDOWS_PART);
         let open = Connections::new(self.options.max_connections, self.metrics.clone());
+        let complaints = Complaints::default();
         let mut connections = JoinSet::new();
         {
             // Kept while other things happen: it may have a client in hand.
@@ -319,7 +343,6 @@ impl Server {
                         let (shutdown, places) = (shutdown.child(), ConnectionPlaces::default());
                         let slot = open.add(permit, places.clone(), shutdown.clone());
                         let connection = Connection {
-                            stream,
                             peer,
                             local: self.local_addr,
                             http_port: self.http_port,
@@ -327,12 +350,14 @@ impl Server {
                             in_flight: in_flight.clone(),
                             bytes: bytes.connection(),
                             window: windows.lend(self.options.connection_window_bytes),
+                            tls: self.tls.clone(),
+                            complaints: complaints.clone(),
                             shutdown,
                             metrics: self.metrics.clone(),
                         };
                         let (service, options) = (service.clone(), self.options.clone());
                         connections.spawn(async move {
-                            connection.serve(service, &options).await;
+                            connection.serve(stream, service, &options).await;
                             drop(slot);
                         });
                     }

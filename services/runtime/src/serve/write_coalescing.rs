@@ -12,12 +12,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
 use super::guard::Guard;
 use super::resets::Verdict;
+use super::socket::Socket;
 
 /// The largest write that is buffered, in bytes. Copying more would take longer than a system call.
 const BUFFERED_WRITE_MAX: usize = 4096;
@@ -32,36 +31,33 @@ const WARY_READ_MAX: usize = 1024;
 /// sends the buffer after each poll of the connection. Shutting down waits until it is sent.
 #[derive(Debug)]
 pub(super) struct CoalescingStream {
-    read: OwnedReadHalf,
     buffer: SharedBuffer,
     /// Runs while the client is read slowly.
     pause: Option<Pin<Box<Sleep>>>,
     is_ended: bool,
 }
 
-/// The write half of a socket and its buffer. Clones share them.
+/// A socket and the buffer of its writes. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct SharedBuffer(Arc<Mutex<WriteBuffer>>);
 
 #[derive(Debug)]
 struct WriteBuffer {
-    write: OwnedWriteHalf,
+    socket: Socket,
     bytes: BytesMut,
     guard: Option<Guard>,
 }
 
 impl CoalescingStream {
     /// A socket of an HTTP/2 client, whose frames `guard` watches, or of another client.
-    pub(super) fn new(stream: TcpStream, guard: Option<Guard>) -> Self {
-        let (read, write) = stream.into_split();
+    pub(super) fn new(socket: Socket, guard: Option<Guard>) -> Self {
         let bytes = BytesMut::new();
         let buffer = SharedBuffer(Arc::new(Mutex::new(WriteBuffer {
-            write,
+            socket,
             bytes,
             guard,
         })));
         Self {
-            read,
             buffer,
             pause: None,
             is_ended: false,
@@ -117,13 +113,14 @@ impl WriteBuffer {
     /// Sends the buffer; ready when it is empty.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
-            let sent = ready!(Pin::new(&mut self.write).poll_write(cx, &self.bytes))?;
+            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.bytes))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.bytes.advance(sent);
         }
-        Poll::Ready(Ok(()))
+        // TLS keeps records that the socket did not take.
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_write(
@@ -146,7 +143,7 @@ impl WriteBuffer {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         if bytes > BUFFERED_WRITE_MAX {
             ready!(self.poll_send(cx))?;
-            return Pin::new(&mut self.write).poll_write_vectored(cx, parts);
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
         }
         if self.bytes.len() + bytes > BUFFER_MAX {
             ready!(self.poll_send(cx))?;
@@ -172,23 +169,21 @@ impl AsyncRead for CoalescingStream {
             ready!(pause.as_mut().poll(cx));
             this.pause = None;
         }
-        let is_wary = this
-            .buffer
-            .lock()
-            .guard
-            .as_ref()
-            .is_some_and(Guard::is_wary);
+        let mut buffer = this.buffer.lock();
+        let buffer = &mut *buffer;
+        let is_wary = buffer.guard.as_ref().is_some_and(Guard::is_wary);
         let before = into.filled().len();
+        let socket = Pin::new(&mut buffer.socket);
         if is_wary {
             let mut few = [0; WARY_READ_MAX];
             let most = few.len().min(into.remaining());
             let mut few = ReadBuf::new(&mut few[..most]);
-            ready!(Pin::new(&mut this.read).poll_read(cx, &mut few))?;
+            ready!(socket.poll_read(cx, &mut few))?;
             into.put_slice(few.filled());
         } else {
-            ready!(Pin::new(&mut this.read).poll_read(cx, into))?;
+            ready!(socket.poll_read(cx, into))?;
         }
-        if let Some(guard) = &mut this.buffer.lock().guard {
+        if let Some(guard) = &mut buffer.guard {
             match guard.received(&into.filled()[before..]) {
                 Verdict::Read => {}
                 Verdict::Pause(pause) => this.pause = Some(Box::pin(tokio::time::sleep(pause))),
@@ -227,14 +222,14 @@ impl AsyncWrite for CoalescingStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut buffer = self.buffer.lock();
         ready!(buffer.poll_send(cx))?;
-        Pin::new(&mut buffer.write).poll_shutdown(cx)
+        Pin::new(&mut buffer.socket).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -243,7 +238,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         (
-            CoalescingStream::new(accepted.unwrap().0, None),
+            CoalescingStream::new(Socket::Plain(accepted.unwrap().0), None),
             client.unwrap(),
         )
     }
