@@ -187,6 +187,7 @@ async fn serve_gateway(shutdown: &CancellationToken) -> Result<SocketAddr, AnyEr
     let address = server.local_addr();
     let stack = layers::stack(
         gateway.routes(),
+        layers::Guards::default(),
         Admission::new(1024),
         &metrics,
         MESSAGE_BYTES_MAX,

@@ -1,16 +1,19 @@
-//! The account of a request: what it uses and what it holds.
+//! The account of a request: what it uses, what it holds, and what it may name.
 
 use motet_proto::tensor::Tensor;
+use motet_runtime::auth::Access;
 use motet_runtime::limits::HeldBytes;
 use motet_runtime::request_stream::StreamedRequest;
 use motet_runtime::usage::Usage;
 use tonic::Status;
 
-/// Usage and held bytes of a request; nothing is counted for one that came by way of no server.
+/// Usage, held bytes and access of a request; nothing is counted for one that came by way of no
+/// server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Account {
     pub(super) usage: Option<Usage>,
     held: Option<HeldBytes>,
+    pub(super) access: Access,
 }
 
 impl Account {
@@ -19,6 +22,7 @@ impl Account {
         Self {
             usage: Usage::of(extensions).cloned(),
             held: HeldBytes::of(extensions).cloned(),
+            access: Access::of(extensions),
         }
     }
 
@@ -45,6 +49,7 @@ impl From<StreamedRequest> for Account {
         Self {
             usage: Some(request.usage),
             held: Some(request.held),
+            access: request.access,
         }
     }
 }

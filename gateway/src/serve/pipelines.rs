@@ -7,6 +7,7 @@ use motet_proto::v1::{
     DescribeRequest, DescribeResponse, ExplainRequest, ExplainResponse, ExplainedNode, ListRequest,
     ListResponse, LoadRequest, LoadResponse, PipelineSummary, Port, UnloadRequest, UnloadResponse,
 };
+use motet_runtime::auth::{Access, Named};
 use motet_runtime::status::{self, Reason, StatusBuilder};
 use tonic::{Request, Response, Status};
 
@@ -36,11 +37,12 @@ impl PipelinesService {
         }
     }
 
-    fn find(&self, name: &str) -> Result<std::sync::Arc<ServedPipeline>, Status> {
+    fn find(&self, name: &str, access: &Access) -> Result<std::sync::Arc<ServedPipeline>, Status> {
+        access.see(name, Named::Pipeline)?;
         let registry = self.0.registry();
         registry
             .pipeline(name)
-            .ok_or_else(|| registry.unknown_pipeline(name))
+            .ok_or_else(|| registry.unknown_pipeline(name, access))
     }
 }
 
@@ -65,10 +67,14 @@ fn port(pipeline: &CheckedPipeline, name: &str, ty: &ValueType, optional: bool) 
 
 #[tonic::async_trait]
 impl Pipelines for PipelinesService {
-    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let access = Access::of(request.extensions());
         let pipelines = self.0.registry().pipelines();
+        let seen = pipelines
+            .iter()
+            .filter(|(name, _)| access.sees(name, Named::Pipeline));
         Ok(Response::new(ListResponse {
-            pipelines: pipelines.values().map(|p| summary(p)).collect(),
+            pipelines: seen.map(|(_, p)| summary(p)).collect(),
         }))
     }
 
@@ -76,7 +82,8 @@ impl Pipelines for PipelinesService {
         &self,
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
-        let served = self.find(&request.into_inner().name)?;
+        let access = Access::of(request.extensions());
+        let served = self.find(&request.into_inner().name, &access)?;
         let pipeline = served.pipeline();
         let inputs = pipeline.inputs.iter().map(|input| Port {
             default: input.default.as_ref().map_or_else(String::new, |d| {
@@ -107,7 +114,8 @@ impl Pipelines for PipelinesService {
         &self,
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
-        let served = self.find(&request.into_inner().name)?;
+        let access = Access::of(request.extensions());
+        let served = self.find(&request.into_inner().name, &access)?;
         let pipeline = served.pipeline();
         let nodes = pipeline.nodes.iter().map(|node| ExplainedNode {
             name: node.name.clone(),
@@ -135,11 +143,13 @@ impl Pipelines for PipelinesService {
     }
 
     async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
+        let access = Access::of(request.extensions());
         let yaml = request.into_inner().yaml;
         let reflected = self.0.reflect_services(&yaml).await;
         let (served, warnings) = self
             .change(move |gateway| gateway.load(&yaml, &reflected))
             .await?;
+        access.note(&served.pipeline().name);
         Ok(Response::new(LoadResponse {
             pipeline: Some(summary(&served)),
             warnings,
@@ -150,7 +160,9 @@ impl Pipelines for PipelinesService {
         &self,
         request: Request<UnloadRequest>,
     ) -> Result<Response<UnloadResponse>, Status> {
+        let access = Access::of(request.extensions());
         let name = request.into_inner().name;
+        access.note(&name);
         let unloaded = name.clone();
         if self
             .change(move |gateway| gateway.unload(&unloaded))
@@ -158,7 +170,7 @@ impl Pipelines for PipelinesService {
         {
             Ok(Response::new(UnloadResponse {}))
         } else {
-            Err(self.0.registry().unknown_pipeline(&name))
+            Err(self.0.registry().unknown_pipeline(&name, &access))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use motet_proto::oip::find_version;
+use motet_runtime::auth::{Access, Named};
 use motet_runtime::status::{self, Resource};
 use tonic::Status;
 
@@ -65,7 +66,12 @@ impl Registry {
     ///
     /// # Errors
     /// NOT_FOUND, with the models or the versions that exist.
-    pub(super) fn model(&self, name: &str, version: &str) -> Result<Backend, Status> {
+    pub(super) fn model(
+        &self,
+        name: &str,
+        version: &str,
+        access: &Access,
+    ) -> Result<Backend, Status> {
         let names = self.models.keys().map(String::as_str);
         let found = find_version(names, name, version).unwrap_or(name);
         if let Some(backend) = self.models.get(found) {
@@ -74,7 +80,7 @@ impl Registry {
         let versions = self.models.values().filter(|model| model.name() == name);
         let versions: Vec<&str> = versions.map(Backend::version).collect();
         if versions.is_empty() {
-            return Err(self.unknown_model(name));
+            return Err(self.unknown_model(name, access));
         }
         let error = Status::from(status::not_found(Resource::Version, version).model(name));
         let versions = versions.join(", ");
@@ -99,21 +105,27 @@ impl Registry {
         self.served.load().by_service.get(service).cloned()
     }
 
-    /// Returns NOT_FOUND, with the names of the loaded pipelines.
-    pub(super) fn unknown_pipeline(&self, name: &str) -> Status {
+    /// Returns NOT_FOUND, with the names of the loaded pipelines that the caller may know of.
+    pub(super) fn unknown_pipeline(&self, name: &str, access: &Access) -> Status {
         let pipelines = self.pipelines();
-        let known: Vec<&str> = pipelines.keys().map(String::as_str).collect();
+        let known = pipelines.keys().map(String::as_str);
+        let known: Vec<&str> = known
+            .filter(|name| access.sees(name, Named::Pipeline))
+            .collect();
         not_found(Resource::Pipeline, name, &known)
     }
 
-    /// Returns NOT_FOUND, with the names of pipelines and models.
-    fn unknown_model(&self, name: &str) -> Status {
+    /// Returns NOT_FOUND, with the names of the pipelines and models that the caller may know of.
+    fn unknown_model(&self, name: &str, access: &Access) -> Status {
         let pipelines = self.pipelines();
-        let known: Vec<&str> = pipelines
+        let names = pipelines
             .keys()
-            .chain(self.models.keys())
-            .map(String::as_str)
-            .collect();
+            .filter(|name| access.sees(name, Named::Pipeline));
+        let models = self
+            .models
+            .keys()
+            .filter(|name| access.sees(name, Named::Model));
+        let known: Vec<&str> = names.chain(models).map(String::as_str).collect();
         not_found(Resource::Model, name, &known)
     }
 }

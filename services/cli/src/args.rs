@@ -5,12 +5,14 @@
 //! * `processes`: `up`, `gateway` and `serve`.
 //! * `checks`: commands that read a configuration and serve nothing.
 //! * `pull`: files of models, fetched from a hub; `models`: what they are and answer.
+//! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
 //! * `clients`: commands that call a running gateway.
 
 mod checks;
 mod clients;
 mod files;
+mod keys;
 mod models;
 mod new;
 mod processes;
@@ -23,6 +25,7 @@ pub use clients::{
     CallArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
 };
 pub use files::{FileArgs, FileFlags, PipelineAndFile};
+pub use keys::{KeysArgs, KeysCommand, NewKeyArgs};
 pub use models::{ModelsArgs, VerifyArgs};
 pub use new::NewArgs;
 pub use processes::{
@@ -158,6 +161,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  motet new my-models\n  \
                             motet new my-models --path ~/src/my-models --motet ~/src/motet")]
     New(NewArgs),
+    /// Make credentials of callers.
+    #[command(after_help = "Examples:\n  motet keys new web --may call:rag\n  \
+                            motet keys new --help")]
+    Keys(KeysArgs),
     /// Ask whether a running server, or one of its pipelines or models, is ready.
     #[command(
         after_help = "Exit codes: 0 SERVING; 1 any other state, or no answer.\n\n\

@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::anyhow;
 use motet_runtime::status;
 use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::address::ServerAddress;
+use crate::api_key::SendApiKey;
+use crate::args::ServerArgs;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +22,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct ConnectError {
     address: ServerAddress,
     cause: String,
+}
+
+/// A connection of a command, which sends its API key.
+pub(crate) type Connection = InterceptedService<Channel, SendApiKey>;
+
+/// Connects a command to the server of its arguments.
+///
+/// # Errors
+/// When nothing answers at the address, or the API key cannot be read.
+pub(crate) async fn connect_command(server: &ServerArgs) -> anyhow::Result<Connection> {
+    let key = SendApiKey::read(server.api_key_file.as_deref())?;
+    let channel = connect(&server.address).await?;
+    Ok(InterceptedService::new(channel, key))
 }
 
 /// Connects to a server.

@@ -18,13 +18,15 @@
 // * `process`: a gateway, model services, or both, from startup to drain; `remote_startup`: waiting
 //   for servers in other processes.
 // * `server`: the same inside a program of one's own.
-// * `client`: a client of pipelines and models; `address`, `connection`: connections of commands.
+// * `client`: a client of pipelines and models; `address`, `connection`, `api_key`: connections of
+//   commands. `reachable`: what is reachable at which address of a server.
 // * `call`: calls of pipelines; `pipeline_texts`: pipelines to load.
 // * `output`, `table`: standard output.
 //
 // Modules without documentation are public for the tests of the workspace alone.
 
 mod address;
+mod api_key;
 mod app;
 #[doc(hidden)]
 pub mod args;
@@ -45,6 +47,7 @@ mod pipeline_texts;
 mod placement;
 #[doc(hidden)]
 pub mod process;
+mod reachable;
 mod remote_startup;
 mod server;
 mod signatures;

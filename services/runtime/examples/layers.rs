@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use motet_runtime::layers::stack;
+use motet_runtime::layers::{Guards, stack};
 use motet_runtime::limits::Admission;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
@@ -94,7 +94,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let metrics = Metrics::new("overhead")?;
     let routes = LiveRoutes::new(Routes::new(Empty));
-    let stacked = stack(routes.clone(), Admission::new(100), &metrics, 4 << 20);
+    let stacked = stack(
+        routes.clone(),
+        Guards::default(),
+        Admission::new(100),
+        &metrics,
+        4 << 20,
+    );
     let silent = Telemetry::from_provider(
         SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))

@@ -1,20 +1,30 @@
 //! The HTTP port: liveness, readiness, metrics.
+//!
+//! Liveness and readiness ask nobody who they are; metrics are for those with the grant `metrics`
+//! where callers have to say so.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::routing::get;
 use http::{StatusCode, header};
 
+use crate::auth::{Authenticator, Grant};
+use crate::config::HttpServices;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::serve::ConnectionInfo;
 
 /// The sources of the HTTP port's pages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpState {
     /// Readiness comes from here.
     pub health: Health,
     /// `/metrics` comes from here.
     pub metrics: Metrics,
+    /// The pages that there are.
+    pub services: HttpServices,
+    /// Who may read metrics; `None` for everyone.
+    pub auth: Option<Authenticator>,
 }
 
 const INDEX: &str = "motet
@@ -28,12 +38,49 @@ const INDEX: &str = "motet
 /// The router of the HTTP port. Callers may add routes to it; serve it with
 /// [`Protocol::Http`](crate::serve::Protocol::Http).
 pub fn router(state: HttpState) -> Router {
-    Router::new()
-        .route("/", get(async || INDEX))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(state)
+    let mut router = Router::new().route("/", get(async || INDEX));
+    if state.services.health {
+        router = router
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz));
+    }
+    if state.services.metrics {
+        router = router.route("/metrics", get(metrics));
+    }
+    router.with_state(state)
+}
+
+/// Permits a page of metrics.
+///
+/// # Errors
+/// 401 without credentials that are accepted, 403 without the grant.
+fn permit_metrics(state: &HttpState, request: &Request) -> Result<(), Refused> {
+    let Some(auth) = &state.auth else {
+        return Ok(());
+    };
+    let connection = ConnectionInfo::of(request.extensions());
+    let peer = connection.map(ConnectionInfo::peer);
+    let names = connection.map(ConnectionInfo::client_names);
+    let principal = auth.authenticate(request.headers(), names.unwrap_or_default(), peer);
+    let principal = principal.map_err(|_| {
+        let text = "credentials are missing or not accepted: send `authorization: Bearer KEY`\n";
+        let asked = (header::WWW_AUTHENTICATE, "Bearer");
+        (StatusCode::UNAUTHORIZED, [asked], text.to_owned())
+    })?;
+    match principal.grants().has(&Grant::Metrics) {
+        true => Ok(()),
+        false => Err(refused(
+            StatusCode::FORBIDDEN,
+            "these credentials lack the grant `metrics`\n".to_owned(),
+        )),
+    }
+}
+
+/// An answer in place of a page.
+type Refused = (StatusCode, [(header::HeaderName, &'static str); 1], String);
+
+fn refused(code: StatusCode, text: String) -> Refused {
+    (code, [(header::CONTENT_TYPE, "text/plain")], text)
 }
 
 async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
@@ -54,7 +101,9 @@ async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
 
 async fn metrics(
     State(state): State<HttpState>,
-) -> Result<([(header::HeaderName, &'static str); 1], String), (StatusCode, String)> {
+    request: Request,
+) -> Result<([(header::HeaderName, &'static str); 1], String), Refused> {
+    permit_metrics(&state, &request)?;
     match state.metrics.render() {
         Ok(text) => Ok((
             [(
@@ -63,6 +112,9 @@ async fn metrics(
             )],
             text,
         )),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))),
+        Err(error) => Err(refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{error}\n"),
+        )),
     }
 }

@@ -4,6 +4,8 @@
 //! trace, admission, deadline, error mapping and panics around the [`routes`], and the handler
 //! finds its [`deadline`] in the request's extensions and answers errors made by [`status`].
 //!
+//! * [`audit`]: who did what.
+//! * [`auth`]: who calls, and what they may do.
 //! * [`compression`]: gzip and zstd of messages.
 //! * [`config`]: the sections of a configuration file that concern servers and models.
 //! * [`deadline`]: `grpc-timeout`, enforced and passed on.
@@ -13,6 +15,7 @@
 //! * [`http`]: the HTTP port.
 //! * [`layers`]: the server's layers and the skeleton that they share.
 //! * [`limits`]: admission, body timeouts, error mapping, panics.
+//! * [`listener`]: which services are reachable at which address.
 //! * [`metrics`]: instruments, Prometheus text, OTLP.
 //! * [`reflection`]: gRPC reflection over descriptors known at run time.
 //! * [`request_stream`]: streams of requests.
@@ -25,6 +28,8 @@
 //! * [`turns`]: turns of flows to compute.
 //! * [`usage`]: what a request took of the server.
 
+pub mod audit;
+pub mod auth;
 pub mod compression;
 pub mod config;
 pub mod deadline;
@@ -34,6 +39,7 @@ pub mod heap;
 pub mod http;
 pub mod layers;
 pub mod limits;
+pub mod listener;
 pub mod metrics;
 mod panics;
 pub mod reflection;

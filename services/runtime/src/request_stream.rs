@@ -8,6 +8,7 @@ use std::task::{Poll, ready};
 use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt};
 use tonic::{Request, Status};
 
+use crate::auth::Access;
 use crate::limits::{Admitted, HeldBytes, StreamAdmission};
 use crate::serve::ConnectionInfo;
 use crate::status::{Reason, unavailable};
@@ -23,6 +24,8 @@ pub struct StreamedRequest {
     pub usage: Usage,
     /// The bytes that it holds: those of its message, so far.
     pub held: HeldBytes,
+    /// What it may name.
+    pub access: Access,
 }
 
 /// Runs `answer` for each request of a stream, at most [`STREAM_CONCURRENCY_MAX`] at a time, and
@@ -107,6 +110,7 @@ struct StreamContext {
     held: Option<HeldBytes>,
     sizes: Option<MessageSizes>,
     admission: Option<StreamAdmission>,
+    access: Access,
 }
 
 impl StreamContext {
@@ -115,6 +119,7 @@ impl StreamContext {
             held: HeldBytes::of(extensions).cloned(),
             sizes: extensions.get().cloned(),
             admission: extensions.get().cloned(),
+            access: Access::of(extensions),
         }
     }
 
@@ -125,18 +130,24 @@ impl StreamContext {
         if is_draining {
             return (Err(draining()), None);
         }
+        let usage = Usage::default();
         let admitted = match self
             .admission
             .as_ref()
-            .map(StreamAdmission::admit)
+            .map(|admission| admission.admit(&usage))
             .transpose()
         {
             Ok(admitted) => admitted,
             Err(refusal) => return (Err(refusal), None),
         };
-        let usage = Usage::default();
         usage.add_received(held.bytes());
-        (Ok(StreamedRequest { usage, held }), admitted)
+        let access = self.access.clone();
+        let request = StreamedRequest {
+            usage,
+            held,
+            access,
+        };
+        (Ok(request), admitted)
     }
 
     /// Returns the bytes of the next message, apart from those of the stream.

@@ -1,5 +1,6 @@
 //! motet from the outside: its ports, its command line and its signals. Each module is a topic.
 
+mod access;
 mod attacks;
 mod bad_input;
 mod bge_m3;

@@ -16,6 +16,7 @@ use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::*;
 use motet_proto::oip::model_config;
 use motet_proto::signature::PROPERTY;
+use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
 use motet_runtime::status::{self, Resource};
@@ -76,19 +77,34 @@ impl OipGateway {
         ))
     }
 
+    /// Returns what has this name.
+    fn named(&self, name: &str) -> Named {
+        if self.registry.pipeline(name).is_some() {
+            return Named::Pipeline;
+        }
+        let is_model = self.registry.has_model(name) || self.registry.models().contains_key(name);
+        if is_model {
+            Named::Model
+        } else {
+            Named::Unknown
+        }
+    }
+
     async fn infer(
         self,
         request: ModelInferRequest,
         asked: Option<Deadline>,
         account: &Account,
     ) -> Result<ModelInferResponse, Status> {
+        let access = &account.access;
+        access.call(&request.model_name, self.named(&request.model_name))?;
         if let Some(served) = self.pipeline(&request.model_name, &request.model_version)? {
             // Some kilobytes, which would move with every future around it.
             let call = Box::pin(infer_pipeline(&served, request, asked, account));
             return served.oip.observe(call).await;
         }
         let (name, version) = (&request.model_name, &request.model_version);
-        let model = self.registry.model(name, version)?;
+        let model = self.registry.model(name, version, access)?;
         let deadline = with_timeout_parameter(&request, asked)?;
         Box::pin(model.infer(request, deadline)).await
     }
@@ -115,11 +131,13 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
         let (name, version) = (&request.name, &request.version);
+        access.see(name, self.named(name))?;
         let ready = match self.pipeline(name, version) {
             Ok(Some(_)) => self.readiness.of_pipeline(name).await,
-            Ok(None) => match self.registry.model(name, version) {
+            Ok(None) => match self.registry.model(name, version, &access) {
                 Ok(model) => self.readiness.of_model(&model).await,
                 Err(_) => false,
             },
@@ -146,7 +164,9 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.see(&request.name, self.named(&request.name))?;
         let (name, versions, platform, signature) =
             match self.pipeline(&request.name, &request.version)? {
                 Some(served) => (
@@ -156,7 +176,9 @@ impl GrpcInferenceService for OipGateway {
                     served.signature.clone(),
                 ),
                 None => {
-                    let model = self.registry.model(&request.name, &request.version)?;
+                    let model = self
+                        .registry
+                        .model(&request.name, &request.version, &access)?;
                     let (signature, versions) = model.signature(QUERY_TIMEOUT).await?;
                     (request.name, versions, "motet_model", signature)
                 }
@@ -229,7 +251,9 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.see(&request.name, self.named(&request.name))?;
         match self.pipeline(&request.name, &request.version)? {
             Some(served) => {
                 let signature = served.signature.clone();
@@ -238,7 +262,9 @@ impl GrpcInferenceService for OipGateway {
                 }))
             }
             None => {
-                let model = self.registry.model(&request.name, &request.version)?;
+                let model = self
+                    .registry
+                    .model(&request.name, &request.version, &access)?;
                 model.config(QUERY_TIMEOUT).await.map(Response::new)
             }
         }
@@ -248,18 +274,29 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
         let mut model_stats = Vec::new();
         if request.name.is_empty() {
-            model_stats.extend(self.registry.pipelines().values().map(|p| p.statistics()));
+            let pipelines = self.registry.pipelines();
+            let seen = pipelines
+                .iter()
+                .filter(|(name, _)| access.sees(name, Named::Pipeline));
+            model_stats.extend(seen.map(|(_, p)| p.statistics()));
             let asked = self.registry.models().values();
+            let asked = asked.filter(|model| access.sees(model.name(), Named::Model));
             let answers = join_all(asked.map(|m| m.statistics(QUERY_TIMEOUT))).await;
             // A model that does not answer is left out.
             model_stats.extend(answers.into_iter().flatten().flatten());
-        } else if let Some(served) = self.pipeline(&request.name, &request.version)? {
+            return Ok(Response::new(ModelStatisticsResponse { model_stats }));
+        }
+        access.see(&request.name, self.named(&request.name))?;
+        if let Some(served) = self.pipeline(&request.name, &request.version)? {
             model_stats.push(served.statistics());
         } else {
-            let model = self.registry.model(&request.name, &request.version)?;
+            let model = self
+                .registry
+                .model(&request.name, &request.version, &access)?;
             model_stats = model.statistics(QUERY_TIMEOUT).await?;
         }
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
@@ -269,11 +306,13 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let access = Access::of(request.extensions());
         let only_ready = request.into_inner().ready;
         let pipelines = self.registry.pipelines();
         let mut models: Vec<ModelIndex> = pipelines
-            .values()
-            .map(|p| ModelIndex {
+            .iter()
+            .filter(|(name, _)| access.sees(name, Named::Pipeline))
+            .map(|(_, p)| ModelIndex {
                 name: p.pipeline().name.clone(),
                 version: p.pipeline().version.to_string(),
                 state: "READY".to_owned(),
@@ -281,8 +320,11 @@ impl GrpcInferenceService for OipGateway {
             })
             .collect();
         let asked = self.registry.models().values();
-        let answers = join_all(asked.map(|m| m.ready(QUERY_TIMEOUT))).await;
-        for (model, ready) in self.registry.models().values().zip(answers) {
+        let asked: Vec<_> = asked
+            .filter(|m| access.sees(m.name(), Named::Model))
+            .collect();
+        let answers = join_all(asked.iter().map(|m| m.ready(QUERY_TIMEOUT))).await;
+        for (model, ready) in asked.into_iter().zip(answers) {
             if ready || !only_ready {
                 models.push(ModelIndex {
                     name: model.name().to_owned(),

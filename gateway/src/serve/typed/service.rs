@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
 use motet_runtime::status::unknown_method;
@@ -53,14 +54,23 @@ impl TypedPipelines {
     /// Returns the pipeline of a gRPC service. `path` is `/package.Service/Method`.
     ///
     /// # Errors
-    /// NOT_FOUND in the package of pipelines, UNIMPLEMENTED for any other service.
-    fn find(&self, service: &str, path: &str) -> Result<Arc<ServedPipeline>, Status> {
+    /// NOT_FOUND in the package of pipelines, PERMISSION_DENIED there for a name that the caller may
+    /// not call, UNIMPLEMENTED for any other service.
+    fn find(
+        &self,
+        service: &str,
+        path: &str,
+        access: &Access,
+    ) -> Result<Arc<ServedPipeline>, Status> {
         if let Some(served) = self.registry.by_service(service) {
             return Ok(served);
         }
         let pipeline = service.strip_prefix(PACKAGE);
         Err(match pipeline.and_then(|rest| rest.strip_prefix('.')) {
-            Some(name) => self.registry.unknown_pipeline(name),
+            Some(name) => {
+                access.call(name, Named::Unknown)?;
+                self.registry.unknown_pipeline(name, access)
+            }
             None => unknown_method(path).into(),
         })
     }
@@ -86,7 +96,8 @@ impl Service<http::Request<Body>> for TypedPipelines {
             RUN_STREAM => false,
             _ => return error_response(unknown_method(path).into()),
         };
-        let served = match self.find(service, path) {
+        let access = Access::of(request.extensions());
+        let served = match self.find(service, path, &access) {
             Ok(served) => served,
             Err(error) => return error_response(error),
         };
@@ -161,12 +172,15 @@ impl StreamingService<Bytes> for Stream {
         if let Err(refused) = options.columns(&opened) {
             return Box::pin(async move { opened.typed.observe(async { Err(refused) }).await });
         }
+        let access = Access::of(request.extensions());
         let answers = answer_each(request, move |message: Bytes, admitted| {
+            let access = access.clone();
             let (pipelines, service) = (pipelines.clone(), service.clone());
             let (opened, options) = (opened.clone(), options.clone());
             async move {
                 let Some(served) = pipelines.registry.by_service(&service) else {
-                    let error = pipelines.registry.unknown_pipeline(&opened.pipeline().name);
+                    let name = &opened.pipeline().name;
+                    let error = pipelines.registry.unknown_pipeline(name, &access);
                     let id = messages::request_id_of(message);
                     return messages::failure(id, &error);
                 };
@@ -240,6 +254,8 @@ async fn run(
 ) -> Result<(Bytes, Vec<String>), Failure> {
     let mut id = None;
     let answered = served.typed.observe(async {
+        let name = &served.pipeline().name;
+        account.access.call(name, Named::Pipeline)?;
         let columns = options.columns(served)?;
         let request = read(served, message).await?;
         id.clone_from(&request.id);

@@ -20,6 +20,9 @@ pub struct ServerArgs {
         default_value = "127.0.0.1:50051"
     )]
     pub address: ServerAddress,
+    /// A file with the API key to send; without it, the variable MOTET_API_KEY has it
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
 }
 
 /// `motet call`.

@@ -10,7 +10,7 @@ use tonic::metadata::MetadataValue;
 
 use crate::args::CallArgs;
 use crate::client::{Client, ClientError, degraded};
-use crate::connection::{connect, refusal};
+use crate::connection::{connect_command, refusal};
 use crate::output;
 
 /// Calls the pipeline and prints its answer.
@@ -19,7 +19,7 @@ use crate::output;
 /// When the gateway cannot be reached, has no such pipeline, or answers with an error.
 pub(crate) async fn run(args: &CallArgs) -> anyhow::Result<()> {
     let address = &args.server.address;
-    let client = Client::from(connect(address).await?);
+    let client = Client::from(connect_command(&args.server).await?);
     let pipeline = client.pipeline(&args.pipeline).await;
     let pipeline = pipeline.map_err(|error| match error {
         ClientError::NoPipeline { pipeline } => anyhow!(

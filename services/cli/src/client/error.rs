@@ -13,6 +13,9 @@ pub enum ClientError {
     /// The text is not the address of a server.
     #[error("not an address of a server: {0}")]
     Address(String),
+    /// The API key cannot be sent.
+    #[error("{0}")]
+    ApiKey(String),
     /// Nothing answers at the address.
     #[error("{0}")]
     Connect(String),

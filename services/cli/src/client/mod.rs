@@ -19,12 +19,14 @@ use serde_json::Value;
 use tonic::body::Body;
 use tonic::codegen::StdError;
 use tonic::codegen::http::{Request, Response};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 use crate::address::ServerAddress;
-use crate::connection;
+use crate::api_key::SendApiKey;
+use crate::connection::{self, Connection};
 use crate::server::LocalChannel;
 
 pub use error::ClientError;
@@ -87,6 +89,20 @@ impl Client {
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
         let address: ServerAddress = address.parse().map_err(ClientError::address)?;
         Ok(connection::connect(&address).await?.into())
+    }
+
+    /// Sends this API key with each call.
+    ///
+    /// # Errors
+    /// When it has characters that no key has.
+    pub fn with_api_key(self, key: &str) -> Result<Self, ClientError> {
+        let send = SendApiKey::new(key).map_err(|error| ClientError::ApiKey(error.to_string()))?;
+        let transport = InterceptedService::new(self.transport, send);
+        let transport = transport.map_response(|response| response.map(Body::new));
+        Ok(Self {
+            transport: BoxCloneSyncService::new(transport),
+            ..self
+        })
     }
 
     /// Gives each call this long to answer.
@@ -181,6 +197,18 @@ impl From<Channel> for Client {
     fn from(channel: Channel) -> Self {
         Self {
             transport: BoxCloneSyncService::new(channel.map_err(TransportError::of)),
+            timeout: None,
+        }
+    }
+}
+
+impl From<Connection> for Client {
+    fn from(connection: Connection) -> Self {
+        let transport = connection
+            .map_response(|response| response.map(Body::new))
+            .map_err(TransportError::of);
+        Self {
+            transport: BoxCloneSyncService::new(transport),
             timeout: None,
         }
     }

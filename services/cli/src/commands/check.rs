@@ -8,6 +8,7 @@ use crate::args::CheckArgs;
 use crate::configuration::Configuration;
 use crate::lock::Lock;
 use crate::output;
+use crate::reachable::reachable;
 use crate::signatures;
 
 pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
@@ -53,5 +54,8 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     configuration.check(&signatures, true);
     configuration.ok()?;
     eprint!("{}", configuration.render());
+    if configuration.config.server_entry.is_some() {
+        output::print(&reachable(&configuration.config.server))?;
+    }
     output::print(&format!("{}: ok\n", files.name()))
 }

@@ -5,14 +5,14 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::runtime;
 use crate::args::HealthArgs;
-use crate::connection::{connect, refusal};
+use crate::connection::{connect_command, refusal};
 use crate::output;
 
 /// Asks `grpc.health.v1.Health/Check`. Any answer but SERVING is an error.
 pub(super) fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let service = args.name.clone().unwrap_or_default();
     let check = async {
-        let mut client = HealthClient::new(connect(&args.server.address).await?);
+        let mut client = HealthClient::new(connect_command(&args.server).await?);
         let answer = client.check(HealthCheckRequest { service }).await;
         let answer = answer.map_err(|error| refusal(&error))?.into_inner();
         Ok(answer.status().as_str_name())

@@ -4,6 +4,7 @@
 //! * `check`, `graph`, `proto`: commands that read a configuration.
 //! * `pull`: files of models, fetched from a hub; `models`: what they are; `verify`: whether they
 //!   answer as elsewhere.
+//! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
 //! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
@@ -11,6 +12,7 @@ mod call;
 mod check;
 mod graph;
 mod health;
+mod keys;
 mod models;
 mod new;
 mod pipelines;
@@ -105,6 +107,7 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
         Command::Models(args) => models::run(args, tasks),
         Command::Verify(args) => verify::run(args, tasks),
         Command::New(args) => new::run(&args),
+        Command::Keys(args) => keys::run(args),
         Command::Call(args) => call::run(&args),
         Command::Health(args) => health::run(&args),
         Command::List(args) => pipelines::list(&args),

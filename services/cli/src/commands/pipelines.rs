@@ -11,13 +11,12 @@ use motet_proto::v1::{
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::Reason;
 use motet_service::Tasks;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::runtime;
 use crate::args::{DescribeArgs, ExplainArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs};
 use crate::configuration::{ConfigurationErrors, Files};
-use crate::connection::{connect, refusal};
+use crate::connection::{Connection, connect_command, refusal};
 use crate::output;
 use crate::pipeline_texts::{self, PipelineText};
 
@@ -26,7 +25,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of a response: a pipeline may have a thousand nodes.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
-type Client = PipelinesClient<Channel>;
+type Client = PipelinesClient<Connection>;
 
 pub(super) fn list(args: &ListArgs) -> anyhow::Result<()> {
     let response = runtime()?.block_on(async {
@@ -100,7 +99,7 @@ pub(super) fn unload(args: &UnloadArgs) -> anyhow::Result<()> {
 }
 
 async fn client(server: &ServerArgs) -> anyhow::Result<Client> {
-    let channel = connect(&server.address).await?;
+    let channel = connect_command(server).await?;
     Ok(Client::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX))
 }
 

@@ -22,6 +22,9 @@ pub(super) fn summary(running: &Running, program: &str) -> String {
     }
     let models = |models: &[String]| (!models.is_empty()).then(|| models.join(", "));
     let grpc = reachable(running.grpc);
+    let admin = running
+        .admin
+        .map(|address| format!("{address} (load and unload)"));
     let http = running.http.map(reachable);
     let http = http.map(|address| format!("http://{address} (health and metrics)"));
     for (title, values) in [
@@ -32,6 +35,7 @@ pub(super) fn summary(running: &Running, program: &str) -> String {
             Vec::from_iter(models(&overview.remote_models)),
         ),
         ("gRPC", vec![grpc.to_string()]),
+        ("admin", Vec::from_iter(admin)),
         ("HTTP", Vec::from_iter(http)),
     ] {
         for (at, value) in values.into_iter().enumerate() {

@@ -1,10 +1,12 @@
 //! A process: a gateway, model services, or both.
 //!
 //! * `startup`: the phases from a configuration to what can be served.
+//! * `guards`: who may call, and what is written of it.
 //! * `ports`: the ports of a process; `security`: TLS, and who may reach them.
 //! * [`Running`]: a ready process, until it is drained.
 //! * [`Overview`]: what it serves.
 
+mod guards;
 mod overview;
 mod ports;
 mod security;
@@ -28,6 +30,7 @@ use crate::placement::Flags;
 
 use ports::Ports;
 
+pub(crate) use guards::ProcessGuards;
 pub use overview::{Overview, PipelineOverview};
 pub(crate) use ports::admission;
 pub(crate) use startup::{Instruments, Served, Startup};
@@ -112,6 +115,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
 pub struct Running {
     /// The address of the gRPC port.
     pub grpc: SocketAddr,
+    /// The address that changes the server, where that is not the gRPC port.
+    pub admin: Option<SocketAddr>,
     /// The address of the HTTP port, if there is one.
     pub http: Option<SocketAddr>,
     /// Models and pipelines served from the start; a gateway loads and unloads pipelines.
@@ -119,6 +124,7 @@ pub struct Running {
     health: Health,
     shutdown: CancellationToken,
     grpc_server: JoinHandle<Drained>,
+    admin_server: Option<JoinHandle<Drained>>,
     http_server: Option<JoinHandle<Drained>>,
     /// Shuts down the HTTP port, which answers until everything else has ended.
     http_shutdown: CancellationToken,
@@ -132,7 +138,12 @@ impl Running {
         let http = self
             .http
             .map_or_else(|| "off".to_owned(), |a| a.to_string());
-        format!("ready grpc={} http={http}", self.grpc)
+        let admin = self.admin.map(|address| format!(" admin={address}"));
+        format!(
+            "ready grpc={} http={http}{}",
+            self.grpc,
+            admin.unwrap_or_default()
+        )
     }
 
     /// Drains the process: health becomes NOT_SERVING, requests in flight finish within the grace
@@ -140,13 +151,11 @@ impl Running {
     /// that were dropped.
     pub async fn stop(mut self) -> usize {
         motet_runtime::shutdown::drain(&self.health, &self.shutdown, Duration::ZERO).await;
-        let dropped = match (&mut self.grpc_server).await {
-            Ok(drained) => drained.dropped,
-            Err(error) => {
-                tracing::error!(%error, "the gRPC port ended in a panic");
-                0
-            }
-        };
+        let dropped = dropped((&mut self.grpc_server).await)
+            + match self.admin_server.take() {
+                Some(server) => dropped(server.await),
+                None => 0,
+            };
         if let Some(models) = self.models.take() {
             models.drain().await;
         }
@@ -158,6 +167,17 @@ impl Running {
         let metrics = self.metrics.clone();
         let _ = tokio::task::spawn_blocking(move || metrics.shutdown()).await;
         dropped
+    }
+}
+
+/// Returns the number of requests that a gRPC listener dropped at its end.
+fn dropped(ended: Result<Drained, tokio::task::JoinError>) -> usize {
+    match ended {
+        Ok(drained) => drained.dropped,
+        Err(error) => {
+            tracing::error!(%error, "a gRPC port ended in a panic");
+            0
+        }
     }
 }
 

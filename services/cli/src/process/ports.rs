@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use motet_runtime::config::ServerSpec;
+use motet_runtime::config::{AdminSpec, ServerSpec};
 use motet_runtime::health::OVERALL;
 use motet_runtime::heap;
 use motet_runtime::http::HttpState;
 use motet_runtime::layers;
 use motet_runtime::limits::Admission;
+use motet_runtime::listener::ListenerServices;
 use motet_runtime::serve::{
     Drained, Protocol, ServeOptions, Server, default_max_bytes_in_flight, raise_descriptor_limit,
     reachable_connections,
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
+use super::guards::ProcessGuards;
 use super::security::Security;
 use super::startup::{Instruments, Served};
 use crate::args::{HttpAddress, ListenArgs};
@@ -23,6 +25,9 @@ use crate::args::{HttpAddress, ListenArgs};
 /// Bound ports. Liveness, readiness and metrics are served from here on.
 pub(super) struct Ports {
     grpc: Server,
+    /// The listener of its own that changes the server, if there is one.
+    admin: Option<(Server, ListenerServices)>,
+    guards: ProcessGuards,
     http: Option<(SocketAddr, JoinHandle<Drained>)>,
     http_shutdown: CancellationToken,
     server: ServerSpec,
@@ -40,6 +45,12 @@ impl Ports {
         let http_shutdown = CancellationToken::new();
         let security = Security::new(&server, &instruments.metrics)?;
         let (grpc_options, http_options) = serve_options(&server);
+        let guards = ProcessGuards::new(&server, &instruments.metrics).await?;
+        let admin = bind_admin(&server, &grpc_options).await?;
+        let admin = admin.map(|(bound, services)| {
+            let bound = bound.with_metrics(instruments.metrics.server());
+            (bound.with_tls(security.port(Protocol::Grpc)), services)
+        });
         let grpc = Server::bind(server.grpc, grpc_options).await?;
         let http = match server.http {
             Some(address) => Some(Server::bind(address, http_options).await?),
@@ -53,6 +64,8 @@ impl Ports {
             let state = HttpState {
                 health: instruments.health.clone(),
                 metrics: instruments.metrics.clone(),
+                services: file.http_services,
+                auth: guards.auth(),
             };
             let router = motet_runtime::http::router(state);
             let server = server.with_tls(security.port(Protocol::Http));
@@ -60,8 +73,11 @@ impl Ports {
             (address, server.spawn(router, http_shutdown.clone()))
         });
         security.watch(&http_shutdown);
+        guards.watch(&http_shutdown);
         Ok(Self {
             grpc,
+            admin,
+            guards,
             http,
             http_shutdown,
             server,
@@ -74,25 +90,65 @@ impl Ports {
         let Instruments { health, metrics } = self.instruments;
         let message_bytes_max = self.server.max_message_bytes;
         let admission = admission(&self.server);
-        let stack = layers::stack(served.routes, admission, &metrics, message_bytes_max);
+        let stack = |services| {
+            let (routes, guards) = (served.routes.clone(), self.guards.of(services));
+            layers::stack(
+                routes,
+                guards,
+                admission.clone(),
+                &metrics,
+                message_bytes_max,
+            )
+        };
         let shutdown = CancellationToken::new();
         let address = self.grpc.local_addr();
-        let grpc_server = self.grpc.spawn(stack, shutdown.clone());
+        let services = self.server.grpc_services();
+        let grpc_server = self.grpc.spawn(stack(services), shutdown.clone());
+        let admin = self.admin.map(|(server, services)| {
+            let address = server.local_addr();
+            (address, server.spawn(stack(services), shutdown.clone()))
+        });
+        let (admin, admin_server) = admin.unzip();
         tokio::spawn(heap::give_back(shutdown.clone()));
         health.set(OVERALL, true);
         let (http, http_server) = self.http.unzip();
         Running {
             grpc: address,
+            admin,
             http,
             overview: served.overview,
             health,
             shutdown,
             grpc_server,
+            admin_server,
             http_server,
             http_shutdown: self.http_shutdown,
             models: Some(served.models),
             metrics,
         }
+    }
+}
+
+/// Binds the listener that changes the server, where it has one of its own. The one that no file
+/// states may be another process's already: the server cannot be changed then.
+async fn bind_admin(
+    server: &ServerSpec,
+    options: &ServeOptions,
+) -> anyhow::Result<Option<(Server, ListenerServices)>> {
+    let Some((address, services)) = server.admin_listener() else {
+        return Ok(None);
+    };
+    match Server::bind(address, options.clone()).await {
+        Ok(bound) => Ok(Some((bound, services))),
+        Err(error) if server.admin == AdminSpec::Unstated => {
+            tracing::warn!(
+                %error,
+                "the server cannot be changed while it runs: state another address by \
+                 `server.admin`, or `admin: off`"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use motet_runtime::health::{Health, OVERALL};
-use motet_runtime::layers::{self, Layered, Stack};
+use motet_runtime::layers::{self, Guards, Layered, Stack};
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::status::{Reason, StatusBuilder};
 use motet_service::ModelServer;
 use motet_service::Tasks;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
@@ -31,7 +32,7 @@ use tower::ServiceExt;
 use crate::client::Client;
 use crate::configuration::{Configuration, ConfigurationErrors, Files};
 use crate::placement::Flags;
-use crate::process::{Instruments, Role, Served, Startup, admission};
+use crate::process::{Instruments, ProcessGuards, Role, Served, Startup, admission};
 
 pub use error::ServerError;
 use in_flight::{CountingLayer, InFlight};
@@ -86,7 +87,8 @@ const REMOTE_WAIT: Duration = Duration::from_secs(60);
 /// # }
 /// ```
 ///
-/// Deadlines, admission, compression, error details and metrics hold as on a port of `motet up`.
+/// Deadlines, admission, authentication, the audit, compression, error details and metrics hold as
+/// on a port of `motet up`; calls within the process need no credentials.
 /// The guards of such a port below HTTP/2 (limits of connections and of bytes, slow and resetting
 /// clients, fairness by connection) are left to the program's server: of the configuration's
 /// `server`, the keys `grpc` and `http` and those of connections are not used. Logs and traces go
@@ -95,8 +97,13 @@ const REMOTE_WAIT: Duration = Duration::from_secs(60);
 pub struct Server(Arc<Inner>);
 
 struct Inner {
-    service: CountedStack,
+    /// For strangers.
+    guarded: CountedStack,
+    /// For the program itself.
+    local: CountedStack,
     calls: InFlight,
+    /// Ends the watch of files.
+    _watching: DropGuard,
     instruments: Instruments,
     /// Time that calls in flight may take once a drain begins.
     grace: Duration,
@@ -190,8 +197,17 @@ impl Server {
         let live = LiveRoutes::new(unavailable(health, "the server loads its models"));
         let admission = admission(&spec);
         let metrics = &instruments.metrics;
-        let stack = layers::stack(live.clone(), admission, metrics, spec.max_message_bytes);
+        let guards = ProcessGuards::new(&spec, metrics).await?;
+        let ended = CancellationToken::new();
+        guards.watch(&ended);
         let calls = InFlight::default();
+        let service = |guards| {
+            let (live, admission) = (live.clone(), admission.clone());
+            let stack = layers::stack(live, guards, admission, metrics, spec.max_message_bytes);
+            Layered::new(CountingLayer(calls.clone()), stack)
+        };
+        let guarded = service(guards.of(spec.grpc_services()));
+        let local = service(Guards::default());
         let (state, current) = watch::channel(State::Starting);
         let starting = tokio::spawn({
             let instruments = instruments.clone();
@@ -219,8 +235,10 @@ impl Server {
             }
         });
         Ok(Self(Arc::new(Inner {
-            service: Layered::new(CountingLayer(calls.clone()), stack),
+            guarded,
+            local,
             calls,
+            _watching: ended.drop_guard(),
             instruments,
             grace: spec.grace,
             state: current,
@@ -251,7 +269,7 @@ impl Server {
     /// A service that is added takes the place of motet's own service of the same name, such as
     /// health or reflection.
     pub fn routes(&self) -> Routes {
-        let service = self.0.service.clone();
+        let service = self.0.guarded.clone();
         let service = service.map_request(|request: http::Request<_>| request.map(Body::new));
         let router = Routes::default().into_axum_router();
         Routes::from(router.fallback_service(service))
@@ -260,7 +278,7 @@ impl Server {
     /// Returns a connection within the process, for clients that were generated of .proto files
     /// (`motet proto` writes those of pipelines).
     pub fn local_channel(&self) -> LocalChannel {
-        LocalChannel::new(self.0.service.clone())
+        LocalChannel::new(self.0.local.clone())
     }
 
     /// Returns a client within the process.

@@ -3,6 +3,7 @@
 use futures::stream::BoxStream;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use motet_proto::inference::*;
+use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::{Reason, StatusBuilder, failed_precondition};
 use tonic::{Request, Response, Status, Streaming};
@@ -35,7 +36,9 @@ impl GrpcInferenceService for ModelServer {
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Reply<ModelReadyResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.see(&request.name, Named::Model)?;
         // As Triton answers it: a model or version that does not exist is not ready.
         let model = self.get(&request.name, &request.version);
         let ready = model.is_some_and(Model::is_ready);
@@ -53,7 +56,9 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Reply<ModelMetadataResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.see(&request.name, Named::Model)?;
         let model = self.find(&request.name, &request.version)?;
         let versions = self.versions(model.base_name());
         Ok(Response::new(describe::metadata(model, versions)))
@@ -63,7 +68,9 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<ModelConfigRequest>,
     ) -> Reply<ModelConfigResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.see(&request.name, Named::Model)?;
         let config = describe::config(self.find(&request.name, &request.version)?);
         let config = Some(config);
         Ok(Response::new(ModelConfigResponse { config }))
@@ -71,7 +78,10 @@ impl GrpcInferenceService for ModelServer {
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Reply<ModelInferResponse> {
         let deadline = Deadline::of(request.extensions());
-        let response = self.infer(request.into_inner(), deadline).await?;
+        let access = Access::of(request.extensions());
+        let request = request.into_inner();
+        access.call(&request.model_name, Named::Model)?;
+        let response = self.infer(request, deadline).await?;
         Ok(Response::new(response))
     }
 
@@ -90,10 +100,16 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Reply<ModelStatisticsResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
         let model_stats = if request.name.is_empty() {
-            self.models().iter().map(Model::statistics).collect()
+            let seen = self
+                .models()
+                .iter()
+                .filter(|m| access.sees(m.name(), Named::Model));
+            seen.map(Model::statistics).collect()
         } else {
+            access.see(&request.name, Named::Model)?;
             vec![self.find(&request.name, &request.version)?.statistics()]
         };
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
@@ -103,6 +119,7 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Reply<RepositoryIndexResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
         if !request.repository_name.is_empty() {
             let message = "there is one repository, without a name: leave repository_name empty";
@@ -111,6 +128,7 @@ impl GrpcInferenceService for ModelServer {
         }
         let models = self.models().iter();
         let models = models.filter(|model| !request.ready || model.is_ready());
+        let models = models.filter(|model| access.sees(model.name(), Named::Model));
         Ok(Response::new(RepositoryIndexResponse {
             models: models.map(describe::index).collect(),
         }))

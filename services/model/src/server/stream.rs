@@ -4,6 +4,7 @@ use futures::Stream;
 use futures::stream::BoxStream;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use motet_proto::oip::parameter;
+use motet_runtime::auth::Named;
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::{StreamedRequest, answer_each};
 use motet_runtime::status::code_name;
@@ -37,7 +38,10 @@ async fn respond(
     let (id, model_name) = (request.id.clone(), request.model_name.clone());
     let wants_final = wants_final_response(&request.parameters);
     let answer = match admitted {
-        Ok(_) => server.infer(request, deadline).await,
+        Ok(admitted) => match admitted.access.call(&model_name, Named::Model) {
+            Ok(()) => server.infer(request, deadline).await,
+            Err(refusal) => Err(refusal),
+        },
         Err(refusal) => Err(refusal),
     };
     let mut message = match answer {

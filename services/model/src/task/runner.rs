@@ -388,10 +388,9 @@ impl<M: LoadedModel> fmt::Debug for Runner<M> {
     }
 }
 
-/// Returns a flow as the batcher schedules it, each level with the usual share.
+/// Returns a flow as the batcher schedules it.
 fn scheduled(flow: flow::Flow) -> Flow {
-    let keys = flow.keys().iter();
-    keys.fold(Flow::default(), |flow, &key| {
-        flow.under(key, Flow::USUAL_SHARE)
+    flow.levels().fold(Flow::default(), |flow, (key, share)| {
+        flow.under(key, share.into())
     })
 }

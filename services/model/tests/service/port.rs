@@ -38,6 +38,7 @@ models:
         let routes = models.routes(&health, MESSAGE_BYTES_MAX).unwrap();
         let service = layers::stack(
             LiveRoutes::new(routes),
+            layers::Guards::default(),
             Admission::new(100),
             &metrics,
             64 << 20,

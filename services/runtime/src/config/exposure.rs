@@ -122,8 +122,10 @@ impl ExposedError {
     fn help(&self) -> String {
         let needed = match self.lack {
             Lack::Tls => "give `server` the key `tls`",
-            Lack::Auth => "ask for client certificates (`tls: { client_ca }`)",
-            Lack::TlsAndAuth => "give `server` the key `tls: { cert, key, client_ca }`",
+            Lack::Auth => {
+                "give `server` the key `auth`, or ask for client certificates (`tls: { client_ca }`)"
+            }
+            Lack::TlsAndAuth => "give `server` the keys `tls` and `auth`",
         };
         let port = self.port.address.port();
         let open = match self.port.name {

@@ -9,16 +9,21 @@ use motet_config::values::string;
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, truncated};
 use serde_json::{Value, json};
 
+use super::admin::AdminSpec;
+use super::audit::AuditSpec;
+use super::auth::AuthSpec;
 use super::exposure::{Insecure, Port};
+use super::listener::{HttpServices, read_grpc, read_http};
 use super::tls::TlsSpec;
 use crate::limits::{
     MAX_REQUEST_STREAMS, MAX_REQUEST_STREAMS_PER_CONNECTION, MAX_WATCHES,
     MAX_WATCHES_PER_CONNECTION, READ_TIMEOUT,
 };
+use crate::listener::ListenerServices;
 use crate::serve::{MAX_CONCURRENT_STREAMS, MAX_RESETS_PER_SECOND, WRITE_TIMEOUT};
 
 /// Addresses and limits of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerSpec {
     /// Address of the gRPC server; port 0 is a free one.
     pub grpc: SocketAddr,
@@ -28,6 +33,17 @@ pub struct ServerSpec {
     pub tls: Option<TlsSpec>,
     /// Ports that may do without TLS and authentication where strangers may reach them.
     pub insecure: Insecure,
+    /// Services of the gRPC server besides calls; whether it changes the server follows from
+    /// `admin`.
+    pub grpc_services: ListenerServices,
+    /// Pages of the HTTP server.
+    pub http_services: HttpServices,
+    /// Where the server can be changed.
+    pub admin: AdminSpec,
+    /// Who may call; `None` for everyone.
+    pub auth: Option<AuthSpec>,
+    /// Where it is written who did what; `None` for nowhere.
+    pub audit: Option<AuditSpec>,
     /// Time that requests in flight have to finish after a stop was requested.
     pub grace: Duration,
     /// Most bytes of a gRPC message, received or sent.
@@ -67,6 +83,11 @@ impl Default for ServerSpec {
             http: Some(loopback(8_080)),
             tls: None,
             insecure: Insecure::No,
+            grpc_services: ListenerServices::default(),
+            http_services: HttpServices::default(),
+            admin: AdminSpec::default(),
+            auth: None,
+            audit: None,
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
@@ -85,39 +106,70 @@ impl Default for ServerSpec {
     }
 }
 
-/// Word of the key `http` for no HTTP server.
-const OFF: &str = "off";
-
 /// Longest duration of the keys of `server`.
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 18] = [
+const KEYS: [Key<ServerSpec>; 21] = [
     Key {
         name: "grpc",
-        about: "Address of the gRPC server. Port 0 is a free one.",
+        about: "Address of the gRPC server. Port 0 is a free one. A map switches services of the \
+                port: `{ address: ..., health: off, reflection: off }`.",
         field: Field::Other {
-            read: |s, entry, diagnostics| {
-                s.grpc = address(entry, diagnostics)?;
-                Some(())
-            },
+            read: read_grpc,
             default: |s| Some(s.grpc.to_string()),
-            schema: || json!({ "type": "string" }),
+            schema: || super::listener::schema(&["health", "reflection"]),
         },
     },
     Key {
         name: "http",
-        about: "Address of metrics and health over HTTP, or `off`.",
+        about: "Address of metrics and health over HTTP, or `off`. A map switches pages: \
+                `{ address: ..., health: off, metrics: off }`.",
+        field: Field::Other {
+            read: read_http,
+            default: |s| s.http.map(|http| http.to_string()),
+            schema: || super::listener::schema(&["health", "metrics"]),
+        },
+    },
+    Key {
+        name: "admin",
+        about: "Address of what changes the server: `Load` and `Unload` of pipelines and models. \
+                It serves everything else, too. Without the key this is the gRPC server where \
+                that is on loopback, else `127.0.0.1:50052`. `off` for nowhere. A map as that of \
+                `grpc` switches services. [More](access.md#the-admin-address).",
         field: Field::Other {
             read: |s, entry, diagnostics| {
-                s.http = match entry.node.as_str() {
-                    Some(OFF) => None,
-                    _ => Some(address(entry, diagnostics)?),
-                };
+                s.admin = AdminSpec::read(entry, diagnostics)?;
                 Some(())
             },
-            default: |s| s.http.map(|http| http.to_string()),
-            schema: || json!({ "type": "string" }),
+            default: |_| None,
+            schema: || super::listener::schema(&["health", "reflection"]),
+        },
+    },
+    Key {
+        name: "auth",
+        about: "Who may call: `keys`, a keys file, and `jwt`, tokens of an issuer. Without it, \
+                everyone may. [More](access.md).",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.auth = Some(AuthSpec::read(entry, diagnostics)?);
+                Some(())
+            },
+            default: |_| None,
+            schema: AuthSpec::schema,
+        },
+    },
+    Key {
+        name: "audit",
+        about: "Where it is written who did what: `path`, `required`, `max_bytes`, `max_files`. \
+                [More](access.md#the-audit).",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.audit = Some(AuditSpec::read(entry, diagnostics)?);
+                Some(())
+            },
+            default: |_| None,
+            schema: AuditSpec::schema,
         },
     },
     Key {
@@ -309,6 +361,12 @@ impl ServerSpec {
         if let Some(tls) = &mut spec.tls {
             tls.start_from(folder);
         }
+        if let Some(auth) = &mut spec.auth {
+            auth.start_from(folder);
+        }
+        if let Some(audit) = &mut spec.audit {
+            audit.start_from(folder);
+        }
         if let Some(http) = spec.http
             && http == spec.grpc
             && http.port() != 0
@@ -325,6 +383,12 @@ impl ServerSpec {
         if let Some(tls) = &self.tls {
             tls.check(diagnostics);
         }
+        let at = entry.node.as_map().and_then(|map| map.get("auth"));
+        let at = at.unwrap_or(entry).key.span;
+        for problem in self.auth.iter().flat_map(AuthSpec::problems) {
+            let message = format!("`auth` cannot be used: {problem}");
+            diagnostics.push(Diagnostic::error(at, message));
+        }
         for refusal in self.ports().iter().filter_map(Port::refusal) {
             let map = entry.node.as_map();
             let address = map.and_then(|map| map.get(refusal.port().name));
@@ -337,7 +401,8 @@ impl ServerSpec {
     /// Returns the ports, by what decides their exposure.
     pub fn ports(&self) -> Vec<Port> {
         let has_tls = self.tls.is_some();
-        let knows_clients = self.tls.as_ref().is_some_and(TlsSpec::requires_clients);
+        let requires_certificates = self.tls.as_ref().is_some_and(TlsSpec::requires_clients);
+        let knows_clients = requires_certificates || self.auth.is_some();
         let port = |name, address, is_insecure| Port {
             name,
             address,
@@ -349,7 +414,10 @@ impl ServerSpec {
         let http = self
             .http
             .map(|address| port("http", address, self.insecure.covers_http()));
-        [Some(grpc), http].into_iter().flatten().collect()
+        let admin = self
+            .admin_listener()
+            .map(|(address, _)| port("admin", address, self.insecure.covers_grpc()));
+        [Some(grpc), admin, http].into_iter().flatten().collect()
     }
 
     /// Returns the JSON schema of the key `server`, for editors.
@@ -358,7 +426,7 @@ impl ServerSpec {
     }
 }
 
-fn address(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
+pub(super) fn address(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
     let text = string(entry, diagnostics)?;
     let address = parse_address(&text.value);
     if address.is_none() {
@@ -400,6 +468,7 @@ mod tests {
             panic!("{text}");
         };
         let spec = ServerSpec::read(&map.entries[0], Path::new(FOLDER), &mut diagnostics);
+        let spec = ServerSpec::read(&map.entries[0], Path::new("conf"), &mut diagnostics);
         (spec, diagnostics.render(&sources, Colour::Never))
     }
 

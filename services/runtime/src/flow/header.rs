@@ -1,12 +1,15 @@
 //! The header that passes a flow on: its keys in hexadecimal, outermost first, with `/` between
-//! them, such as `9f86d081884c7d65/1b16b1df538ba12d`.
+//! them, such as `9f86d081884c7d65/1b16b1df538ba12d`. A share other than 1 follows its key, as in
+//! `9f86d081884c7d65*4`.
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use http::HeaderValue;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 use super::{Flow, LEVELS_MAX};
+use crate::auth::SHARE_MAX;
 
 /// Name of the header.
 pub const MOTET_FLOW: &str = "motet-flow";
@@ -18,7 +21,7 @@ const KEY_DIGITS_MAX: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "motet-flow must be 1 to {LEVELS_MAX} numbers of 1 to {KEY_DIGITS_MAX} hexadecimal digits, \
-     with / between them"
+     with / between them, and with * and a share of 1 to {SHARE_MAX} behind those that have one"
 )]
 pub struct FlowError;
 
@@ -26,12 +29,15 @@ pub struct FlowError;
 pub(super) fn parse(outer: Flow, value: &HeaderValue) -> Result<Flow, FlowError> {
     let text = value.to_str().map_err(|_| FlowError)?;
     let mut flow = outer;
-    for (level, key) in text.split('/').enumerate() {
+    for (level, text) in text.split('/').enumerate() {
+        let (key, share) = text.split_once('*').unwrap_or((text, "1"));
+        let share: NonZeroU16 = share.parse().map_err(|_| FlowError)?;
         let digits = key.bytes().all(|b| b.is_ascii_hexdigit());
-        if level == LEVELS_MAX || !digits || key.len() > KEY_DIGITS_MAX {
+        let is_long = level == LEVELS_MAX || key.len() > KEY_DIGITS_MAX;
+        if is_long || !digits || share.get() > SHARE_MAX {
             return Err(FlowError);
         }
-        flow = flow.then(u64::from_str_radix(key, 16).map_err(|_| FlowError)?);
+        flow = flow.then(u64::from_str_radix(key, 16).map_err(|_| FlowError)?, share);
     }
     Ok(flow)
 }
@@ -51,9 +57,12 @@ impl Flow {
 
 impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (level, key) in self.keys().iter().enumerate() {
+        for (level, (key, share)) in self.levels().enumerate() {
             let separator = if level == 0 { "" } else { "/" };
             write!(f, "{separator}{key:x}")?;
+            if share != NonZeroU16::MIN {
+                write!(f, "*{share}")?;
+            }
         }
         Ok(())
     }

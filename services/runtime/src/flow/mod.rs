@@ -1,7 +1,8 @@
 //! Flows: the callers among which a server's capacity is shared fairly.
 //!
-//! A [`Flow`] names where a call comes from, from the outside in: the peer (the address of the
-//! client's machine), then one connection of it. A scheduler that shares by flows gives each peer
+//! A [`Flow`] names where a call comes from, from the outside in: the principal, where callers
+//! have to say who they are, else the peer (the address of the client's machine), then one
+//! connection of it. A scheduler that shares by flows gives each peer
 //! its part, within it each connection, and within that each call. A gateway passes the flow of its
 //! own caller on to model services in the header [`MOTET_FLOW`]; there it takes the place of the
 //! connection, so that the callers of one gateway are told apart although they share its
@@ -22,10 +23,12 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::sync::LazyLock;
 
 use http::{Extensions, HeaderMap};
 
+use crate::auth::{Grant, Principal};
 use crate::serve::ConnectionInfo;
 
 pub use header::{FlowError, MOTET_FLOW};
@@ -42,7 +45,7 @@ tokio::task_local! {
     static CURRENT: Flow;
 }
 
-/// Where a call comes from: a path of hashes, outermost first. The default, an empty path, is that
+/// Where a call comes from: a path of hashes, outermost first, each with its share. The default, an empty path, is that
 /// of calls that come over no connection.
 ///
 /// ```
@@ -56,6 +59,8 @@ tokio::task_local! {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Flow {
     keys: [u64; LEVELS_MAX],
+    /// The share of each level less one, so that the default is the usual share.
+    extra_shares: [u16; LEVELS_MAX],
     len: u8,
 }
 
@@ -63,8 +68,9 @@ impl Flow {
     /// Returns the flow of these keys, outermost first; those after the first [`LEVELS_MAX`] are
     /// left out.
     pub fn new(keys: &[u64]) -> Self {
-        keys.iter()
-            .fold(Self::default(), |flow, &key| flow.then(key))
+        keys.iter().fold(Self::default(), |flow, &key| {
+            flow.then(key, NonZeroU16::MIN)
+        })
     }
 
     /// Returns the flow of a connection, the `number`th of its server, from this address.
@@ -73,15 +79,26 @@ impl Flow {
     }
 
     /// Returns the flow of a request with these extensions and headers: that of its connection, the
-    /// last level of which the header replaces.
+    /// last level of which the header replaces. A principal takes the place of the machine; of one
+    /// without the grant `flows` the header is not read.
     ///
     /// # Errors
     /// When the header is malformed.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Result<Self, FlowError> {
         let connection = ConnectionInfo::of(extensions).map_or(Self::default(), |i| i.flow());
+        let Some(principal) = extensions.get::<Principal>() else {
+            return match headers.get(MOTET_FLOW) {
+                None => Ok(connection),
+                Some(value) => header::parse(connection.parent(), value),
+            };
+        };
+        let flow = Self::default().then(principal.flow(), principal.share());
         match headers.get(MOTET_FLOW) {
-            None => Ok(connection),
-            Some(value) => header::parse(connection.parent(), value),
+            Some(value) if principal.grants().has(&Grant::Flows) => header::parse(flow, value),
+            _ => Ok(match connection.keys().last() {
+                Some(&connection) => flow.then(connection, NonZeroU16::MIN),
+                None => flow,
+            }),
         }
     }
 
@@ -105,6 +122,15 @@ impl Flow {
         &self.keys[..usize::from(self.len)]
     }
 
+    /// Returns the levels, outermost first: a key and its share.
+    pub fn levels(&self) -> impl Iterator<Item = (u64, NonZeroU16)> {
+        let shares = self
+            .extra_shares
+            .iter()
+            .map(|extra| NonZeroU16::MIN.saturating_add(*extra));
+        self.keys().iter().copied().zip(shares)
+    }
+
     /// Returns the outermost key, that of the caller's machine; 0 for calls that come over no
     /// connection. Turns to compute go by it, so that more connections are no more turns.
     pub fn machine(&self) -> u64 {
@@ -117,9 +143,11 @@ impl Flow {
     }
 
     /// Returns the flow with one more level, unless it has all that it can have.
-    fn then(mut self, key: u64) -> Self {
-        if let Some(slot) = self.keys.get_mut(usize::from(self.len)) {
-            *slot = key;
+    fn then(mut self, key: u64, share: NonZeroU16) -> Self {
+        let level = usize::from(self.len);
+        if level < LEVELS_MAX {
+            self.keys[level] = key;
+            self.extra_shares[level] = share.get() - 1;
             self.len += 1;
         }
         self
@@ -127,8 +155,9 @@ impl Flow {
 
     /// Returns the flow without its last level.
     fn parent(self) -> Self {
-        let keys = self.keys();
-        Self::new(&keys[..keys.len().saturating_sub(1)])
+        let inner = usize::from(self.len).saturating_sub(1);
+        let levels = self.levels().take(inner);
+        levels.fold(Self::default(), |flow, (key, share)| flow.then(key, share))
     }
 }
 
@@ -138,7 +167,7 @@ impl fmt::Debug for Flow {
     }
 }
 
-fn hash(value: impl Hash) -> u64 {
+pub(crate) fn hash(value: impl Hash) -> u64 {
     HASHER.hash_one(value)
 }
 

@@ -176,7 +176,7 @@ where
 }
 
 /// The gRPC code in these headers or trailers.
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+pub(crate) fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers
         .get("grpc-status")
         .map(|value| Code::from_bytes(value.as_bytes()))

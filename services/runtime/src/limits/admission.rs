@@ -16,11 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::places::{Full, Idle, Own, Place, Places};
 use super::{body_timeout, is_exempt};
+use crate::auth::{Exceeded, Principal};
 use crate::layers::call::{CallHooks, CallLayer, Layered};
 use crate::metrics::ServerMetrics;
 use crate::serve::ConnectionInfo;
@@ -261,12 +263,23 @@ impl AdmissionLayer {
         Self { admission, metrics }
     }
 
-    fn admit(&self, kind: Kind, connection: &ConnectionPlaces) -> Result<Admitted, Status> {
+    fn admit(
+        &self,
+        kind: Kind,
+        connection: &ConnectionPlaces,
+        principal: Option<&Principal>,
+        usage: &Usage,
+    ) -> Result<Admitted, Status> {
         match self.admission.places(kind).take(connection.own(kind)) {
             Ok(place) => {
+                let principal = principal.filter(|_| kind == Kind::Request);
+                let charged = principal
+                    .map(|principal| self.charge(principal, usage))
+                    .transpose()?;
                 self.count(kind, 1);
                 Ok(Admitted {
                     _place: place,
+                    _charged: charged,
                     kind,
                     layer: self.clone(),
                 })
@@ -274,6 +287,20 @@ impl AdmissionLayer {
             Err(full) => {
                 self.metrics.refused(kind.label(full));
                 Err(self.admission.refusal(kind, full))
+            }
+        }
+    }
+
+    /// Counts a request against the limits of its principal.
+    fn charge(&self, principal: &Principal, usage: &Usage) -> Result<Charged, Status> {
+        match principal.quota().begin(Instant::now()) {
+            Ok(()) => Ok(Charged {
+                principal: principal.clone(),
+                usage: usage.clone(),
+            }),
+            Err(exceeded) => {
+                self.metrics.refused(exceeded.label());
+                Err(over_quota(exceeded))
             }
         }
     }
@@ -299,7 +326,12 @@ impl CallLayer<Body> for AdmissionLayer {
         };
         let connection = ConnectionInfo::of(request.extensions());
         let places = connection.map_or_else(ConnectionPlaces::default, |c| c.places().clone());
-        let admitted = self.admit(kind, &places)?;
+        let usage = request
+            .extensions_mut()
+            .get_or_insert_default::<Usage>()
+            .clone();
+        let principal = request.extensions().get::<Principal>().cloned();
+        let admitted = self.admit(kind, &places, principal.as_ref(), &usage)?;
         if kind != Kind::Watch {
             let body = std::mem::replace(request.body_mut(), Body::empty());
             let messages = request.extensions().get().cloned();
@@ -308,13 +340,16 @@ impl CallLayer<Body> for AdmissionLayer {
         }
         if kind == Kind::Stream {
             let layer = self.clone();
-            let requests = StreamAdmission { layer, places };
+            let requests = StreamAdmission {
+                layer,
+                places,
+                principal,
+            };
             request.extensions_mut().insert(requests);
         }
-        let usage = request.extensions_mut().get_or_insert_default::<Usage>();
         Ok(Some(AdmittedCall {
             _admitted: admitted,
-            usage: usage.clone(),
+            usage,
         }))
     }
 }
@@ -324,15 +359,18 @@ impl CallLayer<Body> for AdmissionLayer {
 pub(crate) struct StreamAdmission {
     layer: AdmissionLayer,
     places: ConnectionPlaces,
+    principal: Option<Principal>,
 }
 
 impl StreamAdmission {
-    /// Admits a request.
+    /// Admits a request, whose usage this will be.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED, for the caller.
-    pub(crate) fn admit(&self) -> Result<Admitted, Status> {
-        self.layer.admit(Kind::Request, &self.places)
+    pub(crate) fn admit(&self, usage: &Usage) -> Result<Admitted, Status> {
+        let principal = self.principal.as_ref();
+        self.layer
+            .admit(Kind::Request, &self.places, principal, usage)
     }
 }
 
@@ -340,6 +378,7 @@ impl StreamAdmission {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _place: Place,
+    _charged: Option<Charged>,
     kind: Kind,
     layer: AdmissionLayer,
 }
@@ -348,6 +387,30 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         self.layer.count(self.kind, -1);
     }
+}
+
+/// A request that counts against the limits of its principal. Its tokens are charged at its end.
+#[derive(Debug)]
+struct Charged {
+    principal: Principal,
+    usage: Usage,
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let tokens = self.usage.total().tokens;
+        self.principal.quota().end(tokens, Instant::now());
+    }
+}
+
+/// Returns the status of a request over a limit of its principal.
+fn over_quota(exceeded: Exceeded) -> Status {
+    let Exceeded { key, limit, .. } = exceeded;
+    let text = format!("the holder of these credentials is at its limit of {limit} (`{key}`)");
+    StatusBuilder::new(Reason::QuotaExceeded, text)
+        .retry_after(exceeded.retry_after)
+        .with(key, limit.to_string())
+        .into()
 }
 
 /// A call in flight.

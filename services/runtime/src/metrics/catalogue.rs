@@ -308,8 +308,24 @@ instruments! {
         Kind::Counter, "motet.server.refused", "motet_server_refused_total",
         "{request}", ["reason"],
         "Calls and requests of streams refused before they reached a handler, by the limit: \
-         concurrency, streams, watches (in all), with the prefix connection_ (of a connection), or \
-         bytes.";
+         concurrency, streams, watches (in all), with the prefix connection_ (of a connection), \
+         with the prefix principal_ (of a principal: concurrency, requests_per_second, \
+         tokens_per_second), or bytes.";
+    AUTH_REFUSED:
+        Kind::Counter, "motet.auth.refused", "motet_auth_refused_total",
+        "{call}", ["reason"],
+        "Calls whose credentials were not accepted: missing, malformed, unknown_key, expired_key, \
+         unknown_certificate, bad_token (no token, or signed by no key), expired_token or \
+         wrong_token (of another issuer, for another audience, or not valid yet).";
+    AUTH_RELOAD_ERRORS:
+        Kind::Counter, "motet.auth.reload_errors", "motet_auth_reload_errors_total",
+        "{error}", ["file"],
+        "Versions of the keys file (keys) or the key set of tokens (jwks) that could not be used; \
+         those of before stay.";
+    AUDIT_LOST:
+        Kind::Counter, "motet.audit.lost", "motet_audit_lost_total",
+        "{line}", [],
+        "Lines of the audit that could not be written.";
     SERVER_CUT:
         Kind::Counter, "motet.server.cut", "motet_server_cut_total",
         "{event}", ["reason"],

@@ -247,6 +247,9 @@ impl ModelMetrics {
 pub(super) struct ServerInstruments {
     pub(super) in_flight: UpDownCounter<i64>,
     pub(super) streams: UpDownCounter<i64>,
+    pub(super) auth_refused: Counter<u64>,
+    pub(super) auth_reload_errors: Counter<u64>,
+    pub(super) audit_lost: Counter<u64>,
     pub(super) refused: Counter<u64>,
     pub(super) cut: Counter<u64>,
     pub(super) slowed: Counter<u64>,
@@ -270,6 +273,25 @@ impl ServerMetrics {
     /// Changes the number of open streams of a kind, a constant such as `watches`.
     pub fn streams(&self, kind: &'static str, change: i64) {
         self.0.streams.add(change, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// Counts a call whose credentials were not accepted; `reason` is a constant.
+    pub fn refused_credentials(&self, reason: &'static str) {
+        self.0
+            .auth_refused
+            .add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Counts a version of a file of credentials that could not be used.
+    pub fn auth_reload_failed(&self, file: &'static str) {
+        self.0
+            .auth_reload_errors
+            .add(1, &[KeyValue::new("file", file)]);
+    }
+
+    /// Counts lines of the audit that could not be written.
+    pub fn audit_lost(&self, lines: u64) {
+        self.0.audit_lost.add(lines, &[]);
     }
 
     /// Counts a call that was refused; `reason` is a constant such as `concurrency`.

@@ -183,6 +183,9 @@ impl Metrics {
             server: ServerMetrics(Arc::new(ServerInstruments {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 streams: up_down(&meter, c::SERVER_STREAMS),
+                auth_refused: counter(&meter, c::AUTH_REFUSED),
+                auth_reload_errors: counter(&meter, c::AUTH_RELOAD_ERRORS),
+                audit_lost: counter(&meter, c::AUDIT_LOST),
                 refused: counter(&meter, c::SERVER_REFUSED),
                 cut: counter(&meter, c::SERVER_CUT),
                 slowed: counter(&meter, c::SERVER_SLOWED),

@@ -70,6 +70,9 @@ fn all_used() -> (Metrics, Kept) {
     metrics.server().in_flight(-1);
     metrics.server().streams("watches", 1);
     metrics.server().refused("concurrency");
+    metrics.server().refused_credentials("missing");
+    metrics.server().auth_reload_failed("keys");
+    metrics.server().audit_lost(1);
     metrics.server().cut("slow_reader");
     metrics.server().slowed();
     metrics.server().connections(1);

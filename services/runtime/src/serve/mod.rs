@@ -220,7 +220,8 @@ impl Shutdown {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (health, metrics) = (Health::new(), Metrics::new("example")?);
 /// let routes = LiveRoutes::new(Routes::new(health.server()));
-/// let service = layers::stack(routes, Admission::new(1024), &metrics, 64 << 20);
+/// let guards = layers::Guards::default();
+/// let service = layers::stack(routes, guards, Admission::new(1024), &metrics, 64 << 20);
 ///
 /// let shutdown = CancellationToken::new();
 /// let server = Server::bind("127.0.0.1:0".parse()?, ServeOptions::default()).await?;

@@ -191,9 +191,15 @@ reasons! {
     Aborted = "ABORTED": Aborted, Service, Later,
         "A service that was called gave up a conflict and sent no reason.",
         "Repeat the call; if it fails again, read the message and the service's own log.";
+    AdminElsewhere = "ADMIN_ELSEWHERE": PermissionDenied, Caller, No,
+        "The address that was called does not change the server.",
+        "Call the address of `server.admin`.";
     AlreadyExists = "ALREADY_EXISTS": AlreadyExists, Service, No,
         "A service that was called has this already and sent no reason.",
         "Read the message: it is the service's own.";
+    AuditUnavailable = "AUDIT_UNAVAILABLE": Unavailable, Operator, Later,
+        "The audit cannot be written, and `audit.required` says that nothing is answered then.",
+        "Make room for the audit file, or mend its folder; see the server's log.";
     BadAnswer = "BAD_ANSWER": Internal, Service, No,
         "A model or service answered something else than its signature promises.",
         "Mend or redeploy the model or service that `node` or `model` names, or load the pipeline \
@@ -270,9 +276,16 @@ reasons! {
     NameTaken = "NAME_TAKEN": AlreadyExists, Caller, No,
         "The name is in use already.",
         "Choose another name, or unload what has it.";
+    NotAuthenticated = "NOT_AUTHENTICATED": Unauthenticated, Caller, No,
+        "The call has no credentials, or none that the server accepts.",
+        "Send `authorization: Bearer KEY` with a key that the server has; its operator sees in \
+         log and metrics why one was not accepted.";
     NotFound = "NOT_FOUND": NotFound, Service, No,
         "A service that was called does not have what was asked for and sent no reason.",
         "Read the message: it is the service's own.";
+    NotPermitted = "NOT_PERMITTED": PermissionDenied, Caller, No,
+        "The credentials of the call do not permit it.",
+        "Ask whoever runs the server for the grant that the message names.";
     OpFailed = "OP_FAILED": Internal, Author, No,
         "An operation inside the gateway cannot be applied to the values it got.",
         "Look at the node that `node` names, and at the nodes its values come from.";
@@ -297,6 +310,9 @@ reasons! {
     QueueFull = "QUEUE_FULL": ResourceExhausted, Load, Later,
         "The model's queue holds as many rows as `max_queue_size` allows.",
         "Call less often, add capacity, or raise `max_queue_size` if a longer wait is acceptable.";
+    QuotaExceeded = "QUOTA_EXCEEDED": ResourceExhausted, Caller, Later,
+        "The holder of the credentials is at one of its limits.",
+        "Call again after the delay of `RetryInfo`, or ask whoever runs the server for more.";
     RepositoryName = "REPOSITORY_NAME": Unimplemented, Caller, No,
         "A repository was named, but there is only one and it has no name.",
         "Leave `repository_name` empty.";

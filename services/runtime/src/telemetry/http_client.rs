@@ -1,4 +1,4 @@
-//! The HTTP client of OTLP over http/protobuf.
+//! The HTTP client of OTLP over http/protobuf, and of key sets.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 use super::TelemetryError;
 use super::tls::{Connector, Tls};
 
-/// Most bytes of a collector's answer, which says little.
+/// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// A client for a collector. Connections are kept.
+/// A client of a server such as a collector. Connections are kept.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     inner: legacy::Client<Connector, Full<Bytes>>,
     /// The SDK exports on a thread of its own, and connections need the runtime's.
     runtime: Handle,
@@ -30,7 +30,7 @@ impl Client {
     ///
     /// # Errors
     /// When the certificates cannot be used.
-    pub(super) fn new(tls: Option<Tls>, timeout: Duration) -> Result<Self, TelemetryError> {
+    pub(crate) fn new(tls: Option<Tls>, timeout: Duration) -> Result<Self, TelemetryError> {
         let connector = super::tls::connector(tls)?;
         Ok(Self {
             inner: legacy::Client::builder(TokioExecutor::new()).build(connector),
@@ -55,7 +55,7 @@ impl HttpClient for Client {
             .spawn(async move { tokio::time::timeout(timeout, call).await });
         match task.await? {
             Ok(answer) => answer,
-            Err(_) => Err(format!("the collector did not answer within {timeout:?}").into()),
+            Err(_) => Err(format!("the server did not answer within {timeout:?}").into()),
         }
     }
 }

@@ -29,7 +29,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+pub(crate) use http_client::Client as HttpsClient;
 pub use logs::LogFormat;
+pub(crate) use tls::Tls as Trusted;
 
 /// Log levels without `RUST_LOG`.
 const DEFAULT_LEVELS: &str = "warn,motet=info";

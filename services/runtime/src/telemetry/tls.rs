@@ -1,8 +1,8 @@
-//! TLS to a collector, where the Cargo feature `tls` builds it in.
+//! TLS to a collector or an issuer, where the Cargo feature `tls` builds it in.
 
 /// Which certificates are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
     /// Those of a PEM file; `None` for the system's.
     pub(super) certificates: Option<Vec<u8>>,
 }

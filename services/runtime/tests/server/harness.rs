@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use motet_runtime::health::Health;
-use motet_runtime::layers::stack;
+use motet_runtime::layers::{Guards, stack};
 use motet_runtime::limits::Admission;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
@@ -58,6 +58,14 @@ pub(crate) async fn start_with(max_requests: usize, options: ServeOptions) -> Te
 }
 
 pub(crate) async fn start_admitting(admission: Admission, options: ServeOptions) -> TestServer {
+    start_guarded(admission, options, async |_: &Metrics| Guards::default()).await
+}
+
+pub(crate) async fn start_guarded(
+    admission: Admission,
+    options: ServeOptions,
+    guards: impl AsyncFnOnce(&Metrics) -> Guards,
+) -> TestServer {
     let (told, events) = mpsc::unbounded_channel();
     let (release, released) = watch::channel(false);
     let service = TestService {
@@ -68,7 +76,14 @@ pub(crate) async fn start_admitting(admission: Admission, options: ServeOptions)
     let health = Health::new();
     let metrics = Metrics::new("test").expect("no environment is needed");
     let routes = LiveRoutes::new(Routes::new(service.clone()).add_service(health.server()));
-    let stack = stack(routes.clone(), admission.clone(), &metrics, MESSAGE_MAX);
+    let guards = guards(&metrics).await;
+    let stack = stack(
+        routes.clone(),
+        guards,
+        admission.clone(),
+        &metrics,
+        MESSAGE_MAX,
+    );
     let shutdown = CancellationToken::new();
     let server = Server::bind(loopback(), options)
         .await

@@ -1,3 +1,4 @@
+use motet_runtime::config::HttpServices;
 use motet_runtime::health::Health;
 use motet_runtime::http::{HttpState, router};
 use motet_runtime::metrics::{BatcherState, Metrics};
@@ -21,6 +22,8 @@ async fn the_pages_say_what_is_so() {
     let addr = server.local_addr();
     let shutdown = CancellationToken::new();
     let state = HttpState {
+        services: HttpServices::default(),
+        auth: None,
         health: health.clone(),
         metrics: metrics.clone(),
     };

@@ -4,6 +4,7 @@ mod bytes;
 mod compression;
 mod deadlines;
 mod flow;
+mod guards;
 mod harness;
 mod health;
 mod http;
