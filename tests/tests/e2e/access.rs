@@ -565,3 +565,32 @@ async fn a_keys_file_grows_by_whole_entries() {
         assert_eq!(mode & 0o077, 0, "others can read it");
     }
 }
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = motet_tests::repository();
+    let page = root.join("services/runtime/docs/threat_model.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let names = cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`'));
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 20, "{names:?}");
+    let mut sources = String::new();
+    let mut folders: Vec<PathBuf> = ["services", "gateway", "models", "tests"]
+        .map(|folder| root.join(folder))
+        .into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &std::fs::read_to_string(path).expect("a source");
+            }
+        }
+    }
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
