@@ -163,7 +163,7 @@ pub enum Command {
     New(NewArgs),
     /// Make credentials of callers.
     #[command(after_help = "Examples:\n  motet keys new web --may call:rag\n  \
-                            motet keys new --help")]
+                            motet keys new ops --may admin --may metrics --expires 90d")]
     Keys(KeysArgs),
     /// Ask whether a running server, or one of its pipelines or models, is ready.
     #[command(

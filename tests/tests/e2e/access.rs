@@ -571,9 +571,13 @@ fn the_threat_model_names_tests_that_exist() {
     let root = motet_tests::repository();
     let page = root.join("services/runtime/docs/threat_model.md");
     let page = std::fs::read_to_string(page).expect("the page");
-    let rows = page.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.ends_with("` |"));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
-    let names = cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`'));
+    let names = cells
+        .flat_map(|cell| cell.split(", "))
+        .map(|name| name.trim_matches('`'));
     let names: Vec<&str> = names.collect();
     assert!(names.len() > 20, "{names:?}");
     let mut sources = String::new();
@@ -591,6 +595,9 @@ fn the_threat_model_names_tests_that_exist() {
         }
     }
     for name in names {
-        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "there is no test {name}"
+        );
     }
 }

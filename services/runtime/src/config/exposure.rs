@@ -125,7 +125,9 @@ impl ExposedError {
             Lack::Auth => {
                 "give `server` the key `auth`, or ask for client certificates (`tls: { client_ca }`)"
             }
-            Lack::TlsAndAuth => "give `server` the keys `tls` and `auth`",
+            Lack::TlsAndAuth => {
+                "give `server` the keys `tls` and `auth`, or `tls: { cert, key, client_ca }`"
+            }
         };
         let port = self.port.address.port();
         let open = match self.port.name {

@@ -456,7 +456,7 @@ mod tests {
     use motet_config::{Colour, Sources, Value, parse};
 
     use super::*;
-    use crate::config::ClientAuth;
+    use crate::config::{ClientAuth, KeySetSource};
 
     const FOLDER: &str = "conf";
 
@@ -468,7 +468,6 @@ mod tests {
             panic!("{text}");
         };
         let spec = ServerSpec::read(&map.entries[0], Path::new(FOLDER), &mut diagnostics);
-        let spec = ServerSpec::read(&map.entries[0], Path::new("conf"), &mut diagnostics);
         (spec, diagnostics.render(&sources, Colour::Never))
     }
 
@@ -477,8 +476,21 @@ mod tests {
         let (server, report) = read(
             "\
 server:
-  grpc: 0.0.0.0:6000
+  grpc: { address: 0.0.0.0:6000, reflection: off }
   http: off
+  admin: { address: 127.0.0.1:6001, health: off }
+  auth:
+    keys: ./keys.yaml
+    jwt:
+      jwks: ./jwks.json
+      issuer: https://issuer.example
+      audience: motet
+      leeway: 5s
+      scope_claim: permissions
+      may: [call:rag]
+      share: 3
+      limits: { concurrency: 2 }
+  audit: { path: ./audit.jsonl, required: true, max_bytes: 1MiB, max_files: 3 }
   grace: 1m
   max_message_bytes: 1 MiB
   max_concurrent_requests: 10
@@ -500,6 +512,28 @@ server:
         assert_eq!(report, "");
         assert_eq!(server.grpc.to_string(), "0.0.0.0:6000");
         assert_eq!(server.http, None);
+        assert!(server.grpc_services.health && !server.grpc_services.reflection);
+        let (admin, services) = server.admin_listener().unwrap();
+        assert_eq!(admin.to_string(), "127.0.0.1:6001");
+        assert!(services.admin && services.reflection && !services.health);
+        let auth = server.auth.unwrap();
+        assert_eq!(auth.keys.unwrap(), Path::new(FOLDER).join("keys.yaml"));
+        let jwt = auth.jwt.unwrap();
+        let file = Path::new(FOLDER).join("jwks.json");
+        assert_eq!(jwt.jwks, KeySetSource::File(file));
+        assert_eq!(jwt.issuer.as_deref(), Some("https://issuer.example"));
+        assert_eq!(jwt.audience.as_deref(), Some("motet"));
+        assert_eq!(
+            (jwt.leeway, &*jwt.scope_claim),
+            (Duration::from_secs(5), "permissions")
+        );
+        assert!(jwt.rights.grants.pipeline("rag"));
+        assert_eq!(jwt.rights.share.get(), 3);
+        assert_eq!(jwt.rights.limits.concurrency, Some(2));
+        let audit = server.audit.unwrap();
+        assert_eq!(audit.path, Path::new(FOLDER).join("audit.jsonl"));
+        assert!(audit.required);
+        assert_eq!((audit.max_bytes, audit.max_files), (1 << 20, 3));
         assert_eq!(server.grace, Duration::from_secs(60));
         assert_eq!(server.max_message_bytes, 1 << 20);
         assert_eq!(server.max_concurrent_requests, 10);

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use motet_runtime::audit::Audit;
+#[cfg(feature = "tls")]
+use motet_runtime::auth::Rights;
 use motet_runtime::auth::{Authenticator, KeyDigest};
 use motet_runtime::config::{AuditSpec, AuthSpec};
+#[cfg(feature = "tls")]
+use motet_runtime::config::{JwtSpec, KeySetSource};
 use motet_runtime::layers::Guards;
 use motet_runtime::limits::Admission;
 use motet_runtime::listener::ListenerServices;
@@ -54,14 +58,18 @@ impl Drop for Scratch {
 }
 
 async fn start(keys: Option<PathBuf>, audit: Option<AuditSpec>) -> TestServer {
+    let auth = keys.map(|keys| AuthSpec {
+        keys: Some(keys),
+        jwt: None,
+    });
+    start_with(auth, audit).await
+}
+
+async fn start_with(auth: Option<AuthSpec>, audit: Option<AuditSpec>) -> TestServer {
     let options = ServeOptions::default();
     start_guarded(Admission::new(100), options, async |metrics| {
-        let auth = match keys {
-            Some(keys) => {
-                let spec = AuthSpec {
-                    keys: Some(keys),
-                    jwt: None,
-                };
+        let auth = match auth {
+            Some(spec) => {
                 let auth = Authenticator::new(&spec, metrics.server())
                     .await
                     .expect("keys");
@@ -306,4 +314,57 @@ async fn nothing_is_answered_that_cannot_be_written() {
         client.say("y").await.expect("the audit is there again"),
         "hello y"
     );
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn tokens_of_an_issuer_are_accepted_and_its_keys_are_fetched_again() {
+    let issuer = crate::issuer::Issuer::start().await;
+    let spec = AuthSpec {
+        keys: None,
+        jwt: Some(JwtSpec {
+            jwks: KeySetSource::Url(issuer.url()),
+            issuer: None,
+            audience: Some("motet".to_owned()),
+            leeway: Duration::from_secs(60),
+            scope_claim: "scope".to_owned(),
+            rights: Rights::default(),
+        }),
+    };
+    let server = start_with(Some(spec), None).await;
+    let client = server.client().await;
+    let say = async |token: &str| {
+        let header = format!("Bearer {token}");
+        client.say_with("x", "authorization", &header).await
+    };
+    let token = issuer.token("alice", 600);
+    assert_eq!(say(&token).await.expect("a token of the issuer"), "hello x");
+    assert_eq!(say(&token).await.expect("the same again"), "hello x");
+    for (token, label) in [
+        (issuer.token("alice", -600), "expired_token"),
+        (format!("{token}A"), "bad_token"),
+        ("motet_key".to_owned(), "unknown_key"),
+    ] {
+        let error = say(&token).await.expect_err(label);
+        assert_eq!(
+            reason(&error),
+            (Code::Unauthenticated, "NOT_AUTHENTICATED".to_owned())
+        );
+        let line = format!("motet_auth_refused_total{{reason=\"{label}\"}}");
+        assert_eq!(server.metric(&line), 1, "{label}");
+    }
+    // A token of a key that is not known makes the server ask again.
+    issuer.change_key();
+    let renewed = issuer.token("alice", 600);
+    let accepted = async {
+        while say(&renewed).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), accepted)
+        .await
+        .expect("accepted in the end");
+    say(&token)
+        .await
+        .expect_err("the key of before was withdrawn");
 }

@@ -8,6 +8,8 @@ mod guards;
 mod harness;
 mod health;
 mod http;
+#[cfg(feature = "tls")]
+mod issuer;
 mod limits;
 mod reflection;
 mod serve;
