@@ -61,9 +61,11 @@ impl From<Refusal> for Rejected {
 impl TokenVerifier {
     pub(super) fn new(spec: &JwtSpec, keys: KeySet) -> Self {
         ring::install();
-        let mut validation = Validation::default();
-        validation.leeway = spec.leeway.as_secs();
-        validation.validate_nbf = true;
+        let mut validation = Validation {
+            leeway: spec.leeway.as_secs(),
+            validate_nbf: true,
+            ..Validation::default()
+        };
         let mut required = vec!["exp", "sub"];
         match &spec.audience {
             Some(audience) => {
