@@ -48,10 +48,6 @@ async fn main() -> std::process::ExitCode {
         .await
         .stdout;
     let keys: String = args.server.iter().map(|key| format!("  {key}\n")).collect();
-    let file = folder.file(
-        "motet.yaml",
-        built_in.replacen("server:\n", &format!("server:\n{keys}"), 1),
-    );
     let size = if args.short { Size::Short } else { Size::Long };
     println!("{}", Report::HEADER);
     let mut faults = 0;
@@ -59,6 +55,8 @@ async fn main() -> std::process::ExitCode {
         if !args.attacks.is_empty() && !args.attacks.iter().any(|name| name == attack.name) {
             continue;
         }
+        let server = format!("server:\n{keys}{}", attack.server_lines(&folder));
+        let file = folder.file("motet.yaml", built_in.replacen("server:\n", &server, 1));
         let program = match attack.descriptors {
             None => Program::new(&args.motet),
             Some(descriptors) => {

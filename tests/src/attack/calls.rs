@@ -17,31 +17,43 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "large-call",
         about: "one call with 1,000 documents of 5 KB to be split and embedded",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(large(target, 1)),
     },
     Attack {
         name: "ten-large-calls",
         about: "ten such calls at the same time, from one connection",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(large(target, 10)),
     },
     Attack {
         name: "many-rows",
         about: "one ModelInfer of 16,384 rows",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(many_rows(target)),
     },
     Attack {
         name: "many-callers",
         about: "2,000 callers, each with one call after another",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(many_callers(target)),
     },
     Attack {
         name: "long-documents",
         about: "42 MB of documents to be split, in one call",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(long_documents(target)),
+    },
+    Attack {
+        name: "wrong-keys",
+        about: "1,000 calls a second with wrong keys and tokens, from 4 connections",
+        descriptors: None,
+        has_keys: true,
+        run: |target| Box::pin(wrong_keys(target)),
     },
 ];
 
@@ -150,4 +162,43 @@ async fn long_documents(target: Target) -> Outcome {
         "{fates} in {:.1} s",
         started.elapsed().as_secs_f64()
     ))
+}
+
+async fn wrong_keys(target: Target) -> Outcome {
+    const CONNECTIONS: usize = 4;
+    const PAUSE: Duration = Duration::from_millis(4);
+    let end = Instant::now()
+        + target
+            .size
+            .of(Duration::from_secs(1), Duration::from_secs(20));
+    let (mut fates, mut calls) = (Fates::default(), 0);
+    let callers = (0..CONNECTIONS).map(|_| async {
+        let connection = Connection::open(target.ready.grpc).await;
+        let mut outcomes = Vec::new();
+        let mut ticks = tokio::time::interval(PAUSE);
+        for number in 0.. {
+            if Instant::now() >= end {
+                break;
+            }
+            ticks.tick().await;
+            let credential = match number % 2 {
+                0 => format!("Bearer motet_wrong_{number}"),
+                _ => format!("Bearer eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.{number:086}"),
+            };
+            let text = words(100, number);
+            let mut request = tonic::Request::new(raw("minilm", &[("text", texts(&[text]))]));
+            let credential = credential.parse().expect("a header");
+            request.metadata_mut().insert("authorization", credential);
+            let answer = connection.inference().model_infer(request).await;
+            outcomes.push(answer.map(drop));
+        }
+        outcomes
+    });
+    for outcome in futures::future::join_all(callers).await.concat() {
+        fates.count(&outcome);
+        calls += 1;
+    }
+    let refused = fates.of("Unauthenticated NOT_AUTHENTICATED");
+    Outcome::told(fates.to_string())
+        .fault_unless(refused == calls, || format!("wrong credentials: {fates}"))
 }

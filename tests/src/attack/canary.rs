@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
+use super::KEY;
 use crate::connection::Connection;
 use crate::load::percentile;
 use crate::tensors::{raw, texts};
@@ -165,6 +166,8 @@ async fn call(connection: &mut Option<Connection>, address: SocketAddr) -> Resul
             connection.insert(opened).clone()
         }
     };
-    let request = raw("minilm", &[("text", texts(&[TEXT]))]);
+    let mut request = Request::new(raw("minilm", &[("text", texts(&[TEXT]))]));
+    let key = format!("Bearer {KEY}").parse().expect("a header");
+    request.metadata_mut().insert("authorization", key);
     open.inference().model_infer(request).await.map(drop)
 }

@@ -12,6 +12,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "empty-inputs",
         about: "messages of 16 MiB that are nothing but inputs without anything in them",
         descriptors: None,
+        has_keys: false,
         run: |target| {
             Box::pin(send(target, INFER, |bytes| {
                 named(&repeated(bytes, &[0x2a, 0]))
@@ -22,6 +23,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "empty-outputs",
         about: "messages of 16 MiB that are nothing but outputs without anything in them",
         descriptors: None,
+        has_keys: false,
         run: |target| {
             Box::pin(send(target, INFER, |bytes| {
                 named(&repeated(bytes, &[0x32, 0]))
@@ -32,6 +34,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "unknown-fields",
         about: "messages of 16 MiB that are nothing but fields that the pipeline does not have",
         descriptors: None,
+        has_keys: false,
         run: |target| {
             let fields = |bytes| repeated(bytes, &[0xf8, 0x3f, 0]);
             Box::pin(send(target, "motet.pipeline.Rag/Run", fields))
@@ -41,12 +44,14 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "distinct-parameters",
         about: "messages of 16 MiB that are nothing but parameters, each with another name",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(send(target, INFER, parameters)),
     },
     Attack {
         name: "empty-documents",
         about: "messages of 16 MiB with 8 million empty documents",
         descriptors: None,
+        has_keys: false,
         run: |target| {
             let documents = |bytes| repeated(bytes, &[0x12, 0]);
             Box::pin(send(target, "motet.pipeline.Rag/Run", documents))

@@ -24,9 +24,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use motet_runtime::auth::KeyDigest;
 use tokio::time::{Instant, timeout};
 
 use crate::program::{Program, Ready};
+use crate::temp_dir::TempDir;
 use crate::wait::BOUND;
 use canary::{Canary, Seen};
 use low_priority::LowPriority;
@@ -45,7 +47,26 @@ pub struct Attack {
     pub about: &'static str,
     /// Most file descriptors of the server; `None` for the machine's own limit.
     pub descriptors: Option<usize>,
+    /// `true` if the server asks who calls.
+    pub has_keys: bool,
     run: fn(Target) -> Attacking,
+}
+
+/// The key that the canary sends.
+pub(crate) const KEY: &str = "motet_canary";
+
+impl Attack {
+    /// Returns the lines of the key `server` that the attack needs. What they name is written into
+    /// `folder`, which has the configuration.
+    pub fn server_lines(&self, folder: &TempDir) -> &'static str {
+        if !self.has_keys {
+            return "";
+        }
+        let digest = KeyDigest::of(KEY);
+        let entry = format!("- {{ name: canary, sha256: \"{digest}\", may: [\"model:*\"] }}\n");
+        folder.file("keys.yaml", entry);
+        "  auth: { keys: ./keys.yaml }\n"
+    }
 }
 
 /// A running attack.

@@ -19,36 +19,42 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "unfinished-uploads",
         about: "135 messages of 60 MiB that stop before their last byte",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(unfinished_uploads(target)),
     },
     Attack {
         name: "unread-answers",
         about: "135 answers of 60 MiB to clients that do not read",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(unread_answers(target)),
     },
     Attack {
         name: "idle-streams",
         about: "2 connections with 1,024 streams of requests each, and no request",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(idle_streams(target)),
     },
     Attack {
         name: "closed-windows",
         about: "3 connections with 1,000 calls each, whose answers the client gives no window",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(closed_windows(target)),
     },
     Attack {
         name: "health-watches",
         about: "100,000 health watches",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(endless(target, "/grpc.health.v1.Health/Watch")),
     },
     Attack {
         name: "reflection-streams",
         about: "100,000 streams of reflection",
         descriptors: None,
+        has_keys: false,
         run: |target| {
             let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
             Box::pin(endless(target, path))
@@ -58,18 +64,21 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "rapid-resets",
         about: "4 connections that open calls and reset them as fast as they can",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(rapid_resets(target)),
     },
     Attack {
         name: "refused-bodies",
         about: "an honest connection, 2,000 of whose calls are refused while their bodies come",
         descriptors: None,
+        has_keys: false,
         run: |target| Box::pin(refused_bodies(target)),
     },
     Attack {
         name: "idle-connections",
         about: "400 idle connections to a server of 256 file descriptors",
         descriptors: Some(256),
+        has_keys: false,
         run: |target| Box::pin(idle_connections(target)),
     },
 ];

@@ -17,10 +17,10 @@ const PEAK_BYTES_MAX: u64 = 700 << 20;
 async fn play_all(group: usize) {
     let folder = TempDir::new();
     let built_in = motet(["config"]).run().await.stdout;
-    let limited = built_in.replacen("server:\n", &format!("server:\n{LIMITS}"), 1);
-    let file = folder.file("motet.yaml", limited);
     let mut failed = Vec::new();
     for attack in ATTACKS[group] {
+        let server = format!("server:\n{LIMITS}{}", attack.server_lines(&folder));
+        let file = folder.file("motet.yaml", built_in.replacen("server:\n", &server, 1));
         let program = match attack.descriptors {
             None => Program::new(env!("CARGO_BIN_EXE_motet-e2e")),
             Some(descriptors) => {
