@@ -1,4 +1,4 @@
-//! What is reachable at which address of a server, and by whom.
+//! Addresses of a server: the services of each, and who may use them.
 
 use motet_runtime::config::ServerSpec;
 use motet_runtime::listener::ListenerServices;

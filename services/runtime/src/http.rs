@@ -23,7 +23,7 @@ pub struct HttpState {
     pub metrics: Metrics,
     /// The pages that there are.
     pub services: HttpServices,
-    /// Who may read metrics; `None` for everyone.
+    /// Authentication of those who read metrics; `None` for none.
     pub auth: Option<Authenticator>,
 }
 

@@ -24,7 +24,7 @@ pub struct StreamedRequest {
     pub usage: Usage,
     /// The bytes that it holds: those of its message, so far.
     pub held: HeldBytes,
-    /// What it may name.
+    /// Access to pipelines and models by their names.
     pub access: Access,
 }
 

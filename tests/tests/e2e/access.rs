@@ -1,4 +1,4 @@
-//! Who may call what, at which address, and what is written of it.
+//! Keys, grants, the admin address and the audit.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -515,7 +515,7 @@ async fn mistakes_are_told_before_the_start() {
     assert_eq!(code, Some(0), "{output}");
     for line in [
         "gRPC   127.0.0.1:50051  calls, health, reflection; for everyone; plain text",
-        "admin  127.0.0.1:7      calls, load and unload, health, reflection; for everyone; plain text",
+        "admin  127.0.0.1:7      calls, load and unload, health, reflection; for everyone; plain",
     ] {
         assert!(output.contains(line), "{output}");
     }

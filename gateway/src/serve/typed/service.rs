@@ -54,8 +54,8 @@ impl TypedPipelines {
     /// Returns the pipeline of a gRPC service. `path` is `/package.Service/Method`.
     ///
     /// # Errors
-    /// NOT_FOUND in the package of pipelines, PERMISSION_DENIED there for a name that the caller may
-    /// not call, UNIMPLEMENTED for any other service.
+    /// NOT_FOUND in the package of pipelines, PERMISSION_DENIED there for a name that the caller
+    /// may not call, UNIMPLEMENTED for any other service.
     fn find(
         &self,
         service: &str,

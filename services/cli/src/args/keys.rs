@@ -35,7 +35,7 @@ pub enum KeysCommand {
 /// `motet keys new`.
 #[derive(Debug, Clone, Args)]
 pub struct NewKeyArgs {
-    /// Who will hold the key: its name in limits, log and audit
+    /// Name of the holder, in limits, log and audit
     pub name: String,
     /// Something that it may do; may be repeated
     #[arg(long, value_name = "GRANT", required = true)]
@@ -43,7 +43,7 @@ pub struct NewKeyArgs {
     /// The keys file, which is made if it is not there
     #[arg(long, short, value_name = "FILE", default_value = "keys.yaml")]
     pub file: PathBuf,
-    /// How long the key is accepted
+    /// Time for which the key is accepted
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub expires: Option<Duration>,
     /// Its share of a model's time under contention

@@ -1,4 +1,4 @@
-//! The guards of a process: who may call, and what is written of it.
+//! The guards of a process: authentication and the audit.
 
 use motet_runtime::audit::Audit;
 use motet_runtime::auth::Authenticator;
@@ -9,7 +9,7 @@ use motet_runtime::metrics::Metrics;
 use motet_runtime::shutdown::HangUps;
 use tokio_util::sync::CancellationToken;
 
-/// What guards every listener of a process alike.
+/// Guards that every listener of a process has alike.
 pub(crate) struct ProcessGuards {
     auth: Option<Authenticator>,
     audit: Option<Audit>,

@@ -1,4 +1,4 @@
-//! What becomes known of a call while it runs.
+//! The record of a call, to which is added what becomes known while it runs.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ struct Known {
     requests: u64,
 }
 
-/// Which moment of a call a line is about.
+/// Moment of a call that a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// A call of a method that changes the server, or a stream, before it runs.
@@ -36,7 +36,7 @@ pub(super) enum Event {
     Call {
         /// The result.
         code: Code,
-        /// How long it took.
+        /// Its time.
         took: Duration,
     },
 }

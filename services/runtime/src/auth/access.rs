@@ -1,4 +1,4 @@
-//! Access of one call: what its principal may name, and what it named.
+//! Access of one call to pipelines and models.
 
 use tonic::Status;
 

@@ -50,7 +50,7 @@ struct Holder {
     name: String,
     rights: Rights,
     expires: Option<SystemTime>,
-    /// What it has used of its limits, which the file's next version inherits.
+    /// Usage of its limits, which the file's next version inherits.
     quota: Quota,
 }
 
@@ -65,7 +65,7 @@ pub enum AuthError {
     KeySet {
         /// The file or URL.
         source_name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

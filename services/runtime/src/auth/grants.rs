@@ -111,8 +111,8 @@ impl Grants {
         self.any(|grant| matches!(grant, Grant::Call(pattern) if pattern.matches(name)))
     }
 
-    /// Returns `true` if the model may be called and seen by its own name. A grant for `m` is one for
-    /// its versions `m:1`, `m:2`, too.
+    /// Returns `true` if the model may be called and seen by its own name. A grant for `m` is one
+    /// for its versions `m:1`, `m:2`, too.
     pub fn model(&self, name: &str) -> bool {
         let base = name.split_once(':').map_or(name, |(base, _)| base);
         let fits = |pattern: &NamePattern| pattern.matches(name) || pattern.matches(base);

@@ -30,7 +30,7 @@ use super::quota::QuotaSpec;
 /// Largest share of a principal.
 pub const SHARE_MAX: u16 = 1000;
 
-/// What a principal may do and use, whatever its credential is.
+/// Rights of a principal, whatever its credential is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rights {
     /// Its permissions.

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! Authentication of callers, and authorisation of their calls.
 //!
 //! A [`Principal`] comes from an API key, a JSON web token or the names of a client certificate.
 //! [`AuthLayer`] finds it before anything else is done for a call; [`Access`] is asked wherever a

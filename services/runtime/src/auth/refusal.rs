@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::status::{Reason, StatusBuilder};
 
-/// Why credentials are not accepted. Each is a label of a metric.
+/// Reason for which credentials are not accepted. Each is a label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// There are none.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 /// Time between two looks at a file.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What tells one version of a file from the next, also where a link comes to lead elsewhere.
+/// Version of a file. A link that leads elsewhere makes another one, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Version {
     modified: Option<SystemTime>,

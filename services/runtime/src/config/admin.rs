@@ -8,7 +8,7 @@ use super::ServerSpec;
 use super::listener::{AddressAndSwitches, OFF};
 use crate::listener::ListenerServices;
 
-/// Where a server can be changed.
+/// Address at which a server can be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdminSpec {
     /// At the gRPC address where that is on loopback, else at [`AdminSpec::ADDRESS`].

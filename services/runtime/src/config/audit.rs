@@ -1,4 +1,4 @@
-//! The key `audit` of a server: where it is written who did what.
+//! The key `audit` of a server: a file that tells who did what.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The key `auth` of a server: where credentials are checked against.
+//! The key `auth` of a server: the sources that credentials are checked against.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::auth::{KeysFile, Rights, read_rights};
 
-/// Who may call.
+/// Sources that credentials are checked against.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuthSpec {
     /// The keys file.
@@ -18,7 +18,7 @@ pub struct AuthSpec {
     pub jwt: Option<JwtSpec>,
 }
 
-/// Which JSON web tokens are accepted, and what their subjects may do.
+/// JSON web tokens that are accepted, and rights of their subjects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JwtSpec {
     /// The keys of their signatures.
@@ -27,7 +27,7 @@ pub struct JwtSpec {
     pub issuer: Option<String>,
     /// The audience that they must have; any if there is none.
     pub audience: Option<String>,
-    /// How far clocks may differ.
+    /// Largest difference of clocks.
     pub leeway: Duration,
     /// The claim with grants, a text of words or a list.
     pub scope_claim: String,
@@ -35,7 +35,7 @@ pub struct JwtSpec {
     pub rights: Rights,
 }
 
-/// Where a key set is.
+/// Place of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySetSource {
     /// A file, read again when it changes.

@@ -123,7 +123,8 @@ impl ExposedError {
         let needed = match self.lack {
             Lack::Tls => "give `server` the key `tls`",
             Lack::Auth => {
-                "give `server` the key `auth`, or ask for client certificates (`tls: { client_ca }`)"
+                "give `server` the key `auth`, or ask for client certificates \
+                 (`tls: { client_ca }`)"
             }
             Lack::TlsAndAuth => {
                 "give `server` the keys `tls` and `auth`, or `tls: { cert, key, client_ca }`"

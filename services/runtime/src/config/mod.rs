@@ -2,9 +2,9 @@
 //! other servers.
 //!
 //! * `server`: [`ServerSpec`], the key `server`.
-//! * `admin`: [`AdminSpec`], where the server can be changed.
-//! * `audit`: [`AuditSpec`], where it is written who did what.
-//! * `auth`: [`AuthSpec`], who may call.
+//! * `admin`: [`AdminSpec`], the address at which the server can be changed.
+//! * `audit`: [`AuditSpec`], the file of the audit.
+//! * `auth`: [`AuthSpec`], the sources that credentials are checked against.
 //! * `listener`: the switches of one address.
 //! * `names`: [`NameRule`], rules for names of models, endpoints, pipelines and nodes.
 //! * `endpoint`: [`Endpoint`], `grpc://host:port`.

@@ -38,11 +38,11 @@ pub struct ServerSpec {
     pub grpc_services: ListenerServices,
     /// Pages of the HTTP server.
     pub http_services: HttpServices,
-    /// Where the server can be changed.
+    /// Address at which the server can be changed.
     pub admin: AdminSpec,
-    /// Who may call; `None` for everyone.
+    /// Authentication of callers; `None` for none.
     pub auth: Option<AuthSpec>,
-    /// Where it is written who did what; `None` for nowhere.
+    /// The audit; `None` for none.
     pub audit: Option<AuditSpec>,
     /// Time that requests in flight have to finish after a stop was requested.
     pub grace: Duration,
@@ -377,8 +377,8 @@ impl ServerSpec {
         spec
     }
 
-    /// Reports what is wrong with the files that the entry `server` of this specification names, and
-    /// warns of ports that are refused at the start, if no flag says otherwise.
+    /// Reports what is wrong with the files that the entry `server` of this specification names,
+    /// and warns of ports that are refused at the start, if no flag says otherwise.
     pub fn check(&self, entry: &Entry, diagnostics: &mut Diagnostics) {
         if let Some(tls) = &self.tls {
             tls.check(diagnostics);

@@ -45,8 +45,8 @@ tokio::task_local! {
     static CURRENT: Flow;
 }
 
-/// Where a call comes from: a path of hashes, outermost first, each with its share. The default, an empty path, is that
-/// of calls that come over no connection.
+/// Origin of a call: a path of hashes, outermost first, each with its share. The default, an empty
+/// path, is that of calls that come over no connection.
 ///
 /// ```
 /// use motet_runtime::flow::Flow;

@@ -32,9 +32,9 @@ type CallService<S> = DeadlineService<CompressionService<ErrorService<PanicServi
 pub struct Guards {
     /// The services that the listener has.
     pub services: ListenerServices,
-    /// Who finds out who calls.
+    /// Authentication of callers.
     pub auth: Option<Authenticator>,
-    /// Where it is written who did what.
+    /// The audit.
     pub audit: Option<Audit>,
 }
 

@@ -1,4 +1,4 @@
-//! Who may call, at which address, and what is written of it.
+//! Authentication, limits of principals, and the audit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -41,7 +41,7 @@ pub(super) struct VerifiedToken {
     pub(super) expires: SystemTime,
 }
 
-/// Why a token is not accepted.
+/// Reason for which a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rejected {
     pub(super) refusal: Refusal,
