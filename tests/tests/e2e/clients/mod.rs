@@ -1,6 +1,7 @@
 //! Clients of other projects against a real server.
 
 mod grpcurl;
+mod keys;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
