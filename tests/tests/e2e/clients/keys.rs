@@ -44,7 +44,7 @@ async fn grpcurl_sends_a_key() {
     let folder = TempDir::new();
     let (_process, address, key) = start(&folder).await;
     let (ok, text) = call(&grpcurl, &format!("authorization: Bearer {key}"), &address);
-    assert!(ok && text.contains("\"a\": 5"), "{text}");
+    assert!(ok && text.contains(r#""a": "5""#), "{text}");
     let (ok, text) = call(&grpcurl, "authorization: Bearer wrong", &address);
     assert!(!ok, "{text}");
     let expected = "credentials are missing or not accepted: send `authorization: Bearer KEY`";
