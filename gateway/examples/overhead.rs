@@ -175,6 +175,7 @@ async fn serve_gateway(shutdown: &CancellationToken) -> Result<SocketAddr, AnyEr
     let metrics = Metrics::new("overhead")?;
     let gateway = Gateway::new(GatewayParts {
         models: vec![Backend::local("echo", Echo, MESSAGE_BYTES_MAX).with_method(EchoMethod)],
+        model_service: None,
         signatures: Arc::new(Signatures),
         pipelines: vec![checked(&chain("one", 1))?, checked(&chain("two", 2))?],
         unseen: Default::default(),

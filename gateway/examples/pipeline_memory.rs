@@ -47,6 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let metrics = Metrics::new("pipeline_memory")?;
     let gateway = Gateway::new(GatewayParts {
         models: Vec::new(),
+        model_service: None,
         signatures: Arc::new(NoModels),
         pipelines: Vec::new(),
         unseen: Default::default(),

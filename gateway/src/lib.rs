@@ -51,6 +51,7 @@
 //! let message_bytes_max = 4 << 20;
 //! let gateway = Gateway::new(GatewayParts {
 //!     models: Vec::new(),
+//!     model_service: None,
 //!     signatures: Arc::new(NoModels),
 //!     pipelines: Vec::new(),
 //!     unseen: Default::default(),

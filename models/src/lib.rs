@@ -80,6 +80,7 @@ pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
 pub use thread_team::{ThreadTeam, ThreadTeamError};
 pub use tokenizer::{
-    PairError, TextTokens, TokenIds, TokenSpan, Tokenizer, TokenizerError, TruncationSide,
+    PairError, TextTokens, TokenIds, TokenSpan, Tokenizer, TokenizerCache, TokenizerError,
+    TruncationSide,
 };
 pub use values::{Values, scale_to_unit};

@@ -126,6 +126,26 @@ impl Parameter {
     }
 }
 
+impl Parameter {
+    /// Returns whether every value of another parameter is one of this, too, and has the same
+    /// effect on lengths.
+    fn takes_values_of(&self, other: &Self) -> bool {
+        let from = |min: Option<i64>| min.unwrap_or(i64::MIN);
+        let to = |max: Option<i64>| max.unwrap_or(i64::MAX);
+        let has_word = |word| self.one_of.contains(word);
+        let has_words = match (&*self.one_of, &*other.one_of) {
+            ([], _) => true,
+            (_, []) => false,
+            (_, words) => words.iter().all(has_word),
+        };
+        self.ty == other.ty
+            && self.sets_length == other.sets_length
+            && from(self.min) <= from(other.min)
+            && to(self.max) >= to(other.max)
+            && has_words
+    }
+}
+
 impl Signature {
     /// Returns the input `name`.
     pub fn input(&self, name: &str) -> Option<&Port> {
@@ -140,6 +160,38 @@ impl Signature {
     /// Returns the parameter `name`.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
+    }
+
+    /// Returns whether a model with this signature can take the place of one with the signature
+    /// `before` in every call that suited that one: it has the same inputs and outputs, and at
+    /// least the parameters and their values.
+    ///
+    /// # Errors
+    /// The first difference, as a clause.
+    pub fn serves(&self, before: &Self) -> Result<(), String> {
+        let list = |ports: &[Port]| {
+            let port = |port: &Port| format!("{}: {}", port.name, port.ty);
+            ports.iter().map(port).collect::<Vec<_>>().join(", ")
+        };
+        if self.inputs != before.inputs {
+            let (now, then) = (list(&self.inputs), list(&before.inputs));
+            return Err(format!("it takes `{now}`, before `{then}`"));
+        }
+        if self.outputs != before.outputs {
+            let (now, then) = (list(&self.outputs), list(&before.outputs));
+            return Err(format!("it gives `{now}`, before `{then}`"));
+        }
+        for then in &before.parameters {
+            let name = &then.name;
+            match self.parameter(name) {
+                None => return Err(format!("it has no parameter `{name}`")),
+                Some(now) if !now.takes_values_of(then) => {
+                    return Err(format!("its parameter `{name}` takes other values"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Returns the value of [`PROPERTY`].

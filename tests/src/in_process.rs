@@ -66,6 +66,8 @@ pub async fn connect() -> Connection {
 pub async fn start(role: Role, file: Option<PathBuf>) -> Running {
     let options = Options {
         locked: false,
+        watch: false,
+        memory: Default::default(),
         role,
         files: Files { file, models: None },
         listen: ListenArgs {

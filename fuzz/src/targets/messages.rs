@@ -54,6 +54,7 @@ static SERVER: LazyLock<Result<Server, String>> = LazyLock::new(|| {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let gateway = Gateway::new(GatewayParts {
         models: Vec::new(),
+        model_service: None,
         signatures: Arc::new(NoModels),
         pipelines: Vec::new(),
         unseen: Default::default(),

@@ -96,6 +96,19 @@ impl Backend {
         self
     }
 
+    /// A model of the service of this process, whose method for inference is `infer`.
+    pub(super) fn in_this_process(
+        model: &str,
+        transport: Transport,
+        infer: Direct,
+        message_bytes_max: usize,
+    ) -> Self {
+        Self {
+            direct: Some(infer),
+            ..Self::new(model, None, transport, message_bytes_max)
+        }
+    }
+
     /// A model of a service in another process. The connection is made at the first call, and
     /// again whenever it is lost. Needs a tokio runtime.
     ///

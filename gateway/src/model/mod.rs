@@ -3,6 +3,7 @@
 //! * [`client`](ModelClient): a model as one node calls it.
 //! * [`cache`]: answers kept row by row, in front of the call.
 //! * [`backend`](Backend): a model and the way to it, shared by all nodes that call it.
+//! * [`service`](ModelService): the model service of this process.
 //! * `in_process`: inference without the wire form, for a model of this process.
 
 pub mod cache;
@@ -10,6 +11,8 @@ pub mod cache;
 mod backend;
 mod client;
 mod in_process;
+mod service;
 
 pub use backend::Backend;
 pub use client::ModelClient;
+pub use service::ModelService;

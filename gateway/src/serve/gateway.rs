@@ -1,8 +1,9 @@
 //! The gateway: serves pipelines over models, and loads and unloads them meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use arc_swap::ArcSwapOption;
 use motet_config::{Diagnostics, Sources};
 use motet_proto::signature::Signature;
 use motet_runtime::health::Health;
@@ -18,6 +19,7 @@ use tower::ServiceExt;
 use super::load::ReflectedServices;
 use super::load::catalog::{BindTargets, LoadCatalog};
 use super::load::dependents::{dependents, relink_dependents};
+use super::models::{self, ModelChange};
 use super::pipeline::ServedPipeline;
 use super::readiness::Readiness;
 use super::registry::{Pipelines, Registry};
@@ -25,7 +27,7 @@ use super::typed::{DescriptorError, TypedPipelines};
 use super::{oip, pipelines};
 use crate::check::{self, CheckedPipeline, SignatureSource};
 use crate::grpc::Endpoints;
-use crate::model::Backend;
+use crate::model::{Backend, ModelService};
 use crate::plan::{BindError, Plan};
 use crate::syntax::{self, PIPELINES_MAX};
 
@@ -33,6 +35,8 @@ use crate::syntax::{self, PIPELINES_MAX};
 pub struct GatewayParts {
     /// Models that nodes call.
     pub models: Vec<Backend>,
+    /// The model service of this process, if there is one.
+    pub model_service: Option<ModelService>,
     /// Signatures of the models, to check pipelines that are loaded later.
     pub signatures: Arc<dyn SignatureSource + Send + Sync>,
     /// Pipelines to serve from the start, each after those that it calls.
@@ -56,6 +60,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
+    model_service: Option<ModelService>,
     signatures: Arc<dyn SignatureSource + Send + Sync>,
     endpoints: Arc<Endpoints>,
     message_bytes_max: usize,
@@ -63,11 +68,24 @@ struct Inner {
     health: Health,
     readiness: Arc<Readiness>,
     routes: LiveRoutes,
-    /// Held while a pipeline is loaded or unloaded.
+    /// What is to be known of the pipelines.
+    note: ArcSwapOption<String>,
+    /// Held while a pipeline or a model is loaded or unloaded.
     change: Mutex<()>,
 }
 
-/// Failure to load or unload a pipeline.
+/// A gateway that something else keeps.
+#[derive(Clone)]
+pub struct WeakGateway(Weak<Inner>);
+
+impl WeakGateway {
+    /// Returns the gateway, while it exists.
+    pub fn upgrade(&self) -> Option<Gateway> {
+        self.0.upgrade().map(Gateway)
+    }
+}
+
+/// Failure to load or unload a pipeline or a model.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// The pipeline calls something that the gateway does not have, or calls too much.
@@ -84,6 +102,42 @@ pub enum GatewayError {
     NameOfModel {
         /// Name of the pipeline.
         name: String,
+    },
+    /// A pipeline has the name of the model.
+    #[error("a pipeline is already named {name}, and both are reached by name")]
+    NameOfPipeline {
+        /// Name of the model.
+        name: String,
+    },
+    /// The model runs in another process.
+    #[error("model {name} runs at {address}: load and unload it there")]
+    ModelElsewhere {
+        /// Name of the model.
+        name: String,
+        /// The address of its service.
+        address: String,
+    },
+    /// Pipelines call the model that is to be unloaded.
+    #[error("model {name} is called by {}: unload them first", pipelines(callers))]
+    ModelCalled {
+        /// Name of the model.
+        name: String,
+        /// Names of the pipelines that call it, directly or through others.
+        callers: Vec<String>,
+    },
+    /// Pipelines call the model that is to be replaced, and it takes or gives something else now.
+    #[error(
+        "model {name} is called by {}, which it would not suit any more: {difference}; unload them \
+         first, or load it under another name or version",
+        pipelines(callers)
+    )]
+    ModelDiffers {
+        /// Name of the model.
+        name: String,
+        /// Names of the pipelines that call it, directly or through others.
+        callers: Vec<String>,
+        /// The first difference between what they were checked against and what it is now.
+        difference: String,
     },
     /// Another pipeline declares the same name in gRPC.
     #[error("pipeline {other} already declares {symbol} in gRPC")]
@@ -135,6 +189,14 @@ pub enum GatewayError {
     },
 }
 
+/// Returns names as a part of a sentence.
+fn pipelines(names: &[String]) -> String {
+    match names {
+        [name] => format!("pipeline {name}"),
+        names => format!("the pipelines {}", names.join(", ")),
+    }
+}
+
 impl Gateway {
     /// Puts pipelines into service.
     ///
@@ -151,12 +213,14 @@ impl Gateway {
         let gateway = Self(Arc::new(Inner {
             registry,
             readiness,
+            model_service: parts.model_service,
             signatures: parts.signatures,
             endpoints: parts.endpoints,
             message_bytes_max: parts.message_bytes_max,
             metrics: parts.metrics,
             health: parts.health,
             routes: LiveRoutes::new(Routes::default()),
+            note: ArcSwapOption::empty(),
             change: Mutex::new(()),
         }));
         let mut pipelines = BTreeMap::new();
@@ -188,6 +252,22 @@ impl Gateway {
         self.0.readiness.of_server().await;
     }
 
+    /// Sets what is to be known of the pipelines, such as that their file has changed and was
+    /// refused. It stands beside their states in lists.
+    pub fn set_note(&self, note: Option<String>) {
+        self.0.note.store(note.map(Arc::new));
+    }
+
+    /// Returns what is to be known of the pipelines.
+    pub(super) fn note(&self) -> Option<Arc<String>> {
+        self.0.note.load_full()
+    }
+
+    /// Returns the model service of this process, if there is one.
+    pub(super) fn model_service(&self) -> Option<&ModelService> {
+        self.0.model_service.as_ref()
+    }
+
     /// Asks endpoints for the services that a pipeline file calls and the gateway does not know.
     pub async fn reflect_services(&self, yaml: &str) -> ReflectedServices {
         ReflectedServices::fetch(yaml, &*self.0.signatures, &self.0.endpoints).await
@@ -204,7 +284,7 @@ impl Gateway {
         yaml: &str,
         reflected: &ReflectedServices,
     ) -> Result<(Arc<ServedPipeline>, Vec<String>), GatewayError> {
-        let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing();
         let (checked, warnings) = self.check(yaml, reflected)?;
         let name = checked.name.clone();
         let mut pipelines = (*self.0.registry.pipelines()).clone();
@@ -231,7 +311,7 @@ impl Gateway {
     /// # Errors
     /// When other pipelines call it.
     pub fn unload(&self, name: &str) -> Result<bool, GatewayError> {
-        let _one_at_a_time = self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing();
         let mut pipelines = (*self.0.registry.pipelines()).clone();
         let Some(served) = pipelines.remove(name) else {
             return Ok(false);
@@ -244,10 +324,75 @@ impl Gateway {
             });
         }
         self.publish(pipelines)?;
-        self.0.health.remove(name);
-        self.0.health.remove(&served.api.service);
+        self.forget(&served);
         tracing::info!(pipeline = name, "unloaded a pipeline");
         Ok(true)
+    }
+
+    /// Returns the gateway without keeping it.
+    pub fn downgrade(&self) -> WeakGateway {
+        WeakGateway(Arc::downgrade(&self.0))
+    }
+
+    /// Returns whether the pipelines could go on after a change of a model of this process.
+    ///
+    /// # Errors
+    /// Those that could not, and the reason.
+    pub fn check_model(&self, change: &ModelChange<'_>) -> Result<(), GatewayError> {
+        let registry = &self.0.registry;
+        models::check(registry, self.signatures(), change, &registry.pipelines())
+    }
+
+    /// Changes a model of this process, which `make` does, while no pipeline is loaded or unloaded.
+    /// Pipelines call the changed model without being loaded anew.
+    ///
+    /// # Errors
+    /// When pipelines could not go on; `make` is not called then.
+    pub fn change_model(
+        &self,
+        change: &ModelChange<'_>,
+        make: impl FnOnce(),
+    ) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.changing();
+        self.check_model(change)?;
+        let registry = &self.0.registry;
+        match change {
+            ModelChange::Put(name, signature) => {
+                make();
+                if let Some(backend) = self.backend(name) {
+                    backend.rows().renew();
+                    registry.put_model(backend, signature.clone());
+                }
+            }
+            ModelChange::Remove(name) => {
+                registry.remove_model(name);
+                make();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the right to change pipelines and models.
+    pub(super) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the signatures of the models of the start.
+    pub(super) fn signatures(&self) -> &dyn SignatureSource {
+        &*self.0.signatures
+    }
+
+    /// Returns the way to a model of this process, known or new.
+    pub(super) fn backend(&self, model: &str) -> Option<Backend> {
+        let known = self.0.registry.models().get(model).cloned();
+        let service = self.0.model_service.as_ref();
+        known.or_else(|| Some(service?.backend(model)))
+    }
+
+    /// Removes a pipeline that is no longer served from health.
+    pub(super) fn forget(&self, served: &ServedPipeline) {
+        self.0.health.remove(&served.pipeline().name);
+        self.0.health.remove(&served.api.service);
     }
 
     fn check(
@@ -262,6 +407,7 @@ impl Gateway {
             .and_then(|root| syntax::parse(&root, &mut diagnostics))
             .and_then(|spec| {
                 let signatures = LoadCatalog {
+                    registry: &self.0.registry,
                     models: &*self.0.signatures,
                     reflected,
                     pipelines: &self.0.registry.pipelines(),
@@ -300,7 +446,7 @@ impl Gateway {
     }
 
     /// Binds a pipeline to the models, and to the pipelines that it calls.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         pipeline: impl Into<Arc<CheckedPipeline>>,
         pipelines: &Pipelines,
@@ -315,7 +461,7 @@ impl Gateway {
     }
 
     /// Replaces the served pipelines, in every surface and in reflection.
-    fn publish(&self, pipelines: Pipelines) -> Result<(), GatewayError> {
+    pub(super) fn publish(&self, pipelines: Pipelines) -> Result<(), GatewayError> {
         let inner = &self.0;
         let files = FileDescriptorSet {
             file: pipelines.values().map(|p| p.api.file.clone()).collect(),
@@ -326,6 +472,7 @@ impl Gateway {
             &files.encode_to_vec(),
         ];
         let routes = Routes::new(oip::server(
+            self.clone(),
             inner.registry.clone(),
             inner.readiness.clone(),
             inner.message_bytes_max,

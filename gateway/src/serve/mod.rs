@@ -6,6 +6,8 @@
 //! * [`typed`]: every pipeline as a gRPC service of its own.
 //! * `oip`: every pipeline as a model of the Open Inference Protocol.
 //! * `pipelines`: the service `motet.v1.Pipelines`.
+//! * `models`: changes of the models that pipelines call.
+//! * `update`: changes of several models and pipelines at once.
 //! * `load`: what a pipeline may call, and the pipelines that call it.
 //! * `account`: what a request uses and holds.
 //! * `readiness`: which models and pipelines can answer.
@@ -16,6 +18,7 @@ pub mod typed;
 mod account;
 mod gateway;
 mod load;
+mod models;
 mod oip;
 mod output_selection;
 mod pipeline;
@@ -25,10 +28,13 @@ mod receipt;
 mod registry;
 mod signature;
 mod stats;
+mod update;
 
-pub use gateway::{Gateway, GatewayError, GatewayParts};
+pub use gateway::{Gateway, GatewayError, GatewayParts, WeakGateway};
 pub use load::ReflectedServices;
+pub use models::ModelChange;
 pub use pipeline::ServedPipeline;
 pub use pipelines::dot;
 pub use registry::Registry;
 pub use signature::signature;
+pub use update::Update;

@@ -32,7 +32,7 @@ impl PipelinesService {
     ) -> Result<T, Status> {
         let gateway = self.0.clone();
         match tokio::task::spawn_blocking(move || change(&gateway)).await {
-            Ok(result) => result.map_err(gateway_status),
+            Ok(result) => result.map_err(Status::from),
             Err(_) => Err(status::internal("changing the pipelines crashed").into()),
         }
     }
@@ -175,12 +175,26 @@ impl Pipelines for PipelinesService {
     }
 }
 
+impl From<GatewayError> for Status {
+    fn from(error: GatewayError) -> Self {
+        gateway_status(error)
+    }
+}
+
 /// Returns the status for a failed change.
 fn gateway_status(error: GatewayError) -> Status {
     let message = error.to_string();
     match error {
-        GatewayError::NameOfModel { .. } | GatewayError::SymbolTaken { .. } => {
-            StatusBuilder::new(Reason::NameTaken, message).into()
+        GatewayError::NameOfModel { .. }
+        | GatewayError::NameOfPipeline { .. }
+        | GatewayError::SymbolTaken { .. } => StatusBuilder::new(Reason::NameTaken, message).into(),
+        GatewayError::ModelElsewhere { name, .. } => {
+            let error = StatusBuilder::new(Reason::ModelsAreFixed, message);
+            error.model(name).into()
+        }
+        GatewayError::ModelCalled { name, .. } | GatewayError::ModelDiffers { name, .. } => {
+            let error = StatusBuilder::new(Reason::ModelInUse, message);
+            error.model(name).into()
         }
         GatewayError::Full { .. } => StatusBuilder::new(Reason::TooManyPipelines, message).into(),
         GatewayError::Called { .. }

@@ -72,8 +72,8 @@ impl Readiness {
         });
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(follow(Arc::downgrade(&readiness), changes));
-            let mut models = readiness.registry.models().values();
-            if models.any(|model| !model.is_local()) {
+            let models = readiness.registry.models();
+            if models.values().any(|model| !model.is_local()) {
                 runtime.spawn(ask_again(Arc::downgrade(&readiness)));
             }
         }
@@ -217,6 +217,7 @@ async fn ask_again(readiness: Weak<Readiness>) {
         let Some(readiness) = readiness.upgrade() else {
             return;
         };
-        readiness.ask(readiness.registry.models().values()).await;
+        let models = readiness.registry.models();
+        readiness.ask(models.values()).await;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use motet_proto::oip::find_version;
+use motet_proto::signature::Signature;
 use motet_runtime::auth::{Access, Named};
 use motet_runtime::status::{self, Resource};
 use tonic::Status;
@@ -15,11 +16,19 @@ use crate::model::Backend;
 /// Pipelines by name.
 pub(super) type Pipelines = BTreeMap<String, Arc<ServedPipeline>>;
 
-/// The loaded pipelines, replaced as a whole by each change, and the models, which never change.
+/// The loaded pipelines and the models, each replaced as a whole by each change.
 #[derive(Debug)]
 pub struct Registry {
     served: ArcSwap<Served>,
-    models: BTreeMap<String, Backend>,
+    models: ArcSwap<Models>,
+}
+
+/// The models at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Models {
+    backends: Arc<BTreeMap<String, Backend>>,
+    /// Signatures of those that were loaded since the start.
+    signatures: BTreeMap<String, Arc<Signature>>,
 }
 
 /// The pipelines at one moment, by name and by service.
@@ -32,12 +41,13 @@ struct Served {
 impl Registry {
     /// Returns a registry of these models and no pipelines.
     pub(super) fn new(models: impl IntoIterator<Item = Backend>) -> Self {
+        let models = models.into_iter();
         Self {
             served: ArcSwap::default(),
-            models: models
-                .into_iter()
-                .map(|b| (b.model().to_owned(), b))
-                .collect(),
+            models: ArcSwap::from_pointee(Models {
+                backends: Arc::new(models.map(|b| (b.model().to_owned(), b)).collect()),
+                signatures: BTreeMap::new(),
+            }),
         }
     }
 
@@ -57,8 +67,52 @@ impl Registry {
     }
 
     /// Returns the models, by name.
-    pub const fn models(&self) -> &BTreeMap<String, Backend> {
-        &self.models
+    pub fn models(&self) -> Arc<BTreeMap<String, Backend>> {
+        self.models.load().backends.clone()
+    }
+
+    /// Returns the signature of a model that was loaded since the start.
+    pub(super) fn signature(&self, model: &str) -> Option<Arc<Signature>> {
+        self.models.load().signatures.get(model).cloned()
+    }
+
+    /// Adds a model with this signature, or changes the signature of one that is there. One change
+    /// at a time is the caller's business.
+    pub(super) fn put_model(&self, backend: Backend, signature: Arc<Signature>) {
+        let before = self.models.load();
+        let mut backends = (*before.backends).clone();
+        let mut signatures = before.signatures.clone();
+        signatures.insert(backend.model().to_owned(), signature);
+        backends
+            .entry(backend.model().to_owned())
+            .or_insert(backend);
+        self.models.store(Arc::new(Models {
+            backends: Arc::new(backends),
+            signatures,
+        }));
+    }
+
+    /// Returns the models with their signatures, to be set again.
+    pub(super) fn all_models(&self) -> Arc<Models> {
+        self.models.load_full()
+    }
+
+    /// Sets the models to what they were.
+    pub(super) fn set_all_models(&self, models: Arc<Models>) {
+        self.models.store(models);
+    }
+
+    /// Removes a model.
+    pub(super) fn remove_model(&self, name: &str) {
+        let before = self.models.load();
+        let mut backends = (*before.backends).clone();
+        let mut signatures = before.signatures.clone();
+        backends.remove(name);
+        signatures.remove(name);
+        self.models.store(Arc::new(Models {
+            backends: Arc::new(backends),
+            signatures,
+        }));
     }
 
     /// Returns the model of a name and a version, which may be empty. A version that the
@@ -72,12 +126,13 @@ impl Registry {
         version: &str,
         access: &Access,
     ) -> Result<Backend, Status> {
-        let names = self.models.keys().map(String::as_str);
+        let models = self.models();
+        let names = models.keys().map(String::as_str);
         let found = find_version(names, name, version).unwrap_or(name);
-        if let Some(backend) = self.models.get(found) {
+        if let Some(backend) = models.get(found) {
             return Ok(backend.at_version(version));
         }
-        let versions = self.models.values().filter(|model| model.name() == name);
+        let versions = models.values().filter(|model| model.name() == name);
         let versions: Vec<&str> = versions.map(Backend::version).collect();
         if versions.is_empty() {
             return Err(self.unknown_model(name, access));
@@ -92,7 +147,7 @@ impl Registry {
 
     /// Returns whether a model has this name, in any version.
     pub(super) fn has_model(&self, name: &str) -> bool {
-        self.models.values().any(|model| model.name() == name)
+        self.models().values().any(|model| model.name() == name)
     }
 
     /// Returns a pipeline by name.
@@ -117,12 +172,11 @@ impl Registry {
 
     /// Returns NOT_FOUND, with the names of the pipelines and models that the caller may know of.
     fn unknown_model(&self, name: &str, access: &Access) -> Status {
-        let pipelines = self.pipelines();
+        let (pipelines, models) = (self.pipelines(), self.models());
         let names = pipelines
             .keys()
             .filter(|name| access.sees(name, Named::Pipeline));
-        let models = self
-            .models
+        let models = models
             .keys()
             .filter(|name| access.sees(name, Named::Model));
         let known: Vec<&str> = names.chain(models).map(String::as_str).collect();

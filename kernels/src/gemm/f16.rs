@@ -24,7 +24,7 @@ pub(crate) fn narrow_exact(values: &[f32], halves: &mut [f16]) -> bool {
 
 /// Returns whether this processor converts a vector of them to f32 in one instruction; where that
 /// takes several, more time is lost than there is to win (measured with AVX2).
-pub(crate) fn converts_in_one_instruction() -> bool {
+pub fn converts_in_one_instruction() -> bool {
     struct Converts;
     impl WithSimd for Converts {
         type Output = bool;

@@ -23,4 +23,5 @@ pub(crate) mod packed;
 pub(crate) mod prefetch;
 
 pub use epilogue::{Epilogue, Init};
+pub use f16::converts_in_one_instruction as keeps_f16;
 pub use linear::{Arithmetic, Linear};

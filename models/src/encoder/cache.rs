@@ -9,16 +9,22 @@ use super::TextEncoder;
 use crate::device::Precision;
 use crate::engine::EngineSpec;
 use crate::error::LoadError;
-use crate::source::{ModelFiles, Source};
+use crate::source::{ModelFiles, Origin};
 
-/// Encoders in use, by where their weights come from, where they are and in what type. An encoder
-/// that nobody holds any more is dropped; the cache does not keep it.
+/// Encoders in use, by the files that their weights come from, where they are and in what type. An
+/// encoder that nobody holds any more is dropped; the cache does not keep it.
+///
+/// Files that have changed are other ones, also under the same path; the same files under several
+/// paths are one source.
 #[derive(Debug, Default)]
 pub struct EncoderCache {
-    entries: Mutex<HashMap<Key, Weak<TextEncoder>>>,
+    entries: Mutex<HashMap<Key, Arc<Slot>>>,
 }
 
-type Key = (Source, Place, Precision);
+/// The place of an encoder. It is locked while the encoder is loaded.
+type Slot = Mutex<Weak<TextEncoder>>;
+
+type Key = (Origin, Place, Precision);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Place {
@@ -30,8 +36,8 @@ enum Place {
 }
 
 impl EncoderCache {
-    /// Returns the encoder of these files on this device, loaded if nobody holds it yet. Loads one
-    /// model at a time, so that two who ask for the same at once share it.
+    /// Returns the encoder of these files on this device, loaded if nobody holds it yet. Those who
+    /// ask for the same at once share it: the first loads it, the others wait.
     ///
     /// # Errors
     /// As [`TextEncoder::load_for`].
@@ -48,14 +54,73 @@ impl EncoderCache {
             DeviceLocation::Cuda { gpu_id } => Place::Cuda(gpu_id),
             DeviceLocation::Metal { gpu_id } => Place::Metal(gpu_id),
         };
-        let key = (files.source().clone(), place, precision.on(device));
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(encoder) = entries.get(&key).and_then(Weak::upgrade) {
+        let slot = self.slot((files.origin(), place, precision.on(device)));
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(encoder) = slot.upgrade() {
             return Ok(encoder);
         }
         let encoder = Arc::new(TextEncoder::load_for(engine, files, device, precision)?);
-        entries.retain(|_, entry| entry.strong_count() > 0);
-        entries.insert(key, Arc::downgrade(&encoder));
+        *slot = Arc::downgrade(&encoder);
         Ok(encoder)
+    }
+
+    /// Returns the place of an encoder, and forgets those that nobody holds or loads.
+    fn slot(&self, key: Key) -> Arc<Slot> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, slot| {
+            let is_held = |encoder: &Weak<_>| encoder.strong_count() > 0;
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| is_held(&slot))
+        });
+        entries.entry(key).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::source::Source;
+
+    fn fixture() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/bert")
+    }
+
+    #[test]
+    fn encoders_are_shared_by_what_their_files_are() {
+        let folder = std::env::temp_dir().join(format!("motet-shared-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for entry in std::fs::read_dir(fixture()).unwrap().flatten() {
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+            }
+        }
+        let cache = EncoderCache::default();
+        let load = |path: &Path| {
+            let files = ModelFiles::open(&Source::File(path.to_owned())).unwrap();
+            let (engine, precision) = (EngineSpec::Auto, Precision::F32);
+            cache.get(engine, &files, &Device::Cpu, precision).unwrap()
+        };
+        let first = load(&folder);
+        assert!(Arc::ptr_eq(&first, &load(&folder)));
+        assert!(
+            Arc::ptr_eq(&first, &load(&folder.join("."))),
+            "another path"
+        );
+        let weights = folder.join("model.safetensors");
+        let bytes = std::fs::read(&weights).unwrap();
+        std::fs::remove_file(&weights).unwrap();
+        std::fs::write(folder.join("new"), bytes).unwrap();
+        std::fs::rename(folder.join("new"), &weights).unwrap();
+        let changed = load(&folder);
+        assert!(!Arc::ptr_eq(&first, &changed), "other files");
+        drop((first, changed));
+        load(&folder);
+        assert_eq!(
+            cache.entries.lock().unwrap().len(),
+            1,
+            "others are forgotten"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

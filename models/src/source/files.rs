@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use motet_config::Fingerprint;
 use motet_config::files::{self, FileError};
 
 use super::Source;
@@ -30,12 +31,21 @@ const OF_MODEL: [&str; 2] = ["modules.json", "config_sentence_transformers.json"
 /// Most bytes of a tokenizer or of a configuration.
 const JSON_BYTES_MAX: u64 = 256 << 20;
 
+/// What the files of a model are, wherever they lie: equal ones have the same weights and tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    Builtin(&'static str),
+    Files(Fingerprint),
+}
+
 /// A model's files, with the small JSON files read and the large ones known to exist.
 ///
 /// Opening is cheap: questions about shapes and limits ([`ModelFiles::config`]) never load weights.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     source: Source,
+    /// The version of the files, as it was before any was read.
+    fingerprint: Fingerprint,
     /// Folder of the encoder, its tokenizer and their settings inside the model's; mostly empty.
     encoder: Arc<str>,
     config: ModelConfig,
@@ -50,6 +60,8 @@ impl ModelFiles {
     /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture
     /// that is not supported.
     pub fn open(source: &Source) -> Result<Self, LoadError> {
+        let folder = source.directory();
+        let fingerprint = folder.map(Fingerprint::of).unwrap_or_default();
         let whole = Directory {
             source,
             encoder: "",
@@ -76,6 +88,7 @@ impl ModelFiles {
         }
         Ok(Self {
             source: source.clone(),
+            fingerprint,
             encoder: encoder.into(),
             config,
             weights: Arc::new(weights),
@@ -85,6 +98,14 @@ impl ModelFiles {
     /// Where the model comes from.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Returns what the files are, as it was before any was read.
+    pub(crate) fn origin(&self) -> Origin {
+        match &self.source {
+            Source::Builtin(name) => Origin::Builtin(name),
+            Source::File(_) | Source::Hub { .. } => Origin::Files(self.fingerprint.clone()),
+        }
     }
 
     /// Sizes, pooling and limits.

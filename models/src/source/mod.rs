@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use files::ModelFiles;
+pub(crate) use files::Origin;
 
 pub(crate) use files::TOKENIZER;
 

@@ -12,11 +12,13 @@
 //! * `chat`: texts as messages of a chat.
 //! * `joined`: rows of texts that were tokenized before, for texts that are in several rows.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
+//! * `cache`: [`TokenizerCache`], one tokenizer for all models of the same files.
 //! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
 //!   named in other files; `lowercase`: small letters first, where the model says so.
 
 mod added;
 mod build;
+mod cache;
 mod chat;
 mod error;
 mod joined;
@@ -33,6 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use added::special_ids;
+pub use cache::TokenizerCache;
 use chat::Chat;
 pub(crate) use chat::yes_and_no;
 pub use error::{PairError, TokenizerError};

@@ -7,7 +7,7 @@
 //! * `pull`: files of models, fetched from a hub; `models`: what they are and answer.
 //! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
-//! * `clients`: commands that call a running gateway.
+//! * `clients`: commands that call a running server.
 
 mod checks;
 mod clients;
@@ -29,7 +29,7 @@ pub use keys::{KeysArgs, KeysCommand, NewKeyArgs};
 pub use models::{ModelsArgs, VerifyArgs};
 pub use new::NewArgs;
 pub use processes::{
-    GatewayArgs, HttpAddress, ListenArgs, LockedArgs, LogFormat, RemoteArgs, ServeArgs, UpArgs,
+    GatewayArgs, HttpAddress, ListenArgs, LogFormat, RemoteArgs, RunArgs, ServeArgs, UpArgs,
     UpFlags,
 };
 pub use pull::PullArgs;
@@ -171,7 +171,7 @@ pub enum Command {
                             Examples:\n  motet health\n  motet health rag -a gateway-1:50051"
     )]
     Health(HealthArgs),
-    /// List the pipelines of a running gateway.
+    /// List the pipelines and models of a running server.
     #[command(after_help = "Exit codes: 0 success; 1 no answer.\n\n\
                             Examples:\n  motet list\n  motet list --json -a gateway-1:50051")]
     List(ListArgs),
@@ -189,23 +189,27 @@ pub enum Command {
                             motet explain rag --dot | dot -Tsvg > rag.svg"
     )]
     Explain(ExplainArgs),
-    /// Load the pipelines of a file into a running gateway. A pipeline of the same name is
+    /// Load the models and pipelines of a file into a running server. One of the same name is
     /// replaced.
     #[command(
-        after_help = "Of a configuration, the pipelines are loaded one by one, each after those \
-                            that it calls, up to the first that is refused; they call the \
-                            gateway's own models and endpoints.\n\n\
-                            Exit codes: 0 every pipeline is served; 1 the gateway refused one, \
+        after_help = "Of a configuration, the models are loaded first, then the pipelines, each \
+                            after those that it calls, up to the first that is refused. A \
+                            model's source is one of the server's machine. Calls in flight finish \
+                            on what they began on.\n\n\
+                            Exit codes: 0 all of it is served; 1 the server refused something, \
                             or does not answer; 2 errors in the file.\n\n\
                             Examples:\n  motet load my_pipeline.yaml\n  motet load - < my.yaml\n  \
+                            motet load my.yaml --model minilm   (of a file with several)\n  \
+                            motet load --model minilm   (of the server's own configuration)\n  \
                             motet load my.yaml --json -a gateway-1:50051"
     )]
     Load(LoadArgs),
-    /// Unload a pipeline of a running gateway. Its requests in flight finish.
+    /// Unload a pipeline or a model of a running server. Its requests in flight finish.
     #[command(
-        after_help = "Exit codes: 0 it is no longer served; 1 no such pipeline, others \
-                            call it, or no answer.\n\n\
-                            Examples:\n  motet unload rag\n  motet unload rag -a gateway-1:50051"
+        after_help = "Exit codes: 0 it is no longer served; 1 there is none, pipelines call it, \
+                            or no answer.\n\n\
+                            Examples:\n  motet unload rag\n  motet unload minilm@2\n  \
+                            motet unload rag -a gateway-1:50051"
     )]
     Unload(UnloadArgs),
 }

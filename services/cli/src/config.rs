@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use motet_config::{Diagnostics, Entry, Node, Sources};
+use motet_config::{Diagnostics, Entry, Node, Sources, Span};
 use motet_gateway::schema::json_schema;
 use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
@@ -20,6 +20,8 @@ pub struct Config {
     pub server_entry: Option<Entry>,
     /// The models, in the order of the file.
     pub models: Vec<ModelSpec>,
+    /// Place of the key `models` with its value, if there is one.
+    pub models_at: Option<Span>,
     /// The gRPC servers whose methods pipelines call, in the order of the file.
     pub endpoints: Vec<EndpointSpec>,
     /// The pipelines, in the order of the file: inline ones and those of other files.
@@ -66,11 +68,16 @@ impl Config {
             let folder = sources.file(entry.key.span.file).folder();
             ServerSpec::read(entry, folder, diagnostics)
         });
+        let models_at = file.models.as_ref().map(|entry| Span {
+            end: entry.node.span.end,
+            ..entry.key.span
+        });
         let models = file.models.map(|e| spec::read(&e, tasks, diagnostics));
         Self {
             server: server.unwrap_or_default(),
             server_entry: file.server,
             models: models.unwrap_or_default(),
+            models_at,
             endpoints: file.endpoints,
             pipelines: file.pipelines,
             lone_pipeline: file.lone_pipeline,

@@ -2,9 +2,11 @@
 //! against the signatures of the models.
 //!
 //! * [`Files`]: the files that a command line names.
+//! * `sent`: models of a text that is sent to a process.
 //! * `borrow`: models, endpoints and pipelines that a file of pipelines takes from another file.
 
 mod borrow;
+mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
@@ -16,7 +18,7 @@ use motet_gateway::check::{self, CheckedPipeline};
 use motet_gateway::grpc::{Schemas, called_services};
 use motet_gateway::syntax::{self, EndpointRef, PipelineSpec};
 use motet_service::spec::ModelSpec;
-use motet_service::{HubSources, Problem, ResolvedModel, Tasks, UsedRepository};
+use motet_service::{HubSources, Problem, ResolvedModel, Tasks, TokenizerCache, UsedRepository};
 
 use crate::config::Config;
 use crate::lock::Lock;
@@ -77,7 +79,7 @@ fn name(path: &Path) -> String {
 }
 
 /// A configuration and everything found wrong with it so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Configuration {
     /// Server, models, endpoints and pipelines, as far as they could be read.
     pub config: Config,
@@ -93,8 +95,12 @@ pub struct Configuration {
     called_models: Option<BTreeSet<String>>,
     /// The file that holds the models, if there is one.
     models_file: Option<PathBuf>,
+    /// The files that it was read from; `None` for a text.
+    files: Option<Files>,
     /// The tasks that models can have.
     pub(crate) tasks: Tasks,
+    /// Tokenizers of its models.
+    tokenizers: TokenizerCache,
 }
 
 /// Models that were resolved against their files.
@@ -154,7 +160,10 @@ impl Configuration {
     pub fn read(files: &Files, tasks: &Tasks) -> Result<Self, ConfigurationErrors> {
         let file = files.file.as_deref();
         let load = |sources: &mut _, diagnostics: &mut _| load(file, tasks, sources, diagnostics);
-        Self::of(load, files, tasks)
+        Ok(Self {
+            files: Some(files.clone()),
+            ..Self::of(load, files, tasks)?
+        })
     }
 
     /// Reads a text, as [`read`](Self::read) reads standard input: there is no file beside it.
@@ -187,7 +196,9 @@ impl Configuration {
             own_pipelines: pipelines.len(),
             called_models: None,
             models_file: files.file.clone(),
+            files: None,
             tasks: tasks.clone(),
+            tokenizers: TokenizerCache::default(),
             config,
             sources,
             diagnostics,
@@ -267,6 +278,7 @@ impl Configuration {
     ) -> ResolvedModels {
         let resolver = motet_service::Resolver::new(&self.config.models, &self.sources);
         let resolver = resolver.with_hub(hub.clone());
+        let resolver = resolver.with_tokenizers(self.tokenizers.clone());
         let mut resolved = ResolvedModels::default();
         for spec in self.config.models.iter().filter(|m| wanted(m)) {
             match resolver.resolve(spec) {

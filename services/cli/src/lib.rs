@@ -20,7 +20,7 @@
 // * `server`: the same inside a program of one's own.
 // * `client`: a client of pipelines and models; `address`, `connection`, `api_key`: connections of
 //   commands. `reachable`: what is reachable at which address of a server.
-// * `call`: calls of pipelines; `pipeline_texts`: pipelines to load.
+// * `call`: calls of pipelines; `file_texts`: models and pipelines to load.
 // * `output`, `table`: standard output.
 //
 // Modules without documentation are public for the tests of the workspace alone.
@@ -41,9 +41,9 @@ pub mod configuration;
 mod connection;
 mod exit;
 mod fetch;
+mod file_texts;
 mod lock;
 mod output;
-mod pipeline_texts;
 mod placement;
 #[doc(hidden)]
 pub mod process;

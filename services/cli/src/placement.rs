@@ -109,6 +109,11 @@ impl Placement {
         self.remote.push((name, endpoint.clone(), errors));
     }
 
+    /// Returns whether the models and endpoints of other processes are where they are here.
+    pub(crate) fn is_remote_like(&self, other: &Self) -> bool {
+        self.remote == other.remote && self.endpoints == other.endpoints
+    }
+
     /// Returns whether the model runs in this process.
     pub(crate) fn is_local(&self, model: &ModelSpec) -> bool {
         self.local.contains(&model.name.value)

@@ -63,6 +63,23 @@ impl Signatures {
         self
     }
 
+    /// Returns the signatures with those of another configuration for the models that have none
+    /// here, and with its services.
+    #[must_use]
+    pub(crate) fn with_remote(mut self, known: &Self) -> Self {
+        for (name, signature) in &mut self.models {
+            let other = known.models.get(name);
+            if let (Err(SignatureError::Mistaken), Some(other)) = (&signature, other) {
+                signature.clone_from(other);
+            }
+        }
+        for (endpoint, service, answer) in known.services.asked() {
+            let (endpoint, service) = (endpoint.clone(), service.to_owned());
+            self.services.insert(endpoint, service, answer.clone());
+        }
+        self
+    }
+
     /// Adds the signature of a model, or the reason why its server does not state one.
     pub(crate) fn insert(&mut self, model: &str, signature: Result<Signature, String>) {
         let signature = signature

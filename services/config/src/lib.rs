@@ -8,6 +8,7 @@
 //! * `node`: [`Node`], [`Value`], [`Map`] and [`Entry`].
 //! * `reader`: [`MapReader`], which reports missing and unknown keys of a map.
 //! * [`files`]: bounded reads of the files that a user names.
+//! * `fingerprint`: [`Fingerprint`], which version of files is there.
 //! * [`values`]: readers of single values: strings, counts, durations, sizes, words.
 //! * [`keys`]: the keys of a map as a table, with default, range and meaning of each.
 //! * [`structs`]: the keys of a map as a struct of serde's.
@@ -58,6 +59,7 @@
 
 mod diagnostics;
 pub mod files;
+mod fingerprint;
 pub mod keys;
 mod names;
 mod node;
@@ -70,6 +72,7 @@ pub mod values;
 mod yaml;
 
 pub use diagnostics::{DIAGNOSTICS_MAX, Diagnostic, Diagnostics, Severity};
+pub use fingerprint::Fingerprint;
 pub use names::{list_of, nearest, truncated};
 pub use node::{Entry, Map, Node, Value};
 pub use reader::MapReader;

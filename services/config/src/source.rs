@@ -150,6 +150,11 @@ impl Sources {
         Ok(self.add(name, folder, text))
     }
 
+    /// Iterates over the files.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter()
+    }
+
     /// Returns the file of `id`.
     ///
     /// # Panics

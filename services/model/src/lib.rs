@@ -6,7 +6,10 @@
 //!
 //! * `server`: [`ModelServer`], the gRPC service for a set of models, and [`LocalService`] for
 //!   callers in the same process.
+//! * `repository`: [`Repository`], which loads, replaces and unloads models meanwhile.
+//! * `registry`: [`Models`], the models of this moment.
 //! * `loader`: [`Loader`], from a [`ResolvedModel`] to a running [`Model`].
+//! * `memory_budget`: whether a model fits into memory, before it is read.
 //! * `model`: [`Model`], which admits, times and counts calls.
 //! * `resolve`: [`Resolver`] and [`check`], a model of the configuration against the model's own
 //!   files, without reading weights.
@@ -15,6 +18,8 @@
 //! * [`task`]: a task as a type, and calls and batches of any.
 //! * `request`: parameters and tensors of a request against the signature, and its response.
 //! * `observer`: the batcher's events as metrics and health.
+//! * `model_health`: the health entry of a model's name, which its successor takes over.
+//! * `identity`: [`Identity`], what a model was loaded from.
 //! * `statistics`: the protocol's totals of a model; `status_of`: failures as gRPC statuses.
 //!
 //! The ground, which uses none of the above:
@@ -70,12 +75,17 @@ mod call_cost;
 mod core_permits;
 mod cpu_pool;
 mod hub_sources;
+mod identity;
 mod in_flight;
 mod limits;
 mod loader;
+mod memory_budget;
 mod model;
+mod model_health;
 mod observer;
 mod per_encoder;
+mod registry;
+mod repository;
 mod request;
 mod resolve;
 mod server;
@@ -90,10 +100,16 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use motet_models::TokenizerCache;
+
 pub use hub_sources::{HubSources, UsedRepository};
+pub use identity::Identity;
 pub use limits::Limits;
 pub use loader::{LoadError, Loader};
+pub use memory_budget::{MemoryLimit, NotEnoughMemory};
 pub use model::Model;
+pub use registry::Models;
+pub use repository::{Batch, Change, FindModel, FoundModel, Loaded, ModelUsers, Repository};
 pub use resolve::{ResolvedModel, Resolver, check};
 pub use server::{LocalService, ModelServer};
 pub use task::{Problem, TaskKind, Tasks};

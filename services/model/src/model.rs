@@ -8,15 +8,18 @@ use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStatist
 use motet_proto::oip::{VERSION, split_version};
 use motet_proto::signature::Signature;
 use motet_runtime::deadline::Deadline;
-use motet_runtime::health::Health;
 use motet_runtime::metrics::ModelMetrics;
 use motet_runtime::status::{Reason, annotate, unavailable};
 use tonic::{Code, Status};
 use tracing::Instrument;
 
 use crate::call_cost::CallCost;
-use crate::in_flight::InFlight;
+use crate::identity::Identity;
+use crate::in_flight::{CallGuard, InFlight};
+use crate::memory_budget::Weights;
+use crate::model_health::ModelHealth;
 use crate::request::{Parameters, ResponseBuilder, write_cost};
+use crate::resolve::ResolvedModel;
 use crate::statistics::Statistics;
 use crate::task::RunModel;
 
@@ -28,24 +31,37 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     name: String,
     signature: Arc<Signature>,
+    origin: Origin,
     runner: Box<dyn RunModel>,
     metrics: ModelMetrics,
-    health: Health,
+    health: ModelHealth,
     statistics: Statistics,
     in_flight: InFlight,
+}
+
+/// What a model was loaded from.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// What its configuration and its files were.
+    pub(crate) identity: Identity,
+    /// What its weights are, for as long as it has them.
+    #[expect(dead_code, reason = "says that the weights are in memory")]
+    pub(crate) weights: Option<Arc<Weights>>,
 }
 
 impl Model {
     pub(crate) fn new(
         name: String,
-        signature: Signature,
+        signature: Arc<Signature>,
+        origin: Origin,
         runner: Box<dyn RunModel>,
         metrics: ModelMetrics,
-        health: Health,
+        health: ModelHealth,
     ) -> Self {
         Self(Arc::new(Inner {
             name,
-            signature: Arc::new(signature),
+            signature,
+            origin,
             runner,
             metrics,
             health,
@@ -70,8 +86,18 @@ impl Model {
     }
 
     /// Ports and parameters of the model.
-    pub fn signature(&self) -> &Signature {
+    pub fn signature(&self) -> &Arc<Signature> {
         &self.0.signature
+    }
+
+    /// Returns whether it was loaded from the same text and the same files as another would be.
+    pub(crate) fn is_from(&self, model: &ResolvedModel) -> bool {
+        self.0.origin.identity == *model.identity()
+    }
+
+    /// Returns whether this is the same loaded model, and not another one of the same name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Returns whether the model answers calls: it is not draining, and has an executor that is
@@ -94,11 +120,36 @@ impl Model {
 
     /// Refuses new calls, answers those in flight, and ends the model's threads.
     pub async fn drain(&self) {
-        self.0.health.set(self.name(), false);
+        self.0.health.set(false);
+        self.retire().await;
+    }
+
+    /// Makes health of the model's name what this one says.
+    pub(crate) fn begin(&self) {
+        self.0.health.take();
+        self.0.health.set(self.is_alive());
+    }
+
+    /// As [`drain`](Self::drain), for a model that no call finds any more: health of its name is
+    /// what its successor says, if there is one.
+    pub(crate) async fn retire(&self) {
+        self.0.health.leave();
         // Rows in the queue may wait for others, which will not come any more.
         self.0.runner.hurry();
         self.0.in_flight.close().await;
         self.0.runner.drain().await;
+    }
+
+    /// Admits a call; `None` for a model that is draining.
+    pub(crate) fn admit(&self) -> Option<CallGuard> {
+        self.0.in_flight.admit()
+    }
+
+    /// Returns the status of a call that the model did not admit.
+    pub(crate) fn draining(&self) -> Status {
+        let message = format!("model {} is shutting down", self.name());
+        let error = unavailable(message).reason(Reason::Draining);
+        error.model(self.name()).into()
     }
 
     pub(crate) fn statistics(&self) -> ModelStatistics {
@@ -107,7 +158,8 @@ impl Model {
         self.0.statistics.read(name, batches.as_ref())
     }
 
-    /// Answers a call, and counts and times it. Dropping the future takes it out of every queue.
+    /// Answers an admitted call, and counts and times it. Dropping the future takes it out of every
+    /// queue.
     ///
     /// # Errors
     /// The status of the call, with the model's name in its details.
@@ -115,6 +167,7 @@ impl Model {
         &self,
         request: ModelInferRequest,
         deadline: Option<Deadline>,
+        _admitted: CallGuard,
     ) -> Result<ModelInferResponse, Status> {
         let mut record = CallRecord::start(self);
         let span = tracing::info_span!("infer", model = self.name());
@@ -136,10 +189,6 @@ impl Model {
         mut request: ModelInferRequest,
         deadline: Option<Deadline>,
     ) -> Result<(ModelInferResponse, CallCost), Status> {
-        let Some(_guard) = self.0.in_flight.admit() else {
-            let message = format!("model {} is shutting down", self.name());
-            return Err(unavailable(message).reason(Reason::Draining).into());
-        };
         let signature = &self.0.signature;
         let parameters = Parameters::read(&request.parameters, signature, deadline)?;
         let deadline = parameters.deadline;

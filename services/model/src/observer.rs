@@ -3,30 +3,24 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use motet_batcher::{Batcher, Event, Observer};
-use motet_runtime::health::Health;
 use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
+
+use crate::model_health::ModelHealth;
 
 /// Counts the events of one model's batcher, and marks the model as not serving once its last
 /// executor has died.
 #[derive(Debug)]
 pub(crate) struct ModelObserver {
-    model: String,
     metrics: ModelMetrics,
-    health: Health,
+    health: ModelHealth,
     /// Executors that are alive.
     executors: AtomicUsize,
 }
 
 impl ModelObserver {
     /// Returns an observer for a batcher of `executors` executors.
-    pub(crate) fn new(
-        model: &str,
-        metrics: ModelMetrics,
-        health: Health,
-        executors: usize,
-    ) -> Self {
+    pub(crate) fn new(metrics: ModelMetrics, health: ModelHealth, executors: usize) -> Self {
         Self {
-            model: model.to_owned(),
             metrics,
             health,
             executors: AtomicUsize::new(executors),
@@ -35,7 +29,7 @@ impl ModelObserver {
 
     fn executor_died(&self) {
         if self.executors.fetch_sub(1, Ordering::Relaxed) <= 1 {
-            self.health.set(&self.model, false);
+            self.health.set(false);
         }
     }
 }
@@ -63,8 +57,8 @@ impl Observer for ModelObserver {
             Event::RowsFailed { rows } => self.metrics.rows_failed(*rows),
             Event::ExecutorCrashed { .. } => self.metrics.executor_crashed(),
             Event::ExecutorDied { .. } => self.executor_died(),
-            Event::Stuck { is_last: true, .. } => self.health.set(&self.model, false),
-            Event::Recovered => self.health.set(&self.model, true),
+            Event::Stuck { is_last: true, .. } => self.health.set(false),
+            Event::Recovered => self.health.set(true),
             // Events without a metric.
             _ => {}
         }

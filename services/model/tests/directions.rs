@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 20] = [
+const MODULES: [&str; 25] = [
     "server",
+    "repository",
+    "registry",
     "loader",
     "model",
+    "memory_budget",
     "resolve",
     "spec",
     "text",
     "task",
     "statistics",
     "observer",
+    "model_health",
     "status_of",
     "request",
     "limits",
@@ -23,6 +27,7 @@ const MODULES: [&str; 20] = [
     "per_encoder",
     "token_vectors",
     "hub_sources",
+    "identity",
     "in_flight",
     "trace",
 ];

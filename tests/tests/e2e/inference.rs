@@ -397,21 +397,3 @@ async fn a_stream_of_the_protocol_answers_each_request() {
     assert_eq!(seen["pipeline"], (String::new(), 3));
     assert!(seen["bad"].0.contains("nothing"), "{seen:?}");
 }
-
-#[tokio::test]
-async fn the_protocol_does_not_load_or_unload_models() {
-    let mut client = in_process::connect().await.inference();
-    let request = RepositoryModelLoadRequest {
-        model_name: "minilm".to_owned(),
-        ..Default::default()
-    };
-    let error = client
-        .repository_model_load(request)
-        .await
-        .expect_err("models are fixed");
-    assert_eq!(error.code(), tonic::Code::FailedPrecondition);
-    assert!(
-        error.message().contains("motet.v1.Pipelines/Load"),
-        "{error}"
-    );
-}

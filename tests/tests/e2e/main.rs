@@ -21,6 +21,8 @@ mod http_port;
 mod inference;
 mod licences;
 mod limits;
+mod model_life;
+mod model_memory;
 mod ops;
 mod overload;
 mod pipelines;
@@ -38,6 +40,7 @@ mod token_vectors;
 mod traces;
 mod upstream_errors;
 mod versions;
+mod watch;
 mod zero_shot;
 
 use motet_tests::program::Program;

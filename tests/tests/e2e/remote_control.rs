@@ -217,12 +217,12 @@ async fn a_file_with_errors_is_refused_with_a_report_of_its_lines() {
             assert!(ended.stderr.contains(part), "{part} in {}", ended.stderr);
         }
         assert_eq!(
-            ended.stderr.starts_with("only pipelines are loaded"),
+            ended.stderr.starts_with("endpoints are not loaded"),
             line == 15
         );
     }
     for (name, text, part) in [
-        ("none.yaml", "models: {}\n", "the file has no pipelines"),
+        ("none.yaml", "models: {}\n", "neither pipelines nor models"),
         ("list.yaml", "- a\n", "configuration"),
     ] {
         let file = folder.file(name, text);

@@ -63,6 +63,11 @@ impl<V: Clone> LruRows<V> {
         self.index.len()
     }
 
+    /// Removes all rows.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.bytes_max);
+    }
+
     /// Changes the bound. Returns the number of rows evicted.
     pub(super) fn resize(&mut self, bytes_max: usize) -> usize {
         self.bytes_max = bytes_max;

@@ -24,6 +24,8 @@ struct State {
     rows: LruRows<Entry>,
     /// Version of the model that answered last. Rows of another version are misses.
     version: Arc<str>,
+    /// Number of times that the model was replaced.
+    replacements: u64,
     /// Rows that a call is fetching.
     in_flight: HashMap<Arc<[u8]>, Waiter>,
     /// Size in bytes that each node reserves; the largest is the size of the cache.
@@ -78,6 +80,7 @@ impl Default for SharedCache {
         Self(Mutex::new(State {
             rows: LruRows::new(0),
             version: Arc::from(""),
+            replacements: 0,
             in_flight: HashMap::new(),
             reservations: Vec::new(),
         }))
@@ -97,6 +100,14 @@ impl SharedCache {
         }
     }
 
+    /// Forgets the rows of a model that was replaced: those in the cache, and those in flight.
+    pub(crate) fn renew(&self) {
+        let mut state = lock(&self.0);
+        state.replacements += 1;
+        state.rows.clear();
+        state.in_flight.clear();
+    }
+
     /// Looks up `rows`, positions in `keys`. Rows that are missing count as in flight from now on,
     /// until the returned lease ends. Without `join`, rows in flight count as missing.
     pub(super) fn look_up(
@@ -108,15 +119,16 @@ impl SharedCache {
         now: Instant,
     ) -> Lookup {
         let (sender, receiver) = watch::channel(None);
+        let mut guard = lock(&self.0);
+        let state = &mut *guard;
         let mut lease = FetchLease {
             cache: self.clone(),
+            replacements: state.replacements,
             sender,
             keys: Vec::new(),
             asked: Vec::new(),
         };
         let (mut hits, mut waits) = (Vec::new(), Vec::new());
-        let mut guard = lock(&self.0);
-        let state = &mut *guard;
         for row in rows {
             let key = &keys[row];
             let entry = state.rows.get(key, ttl, now);
@@ -182,6 +194,8 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(super) struct FetchLease {
     cache: Arc<SharedCache>,
+    /// Number of times that the model had been replaced when the rows were looked up.
+    replacements: u64,
     sender: watch::Sender<Option<FetchOutcome>>,
     keys: Vec<Arc<[u8]>>,
     asked: Vec<usize>,
@@ -196,8 +210,9 @@ impl FetchLease {
     /// Adds the fetched rows, of this version of the model, and wakes the waiting requests.
     pub(super) fn complete(self, version: &str, rows: &[Arc<Row>], metrics: &CacheMetrics) {
         let now = Instant::now();
-        {
-            let mut state = lock(&self.cache.0);
+        let mut state = lock(&self.cache.0);
+        // A model that was replaced meanwhile may have answered.
+        if state.replacements == self.replacements {
             if *state.version != *version {
                 state.version = Arc::from(version);
             }
@@ -212,6 +227,7 @@ impl FetchLease {
             }
             metrics.kept(state.rows.bytes(), evicted);
         }
+        drop(state);
         self.sender
             .send_replace(Some(FetchOutcome::Fetched(rows.into())));
     }

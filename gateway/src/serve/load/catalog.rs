@@ -38,6 +38,8 @@ impl Bind for BindTargets<'_> {
 
 /// Signatures and services against which a pipeline is checked when it is loaded.
 pub(in crate::serve) struct LoadCatalog<'a> {
+    pub(in crate::serve) registry: &'a Registry,
+    /// Signatures of the models of the start.
     pub(in crate::serve) models: &'a dyn SignatureSource,
     pub(in crate::serve) reflected: &'a ReflectedServices,
     pub(in crate::serve) pipelines: &'a BTreeMap<String, Arc<ServedPipeline>>,
@@ -45,7 +47,16 @@ pub(in crate::serve) struct LoadCatalog<'a> {
 
 impl SignatureSource for LoadCatalog<'_> {
     fn model(&self, name: &str) -> Result<Arc<Signature>, SignatureError> {
-        self.models.model(name)
+        if let Some(signature) = self.registry.signature(name) {
+            return Ok(signature);
+        }
+        let models = self.registry.models();
+        match models.contains_key(name) {
+            true => self.models.model(name),
+            false => Err(SignatureError::Unknown {
+                known: models.keys().cloned().collect(),
+            }),
+        }
     }
 
     fn service(

@@ -19,24 +19,29 @@ use motet_proto::signature::PROPERTY;
 use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
-use motet_runtime::status::{self, Resource};
+use motet_runtime::status::{self, Reason, Resource, StatusBuilder};
 use tokio::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::account::Account;
+use super::gateway::{Gateway, GatewayError};
 use super::pipeline::ServedPipeline;
 use super::readiness::Readiness;
 use super::registry::Registry;
+use crate::model::ModelService;
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// Time limit of requests to a model service other than inference.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// `platform` of a pipeline in its metadata.
 const PLATFORM: &str = "motet_pipeline";
+/// `state` of what answers.
+const READY: &str = "READY";
 
 /// The inference service of the gateway. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct OipGateway {
+    gateway: Gateway,
     registry: Arc<Registry>,
     readiness: Arc<Readiness>,
 }
@@ -44,11 +49,13 @@ pub(super) struct OipGateway {
 /// Returns the service over `registry`. A message, in or out, has at most `message_bytes_max`
 /// bytes.
 pub(super) fn server(
+    gateway: Gateway,
     registry: Arc<Registry>,
     readiness: Arc<Readiness>,
     message_bytes_max: usize,
 ) -> GrpcInferenceServiceServer<OipGateway> {
     let service = OipGateway {
+        gateway,
         registry,
         readiness,
     };
@@ -88,6 +95,23 @@ impl OipGateway {
         } else {
             Named::Unknown
         }
+    }
+
+    /// Returns the service in which a model is loaded or unloaded.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION for a model of another process, and where there is no service.
+    fn service_of(&self, name: &str) -> Result<&ModelService, Status> {
+        let models = self.registry.models();
+        if let Some(model) = models.get(name).filter(|model| !model.is_local()) {
+            let (name, address) = (name.to_owned(), model.address().to_owned());
+            return Err(GatewayError::ModelElsewhere { name, address }.into());
+        }
+        self.gateway.model_service().ok_or_else(|| {
+            let message = "no models run in this process: load and unload them where they run";
+            let error = StatusBuilder::new(Reason::ModelsAreFixed, message);
+            error.model(name).into()
+        })
     }
 
     async fn infer(
@@ -283,7 +307,8 @@ impl GrpcInferenceService for OipGateway {
                 .iter()
                 .filter(|(name, _)| access.sees(name, Named::Pipeline));
             model_stats.extend(seen.map(|(_, p)| p.statistics()));
-            let asked = self.registry.models().values();
+            let models = self.registry.models();
+            let asked = models.values();
             let asked = asked.filter(|model| access.sees(model.name(), Named::Model));
             let answers = join_all(asked.map(|m| m.statistics(QUERY_TIMEOUT))).await;
             // A model that does not answer is left out.
@@ -309,27 +334,33 @@ impl GrpcInferenceService for OipGateway {
         let access = Access::of(request.extensions());
         let only_ready = request.into_inner().ready;
         let pipelines = self.registry.pipelines();
+        let note = self.gateway.note();
+        let note = note.map_or_else(String::new, |note| (*note).clone());
         let mut models: Vec<ModelIndex> = pipelines
             .iter()
             .filter(|(name, _)| access.sees(name, Named::Pipeline))
             .map(|(_, p)| ModelIndex {
                 name: p.pipeline().name.clone(),
                 version: p.pipeline().version.to_string(),
-                state: "READY".to_owned(),
-                reason: String::new(),
+                state: READY.to_owned(),
+                reason: note.clone(),
             })
             .collect();
-        let asked = self.registry.models().values();
-        let asked: Vec<_> = asked
-            .filter(|m| access.sees(m.name(), Named::Model))
-            .collect();
-        let answers = join_all(asked.iter().map(|m| m.ready(QUERY_TIMEOUT))).await;
-        for (model, ready) in asked.into_iter().zip(answers) {
+        let known = self.registry.models();
+        let sees = |name: &str| access.sees(name, Named::Model);
+        let remote = || known.values().filter(|m| !m.is_local() && sees(m.name()));
+        if let Some(service) = self.gateway.model_service() {
+            let local = service.index().await?.into_iter();
+            let local = local.filter(|model| model.state == READY || !only_ready);
+            models.extend(local.filter(|model| sees(&model.name)));
+        }
+        let answers = join_all(remote().map(|m| m.ready(QUERY_TIMEOUT))).await;
+        for (model, ready) in remote().zip(answers) {
             if ready || !only_ready {
                 models.push(ModelIndex {
                     name: model.name().to_owned(),
                     version: model.version().to_owned(),
-                    state: if ready { "READY" } else { "UNAVAILABLE" }.to_owned(),
+                    state: if ready { READY } else { "UNAVAILABLE" }.to_owned(),
                     reason: if ready {
                         String::new()
                     } else {
@@ -345,23 +376,32 @@ impl GrpcInferenceService for OipGateway {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
-        Err(models_are_fixed(&request.into_inner().model_name))
+        let deadline = Deadline::of(request.extensions());
+        let request = request.into_inner();
+        let service = self.service_of(&request.model_name)?;
+        service.load(request, deadline).await?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
-        Err(models_are_fixed(&request.into_inner().model_name))
+        let deadline = Deadline::of(request.extensions());
+        let request = request.into_inner();
+        if self.registry.pipeline(&request.model_name).is_some() {
+            let gateway = self.gateway.clone();
+            let unload = move || gateway.unload(&request.model_name);
+            return match tokio::task::spawn_blocking(unload).await {
+                Ok(unloaded) => {
+                    unloaded?;
+                    Ok(Response::new(RepositoryModelUnloadResponse {}))
+                }
+                Err(_) => Err(status::internal("unloading the pipeline crashed").into()),
+            };
+        }
+        let service = self.service_of(&request.model_name)?;
+        service.unload(request, deadline).await?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
-}
-
-/// Returns the status for loading or unloading a model, which the configuration alone decides.
-fn models_are_fixed(name: &str) -> Status {
-    status::failed_precondition(
-        "models are loaded from the configuration at start; pipelines are loaded and unloaded \
-         by motet.v1.Pipelines/Load and Unload",
-    )
-    .model(name)
-    .into()
 }

@@ -109,12 +109,20 @@ pub struct ExplainArgs {
 /// `motet load`.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
-    /// A file with one pipeline, or a configuration; `-` is standard input
-    #[arg(value_name = "FILE", required_unless_present = "file")]
+    /// A file with one pipeline, or a configuration with models and pipelines; `-` is standard
+    /// input
+    #[arg(value_name = "FILE", required_unless_present_any = ["file", "model"])]
     pub argument: Option<PathBuf>,
     /// The file as a flag
     #[arg(short, long, value_name = "FILE", conflicts_with = "argument")]
     pub file: Option<PathBuf>,
+    /// Load this model alone: that of the file, or without a file that of the server's own
+    /// configuration
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// How long a model may take to be loaded
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub timeout: Duration,
     /// Print the responses as JSON.
     #[arg(long)]
     pub json: bool,
@@ -126,8 +134,8 @@ pub struct LoadArgs {
 /// `motet unload`.
 #[derive(Debug, Clone, Args)]
 pub struct UnloadArgs {
-    /// The pipeline.
-    pub pipeline: String,
+    /// A pipeline or a model; of a model's name without a version, all versions
+    pub name: String,
     /// Which gateway.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use humantime::parse_duration;
 use motet_runtime::config::{Endpoint, INSECURE_HTTP, Insecure};
+use motet_service::MemoryLimit;
 
 use super::{FileArgs, FileFlags};
 
@@ -21,9 +22,9 @@ pub struct UpArgs {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// The lock file.
+    /// The files, and what they may take.
     #[command(flatten)]
-    pub locked: LockedArgs,
+    pub run: RunArgs,
 }
 
 /// `motet` without a command: as `motet up`, without a file as an argument.
@@ -38,9 +39,9 @@ pub struct UpFlags {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// The lock file.
+    /// The files, and what they may take.
     #[command(flatten)]
-    pub locked: LockedArgs,
+    pub run: RunArgs,
 }
 
 /// `motet gateway`.
@@ -55,9 +56,9 @@ pub struct GatewayArgs {
     /// Models in other processes.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// The lock file.
+    /// The files, and what they may take.
     #[command(flatten)]
-    pub locked: LockedArgs,
+    pub run: RunArgs,
 }
 
 /// `motet serve`.
@@ -72,18 +73,26 @@ pub struct ServeArgs {
     /// A model to serve; may be repeated. All models of the configuration if there is none
     #[arg(long = "model", value_name = "NAME")]
     pub names: Vec<String>,
-    /// The lock file.
+    /// The files, and what they may take.
     #[command(flatten)]
-    pub locked: LockedArgs,
+    pub run: RunArgs,
 }
 
-/// The lock file.
+/// The files of a process, and what they may take.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub struct LockedArgs {
+pub struct RunArgs {
     /// Refuse models that are other ones than those of the lock file, down to the bits of their
     /// files
     #[arg(long)]
     pub locked: bool,
+    /// Take changes of the configuration, its pipeline files and the files of its models while the
+    /// process serves
+    #[arg(long)]
+    pub watch: bool,
+    /// The memory that the process may use, such as 8GiB, beyond which no model is loaded; `off`
+    /// does not look [default: the limit of its control group, else the machine's]
+    #[arg(long, value_name = "SIZE", env = "MOTET_MEMORY", value_parser = memory)]
+    pub memory: Option<MemoryLimit>,
 }
 
 /// Where to listen, and how to log.
@@ -148,6 +157,15 @@ pub struct RemoteArgs {
     /// How long to wait at startup for models and endpoints in other processes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub wait: Option<Duration>,
+}
+
+fn memory(text: &str) -> Result<MemoryLimit, String> {
+    if text == "off" {
+        return Ok(MemoryLimit::Off);
+    }
+    let bytes = motet_config::values::parse_size(text);
+    let bytes = bytes.ok_or("write a size such as 8GiB, or `off`")?;
+    Ok(MemoryLimit::Bytes(bytes))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -24,7 +24,7 @@ mod verify;
 
 use motet_service::Tasks;
 
-use crate::args::{Cli, Command, RemoteArgs, UpFlags};
+use crate::args::{Cli, Command, RemoteArgs, RunArgs, UpFlags};
 use crate::configuration::ConfigurationErrors;
 use crate::exit::Exit;
 use crate::output;
@@ -54,14 +54,16 @@ pub(crate) fn run(cli: Cli, program: &str, tasks: &Tasks) -> Result<Exit, clap::
 }
 
 fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
-    let serve = |role, files, listen, remote: RemoteArgs, locked| {
+    let serve = |role, files, listen, remote: RemoteArgs, own: RunArgs| {
         let options = Options {
             role,
             files,
             listen,
             endpoints: remote.endpoints,
             wait: remote.wait.unwrap_or_default(),
-            locked,
+            locked: own.locked,
+            watch: own.watch,
+            memory: own.memory.unwrap_or_default(),
             tasks: tasks.clone(),
         };
         serve::run(options, program)
@@ -71,29 +73,23 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
             files,
             listen,
             remote,
-            locked,
+            run,
         } = cli.up;
-        return serve(Role::Up, files.files(), listen, remote, locked.locked);
+        return serve(Role::Up, files.files(), listen, remote, run);
     };
     match command {
         Command::Up(args) => {
-            let (files, locked) = (args.files.files()?, args.locked.locked);
-            serve(Role::Up, files, args.listen, args.remote, locked)
+            let files = args.files.files()?;
+            serve(Role::Up, files, args.listen, args.remote, args.run)
         }
         Command::Gateway(args) => {
             let files = args.files.files()?;
-            serve(
-                Role::Gateway,
-                files,
-                args.listen,
-                args.remote,
-                args.locked.locked,
-            )
+            serve(Role::Gateway, files, args.listen, args.remote, args.run)
         }
         Command::Serve(args) => {
             let (role, files) = (Role::Serve(args.names), args.files.files()?);
             let remote = RemoteArgs::default();
-            serve(role, files, args.listen, remote, args.locked.locked)
+            serve(role, files, args.listen, remote, args.run)
         }
         Command::Check(args) => check::run(args, tasks),
         Command::Schema => {

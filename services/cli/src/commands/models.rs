@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use motet_hub::bytes;
 use motet_proto::signature::{Port, Signature};
+use motet_runtime::limits::free_memory;
 use motet_service::task::Facts;
 use motet_service::{ResolvedModel, Tasks};
 use serde_json::{Value, json};
@@ -143,8 +144,10 @@ fn as_text(models: &[Described]) -> String {
     }
     if memory > 0 {
         text.push_str(&format!(
-            "All weights together take about {}; less where models share a source.\n",
-            bytes(memory)
+            "All weights together take about {}; less where models share a source. A process may \
+             take {} here now.\n",
+            bytes(memory),
+            bytes(free_memory(None))
         ));
     }
     text

@@ -1,40 +1,55 @@
-//! `motet list`, `describe`, `explain`, `load` and `unload`: the calls of `motet.v1.Pipelines`.
+//! `motet list`, `describe`, `explain`, `load` and `unload`: what a running server serves.
+//!
+//! * `models`: the calls of the Open Inference Protocol that concern models.
+//! * `print`: responses for people and as JSON.
 
+mod models;
 mod print;
 
 use std::time::Duration;
 
 use motet_proto::v1::pipelines_client::PipelinesClient;
 use motet_proto::v1::{
-    DescribeRequest, ExplainRequest, ListRequest, LoadRequest, LoadResponse, UnloadRequest,
+    DescribeRequest, ExplainRequest, ListRequest, ListResponse, LoadRequest, LoadResponse,
 };
 use motet_runtime::deadline::Deadline;
 use motet_runtime::status::Reason;
 use motet_service::Tasks;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::runtime;
 use crate::args::{DescribeArgs, ExplainArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs};
 use crate::configuration::{ConfigurationErrors, Files};
 use crate::connection::{Connection, connect_command, refusal};
+use crate::file_texts::{self, FileText};
 use crate::output;
-use crate::pipeline_texts::{self, PipelineText};
 
 /// How long one call may take. A load asks the endpoints that the pipeline calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of a response: a pipeline may have a thousand nodes.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
+/// Fields of requests that hold a text.
+const FIELDS: [&str; 2] = ["yaml", "config"];
+
 type Client = PipelinesClient<Connection>;
 
 pub(super) fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let response = runtime()?.block_on(async {
+    let (pipelines, models) = runtime()?.block_on(async {
         let mut client = client(&args.server).await?;
-        answer(client.list(request(ListRequest {}))).await
+        let call = client.list(request(ListRequest {}));
+        let pipelines = match Deadline::within(CALL_TIMEOUT).run(call).await {
+            Ok(answer) => answer.into_inner(),
+            // A process of models alone.
+            Err(error) if error.code() == Code::Unimplemented => ListResponse::default(),
+            Err(error) => return Err(refusal(&error)),
+        };
+        let mut client = models::client(&args.server).await?;
+        anyhow::Ok((pipelines, models::index(&mut client).await?))
     })?;
     output::print(&match args.json {
-        true => print::json("ListResponse", &response)?,
-        false => print::list(&response),
+        true => print::list_as_json(&pipelines, &models)?,
+        false => print::list(&pipelines, &models),
     })
 }
 
@@ -65,17 +80,43 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn load(args: LoadArgs, tasks: &Tasks) -> anyhow::Result<()> {
-    let file = args.argument.or(args.file);
-    let pipelines = pipeline_texts::read(&Files { file, models: None }, tasks)?;
-    if pipelines.texts.is_empty() {
-        anyhow::bail!("the file has no pipelines");
+    let file = args.argument.clone().or(args.file.clone());
+    let texts = match (&file, &args.model) {
+        (None, Some(model)) => {
+            return runtime()?.block_on(async {
+                let mut client = models::client(&args.server).await?;
+                models::load(&mut client, model, None, &args).await
+            });
+        }
+        _ => file_texts::read(&Files { file, models: None }, tasks)?,
+    };
+    let wanted = |name: &&String| args.model.as_ref().is_none_or(|wanted| wanted == *name);
+    let names: Vec<&String> = texts.models.iter().filter(wanted).collect();
+    let pipelines = match &args.model {
+        Some(model) if names.is_empty() => {
+            anyhow::bail!("the file has no model `{model}` with a task and a source");
+        }
+        Some(_) => &[],
+        None => &texts.pipelines[..],
+    };
+    if names.is_empty() && pipelines.is_empty() {
+        anyhow::bail!("the file has neither pipelines nor models with a task and a source");
     }
-    if pipelines.has_more {
-        eprintln!("only pipelines are loaded: the gateway keeps its own models and endpoints");
+    if texts.has_endpoints && args.model.is_none() {
+        eprintln!("endpoints are not loaded: the server keeps its own");
     }
     runtime()?.block_on(async {
+        if !names.is_empty() {
+            let mut client = models::client(&args.server).await?;
+            for name in names {
+                models::load(&mut client, name, texts.models_text.as_ref(), &args).await?;
+            }
+        }
+        if pipelines.is_empty() {
+            return Ok(());
+        }
         let mut client = client(&args.server).await?;
-        for text in &pipelines.texts {
+        for text in pipelines {
             let response = load_one(&mut client, text).await?;
             for warning in &response.warnings {
                 eprintln!("warning: {warning}");
@@ -90,12 +131,11 @@ pub(super) fn load(args: LoadArgs, tasks: &Tasks) -> anyhow::Result<()> {
 }
 
 pub(super) fn unload(args: &UnloadArgs) -> anyhow::Result<()> {
-    let name = args.pipeline.clone();
     runtime()?.block_on(async {
-        let mut client = client(&args.server).await?;
-        answer(client.unload(request(UnloadRequest { name }))).await
+        let mut client = models::client(&args.server).await?;
+        models::unload(&mut client, &args.name).await
     })?;
-    output::print(&format!("unloaded {}\n", args.pipeline))
+    output::print(&format!("unloaded {}\n", args.name))
 }
 
 async fn client(server: &ServerArgs) -> anyhow::Result<Client> {
@@ -114,26 +154,29 @@ async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> a
     answer.map(Response::into_inner).map_err(|e| refusal(&e))
 }
 
-async fn load_one(client: &mut Client, text: &PipelineText) -> anyhow::Result<LoadResponse> {
+async fn load_one(client: &mut Client, text: &FileText) -> anyhow::Result<LoadResponse> {
     let yaml = text.yaml.clone();
     let call = client.load(request(LoadRequest { yaml }));
     let answer = Deadline::within(CALL_TIMEOUT).run(call).await;
     answer
         .map(Response::into_inner)
         .map_err(|error| match Reason::of(&error) {
-            Some(Reason::BadPipeline) => report(error.message(), &text.file).into(),
+            Some(Reason::BadPipeline) => report("pipeline", error.message(), &text.file).into(),
             _ => refusal(&error),
         })
 }
 
-/// Returns the gateway's report on a pipeline, with the name of the file in place of the gateway's
-/// own name for the text.
-fn report(message: &str, file: &str) -> ConfigurationErrors {
-    let report = message.strip_prefix("yaml: ").unwrap_or(message);
+/// Returns the server's report on a text, with the name of the file in place of `sent`, the
+/// server's own name for the text.
+fn report(sent: &str, message: &str, file: &str) -> ConfigurationErrors {
+    let field = message
+        .split_once(": ")
+        .filter(|(field, _)| FIELDS.contains(field));
+    let report = field.map_or(message, |(_, report)| report);
+    let arrows = [format!("--> {sent}:"), format!("::: {sent}:")];
     let mut text = String::new();
     for line in report.lines() {
-        let arrow = ["--> pipeline:", "::: pipeline:"];
-        match arrow.iter().find_map(|arrow| line.split_once(arrow)) {
+        match arrows.iter().find_map(|arrow| line.split_once(arrow)) {
             Some((before, place)) if before.trim().is_empty() => {
                 let arrow = line[before.len()..].get(..4).unwrap_or_default();
                 text.push_str(&format!("{before}{arrow}{file}:{place}\n"));
@@ -154,6 +197,6 @@ mod tests {
                        a --> pipeline:1\n   ::: pipeline:9:1\n1 error";
         let expected = "error: no model is named `x`\n   --> my.yaml:3:7\n    |\n  3 | \
                         a --> pipeline:1\n   ::: my.yaml:9:1\n1 error\n";
-        assert_eq!(report(message, "my.yaml").to_string(), expected);
+        assert_eq!(report("pipeline", message, "my.yaml").to_string(), expected);
     }
 }

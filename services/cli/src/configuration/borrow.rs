@@ -44,6 +44,7 @@ impl Configuration {
         let models = self.pipelines.iter().flat_map(|p| Called::by(p).models);
         self.called_models = Some(models.collect());
         self.config.models = lender.models;
+        self.config.models_at = lender.models_at;
         self.config.endpoints = lender.endpoints;
         if self.config.server == ServerSpec::default() {
             self.config.server = lender.server;

@@ -3,24 +3,27 @@
 //! * `startup`: the phases from a configuration to what can be served.
 //! * `guards`: who may call, and what is written of it.
 //! * `ports`: the ports of a process; `security`: TLS, and who may reach them.
+//! * `models`: its models while it serves; `watch`: its files meanwhile.
 //! * [`Running`]: a ready process, until it is drained.
 //! * [`Overview`]: what it serves.
 
 mod guards;
+mod models;
 mod overview;
 mod ports;
 mod security;
 mod startup;
+mod watch;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use motet_gateway::serve::Gateway;
 use motet_runtime::config::Endpoint;
-use motet_runtime::health::Health;
+use motet_runtime::health::{Health, OVERALL};
 use motet_runtime::metrics::Metrics;
 use motet_runtime::serve::Drained;
-use motet_service::ModelServer;
-use motet_service::Tasks;
+use motet_service::{MemoryLimit, ModelServer, Tasks};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +32,7 @@ use crate::configuration::{Configuration, Files};
 use crate::placement::Flags;
 
 use ports::Ports;
+use watch::Reloader;
 
 pub(crate) use guards::ProcessGuards;
 pub use overview::{Overview, PipelineOverview};
@@ -77,6 +81,10 @@ pub struct Options {
     pub wait: Duration,
     /// `true` if models are refused that are not those of the lock file.
     pub locked: bool,
+    /// `true` if changes of the files are taken while the process serves.
+    pub watch: bool,
+    /// The memory that the process may use.
+    pub memory: MemoryLimit,
     /// The tasks that models can have.
     pub tasks: Tasks,
 }
@@ -92,9 +100,9 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     if let Some(tls) = &server.tls {
         tls.check(&mut configuration.diagnostics);
     }
-    let mut startup = Startup::new(configuration, options.role);
+    let mut startup = Startup::new(configuration, options.role.clone());
     let flags = Flags {
-        endpoints: options.endpoints,
+        endpoints: options.endpoints.clone(),
     };
     let placement = startup.place(&flags).await?;
     let instruments = Instruments::new(startup.role())?;
@@ -105,9 +113,25 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let remote = startup.connect(&placement, &instruments.health, options.wait);
     let remote = remote.await?;
     let pipelines = startup.check()?;
-    let models = startup.load(resolved, &instruments).await?;
-    let served = startup.assemble(models, remote, pipelines, &instruments);
-    Ok(ports.serve(served.await?))
+    let loading = startup.models(resolved, options.memory, &instruments)?;
+    let reloader = options
+        .watch
+        .then(|| startup.reloader(&options, placement, &loading));
+    let served = startup.assemble(&loading, remote, pipelines, &instruments)?;
+    // Each model answers as soon as it is loaded, and each pipeline as soon as it can.
+    let running = ports.serve(&served);
+    loading.load().await?;
+    served.required().await?;
+    running.health.set(OVERALL, true);
+    if let Some(reloader) = reloader {
+        let reloader = Reloader {
+            gateway: served.gateway.as_ref().map(Gateway::downgrade),
+            ..reloader
+        };
+        let (metrics, shutdown) = (running.metrics.clone(), running.shutdown.clone());
+        tokio::spawn(watch::follow(reloader, metrics, shutdown));
+    }
+    Ok(running)
 }
 
 /// A process that is ready. It ends without draining if it is dropped.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use motet_runtime::config::{AdminSpec, ServerSpec};
-use motet_runtime::health::OVERALL;
 use motet_runtime::heap;
 use motet_runtime::http::HttpState;
 use motet_runtime::layers;
@@ -86,7 +85,7 @@ impl Ports {
     }
 
     /// Accepts calls on the gRPC port.
-    pub(super) fn serve(self, served: Served) -> Running {
+    pub(super) fn serve(self, served: &Served) -> Running {
         let Instruments { health, metrics } = self.instruments;
         let message_bytes_max = self.server.max_message_bytes;
         let admission = admission(&self.server);
@@ -110,20 +109,19 @@ impl Ports {
         });
         let (admin, admin_server) = admin.unzip();
         tokio::spawn(heap::give_back(shutdown.clone()));
-        health.set(OVERALL, true);
         let (http, http_server) = self.http.unzip();
         Running {
             grpc: address,
             admin,
             http,
-            overview: served.overview,
+            overview: served.overview.clone(),
             health,
             shutdown,
             grpc_server,
             admin_server,
             http_server,
             http_shutdown: self.http_shutdown,
-            models: Some(served.models),
+            models: Some(served.models.clone()),
             metrics,
         }
     }

@@ -1,23 +1,26 @@
-//! Startup, in phases: place, fetch, connect, check, load, assemble.
+//! Startup, in phases: place, fetch, connect, check, assemble, load.
 //!
 //! Steps that are likely to fail come first: the configuration is checked before weights are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::grpc::Endpoints;
-use motet_gateway::model::Backend;
+use motet_gateway::model::{Backend, ModelService};
 use motet_gateway::serve::{Gateway, GatewayParts};
 use motet_proto::signature::Signature;
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
 use motet_runtime::routes::LiveRoutes;
-use motet_service::{HubSources, Loader, ModelServer, ResolvedModel};
+use motet_service::{HubSources, Loader, MemoryLimit, ModelServer, Repository, ResolvedModel};
 use tokio::time::Instant;
 
-use super::{Overview, PipelineOverview, Role};
+use super::models::{GatewayUsers, ModelFinder};
+use super::watch::Reloader;
+use super::{Options, Overview, PipelineOverview, Role};
 use crate::configuration::{Configuration, ConfigurationErrors, ResolvedModels};
 use crate::fetch::{self, Fetched, Out};
 use crate::lock::Lock;
@@ -49,6 +52,8 @@ pub(crate) struct Startup {
     role: Role,
     signatures: Signatures,
     hub: HubSources,
+    /// Folders of the models that were resolved.
+    folders: BTreeSet<PathBuf>,
 }
 
 /// Clients of servers in other processes.
@@ -61,11 +66,44 @@ pub(crate) struct Remote {
     endpoints: Endpoints,
 }
 
+/// Models of this process that are about to be loaded.
+pub(crate) struct Loading {
+    repository: Repository,
+    models: Vec<ResolvedModel>,
+}
+
+impl Loading {
+    /// Reads the weights of the models, and warms them up.
+    ///
+    /// # Errors
+    /// The first that cannot be loaded.
+    pub(crate) async fn load(self) -> anyhow::Result<()> {
+        Ok(self.repository.start(self.models).await?)
+    }
+}
+
 /// Services of a port, or of a program of one's own.
 pub(crate) struct Served {
     pub(crate) routes: LiveRoutes,
     pub(crate) models: ModelServer,
     pub(crate) overview: Overview,
+    pub(crate) gateway: Option<Gateway>,
+    /// Models in other processes, and until when they are waited for.
+    remote: (Vec<Backend>, Instant),
+}
+
+impl Served {
+    /// Waits for the models in other processes that pipelines cannot do without.
+    ///
+    /// # Errors
+    /// One that does not come in time.
+    pub(crate) async fn required(&self) -> anyhow::Result<()> {
+        let (models, deadline) = &self.remote;
+        match &self.gateway {
+            Some(gateway) => remote_startup::required(gateway, models, *deadline).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Startup {
@@ -75,11 +113,46 @@ impl Startup {
             configuration,
             role,
             signatures: Signatures::default(),
+            folders: BTreeSet::new(),
         }
     }
 
     pub(crate) fn role(&self) -> &Role {
         &self.role
+    }
+
+    /// Returns the folders of the models that were resolved.
+    pub(crate) fn folders(&self) -> BTreeSet<PathBuf> {
+        self.folders.clone()
+    }
+
+    /// Takes what is known of the models and services of other processes.
+    pub(crate) fn use_remote(&mut self, known: &Signatures) {
+        self.signatures = std::mem::take(&mut self.signatures).with_remote(known);
+    }
+
+    /// Returns what takes later changes of the files, without the gateway.
+    pub(super) fn reloader(
+        &self,
+        options: &Options,
+        placement: Placement,
+        loading: &Loading,
+    ) -> Reloader {
+        Reloader {
+            files: options.files.clone(),
+            role: self.role.clone(),
+            flags: Flags {
+                endpoints: options.endpoints.clone(),
+            },
+            locked: options.locked,
+            models: loading.repository.clone(),
+            gateway: None,
+            configuration: self.configuration.clone(),
+            placement,
+            signatures: self.signatures.clone(),
+            folders: self.folders(),
+            refused: BTreeSet::new(),
+        }
     }
 
     /// Decides where each model runs, and resolves those of this process against their files, as
@@ -138,7 +211,9 @@ impl Startup {
 
     fn resolve(&mut self, placement: &Placement) -> ResolvedModels {
         let is_local = |model: &_| placement.is_local(model);
-        self.configuration.resolve_models(&self.hub, is_local)
+        let resolved = self.configuration.resolve_models(&self.hub, is_local);
+        self.folders.extend(resolved.folders.values().cloned());
+        resolved
     }
 
     /// Nothing will start: finds every other error that can be found now, so that one run shows
@@ -220,27 +295,33 @@ impl Startup {
         Ok(pipelines)
     }
 
-    /// Reads the weights of the models of this process, and warms them up.
-    pub(crate) async fn load(
+    /// Returns the models of this process, to be loaded.
+    pub(crate) fn models(
         &self,
-        resolved: Vec<ResolvedModel>,
+        models: Vec<ResolvedModel>,
+        memory: MemoryLimit,
         instruments: &Instruments,
-    ) -> anyhow::Result<ModelServer> {
+    ) -> anyhow::Result<Loading> {
         let Instruments { health, metrics } = instruments.clone();
-        let loader = Loader::new(metrics, health)?;
-        Ok(ModelServer::new(loader.load_all(resolved).await?))
+        let loader = Loader::new(metrics, health.clone())?.with_memory(memory);
+        let finder = ModelFinder::new(self.configuration.clone());
+        let repository = Repository::new(loader, health, finder);
+        repository.announce(&models);
+        Ok(Loading { repository, models })
     }
 
-    /// Puts the models and pipelines into service, once every pipeline can answer.
-    pub(crate) async fn assemble(
+    /// Puts the models and pipelines into service. A model that is being loaded, and a pipeline that
+    /// cannot do without it, are not ready yet.
+    pub(crate) fn assemble(
         self,
-        models: ModelServer,
+        loading: &Loading,
         remote: Remote,
         pipelines: Vec<CheckedPipeline>,
         instruments: &Instruments,
     ) -> anyhow::Result<Served> {
         let message_bytes_max = self.message_bytes_max();
-        let local = models.models().iter().map(|m| m.name().to_owned());
+        let models = ModelServer::of_repository(loading.repository.clone());
+        let local = loading.models.iter().map(|model| model.name().to_owned());
         let overview = Overview {
             local_models: local.collect(),
             remote_models: remote.models.iter().map(|m| m.model().to_owned()).collect(),
@@ -252,15 +333,18 @@ impl Startup {
                 routes: LiveRoutes::new(routes),
                 models,
                 overview,
+                gateway: None,
+                remote: (Vec::new(), remote.deadline),
             });
         }
-        let local = models.local(message_bytes_max);
-        let local = models.models().iter().map(|m| {
-            Backend::local(m.name(), local.clone(), message_bytes_max).with_method(models.clone())
-        });
+        let service = models.local(message_bytes_max);
+        let service = ModelService::new(service, models.clone(), message_bytes_max);
+        let local = overview.local_models.iter();
+        let local = local.map(|name| service.backend(name));
         let others = remote.models.clone();
         let gateway = Gateway::new(GatewayParts {
             models: local.chain(remote.models).collect(),
+            model_service: (self.role == Role::Up).then_some(service),
             unseen: remote.unseen,
             signatures: Arc::new(self.signatures),
             endpoints: Arc::new(remote.endpoints),
@@ -269,11 +353,14 @@ impl Startup {
             metrics: instruments.metrics.clone(),
             health: instruments.health.clone(),
         })?;
-        remote_startup::required(&gateway, &others, remote.deadline).await?;
+        let users = GatewayUsers(gateway.downgrade());
+        loading.repository.set_users(users);
         Ok(Served {
             routes: gateway.routes(),
             models,
             overview,
+            gateway: Some(gateway),
+            remote: (others, remote.deadline),
         })
     }
 

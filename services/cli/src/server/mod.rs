@@ -18,8 +18,7 @@ use motet_runtime::health::{Health, OVERALL};
 use motet_runtime::layers::{self, Guards, Layered, Stack};
 use motet_runtime::routes::LiveRoutes;
 use motet_runtime::status::{Reason, StatusBuilder};
-use motet_service::ModelServer;
-use motet_service::Tasks;
+use motet_service::{MemoryLimit, ModelServer, Tasks};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -213,10 +212,12 @@ impl Server {
             let instruments = instruments.clone();
             async move {
                 let served = async {
-                    let models = startup.load(resolved, &instruments).await?;
-                    startup
-                        .assemble(models, remote, pipelines, &instruments)
-                        .await
+                    let memory = MemoryLimit::default();
+                    let loading = startup.models(resolved, memory, &instruments)?;
+                    let served = startup.assemble(&loading, remote, pipelines, &instruments)?;
+                    loading.load().await?;
+                    served.required().await?;
+                    anyhow::Ok(served)
                 };
                 let now = match served.await {
                     Ok(Served { routes, models, .. }) => {

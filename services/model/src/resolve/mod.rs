@@ -9,11 +9,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use motet_batcher::Options;
-use motet_config::{Diagnostics, Sources, Spanned};
-use motet_models::{DeviceError, DeviceSpec, Precision};
+use motet_config::{Diagnostics, Sources, Span, Spanned};
+use motet_models::{DeviceError, DeviceSpec, Precision, TokenizerCache};
 use motet_proto::signature::Signature;
 
 use crate::hub_sources::{HubSources, UsedRepository};
+use crate::identity::Identity;
 use crate::spec::ModelSpec;
 use crate::task::{BoxError, CheckContext, Checked, Facts, OpenedSources, OtherModel, Problem};
 
@@ -22,6 +23,7 @@ use crate::task::{BoxError, CheckContext, Checked, Facts, OpenedSources, OtherMo
 pub struct ResolvedModel {
     pub(crate) name: String,
     pub(crate) signature: Signature,
+    pub(crate) identity: Identity,
     pub(crate) checked: Arc<dyn Checked>,
     pub(crate) settings: Settings,
 }
@@ -47,6 +49,11 @@ impl ResolvedModel {
     /// Ports and parameters of the model.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Returns what it would be loaded from.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Returns what is known of the model before it is loaded. Of the weights, headers are read.
@@ -94,6 +101,8 @@ pub fn check(
 pub struct Resolver<'a> {
     models: Vec<OtherModel<'a>>,
     sources: &'a Sources,
+    hub: HubSources,
+    tokenizers: TokenizerCache,
     opened: OpenedSources<'a>,
 }
 
@@ -101,10 +110,13 @@ impl<'a> Resolver<'a> {
     /// Returns a resolver for `models`, which may refer to each other. `sources` are the files that
     /// they were read from, where relative paths start.
     pub fn new(models: &'a [ModelSpec], sources: &'a Sources) -> Self {
+        let (hub, tokenizers) = (HubSources::from_env(), TokenizerCache::default());
         Self {
             models: models.iter().map(view).collect(),
-            opened: OpenedSources::new(sources, HubSources::from_env()),
+            opened: OpenedSources::new(sources, hub.clone(), tokenizers.clone()),
             sources,
+            hub,
+            tokenizers,
         }
     }
 
@@ -112,7 +124,18 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub fn with_hub(self, hub: HubSources) -> Self {
         Self {
-            opened: OpenedSources::new(self.sources, hub),
+            opened: OpenedSources::new(self.sources, hub.clone(), self.tokenizers.clone()),
+            hub,
+            ..self
+        }
+    }
+
+    /// Returns the resolver with tokenizers that others use, too.
+    #[must_use]
+    pub fn with_tokenizers(self, tokenizers: TokenizerCache) -> Self {
+        Self {
+            opened: OpenedSources::new(self.sources, self.hub.clone(), tokenizers.clone()),
+            tokenizers,
             ..self
         }
     }
@@ -154,6 +177,7 @@ impl<'a> Resolver<'a> {
             device,
             precision,
         };
+        self.opened.take_asked();
         let checked = task.value.check(&context);
         let (signature, checked) = match checked {
             Ok(checked) if problems.is_empty() => checked,
@@ -166,6 +190,7 @@ impl<'a> Resolver<'a> {
         Ok(ResolvedModel {
             name: spec.name.value.clone(),
             signature,
+            identity: Identity::new(self.text(spec), self.opened.take_asked()),
             checked,
             settings: Settings {
                 device,
@@ -175,6 +200,18 @@ impl<'a> Resolver<'a> {
                 executors: spec.batcher.executors,
             },
         })
+    }
+}
+
+impl Resolver<'_> {
+    /// Returns the text of a model in its file.
+    fn text(&self, spec: &ModelSpec) -> &str {
+        let Span { file, start, end } = spec.span;
+        self.sources
+            .file(file)
+            .text()
+            .get(start..end)
+            .unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 use crate::model::Model;
+use crate::registry::{Entry, State};
 
 /// The field `platform` of every model.
 const PLATFORM: &str = "candle";
@@ -53,15 +54,21 @@ pub(super) fn config(model: &Model) -> ModelConfig {
     oip::model_config(model.base_name(), PLATFORM, model.signature())
 }
 
-pub(super) fn index(model: &Model) -> ModelIndex {
-    let (state, reason) = if model.is_ready() {
-        ("READY", "")
-    } else {
-        ("UNAVAILABLE", "shutting down, or its executors have died")
+/// The state of a model that answers.
+pub(super) const READY: &str = "READY";
+
+/// Returns the entry of a model; `note` is what is to be known of it while it answers.
+pub(super) fn index(entry: &Entry, note: Option<&str>) -> ModelIndex {
+    let (name, version) = entry.on_the_wire();
+    let (state, reason) = match &entry.state {
+        State::Running(model) if model.is_ready() => (READY, note.unwrap_or_default()),
+        State::Running(_) => ("UNAVAILABLE", "shutting down, or its executors have died"),
+        State::Loading => ("LOADING", ""),
+        State::Absent { reason } => ("UNAVAILABLE", &**reason),
     };
     ModelIndex {
-        name: model.base_name().to_owned(),
-        version: model.version().to_owned(),
+        name: name.to_owned(),
+        version: version.to_owned(),
         state: state.to_owned(),
         reason: reason.to_owned(),
     }

@@ -9,40 +9,51 @@ mod local;
 mod service;
 mod stream;
 
-use std::sync::Arc;
-
-use motet_config::list_of;
 use motet_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use motet_proto::oip::find_version;
 use motet_runtime::health::Health;
 use motet_runtime::reflection::{self, ReflectionError};
-use motet_runtime::status::{Reason, StatusBuilder};
-use tonic::Status;
 use tonic::service::Routes;
 
 pub use local::LocalService;
 
 use crate::model::Model;
+use crate::registry::Models;
+use crate::repository::Repository;
 
 /// Serves models over the Open Inference Protocol. Cheap to clone; clones share the models.
 ///
 /// The documentation of the crate has an example.
 #[derive(Clone, Debug)]
 pub struct ModelServer {
-    models: Arc<[Model]>,
+    models: Models,
+    repository: Option<Repository>,
 }
 
 impl ModelServer {
-    /// Returns a server of these models, each under its name.
+    /// Returns a server of these models, each under its name. They stay the same.
     pub fn new(models: Vec<Model>) -> Self {
         Self {
-            models: models.into(),
+            models: Models::of_running(models),
+            repository: None,
         }
     }
 
-    /// Returns the models, in the order in which they were given.
-    pub fn models(&self) -> &[Model] {
-        &self.models
+    /// Returns a server of the models of a repository, which come and go by its methods.
+    pub fn of_repository(repository: Repository) -> Self {
+        Self {
+            models: repository.models().clone(),
+            repository: Some(repository),
+        }
+    }
+
+    /// Returns the repository of the models; `None` if they stay the same.
+    pub fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
+    /// Returns the models that run, in the order in which they came.
+    pub fn models(&self) -> Vec<Model> {
+        self.models.running()
     }
 
     /// Returns the gRPC service. A message larger than `message_bytes_max` is refused, in or out.
@@ -78,46 +89,6 @@ impl ModelServer {
 
     /// Refuses new calls, answers those in flight, and ends the models' threads.
     pub async fn drain(&self) {
-        futures::future::join_all(self.models.iter().map(Model::drain)).await;
-    }
-
-    /// Returns the model of a request; without a version, the newest.
-    ///
-    /// # Errors
-    /// NOT_FOUND with the models or versions that exist.
-    fn find(&self, name: &str, version: &str) -> Result<&Model, Status> {
-        if let Some(model) = self.get(name, version) {
-            return Ok(model);
-        }
-        let names = || self.models.iter().map(Model::name);
-        let versions = self.versions(name);
-        if versions.is_empty() {
-            let names: Vec<&str> = names().collect();
-            let message = format!(
-                "there is no model {name:?} here; there are {}",
-                list_of(&names)
-            );
-            let error = StatusBuilder::new(Reason::ModelNotFound, message);
-            return Err(error.model(name).into());
-        }
-        let message = format!(
-            "model {name} has no version {version:?}; it has {}",
-            versions.join(", ")
-        );
-        let error = StatusBuilder::new(Reason::VersionNotFound, message);
-        Err(error.model(name).with("version", version).into())
-    }
-
-    /// Returns the model of this name and version, if there is one; without a version, the newest.
-    fn get(&self, name: &str, version: &str) -> Option<&Model> {
-        let names = self.models.iter().map(Model::name);
-        let found = find_version(names, name, version)?;
-        self.models.iter().find(|model| model.name() == found)
-    }
-
-    /// Returns the versions of the models of this name.
-    fn versions(&self, name: &str) -> Vec<String> {
-        let models = self.models.iter().filter(|m| m.base_name() == name);
-        models.map(|model| model.version().to_owned()).collect()
+        futures::future::join_all(self.models().iter().map(Model::drain)).await;
     }
 }

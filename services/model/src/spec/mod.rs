@@ -13,6 +13,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Sources, Value, parse};
 
 use crate::task::Tasks;
@@ -52,7 +54,19 @@ pub fn read_text(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Vec<ModelSpec> {
-    let file = sources.add(name, "", text);
+    read_text_in(Path::new(""), name, text, tasks, sources, diagnostics)
+}
+
+/// Reads models as [`read_text`]; relative paths in the text start from `folder`.
+pub fn read_text_in(
+    folder: &Path,
+    name: &str,
+    text: &str,
+    tasks: &Tasks,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ModelSpec> {
+    let file = sources.add(name, folder, text);
     let Some(root) = parse(sources, file, diagnostics) else {
         return Vec::new();
     };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use motet_config::values::{count, non_empty, string, word};
-use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, list_of, truncated};
+use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Span, Spanned, list_of, truncated};
 use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
@@ -17,6 +17,8 @@ use crate::task::{ReadKeys, TaskKind, Tasks};
 pub struct ModelSpec {
     /// Name, `[a-z][a-z0-9_-]*`, with `@version` where the model has several.
     pub name: Spanned<String>,
+    /// Place of its keys in the file.
+    pub span: Span,
     /// Tasks, in the order of the file. There is one whenever a process can run the model from this
     /// file.
     pub tasks: Vec<Spanned<TaskKind>>,
@@ -73,6 +75,7 @@ pub(super) fn read(
     let tasks = tasks(&mut map, known, diagnostics);
     let spec = ModelSpec {
         name: entry.key.clone(),
+        span: entry.node.span,
         source: map.get("source").and_then(|e| non_empty(e, diagnostics)),
         endpoint: map.get("endpoint").and_then(|e| endpoint(e, diagnostics)),
         errors: map

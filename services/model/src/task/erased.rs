@@ -8,7 +8,6 @@ use futures::future::BoxFuture;
 use motet_batcher::{Batcher, Options, SpawnError, Stats};
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::signature::Signature;
-use motet_runtime::health::Health;
 use motet_runtime::metrics::ModelMetrics;
 use tonic::Status;
 
@@ -18,6 +17,7 @@ use super::{BoxError, Facts, LoadContext, LoadedModel, Task};
 use crate::call_cost::CallCost;
 use crate::core_permits::CoreSemaphore;
 use crate::cpu_pool::CpuPool;
+use crate::model_health::ModelHealth;
 use crate::observer::{ModelObserver, register_gauges};
 use crate::request::{Parameters, ResponseBuilder};
 
@@ -84,7 +84,7 @@ pub(crate) struct StartContext {
     pub(crate) cores: CoreSemaphore,
     pub(crate) pool: CpuPool,
     pub(crate) metrics: ModelMetrics,
-    pub(crate) health: Health,
+    pub(crate) health: ModelHealth,
 }
 
 /// The checked configuration of a task.
@@ -196,7 +196,7 @@ async fn start<M: LoadedModel>(
         move || factory.build()
     });
     let name = &*load.name;
-    let observer = ModelObserver::new(name, runner.metrics.clone(), health, executors);
+    let observer = ModelObserver::new(runner.metrics.clone(), health, executors);
     let batcher = Batcher::spawn(name, options, Arc::new(observer), factories.collect()).await?;
     runner.gauges = Some(register_gauges(&runner.metrics, &batcher));
     runner.batcher = Some(batcher);

@@ -1,13 +1,13 @@
 //! Files and tokenizers of models' sources: the one place where it is decided what a source means.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use motet_config::{Sources, Spanned};
+use motet_config::{Fingerprint, Sources, Spanned};
 use motet_hub::NameError;
-use motet_models::{ModelFiles, Source, SourceError, Tokenizer};
+use motet_models::{ModelFiles, Source, SourceError, Tokenizer, TokenizerCache};
 
 use super::{ModelFolder, Problem};
 use crate::hub_sources::{HubSources, UsedRepository};
@@ -20,20 +20,25 @@ pub(crate) type OpenedText = (ModelFiles, Arc<Tokenizer>);
 pub(crate) struct OpenedSources<'a> {
     sources: &'a Sources,
     hub: HubSources,
+    tokenizers: TokenizerCache,
     texts: RefCell<HashMap<Source, OpenedText>>,
     repositories: RefCell<BTreeMap<String, UsedRepository>>,
-    folders: RefCell<BTreeMap<String, PathBuf>>,
+    folders: RefCell<BTreeMap<String, (PathBuf, Fingerprint)>>,
+    /// The sources that were asked for since they were last taken.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> OpenedSources<'a> {
     /// `sources` are the configuration's files, where relative paths start.
-    pub(crate) fn new(sources: &'a Sources, hub: HubSources) -> Self {
+    pub(crate) fn new(sources: &'a Sources, hub: HubSources, tokenizers: TokenizerCache) -> Self {
         Self {
             sources,
             hub,
+            tokenizers,
             texts: RefCell::default(),
             repositories: RefCell::default(),
             folders: RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
@@ -44,7 +49,21 @@ impl<'a> OpenedSources<'a> {
 
     /// Returns the folders of the sources that were asked for so far, by these as they are written.
     pub(crate) fn folders(&self) -> BTreeMap<String, PathBuf> {
-        self.folders.borrow().clone()
+        let folders = self.folders.borrow();
+        let folders = folders.iter();
+        folders
+            .map(|(written, (path, _))| (written.clone(), path.clone()))
+            .collect()
+    }
+
+    /// Returns the folders of the sources that were asked for since the last call of this, each as
+    /// it was before anything in it was read.
+    pub(crate) fn take_asked(&self) -> Vec<(PathBuf, Fingerprint)> {
+        let folders = self.folders.borrow();
+        let asked = self.asked.take().into_iter();
+        asked
+            .filter_map(|written| folders.get(&written).cloned())
+            .collect()
     }
 
     /// Opens the source that `key` of `model` names as that of a text model.
@@ -63,8 +82,8 @@ impl<'a> OpenedSources<'a> {
             return Ok(opened.clone());
         }
         let files = ModelFiles::open(&source).map_err(|e| failed(e.to_string()))?;
-        let tokenizer = Tokenizer::load(&files).map_err(|e| failed(e.to_string()))?;
-        let opened = (files, Arc::new(tokenizer));
+        let tokenizer = self.tokenizers.get(&files);
+        let opened = (files, tokenizer.map_err(|e| failed(e.to_string()))?);
         self.texts.borrow_mut().insert(source, opened.clone());
         Ok(opened)
     }
@@ -113,7 +132,9 @@ impl<'a> OpenedSources<'a> {
         };
         if let Some(directory) = source.directory() {
             let mut folders = self.folders.borrow_mut();
-            folders.insert(written.value.clone(), directory.to_owned());
+            let now = || (directory.to_owned(), Fingerprint::of(directory));
+            folders.entry(written.value.clone()).or_insert_with(now);
+            self.asked.borrow_mut().insert(written.value.clone());
         }
         Ok(source)
     }

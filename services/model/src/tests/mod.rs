@@ -28,6 +28,8 @@ use tonic::{Code, Status};
 use crate::cpu_pool::CpuPool;
 use crate::limits::Limits;
 use crate::model::Model;
+use crate::model::Origin;
+use crate::model_health::ModelHealth;
 use crate::observer::{ModelObserver, register_gauges};
 use crate::task::{BatchRow, Named, Runner};
 use crate::text::{
@@ -104,7 +106,8 @@ impl TestModel {
                 tokenizer: words.clone(),
             })
         };
-        let observer = ModelObserver::new("m", metrics.model("m"), health.clone(), 1);
+        let own = ModelHealth::new("m", health.clone());
+        let observer = ModelObserver::new(metrics.model("m"), own.clone(), 1);
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
         let batcher = batcher.unwrap();
         let kind = TextKind::find("embed").unwrap();
@@ -151,14 +154,15 @@ impl TestModel {
             outputs: vec![Port::new("embedding", "float[N,1]".parse().unwrap())],
             parameters: Vec::new(),
         };
-        health.set("m", true);
         let model = Model::new(
             "m".to_owned(),
-            signature,
+            Arc::new(signature),
+            Origin::default(),
             Box::new(runner),
             metrics.model("m"),
-            health.clone(),
+            own,
         );
+        model.begin();
         Self {
             model,
             batcher,
@@ -184,7 +188,7 @@ impl TestModel {
         request.parameters = parameters
             .map(|(name, value)| (name.to_owned(), parameter(value)))
             .into();
-        tokio::spawn(async move { model.infer(request, None).await })
+        tokio::spawn(async move { infer(&model, request).await })
     }
 
     /// Waits until the next batch starts, which must have this many rows.
@@ -227,6 +231,13 @@ impl TestModel {
         while self.queued() != rows {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+async fn infer(model: &Model, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+    match model.admit() {
+        Some(admitted) => model.infer(request, None, admitted).await,
+        None => Err(model.draining()),
     }
 }
 

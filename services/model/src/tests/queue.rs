@@ -35,7 +35,7 @@ async fn an_expired_call_leaves_the_queue() {
     test.expect_batch(1);
     let mut late = request(&["two"]);
     late.parameters = [("timeout".to_owned(), parameter(20_000i64))].into();
-    let status = test.model.infer(late, None).await.unwrap_err();
+    let status = infer(&test.model, late).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status::read(&status).metadata["model"], "m");
     assert_eq!(test.queued(), 0);

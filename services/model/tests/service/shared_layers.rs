@@ -203,7 +203,8 @@ fn tasks_of_one_model_answer_what_each_answers_alone() {
 fn a_call_chooses_the_form_of_the_vectors_of_texts_only() {
     block_on(async {
         let (server, _) = load_models(&three_tasks()).await;
-        let all = server.models().iter().find(|model| model.name() == "all");
+        let models = server.models();
+        let all = models.iter().find(|model| model.name() == "all");
         let signature = all.unwrap().signature();
         let outputs = signature.outputs.iter();
         let outputs: Vec<_> = outputs

@@ -41,6 +41,14 @@ pub async fn give_back(shutdown: CancellationToken) {
     }
 }
 
+/// Gives free memory back at once, such as that of a model that was unloaded.
+pub async fn give_back_now() {
+    if trim::IS_SUPPORTED {
+        // A panic was logged where it happened.
+        let _ = tokio::task::spawn_blocking(trim::trim).await;
+    }
+}
+
 /// The least resident memory so far.
 #[derive(Debug, Default)]
 struct LeastMemory(Option<u64>);

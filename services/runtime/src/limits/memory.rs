@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::heap::resident_bytes;
+
 /// Bytes that count as no limit: version 1 of cgroups writes the largest number of pages.
 const UNLIMITED: u64 = 1 << 60;
 /// The memory in place of one that cannot be found out.
@@ -11,6 +13,17 @@ const UNKNOWN: u64 = 4 << 30;
 /// of those around it, else the machine's memory.
 pub fn usable_memory() -> u64 {
     usable_memory_under(Path::new("/"))
+}
+
+/// Returns how many bytes of memory this process may still take: what it may use, or `limit`, less
+/// what it has; no more than the machine can give.
+pub fn free_memory(limit: Option<u64>) -> u64 {
+    let usable = limit.unwrap_or_else(usable_memory);
+    let left = usable.saturating_sub(resident_bytes().unwrap_or_default());
+    match limit {
+        Some(_) => left,
+        None => left.min(machine_memory(Path::new("/"), "MemAvailable:").unwrap_or(left)),
+    }
 }
 
 /// As [`usable_memory`], in a file system that begins at `root`.
@@ -26,7 +39,7 @@ fn usable_memory_under(root: &Path) -> u64 {
         files.collect::<Vec<_>>()
     });
     let limit = limits.filter_map(|file| number(&file)).min();
-    let machine = machine_memory(root);
+    let machine = machine_memory(root, "MemTotal:");
     match (limit, machine) {
         (Some(limit), Some(machine)) => limit.min(machine),
         (limit, machine) => limit.or(machine).unwrap_or(UNKNOWN),
@@ -63,11 +76,10 @@ fn number(file: &Path) -> Option<u64> {
     (bytes < UNLIMITED).then_some(bytes)
 }
 
-fn machine_memory(root: &Path) -> Option<u64> {
+/// Returns a line of what the system tells of the machine's memory, in bytes.
+fn machine_memory(root: &Path, line: &str) -> Option<u64> {
     let info = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = info.lines().find_map(|found| found.strip_prefix(line))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }
@@ -155,5 +167,8 @@ mod tests {
     #[test]
     fn this_process_may_use_some() {
         assert!(usable_memory() > 1 << 20);
+        let free = free_memory(None);
+        assert!(free < usable_memory());
+        assert_eq!(free_memory(Some(1)), 0);
     }
 }

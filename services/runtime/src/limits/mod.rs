@@ -29,7 +29,7 @@ pub(crate) use body_timeout::is_stream as is_request_stream;
 pub use bytes::{ByteBudget, HeldBytes};
 pub(crate) use bytes::{ConnectionBytes, WAIT_MAX};
 pub use errors::{ErrorLayer, ErrorService};
-pub use memory::usable_memory;
+pub use memory::{free_memory, usable_memory};
 pub use panics::{PanicLayer, PanicService};
 
 /// `true` if a path belongs to health or reflection, which must answer also when the server is at

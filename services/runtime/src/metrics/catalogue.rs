@@ -370,6 +370,14 @@ instruments! {
         "{panic}", ["task"],
         "Panics, which are bugs, by the task that they ended: handler (its caller got INTERNAL), \
          call (its stream was reset) or connection (it was closed).";
+    RELOADS:
+        Kind::Counter, "motet.reloads", "motet_reloads_total",
+        "{reload}", [],
+        "Changes of watched files that were taken (`--watch`).";
+    RELOAD_ERRORS:
+        Kind::Counter, "motet.reload.errors", "motet_reload_errors_total",
+        "{reload}", [],
+        "Changes of watched files that were refused; what was served before goes on (`--watch`).";
     BUILD_INFO:
         Kind::Gauge, "motet.build.info", "motet_build_info",
         "", ["service", "version"],

@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
+use opentelemetry::metrics::{Counter, UpDownCounter};
 use tonic::Code;
 
-use super::batcher_gauges::{BatcherState, Watch, Watched};
 use super::live::{CounterSeries, HistogramSeries, LiveCounter, LiveHistogram};
 use crate::status::code_name;
 
@@ -84,161 +83,45 @@ impl CallHandle {
 
 /// Counts the runs of one shadow arm.
 #[derive(Clone, Debug)]
-pub struct ShadowMetrics(Arc<ShadowHandle>);
-
-#[derive(Debug)]
-struct ShadowHandle {
-    runs: LiveCounter,
-    labels: [String; 3],
-    by_outcome: Mutex<HashMap<&'static str, CounterSeries>>,
-}
+pub struct ShadowMetrics(Arc<CounterByWord>);
 
 impl ShadowMetrics {
     pub(super) fn new(runs: &LiveCounter, labels: [&str; 3]) -> Self {
-        Self(Arc::new(ShadowHandle {
-            runs: runs.clone(),
-            labels: labels.map(str::to_owned),
-            by_outcome: Mutex::default(),
-        }))
+        Self(Arc::new(CounterByWord::new(runs, &labels)))
     }
 
     /// Counts a run; `outcome` is a constant such as `same`.
     pub fn record(&self, outcome: &'static str) {
-        let handle = &*self.0;
-        let series = handle.by_outcome.lock();
-        let mut series = series.unwrap_or_else(PoisonError::into_inner);
-        let series = series.entry(outcome).or_insert_with(|| {
-            let [pipeline, node, arm] = &handle.labels;
-            handle.runs.series(&[pipeline, node, arm, outcome])
-        });
-        series.add(1);
+        self.0.add(outcome, 1);
     }
 }
 
-/// Instruments of a model's batches and queue.
-#[derive(Clone, Debug)]
-pub(super) struct BatchInstruments {
-    pub(super) info: Gauge<u64>,
-    pub(super) rows: Histogram<u64>,
-    pub(super) tokens: Histogram<u64>,
-    pub(super) duration: Histogram<f64>,
-    pub(super) starts: Counter<u64>,
-    pub(super) deliberate_wait: Histogram<f64>,
-    pub(super) bisections: Counter<u64>,
-    pub(super) memory_splits: Counter<u64>,
-    pub(super) rows_failed: Counter<u64>,
-    pub(super) rows_reused: Counter<u64>,
-    pub(super) window: Histogram<f64>,
-    pub(super) rows_expected: Counter<f64>,
-    pub(super) rows_arrived: Counter<u64>,
-    pub(super) crashes: Counter<u64>,
-    pub(super) wait: Histogram<f64>,
-    pub(super) refused: Counter<u64>,
-    pub(super) expired: Counter<u64>,
-    pub(super) cancelled: Counter<u64>,
+/// A counter under fixed labels and a last one whose values are few constants. The series are there
+/// from the first count of each value on.
+#[derive(Debug)]
+pub(super) struct CounterByWord {
+    counter: LiveCounter,
+    labels: Vec<String>,
+    by_word: Mutex<HashMap<&'static str, CounterSeries>>,
 }
 
-/// Records the requests, batches and queue of one model.
-#[derive(Clone, Debug)]
-pub struct ModelMetrics {
-    pub(super) calls: CallMetrics,
-    pub(super) batches: BatchInstruments,
-    pub(super) watched: Watched,
-    pub(super) labels: Arc<[KeyValue]>,
-}
-
-impl ModelMetrics {
-    /// Records a request that ended with `code` after `elapsed`.
-    pub fn request(&self, code: Code, elapsed: Duration) {
-        self.calls.record(code, elapsed);
-    }
-
-    /// Records the model's task and the unit of its rows' costs.
-    pub fn task(&self, task: &'static str, unit: &'static str) {
-        let task = KeyValue::new("task", task);
-        let labels = [self.labels[0].clone(), task, KeyValue::new("unit", unit)];
-        self.batches.info.record(1, &labels);
-    }
-
-    /// Records a batch, with the sum of its rows' costs, and the time it took to compute.
-    pub fn batch(&self, rows: usize, tokens: usize, compute: Duration) {
-        self.batches.rows.record(rows as u64, &self.labels);
-        self.batches.tokens.record(tokens as u64, &self.labels);
-        self.batches
-            .duration
-            .record(compute.as_secs_f64(), &self.labels);
-    }
-
-    /// Records how long a row waited for its batch.
-    pub fn queue_wait(&self, wait: Duration) {
-        self.batches.wait.record(wait.as_secs_f64(), &self.labels);
-    }
-
-    /// Records why a batch started (`cause` is a constant such as `window`), and how long its
-    /// executor had waited for more rows.
-    pub fn batch_started(&self, cause: &'static str, deliberate_wait: Duration) {
-        let labels = [self.labels[0].clone(), KeyValue::new("cause", cause)];
-        self.batches.starts.add(1, &labels);
-        let wait = deliberate_wait.as_secs_f64();
-        self.batches.deliberate_wait.record(wait, &self.labels);
-    }
-
-    /// Records a wait for more rows: its planned length, and the rows expected and arrived.
-    pub fn window(&self, chosen: Duration, rows_expected: f64, rows_arrived: usize) {
-        let batches = &self.batches;
-        batches.window.record(chosen.as_secs_f64(), &self.labels);
-        batches.rows_expected.add(rows_expected, &self.labels);
-        batches.rows_arrived.add(rows_arrived as u64, &self.labels);
-    }
-
-    /// Counts a batch that failed and was halved to find the row at fault.
-    pub fn bisected(&self) {
-        self.batches.bisections.add(1, &self.labels);
-    }
-
-    /// Counts a batch that ran out of memory and was halved.
-    pub fn memory_split(&self) {
-        self.batches.memory_splits.add(1, &self.labels);
-    }
-
-    /// Counts rows that failed because their batch did.
-    pub fn rows_failed(&self, rows: usize) {
-        self.batches.rows_failed.add(rows as u64, &self.labels);
-    }
-
-    /// Counts a crash of an executor.
-    pub fn executor_crashed(&self) {
-        self.batches.crashes.add(1, &self.labels);
-    }
-
-    /// Registers the model's gauges, which call `read` whenever metrics are read. `read` must
-    /// neither block nor read metrics.
-    #[must_use = "the gauges are removed when this is dropped"]
-    pub fn watch(&self, read: impl Fn() -> BatcherState + Send + Sync + 'static) -> Watch {
-        self.watched.add(self.labels.clone(), read)
-    }
-
-    /// Counts rows that the queue refused; `reason` is a constant such as `queue_full`.
-    pub fn refused(&self, reason: &'static str, rows: usize) {
-        let labels = [self.labels[0].clone(), KeyValue::new("reason", reason)];
-        self.batches.refused.add(rows as u64, &labels);
-    }
-
-    /// Counts rows that were not encoded again, since a model with the same weights had.
-    pub fn rows_reused(&self, rows: usize) {
-        if rows > 0 {
-            self.batches.rows_reused.add(rows as u64, &self.labels);
+impl CounterByWord {
+    pub(super) fn new(counter: &LiveCounter, labels: &[&str]) -> Self {
+        Self {
+            counter: counter.clone(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            by_word: Mutex::default(),
         }
     }
 
-    /// Counts rows whose deadline passed while they waited.
-    pub fn expired(&self, rows: usize) {
-        self.batches.expired.add(rows as u64, &self.labels);
-    }
-
-    /// Counts rows whose caller went away while they waited.
-    pub fn cancelled(&self, rows: usize) {
-        self.batches.cancelled.add(rows as u64, &self.labels);
+    pub(super) fn add(&self, word: &'static str, count: u64) {
+        let mut by_word = self.by_word.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = by_word.entry(word).or_insert_with(|| {
+            let fixed = self.labels.iter().map(String::as_str);
+            self.counter
+                .series(&fixed.chain([word]).collect::<Vec<_>>())
+        });
+        series.add(count);
     }
 }
 

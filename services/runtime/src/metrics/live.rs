@@ -9,12 +9,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use opentelemetry::{KeyValue, Value};
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
+};
 
 use super::catalogue::Instrument;
-use super::{bounds, counter, seconds};
+use super::{bounds, counter, gauge, real_counter, real_histogram};
 
 /// Handles of the series that exist, by their labels.
 type Handles<F> = Arc<Mutex<HashMap<Vec<String>, Weak<Handle<F>>>>>;
@@ -47,6 +50,8 @@ macro_rules! families {
 
 families! {
     IntCounterVec => IntCounter,
+    CounterVec => prometheus::Counter,
+    IntGaugeVec => IntGauge,
     HistogramVec => prometheus::Histogram,
 }
 
@@ -126,11 +131,44 @@ impl LiveMeter<'_> {
         })
     }
 
-    /// Returns a histogram of seconds.
+    /// Returns a counter of fractional amounts.
     ///
     /// # Errors
     /// When the registry has one of its name.
-    pub(super) fn seconds(
+    pub(super) fn real_counter(
+        &self,
+        instrument: Instrument,
+    ) -> Result<LiveRealCounter, prometheus::Error> {
+        let options = Opts::new(instrument.prometheus, instrument.description);
+        let all = CounterVec::new(options, instrument.labels)?;
+        self.registry.register(Box::new(all.clone()))?;
+        Ok(LiveRealCounter {
+            series: Series::new(all),
+            sent: self.sent.map(|meter| real_counter(meter, instrument)),
+            names: instrument.labels,
+        })
+    }
+
+    /// Returns a gauge.
+    ///
+    /// # Errors
+    /// When the registry has one of its name.
+    pub(super) fn gauge(&self, instrument: Instrument) -> Result<LiveGauge, prometheus::Error> {
+        let options = Opts::new(instrument.prometheus, instrument.description);
+        let all = IntGaugeVec::new(options, instrument.labels)?;
+        self.registry.register(Box::new(all.clone()))?;
+        Ok(LiveGauge {
+            series: Series::new(all),
+            sent: self.sent.map(|meter| gauge(meter, instrument)),
+            names: instrument.labels,
+        })
+    }
+
+    /// Returns a histogram.
+    ///
+    /// # Errors
+    /// When the registry has one of its name.
+    pub(super) fn histogram(
         &self,
         instrument: Instrument,
     ) -> Result<LiveHistogram, prometheus::Error> {
@@ -140,7 +178,7 @@ impl LiveMeter<'_> {
         self.registry.register(Box::new(all.clone()))?;
         Ok(LiveHistogram {
             series: Series::new(all),
-            sent: self.sent.map(|meter| seconds(meter, instrument)),
+            sent: self.sent.map(|meter| real_histogram(meter, instrument)),
             names: instrument.labels,
         })
     }
@@ -194,6 +232,78 @@ impl CounterSeries {
     }
 }
 
+/// A counter of fractional amounts whose series go with their handles.
+#[derive(Clone)]
+pub(super) struct LiveRealCounter {
+    series: Series<CounterVec>,
+    sent: Option<Counter<f64>>,
+    names: &'static [&'static str],
+}
+
+/// A series of a [`LiveRealCounter`].
+#[derive(Clone)]
+pub(super) struct RealCounterSeries {
+    handle: Arc<Handle<CounterVec>>,
+    sent: Option<(Counter<f64>, Arc<[KeyValue]>)>,
+}
+
+impl LiveRealCounter {
+    /// Returns the series of these labels, in the order in which the catalogue has their names.
+    pub(super) fn series(&self, values: &[&str]) -> RealCounterSeries {
+        let sent = self.sent.as_ref();
+        RealCounterSeries {
+            handle: self.series.handle(owned(values)),
+            sent: sent.map(|counter| (counter.clone(), attributes(self.names, values))),
+        }
+    }
+}
+
+impl RealCounterSeries {
+    pub(super) fn add(&self, amount: f64) {
+        self.handle.metric.inc_by(amount);
+        if let Some((counter, labels)) = &self.sent {
+            counter.add(amount, labels);
+        }
+    }
+}
+
+/// A gauge whose series go with their handles.
+#[derive(Clone)]
+pub(super) struct LiveGauge {
+    series: Series<IntGaugeVec>,
+    sent: Option<Gauge<u64>>,
+    names: &'static [&'static str],
+}
+
+/// A series of a [`LiveGauge`].
+#[derive(Clone)]
+pub(super) struct GaugeSeries {
+    handle: Arc<Handle<IntGaugeVec>>,
+    sent: Option<(Gauge<u64>, Arc<[KeyValue]>)>,
+}
+
+impl LiveGauge {
+    /// Returns the series of these labels, in the order in which the catalogue has their names.
+    pub(super) fn series(&self, values: &[&str]) -> GaugeSeries {
+        let sent = self.sent.as_ref();
+        GaugeSeries {
+            handle: self.series.handle(owned(values)),
+            sent: sent.map(|gauge| (gauge.clone(), attributes(self.names, values))),
+        }
+    }
+}
+
+impl GaugeSeries {
+    pub(super) fn set(&self, value: u64) {
+        self.handle
+            .metric
+            .set(i64::try_from(value).unwrap_or(i64::MAX));
+        if let Some((gauge, labels)) = &self.sent {
+            gauge.record(value, labels);
+        }
+    }
+}
+
 /// A histogram whose series go with their handles.
 #[derive(Clone)]
 pub(super) struct LiveHistogram {
@@ -239,4 +349,5 @@ macro_rules! opaque {
     };
 }
 
-opaque!(LiveCounter CounterSeries LiveHistogram HistogramSeries);
+opaque!(LiveCounter CounterSeries LiveRealCounter RealCounterSeries LiveGauge GaugeSeries);
+opaque!(LiveHistogram HistogramSeries);

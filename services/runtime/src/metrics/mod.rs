@@ -3,7 +3,7 @@
 //! Nothing is global: a process makes one [`Metrics`] and passes it on; tests make several.
 //!
 //! * [`catalogue`]: the declaration of every instrument.
-//! * `handles`, `policies`, `tls`: handles that record.
+//! * `handles`, `models`, `policies`, `tls`: handles that record.
 //! * `live`: series that go with what they describe.
 //! * `batcher_gauges`: gauges that are read on demand.
 //! * `page`: the documentation page.
@@ -12,6 +12,7 @@ mod batcher_gauges;
 pub mod catalogue;
 mod handles;
 mod live;
+mod models;
 mod page;
 mod policies;
 mod tls;
@@ -27,9 +28,11 @@ use prometheus::{Registry, TextEncoder};
 use batcher_gauges::Watched;
 pub use batcher_gauges::{BatcherState, Watch};
 use catalogue::{Instrument, Kind};
-use handles::{BatchInstruments, CallInstruments, ServerInstruments};
-pub use handles::{CallMetrics, ModelMetrics, ServerMetrics, ShadowMetrics};
+use handles::{CallInstruments, ServerInstruments};
+pub use handles::{CallMetrics, ServerMetrics, ShadowMetrics};
 use live::{LiveCounter, LiveMeter};
+pub use models::ModelMetrics;
+use models::{BatchInstruments, BatchSeries};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
@@ -75,6 +78,8 @@ struct Inner {
     watched: Watched,
     server: ServerMetrics,
     tls: TlsInstruments,
+    reloads: Counter<u64>,
+    reload_errors: Counter<u64>,
 }
 
 impl Metrics {
@@ -126,7 +131,7 @@ impl Metrics {
             Ok(CallInstruments {
                 requests: live.counter(requests)?,
                 errors: live.counter(errors)?,
-                duration: live.seconds(duration)?,
+                duration: live.histogram(duration)?,
             })
         };
         use catalogue as c;
@@ -160,24 +165,24 @@ impl Metrics {
             },
             models: calls(c::MODEL_REQUESTS, c::MODEL_ERRORS, c::MODEL_DURATION)?,
             batches: BatchInstruments {
-                info: gauge(&meter, c::MODEL_INFO),
-                rows: counts(&meter, c::BATCH_ROWS),
-                tokens: counts(&meter, c::BATCH_TOKENS),
-                duration: seconds(&meter, c::BATCH_DURATION),
-                starts: counter(&meter, c::BATCH_STARTS),
-                deliberate_wait: seconds(&meter, c::BATCH_DELIBERATE_WAIT),
-                bisections: counter(&meter, c::BATCH_BISECTIONS),
-                memory_splits: counter(&meter, c::BATCH_MEMORY_SPLITS),
-                rows_failed: counter(&meter, c::BATCH_ROWS_FAILED),
-                rows_reused: counter(&meter, c::MODEL_ROWS_REUSED),
-                window: seconds(&meter, c::WINDOW_CHOSEN),
-                rows_expected: real_counter(&meter, c::WINDOW_ROWS_EXPECTED),
-                rows_arrived: counter(&meter, c::WINDOW_ROWS_ARRIVED),
-                crashes: counter(&meter, c::EXECUTOR_CRASHES),
-                wait: seconds(&meter, c::QUEUE_WAIT),
-                refused: counter(&meter, c::QUEUE_REFUSED),
-                expired: counter(&meter, c::QUEUE_EXPIRED),
-                cancelled: counter(&meter, c::QUEUE_CANCELLED),
+                info: live.gauge(c::MODEL_INFO)?,
+                rows: live.histogram(c::BATCH_ROWS)?,
+                tokens: live.histogram(c::BATCH_TOKENS)?,
+                duration: live.histogram(c::BATCH_DURATION)?,
+                starts: live.counter(c::BATCH_STARTS)?,
+                deliberate_wait: live.histogram(c::BATCH_DELIBERATE_WAIT)?,
+                bisections: live.counter(c::BATCH_BISECTIONS)?,
+                memory_splits: live.counter(c::BATCH_MEMORY_SPLITS)?,
+                rows_failed: live.counter(c::BATCH_ROWS_FAILED)?,
+                rows_reused: live.counter(c::MODEL_ROWS_REUSED)?,
+                window: live.histogram(c::WINDOW_CHOSEN)?,
+                rows_expected: live.real_counter(c::WINDOW_ROWS_EXPECTED)?,
+                rows_arrived: live.counter(c::WINDOW_ROWS_ARRIVED)?,
+                crashes: live.counter(c::EXECUTOR_CRASHES)?,
+                wait: live.histogram(c::QUEUE_WAIT)?,
+                refused: live.counter(c::QUEUE_REFUSED)?,
+                expired: live.counter(c::QUEUE_EXPIRED)?,
+                cancelled: live.counter(c::QUEUE_CANCELLED)?,
             },
             watched: Watched::new(&meter),
             server: ServerMetrics(Arc::new(ServerInstruments {
@@ -199,6 +204,8 @@ impl Metrics {
                 expiry: gauge(&meter, c::TLS_EXPIRY),
                 files_read: counter(&meter, c::TLS_READ),
             },
+            reloads: counter(&meter, c::RELOADS),
+            reload_errors: counter(&meter, c::RELOAD_ERRORS),
             provider,
             live_provider,
             registry,
@@ -259,10 +266,19 @@ impl Metrics {
     pub fn model(&self, model: &str) -> ModelMetrics {
         ModelMetrics {
             calls: CallMetrics::new(&self.0.models, &[model]),
-            batches: self.0.batches.clone(),
+            batches: Arc::new(BatchSeries::new(&self.0.batches, model)),
             watched: self.0.watched.clone(),
             labels: [KeyValue::new("model", Value::from(Arc::<str>::from(model)))].into(),
         }
+    }
+
+    /// Counts a change of watched files, which was taken or refused.
+    pub fn reloaded(&self, is_taken: bool) {
+        let counter = match is_taken {
+            true => &self.0.reloads,
+            false => &self.0.reload_errors,
+        };
+        counter.add(1, &[]);
     }
 
     /// The handle for the gRPC port.
@@ -350,18 +366,9 @@ fn bounds(instrument: Instrument) -> Vec<f64> {
     }
 }
 
-fn seconds(meter: &Meter, instrument: Instrument) -> Histogram<f64> {
+fn real_histogram(meter: &Meter, instrument: Instrument) -> Histogram<f64> {
     meter
         .f64_histogram(instrument.name)
-        .with_unit(instrument.unit)
-        .with_description(instrument.description)
-        .with_boundaries(bounds(instrument))
-        .build()
-}
-
-fn counts(meter: &Meter, instrument: Instrument) -> Histogram<u64> {
-    meter
-        .u64_histogram(instrument.name)
         .with_unit(instrument.unit)
         .with_description(instrument.description)
         .with_boundaries(bounds(instrument))

@@ -66,6 +66,8 @@ fn all_used() -> (Metrics, Kept) {
     model.refused("queue_full", 2);
     model.expired(3);
     model.cancelled(5);
+    metrics.reloaded(true);
+    metrics.reloaded(false);
     metrics.server().in_flight(2);
     metrics.server().in_flight(-1);
     metrics.server().streams("watches", 1);
@@ -147,6 +149,8 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_queue_refused_total{model="minilm",reason="queue_full"} 2"#,
         r#"motet_queue_expired_total{model="minilm"} 3"#,
         r#"motet_queue_cancelled_total{model="minilm"} 5"#,
+        "motet_reloads_total 1",
+        "motet_reload_errors_total 1",
         "motet_server_in_flight 1",
         r#"motet_server_refused_total{reason="concurrency"} 1"#,
         r#"motet_server_handshakes_total{result="ok"} 1"#,

@@ -204,6 +204,9 @@ reasons! {
         "A model or service answered something else than its signature promises.",
         "Mend or redeploy the model or service that `node` or `model` names, or load the pipeline \
          again if its signature has changed.";
+    BadModel = "BAD_MODEL": InvalidArgument, Caller, No,
+        "The configuration of a model has mistakes, which the message lists.",
+        "Correct them; `motet check FILE` shows the same reports with the lines of the file.";
     BadPipeline = "BAD_PIPELINE": InvalidArgument, Author, No,
         "The text of a pipeline has mistakes, which the message lists.",
         "Correct them; `motet check FILE` shows the same reports with the lines of the file.";
@@ -256,8 +259,8 @@ reasons! {
         "A request or an answer has more bytes than the limit, after decompression.",
         "Send several smaller calls, ask for fewer outputs, or raise `max_message_bytes`.";
     ModelsAreFixed = "MODELS_ARE_FIXED": FailedPrecondition, Caller, No,
-        "Models cannot be loaded or unloaded while the process runs.",
-        "Change the configuration file and restart the process.";
+        "The model runs in another process, or this server does not load and unload models.",
+        "Load or unload it where it runs, or change the configuration and restart the process.";
     ModelCrashed = "MODEL_CRASHED": Unavailable, Motet, Later,
         "The model's code panicked on this row; it goes on with other rows.",
         "Look at the server's log, and report the panic with the row that caused it.";
@@ -267,9 +270,18 @@ reasons! {
     ModelFailed = "MODEL_FAILED": Internal, Service, No,
         "The model could not compute this row.",
         "Look at the message and the server's log; other rows are not affected.";
+    ModelInUse = "MODEL_IN_USE": FailedPrecondition, Caller, No,
+        "Pipelines call the model, and could not do so after the change.",
+        "Unload the pipelines that the message names, or load them anew for the changed model.";
+    ModelLoading = "MODEL_LOADING": Unavailable, Operator, Later,
+        "The model is being loaded.",
+        "Call again when it is ready, as health and `ModelReady` say.";
     ModelNotFound = "MODEL_NOT_FOUND": NotFound, Caller, No,
         "No model has this name here.",
         "Use one of the names that the message lists.";
+    ModelNotLoaded = "MODEL_NOT_LOADED": FailedPrecondition, Operator, No,
+        "The model cannot be loaded on this machine: its weights cannot be read or do not fit.",
+        "Read the message: it names the file or the limit. What ran before goes on.";
     ModelStuck = "MODEL_STUCK": Unavailable, Service, Elsewhere,
         "A batch on the model's device or thread runs many times longer than it should.",
         "Look at the device and the server's log; the model serves again once the batch ends.";
@@ -280,6 +292,10 @@ reasons! {
         "The call has no credentials, or none that the server accepts.",
         "Send `authorization: Bearer KEY` with a key that the server has; its operator sees in \
          log and metrics why one was not accepted.";
+    NotEnoughMemory = "NOT_ENOUGH_MEMORY": ResourceExhausted, Operator, No,
+        "The model would not fit into the memory that the process may use; it was not read.",
+        "Take `dtype: int8` or a smaller model, unload others, run it on another machine, or raise \
+         the limit: the message has what is needed and what there is.";
     NotFound = "NOT_FOUND": NotFound, Service, No,
         "A service that was called does not have what was asked for and sent no reason.",
         "Read the message: it is the service's own.";

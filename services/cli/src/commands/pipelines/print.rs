@@ -1,13 +1,20 @@
 //! Responses of `motet.v1.Pipelines`, for people and as JSON.
 
+use std::collections::BTreeSet;
+
 use motet_proto::FILE_DESCRIPTOR_SET;
+use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::v1::{
     DescribeResponse, ExplainResponse, ListResponse, LoadResponse, PipelineSummary, Port,
 };
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde_json::Value;
 
 use crate::table::table;
+
+/// The state of what answers.
+const READY: &str = "READY";
 
 /// Returns a response as JSON, with every field, named as in the .proto file.
 pub(super) fn json(message: &str, response: &impl Message) -> anyhow::Result<String> {
@@ -26,7 +33,58 @@ pub(super) fn json(message: &str, response: &impl Message) -> anyhow::Result<Str
     Ok(String::from_utf8(out)?)
 }
 
-pub(super) fn list(response: &ListResponse) -> String {
+/// Returns the pipelines, and the models with their states, as JSON.
+pub(super) fn list_as_json(
+    response: &ListResponse,
+    index: &[ModelIndex],
+) -> anyhow::Result<String> {
+    let mut value: Value = serde_json::from_str(&json("ListResponse", response)?)?;
+    let models = models(response, index).map(|model| {
+        serde_json::json!({
+            "name": model.name,
+            "version": model.version,
+            "state": model.state,
+            "reason": model.reason,
+        })
+    });
+    value["models"] = models.collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
+}
+
+/// Iterates over the models of an index, which has pipelines, too.
+fn models<'a>(
+    response: &'a ListResponse,
+    index: &'a [ModelIndex],
+) -> impl Iterator<Item = &'a ModelIndex> {
+    let is_pipeline = |model: &ModelIndex| response.pipelines.iter().any(|p| p.name == model.name);
+    index.iter().filter(move |model| !is_pipeline(model))
+}
+
+pub(super) fn list(response: &ListResponse, index: &[ModelIndex]) -> String {
+    let mut text = list_of_pipelines(response);
+    let mut rows = vec![header(&["MODEL", "VERSION", "STATE", "REASON"])];
+    rows.extend(models(response, index).map(|model| {
+        let (name, version) = (model.name.clone(), model.version.clone());
+        let reason = match &*model.state {
+            READY => String::new(),
+            _ => one_line(&model.reason),
+        };
+        vec![name, version, model.state.clone(), reason]
+    }));
+    if rows.len() > 1 {
+        text.push('\n');
+        text.push_str(&table(&rows, 0));
+    }
+    // What is to be known of everything that serves, such as a change that was refused.
+    let notes = index.iter().filter(|model| model.state == READY);
+    let notes: BTreeSet<&str> = notes.map(|model| model.reason.trim()).collect();
+    for note in notes.iter().filter(|note| !note.is_empty()) {
+        text.push_str(&format!("\n{note}\n"));
+    }
+    text
+}
+
+fn list_of_pipelines(response: &ListResponse) -> String {
     if response.pipelines.is_empty() {
         return "(no pipelines)\n".to_owned();
     }

@@ -1,37 +1,41 @@
-//! The texts of a file's pipelines, one by one, as `motet.v1.Pipelines/Load` takes them.
+//! The texts of a file's models and pipelines, as a running server loads them.
 
 use std::collections::BTreeSet;
 
-use motet_config::{Diagnostics, Node, Sources};
+use motet_config::{Diagnostics, Node, Sources, Span};
 use motet_gateway::syntax;
 use motet_service::Tasks;
 
 use crate::called::Called;
 use crate::configuration::{self, ConfigurationErrors, Files};
 
-/// The text of one pipeline.
+/// A part of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PipelineText {
+pub(crate) struct FileText {
     /// The name of the file in messages.
     pub(crate) file: String,
     /// The text. Lines and columns are those of the file.
     pub(crate) yaml: String,
 }
 
-/// The pipelines of a file.
+/// What of a file can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PipelineTexts {
-    /// Each after those of the file that it calls.
-    pub(crate) texts: Vec<PipelineText>,
-    /// `true` if the file has models or endpoints, too.
-    pub(crate) has_more: bool,
+pub(crate) struct FileTexts {
+    /// The pipelines, each after those of the file that it calls.
+    pub(crate) pipelines: Vec<FileText>,
+    /// The key `models`, if the file has it.
+    pub(crate) models_text: Option<FileText>,
+    /// Names of the models that a process can run.
+    pub(crate) models: Vec<String>,
+    /// `true` if the file has endpoints, or models that are only reached at one.
+    pub(crate) has_endpoints: bool,
 }
 
-/// Reads the pipelines of a file.
+/// Reads the models and pipelines of a file.
 ///
 /// # Errors
 /// When the file cannot be read, or has errors outside its pipelines.
-pub(crate) fn read(files: &Files, tasks: &Tasks) -> Result<PipelineTexts, ConfigurationErrors> {
+pub(crate) fn read(files: &Files, tasks: &Tasks) -> Result<FileTexts, ConfigurationErrors> {
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
     let file = files.file.as_deref();
@@ -39,21 +43,25 @@ pub(crate) fn read(files: &Files, tasks: &Tasks) -> Result<PipelineTexts, Config
         Some(config) if !diagnostics.has_errors() => config,
         _ => return Err(configuration::report(&diagnostics, &sources)),
     };
-    let mut left: Vec<(PipelineText, Calls)> = config
+    let mut left: Vec<(FileText, Calls)> = config
         .pipelines
         .iter()
-        .map(|node| (text(node, &sources), Calls::of(node)))
+        .map(|node| (text(node.span, &sources), Calls::of(node)))
         .collect();
-    let mut texts = Vec::new();
+    let mut pipelines = Vec::new();
     while !left.is_empty() {
         let waits = |calls: &Calls| left.iter().any(|(_, other)| calls.waits_for(other));
         // Pipelines that call each other are refused by the gateway, in any order.
         let next = left.iter().position(|(_, calls)| !waits(calls));
-        texts.push(left.remove(next.unwrap_or(0)).0);
+        pipelines.push(left.remove(next.unwrap_or(0)).0);
     }
-    Ok(PipelineTexts {
-        texts,
-        has_more: !config.models.is_empty() || !config.endpoints.is_empty(),
+    let (local, elsewhere): (Vec<_>, Vec<_>) =
+        config.models.iter().partition(|model| model.is_local());
+    Ok(FileTexts {
+        pipelines,
+        models_text: config.models_at.map(|span| text(span, &sources)),
+        models: local.iter().map(|model| model.name.value.clone()).collect(),
+        has_endpoints: !elsewhere.is_empty() || !config.endpoints.is_empty(),
     })
 }
 
@@ -78,19 +86,17 @@ impl Calls {
     }
 }
 
-/// Returns the text of a pipeline. What comes before it in its file is left out, but for line
-/// breaks and the indentation of the first line, so that errors are reported at their place in the
-/// file.
-fn text(node: &Node, sources: &Sources) -> PipelineText {
-    let file = sources.file(node.span.file);
+/// Returns a part of a file. What comes before it is left out, but for line breaks and the
+/// indentation of the first line, so that errors are reported at their place in the file.
+fn text(span: Span, sources: &Sources) -> FileText {
+    let file = sources.file(span.file);
     let all = file.text();
-    let span = node.span;
     let own = all.get(span.start..span.end).unwrap_or_default();
     let (line, column) = file.position(span.start);
     let mut yaml = "\n".repeat(line - 1);
     yaml.push_str(&" ".repeat(column - 1));
     yaml.push_str(own);
-    PipelineText {
+    FileText {
         file: file.name().to_owned(),
         yaml,
     }

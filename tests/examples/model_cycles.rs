@@ -1,0 +1,97 @@
+//! Loads and unloads a model over and over, and prints the server's resident memory.
+//!
+//!     cargo build --release && cargo run --release -p motet-tests --example model_cycles -- \
+//!         target/release/motet [--cycles 1000] [--source builtin:all-minilm-l6-v2]
+//!
+//! The first plateau is the memory after a twentieth of the cycles. Exits with 1 if it is more than
+//! 2 % above that in the end.
+
+use clap::Parser;
+use motet_proto::inference::model_repository_parameter::ParameterChoice;
+use motet_proto::inference::{
+    ModelRepositoryParameter, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
+};
+use motet_tests::connection::Connection;
+use motet_tests::program::Program;
+use motet_tests::temp_dir::TempDir;
+use motet_tests::tensors::{raw, texts};
+
+/// Number of plateaus that are printed.
+const PLATEAUS: usize = 20;
+/// The most memory in the end, in parts of the first plateau.
+const GROWTH_MAX: f64 = 1.02;
+
+#[derive(Parser)]
+struct Args {
+    /// The program.
+    motet: std::path::PathBuf,
+    /// Number of cycles.
+    #[arg(long, default_value_t = 1000)]
+    cycles: usize,
+    /// Source of the model.
+    #[arg(long, default_value = "builtin:all-minilm-l6-v2")]
+    source: String,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let args = Args::parse();
+    let folder = TempDir::new();
+    // Something stays, so that the server is one that serves.
+    let file = folder.file("motet.yaml", "pipelines: []\n");
+    let mut process = Program::new(&args.motet)
+        .args(["up", "-f"])
+        .args([file])
+        .on_free_ports()
+        .start();
+    let connection = process.connect().await;
+    let mut plateaus = Vec::new();
+    for plateau in 1..=PLATEAUS {
+        for _ in 0..args.cycles / PLATEAUS {
+            cycle(&connection, &args.source).await;
+        }
+        let bytes = process
+            .memory_bytes()
+            .expect("Linux tells the memory of a process");
+        println!(
+            "{:6} cycles  {:7.1} MB",
+            plateau * args.cycles / PLATEAUS,
+            bytes as f64 / 1e6
+        );
+        plateaus.push(bytes as f64);
+    }
+    let growth = plateaus[PLATEAUS - 1] / plateaus[0];
+    println!("{growth:.4} times the first plateau");
+    match growth <= GROWTH_MAX {
+        true => std::process::ExitCode::SUCCESS,
+        false => std::process::ExitCode::FAILURE,
+    }
+}
+
+/// Loads a model, calls it once, and unloads it.
+async fn cycle(connection: &Connection, source: &str) {
+    let mut client = connection.inference();
+    let text = format!("models: {{ cycled: {{ task: embed, source: \"{source}\" }} }}");
+    let config = ModelRepositoryParameter {
+        parameter_choice: Some(ParameterChoice::StringParam(text)),
+    };
+    let load = RepositoryModelLoadRequest {
+        model_name: "cycled".to_owned(),
+        parameters: [("config".to_owned(), config)].into(),
+        ..RepositoryModelLoadRequest::default()
+    };
+    client
+        .repository_model_load(load)
+        .await
+        .expect("it is loaded");
+    let request = raw("cycled", &[("text", texts(&["tides and moons"]))]);
+    client.model_infer(request).await.expect("an answer");
+    let unload = RepositoryModelUnloadRequest {
+        model_name: "cycled".to_owned(),
+        ..RepositoryModelUnloadRequest::default()
+    };
+    client
+        .repository_model_unload(unload)
+        .await
+        .expect("it is unloaded");
+}
