@@ -13,6 +13,7 @@ use motet_runtime::routes::LiveRoutes;
 use motet_runtime::status::{REPORT_SIZE_MAX, report_size};
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use tokio::time::{Duration, Instant};
 use tonic::service::Routes;
 use tower::ServiceExt;
 
@@ -30,6 +31,11 @@ use crate::grpc::Endpoints;
 use crate::model::{Backend, ModelService};
 use crate::plan::{BindError, Plan};
 use crate::syntax::{self, PIPELINES_MAX};
+
+/// Longest wait for requests on pipelines that are no longer served.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Pause between two looks at these.
+const SETTLED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Parts of a gateway.
 pub struct GatewayParts {
@@ -68,6 +74,8 @@ struct Inner {
     health: Health,
     readiness: Arc<Readiness>,
     routes: LiveRoutes,
+    /// Plans of pipelines that are no longer served, some of which still run for requests.
+    retired: Mutex<Vec<Weak<Plan>>>,
     /// What is to be known of the pipelines.
     note: ArcSwapOption<String>,
     /// Held while a pipeline or a model is loaded or unloaded.
@@ -220,6 +228,7 @@ impl Gateway {
             metrics: parts.metrics,
             health: parts.health,
             routes: LiveRoutes::new(Routes::default()),
+            retired: Mutex::default(),
             note: ArcSwapOption::empty(),
             change: Mutex::new(()),
         }));
@@ -341,6 +350,47 @@ impl Gateway {
     pub fn check_model(&self, change: &ModelChange<'_>) -> Result<(), GatewayError> {
         let registry = &self.0.registry;
         models::check(registry, self.signatures(), change, &registry.pipelines())
+    }
+
+    /// Waits until the requests have ended that began on pipelines which called a model and are no
+    /// longer served; no longer than such a request may take.
+    pub async fn settled(&self, model: &str) {
+        let end = Instant::now() + SETTLED_WITHIN;
+        while self.is_called_by_retired(model) && Instant::now() < end {
+            tokio::time::sleep(SETTLED_PAUSE).await;
+        }
+    }
+
+    fn is_called_by_retired(&self, model: &str) -> bool {
+        let retired = self
+            .0
+            .retired
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut plans = retired.iter().filter_map(Weak::upgrade);
+        plans.any(|plan| {
+            plan.backends()
+                .iter()
+                .any(|backend| backend.model() == model)
+        })
+    }
+
+    /// Takes note of the plans that are served no longer.
+    fn retire(&self, before: &Pipelines, after: &Pipelines) {
+        let mut retired = self
+            .0
+            .retired
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        retired.retain(|plan| plan.strong_count() > 0);
+        for (name, served) in before {
+            let stays = after
+                .get(name)
+                .is_some_and(|now| Arc::ptr_eq(&now.plan, &served.plan));
+            if !stays {
+                retired.push(Arc::downgrade(&served.plan));
+            }
+        }
     }
 
     /// Changes a model of this process, which `make` does, while no pipeline is loaded or unloaded.
@@ -480,6 +530,7 @@ impl Gateway {
         .add_service(pipelines::server(self.clone()))
         .add_service(inner.health.server());
         let routes = reflection::add(routes, &descriptor_sets)?;
+        self.retire(&inner.registry.pipelines(), &pipelines);
         inner.readiness.set_pipelines(&pipelines);
         inner.registry.set_pipelines(pipelines);
         let typed = TypedPipelines::new(inner.registry.clone(), inner.message_bytes_max)

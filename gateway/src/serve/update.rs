@@ -13,7 +13,7 @@ use crate::syntax::PIPELINES_MAX;
 /// A change of several models and pipelines at once.
 #[derive(Debug)]
 pub struct Update<'u> {
-    /// Changes of models of this process.
+    /// Changes of models of this process. One that goes does so afterwards, by itself.
     pub models: Vec<ModelChange<'u>>,
     /// Names of the pipelines that others take the place of.
     pub replaced: BTreeSet<String>,

@@ -377,7 +377,7 @@ async fn what_cannot_be_loaded_changes_nothing() {
         assert_eq!(embed(&connection, "m").await.expect("it goes on"), before);
     }
     let ready = ("1".to_owned(), "READY".to_owned(), String::new());
-    assert_eq!(index(&connection, "m").await, [ready.clone()]);
+    assert_eq!(index(&connection, "m").await, [ready]);
 
     let unknown = unload(&connection, "nothing").await;
     check(

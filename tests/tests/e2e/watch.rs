@@ -29,7 +29,7 @@ fn start(models: &Models) -> Process {
 
 /// Returns the names of the outputs of the pipeline.
 async fn outputs(connection: &Connection) -> Vec<String> {
-    let Some(watched) = Service::learn(connection, "motet.pipeline.Watched").await else {
+    let Ok(watched) = Service::learn(connection, "motet.pipeline.Watched").await else {
         return Vec::new();
     };
     let answer = watched.call("Run", json!({ "text": "tides" })).await;
@@ -93,7 +93,7 @@ async fn a_changed_model_is_served_and_a_broken_one_changes_nothing() {
     assert_eq!(embed(&connection, "m").await.expect("it goes on"), before);
     let states = index(&connection, "m").await;
     assert!(
-        states[0].1 == "READY" && states[0].2.contains("cut short"),
+        states[0].1 == "READY" && states[0].2.contains("truncated"),
         "{states:?}"
     );
 
@@ -144,9 +144,12 @@ async fn models_come_and_go_with_the_pipelines_that_call_them() {
         (outputs(&connection).await == ["second"]).then_some(())
     })
     .await;
+    until("the end of the first", async || {
+        index(&connection, "m").await.is_empty().then_some(())
+    })
+    .await;
     let gone = embed(&connection, "m").await.expect_err("it is gone");
     assert_eq!(gone.code(), Code::NotFound);
-    assert!(index(&connection, "m").await.is_empty());
     embed(&connection, "own")
         .await
         .expect("what was loaded stays");

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use tokio::task::JoinHandle;
-
 use super::turns::AllTurns;
-use super::{Repository, UNLOADED, end};
+use super::{Repository, end};
 use crate::loader::LoadError;
 use crate::model::Model;
 use crate::registry::State;
@@ -77,28 +75,30 @@ impl Batch {
         &self.removed
     }
 
-    /// Makes the change. Models that were replaced or removed end in the background, once their
-    /// calls in flight are answered.
-    pub fn make(&mut self) -> Vec<JoinHandle<()>> {
-        let (models, health) = (&self.repository.0.models, &self.repository.0.health);
-        let mut ending = Vec::new();
-        for name in std::mem::take(&mut self.removed) {
-            if let Some(model) = models.remove(&name, UNLOADED) {
-                tracing::info!(model = name, "unloaded a model");
-                ending.push(end(model, self.turn.shared()));
-            }
-            health.remove(&name);
-        }
+    /// Puts the models that were loaded into service. Those that they replace end in the background,
+    /// once their calls in flight are answered.
+    pub fn put(&mut self) {
+        let models = &self.repository.0.models;
         for model in std::mem::take(&mut self.loaded) {
             let name = model.name().to_owned();
             model.begin();
             let before = models.set(&name, State::Running(model), true);
             tracing::info!(model = name, "loaded a model");
             if let Some(State::Running(before)) = before {
-                ending.push(end(before, self.turn.shared()));
+                end(before, self.turn.shared());
             }
         }
-        models.set_configured(&self.configured);
-        ending
+    }
+
+    /// Takes the models out of service that go, once their users can do without them. They end in
+    /// the background.
+    pub async fn remove(mut self) {
+        for name in std::mem::take(&mut self.removed) {
+            // A refusal is of a pipeline that was loaded meanwhile.
+            if let Err(refusal) = self.repository.remove(&name, self.turn.shared()).await {
+                tracing::warn!(model = name, "a model stays: {}", refusal.message());
+            }
+        }
+        self.repository.0.models.set_configured(&self.configured);
     }
 }

@@ -224,7 +224,7 @@ impl Repository {
         let mut ending = Vec::new();
         for name in &names {
             let turn = self.0.turns.of_model(name).await;
-            ending.extend(self.remove(name, turn)?);
+            ending.extend(self.remove(name, turn).await?);
         }
         for end in ending {
             // A panic was logged where it happened.
@@ -233,9 +233,16 @@ impl Repository {
         Ok(())
     }
 
-    /// Takes a model out of service, and lets it end.
-    fn remove(&self, name: &str, turn: Turn) -> Result<Option<JoinHandle<()>>, Status> {
+    /// Takes a model out of service once its users can do without it, and lets it end.
+    async fn remove(
+        &self,
+        name: &str,
+        turn: impl Send + 'static,
+    ) -> Result<Option<JoinHandle<()>>, Status> {
         let inner = &self.0;
+        if let Some(users) = inner.users.get() {
+            users.settled(name).await;
+        }
         let mut removed = None;
         self.users(|users| {
             users.change(&Change::Remove(name), &mut || {

@@ -25,6 +25,9 @@ pub trait ModelUsers: Send + Sync {
     /// The reason against it.
     fn check(&self, change: &Change<'_>) -> Result<(), Status>;
 
+    /// Waits until what they had begun before they could do without a model has ended.
+    fn settled<'s>(&'s self, name: &'s str) -> BoxFuture<'s, ()>;
+
     /// Makes a change, by `make`, while nothing changes among them.
     ///
     /// # Errors
@@ -61,6 +64,10 @@ pub(super) struct Nobody;
 impl ModelUsers for Nobody {
     fn check(&self, _: &Change<'_>) -> Result<(), Status> {
         Ok(())
+    }
+
+    fn settled<'s>(&'s self, _: &'s str) -> BoxFuture<'s, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn change(&self, _: &Change<'_>, make: &mut dyn FnMut()) -> Result<(), Status> {

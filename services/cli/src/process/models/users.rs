@@ -1,5 +1,6 @@
 //! The pipelines of a gateway as users of the models of their process.
 
+use futures::future::BoxFuture;
 use motet_gateway::serve::{ModelChange, WeakGateway};
 use motet_service::{Change, ModelUsers};
 use tonic::Status;
@@ -13,6 +14,14 @@ impl ModelUsers for GatewayUsers {
             Some(gateway) => Ok(gateway.check_model(&of_gateway(change))?),
             None => Ok(()),
         }
+    }
+
+    fn settled<'s>(&'s self, name: &'s str) -> BoxFuture<'s, ()> {
+        Box::pin(async move {
+            if let Some(gateway) = self.0.upgrade() {
+                gateway.settled(name).await;
+            }
+        })
     }
 
     fn change(&self, change: &Change<'_>, make: &mut dyn FnMut()) -> Result<(), Status> {

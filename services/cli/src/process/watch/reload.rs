@@ -86,22 +86,23 @@ impl Reloader {
         let mut batch = self.models.prepare(resolved).await?;
         let mut is_changed = !batch.loaded().is_empty() || !batch.removed().is_empty();
         match self.gateway.as_ref().and_then(WeakGateway::upgrade) {
-            None => drop(batch.make()),
+            None => batch.put(),
             Some(gateway) => {
-                let (loaded, removed) = (batch.loaded().to_vec(), batch.removed().to_vec());
+                let loaded = batch.loaded().to_vec();
                 let put = loaded
                     .iter()
                     .map(|model| ModelChange::Put(model.name(), model.signature().clone()));
-                let remove = removed.iter().map(|name| ModelChange::Remove(name));
                 let update = Update {
-                    models: put.chain(remove).collect(),
+                    models: put.collect(),
                     replaced: before,
                     pipelines,
                 };
-                let update = gateway.update(update, || drop(batch.make()));
+                let update = gateway.update(update, || batch.put());
                 is_changed |= update.map_err(|error| anyhow!("{error}"))?;
             }
         }
+        // Requests in flight may call the models that go.
+        tokio::spawn(batch.remove());
         self.folders = startup.folders();
         self.configuration = startup.configuration;
         self.refused.clear();
