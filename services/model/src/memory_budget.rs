@@ -214,7 +214,12 @@ mod tests {
         budget.reserve_of(None, &weights(u64::MAX), &[]).unwrap();
         let error = budget.reserve_of(Some(1), &weights(901), &known);
         let error = error.unwrap_err().to_string();
-        for part in ["needs about 1.1 kB", "1 bytes are free", "int8", "--memory off"] {
+        for part in [
+            "needs about 1.1 kB",
+            "1 bytes are free",
+            "int8",
+            "--memory off",
+        ] {
             assert!(error.contains(part), "{part}: {error}");
         }
     }

@@ -24,6 +24,12 @@ impl Configuration {
         }
     }
 
+    /// Returns what is written under `server`.
+    pub(crate) fn server_text(&self) -> Option<&str> {
+        let entry = self.config.server_entry.as_ref()?;
+        Some(self.sources.snippet(entry.node.span))
+    }
+
     /// Returns the paths of the files that it was read from.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.sources.files().map(|file| Path::new(file.name()));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, UpDownCounter};
+use opentelemetry::metrics::{Counter, Gauge, UpDownCounter};
 use tonic::Code;
 
 use super::live::{CounterSeries, HistogramSeries, LiveCounter, LiveHistogram};

@@ -111,7 +111,10 @@ impl Reloader {
 
     /// Refuses what a process takes at its start alone.
     fn refuse_restart(&self, after: &Configuration, placement: &Placement) -> anyhow::Result<()> {
-        if after.config.server != self.configuration.config.server {
+        let before = &self.configuration;
+        let is_same = after.server_text() == before.server_text()
+            || after.config.server == before.config.server;
+        if !is_same {
             bail!("`server` has changed, which takes a restart");
         }
         if !self.placement.is_remote_like(placement) {
