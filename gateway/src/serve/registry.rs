@@ -176,9 +176,7 @@ impl Registry {
         let names = pipelines
             .keys()
             .filter(|name| access.sees(name, Named::Pipeline));
-        let models = models
-            .keys()
-            .filter(|name| access.sees(name, Named::Model));
+        let models = models.keys().filter(|name| access.sees(name, Named::Model));
         let known: Vec<&str> = names.chain(models).map(String::as_str).collect();
         not_found(Resource::Model, name, &known)
     }

@@ -377,7 +377,9 @@ impl GrpcInferenceService for OipGateway {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let deadline = Deadline::of(request.extensions());
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.note(&request.model_name);
         let service = self.service_of(&request.model_name)?;
         service.load(request, deadline).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
@@ -388,7 +390,9 @@ impl GrpcInferenceService for OipGateway {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let deadline = Deadline::of(request.extensions());
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.note(&request.model_name);
         if self.registry.pipeline(&request.model_name).is_some() {
             let gateway = self.gateway.clone();
             let unload = move || gateway.unload(&request.model_name);

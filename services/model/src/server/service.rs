@@ -157,7 +157,9 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Reply<RepositoryModelLoadResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.note(&request.model_name);
         check_repository(&request.repository_name)?;
         let repository = self.changeable(&request.model_name)?;
         let config = config(&request.parameters)?;
@@ -169,7 +171,9 @@ impl GrpcInferenceService for ModelServer {
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Reply<RepositoryModelUnloadResponse> {
+        let access = Access::of(request.extensions());
         let request = request.into_inner();
+        access.note(&request.model_name);
         check_repository(&request.repository_name)?;
         let repository = self.changeable(&request.model_name)?;
         repository.unload(&request.model_name).await?;
