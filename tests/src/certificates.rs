@@ -114,6 +114,7 @@ impl Pair {
     /// # Panics
     /// If they cannot be written.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
+        std::fs::create_dir_all(folder).expect("the folder can be made");
         let write = |name: &str, text: &str| {
             let (path, next) = (folder.join(name), folder.join(format!("{name}.next")));
             std::fs::write(&next, text).expect("the folder can be written to");

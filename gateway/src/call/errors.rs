@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use motet_proto::wire::REFUSED;
 use motet_runtime::config::ErrorWords;
+use motet_runtime::connect::words;
 use motet_runtime::status::{self, Oversized, Reason};
 use tonic::Status;
 
@@ -112,9 +113,12 @@ pub(crate) fn for_operator(error: &Status, kind: &str, name: &str, address: &str
         false => format!("{kind} {name} at {address}"),
     };
     match connection_failure(error) {
-        Some(what) => status::unavailable(format!("{at} {what}"))
-            .with(kind, name)
-            .into(),
+        Some(what) => status::unavailable(match words(error) {
+            Some(why) => format!("{at} {what}: {why}"),
+            None => format!("{at} {what}"),
+        })
+        .with(kind, name)
+        .into(),
         None => status::annotate(error, [(kind, name)]),
     }
 }

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
+use motet_runtime::config::Destination;
+use motet_runtime::connect::{ChannelBuilder, WithHeaders};
 use motet_runtime::deadline::Deadline;
-use motet_runtime::{config, status, telemetry};
+use motet_runtime::{status, telemetry};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::client::Grpc;
-use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 use tower::ServiceExt;
@@ -44,16 +45,14 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// connection is lost. Needs a tokio runtime.
 ///
 /// # Errors
-/// When the endpoint is not a URI.
-pub(crate) fn connect(endpoint: &config::Endpoint) -> Result<Transport, tonic::transport::Error> {
-    let channel = Endpoint::from_shared(endpoint.uri())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .connect_lazy();
+/// When the address makes no URI.
+pub(crate) fn connect(destination: &Destination) -> Result<Transport, tonic::transport::Error> {
+    let channel = ChannelBuilder::new(destination, CONNECT_TIMEOUT)?
+        .keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
+        .lazy();
+    let service = WithHeaders::new(channel, destination);
     Ok(BoxCloneSyncService::new(
-        channel.map_err(TransportError::new),
+        service.map_err(TransportError::new),
     ))
 }
 

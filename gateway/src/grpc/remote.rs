@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use motet_runtime::config::{Endpoint, ErrorWords};
+use motet_runtime::config::{Destination, ErrorWords};
 use tonic::Status;
 
 use crate::call::errors::{UpstreamInfo, for_operator};
@@ -81,10 +81,10 @@ impl EndpointClient {
 }
 
 /// The endpoints of a configuration, and connections to those that are in use: one for each
-/// address, shared by all who call it.
+/// destination, shared by all who call it.
 pub struct Endpoints {
-    named: BTreeMap<String, (Endpoint, ErrorWords)>,
-    open: Mutex<HashMap<Endpoint, Weak<Shared>>>,
+    named: BTreeMap<String, (Destination, ErrorWords)>,
+    open: Mutex<HashMap<Destination, Weak<Shared>>>,
     message_bytes_max: usize,
 }
 
@@ -98,7 +98,7 @@ impl Endpoints {
     /// Endpoints by name, with the visibility of their errors' words. A message to or from any of
     /// them has at most so many bytes.
     pub fn new(
-        named: impl IntoIterator<Item = (String, Endpoint, ErrorWords)>,
+        named: impl IntoIterator<Item = (String, Destination, ErrorWords)>,
         message_bytes_max: usize,
     ) -> Self {
         let named = named.into_iter();
@@ -114,42 +114,46 @@ impl Endpoints {
     /// The way to an endpoint; `None` where no endpoint has this name. The connection is made at
     /// the first call. Needs a tokio runtime.
     pub fn get(&self, endpoint: &EndpointRef) -> Option<EndpointClient> {
-        let (address, is_named, errors) = match endpoint {
+        let (shared, is_named, errors) = match endpoint {
             EndpointRef::Name(name) => {
-                let (address, errors) = self.named.get(name)?;
-                (address, true, *errors)
+                let (destination, errors) = self.named.get(name)?;
+                (self.shared(destination)?, true, *errors)
             }
-            EndpointRef::Address(address) => (address, false, ErrorWords::Show),
+            EndpointRef::Address(address) => {
+                let destination = Destination::from(address.clone());
+                (self.shared(&destination)?, false, ErrorWords::Show)
+            }
         };
         Some(EndpointClient {
             name: endpoint.to_string().into(),
             is_named,
             errors,
-            shared: self.shared(address)?,
+            shared,
             message_bytes_max: self.message_bytes_max,
         })
     }
 
-    fn shared(&self, address: &Endpoint) -> Option<Arc<Shared>> {
+    fn shared(&self, destination: &Destination) -> Option<Arc<Shared>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = open.get(address).and_then(Weak::upgrade) {
+        if let Some(shared) = open.get(destination).and_then(Weak::upgrade) {
             return Some(shared);
         }
         open.retain(|_, shared| shared.strong_count() > 0);
         // An address was read from a text that makes a URI.
-        let transport = transport::connect(address).ok()?;
+        let transport = transport::connect(destination).ok()?;
+        let address = destination.endpoint.to_string();
         let callee = Callee {
             kind: "endpoint",
-            name: address.to_string(),
-            address: address.to_string(),
+            name: address.clone(),
+            address: address.clone(),
         };
         let limits = SharedLimits::new(callee, Some(transport.clone()), BreakerOptions::default());
         let shared = Arc::new(Shared {
-            address: address.to_string(),
+            address,
             transport,
             limits,
         });
-        open.insert(address.clone(), Arc::downgrade(&shared));
+        open.insert(destination.clone(), Arc::downgrade(&shared));
         Some(shared)
     }
 }

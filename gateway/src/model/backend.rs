@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::HeaderName;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
@@ -16,11 +17,12 @@ use motet_proto::inference::{
 };
 use motet_proto::oip::{VERSION, cost, first_not_finite, split_version};
 use motet_proto::signature::Signature;
-use motet_runtime::config::ErrorWords;
+use motet_runtime::config::{Destination, ErrorWords};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::flow::Flow;
+use motet_runtime::forward::Forwarded;
+use motet_runtime::status;
 use motet_runtime::status::{Reason, StatusBuilder};
-use motet_runtime::{config, status};
 use tonic::body::Body;
 use tonic::{Request, Status};
 use tower::ServiceExt;
@@ -47,6 +49,8 @@ pub struct Backend {
     address: Arc<str>,
     is_local: bool,
     errors: ErrorWords,
+    /// Names of headers of callers that go along.
+    forward: Arc<[HeaderName]>,
     client: GrpcInferenceServiceClient<Transport>,
     direct: Option<Direct>,
     message_bytes_max: usize,
@@ -113,19 +117,20 @@ impl Backend {
     /// again whenever it is lost. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When the endpoint makes no URI.
+    /// When the address makes no URI.
     pub fn remote(
         model: &str,
-        endpoint: &config::Endpoint,
+        destination: &Destination,
         message_bytes_max: usize,
     ) -> Result<Self, tonic::transport::Error> {
-        let transport = transport::connect(endpoint)?;
-        Ok(Self::over(
-            model,
-            &endpoint.to_string(),
-            transport,
-            message_bytes_max,
-        ))
+        let transport = transport::connect(destination)?;
+        let address = destination.endpoint.to_string();
+        let forward = destination.forward.iter();
+        let forward = forward.filter_map(|name| HeaderName::try_from(name).ok());
+        Ok(Self {
+            forward: forward.collect(),
+            ..Self::over(model, &address, transport, message_bytes_max)
+        })
     }
 
     /// A model of a service at the other end of a transport.
@@ -172,6 +177,7 @@ impl Backend {
             address: address.into(),
             is_local,
             errors: ErrorWords::default(),
+            forward: Arc::default(),
             client,
             direct: None,
             message_bytes_max,
@@ -179,6 +185,17 @@ impl Backend {
             is_motet: Arc::default(),
             rows: Arc::default(),
         }
+    }
+
+    /// Returns whether a call that is made now carries headers of its caller: another caller's may
+    /// be answered otherwise.
+    pub(super) fn carries_headers(&self) -> bool {
+        if self.forward.is_empty() {
+            return false;
+        }
+        let forwarded = Forwarded::current();
+        let mut names = self.forward.iter();
+        names.any(|name| forwarded.values(name).next().is_some())
     }
 
     /// The model's name in the configuration, with its version where it has one there.

@@ -46,8 +46,10 @@ impl ModelClient {
         recorder: &CallRecorder,
     ) -> Result<ModelInferResponse, Status> {
         match &self.cache {
-            Some(cache) => cache::infer(self, cache, message, deadline, recorder).await,
-            None => self.calls.call(message, deadline, recorder).await,
+            Some(cache) if !self.backend().carries_headers() => {
+                cache::infer(self, cache, message, deadline, recorder).await
+            }
+            _ => self.calls.call(message, deadline, recorder).await,
         }
     }
 }

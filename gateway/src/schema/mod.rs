@@ -2,7 +2,7 @@
 //! References, types and lengths are beyond a schema; `motet check` checks them.
 
 use motet_config::schema::{duration, object, object_with};
-use motet_runtime::config::ErrorWords;
+use motet_runtime::config::{AccessSpec, ErrorWords};
 use serde_json::{Value, json};
 
 use crate::call::layers;
@@ -26,14 +26,7 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                     "endpoints": {
                         "type": ["object", "null"],
                         "additionalProperties": {
-                            "anyOf": [url(), object_with(&["url"], json!({
-                                "url": url(),
-                                "descriptor": {
-                                    "type": "string",
-                                    "description": "the path of a FileDescriptorSet",
-                                },
-                                "errors": { "enum": ErrorWords::WORDS.map(|(word, _)| word) },
-                            }))],
+                            "anyOf": [url(), endpoint()],
                         },
                         "maxProperties": ENDPOINTS_MAX,
                     },
@@ -185,7 +178,26 @@ pub(crate) fn map_of(what: &str, most: usize) -> Value {
 
 /// Returns the schema of the URL of a gRPC server.
 fn url() -> Value {
-    json!({ "type": "string", "pattern": "^grpc://" })
+    json!({ "type": "string", "pattern": "^grpcs?://" })
+}
+
+/// Returns the schema of an endpoint that has more than a URL.
+fn endpoint() -> Value {
+    let mut endpoint = object_with(
+        &["url"],
+        json!({
+            "url": url(),
+            "descriptor": {
+                "type": "string",
+                "description": "the path of a FileDescriptorSet",
+            },
+            "errors": { "enum": ErrorWords::WORDS.map(|(word, _)| word) },
+        }),
+    );
+    for key in AccessSpec::KEYS {
+        endpoint["properties"][key] = AccessSpec::schema()[key].take();
+    }
+    endpoint
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use motet_config::values::{non_empty, string, word};
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Spanned, Value, truncated};
-use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
+use motet_runtime::config::{AccessSpec, Endpoint, ErrorWords, NameRule};
 
 /// Most endpoints of a configuration.
 pub const ENDPOINTS_MAX: usize = 1000;
@@ -20,6 +20,8 @@ pub struct EndpointSpec {
     pub descriptor: Option<Spanned<PathBuf>>,
     /// Visibility of the words of the server's errors.
     pub errors: ErrorWords,
+    /// How it is spoken to.
+    pub access: AccessSpec,
 }
 
 /// Reference to a gRPC server from a pipeline.
@@ -83,7 +85,7 @@ pub(super) fn read_all(
     endpoints
 }
 
-/// Reads `NAME: URL`, or `NAME: { url, descriptor, errors }`.
+/// Reads `NAME: URL`, or `NAME: { url, descriptor, errors, tls }`.
 fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> EndpointSpec {
     NameRule::Endpoint.check("an endpoint", &entry.key, diagnostics);
     let mut spec = EndpointSpec {
@@ -91,6 +93,7 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
         url: None,
         descriptor: None,
         errors: ErrorWords::default(),
+        access: AccessSpec::default(),
     };
     if entry.node.as_str().is_some() {
         spec.url = url(entry, diagnostics);
@@ -110,6 +113,8 @@ fn read(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Endpoint
     let errors = map.get("errors");
     let errors = errors.and_then(|e| word(e, &ErrorWords::WORDS, diagnostics));
     spec.errors = errors.map(|word| word.value).unwrap_or_default();
+    spec.access = AccessSpec::read(&mut map, diagnostics);
+    spec.access.start_from(folder);
     map.finish(diagnostics);
     spec
 }

@@ -12,20 +12,24 @@ pub(crate) const PORT_DEFAULT: u16 = 50051;
 const HOST_DEFAULT: &str = "localhost";
 
 /// The address of a gateway: `host:port`, `host`, `:port`, `[::1]:port`, or any of these after
-/// `grpc://` or `http://`. The port is [`PORT_DEFAULT`] where there is none.
+/// `grpc://`, `grpcs://`, `http://` or `https://`, with TLS after
+/// those that end in `s`. The port is [`PORT_DEFAULT`] where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress(Endpoint);
 
 impl ServerAddress {
-    /// Returns the URI for an HTTP/2 client without TLS.
-    pub fn uri(&self) -> String {
-        self.0.uri()
+    /// Returns host, port and whether there is TLS.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.0
     }
 }
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.host(), self.0.port())
+        match self.0.is_tls() {
+            true => self.0.fmt(f),
+            false => write!(f, "{}:{}", self.0.host(), self.0.port()),
+        }
     }
 }
 
@@ -34,10 +38,10 @@ impl FromStr for ServerAddress {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        let rest = match text.split_once("://") {
-            None => text,
-            Some(("grpc" | "http", rest)) => rest,
-            Some(("grpcs" | "https", _)) => return Err(AddressError::Tls),
+        let (scheme, rest) = match text.split_once("://") {
+            None => ("grpc", text),
+            Some(("grpc" | "http", rest)) => ("grpc", rest),
+            Some(("grpcs" | "https", rest)) => ("grpcs", rest),
             Some((scheme, _)) => return Err(AddressError::Scheme(scheme.to_owned())),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -49,10 +53,11 @@ impl FromStr for ServerAddress {
         }
         let (host, port) = split(rest);
         let port = port.map_or_else(|| PORT_DEFAULT.to_string(), str::to_owned);
-        Endpoint::parse(&format!("grpc://{host}:{port}"))
+        Endpoint::parse(&format!("{scheme}://{host}:{port}"))
             .map(Self)
             .map_err(|error| match error {
                 EndpointError::Port => AddressError::Port(port),
+                EndpointError::Tls => AddressError::Tls,
                 _ => AddressError::Host(host),
             })
     }
@@ -78,8 +83,8 @@ pub enum AddressError {
     /// There is no text, or only a scheme.
     #[error("the address is empty: write host:port, such as 127.0.0.1:{PORT_DEFAULT}")]
     Empty,
-    /// It asks for TLS.
-    #[error("asks for TLS, which this version of motet does not support: write host:port")]
+    /// It asks for TLS, which this build has not.
+    #[error("asks for TLS, which this build has not: build motet with its feature `tls`")]
     Tls,
     /// Its scheme is not one of gRPC.
     #[error("`{0}://` is not a scheme of a gRPC server: write host:port or grpc://host:port")]
@@ -118,10 +123,17 @@ mod tests {
             ("http://host", "host:50051"),
             ("http://[::1]:7000", "[::1]:7000"),
             ("  host:7000\n", "host:7000"),
+            ("grpcs://host", "grpcs://host:50051"),
+            ("https://[::1]:7000/", "grpcs://[::1]:7000"),
         ] {
             let address: ServerAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), expected, "{text:?}");
-            assert_eq!(address.uri(), format!("http://{expected}"), "{text:?}");
+            let scheme = match expected.starts_with("grpcs://") {
+                true => "",
+                false => "grpc://",
+            };
+            let endpoint = address.endpoint().to_string();
+            assert_eq!(endpoint, format!("{scheme}{expected}"), "{text:?}");
         }
     }
 
@@ -132,8 +144,6 @@ mod tests {
         for (text, expected) in [
             ("", AddressError::Empty),
             ("http://", AddressError::Empty),
-            ("https://host:7000", AddressError::Tls),
-            ("grpcs://host:7000", AddressError::Tls),
             ("ftp://host", AddressError::Scheme("ftp".to_owned())),
             ("http://host:7000/rag", AddressError::NotOnlyAddress),
             ("user@host:7000", AddressError::NotOnlyAddress),

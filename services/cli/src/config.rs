@@ -72,7 +72,14 @@ impl Config {
             end: entry.node.span.end,
             ..entry.key.span
         });
-        let models = file.models.map(|e| spec::read(&e, tasks, diagnostics));
+        let models = file.models.map(|entry| {
+            let folder = sources.file(entry.key.span.file).folder();
+            let mut models = spec::read(&entry, tasks, diagnostics);
+            for model in &mut models {
+                model.access.start_from(folder);
+            }
+            models
+        });
         Self {
             server: server.unwrap_or_default(),
             server_entry: file.server,

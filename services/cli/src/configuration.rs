@@ -328,6 +328,15 @@ impl Configuration {
         }
     }
 
+    /// Reports what is wrong with the files by which servers in other processes are spoken to.
+    pub(crate) fn check_access(&mut self) {
+        let models = self.config.models.iter().map(|model| &model.access);
+        let endpoints = self.config.endpoints.iter().map(|spec| &spec.access);
+        for access in models.chain(endpoints) {
+            access.check(&mut self.diagnostics);
+        }
+    }
+
     /// Checks the pipelines, and returns the correct ones, each after those that it calls.
     ///
     /// A model or service whose signature is unavailable is a warning where `offline` is set, and

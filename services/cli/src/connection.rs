@@ -4,28 +4,35 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use motet_runtime::config::Destination;
+use motet_runtime::connect::{ChannelBuilder, Explained, words};
 use motet_runtime::status;
 use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use crate::address::ServerAddress;
 use crate::api_key::SendApiKey;
 use crate::args::ServerArgs;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Nothing answers at an address.
+/// Why there is no connection to a server.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing answers at {address}: {cause}; is a server running there?")]
-pub(crate) struct ConnectError {
-    address: ServerAddress,
-    cause: String,
+pub(crate) enum ConnectError {
+    /// Nothing answers at an address.
+    #[error("nothing answers at {address}: {cause}; is a server running there?")]
+    Silent { address: String, cause: String },
+    /// Something does, but not as it is spoken to.
+    #[error("{0}")]
+    Refused(String),
 }
 
+/// A connection to a server.
+pub(crate) type ServerChannel = Explained<Channel>;
+
 /// A connection of a command, which sends its API key.
-pub(crate) type Connection = InterceptedService<Channel, SendApiKey>;
+pub(crate) type Connection = InterceptedService<ServerChannel, SendApiKey>;
 
 /// Connects a command to the server of its arguments.
 ///
@@ -33,25 +40,32 @@ pub(crate) type Connection = InterceptedService<Channel, SendApiKey>;
 /// When nothing answers at the address, or the API key cannot be read.
 pub(crate) async fn connect_command(server: &ServerArgs) -> anyhow::Result<Connection> {
     let key = SendApiKey::read(server.api_key_file.as_deref())?;
-    let channel = connect(&server.address).await?;
+    let channel = connect(&server.destination()).await?;
     Ok(InterceptedService::new(channel, key))
 }
 
 /// Connects to a server.
 ///
 /// # Errors
-/// When nothing answers at the address, with the cause.
-pub(crate) async fn connect(address: &ServerAddress) -> Result<Channel, ConnectError> {
+/// When nothing answers at the address, or not as it is spoken to, with the cause.
+pub(crate) async fn connect(destination: &Destination) -> Result<ServerChannel, ConnectError> {
     let connecting = async {
-        Endpoint::from_shared(address.uri())?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .connect()
-            .await
+        let channel = ChannelBuilder::new(destination, CONNECT_TIMEOUT)?;
+        channel.connect().await
     };
-    connecting.await.map_err(|error| ConnectError {
-        address: address.clone(),
-        cause: root_cause(&error),
+    connecting.await.map_err(|error| match words(&error) {
+        Some(words) => ConnectError::Refused(words),
+        None => ConnectError::Silent {
+            address: shown(destination),
+            cause: root_cause(&error),
+        },
     })
+}
+
+/// Returns the address as commands show it: without a scheme for plain text.
+fn shown(destination: &Destination) -> String {
+    let text = destination.endpoint.to_string();
+    text.strip_prefix("grpc://").unwrap_or(&text).to_owned()
 }
 
 /// Returns the last error of a chain: the system's own words, without those of the layers above it.
@@ -66,6 +80,9 @@ fn root_cause(error: &dyn StdError) -> String {
 /// Returns an error of the server: its code and message, and the fields that it blames on lines of
 /// their own where there are several.
 pub(crate) fn refusal(error: &Status) -> anyhow::Error {
+    if let Some(words) = words(error) {
+        return anyhow!(words);
+    }
     let code = status::code_name(error.code());
     let violations = status::read(error).violations;
     if violations.len() < 2 {

@@ -1,10 +1,13 @@
 //! Placement: which models run in this process, and where the others and the endpoints are.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail};
+use http::HeaderName;
 use motet_config::{list_of, nearest};
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::Backend;
-use motet_runtime::config::{Endpoint, ErrorWords};
+use motet_runtime::config::{Destination, Endpoint, ErrorWords};
 use motet_service::spec::ModelSpec;
 
 use crate::configuration::Configuration;
@@ -21,8 +24,10 @@ pub(crate) struct Flags {
 #[derive(Debug, Default)]
 pub(crate) struct Placement {
     local: Vec<String>,
-    remote: Vec<(String, Endpoint, ErrorWords)>,
-    endpoints: Vec<(String, Endpoint, ErrorWords)>,
+    remote: Vec<(String, Destination, ErrorWords)>,
+    endpoints: Vec<(String, Destination, ErrorWords)>,
+    /// Names of headers that go along to all of them.
+    forward: Vec<String>,
 }
 
 impl Placement {
@@ -95,10 +100,13 @@ impl Placement {
         let endpoints = configuration.config.endpoints.iter().filter_map(|spec| {
             let name = &spec.name.value;
             let address = flagged(flags, name).or(spec.url.as_ref().map(|e| &e.value))?;
-            Some((name.clone(), address.clone(), spec.errors))
+            let destination = Destination::new(address.clone(), &spec.access);
+            let destination = destination.forwarding(&configuration.config.server.forward);
+            Some((name.clone(), destination, spec.errors))
         });
         Self {
             endpoints: endpoints.collect(),
+            forward: configuration.config.server.forward.clone(),
             ..Self::default()
         }
     }
@@ -106,7 +114,9 @@ impl Placement {
     fn add_remote(&mut self, model: &ModelSpec, endpoint: &Endpoint) {
         let errors = model.errors.map(|word| word.value).unwrap_or_default();
         let name = model.name.value.clone();
-        self.remote.push((name, endpoint.clone(), errors));
+        let destination = Destination::new(endpoint.clone(), &model.access);
+        let destination = destination.forwarding(&self.forward);
+        self.remote.push((name, destination, errors));
     }
 
     /// Returns whether the models and endpoints of other processes are where they are here.
@@ -126,11 +136,23 @@ impl Placement {
     pub(crate) fn connect(&self, message_bytes_max: usize) -> anyhow::Result<Vec<Backend>> {
         self.remote
             .iter()
-            .map(|(model, endpoint, errors)| {
-                Backend::remote(model, endpoint, message_bytes_max)
+            .map(|(model, destination, errors)| {
+                let endpoint = &destination.endpoint;
+                Backend::remote(model, destination, message_bytes_max)
                     .map(|backend| backend.with_errors(*errors))
                     .with_context(|| format!("model {model}: {endpoint} cannot be used"))
             })
+            .collect()
+    }
+
+    /// Returns the names of headers that go along to some server.
+    pub(crate) fn forwarded(&self) -> Vec<HeaderName> {
+        let destinations = self.remote.iter().chain(&self.endpoints);
+        let names = destinations.flat_map(|(_, destination, _)| &destination.forward);
+        let names: BTreeSet<&String> = names.collect();
+        let names = names.into_iter();
+        names
+            .filter_map(|name| HeaderName::try_from(name).ok())
             .collect()
     }
 

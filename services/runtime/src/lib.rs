@@ -8,8 +8,10 @@
 //! * [`auth`]: who calls, and what they may do.
 //! * [`compression`]: gzip and zstd of messages.
 //! * [`config`]: the sections of a configuration file that concern servers and models.
+//! * [`connect`]: connections to other servers.
 //! * [`deadline`]: `grpc-timeout`, enforced and passed on.
 //! * [`flow`]: the callers among which capacity is shared.
+//! * [`forward`]: headers of a call that go along to other servers.
 //! * [`health`]: `grpc.health.v1`, and readiness for the HTTP port.
 //! * [`heap`]: free memory goes back to the system.
 //! * [`http`]: the HTTP port.
@@ -24,7 +26,7 @@
 //! * [`shutdown`]: signals and draining.
 //! * [`status`]: gRPC errors with details.
 //! * [`telemetry`]: logs, traces and trace context.
-//! * [`tls`]: TLS of ports.
+//! * [`tls`]: TLS of ports and of connections to other servers.
 //! * [`turns`]: turns of flows to compute.
 //! * [`usage`]: what a request took of the server.
 
@@ -32,8 +34,10 @@ pub mod audit;
 pub mod auth;
 pub mod compression;
 pub mod config;
+pub mod connect;
 pub mod deadline;
 pub mod flow;
+pub mod forward;
 pub mod health;
 pub mod heap;
 pub mod http;

@@ -266,7 +266,6 @@ async fn an_address_is_understood_however_it_is_written() {
         }
     }
     for (address, part) in [
-        ("https://localhost", "TLS"),
         ("ftp://localhost", "`ftp://` is not a scheme"),
         ("localhost:seven", "`seven` is not a port"),
         ("http://localhost/rag", "more than a host and a port"),

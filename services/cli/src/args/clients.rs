@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use humantime::parse_duration;
+use motet_runtime::config::{ClientTlsSpec, Destination};
 
 use crate::address::ServerAddress;
 
 /// Which gateway.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
-    /// The gateway's address; the port is 50051 where there is none
+    /// The gateway's address, `grpcs://HOST:PORT` with TLS; the port is 50051 where there is none
     #[arg(
         short,
         long,
@@ -23,6 +24,31 @@ pub struct ServerArgs {
     /// A file with the API key to send; without it, the variable MOTET_API_KEY has it
     #[arg(long, value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
+    /// For TLS (`grpcs://HOST:PORT`): the authorities of the server's certificate, in place of the
+    /// system's
+    #[arg(long, value_name = "FILE", env = "MOTET_CA")]
+    pub ca: Option<PathBuf>,
+    /// For TLS: a certificate to show to the server
+    #[arg(long, value_name = "FILE", env = "MOTET_CERT", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// For TLS: the certificate's key
+    #[arg(long, value_name = "FILE", env = "MOTET_KEY", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// For TLS: the name that the server's certificate must have [default: the host]
+    #[arg(long, value_name = "NAME", env = "MOTET_SERVER_NAME")]
+    pub server_name: Option<String>,
+}
+
+impl ServerArgs {
+    /// Returns the server, and how it is spoken to: in TLS where the address or a file says so.
+    pub(crate) fn destination(&self) -> Destination {
+        let tls = ClientTlsSpec {
+            ca: self.ca.clone(),
+            identity: self.cert.clone().zip(self.key.clone()),
+            server_name: self.server_name.clone(),
+        };
+        Destination::with_tls(self.address.endpoint().clone(), tls)
+    }
 }
 
 /// `motet call`.

@@ -26,7 +26,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::address::ServerAddress;
 use crate::api_key::SendApiKey;
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, ServerChannel};
 use crate::server::LocalChannel;
 
 pub use error::ClientError;
@@ -79,16 +79,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a server without TLS at `host:port`, `host` or `:port`; the port is 50051 where
-    /// there is none. A connection that breaks later is made again.
+    /// Connects to a server at `host:port`, `host` or `:port`, or at `grpcs://host:port` with TLS and
+    /// the system's authorities; the port is 50051 where there is none. A connection that breaks
+    /// later is made again.
     ///
-    /// With TLS, or other options, see `Client::from(channel)`.
+    /// With other authorities, certificates or options, see `Client::from(channel)`.
     ///
     /// # Errors
     /// When the text is no address, or nothing answers there.
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
         let address: ServerAddress = address.parse().map_err(ClientError::address)?;
-        Ok(connection::connect(&address).await?.into())
+        let destination = address.endpoint().clone().into();
+        Ok(Self::over(connection::connect(&destination).await?))
+    }
+
+    /// A client over a connection.
+    fn over(connection: ServerChannel) -> Self {
+        Self {
+            transport: BoxCloneSyncService::new(connection.map_err(TransportError::of)),
+            timeout: None,
+        }
     }
 
     /// Sends this API key with each call.

@@ -21,6 +21,7 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     }
     let mut configuration = Configuration::read(&files, tasks)?;
     configuration.check_server();
+    configuration.check_access();
     let hub = match args.lock {
         // Locked are the files as they are now, not as an earlier lock file has them.
         true => HubSources::from_env(),

@@ -100,6 +100,9 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     if let Some(tls) = &server.tls {
         tls.check(&mut configuration.diagnostics);
     }
+    if options.role.has_gateway() {
+        configuration.check_access();
+    }
     let mut startup = Startup::new(configuration, options.role.clone());
     let flags = Flags {
         endpoints: options.endpoints.clone(),

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use motet_runtime::config::{AdminSpec, ServerSpec};
+use motet_runtime::forward::ForwardLayer;
 use motet_runtime::heap;
 use motet_runtime::http::HttpState;
-use motet_runtime::layers;
+use motet_runtime::layers::{self, Layered};
 use motet_runtime::limits::Admission;
 use motet_runtime::listener::ListenerServices;
 use motet_runtime::serve::{
@@ -89,15 +90,17 @@ impl Ports {
         let Instruments { health, metrics } = self.instruments;
         let message_bytes_max = self.server.max_message_bytes;
         let admission = admission(&self.server);
+        let forward = ForwardLayer::new(served.forwarded);
         let stack = |services| {
             let (routes, guards) = (served.routes.clone(), self.guards.of(services));
-            layers::stack(
+            let stack = layers::stack(
                 routes,
                 guards,
                 admission.clone(),
                 &metrics,
                 message_bytes_max,
-            )
+            );
+            Layered::new(forward.clone(), stack)
         };
         let shutdown = CancellationToken::new();
         let address = self.grpc.local_addr();

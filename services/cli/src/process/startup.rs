@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use motet_gateway::check::CheckedPipeline;
 use motet_gateway::grpc::Endpoints;
 use motet_gateway::model::{Backend, ModelService};
@@ -64,6 +65,7 @@ pub(crate) struct Remote {
     /// Until when those are waited for that nothing works without.
     deadline: Instant,
     endpoints: Endpoints,
+    forwarded: Vec<HeaderName>,
 }
 
 /// Models of this process that are about to be loaded.
@@ -87,6 +89,8 @@ pub(crate) struct Served {
     pub(crate) routes: LiveRoutes,
     pub(crate) models: ModelServer,
     pub(crate) overview: Overview,
+    /// Names of headers that go along to other servers.
+    pub(crate) forwarded: Vec<HeaderName>,
     pub(crate) gateway: Option<Gateway>,
     /// Models in other processes, and until when they are waited for.
     remote: (Vec<Backend>, Instant),
@@ -245,6 +249,7 @@ impl Startup {
             unseen: BTreeMap::new(),
             deadline,
             endpoints: placement.endpoints(message_bytes_max),
+            forwarded: placement.forwarded(),
         };
         if !self.role.has_gateway() {
             return Ok(remote);
@@ -335,6 +340,7 @@ impl Startup {
                 overview,
                 gateway: None,
                 remote: (Vec::new(), remote.deadline),
+                forwarded: Vec::new(),
             });
         }
         let service = models.local(message_bytes_max);
@@ -361,6 +367,7 @@ impl Startup {
             overview,
             gateway: Some(gateway),
             remote: (others, remote.deadline),
+            forwarded: remote.forwarded,
         })
     }
 

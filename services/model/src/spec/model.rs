@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use motet_config::values::{count, non_empty, string, word};
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader, Span, Spanned, list_of, truncated};
-use motet_runtime::config::{Endpoint, ErrorWords, NameRule};
+use motet_runtime::config::{AccessSpec, Endpoint, ErrorWords, NameRule};
 
 use super::batcher::{self, BatcherSpec};
 use super::check_keys::check_keys;
@@ -28,6 +28,8 @@ pub struct ModelSpec {
     pub endpoint: Option<Spanned<Endpoint>>,
     /// Visibility of the words of errors of the server at the endpoint.
     pub errors: Option<Spanned<ErrorWords>>,
+    /// How the server at the endpoint is spoken to.
+    pub access: AccessSpec,
     /// Device; `None` is `auto`.
     pub device: Option<Spanned<String>>,
     /// Number format of the computation; `None` is `f32`.
@@ -81,6 +83,7 @@ pub(super) fn read(
         errors: map
             .get("errors")
             .and_then(|e| word(e, &ErrorWords::WORDS, diagnostics)),
+        access: AccessSpec::read(&mut map, diagnostics),
         device: map.get("device").and_then(|e| non_empty(e, diagnostics)),
         dtype: map.get("dtype").and_then(|e| non_empty(e, diagnostics)),
         threads: map

@@ -2,7 +2,7 @@
 
 use motet_config::keys;
 use motet_config::schema::object;
-use motet_runtime::config::ErrorWords;
+use motet_runtime::config::{AccessSpec, ErrorWords};
 use serde_json::{Value, json};
 
 use super::batcher::KEYS as BATCHER_KEYS;
@@ -37,7 +37,7 @@ fn model(tasks: &Tasks) -> Value {
             "type": "string",
             "description": "builtin:all-minilm-l6-v2, file:PATH of a folder, or hf:ORG/NAME[@REVISION]",
         },
-        "endpoint": { "type": "string", "pattern": "^grpc://" },
+        "endpoint": { "type": "string", "pattern": "^grpcs?://" },
         "errors": {
             "enum": ErrorWords::WORDS.map(|(word, _)| word),
             "description": "for endpoint: whether callers get the words of its errors",
@@ -47,6 +47,9 @@ fn model(tasks: &Tasks) -> Value {
         "threads": { "type": "integer", "minimum": THREADS.start(), "maximum": THREADS.end() },
         "batcher": keys::schema(&BATCHER_KEYS),
     }));
+    for key in AccessSpec::KEYS {
+        model["properties"][key] = AccessSpec::schema()[key].take();
+    }
     for task in tasks.iter() {
         for key in task.own_keys() {
             add_key(&mut model["properties"], key, task.key_schema(key));

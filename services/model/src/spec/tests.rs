@@ -240,7 +240,8 @@ fn the_schema_offers_what_is_read() {
     let known = tasks
         .iter()
         .flat_map(|task| task.keys())
-        .chain(["task", "tasks", "endpoint", "errors"]);
+        .chain(["task", "tasks", "endpoint", "errors"])
+        .chain(motet_runtime::config::AccessSpec::KEYS);
     let known: Vec<&str> = known.collect();
     for key in &known {
         assert!(properties.get(key).is_some(), "{key}");

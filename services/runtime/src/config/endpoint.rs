@@ -1,8 +1,8 @@
-//! Address of a server in another process: `grpc://host:port`.
+//! Address of a server in another process: `grpc://host:port`, or `grpcs://host:port` with TLS.
 
 use std::fmt;
 
-/// Host and port of a gRPC server without TLS.
+/// Host and port of a gRPC server, and whether it speaks TLS.
 ///
 /// ```
 /// use motet_runtime::config::Endpoint;
@@ -15,10 +15,11 @@ use std::fmt;
 pub struct Endpoint {
     host: String,
     port: u16,
+    is_tls: bool,
 }
 
 impl Endpoint {
-    /// Parses `grpc://host:port`.
+    /// Parses `grpc://host:port` or `grpcs://host:port`.
     ///
     /// # Errors
     /// The reason, as the end of a sentence.
@@ -26,11 +27,12 @@ impl Endpoint {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(EndpointError::Scheme);
         };
-        match scheme {
-            "grpc" => {}
-            "grpcs" | "https" => return Err(EndpointError::Tls),
+        let is_tls = match scheme {
+            "grpc" => false,
+            "grpcs" if cfg!(feature = "tls") => true,
+            "grpcs" => return Err(EndpointError::Tls),
             _ => return Err(EndpointError::Scheme),
-        }
+        };
         let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::Port)?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let host_fits = match bare {
@@ -49,6 +51,7 @@ impl Endpoint {
             Ok(port) if port > 0 => Ok(Self {
                 host: host.to_owned(),
                 port,
+                is_tls,
             }),
             _ => Err(EndpointError::Port),
         }
@@ -64,15 +67,29 @@ impl Endpoint {
         self.port
     }
 
-    /// Returns the URI for an HTTP/2 client without TLS: `http://host:port`.
+    /// Returns whether the server speaks TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Returns the same host and port with TLS.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.is_tls = true;
+        self
+    }
+
+    /// Returns the URI for an HTTP/2 client: `http://host:port`, or `https://host:port` with TLS.
     pub fn uri(&self) -> String {
-        format!("http://{}:{}", self.host, self.port)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host, self.port)
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "grpc://{}:{}", self.host, self.port)
+        let scheme = if self.is_tls { "grpcs" } else { "grpc" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 
@@ -94,11 +111,11 @@ impl ErrorWords {
 /// Error of a text that is not an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The text does not start with `grpc://`.
-    #[error("must look like `grpc://host:port`")]
+    /// The text starts neither with `grpc://` nor with `grpcs://`.
+    #[error("must look like `grpc://host:port`, or `grpcs://host:port` with TLS")]
     Scheme,
-    /// The scheme requires TLS.
-    #[error("asks for TLS, which is not supported yet by this version of motet")]
+    /// The scheme requires TLS, which this build has not.
+    #[error("asks for TLS, which this build has not: build motet with its feature `tls`")]
     Tls,
     /// The host is missing or invalid.
     #[error("has no usable host: write `grpc://host:port`")]
@@ -119,6 +136,7 @@ mod tests {
             "grpc://127.0.0.1:1",
             "grpc://[::1]:65535",
             "grpc://service_a:50051",
+            "grpcs://vision.models.svc:8001",
         ] {
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
         }
@@ -126,10 +144,12 @@ mod tests {
             Endpoint::parse("grpc://[::1]:5").unwrap().uri(),
             "http://[::1]:5"
         );
+        assert_eq!(Endpoint::parse("grpcs://a:5").unwrap().uri(), "https://a:5");
         for (text, error) in [
             ("vision:8001", EndpointError::Scheme),
             ("http://vision:8001", EndpointError::Scheme),
-            ("grpcs://vision:8001", EndpointError::Tls),
+            ("https://vision:8001", EndpointError::Scheme),
+            ("grpcs://vision", EndpointError::Port),
             ("grpc://vision", EndpointError::Port),
             ("grpc://vision:0", EndpointError::Port),
             ("grpc://vision:70000", EndpointError::Port),

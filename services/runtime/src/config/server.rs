@@ -13,6 +13,7 @@ use super::admin::AdminSpec;
 use super::audit::AuditSpec;
 use super::auth::AuthSpec;
 use super::exposure::{Insecure, Port};
+use super::headers::{forward_schema, read_forward};
 use super::listener::{HttpServices, read_grpc, read_http};
 use super::tls::TlsSpec;
 use crate::limits::{
@@ -44,6 +45,8 @@ pub struct ServerSpec {
     pub auth: Option<AuthSpec>,
     /// The audit; `None` for none.
     pub audit: Option<AuditSpec>,
+    /// Names of the caller's headers that go along to every server that is called.
+    pub forward: Vec<String>,
     /// Time that requests in flight have to finish after a stop was requested.
     pub grace: Duration,
     /// Most bytes of a gRPC message, received or sent.
@@ -88,6 +91,7 @@ impl Default for ServerSpec {
             admin: AdminSpec::default(),
             auth: None,
             audit: None,
+            forward: Vec::new(),
             grace: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
             max_concurrent_requests: 1024,
@@ -110,7 +114,7 @@ impl Default for ServerSpec {
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of `server`, in the order of the documentation.
-const KEYS: [Key<ServerSpec>; 21] = [
+const KEYS: [Key<ServerSpec>; 22] = [
     Key {
         name: "grpc",
         about: "Address of the gRPC server. Port 0 is a free one. A map switches services of the \
@@ -198,6 +202,20 @@ const KEYS: [Key<ServerSpec>; 21] = [
             },
             default: |s| Some(s.insecure.word().to_owned()),
             schema: || json!({ "enum": [true, false, "http"] }),
+        },
+    },
+    Key {
+        name: "forward",
+        about: "Names of the caller's headers that go along with every call of a model or endpoint \
+                elsewhere; `forward` of one of these is for it alone. Others do not, credentials \
+                neither. [More](#headers).",
+        field: Field::Other {
+            read: |s, entry, diagnostics| {
+                s.forward = read_forward(entry, diagnostics);
+                Some(())
+            },
+            default: |_| None,
+            schema: forward_schema,
         },
     },
     Key {
@@ -506,6 +524,7 @@ server:
   write_timeout: 6s
   max_resets_per_second: 4
   insecure: http
+  forward: [X-Tenant, x-tenant, authorization]
   tls: { cert: ./tls.crt, key: /run/tls.key, client_ca: ca.crt, client_auth: optional }
 ",
         );
@@ -549,6 +568,7 @@ server:
         assert_eq!(server.max_resets_per_second, 4);
         assert_eq!(server.write_timeout, Duration::from_secs(6));
         assert_eq!(server.insecure, Insecure::Http);
+        assert_eq!(server.forward, ["x-tenant", "authorization"]);
         let tls = server.tls.unwrap();
         let folder = Path::new(FOLDER);
         assert_eq!(tls.cert.value, folder.join("./tls.crt"));
@@ -602,6 +622,10 @@ server:
             (
                 "server: { insecure: grpc }\n",
                 &["`insecure` must be `true`, `false` or `http`, not `grpc`"],
+            ),
+            (
+                "server: { forward: [te, \"a b\"] }\n",
+                &["`te` cannot be forwarded", "`a b` is no name of a header"],
             ),
             ("server: { insecure: 1 }\n", &["`http`, not an integer"]),
             (

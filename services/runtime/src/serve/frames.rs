@@ -67,9 +67,6 @@ impl Frames {
     }
 }
 
-/// The frame with which a server begins: its settings, none of which differ from the defaults.
-pub(super) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
 /// Error codes of GOAWAY frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum GoAway {

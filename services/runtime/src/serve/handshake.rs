@@ -10,6 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::complaints::Complaints;
 use super::info::Security;
+use super::wrong_protocol;
 use crate::metrics::ServerMetrics;
 use crate::tls::{PortTls, names_of};
 
@@ -28,9 +29,11 @@ pub(super) async fn handshake(
     told: &Told<'_>,
 ) -> Option<Box<TlsStream<TcpStream>>> {
     let accepting = TlsAcceptor::from(tls.config()).accept(stream);
-    let accepted = match tokio::time::timeout(timeout, accepting).await {
-        Ok(accepted) => accepted,
-        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    let accepting = accepting.into_fallible();
+    let (accepted, stream) = match tokio::time::timeout(timeout, accepting).await {
+        Ok(Ok(accepted)) => (Ok(accepted), None),
+        Ok(Err((error, stream))) => (Err(error), Some(stream)),
+        Err(_) => (Err(std::io::ErrorKind::TimedOut.into()), None),
     };
     let result = accepted.as_ref().map_or_else(result, |_| "ok");
     if let Some(metrics) = told.metrics {
@@ -46,6 +49,10 @@ pub(super) async fn handshake(
         tracing::warn!(%peer, result, %error, "a TLS handshake failed");
     } else {
         tracing::debug!(%peer, result, %error, "a TLS handshake failed");
+    }
+    if let Some(stream) = stream {
+        // There is an alert to read.
+        wrong_protocol::hang_up(stream).await;
     }
     None
 }

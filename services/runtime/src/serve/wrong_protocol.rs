@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::complaints::Complaints;
-use super::frames::{GoAway, SETTINGS, go_away};
+use super::frames::{GoAway, go_away};
 use super::socket::FirstBytes;
 
 /// Time that the client has to take them.
@@ -22,10 +22,9 @@ const HAS_NO_TLS: &str = "This port speaks plain text: use grpc:// or http://.";
 /// Returns what a client hears that began with `first`.
 fn last_words(first: FirstBytes) -> Vec<u8> {
     match first {
-        // After the server's preface, empty settings.
-        FirstBytes::Http2 => {
-            [SETTINGS, &go_away(0, GoAway::InadequateSecurity, NEEDS_TLS)].concat()
-        }
+        // Without the settings that servers begin with: after these, gRPC clients take a connection
+        // for made, and make the next at once instead of ever later.
+        FirstBytes::Http2 => go_away(0, GoAway::InadequateSecurity, NEEDS_TLS),
         FirstBytes::Tls => answer(HAS_NO_TLS),
         FirstBytes::Other | FirstBytes::None => answer(NEEDS_TLS),
     }
@@ -56,6 +55,12 @@ pub(super) async fn refuse(
         tracing::warn!(%peer, port, "{words}: refused");
     }
     let _ = tokio::time::timeout(TIME, say(stream, &last_words(first))).await;
+}
+
+/// Closes a connection whose client has something to read, once it had time to.
+#[cfg(feature = "tls")]
+pub(super) async fn hang_up(stream: TcpStream) {
+    let _ = tokio::time::timeout(TIME, say(stream, &[])).await;
 }
 
 /// Sends the words, and takes what the client sends meanwhile: closing a socket with unread bytes

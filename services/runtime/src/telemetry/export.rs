@@ -25,6 +25,8 @@ struct Signal {
     endpoint: &'static str,
     protocol: &'static str,
     certificate: &'static str,
+    client_certificate: &'static str,
+    client_key: &'static str,
     compression: &'static str,
     timeout: &'static str,
 }
@@ -34,6 +36,8 @@ const TRACES: Signal = Signal {
     endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     certificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
     compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
     timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 };
@@ -43,6 +47,8 @@ const METRICS: Signal = Signal {
     endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     certificate: "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY",
     compression: "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
     timeout: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
 };
@@ -167,7 +173,9 @@ fn is_https(endpoint: &str) -> bool {
 /// Most bytes of a file of certificates.
 const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
 
-/// TLS with the system's certificates, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`.
+/// TLS with the system's certificates, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`; to the
+/// collector is shown that of `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, if both it and its key are
+/// set.
 fn trusted(
     signal: &Signal,
     variable: &'static str,
@@ -182,21 +190,25 @@ fn trusted(
             supported,
         });
     }
-    let Some((variable, path)) =
-        first(&[signal.certificate, "OTEL_EXPORTER_OTLP_CERTIFICATE"], env)
-    else {
-        return Ok(Tls::default());
+    let file = |variables: &[&'static str]| {
+        let Some((variable, path)) = first(variables, &env) else {
+            return Ok(None);
+        };
+        let read = files::read(std::path::Path::new(&path), CERTIFICATES_BYTES_MAX);
+        read.map(Some)
+            .map_err(|source| TelemetryError::Certificate {
+                variable,
+                path,
+                source,
+            })
     };
-    match files::read(std::path::Path::new(&path), CERTIFICATES_BYTES_MAX) {
-        Ok(certificates) => Ok(Tls {
-            certificates: Some(certificates),
-        }),
-        Err(source) => Err(TelemetryError::Certificate {
-            variable,
-            path,
-            source,
-        }),
-    }
+    let certificate = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+    let certificate = file(&[signal.client_certificate, certificate])?;
+    let key = file(&[signal.client_key, "OTEL_EXPORTER_OTLP_CLIENT_KEY"])?;
+    Ok(Tls {
+        certificates: file(&[signal.certificate, "OTEL_EXPORTER_OTLP_CERTIFICATE"])?,
+        identity: certificate.zip(key),
+    })
 }
 
 fn timeout(signal: &Signal, env: impl Fn(&str) -> Option<String>) -> Duration {
@@ -308,10 +320,13 @@ mod tests {
                 let expected = Transport::Http(Some(Tls::default()), TIMEOUT);
                 assert_eq!(transport, Some(expected));
                 let absent = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file.pem");
-                let error = found(&[https, absent])
-                    .expect_err("no such file")
-                    .to_string();
-                assert!(error.contains("/no/such/file.pem"), "{error}");
+                let client = ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/no/such/file.pem");
+                for absent in [absent, client] {
+                    let error = found(&[https, absent]).expect_err("no such file");
+                    let error = error.to_string();
+                    assert!(error.contains("/no/such/file.pem"), "{error}");
+                    assert!(error.contains(absent.0), "{error}");
+                }
             }
             Err(error) => {
                 assert!(error.to_string().contains("Cargo feature `tls`"), "{error}");

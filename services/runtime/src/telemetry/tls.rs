@@ -1,10 +1,21 @@
 //! TLS to a collector or an issuer, where the Cargo feature `tls` builds it in.
 
-/// Which certificates are trusted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which certificates are trusted, and which is shown.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     /// Those of a PEM file; `None` for the system's.
     pub(super) certificates: Option<Vec<u8>>,
+    /// Certificate and key that are shown to the collector, in PEM.
+    pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("has_certificates", &self.certificates.is_some())
+            .field("has_identity", &self.identity.is_some())
+            .finish()
+    }
 }
 
 impl Tls {

@@ -1,6 +1,8 @@
 //! A build without TLS: the types of ports that speak it, without a value.
 
-use crate::config::TlsSpec;
+use std::path::PathBuf;
+
+use crate::config::{ClientTlsSpec, TlsSpec};
 use crate::metrics::TlsMetrics;
 use crate::serve::Protocol;
 
@@ -14,6 +16,31 @@ pub enum ServerTls {}
 #[derive(Clone, Debug)]
 pub enum PortTls {}
 
+/// What a server is spoken to with in TLS. There is none in this build.
+#[derive(Clone, Debug)]
+pub enum ClientTls {}
+
+impl ClientTls {
+    /// Returns that this build has no TLS.
+    pub fn check(spec: &ClientTlsSpec) -> Vec<TlsProblem> {
+        let path = spec.ca.clone();
+        vec![absent(
+            "ca",
+            path.unwrap_or_else(|| "of this system".into()),
+        )]
+    }
+}
+
+/// Returns the problem of a file for a build without TLS.
+fn absent(key: &'static str, path: PathBuf) -> TlsProblem {
+    TlsProblem {
+        key,
+        path,
+        reason: "is of no use: this build of motet has no TLS".to_owned(),
+        help: Some("build it with the Cargo feature `tls`".to_owned()),
+    }
+}
+
 impl ServerTls {
     /// Finds that this build has no TLS.
     ///
@@ -25,12 +52,7 @@ impl ServerTls {
 
     /// Returns that this build has no TLS.
     pub fn check(spec: &TlsSpec) -> Vec<TlsProblem> {
-        vec![TlsProblem {
-            key: "cert",
-            path: spec.cert.value.clone(),
-            reason: "is of no use: this build of motet has no TLS".to_owned(),
-            help: Some("build it with the Cargo feature `tls`".to_owned()),
-        }]
+        vec![absent("cert", spec.cert.value.clone())]
     }
 
     /// What a port speaks TLS with.

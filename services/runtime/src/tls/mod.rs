@@ -1,9 +1,10 @@
-//! TLS of ports, by rustls with ring, where the Cargo feature `tls` builds it in.
+//! TLS of ports and to other servers, by rustls with ring, where the Cargo feature `tls` builds it in.
 //!
 //! TLS 1.2 and 1.3. Certificates, keys and authorities are files that are read again when they
 //! change, for the handshakes that follow; a file that cannot be used changes nothing.
 //!
 //! * `certificate`: how long a certificate is valid, and whose it is.
+//! * `client`: [`ClientTls`], what a server is spoken to with.
 //! * `files`: the files of a port, as they are at a moment.
 //! * `name`: [`PeerName`], names of clients.
 //! * `pem`: certificates, keys and authorities in PEM files.
@@ -17,6 +18,8 @@ mod problem;
 #[cfg(feature = "tls")]
 mod certificate;
 #[cfg(feature = "tls")]
+mod client;
+#[cfg(feature = "tls")]
 mod files;
 #[cfg(feature = "tls")]
 mod pem;
@@ -29,7 +32,9 @@ mod watch;
 mod absent;
 
 #[cfg(not(feature = "tls"))]
-pub use absent::{PortTls, ServerTls};
+pub use absent::{ClientTls, PortTls, ServerTls};
+#[cfg(feature = "tls")]
+pub use client::ClientTls;
 pub use name::PeerName;
 pub use problem::TlsProblem;
 #[cfg(feature = "tls")]

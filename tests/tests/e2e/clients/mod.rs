@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// Returns the program that `variable` names, or `name` from the path. `None`, with a line that
 /// says why, if it does not start.
-fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
     let program = std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from);
     match Command::new(&program).args(probe).output() {
         Ok(output) if output.status.success() => Some(program),
@@ -31,7 +31,7 @@ fn find(variable: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
 }
 
 /// Runs a program to its end and returns its output.
-fn run(program: &Path, args: &[&str]) -> String {
+pub(crate) fn run(program: &Path, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(

@@ -4,6 +4,7 @@ mod compare;
 
 use motet_proto::tensor::Tensor;
 use motet_runtime::flow::Flow;
+use motet_runtime::forward::Forwarded;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -106,6 +107,7 @@ fn spawn<'a>(
             Ok((Ok(_), None)) => "unanswered",
         });
     };
-    tokio::spawn(Flow::current().scope(shadow));
+    let shadow = Flow::current().scope(shadow);
+    tokio::spawn(Forwarded::current().scope(shadow));
     Some(send)
 }
