@@ -358,8 +358,8 @@ instruments! {
     TLS_EXPIRY:
         Kind::Gauge, "motet.tls.certificate_expiry", "motet_tls_certificate_expiry_seconds",
         "s", ["certificate"],
-        "Time at which a certificate in use expires, in seconds since 1970; certificate is server \
-         or the name of what is called with it.";
+        "Time at which a certificate in use expires, in seconds since 1970; certificate is server, \
+         that of the ports.";
     TLS_READ:
         Kind::Counter, "motet.tls.files_read", "motet_tls_files_read_total",
         "{change}", ["certificate", "result"],

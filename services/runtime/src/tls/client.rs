@@ -9,8 +9,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::file::TlsFile;
 use super::pem::{self, Identity};
-use super::problem::{TlsFile, TlsProblem};
+use super::problem::TlsProblem;
 use super::server::H2;
 use crate::config::ClientTlsSpec;
 

@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 
+use super::file::TlsFile;
 use super::pem::{self, Identity};
-use super::problem::{TlsFile, TlsProblem};
+use super::problem::TlsProblem;
 use crate::config::TlsSpec;
 
 /// The contents of the files, or why one has none.

@@ -5,7 +5,7 @@
 //!
 //! * `certificate`: how long a certificate is valid, and whose it is.
 //! * `client`: [`ClientTls`], what a server is spoken to with.
-//! * `files`: the files of a port, as they are at a moment.
+//! * `file`: a file by its key; `files`: the files of a port, as they are at a moment.
 //! * `name`: [`PeerName`], names of clients.
 //! * `pem`: certificates, keys and authorities in PEM files.
 //! * `problem`: [`TlsProblem`], a file that cannot be used.
@@ -19,6 +19,8 @@ mod problem;
 mod certificate;
 #[cfg(feature = "tls")]
 mod client;
+#[cfg(feature = "tls")]
+mod file;
 #[cfg(feature = "tls")]
 mod files;
 #[cfg(feature = "tls")]

@@ -11,7 +11,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::certificate::{Contents, OutOfTime};
-use super::problem::{TlsFile, TlsProblem};
+use super::file::TlsFile;
+use super::problem::TlsProblem;
 
 /// Most bytes of a file: a bundle of all authorities of the web has about 250 KB.
 const FILE_BYTES_MAX: u64 = 4 << 20;

@@ -1,6 +1,6 @@
 //! Files that TLS cannot be spoken with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use motet_config::{Diagnostic, Span};
 
@@ -22,25 +22,6 @@ fn with_help(help: Option<&str>) -> String {
     help.map(|help| format!("; {help}")).unwrap_or_default()
 }
 
-/// A file by the key that names it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TlsFile<'p> {
-    pub(super) key: &'static str,
-    pub(super) path: &'p Path,
-}
-
-impl TlsFile<'_> {
-    /// Returns the problem of this file.
-    pub(super) fn problem(self, reason: impl Into<String>) -> TlsProblem {
-        TlsProblem {
-            key: self.key,
-            path: self.path.to_owned(),
-            reason: reason.into(),
-            help: None,
-        }
-    }
-}
-
 impl TlsProblem {
     /// Returns the problem as a mistake in a configuration, at the path of the file.
     pub fn diagnostic(&self, span: Span) -> Diagnostic {
@@ -50,11 +31,5 @@ impl TlsProblem {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }
-    }
-
-    /// Adds what to do.
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
     }
 }
