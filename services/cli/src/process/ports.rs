@@ -90,7 +90,7 @@ impl Ports {
         let Instruments { health, metrics } = self.instruments;
         let message_bytes_max = self.server.max_message_bytes;
         let admission = admission(&self.server);
-        let forward = ForwardLayer::new(served.forwarded);
+        let forward = ForwardLayer::new(served.forwarded.clone());
         let stack = |services| {
             let (routes, guards) = (served.routes.clone(), self.guards.of(services));
             let stack = layers::stack(
