@@ -1,4 +1,4 @@
-//! What TLS costs: calls and handshakes a second of one server with plain text, TLS and client
+//! Cost of TLS: calls and handshakes a second of one server with plain text, TLS and client
 //! certificates, in turns, so that what else the machine does falls on all alike.
 //!
 //! `cargo run --release -p motet-tests --example tls_speed [SECONDS OF A TURN]`

@@ -76,7 +76,7 @@ struct Inner {
     routes: LiveRoutes,
     /// Plans of pipelines that are no longer served, some of which still run for requests.
     retired: Mutex<Vec<Weak<Plan>>>,
-    /// What is to be known of the pipelines.
+    /// Note on the pipelines for whoever lists them.
     note: ArcSwapOption<String>,
     /// Held while a pipeline or a model is loaded or unloaded.
     change: Mutex<()>,

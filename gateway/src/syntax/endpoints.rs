@@ -20,7 +20,7 @@ pub struct EndpointSpec {
     pub descriptor: Option<Spanned<PathBuf>>,
     /// Visibility of the words of the server's errors.
     pub errors: ErrorWords,
-    /// How it is spoken to.
+    /// TLS and headers of its connections.
     pub access: AccessSpec,
 }
 

@@ -31,7 +31,8 @@ const OF_MODEL: [&str; 2] = ["modules.json", "config_sentence_transformers.json"
 /// Most bytes of a tokenizer or of a configuration.
 const JSON_BYTES_MAX: u64 = 256 << 20;
 
-/// What the files of a model are, wherever they lie: equal ones have the same weights and tokenizer.
+/// Identity of the files of a model, wherever they lie: equal ones have the same weights and
+/// tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     Builtin(&'static str),

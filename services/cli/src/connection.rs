@@ -17,7 +17,7 @@ use crate::args::ServerArgs;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no connection to a server.
+/// Error of a connection to a server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// Nothing answers at an address.

@@ -18,7 +18,7 @@ pub(crate) struct FileText {
     pub(crate) yaml: String,
 }
 
-/// What of a file can be loaded.
+/// Parts of a file that can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileTexts {
     /// The pipelines, each after those of the file that it calls.

@@ -10,9 +10,9 @@ const DEPTH_MAX: usize = 3;
 /// Most files that are looked at.
 const FILES_MAX: usize = 10_000;
 
-/// The files of a folder, or one file: each by its name inside the folder, its size, the time of its
-/// last change and, where the system has them, its device and number. A link counts as the file that
-/// it leads to, so folders of links to the same files are equal. Cheap to clone.
+/// The files of a folder, or one file: each by its name inside the folder, its size, the time of
+/// its last change and, where the system has them, its device and number. A link counts as the file
+/// that it leads to, so folders of links to the same files are equal. Cheap to clone.
 ///
 /// ```
 /// use motet_config::Fingerprint;

@@ -49,7 +49,7 @@ pub enum LoadError {
     Memory {
         /// The model's name.
         model: String,
-        /// What it needs, and what there is.
+        /// Its need, and the memory that there is.
         cause: NotEnoughMemory,
     },
     /// The system cannot start threads.
@@ -113,8 +113,8 @@ impl Loader {
     /// fast as later ones.
     ///
     /// # Errors
-    /// A device that is not present, or weights that cannot be read or do not fit, also into memory.
-    /// Nothing is left running then.
+    /// A device that is not present, or weights that cannot be read or do not fit, also into
+    /// memory. Nothing is left running then.
     pub async fn load(&self, model: ResolvedModel) -> Result<Model, LoadError> {
         let (weights, reservation) = self.reserve(&model).await?;
         let ResolvedModel {

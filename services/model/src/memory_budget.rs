@@ -15,7 +15,7 @@ const LOADING_PART: u64 = 5;
 /// Memory that the models of a process may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryLimit {
-    /// What the process may use: the limit of its control group, or the machine's.
+    /// The memory that the process may use: the limit of its control group, or the machine's.
     #[default]
     Usable,
     /// The process may use so many bytes.
@@ -31,7 +31,7 @@ pub(crate) struct MemoryBudget {
     state: Arc<Mutex<State>>,
 }
 
-/// What models that are being loaded take. The system tells of it little by little, so memory is
+/// Memory of models that are being loaded. The system tells of it little by little, so memory is
 /// looked at before the first of those that are loaded at once, and again after the last.
 #[derive(Debug, Default)]
 struct State {
@@ -42,7 +42,7 @@ struct State {
     reserved: Vec<(Weights, u64)>,
 }
 
-/// What weights are: equal ones are in memory once.
+/// Identity of weights: equal ones are in memory once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Weights {
     identity: Identity,
@@ -99,8 +99,8 @@ impl Weights {
             _ => "`dtype: int8` takes less, ",
         };
         format!(
-            "{smaller}another machine may have more (`endpoint`), and other models can be unloaded; \
-             `--memory SIZE` says that the process may use more, `--memory off` leaves it to the \
+            "{smaller}another machine may have more (`endpoint`), and other models can be \
+             unloaded; `--memory SIZE` says that the process may use more, `--memory off` leaves it to the \
              system"
         )
     }

@@ -39,12 +39,12 @@ struct Inner {
     in_flight: InFlight,
 }
 
-/// What a model was loaded from.
+/// Origin of a model: its configuration, its files and its weights.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
-    /// What its configuration and its files were.
+    /// Identity of its configuration and files.
     pub(crate) identity: Identity,
-    /// What its weights are, for as long as it has them.
+    /// Identity of its weights, for as long as it has them.
     #[expect(dead_code, reason = "says that the weights are in memory")]
     pub(crate) weights: Option<Arc<Weights>>,
 }

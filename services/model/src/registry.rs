@@ -22,7 +22,7 @@ struct Inner {
     entries: ArcSwap<Vec<Entry>>,
     /// Held while the entries are changed.
     change: Mutex<()>,
-    /// What is to be known of the models of the configuration.
+    /// Note on the models of the configuration for whoever lists them.
     note: ArcSwapOption<String>,
 }
 

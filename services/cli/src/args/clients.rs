@@ -146,7 +146,7 @@ pub struct LoadArgs {
     /// configuration
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// How long a model may take to be loaded
+    /// Time in which a model must be loaded
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Print the responses as JSON.

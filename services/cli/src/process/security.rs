@@ -1,4 +1,4 @@
-//! What the ports of a process do against strangers.
+//! TLS of the ports of a process, and their exposure to strangers.
 
 use anyhow::bail;
 use motet_runtime::config::{Exposure, Port, ServerSpec};
@@ -46,7 +46,7 @@ impl Security {
         })
     }
 
-    /// What the port of this protocol speaks TLS with.
+    /// Returns the TLS of the port of this protocol.
     pub(super) fn port(&self, protocol: Protocol) -> Option<PortTls> {
         let tls = self.tls.as_ref()?;
         Some(tls.port(protocol, self.http_asks))

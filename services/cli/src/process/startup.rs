@@ -315,8 +315,8 @@ impl Startup {
         Ok(Loading { repository, models })
     }
 
-    /// Puts the models and pipelines into service. A model that is being loaded, and a pipeline that
-    /// cannot do without it, are not ready yet.
+    /// Puts the models and pipelines into service. A model that is being loaded, and a pipeline
+    /// that cannot do without it, are not ready yet.
     pub(crate) fn assemble(
         self,
         loading: &Loading,

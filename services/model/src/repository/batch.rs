@@ -75,8 +75,8 @@ impl Batch {
         &self.removed
     }
 
-    /// Puts the models that were loaded into service. Those that they replace end in the background,
-    /// once their calls in flight are answered.
+    /// Puts the models that were loaded into service. Those that they replace end in the
+    /// background, once their calls in flight are answered.
     pub fn put(&mut self) {
         let models = &self.repository.0.models;
         for model in std::mem::take(&mut self.loaded) {

@@ -7,7 +7,7 @@
 //!
 //! * `batch`: several changes in one step.
 //! * `turns`: one change of a model at a time.
-//! * `users`: [`ModelUsers`], who must agree to a change, and [`FindModel`], where models come from.
+//! * `users`: [`ModelUsers`], who must agree to a change, and [`FindModel`], the source of models.
 
 mod batch;
 mod turns;
@@ -52,7 +52,7 @@ struct Inner {
     turns: Turns,
 }
 
-/// What a load has done.
+/// Outcome of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// There was no model of the name.

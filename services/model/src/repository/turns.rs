@@ -7,7 +7,7 @@ use tokio::sync::{
     Mutex as AsyncMutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
 };
 
-/// Who may change models.
+/// Turns of those who change models.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     all: Arc<RwLock<()>>,

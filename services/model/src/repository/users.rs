@@ -1,4 +1,4 @@
-//! Who uses the models of a repository, and where they come from.
+//! Users of the models of a repository, and the source of these models.
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ pub struct ModelSpec {
     pub endpoint: Option<Spanned<Endpoint>>,
     /// Visibility of the words of errors of the server at the endpoint.
     pub errors: Option<Spanned<ErrorWords>>,
-    /// How the server at the endpoint is spoken to.
+    /// TLS and headers of connections to the endpoint.
     pub access: AccessSpec,
     /// Device; `None` is `auto`.
     pub device: Option<Spanned<String>>,

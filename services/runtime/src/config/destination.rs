@@ -10,7 +10,7 @@ use super::client_tls::ClientTlsSpec;
 use super::headers::{self, HeaderSpec};
 use crate::tls::ClientTls;
 
-/// How a server is spoken to, besides its address: keys of an endpoint or a model.
+/// TLS and headers of connections to a server: keys of an endpoint or a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessSpec {
     /// The key `tls`.

@@ -47,7 +47,7 @@ pub enum Exposure {
     Refused(Lack),
 }
 
-/// What a port lacks against strangers.
+/// Protection against strangers that a port lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
     /// It speaks plain text.

@@ -58,7 +58,7 @@ enum Part {
     Env(String, Option<String>),
 }
 
-/// Why a header has no value, as the end of a sentence about it. It has none of the value.
+/// Error of a header without a value, as the end of a sentence about it. It has none of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// A file cannot be read.
@@ -190,8 +190,8 @@ fn header(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<HeaderSpec> {
     Some(spec)
 }
 
-const HELP: &str = "write `${file:PATH}` or `${env:NAME}`, with a default `${env:NAME:-default}`; a \
-                    `$` by itself is `$$`";
+const HELP: &str = "write `${file:PATH}` or `${env:NAME}`, with a default \
+                    `${env:NAME:-default}`; a `$` by itself is `$$`";
 
 /// Returns whether a header carries a secret by its name.
 pub(crate) fn is_credential(name: &str) -> bool {

@@ -18,11 +18,11 @@ pub struct TlsSpec {
     /// File with the authorities of clients' certificates, PEM; without one, clients are not asked
     /// for any.
     pub client_ca: Option<Spanned<PathBuf>>,
-    /// Whether clients need a certificate.
+    /// Need of a certificate for clients.
     pub client_auth: ClientAuth,
 }
 
-/// Whether clients need a certificate: the key `client_auth`.
+/// Need of a certificate for clients: the key `client_auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
     /// A client without one is refused.

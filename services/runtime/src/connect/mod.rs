@@ -1,7 +1,7 @@
 //! Connections to other servers: in plain text or TLS, as a [`Destination`] says.
 //!
-//! Who speaks TLS to a server without it, or plain text to one with it, gets an error that says so
-//! ([`words`]) in place of bytes that make no frame.
+//! TLS to a server without it, or plain text to one with it, is an error that says so ([`words`]),
+//! in place of bytes that make no frame.
 //!
 //! * `explained`: [`Explained`], errors of calls that say why there is no connection.
 //! * `handshake`: TLS handshakes.

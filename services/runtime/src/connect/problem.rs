@@ -1,8 +1,8 @@
-//! Why there is no connection to a server, where the system's words do not say it.
+//! Errors of connections to a server, where the system's words do not say why.
 
 use std::error::Error;
 
-/// Why there is no connection to a server.
+/// Error of a connection to a server.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ConnectProblem {
     /// The server speaks plain text.
@@ -61,7 +61,7 @@ pub fn words(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-/// What the words of every [`ConnectProblem`] begin with.
+/// Beginning of the words of every [`ConnectProblem`].
 const START: &str = "no connection: ";
 
 #[cfg(test)]

@@ -346,8 +346,8 @@ instruments! {
     SERVER_HANDSHAKES:
         Kind::Counter, "motet.server.handshakes", "motet_server_handshakes_total",
         "{handshake}", ["result"],
-        "TLS handshakes of the gRPC port, by result: ok, plain_text (the client did not speak TLS), \
-         timeout, no_certificate (the client has none), certificate (the client's is not \
+        "TLS handshakes of the gRPC port, by result: ok, plain_text (the client did not speak \
+         TLS), timeout, no_certificate (the client has none), certificate (the client's is not \
          accepted), refused (the client does not accept the server's, says its alert), protocol \
          (no version, cipher or protocol in common), closed (the client went away) or other.";
     SERVER_INSECURE:

@@ -56,7 +56,7 @@ pub(super) struct Connection {
     pub(super) bytes: ConnectionBytes,
     /// How much the client may send before it is read.
     pub(super) window: Window,
-    /// What the port speaks TLS with; `None` for plain text.
+    /// TLS of the port; `None` for plain text.
     pub(super) tls: Option<PortTls>,
     pub(super) complaints: Complaints,
     pub(super) shutdown: Shutdown,

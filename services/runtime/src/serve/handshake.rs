@@ -14,7 +14,7 @@ use super::wrong_protocol;
 use crate::metrics::ServerMetrics;
 use crate::tls::{PortTls, names_of};
 
-/// What is told of a connection's handshake.
+/// Facts of a connection that its handshake is told of with.
 pub(super) struct Told<'c> {
     pub(super) peer: SocketAddr,
     pub(super) complaints: &'c Complaints,

@@ -1,6 +1,6 @@
 //! TLS to a collector or an issuer, where the Cargo feature `tls` builds it in.
 
-/// Which certificates are trusted, and which is shown.
+/// Certificates that are trusted, and the one that is shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     /// Those of a PEM file; `None` for the system's.

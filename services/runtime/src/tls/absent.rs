@@ -8,15 +8,15 @@ use crate::serve::Protocol;
 
 use super::TlsProblem;
 
-/// What ports speak TLS with. There is none in this build.
+/// TLS of a process' ports. There is none in this build.
 #[derive(Clone, Debug)]
 pub enum ServerTls {}
 
-/// What one port speaks TLS with. There is none in this build.
+/// TLS of one port. There is none in this build.
 #[derive(Clone, Debug)]
 pub enum PortTls {}
 
-/// What a server is spoken to with in TLS. There is none in this build.
+/// TLS to one server. There is none in this build.
 #[derive(Clone, Debug)]
 pub enum ClientTls {}
 
@@ -55,7 +55,7 @@ impl ServerTls {
         vec![absent("cert", spec.cert.value.clone())]
     }
 
-    /// What a port speaks TLS with.
+    /// Returns the TLS of a port.
     pub fn port(&self, _: Protocol, _: bool) -> PortTls {
         match *self {}
     }

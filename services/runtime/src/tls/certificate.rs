@@ -14,7 +14,7 @@ use super::name::PeerName;
 /// Object identifier of a common name.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// What a certificate says.
+/// Contents of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) not_before: SystemTime,
@@ -24,7 +24,7 @@ pub(super) struct Contents {
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// Why a certificate is not valid at a time.
+/// Reason for which a certificate is not valid at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutOfTime {
     Expired(SystemTime),

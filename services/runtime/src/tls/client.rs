@@ -1,4 +1,4 @@
-//! What one server is spoken to with in TLS.
+//! TLS to one server.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use super::problem::TlsProblem;
 use super::server::H2;
 use crate::config::ClientTlsSpec;
 
-/// What one server is spoken to with in TLS: files, as they are when a connection is made.
+/// TLS to one server: files, as they are when a connection is made.
 #[derive(Clone)]
 pub struct ClientTls(Arc<Inner>);
 

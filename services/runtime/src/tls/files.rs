@@ -20,7 +20,7 @@ pub(super) struct Files<'s> {
     client_ca: Option<Result<Vec<u8>, TlsProblem>>,
 }
 
-/// What the files hold.
+/// Contents of the files.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) identity: Identity,

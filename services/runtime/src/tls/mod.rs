@@ -1,4 +1,5 @@
-//! TLS of ports and to other servers, by rustls with ring, where the Cargo feature `tls` builds it in.
+//! TLS of ports and to other servers, by rustls with ring, where the Cargo feature `tls` builds it
+//! in.
 //!
 //! TLS 1.2 and 1.3. Certificates, keys and authorities are files that are read again when they
 //! change, for the handshakes that follow; a file that cannot be used changes nothing.

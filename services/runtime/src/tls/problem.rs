@@ -14,7 +14,7 @@ pub struct TlsProblem {
     pub path: PathBuf,
     /// The reason, as the end of a sentence about the file.
     pub reason: String,
-    /// What to do.
+    /// The way out.
     pub help: Option<String>,
 }
 

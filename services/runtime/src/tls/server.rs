@@ -1,4 +1,4 @@
-//! What a process' ports speak TLS with.
+//! TLS of a process' ports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Configs {
     open_http: Arc<ServerConfig>,
 }
 
-/// What one port speaks TLS with.
+/// TLS of one port.
 #[derive(Clone)]
 pub struct PortTls {
     server: ServerTls,
@@ -49,7 +49,7 @@ pub struct PortTls {
     asks_clients: bool,
 }
 
-/// What a look at the files found.
+/// Outcome of a look at the files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// The files are as before.
@@ -96,7 +96,7 @@ impl ServerTls {
         Self::load(spec, None).err().unwrap_or_default()
     }
 
-    /// What a port speaks TLS with. `asks_clients` is `false` for a port for everybody, whatever
+    /// Returns the TLS of a port. `asks_clients` is `false` for a port for everybody, whatever
     /// the others ask of clients; a gRPC port always asks.
     pub fn port(&self, protocol: Protocol, asks_clients: bool) -> PortTls {
         PortTls {

@@ -222,8 +222,8 @@ async fn mistakes_in_the_tls_of_a_model_or_an_endpoint_are_told() {
     }
 }
 
-/// What goes along of a caller's headers, and what a configuration adds, as a model service gets
-/// it; and that no value is printed.
+/// Headers of a caller that go along, and those that a configuration adds, reach a model service,
+/// and no value of them is printed.
 #[tokio::test]
 async fn headers_go_along_only_by_name_and_secrets_are_nowhere() {
     const SECRETS: [&str; 4] = ["s3cret-one", "s3cret-two", "s3cret-env", "s3cret-caller"];
