@@ -91,6 +91,8 @@ pub struct Configuration {
     pub pipelines: Vec<PipelineSpec>,
     /// The number of the file's own pipelines.
     own_pipelines: usize,
+    /// `true` if the file itself has the key `server`.
+    has_server: bool,
     /// The models that the pipelines call, if the models are borrowed: only these are served.
     called_models: Option<BTreeSet<String>>,
     /// The file that holds the models, if there is one.
@@ -194,6 +196,7 @@ impl Configuration {
         let pipelines = parse(&config, &mut diagnostics);
         let mut configuration = Self {
             own_pipelines: pipelines.len(),
+            has_server: config.server_entry.is_some(),
             called_models: None,
             models_file: files.file.clone(),
             files: None,
@@ -230,6 +233,11 @@ impl Configuration {
         let called = self.called_models.as_ref();
         let models = self.config.models.iter();
         models.filter(move |m| called.is_none_or(|called| called.contains(&m.name.value)))
+    }
+
+    /// Returns `true` if the file itself, not one that it borrows from, has the key `server`.
+    pub(crate) const fn has_server(&self) -> bool {
+        self.has_server
     }
 
     /// Returns whether the models are borrowed from another configuration.

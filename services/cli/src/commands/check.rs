@@ -55,7 +55,7 @@ pub(super) fn run(args: CheckArgs, tasks: &Tasks) -> anyhow::Result<()> {
     configuration.check(&signatures, true);
     configuration.ok()?;
     eprint!("{}", configuration.render());
-    if configuration.config.server_entry.is_some() && !configuration.borrows() {
+    if configuration.has_server() {
         output::print(&reachable(&configuration.config.server))?;
     }
     output::print(&format!("{}: ok\n", files.name()))
