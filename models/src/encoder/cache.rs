@@ -86,15 +86,22 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/bert")
     }
 
+    /// Copies a folder with all that is in it.
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let (path, copied) = (entry.path(), to.join(entry.file_name()));
+            match path.is_dir() {
+                true => copy(&path, &copied),
+                false => drop(std::fs::copy(path, copied).unwrap()),
+            }
+        }
+    }
+
     #[test]
     fn encoders_are_shared_by_what_their_files_are() {
         let folder = std::env::temp_dir().join(format!("motet-shared-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        for entry in std::fs::read_dir(fixture()).unwrap().flatten() {
-            if entry.path().is_file() {
-                std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-            }
-        }
+        copy(&fixture(), &folder);
         let cache = EncoderCache::default();
         let load = |path: &Path| {
             let files = ModelFiles::open(&Source::File(path.to_owned())).unwrap();

@@ -148,7 +148,9 @@ async fn a_client_says_what_is_wrong() {
     assert_eq!(code(absent), Code::NotFound);
     let nobody = Client::connect("127.0.0.1:1").await.expect_err("nobody");
     assert!(matches!(nobody, ClientError::Connect(_)), "{nobody}");
-    let no_address = Client::connect("https://host").await.expect_err("TLS");
+    let no_address = Client::connect("ftp://host")
+        .await
+        .expect_err("another protocol");
     assert!(
         matches!(no_address, ClientError::Address(_)),
         "{no_address}"

@@ -67,12 +67,12 @@ fn every_mistake_is_reported() {
             &["`endpoints` must be a map of names and servers, not a list"][..],
         ),
         (
-            "models: { m: { endpoint: \"grpc://h:1\" } }\nendpoints: { a: ocr:50051, B: \"grpc://h:1\", c: {}, d: { url: \"grpcs://h:1\", descriptor: 3 }, e: { url: \"grpc://h:1\", descriptor: \"\", descripto: x }, m: \"grpc://h:1\", n: 4 }\n",
+            "models: { m: { endpoint: \"grpc://h:1\" } }\nendpoints: { a: ocr:50051, B: \"grpc://h:1\", c: {}, d: { url: \"ftp://h:1\", descriptor: 3 }, e: { url: \"grpc://h:1\", descriptor: \"\", descripto: x }, m: \"grpc://h:1\", n: 4 }\n",
             &[
                 "`a` must look like `grpc://host:port`",
                 "`B` cannot be the name of an endpoint",
                 "endpoint `c` needs the key `url`",
-                "`url` asks for TLS",
+                "`url` must look like `grpc://host:port`",
                 "`descriptor` must be a string, not an integer",
                 "`descriptor` is empty",
                 "unknown key `descripto` in endpoint `e`",

@@ -525,11 +525,12 @@ fn costs_are_shown_in_the_unit_of_the_task() {
         let loader = Loader::new(metrics.clone(), Health::new()).expect("threads");
         let models = resolve(&odd("know_ones")).expect("a model");
         let loaded = loader.load_all(models).await.expect("a model");
-        ModelServer::new(loaded).drain().await;
+        let server = ModelServer::new(loaded);
+        let page = metrics.render().expect("metrics");
+        let line = r#"motet_model_info{model="m",task="odd",unit="numbers"} 1"#;
+        assert!(page.contains(line), "{page}");
+        server.drain().await;
     });
-    let page = metrics.render().expect("metrics");
-    let line = r#"motet_model_info{model="m",task="odd",unit="numbers"} 1"#;
-    assert!(page.contains(line), "{page}");
 }
 
 #[test]
