@@ -19,7 +19,7 @@ use crate::output;
 /// When the gateway cannot be reached, has no such pipeline, or answers with an error.
 pub(crate) async fn run(args: &CallArgs) -> anyhow::Result<()> {
     let address = &args.server.address;
-    let client = Client::from(connect_command(&args.server).await?);
+    let client = Client::of_command(connect_command(&args.server).await?);
     let pipeline = client.pipeline(&args.pipeline).await;
     let pipeline = pipeline.map_err(|error| match error {
         ClientError::NoPipeline { pipeline } => anyhow!(

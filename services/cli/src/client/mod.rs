@@ -93,10 +93,21 @@ impl Client {
         Ok(Self::over(connection::connect(&destination).await?))
     }
 
-    /// A client over a connection.
+    /// Returns a client over a connection.
     fn over(connection: ServerChannel) -> Self {
         Self {
             transport: BoxCloneSyncService::new(connection.map_err(TransportError::of)),
+            timeout: None,
+        }
+    }
+
+    /// Returns a client over the connection of a command.
+    pub(crate) fn of_command(connection: Connection) -> Self {
+        let transport = connection
+            .map_response(|response| response.map(Body::new))
+            .map_err(TransportError::of);
+        Self {
+            transport: BoxCloneSyncService::new(transport),
             timeout: None,
         }
     }
@@ -207,18 +218,6 @@ impl From<Channel> for Client {
     fn from(channel: Channel) -> Self {
         Self {
             transport: BoxCloneSyncService::new(channel.map_err(TransportError::of)),
-            timeout: None,
-        }
-    }
-}
-
-impl From<Connection> for Client {
-    fn from(connection: Connection) -> Self {
-        let transport = connection
-            .map_response(|response| response.map(Body::new))
-            .map_err(TransportError::of);
-        Self {
-            transport: BoxCloneSyncService::new(transport),
             timeout: None,
         }
     }
