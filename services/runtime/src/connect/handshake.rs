@@ -83,6 +83,12 @@ fn reason(error: &io::Error, name: &str) -> String {
             C::NotValidYet | C::NotValidYetContext { .. } => {
                 "its certificate is not valid yet; is this machine's clock right?".to_owned()
             }
+            // As `openssl req -x509` makes them.
+            C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "its certificate is that of an authority, not of a server: have the authority \
+                 sign one for the server (`basicConstraints=CA:FALSE`)"
+                    .to_owned()
+            }
             _ => format!("its certificate is not accepted: {found}"),
         },
         Some(Error::AlertReceived(A::CertificateRequired | A::HandshakeFailure)) => {
