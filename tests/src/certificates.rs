@@ -164,6 +164,7 @@ pub async fn connect(
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.expect("it listens");
+    stream.set_nodelay(true)?;
     let host = ServerName::try_from(host.to_owned()).expect("a name");
     TlsConnector::from(Arc::new(config))
         .connect(host, stream)
