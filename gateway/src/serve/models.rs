@@ -71,7 +71,7 @@ pub(super) fn check(
                 reflected: &ReflectedServices::default(),
                 pipelines,
             };
-            // What it takes and gives is not known, so nothing was checked against it.
+            // Nothing was checked against a signature that is not known.
             let Ok(before) = catalog.model(name) else {
                 return Ok(());
             };

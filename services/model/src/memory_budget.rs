@@ -100,8 +100,8 @@ impl Weights {
         };
         format!(
             "{smaller}another machine may have more (`endpoint`), and other models can be \
-             unloaded; `--memory SIZE` says that the process may use more, `--memory off` leaves it to the \
-             system"
+             unloaded; `--memory SIZE` says that the process may use more, `--memory off` leaves \
+             it to the system"
         )
     }
 }
@@ -192,7 +192,7 @@ mod tests {
         let budget = MemoryBudget::default();
         let reserve = |free, bytes| budget.reserve_of(Some(free), &weights(bytes), &[]);
         let first = reserve(1000, 500).unwrap();
-        // What is free now counts again only once nothing is being loaded.
+        // Memory that is free now counts again only once nothing is being loaded.
         let error = reserve(5000, 400).unwrap_err();
         assert_eq!((error.needed, error.free), (480, 400));
         let second = reserve(5000, 300).unwrap();

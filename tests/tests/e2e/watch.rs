@@ -154,7 +154,7 @@ async fn models_come_and_go_with_the_pipelines_that_call_them() {
         .await
         .expect("what was loaded stays");
 
-    // What a running process does not take.
+    // A change that takes a restart.
     models.write("motet.yaml", "server: { grpc: \"127.0.0.1:1\" }\n");
     process
         .says("`server` has changed, which takes a restart")

@@ -84,8 +84,11 @@ impl OipGateway {
         ))
     }
 
-    /// Returns what has this name.
-    fn named(&self, name: &str) -> Named {
+    /// Returns what has this name, for those whose access depends on it.
+    fn named(&self, name: &str, access: &Access) -> Named {
+        if access.is_open() {
+            return Named::Unknown;
+        }
         if self.registry.pipeline(name).is_some() {
             return Named::Pipeline;
         }
@@ -121,7 +124,7 @@ impl OipGateway {
         account: &Account,
     ) -> Result<ModelInferResponse, Status> {
         let access = &account.access;
-        access.call(&request.model_name, self.named(&request.model_name))?;
+        access.call(&request.model_name, self.named(&request.model_name, access))?;
         if let Some(served) = self.pipeline(&request.model_name, &request.model_version)? {
             // Some kilobytes, which would move with every future around it.
             let call = Box::pin(infer_pipeline(&served, request, asked, account));
@@ -158,7 +161,7 @@ impl GrpcInferenceService for OipGateway {
         let access = Access::of(request.extensions());
         let request = request.into_inner();
         let (name, version) = (&request.name, &request.version);
-        access.see(name, self.named(name))?;
+        access.see(name, self.named(name, &access))?;
         let ready = match self.pipeline(name, version) {
             Ok(Some(_)) => self.readiness.of_pipeline(name).await,
             Ok(None) => match self.registry.model(name, version, &access) {
@@ -190,7 +193,7 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         let access = Access::of(request.extensions());
         let request = request.into_inner();
-        access.see(&request.name, self.named(&request.name))?;
+        access.see(&request.name, self.named(&request.name, &access))?;
         let (name, versions, platform, signature) =
             match self.pipeline(&request.name, &request.version)? {
                 Some(served) => (
@@ -277,7 +280,7 @@ impl GrpcInferenceService for OipGateway {
     ) -> Result<Response<ModelConfigResponse>, Status> {
         let access = Access::of(request.extensions());
         let request = request.into_inner();
-        access.see(&request.name, self.named(&request.name))?;
+        access.see(&request.name, self.named(&request.name, &access))?;
         match self.pipeline(&request.name, &request.version)? {
             Some(served) => {
                 let signature = served.signature.clone();
@@ -315,7 +318,7 @@ impl GrpcInferenceService for OipGateway {
             model_stats.extend(answers.into_iter().flatten().flatten());
             return Ok(Response::new(ModelStatisticsResponse { model_stats }));
         }
-        access.see(&request.name, self.named(&request.name))?;
+        access.see(&request.name, self.named(&request.name, &access))?;
         if let Some(served) = self.pipeline(&request.name, &request.version)? {
             model_stats.push(served.statistics());
         } else {

@@ -80,8 +80,8 @@ pub struct Client {
 
 impl Client {
     /// Connects to a server at `host:port`, `host` or `:port`, or at `grpcs://host:port` with TLS
-    /// and the system's authorities; the port is 50051 where there is none. A connection that breaks
-    /// later is made again.
+    /// and the system's authorities; the port is 50051 where there is none. A connection that
+    /// breaks later is made again.
     ///
     /// With other authorities, certificates or options, see `Client::from(channel)`.
     ///

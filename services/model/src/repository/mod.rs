@@ -180,7 +180,7 @@ impl Repository {
             })
         });
         if let Err(refusal) = swapped {
-            // What calls the model has changed meanwhile.
+            // The callers of the model have changed meanwhile.
             if let Some(model) = model {
                 end(model, turn);
             }

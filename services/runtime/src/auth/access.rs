@@ -35,6 +35,11 @@ impl Access {
         }
     }
 
+    /// Returns `true` where nobody has to say who they are.
+    pub fn is_open(&self) -> bool {
+        self.principal.is_none()
+    }
+
     /// Permits a request to what has this name, and takes note of the name for the audit.
     ///
     /// # Errors

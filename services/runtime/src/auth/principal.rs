@@ -51,7 +51,7 @@ impl Principal {
             credential,
             grants: rights.grants.clone(),
             share: rights.share,
-            flow: flow::hash(("principal", name)),
+            flow: flow::hash((credential == Credential::Token, name)),
             quota,
         }))
     }
@@ -76,7 +76,8 @@ impl Principal {
         self.0.share
     }
 
-    /// Returns the key of its flow, a keyed hash of its name.
+    /// Returns the key of its flow, a keyed hash of its name. The subject of a token is someone else
+    /// than the holder of a key with the same name.
     pub(crate) fn flow(&self) -> u64 {
         self.0.flow
     }

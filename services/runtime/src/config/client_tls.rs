@@ -6,6 +6,8 @@ use motet_config::values::non_empty;
 use motet_config::{Diagnostic, Diagnostics, Entry, MapReader};
 use serde_json::{Value, json};
 
+use super::tls::refuse_without_tls;
+
 /// Files and names with which a server is spoken to in TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientTlsSpec {
@@ -21,11 +23,7 @@ pub struct ClientTlsSpec {
 impl ClientTlsSpec {
     /// Reads the entry `tls` of an endpoint or a model. Mistakes are added to `diagnostics`.
     pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Self> {
-        if !cfg!(feature = "tls") {
-            let message = "this build of motet has no TLS";
-            let help = "build it with the Cargo feature `tls`, which is on by default";
-            diagnostics.push(Diagnostic::error(entry.key.span, message).help(help));
-        }
+        refuse_without_tls(entry, diagnostics);
         let mut map = MapReader::new(&entry.node, "`tls`", entry.key.span, diagnostics)?;
         let (ca, cert, key) = (map.get("ca"), map.get("cert"), map.get("key"));
         let server_name = map.get("server_name");

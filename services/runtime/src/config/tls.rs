@@ -42,14 +42,19 @@ impl ClientAuth {
 const EXAMPLE: &str = "write `tls: { cert: ./tls.crt, key: ./tls.key }`, for client certificates \
                        also `client_ca: ./ca.crt`";
 
+/// Reports an entry `tls` in a build that has none.
+pub(super) fn refuse_without_tls(entry: &Entry, diagnostics: &mut Diagnostics) {
+    if !cfg!(feature = "tls") {
+        let message = "this build of motet has no TLS";
+        let help = "build it with the Cargo feature `tls`, which is on by default";
+        diagnostics.push(Diagnostic::error(entry.key.span, message).help(help));
+    }
+}
+
 impl TlsSpec {
     /// Reads the entry `tls`. Mistakes are added to `diagnostics`.
     pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Self> {
-        if !cfg!(feature = "tls") {
-            let message = "this build of motet has no TLS";
-            let help = "build it with the Cargo feature `tls`, which is on by default";
-            diagnostics.push(Diagnostic::error(entry.key.span, message).help(help));
-        }
+        refuse_without_tls(entry, diagnostics);
         let mut map = MapReader::new(&entry.node, "`tls`", entry.key.span, diagnostics)?;
         let cert = map.required("cert", EXAMPLE);
         let key = map.required("key", EXAMPLE);

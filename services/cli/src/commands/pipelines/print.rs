@@ -75,7 +75,7 @@ pub(super) fn list(response: &ListResponse, index: &[ModelIndex]) -> String {
         text.push('\n');
         text.push_str(&table(&rows, 0));
     }
-    // What is to be known of everything that serves, such as a change that was refused.
+    // Notes on everything that serves, such as a change that was refused.
     let notes = index.iter().filter(|model| model.state == READY);
     let notes: BTreeSet<&str> = notes.map(|model| model.reason.trim()).collect();
     for note in notes.iter().filter(|note| !note.is_empty()) {
