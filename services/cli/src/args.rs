@@ -8,7 +8,9 @@
 //! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
 //! * `clients`: commands that call a running server.
+//! * `batch`: a pipeline over files.
 
+mod batch;
 mod checks;
 mod clients;
 mod files;
@@ -20,9 +22,15 @@ mod pull;
 
 use clap::{Parser, Subcommand};
 
+pub use batch::{
+    BatchArgs, BatchCommand, BatchFinishArgs, BatchPlanArgs, BatchRetryArgs, BatchRowsArgs,
+    BatchStatusArgs, CallingArgs, ErrorsArg, ErrorsMaxArg, FormatArg, InFlightArg, InFormatArg,
+    ShardArg,
+};
 pub use checks::{CheckArgs, ConfigArgs, PipelineArgs, ProtoArgs};
 pub use clients::{
-    CallArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs, ServerArgs, UnloadArgs,
+    CallArgs, CredentialArgs, DescribeArgs, ExplainArgs, HealthArgs, ListArgs, LoadArgs,
+    ServerArgs, UnloadArgs,
 };
 pub use files::{FileArgs, FileFlags, PipelineAndFile};
 pub use keys::{KeysArgs, KeysCommand, NewKeyArgs};
@@ -120,6 +128,35 @@ pub enum Command {
                             motet call rag query=why -a gateway-1:50051"
     )]
     Call(CallArgs),
+    /// Answer the rows of files with a pipeline: resumable, in order, to files.
+    #[command(
+        after_help = "A unit of rows is written whole or not at all. Killed at any moment, the \
+                            same command goes on where it was and ends in the same bytes. Rows are \
+                            objects of JSON, one a line (.jsonl, .ndjson), or CSV (.csv), plain, \
+                            .gz or .zst; `--in -` is standard input. Columns are checked against \
+                            the pipeline before the first call. A row that fails has an error in \
+                            its place. Without --to, the models run in this process: those of -f, \
+                            or the built-in ones. A pipeline named as a sub-command is called \
+                            after `--`.\n\n\
+                            Exit codes: 0 done; 1 failure; 2 wrong usage; 3 more errors than \
+                            --max-errors; 42 cannot succeed (inputs, columns, pipeline or settings \
+                            do not fit); 75 try again (a server is away, a disk is full, a signal \
+                            came).\n\n\
+                            Examples:\n  \
+                            motet batch rag --in 'tickets/*.jsonl' --out answers \
+                            --map query=question,documents=passages --id ticket_id\n  \
+                            motet batch rag --in tickets.csv.gz --out answers --to gateway-1:50051 \
+                            --rate 500/s --max-errors 1%\n  \
+                            motet batch rag --in - --out answers --columns results < rows.jsonl\n  \
+                            motet batch vectors --in requests.jsonl --out answers --format openai \
+                            -f my.yaml\n  \
+                            motet batch plan rag --in tickets.jsonl --out answers\n  \
+                            motet batch rag --in tickets.jsonl --out answers --shard 3/16\n  \
+                            motet batch status answers\n  \
+                            motet batch finish answers\n  \
+                            motet batch retry answers --out answers-2   (rows of --errors file)"
+    )]
+    Batch(Box<BatchArgs>),
     /// Fetch the files of models from a hub, for this machine or for one without a network.
     #[command(
         after_help = "Fetched files are kept in the cache that huggingface_hub and others share \

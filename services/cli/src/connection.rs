@@ -39,7 +39,7 @@ pub(crate) type Connection = InterceptedService<ServerChannel, SendApiKey>;
 /// # Errors
 /// When nothing answers at the address, or the API key cannot be read.
 pub(crate) async fn connect_command(server: &ServerArgs) -> anyhow::Result<Connection> {
-    let key = SendApiKey::read(server.api_key_file.as_deref())?;
+    let key = SendApiKey::read(server.credentials.api_key_file.as_deref())?;
     let channel = connect(&server.destination()).await?;
     Ok(InterceptedService::new(channel, key))
 }

@@ -18,6 +18,12 @@ impl Exit {
     pub const FAILURE: Self = Self(1);
     /// The command line is wrong, or a file has errors.
     pub const USAGE: Self = Self(2);
+    /// More rows of a batch have errors than are allowed.
+    pub const TOO_MANY_ERRORS: Self = Self(3);
+    /// It cannot succeed, however often it is tried: an input or a pipeline has to change.
+    pub const CANNOT: Self = Self(42);
+    /// It may succeed when it is tried again.
+    pub const TRY_AGAIN: Self = Self(75);
 
     /// Returns the number that the system gets.
     pub const fn code(self) -> u8 {

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use motet_tests::packages;
 
 /// The crates of this workspace, each with those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("motet-all-minilm-l6-v2", &[]),
     ("motet-config", &[]),
     ("motet-hub", &["motet-config"]),
     ("motet-proto", &[]),
     ("motet-rows", &["motet-config"]),
+    ("motet-batch", &["motet-config", "motet-rows"]),
     ("motet-kernels", &[]),
     (
         "motet-models",
@@ -37,9 +38,11 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     (
         "motet",
         &[
+            "motet-batch",
             "motet-config",
             "motet-gateway",
             "motet-hub",
+            "motet-rows",
             "motet-service",
             "motet-proto",
             "motet-runtime",
@@ -73,7 +76,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
 ];
 
 /// Parts of the names of packages that a crate must not depend on, directly or indirectly.
-const NEVER: [(&str, &[&str]); 10] = [
+const NEVER: [(&str, &[&str]); 11] = [
     ("motet-config", &["candle", "tonic", "prost", "tokio"]),
     ("motet-hub", &["candle", "tonic", "prost"]),
     ("motet-gateway", &["candle", "tokenizers", "safetensors"]),
@@ -87,6 +90,10 @@ const NEVER: [(&str, &[&str]); 10] = [
     ),
     ("motet-models", &["tonic", "prost", "tokio", "hyper"]),
     ("motet-rows", &["candle", "tonic", "prost", "hyper"]),
+    (
+        "motet-batch",
+        &["candle", "tonic", "prost", "hyper", "clap"],
+    ),
 ];
 
 /// Normal and build dependencies of every package, by name.

@@ -3,6 +3,7 @@
 mod access;
 mod attacks;
 mod bad_input;
+mod batch;
 mod bge_m3;
 mod classifiers;
 mod clients;

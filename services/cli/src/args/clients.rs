@@ -21,6 +21,14 @@ pub struct ServerArgs {
         default_value = "127.0.0.1:50051"
     )]
     pub address: ServerAddress,
+    /// Who calls, and how the server is known.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+}
+
+/// Who calls a server, and how it is known.
+#[derive(Debug, Clone, Args)]
+pub struct CredentialArgs {
     /// A file with the API key to send; without it, the variable MOTET_API_KEY has it
     #[arg(long, value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
@@ -43,9 +51,13 @@ impl ServerArgs {
     /// Returns the server, and how it is spoken to: in TLS where the address or a file says so.
     pub(crate) fn destination(&self) -> Destination {
         let tls = ClientTlsSpec {
-            ca: self.ca.clone(),
-            identity: self.cert.clone().zip(self.key.clone()),
-            server_name: self.server_name.clone(),
+            ca: self.credentials.ca.clone(),
+            identity: self
+                .credentials
+                .cert
+                .clone()
+                .zip(self.credentials.key.clone()),
+            server_name: self.credentials.server_name.clone(),
         };
         Destination::with_tls(self.address.endpoint().clone(), tls)
     }

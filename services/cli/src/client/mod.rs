@@ -30,20 +30,20 @@ use crate::connection::{self, Connection, ServerChannel};
 use crate::server::LocalChannel;
 
 pub use error::ClientError;
-pub(crate) use pipeline::degraded;
 pub use pipeline::{Answer, PipelineClient};
+pub(crate) use pipeline::{FIRST_OWN_FIELD, degraded};
 
 /// The most bytes of an answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// A connection to a server, in another process or in this one.
-type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, TransportError>;
+pub(crate) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, TransportError>;
 
 /// The error of a connection: a type of its own, since with a boxed error as it is the compiler
 /// does not see that a call may be a task (`tokio::spawn`).
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct TransportError(#[source] StdError);
+pub(crate) struct TransportError(#[source] StdError);
 
 impl TransportError {
     fn of(error: impl Into<StdError>) -> Self {
@@ -110,6 +110,11 @@ impl Client {
             transport: BoxCloneSyncService::new(transport),
             timeout: None,
         }
+    }
+
+    /// Returns the connection, for clients that were generated.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport.clone()
     }
 
     /// Sends this API key with each call.

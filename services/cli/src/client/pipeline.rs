@@ -20,7 +20,7 @@ const METHOD: &str = "Run";
 /// The metadata of an answer that names the degraded nodes.
 const DEGRADED_METADATA: &str = "motet-degraded";
 /// The number of the first field of a response that is not an output.
-const FIRST_OWN_FIELD: u32 = 16_000;
+pub(crate) const FIRST_OWN_FIELD: u32 = 16_000;
 
 /// One pipeline of a server, whose messages are known: it is called without asking for them again.
 /// [`Client::pipeline`] returns it.

@@ -4,10 +4,12 @@
 //! * `check`, `graph`, `proto`: commands that read a configuration.
 //! * `pull`: files of models, fetched from a hub; `models`: what they are; `verify`: whether they
 //!   answer as elsewhere.
+//! * `batch`: a pipeline over files.
 //! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
 //! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
+mod batch;
 mod call;
 mod check;
 mod graph;
@@ -36,6 +38,9 @@ use crate::process::{Options, Role};
 /// # Errors
 /// When the command line is wrong. Nothing was printed then.
 pub(crate) fn run(cli: Cli, program: &str, tasks: &Tasks) -> Result<Exit, clap::Error> {
+    if let Some(Command::Batch(args)) = cli.command {
+        return Ok(batch::run(*args, tasks));
+    }
     let Err(error) = dispatch(cli, program, tasks) else {
         return Ok(Exit::SUCCESS);
     };
@@ -99,6 +104,8 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
         Command::Config(args) => output::print(&args.files.files()?.text()?),
         Command::Graph(args) => graph::run(args, tasks),
         Command::Proto(args) => proto::run(args, tasks),
+        // It has exit codes of its own, see `run`.
+        Command::Batch(_) => Ok(()),
         Command::Pull(args) => pull::run(args, tasks),
         Command::Models(args) => models::run(args, tasks),
         Command::Verify(args) => verify::run(args, tasks),

@@ -283,11 +283,11 @@ impl Lock {
         }))
     }
 
-    /// Writes a lock file. Equal signatures make equal files.
+    /// Returns what a lock file has.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+    /// None that is known: everything in it becomes JSON.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
         let mut value = json!({ "version": VERSION, "models": self.models });
         if !self.services.is_empty() {
             value["services"] = serde_json::to_value(&self.services)?;
@@ -295,7 +295,15 @@ impl Lock {
         if !self.sources.is_empty() {
             value["sources"] = serde_json::to_value(&self.sources)?;
         }
-        let mut text = serde_json::to_string_pretty(&value)?;
+        Ok(value)
+    }
+
+    /// Writes a lock file. Equal signatures make equal files.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(&self.json()?)?;
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
     }

@@ -180,7 +180,10 @@ impl Server {
         Starter { tasks }
     }
 
-    async fn start(read: Result<Configuration, ConfigurationErrors>) -> anyhow::Result<Self> {
+    /// Starts from a configuration that was read.
+    pub(crate) async fn start(
+        read: Result<Configuration, ConfigurationErrors>,
+    ) -> anyhow::Result<Self> {
         let configuration = read?;
         let spec = configuration.config.server.clone();
         let mut startup = Startup::new(configuration, Role::Up);

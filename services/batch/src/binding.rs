@@ -1,0 +1,157 @@
+//! Columns of the files against the pipeline, before the first call.
+
+use motet_config::{list_of, nearest};
+use motet_rows::{Binding, Element, Port, Row};
+
+use crate::error::BatchError;
+use crate::input::{InputFormat, RowReader};
+use crate::settings::{OutputFormat, Settings};
+
+/// Rows of each file that are looked at.
+const ROWS: usize = 1000;
+/// Bytes of each file's rows that are looked at.
+const BYTES: usize = 4 << 20;
+/// Column of the error of a row.
+pub(crate) const ERROR: &str = "error";
+/// Column of the nodes whose results are substitutes.
+pub(crate) const DEGRADED: &str = "degraded";
+
+/// Binds the columns of the files to the inputs of the pipeline.
+///
+/// # Errors
+/// Every mistake of columns, inputs and outputs.
+pub(crate) fn bind(
+    pipeline: &str,
+    ports: &[Port],
+    outputs: &[String],
+    settings: &Settings,
+    files: &[(std::path::PathBuf, InputFormat)],
+) -> Result<Binding, BatchError> {
+    let mut mistakes = Vec::new();
+    let is_openai = settings.format == OutputFormat::Openai;
+    let mut map = settings.map.clone();
+    if is_openai {
+        match openai_port(ports) {
+            Ok(port) => map = vec![(port.to_owned(), crate::input::OPENAI_INPUT.to_owned())],
+            Err(mistake) => return Err(refused(pipeline, &[mistake])),
+        }
+    }
+    let mut sample = Vec::new();
+    for (path, format) in files {
+        sample.extend(head(path, *format)?);
+    }
+    let known = (!sample.is_empty()).then_some(&sample[..]);
+    let binding = Binding::new(ports, &map, known);
+    if let Err(found) = &binding {
+        mistakes.extend(found.0.iter().map(ToString::to_string));
+    }
+    let names = names(&sample);
+    for column in settings.kept() {
+        if !sample.is_empty() && !names.contains(&column) {
+            let hint = hint(column, &names);
+            mistakes.push(format!("kept column `{column}`: no such column; {hint}"));
+        }
+    }
+    mistakes.extend(output_mistakes(settings, outputs));
+    match binding {
+        Ok(binding) if mistakes.is_empty() => Ok(binding),
+        _ => Err(refused(pipeline, &mistakes)),
+    }
+}
+
+fn refused(pipeline: &str, mistakes: &[String]) -> BatchError {
+    let mut message = format!("rows and pipeline `{pipeline}` do not fit:");
+    for mistake in mistakes {
+        message.push_str("\n  ");
+        message.push_str(mistake);
+    }
+    BatchError::cannot(message)
+}
+
+/// Returns the one input of texts of a pipeline that answers requests for embeddings.
+fn openai_port(ports: &[Port]) -> Result<&str, String> {
+    let required: Vec<&Port> = ports.iter().filter(|port| port.required).collect();
+    match required[..] {
+        [port] if port.kind.element == Element::Text && port.kind.rank == 1 => Ok(&port.name),
+        _ => {
+            let types: Vec<String> = required
+                .iter()
+                .map(|port| format!("{}: {}", port.name, port.kind))
+                .collect();
+            Err(format!(
+                "requests for embeddings take a pipeline with one required input, of type \
+                 string[N]; it has {}",
+                list_of(&types)
+            ))
+        }
+    }
+}
+
+fn output_mistakes(settings: &Settings, outputs: &[String]) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let whole = top_level(outputs);
+    let paths = outputs.iter().map(String::as_str);
+    let known: Vec<&str> = paths.chain(whole.iter().copied()).collect();
+    for column in &settings.columns {
+        if !known.contains(&column.as_str()) {
+            let hint = hint(column, &known);
+            mistakes.push(format!("output `{column}`: the pipeline has none; {hint}"));
+        }
+    }
+    let written: Vec<&str> = match settings.columns.is_empty() {
+        true => whole,
+        false => settings.columns.iter().map(String::as_str).collect(),
+    };
+    for column in settings.kept() {
+        if written.contains(&column) || [ERROR, DEGRADED].contains(&column) {
+            mistakes.push(format!(
+                "kept column `{column}`: answers have a column of this name; do not keep it, or \
+                 write other --columns"
+            ));
+        }
+    }
+    mistakes
+}
+
+/// Returns the outputs of which some have parts: `results` for `results.score`.
+pub(crate) fn top_level(outputs: &[String]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for output in outputs {
+        let name = output.split('.').next().unwrap_or_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Returns the first rows of a file, without broken ones.
+fn head(path: &std::path::Path, format: InputFormat) -> Result<Vec<Row>, BatchError> {
+    let mut reader = RowReader::open(path, format, |file| file)?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while rows.len() < ROWS && bytes < BYTES {
+        let Some(row) = reader.next()? else {
+            break;
+        };
+        bytes += row.bytes;
+        rows.extend(row.row.ok());
+    }
+    Ok(rows)
+}
+
+fn names(rows: &[Row]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in rows.iter().flat_map(|row| row.values.keys()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn hint(name: &str, names: &[&str]) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", list_of(names)),
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a batch ends before it is done.
+
+use std::io;
+use std::path::Path;
+
+/// What can be done about the end of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing, unless something is changed: an input, the pipeline, the command line.
+    Cannot,
+    /// The same command again.
+    TryAgain,
+    /// More rows have errors than are allowed.
+    TooManyErrors,
+}
+
+/// Why a batch ends before it is done. What is written stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BatchError {
+    /// What can be done about it.
+    pub verdict: Verdict,
+    /// The reason, with the place.
+    pub message: String,
+}
+
+impl BatchError {
+    /// Returns an error that the same command would meet again.
+    pub fn cannot(message: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Cannot,
+            message: message.into(),
+        }
+    }
+
+    /// Returns an error that may be gone the next time.
+    pub fn try_again(message: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::TryAgain,
+            message: message.into(),
+        }
+    }
+
+    /// Returns the error of an input that cannot be read.
+    pub(crate) fn reading(path: &Path, cause: &io::Error) -> Self {
+        let message = format!("{} cannot be read: {cause}", path.display());
+        match cause.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory => Self::cannot(message),
+            _ => Self::try_again(message),
+        }
+    }
+
+    /// Returns the error of a file that cannot be written. A disk that is full may have room the
+    /// next time.
+    pub(crate) fn writing(path: &Path, cause: &io::Error) -> Self {
+        let message = format!("{} cannot be written: {cause}", path.display());
+        match cause.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ReadOnlyFilesystem => Self::cannot(message),
+            _ => Self::try_again(message),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
+//!
+//! * `input`: files, their formats, and the rows in them.
+//! * `settings`: what a batch is asked to do; `plan`: that, bound to inputs, in units of rows.
+//! * `planning`: a plan made, or compared with one that is there.
+//! * `binding`: columns of the files against the pipeline.
+//! * `output`: rows with their answers, as lines of a part.
+//! * `folder`: the folder of a batch; `temporary`: files that are not yet, and files of workers;
+//!   `part`: a unit being written.
+//! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
+//!   in flight and calls a second.
+//! * `finish`: the whole, counted; `status`: how far it is; `retry`: rows with errors, once more.
+//! * `progress`: what a worker has done so far; `task`: tasks that end with their handle.
+//! * `error`: [`BatchError`].
+
+mod binding;
+mod error;
+mod finish;
+mod folder;
+mod gate;
+mod input;
+mod output;
+mod part;
+mod plan;
+mod planning;
+mod progress;
+mod reading;
+mod retry;
+mod settings;
+mod status;
+mod task;
+mod temporary;
+mod worker;
+
+pub use error::{BatchError, Verdict};
+pub use finish::{Success, finish};
+pub use folder::Folder;
+pub use gate::InFlight;
+pub use input::InputFormat;
+pub use plan::{PipelineParts, Plan, sha256};
+pub use planning::{Asked, Batch, prepare};
+pub use progress::{Progress, Snapshot};
+pub use retry::rows_with_errors;
+pub use settings::{ErrorPlace, OutputFormat, Settings};
+pub use status::{Status, WorkerStatus, status};
+pub use worker::{ErrorsMax, Outcome, Shard, WorkerOptions, work};

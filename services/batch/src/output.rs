@@ -1,0 +1,324 @@
+//! Rows with their answers, as lines of a part.
+
+use std::io;
+
+use motet_rows::{Answer, RowError};
+use serde_json::{Map, Value, json};
+
+use crate::binding::{DEGRADED, ERROR, top_level};
+use crate::plan::Plan;
+use crate::settings::{ErrorPlace, OutputFormat, Settings};
+
+/// Writes rows in the form of a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines {
+    settings: Settings,
+    /// Columns of the answers.
+    columns: Vec<String>,
+    /// Name of the pipeline.
+    model: String,
+}
+
+/// A row with what became of it.
+pub(crate) struct Done<'r> {
+    /// Values of the row by column.
+    pub(crate) values: &'r Map<String, Value>,
+    /// Number of the row in the batch, for names of requests.
+    pub(crate) number: u64,
+    /// Its answer, or its error.
+    pub(crate) answer: Result<&'r Answer, &'r RowError>,
+}
+
+impl Lines {
+    pub(crate) fn new(plan: &Plan, outputs: &[String]) -> Self {
+        let settings = plan.settings.clone();
+        let columns = match settings.columns.is_empty() {
+            true => top_level(outputs).into_iter().map(str::to_owned).collect(),
+            false => settings.columns.clone(),
+        };
+        Self {
+            settings,
+            columns,
+            model: plan.pipeline.name.clone(),
+        }
+    }
+
+    /// Returns the beginning of a part.
+    ///
+    /// # Errors
+    /// None that a program meets: bytes are written to memory.
+    pub(crate) fn header(&self) -> io::Result<Vec<u8>> {
+        if self.settings.format != OutputFormat::Csv {
+            return Ok(Vec::new());
+        }
+        let columns = self.columns.iter().map(String::as_str);
+        let error = (self.settings.errors == ErrorPlace::Rows).then_some(ERROR);
+        record(self.settings.kept().chain(columns).chain(error))
+    }
+
+    /// Returns the line of a row in a part.
+    ///
+    /// # Errors
+    /// As those of [`header`](Self::header).
+    pub(crate) fn line(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
+        match self.settings.format {
+            OutputFormat::Jsonl => self.object(row),
+            OutputFormat::Csv => self.cells(row),
+            OutputFormat::Openai => line(&self.response(row)),
+        }
+    }
+
+    /// Returns the line of a row with an error in a file of such rows: the whole row, with its
+    /// error.
+    ///
+    /// # Errors
+    /// As those of [`header`](Self::header).
+    pub(crate) fn whole(values: &Map<String, Value>, error: &RowError) -> io::Result<Vec<u8>> {
+        let mut values = values.clone();
+        values.insert(ERROR.to_owned(), serde_json::to_value(error)?);
+        line(&Value::Object(values))
+    }
+
+    fn object(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut entry = |name: &str, value: &dyn erased::Json| {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            serde_json::to_writer(&mut out, name)?;
+            out.push(b':');
+            value.write(&mut out)
+        };
+        for name in self.settings.kept() {
+            entry(name, row.values.get(name).unwrap_or(&Value::Null))?;
+        }
+        match row.answer {
+            Ok(answer) => {
+                for column in &self.columns {
+                    entry(column, &*selected(&answer.outputs, column))?;
+                }
+                if !answer.degraded.is_empty() {
+                    entry(DEGRADED, &answer.degraded)?;
+                }
+            }
+            Err(error) => entry(ERROR, error)?,
+        }
+        if out.is_empty() {
+            out.push(b'{');
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(out)
+    }
+
+    fn cells(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
+        let kept = self.settings.kept();
+        let mut cells: Vec<String> = kept
+            .map(|name| row.values.get(name).map(cell).unwrap_or_default())
+            .collect();
+        let (columns, error) = match row.answer {
+            Ok(answer) => {
+                let columns = self.columns.iter();
+                let columns = columns.map(|column| cell(&selected(&answer.outputs, column)));
+                (columns.collect(), String::new())
+            }
+            Err(error) => (
+                vec![String::new(); self.columns.len()],
+                serde_json::to_string(error)?,
+            ),
+        };
+        cells.extend::<Vec<String>>(columns);
+        if self.settings.errors == ErrorPlace::Rows {
+            cells.push(error);
+        }
+        record(cells.iter().map(String::as_str))
+    }
+
+    /// Returns the answer of a request for embeddings.
+    fn response(&self, row: &Done<'_>) -> Value {
+        let id = format!("batch_req_{}", row.number);
+        let custom_id = row.values.get("custom_id").unwrap_or(&Value::Null);
+        let answer = match row.answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let code = error.code.name().to_lowercase();
+                return json!({
+                    "id": id,
+                    "custom_id": custom_id,
+                    "response": null,
+                    "error": { "code": code, "message": error.message },
+                });
+            }
+        };
+        let output = self.columns.first().map(String::as_str).unwrap_or_default();
+        let vectors = selected(&answer.outputs, output);
+        let vectors = vectors.as_array().map(Vec::as_slice).unwrap_or_default();
+        let vectors = vectors.iter().enumerate();
+        let data: Vec<Value> = vectors.map(|(at, vector)| embedding(at, vector)).collect();
+        let (model, tokens) = (&self.model, answer.tokens);
+        json!({
+            "id": id,
+            "custom_id": custom_id,
+            "response": {
+                "status_code": 200,
+                "request_id": id,
+                "body": {
+                    "object": "list",
+                    "data": data,
+                    "model": model,
+                    "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
+                },
+            },
+            "error": null,
+        })
+    }
+}
+
+fn embedding(index: usize, vector: &Value) -> Value {
+    json!({ "object": "embedding", "index": index, "embedding": vector })
+}
+
+/// Values that become JSON, of several types.
+mod erased {
+    use std::io;
+
+    use serde::Serialize;
+
+    pub(super) trait Json {
+        fn write(&self, out: &mut Vec<u8>) -> io::Result<()>;
+    }
+
+    impl<T: Serialize> Json for T {
+        fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+            serde_json::to_writer(out, self).map_err(io::Error::from)
+        }
+    }
+}
+
+fn line(value: &Value) -> io::Result<Vec<u8>> {
+    let mut out = serde_json::to_vec(value)?;
+    out.push(b'\n');
+    Ok(out)
+}
+
+fn record<'c>(cells: impl IntoIterator<Item = &'c str>) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells).map_err(io::Error::from)?;
+    writer.into_inner().map_err(|error| error.into_error())
+}
+
+/// Returns the text of a value in a cell: texts as they are, nothing for null, else JSON.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    }
+}
+
+/// Returns the value at a path, null where there is none. A list is that of what its elements have
+/// at the rest of the path.
+fn selected<'v>(outputs: &'v Map<String, Value>, path: &str) -> std::borrow::Cow<'v, Value> {
+    use std::borrow::Cow;
+    if let Some(value) = outputs.get(path) {
+        return Cow::Borrowed(value);
+    }
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    match outputs.get(first) {
+        Some(value) if !rest.is_empty() => Cow::Owned(at(value, rest)),
+        Some(value) => Cow::Borrowed(value),
+        None => Cow::Owned(Value::Null),
+    }
+}
+
+fn at(value: &Value, path: &str) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(|element| at(element, path)).collect(),
+        Value::Object(object) => selected(object, path).into_owned(),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_rows::{Code, Failure};
+
+    use super::*;
+    use crate::plan::PipelineParts;
+
+    fn lines(format: OutputFormat, errors: ErrorPlace, columns: &[&str]) -> Lines {
+        let settings = Settings {
+            map: Vec::new(),
+            id: Some("id".to_owned()),
+            keep: vec!["lang".to_owned(), "id".to_owned()],
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            format,
+            errors,
+            unit: 1,
+        };
+        let pipeline = PipelineParts {
+            name: "rag".to_owned(),
+            digests: Default::default(),
+        };
+        let plan = Plan::new(pipeline, settings, Vec::new(), Vec::new());
+        Lines::new(&plan, &["results".to_owned(), "n".to_owned()])
+    }
+
+    fn check(lines: &Lines, expected: [&str; 3]) {
+        let values = json!({ "id": 7, "lang": "en, \"us\"", "text": "t" });
+        let values = values.as_object().unwrap();
+        let outputs = json!({ "results": [{ "score": 0.5 }, { "score": 1.0 }], "n": 2 });
+        let answer = Answer {
+            outputs: outputs.as_object().unwrap().clone(),
+            ..Answer::default()
+        };
+        let error = Failure::new(Code::OutOfRange, "no").after(1);
+        let text = |answer| {
+            let (number, values) = (0, values);
+            let line = lines.line(&Done {
+                values,
+                number,
+                answer,
+            });
+            String::from_utf8(line.unwrap()).unwrap()
+        };
+        let header = String::from_utf8(lines.header().unwrap()).unwrap();
+        assert_eq!([header, text(Ok(&answer)), text(Err(&error))], expected);
+    }
+
+    #[test]
+    fn rows_are_lines_of_each_form() {
+        check(
+            &lines(OutputFormat::Jsonl, ErrorPlace::Rows, &[]),
+            [
+                "",
+                "{\"id\":7,\"lang\":\"en, \\\"us\\\"\",\"results\":[{\"score\":0.5},\
+                 {\"score\":1.0}],\"n\":2}\n",
+                "{\"id\":7,\"lang\":\"en, \\\"us\\\"\",\"error\":{\"code\":\"OUT_OF_RANGE\",\
+                 \"message\":\"no\",\"attempts\":1}}\n",
+            ],
+        );
+        let columns = ["n", "results.score"];
+        check(
+            &lines(OutputFormat::Csv, ErrorPlace::Rows, &columns),
+            [
+                "id,lang,n,results.score,error\n",
+                "7,\"en, \"\"us\"\"\",2,\"[0.5,1.0]\",\n",
+                "7,\"en, \"\"us\"\"\",,,\"{\"\"code\"\":\"\"OUT_OF_RANGE\"\",\
+                 \"\"message\"\":\"\"no\"\",\"\"attempts\"\":1}\"\n",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_path_goes_through_lists() {
+        let outputs = json!({ "a": [{ "b": { "c": 1 } }, {}], "a.b": 2, "n": 3 });
+        let outputs = outputs.as_object().unwrap();
+        for (path, expected) in [
+            ("a.b.c", json!([1, null])),
+            ("a.b", json!(2)),
+            ("n", json!(3)),
+            ("n.x", json!(null)),
+            ("x", json!(null)),
+        ] {
+            assert_eq!(*selected(outputs, path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A plan made, or compared with one that is there.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use motet_rows::{Binding, Port};
+use sha2::{Digest, Sha256};
+
+use crate::binding::bind;
+use crate::error::BatchError;
+use crate::folder::Folder;
+use crate::input::{InputFormat, RowReader, expand_names, format_of, keep_stdin};
+use crate::plan::{Input, PipelineParts, Plan, Unit, hex};
+use crate::settings::Settings;
+
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// What a batch is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Files, patterns of files, or `-` for standard input.
+    pub inputs: Vec<String>,
+    /// Their format; without it, what their names say.
+    pub format: Option<InputFormat>,
+    /// What decides what is written.
+    pub settings: Settings,
+    /// The pipeline.
+    pub pipeline: PipelineParts,
+    /// Its inputs.
+    pub ports: Vec<Port>,
+    /// Its outputs in their order, parts of one as `results.score`.
+    pub outputs: Vec<String>,
+}
+
+/// A batch that can be worked on: its columns fit the pipeline, and it has a plan.
+#[derive(Debug)]
+pub struct Batch {
+    pub(crate) folder: Folder,
+    pub(crate) plan: Plan,
+    pub(crate) binding: Binding,
+    pub(crate) outputs: Vec<String>,
+}
+
+impl Batch {
+    /// Returns the plan.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// Prepares a batch in a folder: checks columns against the pipeline, and writes a plan, unless
+/// there is one, which must be of the same inputs, pipeline and settings. `stdin` is read if it is
+/// an input and not kept yet.
+///
+/// # Errors
+/// Every mistake of columns; every difference to the plan; files that cannot be read or written.
+pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch, BatchError> {
+    folder.open()?;
+    let planned = Plan::read(&folder)?;
+    if planned.is_none() && folder.has_parts() {
+        return Err(BatchError::cannot(format!(
+            "{} has parts, but no plan: they are of something else; name another folder",
+            folder.path().display()
+        )));
+    }
+    let files = files(&folder, asked, planned.is_some(), stdin)?;
+    let inputs: Vec<(String, InputFormat)> = files
+        .iter()
+        .map(|(path, format)| (path.to_string_lossy().into_owned(), *format))
+        .collect();
+    if let Some(plan) = &planned {
+        compare(&folder, plan, asked, &inputs)?;
+    }
+    let name = &asked.pipeline.name;
+    let binding = bind(name, &asked.ports, &asked.outputs, &asked.settings, &files)?;
+    let plan = match planned {
+        Some(plan) => plan,
+        None => {
+            let plan = scan(asked, &files)?;
+            match folder.json("plan", &plan)?.link(&folder.plan())? {
+                true => plan,
+                // Another worker was faster.
+                false => {
+                    let plan = Plan::of(&folder)?;
+                    compare(&folder, &plan, asked, &inputs)?;
+                    plan
+                }
+            }
+        }
+    };
+    Ok(Batch {
+        folder,
+        plan,
+        binding,
+        outputs: asked.outputs.clone(),
+    })
+}
+
+fn compare(
+    folder: &Folder,
+    plan: &Plan,
+    asked: &Asked,
+    inputs: &[(String, InputFormat)],
+) -> Result<(), BatchError> {
+    let differences = plan.differences(&asked.pipeline, &asked.settings, inputs);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let mut message = format!("{} has a plan of another batch:", folder.path().display());
+    for difference in differences {
+        message.push_str("\n  ");
+        message.push_str(&difference);
+    }
+    message.push_str("\nname another folder, or ask for what was planned");
+    Err(BatchError::cannot(message))
+}
+
+/// Returns the files of the inputs, with their formats.
+fn files(
+    folder: &Folder,
+    asked: &Asked,
+    is_planned: bool,
+    stdin: impl Read,
+) -> Result<Vec<(PathBuf, InputFormat)>, BatchError> {
+    if asked.inputs.iter().any(|name| name == STDIN) {
+        if asked.inputs.len() > 1 {
+            return Err(BatchError::cannot(
+                "standard input is an input by itself: name no other beside `-`",
+            ));
+        }
+        let path = folder.stdin();
+        if !is_planned {
+            keep_stdin(stdin, &folder.temporary(), &path)?;
+        }
+        return Ok(vec![(path, asked.format.unwrap_or(InputFormat::Jsonl))]);
+    }
+    let paths = expand_names(&asked.inputs)?;
+    let format = |path: &PathBuf| match asked.format {
+        Some(format) => Ok(format),
+        None => format_of(path),
+    };
+    let formats: Result<Vec<_>, _> = paths.iter().map(format).collect();
+    Ok(paths.into_iter().zip(formats?).collect())
+}
+
+/// Reads all files once, and divides their rows into units.
+fn scan(asked: &Asked, files: &[(PathBuf, InputFormat)]) -> Result<Plan, BatchError> {
+    let (mut inputs, mut units) = (Vec::new(), Vec::new());
+    for (path, format) in files {
+        let (input, mut of_input) = scan_file(path, *format, inputs.len(), asked.settings.unit)?;
+        inputs.push(input);
+        units.append(&mut of_input);
+    }
+    let (pipeline, settings) = (asked.pipeline.clone(), asked.settings.clone());
+    Ok(Plan::new(pipeline, settings, inputs, units))
+}
+
+fn scan_file(
+    path: &Path,
+    format: InputFormat,
+    index: usize,
+    unit: u64,
+) -> Result<(Input, Vec<Unit>), BatchError> {
+    let seen = Seen::default();
+    let mut reader = RowReader::open(path, format, |file| seen.reader(file))?;
+    let mut units: Vec<Unit> = Vec::new();
+    while let Some(place) = reader.next_place()? {
+        let first = reader.number() - 1;
+        match units.last_mut() {
+            Some(last) if last.rows < unit => last.rows += 1,
+            _ => units.push(Unit {
+                input: index,
+                first,
+                rows: 1,
+                place,
+            }),
+        }
+    }
+    let rows = reader.number();
+    drop(reader);
+    let (bytes, sha256) = seen.finish();
+    let input = Input {
+        path: path.to_string_lossy().into_owned(),
+        format,
+        bytes,
+        sha256,
+        rows,
+    };
+    Ok((input, units))
+}
+
+/// The bytes of a file that were read: their number and digest.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<(u64, Sha256)>>);
+
+impl Seen {
+    fn reader(&self, file: File) -> SeenReader {
+        SeenReader {
+            file,
+            seen: self.clone(),
+        }
+    }
+
+    fn finish(self) -> (u64, String) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (seen.0, hex(seen.1.clone()))
+    }
+}
+
+struct SeenReader {
+    file: File,
+    seen: Seen,
+}
+
+impl Read for SeenReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buf)?;
+        let mut seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.0 += read as u64;
+        seen.1.update(&buf[..read]);
+        Ok(read)
+    }
+}

@@ -1,0 +1,64 @@
+//! What a batch is asked to do.
+
+use serde::{Deserialize, Serialize};
+
+/// What decides what is written. It is a part of the plan: other settings are another batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Pairs of an input of the pipeline and the column that feeds it.
+    pub map: Vec<(String, String)>,
+    /// The column that says which row it is, written first.
+    pub id: Option<String>,
+    /// Columns that are written with the answers.
+    pub keep: Vec<String>,
+    /// The outputs that are written, or parts of them by path; all outputs if there are none.
+    pub columns: Vec<String>,
+    /// Form of the parts.
+    pub format: OutputFormat,
+    /// Place of rows with errors.
+    pub errors: ErrorPlace,
+    /// Rows of a unit, at most.
+    pub unit: u64,
+}
+
+/// Form of the parts of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// One object of JSON a line.
+    Jsonl,
+    /// Comma-separated values with a header.
+    Csv,
+    /// Answers of OpenAI's batch files, one a line.
+    Openai,
+}
+
+impl OutputFormat {
+    /// Returns what the names of files end in.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Jsonl | Self::Openai => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// Place of rows with errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorPlace {
+    /// Among the answers, in the place of their row.
+    Rows,
+    /// In files of their own, as whole rows of the input, which can be tried again.
+    File,
+}
+
+impl Settings {
+    /// Returns the columns that are written with the answers, the id first.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &str> {
+        let id = self.id.as_deref();
+        let others = self.keep.iter().map(String::as_str);
+        id.into_iter()
+            .chain(others.filter(move |name| Some(*name) != id))
+    }
+}

@@ -1,0 +1,162 @@
+//! Files that are not yet what they will be, and files that last as long as a worker.
+//!
+//! Each is locked by its process. So one that a killed process has left is known, and removed by
+//! the next one that looks.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::BatchError;
+
+/// A file that is removed when this is dropped, unless it was given a name of its own.
+#[derive(Debug)]
+pub(crate) struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    /// Creates an empty file in `folder`. `name` begins its name.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, BatchError> {
+        loop {
+            let number = fastrand::u64(..);
+            let path = folder.join(format!("{name}.{}.{number:016x}", std::process::id()));
+            let created = || {
+                let mut options = OpenOptions::new();
+                let file = options
+                    .read(true)
+                    .write(true)
+                    .create_new(true)
+                    .open(&path)?;
+                file.lock()?;
+                io::Result::Ok(file)
+            };
+            let file = created().map_err(|error| BatchError::writing(&path, &error))?;
+            // Whoever looked between the two saw a file without an owner, and removed it.
+            if path.exists() {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+
+    /// Returns the file.
+    pub(crate) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it the name `to`, in the place of a file that has it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn replace(self, to: &Path) -> Result<(), BatchError> {
+        let named = || {
+            self.file.sync_all()?;
+            fs::rename(&self.path, to)?;
+            sync_folder(to)
+        };
+        named().map_err(|error| BatchError::writing(to, &error))
+    }
+
+    /// Gives it the name `to`, unless there is a file that has it: then returns `false`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn link(self, to: &Path) -> Result<bool, BatchError> {
+        let named = || {
+            self.file.sync_all()?;
+            match fs::hard_link(&self.path, to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                linked => linked?,
+            }
+            sync_folder(to)?;
+            Ok(true)
+        };
+        named().map_err(|error| BatchError::writing(to, &error))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What is left is removed by the next that looks.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the name of a new file last.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the files of `folder`, each with whether the process that made it still runs.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_owned = match File::open(&path) {
+            Ok(file) => file.try_lock().is_err(),
+            // It is gone meanwhile.
+            Err(_) => continue,
+        };
+        found.push((path, is_owned));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes the files of processes that have ended.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn sweep(folder: &Path) -> Result<(), BatchError> {
+    let files = list(folder).map_err(|error| BatchError::reading(folder, &error))?;
+    for (path, is_owned) in files {
+        if !is_owned {
+            // Another worker may have been faster.
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_first_file_of_a_name_stays() {
+        let folder = std::env::temp_dir().join(format!("motet-temporary-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("tmp")).unwrap();
+        let (tmp, part) = (folder.join("tmp"), folder.join("part"));
+        let with = |text: &str| {
+            let temporary = Temporary::create(&tmp, "part").unwrap();
+            temporary.file().write_all(text.as_bytes()).unwrap();
+            temporary
+        };
+        let (first, second, third) = (with("first"), with("second"), with("third"));
+        assert!(list(&tmp).unwrap().iter().all(|(_, is_owned)| *is_owned));
+        sweep(&tmp).unwrap();
+        assert_eq!(list(&tmp).unwrap().len(), 3);
+        assert!(first.link(&part).unwrap());
+        assert!(!second.link(&part).unwrap());
+        assert_eq!(fs::read_to_string(&part).unwrap(), "first");
+        third.replace(&part).unwrap();
+        assert_eq!(fs::read_to_string(&part).unwrap(), "third");
+        fs::write(tmp.join("left"), "").unwrap();
+        sweep(&tmp).unwrap();
+        assert_eq!(list(&tmp).unwrap(), []);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,308 @@
+//! The units of one worker, computed.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use motet_rows::{Binding, NoAnswer, Pipeline, RetryPolicy, RowError, answer};
+use serde_json::Map;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{BatchError, Verdict};
+use crate::folder::Folder;
+use crate::gate::{Gate, InFlight};
+use crate::output::{Done, Lines};
+use crate::part::{PartWriter, Record};
+use crate::plan::Plan;
+use crate::planning::Batch;
+use crate::progress::Progress;
+use crate::reading::{Item, read};
+use crate::settings::ErrorPlace;
+use crate::status::Heartbeat;
+use crate::task::Task;
+
+/// Most rows that are read, and not written.
+const ROWS_MAX: usize = 4096;
+
+/// What a worker may do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerOptions {
+    /// Calls in flight.
+    pub in_flight: InFlight,
+    /// Calls a second, at most.
+    pub rate: Option<f64>,
+    /// Which failed calls are tried again.
+    pub retry: RetryPolicy,
+    /// Rows that may have errors.
+    pub errors_max: ErrorsMax,
+    /// Which units are this worker's.
+    pub shard: Shard,
+}
+
+/// How many rows of a batch may have errors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ErrorsMax {
+    /// All.
+    Any,
+    /// This many.
+    Rows(u64),
+    /// This part of all rows of the batch, in percent.
+    Percent(f64),
+}
+
+/// A part of the units: those whose number leaves `index` when divided by `count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 0.
+    pub index: usize,
+    /// How many parts; 1 or more.
+    pub count: usize,
+}
+
+impl Shard {
+    /// All units.
+    pub const ALL: Self = Self { index: 0, count: 1 };
+
+    fn has(self, unit: usize) -> bool {
+        unit % self.count == self.index
+    }
+}
+
+/// What a worker leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Every unit of the batch is written, by this worker or by others.
+    pub is_complete: bool,
+}
+
+/// Computes the units of a worker that are not written yet, in order. `stop` ends it: the units in
+/// work are given back.
+///
+/// # Errors
+/// What ends the worker before its units are done. Those that are written stay.
+pub async fn work<P: Pipeline + 'static>(
+    batch: &Batch,
+    pipeline: Arc<P>,
+    options: &WorkerOptions,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<Outcome, BatchError> {
+    let (folder, plan) = (&batch.folder, &batch.plan);
+    let mut left = Vec::new();
+    let mut errors = 0;
+    for unit in 0..plan.units.len() {
+        match Record::of(folder, unit, plan.settings.format)? {
+            Some(record) => errors += record.errors,
+            None if options.shard.has(unit) => left.push(unit),
+            None => {}
+        }
+    }
+    let errors_max = options.errors_max.of(plan.rows());
+    too_many(errors, errors_max)?;
+    progress.asked(left.len(), left.iter().map(|u| plan.units[*u].rows).sum());
+    let heartbeat = Heartbeat::begin(folder, progress.clone())?;
+    if heartbeat.is_in_company(folder) && !left.is_empty() {
+        // Not in step with the others: they would all compute the same unit.
+        let begin = fastrand::usize(..left.len());
+        left.rotate_left(begin);
+    }
+    let of_rows = Arc::new(OfRows {
+        pipeline,
+        binding: batch.binding.clone(),
+        lines: Lines::new(plan, &batch.outputs),
+        errors: plan.settings.errors,
+        gate: Gate::new(options.in_flight, options.rate, progress.clone()),
+        retry: options.retry.clone(),
+        progress: progress.clone(),
+    });
+    let rows = rows(folder, plan, left, progress.clone());
+    let computed = rows.map(|item| {
+        // A task of its own: it begins now, and its turn to be written comes later.
+        let task = item.map(|item| {
+            let of_rows = of_rows.clone();
+            Task::spawn(async move { of_rows.compute(item).await })
+        });
+        async move {
+            let joined = task?.await;
+            joined.map_err(|error| BatchError::try_again(format!("a row's task ended: {error}")))?
+        }
+    });
+    let mut computed = std::pin::pin!(computed.buffered(ROWS_MAX));
+    let mut writing: Option<PartWriter> = None;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                let message = "stopped by a signal; what is written stays, and the same command \
+                               goes on with the rest";
+                return Err(BatchError::try_again(message));
+            }
+            next = computed.next() => next,
+        };
+        let Some(row) = next else {
+            break;
+        };
+        let row: Computed = row?;
+        errors += u64::from(row.is_error);
+        too_many(errors, errors_max)?;
+        let mut writer = match writing.take() {
+            Some(writer) => writer,
+            None => {
+                let header = of_rows
+                    .lines
+                    .header()
+                    .map_err(|e| BatchError::cannot(e.to_string()))?;
+                PartWriter::begin(folder, row.unit, plan.settings.format, &header)?
+            }
+        };
+        writer.add(&row.line, &row.whole, row.is_error)?;
+        if row.is_last {
+            let committed = spawn_blocking(move || writer.commit()).await;
+            let is_own = committed
+                .map_err(|error| BatchError::try_again(format!("writing ended: {error}")))??;
+            progress.written(is_own);
+        } else {
+            writing = Some(writer);
+        }
+    }
+    let mut units = 0..plan.units.len();
+    let is_complete = units.all(|unit| folder.part(unit, plan.settings.format).exists());
+    Ok(Outcome { is_complete })
+}
+
+/// Returns the rows of units, without those that others write meanwhile.
+fn rows(
+    folder: &Folder,
+    plan: &Plan,
+    units: Vec<usize>,
+    progress: Arc<Progress>,
+) -> impl Stream<Item = Result<Item, BatchError>> + use<> {
+    let (folder, format) = (folder.clone(), plan.settings.format);
+    let is_written = move |unit| {
+        let is_written = folder.part(unit, format).exists();
+        if is_written {
+            progress.written(false);
+        }
+        is_written
+    };
+    let mut items = read(plan, units, is_written);
+    stream::poll_fn(move |context| items.poll_recv(context))
+}
+
+fn too_many(errors: u64, most: Option<u64>) -> Result<(), BatchError> {
+    match most {
+        Some(most) if errors > most => Err(BatchError {
+            verdict: Verdict::TooManyErrors,
+            message: format!(
+                "{errors} rows have errors, and --max-errors allows {most}; the units that are \
+                 written stay"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl ErrorsMax {
+    fn of(self, rows: u64) -> Option<u64> {
+        match self {
+            Self::Any => None,
+            Self::Rows(most) => Some(most),
+            Self::Percent(percent) => Some((rows as f64 * percent / 100.0).floor() as u64),
+        }
+    }
+}
+
+/// What rows are computed with.
+struct OfRows<P> {
+    pipeline: Arc<P>,
+    binding: Binding,
+    lines: Lines,
+    errors: ErrorPlace,
+    gate: Gate,
+    retry: RetryPolicy,
+    progress: Arc<Progress>,
+}
+
+/// A row, as it is written.
+struct Computed {
+    unit: usize,
+    is_last: bool,
+    line: Vec<u8>,
+    whole: Vec<u8>,
+    is_error: bool,
+    /// Until it is written.
+    _held: OwnedSemaphorePermit,
+}
+
+impl<P: Pipeline> OfRows<P> {
+    async fn compute(&self, item: Item) -> Result<Computed, BatchError> {
+        let (values, answered) = match item.row.row {
+            Err((values, failure)) => (values, Err(failure.after(0))),
+            Ok(row) => {
+                let answered = match self.binding.inputs(&row) {
+                    Ok(inputs) => self.answer(&inputs).await?,
+                    Err(failure) => Err(failure.after(0)),
+                };
+                (row.values, answered)
+            }
+        };
+        let mut line = Vec::new();
+        let mut whole = Vec::new();
+        let done = Done {
+            values: &values,
+            number: item.number,
+            answer: answered.as_ref(),
+        };
+        let written = match (&answered, self.errors) {
+            (Err(error), ErrorPlace::File) => Lines::whole(&values, error).map(|text| whole = text),
+            _ => self.lines.line(&done).map(|text| line = text),
+        };
+        written.map_err(|error| BatchError::cannot(error.to_string()))?;
+        match &answered {
+            Ok(answer) => self
+                .progress
+                .answered(!answer.degraded.is_empty(), answer.tokens),
+            Err(_) => self.progress.failed(),
+        }
+        Ok(Computed {
+            unit: item.unit,
+            is_last: item.is_last,
+            line,
+            whole,
+            is_error: answered.is_err(),
+            _held: item.held,
+        })
+    }
+
+    async fn answer(
+        &self,
+        inputs: &Map<String, serde_json::Value>,
+    ) -> Result<Result<motet_rows::Answer, RowError>, BatchError> {
+        let _place = self.gate.enter().await;
+        let mut failures = 0u32;
+        let begun = tokio::time::Instant::now();
+        let failed = |failure: &motet_rows::Failure, latency| {
+            failures += 1;
+            self.progress.call_failed();
+            self.gate.failed(failure, latency);
+        };
+        let answered = answer(&*self.pipeline, inputs, &self.retry, fastrand::f64, failed).await;
+        match answered {
+            Ok(answer) => {
+                if failures == 0 {
+                    self.gate.answered(begun.elapsed());
+                }
+                Ok(Ok(answer))
+            }
+            Err(NoAnswer::Row(error)) => Ok(Err(error)),
+            Err(NoAnswer::Away(failure)) => Err(BatchError::try_again(format!(
+                "no answer within {:?} of trying: {failure}",
+                self.retry.budget
+            ))),
+            Err(NoAnswer::Refused(failure)) => Err(BatchError::cannot(format!(
+                "the server refuses calls: {failure}"
+            ))),
+        }
+    }
+}

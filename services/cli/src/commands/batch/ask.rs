@@ -1,0 +1,120 @@
+//! Arguments, as `motet_batch` takes them.
+
+use motet_batch::{
+    Asked, BatchError, ErrorPlace, ErrorsMax, InFlight, InputFormat, OutputFormat, Settings, Shard,
+    WorkerOptions,
+};
+use motet_rows::RetryPolicy;
+
+use super::target::Target;
+use crate::args::{BatchRowsArgs, CallingArgs, ErrorsMaxArg, InFlightArg, ShardArg};
+use crate::args::{ErrorsArg, FormatArg, InFormatArg};
+
+/// Variable that Kubernetes sets in the pods of an Indexed Job.
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
+/// Variable with the number of pods.
+const SHARDS_VARIABLE: &str = "MOTET_SHARDS";
+
+/// Returns what a batch is asked for.
+///
+/// # Errors
+/// Arguments that do not go together.
+pub(super) fn of_run(args: &BatchRowsArgs, target: &Target) -> Result<Asked, BatchError> {
+    let is_openai = args.format == FormatArg::Openai;
+    let format = match (is_openai, args.in_format) {
+        (true, None) => Some(InputFormat::Openai),
+        (true, Some(_)) => {
+            let message = "--format openai takes requests of OpenAI's batch files: leave \
+                           --in-format out";
+            return Err(BatchError::cannot(message));
+        }
+        (false, format) => format.map(|format| match format {
+            InFormatArg::Jsonl => InputFormat::Jsonl,
+            InFormatArg::Csv => InputFormat::Csv,
+        }),
+    };
+    if is_openai && !(args.map.is_empty() && args.columns.is_empty()) {
+        let message = "--format openai has its own columns: leave --map and --columns out";
+        return Err(BatchError::cannot(message));
+    }
+    let settings = Settings {
+        map: args.map.clone(),
+        id: args.id.clone(),
+        keep: args.keep.clone(),
+        columns: args.columns.clone(),
+        format: match args.format {
+            FormatArg::Jsonl => OutputFormat::Jsonl,
+            FormatArg::Csv => OutputFormat::Csv,
+            FormatArg::Openai => OutputFormat::Openai,
+        },
+        errors: match args.errors {
+            ErrorsArg::Rows => ErrorPlace::Rows,
+            ErrorsArg::File => ErrorPlace::File,
+        },
+        unit: args.unit,
+    };
+    Ok(Asked {
+        inputs: args.inputs.clone(),
+        format,
+        ..of_target(target, settings)
+    })
+}
+
+/// Returns what a batch is asked for, without its inputs.
+pub(super) fn of_target(target: &Target, settings: Settings) -> Asked {
+    Asked {
+        inputs: Vec::new(),
+        format: None,
+        settings,
+        pipeline: target.parts.clone(),
+        ports: target.ports.clone(),
+        outputs: target.outputs.clone(),
+    }
+}
+
+/// Returns what a worker may do.
+///
+/// # Errors
+/// Variables of the environment that are no part of the units.
+pub(super) fn worker(args: &CallingArgs) -> Result<WorkerOptions, BatchError> {
+    let shard = match args.shard {
+        Some(shard) => shard,
+        None => shard_of_environment()?,
+    };
+    Ok(WorkerOptions {
+        in_flight: match args.in_flight {
+            InFlightArg::Auto => InFlight::Auto,
+            InFlightArg::Calls(calls) => InFlight::Calls(calls),
+        },
+        rate: args.rate,
+        retry: RetryPolicy {
+            budget: args.retry_for,
+            ..RetryPolicy::default()
+        },
+        errors_max: match args.max_errors {
+            None => ErrorsMax::Any,
+            Some(ErrorsMaxArg::Rows(rows)) => ErrorsMax::Rows(rows),
+            Some(ErrorsMaxArg::Percent(percent)) => ErrorsMax::Percent(percent),
+        },
+        shard: Shard {
+            index: shard.index,
+            count: shard.count,
+        },
+    })
+}
+
+/// Returns the part that the environment says: both variables, or all units.
+fn shard_of_environment() -> Result<ShardArg, BatchError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable(INDEX_VARIABLE), variable(SHARDS_VARIABLE)) {
+        (Some(index), Some(shards)) => format!("{index}/{shards}").parse().map_err(|why| {
+            let text = format!("{INDEX_VARIABLE}={index} and {SHARDS_VARIABLE}={shards}");
+            BatchError::cannot(format!("{text}: {index}/{shards} {why}"))
+        }),
+        (None, Some(_)) => Err(BatchError::cannot(format!(
+            "{SHARDS_VARIABLE} is set, and {INDEX_VARIABLE} is not: say which part is this one's \
+             with --shard"
+        ))),
+        (_, None) => Ok(ShardArg { index: 0, count: 1 }),
+    }
+}

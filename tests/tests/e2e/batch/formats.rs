@@ -1,0 +1,132 @@
+//! Formats of inputs and outputs.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use motet_tests::in_process::shared;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::{Value, json};
+
+use super::{Place, ends, files, jsonl, lines, row};
+
+#[tokio::test]
+async fn compressed_files_standard_input_and_patterns_give_the_same_rows() {
+    let place = Place::new(300);
+    let text = jsonl((0..300).map(row));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("memory");
+    place.0.file("a.jsonl.gz", gzip.finish().expect("memory"));
+    let zstd = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+    place.0.file("a.jsonl.zst", zstd);
+    place.0.file("many/2.jsonl", jsonl((150..300).map(row)));
+    place.0.file("many/1.ndjson", jsonl((0..150).map(row)));
+    ends(place.best("--out plain --id id --unit 70"), 0).await;
+    let expected = place.answers("plain");
+    assert_eq!(expected.len(), 300);
+    assert_eq!(expected[299]["id"], 299);
+    for (out, inputs) in [
+        ("gzip", "a.jsonl.gz"),
+        ("zstd", "a.jsonl.zst"),
+        ("many", "many/1.ndjson many/*.jsonl"),
+        ("stdin", "-"),
+    ] {
+        let args = format!("best -f best.yaml --out {out}.out --id id --unit 70 --in {inputs}");
+        ends(place.batch(&args).stdin(text.clone()), 0).await;
+        assert_eq!(place.answers(&format!("{out}.out")), expected, "{inputs}");
+    }
+    // Standard input was kept: it is not read again.
+    let args = "best -f best.yaml --out stdin.out --id id --unit 70 --in -";
+    ends(place.batch(args), 0).await;
+}
+
+#[tokio::test]
+async fn csv_goes_in_and_out() {
+    let place = Place::new(0);
+    let csv = "id,score,name\n1,\"[1,5]\",\"a, \"\"b\"\"\"\n2,7,\n3,x,c\n4,1\n";
+    place.0.file("rows.csv", csv);
+    let args = "best -f best.yaml --in rows.csv --id id --columns best,name --out";
+    ends(
+        place.batch(&format!("{args} csv --format csv --errors file")),
+        0,
+    )
+    .await;
+    let found = files(&place.path("csv"));
+    let part = String::from_utf8(found["part-00000.csv"].clone()).expect("UTF-8");
+    assert_eq!(
+        part,
+        "id,best,name\n1,[5.0],\"a, \"\"b\"\"\"\n2,[7.0],nobody\n"
+    );
+    let failed = lines(&found["errors-00000.jsonl"]);
+    assert_eq!(failed[0]["score"], "x");
+    let message = failed[1]["error"]["message"].as_str().expect("a text");
+    assert_eq!(message, "line 5: has 2 cells, the header 3");
+    ends(place.batch(&format!("{args} json")), 0).await;
+    assert_eq!(
+        place.answers("json")[1],
+        json!({ "id": "2", "best": [7.0], "name": "nobody" })
+    );
+    // Rows of a CSV file that failed are texts of cells still.
+    let mended = jsonl([json!({ "id": "3", "score": "3", "name": "" })]);
+    std::fs::write(place.path("csv/errors-00000.jsonl"), mended).expect("it is written");
+    ends(place.batch("retry csv -f best.yaml --out again"), 0).await;
+    let found = files(&place.path("again"));
+    assert_eq!(found["part-00000.csv"], b"id,best,name\n3,[3.0],nobody\n");
+}
+
+#[tokio::test]
+async fn requests_of_openai_batch_files_are_answered() {
+    let place = Place::new(0);
+    place.0.file(
+        "vectors.yaml",
+        r#"
+models:
+  minilm: { task: embed, source: "builtin:all-minilm-l6-v2" }
+pipelines:
+  - pipeline: vectors
+    inputs: { text: "string[N]" }
+    nodes: { v: { model: minilm, in: { text: $text } } }
+    outputs: { vector: $v.embedding }
+"#,
+    );
+    let request = |id: &str, url: &str, input: Value| {
+        let body = json!({ "model": "any", "input": input });
+        json!({ "custom_id": id, "method": "POST", "url": url, "body": body })
+    };
+    let requests = [
+        request("one", "/v1/embeddings", json!("a text")),
+        request("two", "/v1/embeddings", json!(["a text", "another"])),
+        request("chat", "/v1/chat/completions", json!("a text")),
+    ];
+    place.0.file("requests.jsonl", jsonl(requests));
+    let args = "vectors -f vectors.yaml --in requests.jsonl --out out --format openai";
+    ends(place.batch(args), 0).await;
+    let answers = place.answers("out");
+    let body = |answer: &Value| answer["response"]["body"].clone();
+    let (one, two) = (body(&answers[0]), body(&answers[1]));
+    assert_eq!(answers[0]["custom_id"], "one");
+    assert_eq!(
+        one["data"][0]["embedding"].as_array().map(Vec::len),
+        Some(384)
+    );
+    // The same bits in any company.
+    assert_eq!(one["data"][0]["embedding"], two["data"][0]["embedding"]);
+    assert_eq!(two["data"][1]["index"], 1);
+    assert!(
+        one["usage"]["total_tokens"].as_u64() > Some(2),
+        "{}",
+        one["usage"]
+    );
+    assert_eq!(answers[2]["error"]["code"], "invalid_argument");
+    assert_eq!(answers[2]["response"], Value::Null);
+    let to = shared().grpc;
+    let args = format!("rag --to {to} --in requests.jsonl --out no --format openai");
+    let ended = ends(place.batch(&args), 42).await;
+    assert!(
+        ended
+            .stderr
+            .contains("one required input, of type string[N]"),
+        "{}",
+        ended.stderr
+    );
+}

@@ -1,0 +1,117 @@
+//! `motet batch`: a pipeline over files.
+//!
+//! * `columns`: columns against a pipeline, before the first call.
+//! * `errors`: rows, lines and files that are broken.
+//! * `formats`: formats of inputs and outputs.
+//! * `killed`: batches that are killed, and end in the same bytes.
+//! * `plans`: what was planned, and what changed since.
+//! * `servers`: batches whose server is away for a while, or full.
+//! * `workers`: several workers on one batch.
+
+mod columns;
+mod errors;
+mod formats;
+mod killed;
+mod plans;
+mod servers;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use motet_tests::program::{Ended, Program};
+use motet_tests::temp_dir::TempDir;
+use serde_json::{Value, json};
+
+use crate::motet;
+
+/// A pipeline without models: it starts at once.
+const BEST: &str = r#"
+pipeline: best
+inputs:
+  score: "float[N]"
+  name: { type: string, default: nobody }
+nodes:
+  top: { op: topk, in: { score: $score }, with: { k: 1 } }
+outputs: { index: $top.index, best: $top.score, name: $name }
+"#;
+
+/// A folder with the pipeline `best` and some rows for it.
+struct Place(TempDir);
+
+impl Place {
+    /// Makes a folder with `best.yaml` and `rows.jsonl`.
+    fn new(rows: usize) -> Self {
+        let place = Self(TempDir::new());
+        place.0.file("best.yaml", BEST);
+        place.0.file("rows.jsonl", jsonl((0..rows).map(row)));
+        place
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Returns `motet batch` in this folder.
+    fn batch(&self, args: &str) -> Program {
+        let words = args.split_whitespace();
+        motet(["batch"].into_iter().chain(words)).folder(self.0.path())
+    }
+
+    /// Returns a batch of the pipeline `best` of this folder.
+    fn best(&self, args: &str) -> Program {
+        self.batch(&format!("best -f best.yaml --in rows.jsonl {args}"))
+    }
+
+    /// Returns the rows of all parts of a folder, in order.
+    fn answers(&self, out: &str) -> Vec<Value> {
+        let files = files(&self.path(out));
+        let parts = files.iter().filter(|(name, _)| name.starts_with("part-"));
+        parts.flat_map(|(_, text)| lines(text)).collect()
+    }
+}
+
+/// Returns the row with this number.
+fn row(number: usize) -> Value {
+    let score = [number % 7, number % 5, number % 3];
+    json!({ "id": number, "score": score, "name": format!("row {number}") })
+}
+
+fn jsonl(rows: impl IntoIterator<Item = Value>) -> String {
+    rows.into_iter().map(|row| format!("{row}\n")).collect()
+}
+
+fn lines(text: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(text).expect("UTF-8");
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().expect("lines of JSON")
+}
+
+/// Returns all files of a folder and of those in it, as `diff -r` compares them: names and bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path
+                .strip_prefix(root)
+                .expect("it is inside")
+                .display()
+                .to_string();
+            match path.is_dir() {
+                true => walk(root, &path, found),
+                false => drop(found.insert(name, fs::read(&path).expect("a file"))),
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(folder, folder, &mut found);
+    found
+}
+
+/// Runs a batch to its end, which must have this code.
+async fn ends(program: Program, code: i32) -> Ended {
+    let ended = program.run().await;
+    assert_eq!(ended.code, Some(code), "{}\n{}", ended.stdout, ended.stderr);
+    ended
+}
