@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
-use motet_runtime::status::unknown_method;
+use motet_runtime::status::{self, unknown_method};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService, UnaryService};
@@ -33,6 +33,9 @@ const RECEIPT_METADATA: &str = "motet-receipt";
 const DEGRADED_METADATA: &str = "motet-degraded";
 /// Request metadata with the names of the outputs to compute, separated by commas.
 const FIELDS_METADATA: &str = "motet-fields";
+/// Request metadata with the priority that is passed on to models: 0 and 1 are interactive, 2 to
+/// 255 bulk.
+const PRIORITY_METADATA: &str = "motet-priority";
 
 /// HTTP service of the typed services of all pipelines. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -206,6 +209,8 @@ struct RequestOptions {
     receipt: bool,
     /// Names of the outputs to compute; `None` for all.
     fields: Option<Vec<String>>,
+    /// Priority, or the text that is none.
+    priority: Option<Result<u8, String>>,
 }
 
 impl RequestOptions {
@@ -216,9 +221,29 @@ impl RequestOptions {
             let names = fields.map(str::trim).filter(|name| !name.is_empty());
             names.map(str::to_owned).collect()
         });
+        let priority = metadata.get(PRIORITY_METADATA).map(|priority| {
+            let text = priority.to_str().unwrap_or_default();
+            text.trim().parse().map_err(|_| text.to_owned())
+        });
         Self {
             receipt: metadata.get(RECEIPT_METADATA).is_some_and(|v| v != "0"),
             fields,
+            priority,
+        }
+    }
+
+    /// Returns the priority, if there is one.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for one that is no number from 0 to 255.
+    fn priority(&self) -> Result<Option<i64>, Status> {
+        match &self.priority {
+            None => Ok(None),
+            Some(Ok(priority)) => Ok(Some((*priority).into())),
+            Some(Err(text)) => {
+                let what = format!("is `{text}`, but must be a number from 0 to 255");
+                Err(status::invalid_argument(PRIORITY_METADATA, what).into())
+            }
         }
     }
 
@@ -265,7 +290,7 @@ async fn run(
             inputs,
             columns,
             deadline,
-            priority: None,
+            priority: options.priority()?,
         };
         let answer = served.call(call).await?;
         let degraded = answer.degraded();
@@ -300,4 +325,28 @@ async fn write(
     let (pipeline, usage) = (served.clone(), account.usage.clone());
     let write = move |_: &_| messages::write(&pipeline, &answer, id, receipt, usage.as_ref());
     compute(converting(bytes), write).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_a_number_of_one_byte() {
+        for (text, expected) in [
+            (None, Ok(None)),
+            (Some("0"), Ok(Some(0))),
+            (Some(" 255"), Ok(Some(255))),
+            (Some("256"), Err(tonic::Code::InvalidArgument)),
+            (Some("-1"), Err(tonic::Code::InvalidArgument)),
+            (Some("bulk"), Err(tonic::Code::InvalidArgument)),
+        ] {
+            let mut metadata = MetadataMap::new();
+            if let Some(text) = text {
+                metadata.insert(PRIORITY_METADATA, text.parse().expect("a value"));
+            }
+            let priority = RequestOptions::of(&metadata).priority();
+            assert_eq!(priority.map_err(|error| error.code()), expected, "{text:?}");
+        }
+    }
 }
