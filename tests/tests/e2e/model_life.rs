@@ -371,7 +371,7 @@ async fn what_cannot_be_loaded_changes_nothing() {
             &["config:1:"],
         ),
     ] {
-        let error = load(&connection, "m", Some(&config)).await;
+        let error = load(&connection, "m", Some(config)).await;
         let error = error.expect_err(&config);
         check(&error, code, reason, parts);
         assert_eq!(embed(&connection, "m").await.expect("it goes on"), before);
@@ -400,6 +400,32 @@ async fn what_cannot_be_loaded_changes_nothing() {
         error.expect_err("no files are taken").code(),
         Code::InvalidArgument
     );
+}
+
+/// Memory that a model has taken is free for the next one. What grows by each cycle, such as a
+/// thread pool that is never freed, would show here: the model itself takes little.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_does_not_grow_with_models_that_came_and_went() {
+    const CYCLES: usize = 400;
+    let models = Models::new("pipelines: []\n");
+    let config = "models: { m: { task: embed, source: \"file:bert\" } }";
+    let mut process = models.start("up");
+    let connection = process.connect().await;
+    let cycles = async |count: usize| {
+        for _ in 0..count {
+            load(&connection, "m", Some(config))
+                .await
+                .expect("it is loaded");
+            embed(&connection, "m").await.expect("a vector");
+            unload(&connection, "m").await.expect("it is unloaded");
+        }
+        process.memory_bytes().expect("Linux tells it") as f64
+    };
+    // Until the allocator has what it needs.
+    let plateau = cycles(CYCLES / 4).await;
+    let end = cycles(CYCLES).await;
+    assert!(end < 1.05 * plateau, "{plateau} bytes, then {end}");
 }
 
 #[tokio::test]
