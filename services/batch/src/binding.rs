@@ -16,6 +16,13 @@ pub(crate) const ERROR: &str = "error";
 /// Column of the nodes whose results are substitutes.
 pub(crate) const DEGRADED: &str = "degraded";
 
+/// Columns that fit a pipeline.
+pub(crate) struct Bound {
+    pub(crate) binding: Binding,
+    /// The rows that were looked at.
+    pub(crate) sample: Vec<Row>,
+}
+
 /// Binds the columns of the files to the inputs of the pipeline.
 ///
 /// # Errors
@@ -23,10 +30,14 @@ pub(crate) const DEGRADED: &str = "degraded";
 pub(crate) fn bind(
     pipeline: &str,
     ports: &[Port],
-    outputs: &[String],
+    outputs: &[Port],
     settings: &Settings,
     files: &[(std::path::PathBuf, InputFormat)],
-) -> Result<Binding, BatchError> {
+) -> Result<Bound, BatchError> {
+    if settings.format == OutputFormat::Parquet && !cfg!(feature = "parquet") {
+        let message = "this build has no Parquet: build motet with its feature `parquet`";
+        return Err(BatchError::cannot(message));
+    }
     let mut mistakes = Vec::new();
     let is_openai = settings.format == OutputFormat::Openai;
     let mut map = settings.map.clone();
@@ -54,7 +65,7 @@ pub(crate) fn bind(
     }
     mistakes.extend(output_mistakes(settings, outputs));
     match binding {
-        Ok(binding) if mistakes.is_empty() => Ok(binding),
+        Ok(binding) if mistakes.is_empty() => Ok(Bound { binding, sample }),
         _ => Err(refused(pipeline, &mistakes)),
     }
 }
@@ -87,10 +98,10 @@ fn openai_port(ports: &[Port]) -> Result<&str, String> {
     }
 }
 
-fn output_mistakes(settings: &Settings, outputs: &[String]) -> Vec<String> {
+fn output_mistakes(settings: &Settings, outputs: &[Port]) -> Vec<String> {
     let mut mistakes = Vec::new();
     let whole = top_level(outputs);
-    let paths = outputs.iter().map(String::as_str);
+    let paths = outputs.iter().map(|port| port.name.as_str());
     let known: Vec<&str> = paths.chain(whole.iter().copied()).collect();
     for column in &settings.columns {
         if !known.contains(&column.as_str()) {
@@ -114,10 +125,10 @@ fn output_mistakes(settings: &Settings, outputs: &[String]) -> Vec<String> {
 }
 
 /// Returns the outputs of which some have parts: `results` for `results.score`.
-pub(crate) fn top_level(outputs: &[String]) -> Vec<&str> {
+pub(crate) fn top_level(outputs: &[Port]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for output in outputs {
-        let name = output.split('.').next().unwrap_or_default();
+        let name = output.name.split('.').next().unwrap_or_default();
         if !names.contains(&name) {
             names.push(name);
         }

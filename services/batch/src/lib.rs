@@ -6,7 +6,7 @@
 //! * `settings`: what a batch is asked to do; `plan`: that, bound to inputs, in units of rows.
 //! * `planning`: a plan made, or compared with one that is there.
 //! * `binding`: columns of the files against the pipeline.
-//! * `output`: rows with their answers, as lines of a part.
+//! * `output`: rows with their answers, as lines of a part; `parquet`: the same as columns.
 //! * `folder`: the folder of a batch; `temporary`: files that are not yet, and files of workers;
 //!   `part`: a unit being written.
 //! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
@@ -22,6 +22,8 @@ mod folder;
 mod gate;
 mod input;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod part;
 mod plan;
 mod planning;

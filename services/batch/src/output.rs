@@ -2,10 +2,12 @@
 
 use std::io;
 
-use motet_rows::{Answer, RowError};
+use motet_rows::{Answer, Port, Row, RowError};
 use serde_json::{Map, Value, json};
 
 use crate::binding::{DEGRADED, ERROR, top_level};
+#[cfg(feature = "parquet")]
+use crate::parquet::Node;
 use crate::plan::Plan;
 use crate::settings::{ErrorPlace, OutputFormat, Settings};
 
@@ -17,6 +19,9 @@ pub(crate) struct Lines {
     columns: Vec<String>,
     /// Name of the pipeline.
     model: String,
+    /// All columns of a part, with their types.
+    #[cfg(feature = "parquet")]
+    typed: Vec<(String, Node)>,
 }
 
 /// A row with what became of it.
@@ -30,17 +35,38 @@ pub(crate) struct Done<'r> {
 }
 
 impl Lines {
-    pub(crate) fn new(plan: &Plan, outputs: &[String]) -> Self {
+    /// Returns the form of a batch. `sample` has some rows of its input.
+    pub(crate) fn new(plan: &Plan, outputs: &[Port], sample: &[Row]) -> Self {
+        #[cfg(not(feature = "parquet"))]
+        let _ = sample;
         let settings = plan.settings.clone();
         let columns = match settings.columns.is_empty() {
             true => top_level(outputs).into_iter().map(str::to_owned).collect(),
             false => settings.columns.clone(),
         };
         Self {
+            #[cfg(feature = "parquet")]
+            typed: typed(
+                &settings,
+                &columns,
+                outputs,
+                plan.is_typed().then_some(sample),
+            ),
             settings,
             columns,
             model: plan.pipeline.name.clone(),
         }
+    }
+
+    /// Returns the form of parts.
+    pub(crate) const fn format(&self) -> OutputFormat {
+        self.settings.format
+    }
+
+    /// Returns the columns of parts of Parquet.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn typed(&self) -> Vec<(String, Node)> {
+        self.typed.clone()
     }
 
     /// Returns the beginning of a part.
@@ -62,7 +88,7 @@ impl Lines {
     /// As those of [`header`](Self::header).
     pub(crate) fn line(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
         match self.settings.format {
-            OutputFormat::Jsonl => self.object(row),
+            OutputFormat::Jsonl | OutputFormat::Parquet => self.object(row),
             OutputFormat::Csv => self.cells(row),
             OutputFormat::Openai => line(&self.response(row)),
         }
@@ -171,6 +197,29 @@ impl Lines {
     }
 }
 
+/// Returns all columns of a part with their types. Kept columns are texts, but for those of files
+/// that have types, of which `sample` is.
+#[cfg(feature = "parquet")]
+fn typed(
+    settings: &Settings,
+    columns: &[String],
+    outputs: &[Port],
+    sample: Option<&[Row]>,
+) -> Vec<(String, Node)> {
+    let kept = |name: &str| {
+        let rows = sample.unwrap_or_default().iter();
+        let values = rows.filter_map(|row| row.values.get(name));
+        (name.to_owned(), Node::of_values(values))
+    };
+    let mut typed: Vec<(String, Node)> = settings.kept().map(kept).collect();
+    typed.extend(crate::parquet::columns(outputs, columns));
+    typed.push((DEGRADED.to_owned(), Node::List(Box::new(Node::TEXT))));
+    if settings.errors == ErrorPlace::Rows {
+        typed.push((ERROR.to_owned(), Node::error()));
+    }
+    typed
+}
+
 fn embedding(index: usize, vector: &Value) -> Value {
     json!({ "object": "embedding", "index": index, "embedding": vector })
 }
@@ -258,7 +307,12 @@ mod tests {
             digests: Default::default(),
         };
         let plan = Plan::new(pipeline, settings, Vec::new(), Vec::new());
-        Lines::new(&plan, &["results".to_owned(), "n".to_owned()])
+        let port = |name: &str| Port {
+            name: name.to_owned(),
+            kind: "i32".parse().unwrap(),
+            required: false,
+        };
+        Lines::new(&plan, &[port("results"), port("n")], &[])
     }
 
     fn check(lines: &Lines, expected: [&str; 3]) {

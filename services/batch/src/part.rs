@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::BatchError;
 use crate::folder::{Folder, read_json};
+use crate::output::Lines;
+#[cfg(feature = "parquet")]
+use crate::parquet::ParquetWriter;
 use crate::plan::hex;
 use crate::settings::OutputFormat;
 use crate::temporary::Temporary;
@@ -60,10 +63,17 @@ pub(crate) struct PartWriter {
     folder: Folder,
     unit: usize,
     format: OutputFormat,
-    part: Digested,
+    part: Part,
     errors: Option<Digested>,
     rows: u64,
     errors_count: u64,
+}
+
+/// A part: lines as they are, or columns.
+enum Part {
+    Lines(Digested),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetWriter<Digested>>, PathBuf),
 }
 
 struct Digested {
@@ -74,18 +84,15 @@ struct Digested {
 }
 
 impl PartWriter {
-    /// Begins a unit with the bytes that every part begins with.
+    /// Begins a unit.
     ///
     /// # Errors
     /// When nothing can be written.
-    pub(crate) fn begin(
-        folder: &Folder,
-        unit: usize,
-        format: OutputFormat,
-        header: &[u8],
-    ) -> Result<Self, BatchError> {
-        let mut part = Digested::create(folder, folder.part(unit, format))?;
-        part.write(header)?;
+    pub(crate) fn begin(folder: &Folder, unit: usize, lines: &Lines) -> Result<Self, BatchError> {
+        let format = lines.format();
+        let path = folder.part(unit, format);
+        let file = Digested::create(folder, path)?;
+        let part = Part::begin(file, lines)?;
         Ok(Self {
             folder: folder.clone(),
             unit,
@@ -161,6 +168,57 @@ impl PartWriter {
         let record = self.folder.json("record", &record)?;
         record.replace(&self.folder.record(self.unit))?;
         part.link(&path)
+    }
+}
+
+impl Part {
+    fn begin(mut file: Digested, lines: &Lines) -> Result<Self, BatchError> {
+        #[cfg(feature = "parquet")]
+        if lines.format() == OutputFormat::Parquet {
+            let path = file.path.clone();
+            let writer = ParquetWriter::new(file, lines.typed());
+            let writer = writer.map_err(|error| BatchError::writing(&path, &error))?;
+            return Ok(Self::Parquet(Box::new(writer), path));
+        }
+        let header = lines.header();
+        file.write(&header.map_err(|error| BatchError::writing(&file.path, &error))?)?;
+        Ok(Self::Lines(file))
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), BatchError> {
+        match self {
+            Self::Lines(file) => file.write(line),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer, path) => {
+                let written = writer.add(line);
+                written.map_err(|error| BatchError::writing(path, &error))
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(Temporary, String), BatchError> {
+        match self {
+            Self::Lines(file) => file.finish(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer, path) => {
+                let written = writer.finish();
+                let file = written.map_err(|error| BatchError::writing(&path, &error))?;
+                file.finish()
+            }
+        }
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }
 

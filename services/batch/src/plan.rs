@@ -101,6 +101,13 @@ impl Plan {
         })
     }
 
+    /// Returns whether the columns of all files have types.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn is_typed(&self) -> bool {
+        let mut inputs = self.inputs.iter();
+        inputs.all(|input| input.format == InputFormat::Parquet)
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.inputs.iter().map(|input| input.rows).sum()

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::binding::bind;
 use crate::error::BatchError;
 use crate::folder::Folder;
-use crate::input::{InputFormat, RowReader, expand_names, format_of, keep_stdin};
-use crate::plan::{Input, PipelineParts, Plan, Unit, hex};
+use crate::input::{InputFormat, Place, RowReader, expand_names, format_of, keep_stdin};
+use crate::output::Lines;
+use crate::plan::{Input, PipelineParts, Plan, Unit, digest, hex};
 use crate::settings::Settings;
 
 /// The name of standard input.
@@ -32,7 +33,7 @@ pub struct Asked {
     /// Its inputs.
     pub ports: Vec<Port>,
     /// Its outputs in their order, parts of one as `results.score`.
-    pub outputs: Vec<String>,
+    pub outputs: Vec<Port>,
 }
 
 /// A batch that can be worked on: its columns fit the pipeline, and it has a plan.
@@ -41,7 +42,7 @@ pub struct Batch {
     pub(crate) folder: Folder,
     pub(crate) plan: Plan,
     pub(crate) binding: Binding,
-    pub(crate) outputs: Vec<String>,
+    pub(crate) lines: Lines,
 }
 
 impl Batch {
@@ -75,7 +76,7 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
         compare(&folder, plan, asked, &inputs)?;
     }
     let name = &asked.pipeline.name;
-    let binding = bind(name, &asked.ports, &asked.outputs, &asked.settings, &files)?;
+    let bound = bind(name, &asked.ports, &asked.outputs, &asked.settings, &files)?;
     let plan = match planned {
         Some(plan) => plan,
         None => {
@@ -93,9 +94,9 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
     };
     Ok(Batch {
         folder,
+        lines: Lines::new(&plan, &asked.outputs, &bound.sample),
         plan,
-        binding,
-        outputs: asked.outputs.clone(),
+        binding: bound.binding,
     })
 }
 
@@ -164,6 +165,9 @@ fn scan_file(
     index: usize,
     unit: u64,
 ) -> Result<(Input, Vec<Unit>), BatchError> {
+    if format == InputFormat::Parquet {
+        return scan_parquet(path, index, unit);
+    }
     let seen = Seen::default();
     let mut reader = RowReader::open(path, format, |file| seen.reader(file))?;
     let mut units: Vec<Unit> = Vec::new();
@@ -190,6 +194,26 @@ fn scan_file(
         rows,
     };
     Ok((input, units))
+}
+
+/// Divides the rows of a file that says how many it has.
+fn scan_parquet(path: &Path, index: usize, unit: u64) -> Result<(Input, Vec<Unit>), BatchError> {
+    let rows = RowReader::rows_of_parquet(path)?;
+    let units = (0..rows.div_ceil(unit)).map(|at| Unit {
+        input: index,
+        first: at * unit,
+        rows: unit.min(rows - at * unit),
+        place: Place::of_row(at * unit),
+    });
+    let (bytes, sha256) = digest(path)?;
+    let input = Input {
+        path: path.to_string_lossy().into_owned(),
+        format: InputFormat::Parquet,
+        bytes,
+        sha256,
+        rows,
+    };
+    Ok((input, units.collect()))
 }
 
 /// The bytes of a file that were read: their number and digest.

@@ -29,6 +29,8 @@ pub enum OutputFormat {
     Jsonl,
     /// Comma-separated values with a header.
     Csv,
+    /// Columns of Parquet.
+    Parquet,
     /// Answers of OpenAI's batch files, one a line.
     Openai,
 }
@@ -39,6 +41,7 @@ impl OutputFormat {
         match self {
             Self::Jsonl | Self::Openai => "jsonl",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         }
     }
 }

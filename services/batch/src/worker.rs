@@ -110,7 +110,7 @@ pub async fn work<P: Pipeline + 'static>(
     let of_rows = Arc::new(OfRows {
         pipeline,
         binding: batch.binding.clone(),
-        lines: Lines::new(plan, &batch.outputs),
+        lines: batch.lines.clone(),
         errors: plan.settings.errors,
         gate: Gate::new(options.in_flight, options.rate, progress.clone()),
         retry: options.retry.clone(),
@@ -148,13 +148,7 @@ pub async fn work<P: Pipeline + 'static>(
         too_many(errors, errors_max)?;
         let mut writer = match writing.take() {
             Some(writer) => writer,
-            None => {
-                let header = of_rows
-                    .lines
-                    .header()
-                    .map_err(|e| BatchError::cannot(e.to_string()))?;
-                PartWriter::begin(folder, row.unit, plan.settings.format, &header)?
-            }
+            None => PartWriter::begin(folder, row.unit, &of_rows.lines)?,
         };
         writer.add(&row.line, &row.whole, row.is_error)?;
         if row.is_last {

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// Answers of one measurement, at least.
 const ANSWERS_MIN: usize = 16;
 /// A step up is worth it if it brings this many times the rows a second.
-const GAIN: f64 = 1.08;
+const GAIN: f64 = 1.05;
 /// Measurements between two steps up once a further one was not worth it.
-const PAUSE: u32 = 8;
+const PAUSE: u32 = 4;
 /// What is left of the calls in flight after a refusal.
 const AFTER_REFUSAL: f64 = 0.7;
 /// What is left of them when answers take this many times as long as they did.

@@ -15,7 +15,7 @@ const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Accepted licences, the preferred first, each with the word that the names of files with its
 /// text contain where a package offers several licences.
-const LICENCES: [(&str, &str); 8] = [
+const LICENCES: [(&str, &str); 9] = [
     (APACHE, "apache"),
     ("MIT", "mit"),
     ("BSD-2-Clause", "bsd"),
@@ -24,6 +24,7 @@ const LICENCES: [(&str, &str); 8] = [
     ("Zlib", "zlib"),
     ("Unicode-3.0", "unicode"),
     ("CDLA-Permissive-2.0", "cdla"),
+    ("CC0-1.0", "cc0"),
 ];
 
 /// Its text is always the same, and is LICENSE-APACHE.
@@ -32,8 +33,8 @@ const APACHE: &str = "Apache-2.0";
 const HEADER: &str = "\
 # Third-party licences
 
-A distributed `motet` (default features, Linux on x86-64) contains the packages below, the Rust
-standard library (MIT or Apache-2.0) and the works that [NOTICE](NOTICE) names. Where a package
+A distributed `motet` (features of [deploy/](deploy/), Linux on x86-64) contains the packages below,
+the Rust standard library (MIT or Apache-2.0) and the works that [NOTICE](NOTICE) names. Where a package
 offers several licences, the one taken is in the table. The text of the Apache License 2.0 is in
 [LICENSE-APACHE](LICENSE-APACHE); the other texts follow the table.
 

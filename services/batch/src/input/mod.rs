@@ -33,6 +33,8 @@ pub enum InputFormat {
     Jsonl,
     /// Comma-separated values with a header.
     Csv,
+    /// Columns of Parquet.
+    Parquet,
     /// Requests of OpenAI's batch files, one a line.
     Openai,
     /// Rows with errors of a batch, one object of JSON a line, whose values are texts of cells.

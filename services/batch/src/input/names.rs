@@ -56,9 +56,10 @@ pub(crate) fn format_of(path: &Path) -> Result<InputFormat, BatchError> {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("jsonl" | "ndjson") => Ok(InputFormat::Jsonl),
         Some("csv") => Ok(InputFormat::Csv),
+        Some("parquet") => Ok(InputFormat::Parquet),
         _ => Err(BatchError::cannot(format!(
-            "{} has neither .jsonl, .ndjson nor .csv at the end of its name (before .gz or .zst): \
-             say --in-format",
+            "{} has none of .jsonl, .ndjson, .csv and .parquet at the end of its name, before .gz \
+             or .zst: say --in-format",
             path.display()
         ))),
     }
@@ -86,7 +87,7 @@ mod tests {
             ),
             (&["b.jsonl", "?.jsonl"], Ok(&["b.jsonl", "a.jsonl"])),
             (&["x[1].jsonl"], Ok(&["x[1].jsonl"])),
-            (&["*.parquet"], Err("no file fits")),
+            (&["*.txt"], Err("no file fits")),
             (&["d.jsonl"], Err("is a folder")),
         ] {
             let names: Vec<String> = names.iter().map(|n| name(n)).collect();
@@ -108,6 +109,7 @@ mod tests {
             ("a.jsonl", Some(InputFormat::Jsonl)),
             ("a.NDJSON.gz", Some(InputFormat::Jsonl)),
             ("a.csv.zst", Some(InputFormat::Csv)),
+            ("a.parquet", Some(InputFormat::Parquet)),
             ("a.json", None),
             ("a", None),
         ] {

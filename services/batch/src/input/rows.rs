@@ -14,6 +14,8 @@ use super::expand::{Expanded, expand};
 use super::lines::{Line, Lines};
 use super::{Compression, InputFormat, ROW_BYTES_MAX, openai};
 use crate::error::BatchError;
+#[cfg(feature = "parquet")]
+use crate::parquet::ParquetRows;
 
 /// Where a row begins: in the bytes of a file as they are when expanded, and in its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,14 @@ pub(crate) struct Place {
 impl Place {
     /// The beginning of a file.
     pub(crate) const START: Self = Self { offset: 0, line: 1 };
+
+    /// The row with this number of a file without lines.
+    pub(crate) const fn of_row(number: u64) -> Self {
+        Self {
+            offset: 0,
+            line: number + 1,
+        }
+    }
 }
 
 /// A row as it was read.
@@ -54,6 +64,8 @@ pub(crate) struct RowReader {
 enum Source {
     Lines(Lines<Expanded>),
     Cells(Cells<Expanded>),
+    #[cfg(feature = "parquet")]
+    Parquet(ParquetRows),
 }
 
 impl RowReader {
@@ -67,6 +79,9 @@ impl RowReader {
         seen: impl FnOnce(File) -> R,
     ) -> Result<Self, BatchError> {
         let opened = || {
+            if format == InputFormat::Parquet {
+                return Source::parquet(path, 0);
+            }
             let expanded = expand(seen(File::open(path)?), Compression::of(path))?;
             Source::new(expanded, format, Place::START, None)
         };
@@ -99,9 +114,12 @@ impl RowReader {
         }
         let header = match &reader.source {
             Source::Cells(cells) => Some(cells.header().to_vec()),
-            Source::Lines(_) => None,
+            _ => None,
         };
         let opened = || {
+            if format == InputFormat::Parquet {
+                return Source::parquet(path, number);
+            }
             let mut file = File::open(path)?;
             file.seek(SeekFrom::Start(place.offset))?;
             Source::new(expand(file, Compression::None)?, format, place, header)
@@ -109,6 +127,18 @@ impl RowReader {
         reader.source = opened().map_err(|error| broken(path, place.line, &error))?;
         reader.next = number;
         Ok(reader)
+    }
+
+    /// Returns the number of rows of a file of Parquet.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no Parquet.
+    pub(crate) fn rows_of_parquet(path: &Path) -> Result<u64, BatchError> {
+        #[cfg(feature = "parquet")]
+        let rows = crate::parquet::rows_of(path);
+        #[cfg(not(feature = "parquet"))]
+        let rows = Source::parquet(path, 0).map(|_| 0);
+        rows.map_err(|error| broken(path, 0, &error))
     }
 
     /// Returns the number of the next row.
@@ -142,6 +172,11 @@ impl RowReader {
         let read = match &mut self.source {
             Source::Lines(lines) => lines.next().map(|line| line.map(|line| line.place)),
             Source::Cells(cells) => cells.next().map(|record| record.map(|(place, _)| place)),
+            #[cfg(feature = "parquet")]
+            Source::Parquet(rows) => {
+                let place = Place::of_row(self.next);
+                rows.next().map(|row| row.map(|_| place))
+            }
         };
         let read = read.map_err(|error| broken(&self.path, self.line, &error))?;
         self.passed(read);
@@ -162,6 +197,19 @@ impl RowReader {
                 let record = cells.next();
                 record.map(|read| read.map(|(place, r)| of_record(place, &r, cells.header())))
             }
+            #[cfg(feature = "parquet")]
+            Source::Parquet(rows) => {
+                let place = Place::of_row(self.next);
+                let of_values = |(values, bytes)| InputRow {
+                    place,
+                    bytes,
+                    row: Ok(Row {
+                        values,
+                        is_cells: false,
+                    }),
+                };
+                rows.next().map(|row| row.map(of_values))
+            }
         };
         let read = read.map_err(|error| broken(&self.path, self.line, &error))?;
         self.passed(read.as_ref().map(|row| row.place));
@@ -177,6 +225,17 @@ impl RowReader {
 }
 
 impl Source {
+    #[cfg(feature = "parquet")]
+    fn parquet(path: &Path, first: u64) -> io::Result<Self> {
+        Ok(Self::Parquet(ParquetRows::open(path, first)?))
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn parquet(_: &Path, _: u64) -> io::Result<Self> {
+        let message = "this build has no Parquet: build motet with its feature `parquet`";
+        Err(io::Error::new(io::ErrorKind::InvalidData, message))
+    }
+
     fn new(
         reader: Expanded,
         format: InputFormat,
@@ -198,7 +257,7 @@ fn broken(path: &Path, line: u64, cause: &io::Error) -> BatchError {
         | io::ErrorKind::Other => {
             let place = match line {
                 0 => "at its beginning".to_owned(),
-                line => format!("after line {line}"),
+                line => format!("after line or row {line}"),
             };
             BatchError::cannot(format!("{} is broken {place}: {cause}", path.display()))
         }

@@ -172,6 +172,8 @@ pub enum InFormatArg {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
+    /// Columns of Parquet (feature `parquet`)
+    Parquet,
 }
 
 /// Form of what is written.
@@ -181,6 +183,8 @@ pub enum FormatArg {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
+    /// Columns of Parquet, with the types of the outputs (feature `parquet`)
+    Parquet,
     /// Lines of OpenAI's batch files
     Openai,
 }

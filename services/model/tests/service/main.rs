@@ -6,7 +6,6 @@ mod describe;
 mod engine;
 mod harness;
 mod infer;
-mod loading;
 mod own_tasks;
 mod port;
 mod settings;

@@ -156,13 +156,13 @@ impl LoadedModel for Projection {
 struct Odd;
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct OddKeys {
-    pub(crate) does: Does,
+struct OddKeys {
+    does: Does,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Does {
+enum Does {
     AnswerTheLength,
     DropARow,
     PanicInABatch,

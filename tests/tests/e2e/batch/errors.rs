@@ -134,7 +134,8 @@ async fn a_file_that_is_broken_is_refused_with_the_place() {
             "the header has `score` twice",
         ),
         ("wide.jsonl", b"\xff\xfe{\0}\0", "a text in UTF-16"),
-        ("rows.parquet", b"PAR1", "say --in-format"),
+        ("rows.txt", b"{}\n", "say --in-format"),
+        ("rows.parquet", b"PAR1", "is broken at its beginning"),
     ] {
         let ended = refused(&place, name, bytes).await;
         assert!(ended.stderr.contains(name), "{}", ended.stderr);

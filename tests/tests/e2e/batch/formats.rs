@@ -75,6 +75,82 @@ async fn csv_goes_in_and_out() {
 }
 
 #[tokio::test]
+async fn parquet_goes_in_and_out() {
+    let place = Place::new(250);
+    let args = "--out first --id id --unit 100 --format parquet --errors file";
+    ends(place.best(args), 0).await;
+    // What came out goes in: columns have the types of the outputs.
+    let again = "best -f best.yaml --in first/*.parquet --map score=best --unit 40 --out";
+    ends(
+        place.batch(&format!(
+            "{again} json --id id --keep index --columns best,name"
+        )),
+        0,
+    )
+    .await;
+    let answers = place.answers("json");
+    assert_eq!(answers.len(), 250);
+    let best = |number: usize| [number % 7, number % 5, number % 3].into_iter().max();
+    for (number, answer) in answers.iter().enumerate() {
+        let best = best(number).expect("three") as f64;
+        assert_eq!(answer["best"], json!([best]), "{answer}");
+        assert_eq!(answer["name"], format!("row {number}"));
+        // A column of JSON is a text.
+        assert_eq!(answer["id"], number.to_string());
+    }
+    let whole = answers.iter().all(|answer| answer["index"][0].is_i64());
+    assert!(whole, "{}", answers[0]);
+    let args = "best -f best.yaml --in first/*.parquet --map score=name --out mistaken";
+    let ended = ends(place.batch(args), 42).await;
+    let expected = "input `score`, column `name`: is the text \"row 0\", where float[N] is wanted";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    let part = files(&place.path("first"))["part-00000.parquet"].clone();
+    place.0.file("cut.parquet", &part[..part.len() / 2]);
+    let args = "best -f best.yaml --in cut.parquet --map score=best --out cut";
+    let ended = ends(place.batch(args), 42).await;
+    assert!(
+        ended.stderr.contains("cut.parquet is broken"),
+        "{}",
+        ended.stderr
+    );
+    // The first page is damaged.
+    let mut damaged = part;
+    damaged[4..60].fill(0xff);
+    place.0.file("damaged.parquet", damaged);
+    let args = "best -f best.yaml --in damaged.parquet --map score=best --out damaged";
+    let ended = ends(place.batch(args), 42).await;
+    assert!(
+        ended.stderr.contains("damaged.parquet is broken"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// A foreign reader, where there is one.
+#[tokio::test]
+async fn pyarrow_reads_parts() {
+    let python = std::env::var("MOTET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let place = Place::new(3);
+    ends(place.best("--out out --id id --format parquet"), 0).await;
+    let script = "import json, sys\n\
+                  try:\n  import pyarrow.parquet as parquet\n\
+                  except ImportError:\n  sys.exit(9)\n\
+                  print(json.dumps(parquet.read_table(sys.argv[1]).to_pylist()))";
+    let part = place.path("out/part-00000.parquet");
+    let args = ["-c", script, &part.display().to_string()].map(str::to_owned);
+    let program = motet_tests::program::Program::new(&python).args(args);
+    let ended = program.run().await;
+    if ended.code == Some(9) {
+        return println!("skipped: {python} has no pyarrow");
+    }
+    let rows: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let expected = json!({
+        "id": "2", "index": [0], "best": [2.0], "name": "row 2", "degraded": null, "error": null,
+    });
+    assert_eq!(rows[2], expected, "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn requests_of_openai_batch_files_are_answered() {
     let place = Place::new(0);
     place.0.file(

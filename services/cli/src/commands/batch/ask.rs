@@ -31,6 +31,7 @@ pub(super) fn of_run(args: &BatchRowsArgs, target: &Target) -> Result<Asked, Bat
         (false, format) => format.map(|format| match format {
             InFormatArg::Jsonl => InputFormat::Jsonl,
             InFormatArg::Csv => InputFormat::Csv,
+            InFormatArg::Parquet => InputFormat::Parquet,
         }),
     };
     if is_openai && !(args.map.is_empty() && args.columns.is_empty()) {
@@ -45,6 +46,7 @@ pub(super) fn of_run(args: &BatchRowsArgs, target: &Target) -> Result<Asked, Bat
         format: match args.format {
             FormatArg::Jsonl => OutputFormat::Jsonl,
             FormatArg::Csv => OutputFormat::Csv,
+            FormatArg::Parquet => OutputFormat::Parquet,
             FormatArg::Openai => OutputFormat::Openai,
         },
         errors: match args.errors {

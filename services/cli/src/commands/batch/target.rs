@@ -36,7 +36,7 @@ pub(super) struct Target {
     /// Its inputs.
     pub(super) ports: Vec<Port>,
     /// Its outputs, parts of one as `results.score`.
-    pub(super) outputs: Vec<String>,
+    pub(super) outputs: Vec<Port>,
     /// The server of this process.
     server: Option<Server>,
 }
@@ -178,20 +178,8 @@ async fn described(
     digests.insert("interface".to_owned(), sha256(interface.concat()));
     let nodes: Vec<Vec<u8>> = graph.nodes.iter().map(Message::encode_to_vec).collect();
     digests.insert("graph".to_owned(), sha256(nodes.concat()));
-    let ports = description.inputs.iter().map(|port| {
-        let kind = port
-            .r#type
-            .parse()
-            .map_err(|error: motet_rows::PortTypeError| {
-                BatchError::cannot(format!("input `{}`: {error}", port.name))
-            });
-        Ok(Port {
-            name: port.name.clone(),
-            kind: kind?,
-            required: port.default.is_empty() && !port.optional,
-        })
-    });
-    let ports = ports.collect::<Result<Vec<Port>, BatchError>>()?;
+    let inputs = ports(&description.inputs)?;
+    let outputs = ports(&description.outputs)?;
     let pipeline = client.pipeline(name).await.map_err(|error| match error {
         ClientError::Status(status) => failed(*status),
         error => BatchError::cannot(error.to_string()),
@@ -202,12 +190,27 @@ async fn described(
             name: name.to_owned(),
             digests,
         },
-        ports,
-        outputs: description
-            .outputs
-            .into_iter()
-            .map(|port| port.name)
-            .collect(),
+        ports: inputs,
+        outputs,
         server,
     })
+}
+
+/// Returns the ports of a description.
+///
+/// # Errors
+/// A type that this program does not know.
+fn ports(described: &[motet_proto::v1::Port]) -> Result<Vec<Port>, BatchError> {
+    let port = |port: &motet_proto::v1::Port| {
+        let kind = port.r#type.parse();
+        let kind = kind.map_err(|error: motet_rows::PortTypeError| {
+            BatchError::cannot(format!("port `{}`: {error}", port.name))
+        });
+        Ok(Port {
+            name: port.name.clone(),
+            kind: kind?,
+            required: port.default.is_empty() && !port.optional,
+        })
+    };
+    described.iter().map(port).collect()
 }
