@@ -1,10 +1,12 @@
 //! A team of threads that computes a batch on a CPU.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::device::vendor_library;
 
@@ -28,12 +30,13 @@ pub enum ThreadTeamError {
 
 thread_local! {
     /// The team that this thread leads.
-    static LED: OnceCell<ThreadTeam> = const { OnceCell::new() };
+    static LED: RefCell<Option<ThreadTeam>> = const { RefCell::new(None) };
 }
 
 impl ThreadTeam {
     /// Returns the team of `count` threads, at least 1, that the calling thread leads; starts it on
-    /// the first call.
+    /// the first call. A team that is started so is never freed, not even when its leader ends: a
+    /// program that starts leaders again and again has them run within [`lead`](Self::lead).
     ///
     /// On Linux, where `count` is the number of processors that the thread may run on, each thread
     /// of the team is pinned to one of them. Otherwise a helper that slept is often woken on the
@@ -45,14 +48,55 @@ impl ThreadTeam {
     /// or if the system cannot start the helpers.
     pub fn for_current_thread(count: usize) -> Result<Self, ThreadTeamError> {
         let count = count.max(1);
-        LED.with(|led| match led.get() {
-            Some(threads) if threads.count() == count => Ok(threads.clone()),
-            Some(threads) => Err(ThreadTeamError::AlreadyLeads(threads.count())),
+        match Self::led() {
+            Some(team) if team.count() == count => Ok(team),
+            Some(team) => Err(ThreadTeamError::AlreadyLeads(team.count())),
             None => {
-                let threads = Self::new(count)?;
-                Ok(led.get_or_init(|| threads).clone())
+                let team = Self::new(count)?;
+                LED.set(Some(team.clone()));
+                Ok(team)
             }
-        })
+        }
+    }
+
+    /// Runs `body` on the calling thread, which leads a team of `count` threads until `body`
+    /// returns; then the helpers end. In `body`, [`for_current_thread`](Self::for_current_thread)
+    /// returns the team. If the helpers cannot be started, `body` runs without a team.
+    ///
+    /// The calling thread should end afterwards: where threads are pinned, it stays on its
+    /// processor.
+    ///
+    /// # Panics
+    /// If `body` does.
+    pub fn lead<T: Send + 'static>(count: usize, body: impl FnOnce() -> T + Send + 'static) -> T {
+        // The calling thread is worker 0 of the pool and `body` is a job of that worker. (A pool
+        // that is built around a thread that exists already keeps its memory for ever.)
+        let mut leader = None;
+        let pool = builder(count.max(1)).spawn_handler(|thread| start(thread, &mut leader));
+        let (Ok(pool), Some(leader)) = (pool.build(), leader) else {
+            return body();
+        };
+        let (job, result) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let (taken, put) = (job.clone(), result.clone());
+        pool.spawn_broadcast(move |worker| {
+            if worker.index() != 0 {
+                return;
+            }
+            let job: Option<(ThreadPool, _)> = lock(&taken).take();
+            let Some((pool, body)) = job else { return };
+            LED.set(Some(Self(Rc::new(pool))));
+            let returned = catch_unwind(AssertUnwindSafe(body));
+            // The pool is dropped, which ends its threads, this one's work in it among them.
+            LED.set(None);
+            *lock(&put) = Some(returned);
+        });
+        *lock(&job) = Some((pool, body));
+        leader.run();
+        let returned = lock(&result).take();
+        match returned.expect("the pool ends when the body has returned") {
+            Ok(returned) => returned,
+            Err(panic) => resume_unwind(panic),
+        }
     }
 
     /// Returns the team that the calling thread leads, of any size; if it leads none, starts one
@@ -62,31 +106,20 @@ impl ThreadTeam {
     /// [`ThreadTeamError`] if the thread belongs to a rayon pool, or if the system cannot start the
     /// helpers.
     pub fn current_or_default() -> Result<Self, ThreadTeamError> {
-        let led = LED.with(|led| led.get().cloned());
         let all = || available_parallelism().map_or(1, usize::from);
-        led.map_or_else(|| Self::for_current_thread(all()), Ok)
+        Self::led().map_or_else(|| Self::for_current_thread(all()), Ok)
+    }
+
+    /// Returns the team that the calling thread leads.
+    fn led() -> Option<Self> {
+        LED.with_borrow(Clone::clone)
     }
 
     fn new(count: usize) -> Result<Self, ThreadTeamError> {
-        // A vendor's library starts threads of its own, which would inherit the pinned processor of
-        // the thread that starts them.
-        let pinned = match vendor_library() {
-            None => processors::one_per_thread(count),
-            Some(_) => Vec::new(),
-        };
-        let leader = pinned.first().copied();
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(count)
-            .use_current_thread()
-            .thread_name(|number| format!("motet-encode-{number}"))
-            .start_handler(move |number| {
-                if let Some(processor) = pinned.get(number) {
-                    processors::pin_to(*processor);
-                }
-            })
-            .build()?;
-        if let Some(processor) = leader {
-            processors::pin_to(processor);
+        let pool = builder(count).use_current_thread().build()?;
+        // The handler of starts is not called for this thread.
+        if let Some(processor) = pinned(count).first() {
+            processors::pin_to(*processor);
         }
         Ok(Self(Rc::new(pool)))
     }
@@ -100,6 +133,47 @@ impl ThreadTeam {
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.0.install(work)
     }
+}
+
+/// Returns a builder of pools of `count` threads that are named, and pinned where that is due.
+fn builder(count: usize) -> ThreadPoolBuilder {
+    let pinned = pinned(count);
+    ThreadPoolBuilder::new()
+        .num_threads(count)
+        .thread_name(|number| format!("motet-encode-{number}"))
+        .start_handler(move |number| {
+            if let Some(processor) = pinned.get(number) {
+                processors::pin_to(*processor);
+            }
+        })
+}
+
+/// Returns the processor of each of `count` threads, or nothing where they are not pinned.
+fn pinned(count: usize) -> Vec<usize> {
+    // A vendor's library starts threads of its own, which would inherit the pinned processor of the
+    // thread that starts them.
+    match vendor_library() {
+        None => processors::one_per_thread(count),
+        Some(_) => Vec::new(),
+    }
+}
+
+/// Starts a helper; keeps the leader, which is the thread that starts them.
+fn start(thread: ThreadBuilder, leader: &mut Option<ThreadBuilder>) -> std::io::Result<()> {
+    if thread.index() == 0 {
+        *leader = Some(thread);
+        return Ok(());
+    }
+    let mut named = std::thread::Builder::new();
+    if let Some(name) = thread.name() {
+        named = named.name(name.to_owned());
+    }
+    named.spawn(|| thread.run()).map(drop)
+}
+
+/// Locks a mutex that nobody holds while code of others runs.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The processors that a thread may run on.
@@ -163,6 +237,44 @@ mod tests {
         assert_eq!(ThreadTeam::current_or_default().unwrap().count(), 3);
         let elsewhere = std::thread::spawn(|| ThreadTeam::for_current_thread(0).unwrap().count());
         assert_eq!(elsewhere.join().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_team_lives_as_long_as_what_its_leader_runs() {
+        // The helpers hold this for as long as they live.
+        thread_local!(static HELD: RefCell<Option<Arc<()>>> = const { RefCell::new(None) });
+        let held = Arc::new(());
+        for count in [1, 2, 3] {
+            let hold = held.clone();
+            let (on, led, in_team) = std::thread::spawn(move || {
+                let led = ThreadTeam::lead(count, move || {
+                    let team = ThreadTeam::for_current_thread(count).unwrap();
+                    let in_team = team.run(|| {
+                        rayon::broadcast(|_| HELD.set(Some(hold.clone())));
+                        rayon::current_num_threads()
+                    });
+                    (std::thread::current().id(), team.count(), in_team)
+                });
+                assert!(ThreadTeam::led().is_none());
+                (led.0 == std::thread::current().id(), led.1, led.2)
+            })
+            .join()
+            .unwrap();
+            assert_eq!((on, led, in_team), (true, count, count));
+        }
+        // Threads that have ended dropped it; `join` waits for the leader, not for helpers.
+        while Arc::strong_count(&held) > 1 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_panic_of_what_the_leader_runs_is_the_leaders() {
+        let leader = std::thread::spawn(|| {
+            ThreadTeam::lead(2, || -> () { panic!("as it was meant to") });
+        });
+        let panic = leader.join().unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"as it was meant to"));
     }
 
     #[test]

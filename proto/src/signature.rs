@@ -14,6 +14,10 @@ use crate::types::{Dim, ElementType, TensorType};
 /// Key of the signature in `ModelMetadataResponse.properties`.
 pub const PROPERTY: &str = "motet.signature";
 
+/// Key in `ModelMetadataResponse.properties` of a text that names what was loaded: it is another
+/// one after each load, also of a model with the same signature.
+pub const INSTANCE_PROPERTY: &str = "motet.instance";
+
 /// Inputs, outputs and parameters, each in declaration order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Signature {

@@ -16,7 +16,7 @@ use motet_proto::inference::{
     ModelMetadataRequest, ModelReadyRequest, ModelStatistics, ModelStatisticsRequest,
 };
 use motet_proto::oip::{VERSION, cost, first_not_finite, split_version};
-use motet_proto::signature::Signature;
+use motet_proto::signature::{INSTANCE_PROPERTY, Signature};
 use motet_runtime::config::{Destination, ErrorWords};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::flow::Flow;
@@ -57,6 +57,17 @@ pub struct Backend {
     limits: Arc<SharedLimits>,
     is_motet: Arc<AtomicBool>,
     rows: Arc<SharedCache>,
+}
+
+/// What a service states of a model.
+#[derive(Clone, Debug)]
+pub struct ModelDescription {
+    /// The signature.
+    pub signature: Signature,
+    /// The versions.
+    pub versions: Vec<String>,
+    /// A text that is another one after each load; `None` from a service that is not motet's.
+    pub instance: Option<String>,
 }
 
 impl std::fmt::Debug for Backend {
@@ -349,8 +360,17 @@ impl Backend {
     /// Returns the signature of the model and its versions.
     ///
     /// # Errors
-    /// The service's own status, or FAILED_PRECONDITION when its metadata makes no signature.
+    /// As [`description`](Self::description).
     pub async fn signature(&self, within: Duration) -> Result<(Signature, Vec<String>), Status> {
+        let description = self.description(within).await?;
+        Ok((description.signature, description.versions))
+    }
+
+    /// Returns what the service states of the model.
+    ///
+    /// # Errors
+    /// The service's own status, or FAILED_PRECONDITION when its metadata makes no signature.
+    pub async fn description(&self, within: Duration) -> Result<ModelDescription, Status> {
         let deadline = Deadline::within(within);
         let request = outgoing(
             ModelMetadataRequest {
@@ -361,7 +381,7 @@ impl Backend {
         );
         let mut client = self.client.clone();
         let call = async move { client.model_metadata(request).await };
-        let metadata = deadline
+        let mut metadata = deadline
             .run(call)
             .await
             .map_err(|e| for_operator(&e, "model", &self.model, &self.address))?
@@ -372,7 +392,11 @@ impl Backend {
                     .model(&*self.model),
             )
         })?;
-        Ok((signature, metadata.versions))
+        Ok(ModelDescription {
+            signature,
+            versions: metadata.versions,
+            instance: metadata.properties.remove(INSTANCE_PROPERTY),
+        })
     }
 
     /// Triton's model configuration, as the service states it.

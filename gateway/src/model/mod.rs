@@ -13,6 +13,6 @@ mod client;
 mod in_process;
 mod service;
 
-pub use backend::Backend;
+pub use backend::{Backend, ModelDescription};
 pub use client::ModelClient;
 pub use service::ModelService;

@@ -215,6 +215,7 @@ impl Gateway {
         let readiness = Readiness::new(
             registry.clone(),
             parts.unseen,
+            &*parts.signatures,
             parts.health.clone(),
             parts.metrics.clone(),
         );

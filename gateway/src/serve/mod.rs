@@ -10,7 +10,8 @@
 //! * `update`: changes of several models and pipelines at once.
 //! * `load`: what a pipeline may call, and the pipelines that call it.
 //! * `account`: what a request uses and holds.
-//! * `readiness`: which models and pipelines can answer.
+//! * `readiness`: which models and pipelines can answer; `remote_models`: models in other processes,
+//!   as they were last seen.
 //! * `output_selection`, `receipt`, [`signature`](signature()), `stats`: parts of the surfaces.
 
 pub mod typed;
@@ -26,6 +27,7 @@ mod pipelines;
 mod readiness;
 mod receipt;
 mod registry;
+mod remote_models;
 mod signature;
 mod stats;
 mod update;

@@ -2,8 +2,9 @@
 //! health has.
 //!
 //! A model of this process sets its own entry. Models in other processes are asked every second,
-//! and whenever someone asks for readiness by the Open Inference Protocol. A pipeline is ready when
-//! it can answer without the models that are away, degraded or not.
+//! and whenever someone asks for readiness by the Open Inference Protocol; `remote_models` compares
+//! what they state. A pipeline is ready when it can answer without the models that are away,
+//! degraded or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,6 +18,8 @@ use tokio::time::Duration;
 
 use super::pipeline::ServedPipeline;
 use super::registry::{Pipelines, Registry};
+use super::remote_models::RemoteModels;
+use crate::check::SignatureSource;
 use crate::model::Backend;
 
 /// Time limit of asking a model service.
@@ -30,25 +33,17 @@ pub(super) struct Readiness {
     registry: Arc<Registry>,
     health: Health,
     metrics: Metrics,
-    /// Models that have not been reached yet, by name.
-    unseen: Mutex<BTreeMap<String, Unseen>>,
-}
-
-/// A model that has not been reached yet.
-#[derive(Debug)]
-struct Unseen {
-    /// Signature that the pipelines were checked against.
-    signature: Arc<Signature>,
-    /// `true` if it was reached and states another signature.
-    differs: bool,
+    remote: Mutex<RemoteModels>,
 }
 
 impl Readiness {
     /// Returns the readiness of the pipelines and models of `registry`, which is kept up to date in
-    /// the background while it exists.
+    /// the background while it exists. `unseen` are the models that have not been reached yet;
+    /// pipelines were checked against these and `signatures`.
     pub(super) fn new(
         registry: Arc<Registry>,
         unseen: BTreeMap<String, Signature>,
+        signatures: &dyn SignatureSource,
         health: Health,
         metrics: Metrics,
     ) -> Arc<Self> {
@@ -56,23 +51,22 @@ impl Readiness {
             health.set_spared(name, false);
             metrics.model_ready(name, false);
         }
-        let unseen = unseen.into_iter().map(|(name, signature)| {
-            let unseen = Unseen {
-                signature: Arc::new(signature),
-                differs: false,
-            };
-            (name, unseen)
+        let models = registry.models();
+        let remote = models.values().filter(|model| !model.is_local());
+        let remote = remote.map(|model| match unseen.get(model.model()) {
+            Some(signature) => (model.model(), Some(signature.clone().into())),
+            None => (model.model(), signatures.model(model.model()).ok()),
         });
+        let remote = RemoteModels::new(remote);
         let changes = health.changes();
         let readiness = Arc::new(Self {
             registry,
-            unseen: Mutex::new(unseen.collect()),
+            remote: Mutex::new(remote),
             health,
             metrics,
         });
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(follow(Arc::downgrade(&readiness), changes));
-            let models = readiness.registry.models();
             if models.values().any(|model| !model.is_local()) {
                 runtime.spawn(ask_again(Arc::downgrade(&readiness)));
             }
@@ -131,41 +125,34 @@ impl Readiness {
     /// Returns whether a pipeline can answer. One that calls a model which takes or gives something
     /// else than the pipeline was checked against cannot.
     fn can_answer(&self, served: &ServedPipeline) -> bool {
-        let unseen = lock(&self.unseen);
-        let differs = |model: &Backend| unseen.get(model.model()).is_some_and(|m| m.differs);
+        let remote = lock(&self.remote);
+        let differs = |model: &Backend| remote.differs(model.model());
         let plan = &served.plan;
         !plan.backends().iter().any(differs) && plan.can_answer(&|model| self.is_up(model))
     }
 
-    /// Returns whether a model in another process is ready. One that is reached for the first time
-    /// must have the signature that its pipelines were checked against.
+    /// Returns whether a model in another process is ready. It must have the signature that its
+    /// pipelines were checked against. Rows of its answers that are kept are forgotten if it was
+    /// loaded anew.
     async fn is_ready(&self, model: &Backend) -> bool {
         if !model.ready(QUERY_TIMEOUT).await {
             return false;
         }
-        let name = model.model();
-        let expected = lock(&self.unseen).get(name).map(|m| m.signature.clone());
-        let Some(expected) = expected else {
-            return true;
+        let description = model.description(QUERY_TIMEOUT).await;
+        let mut remote = lock(&self.remote);
+        let Ok(description) = description else {
+            return remote.was_seen(model.model());
         };
-        let Ok((found, _)) = model.signature(QUERY_TIMEOUT).await else {
-            return false;
-        };
-        let mut unseen = lock(&self.unseen);
-        if found == *expected {
-            unseen.remove(name);
-            return true;
-        }
-        if let Some(unseen) = unseen.get_mut(name)
-            && !std::mem::replace(&mut unseen.differs, true)
-        {
-            tracing::error!(
-                name,
-                "a model takes or gives something else than the lock file says: its pipelines are \
-                 not served until `motet check --lock` and a restart"
+        let seen = remote.see(model.model(), &description);
+        drop(remote);
+        if seen.is_new {
+            tracing::debug!(
+                model = model.model(),
+                "a model in another process was loaded anew"
             );
+            model.rows().renew();
         }
-        false
+        seen.suits
     }
 
     /// Asks the models in other processes among these, and brings all entries up to date.

@@ -63,7 +63,8 @@ pub use cost::{CostModel, Measurement};
 pub use decision::{Batch, Cause, Decision, Dropped, Outcome, Verdict, Window};
 pub use driver::{
     BatchError, BatchRan, Batcher, BuildError, Call, CallReply, CallTiming, Event, Executor,
-    FnExecutor, NoObserver, Observer, RowError, RunError, SpawnError, from_fn, measure,
+    ExecutorFactory, FnExecutor, NoObserver, Observer, RowError, RunError, SpawnError, from_fn,
+    measure,
 };
 pub use flow::{Flow, Level};
 pub use options::{Layout, OptionProblem, Options, Policy};

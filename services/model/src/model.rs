@@ -31,6 +31,7 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     name: String,
     signature: Arc<Signature>,
+    instance: u64,
     origin: Origin,
     runner: Box<dyn RunModel>,
     metrics: ModelMetrics,
@@ -61,6 +62,7 @@ impl Model {
         Self(Arc::new(Inner {
             name,
             signature,
+            instance: fastrand::u64(..),
             origin,
             runner,
             metrics,
@@ -88,6 +90,11 @@ impl Model {
     /// Ports and parameters of the model.
     pub fn signature(&self) -> &Arc<Signature> {
         &self.0.signature
+    }
+
+    /// Returns a random number that the model got when it was loaded.
+    pub(crate) fn instance(&self) -> u64 {
+        self.0.instance
     }
 
     /// Returns whether it was loaded from the same text and the same files as another would be.

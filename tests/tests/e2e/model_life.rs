@@ -13,8 +13,11 @@ use motet_tests::reflected::Service;
 use motet_tests::repository;
 use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{floats, max_difference, raw, texts};
+use motet_tests::wait::until;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::motet;
 use crate::processes::endpoint;
@@ -402,6 +405,33 @@ async fn what_cannot_be_loaded_changes_nothing() {
     );
 }
 
+/// Memory that a model has taken is free for the next one. What grows by each cycle, such as a
+/// thread pool that is never freed, would show here: the model itself takes little.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_does_not_grow_with_models_that_came_and_went() {
+    const CYCLES: usize = 400;
+    let models = Models::new("pipelines: []\n");
+    let source = models.folder.path().join("bert");
+    let config = with_pooling(&source.display().to_string(), "mean");
+    let mut process = models.start("up");
+    let connection = process.connect().await;
+    let cycles = async |count: usize| {
+        for _ in 0..count {
+            load(&connection, "m", Some(&config))
+                .await
+                .expect("it is loaded");
+            embed(&connection, "m").await.expect("a vector");
+            unload(&connection, "m").await.expect("it is unloaded");
+        }
+        process.memory_bytes().expect("Linux tells it") as f64
+    };
+    // Until the allocator has what it needs.
+    let plateau = cycles(CYCLES / 4).await;
+    let end = cycles(CYCLES).await;
+    assert!(end < 1.05 * plateau, "{plateau} bytes, then {end}");
+}
+
 #[tokio::test]
 async fn the_commands_load_list_and_unload_models() {
     let models = Models::new(&format!("{ONE}{PIPELINE}"));
@@ -527,4 +557,61 @@ async fn a_gateway_elsewhere_sees_models_go_and_come_back() {
     load(&connection, "m", None).await.expect("it is loaded");
     assert!(ready().await);
     embed(&gateway, "m").await.expect("an answer");
+}
+
+/// A gateway keeps rows of answers of a model in another process, and learns that it is another one.
+#[tokio::test]
+async fn a_gateway_elsewhere_sees_that_a_model_was_replaced() {
+    let models = Models::new(ONE);
+    let mut service = models.start("serve");
+    let address = service.ready().await.grpc;
+    let cached = PIPELINE.replace("{ text: $text } }", "{ text: $text }, cache: {} }");
+    assert_ne!(cached, PIPELINE);
+    let file = models.write("gateway.yaml", &format!("{ONE}{cached}"));
+    let gateway = motet(["gateway", "-f", &file]).args(endpoint("m", address));
+    let mut gateway = gateway.on_free_ports().start();
+    let connection = gateway.connect().await;
+    let service = Connection::open(address).await;
+    let answer = async || {
+        let request = raw("vectors", &[("text", texts(&["tides and moons"]))]);
+        let answer = connection.inference().model_infer(request).await;
+        answer.map(|answer| floats(&answer.into_inner(), "vector"))
+    };
+    // Of a model with the same signature, the kept rows are forgotten.
+    for pooling in ["mean", "cls", "max"] {
+        let config = with_pooling("bert", pooling);
+        load(&service, "m", Some(&config))
+            .await
+            .expect("it is loaded");
+        let expected = embed(&service, "m").await.expect("a vector");
+        until(pooling, async || {
+            let found = answer().await.expect("a vector");
+            (found == expected).then_some(())
+        })
+        .await;
+        assert_eq!(answer().await.expect("a vector"), expected);
+    }
+    // One with another signature is not called by a pipeline that was checked with the first.
+    let other = with_pooling("bert", "mean, output_dtype: f16");
+    load(&service, "m", Some(&other))
+        .await
+        .expect("it is loaded");
+    let is_serving = async || {
+        let request = HealthCheckRequest {
+            service: "vectors".to_owned(),
+        };
+        let health = connection.health().check(request).await;
+        health.expect("an entry").into_inner().status() == ServingStatus::Serving
+    };
+    until("it is not served", async || {
+        (!is_serving().await).then_some(())
+    })
+    .await;
+    gateway
+        .says("a model in another process takes or gives something else")
+        .await;
+    load(&service, "m", None).await.expect("it is loaded");
+    until("it is served", async || is_serving().await.then_some(())).await;
+    let expected = embed(&service, "m").await.expect("a vector");
+    assert_eq!(answer().await.expect("a vector"), expected);
 }

@@ -15,7 +15,7 @@ use motet_proto::inference::grpc_inference_service_server::{
 use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::*;
 use motet_proto::oip::model_config;
-use motet_proto::signature::PROPERTY;
+use motet_proto::signature::{INSTANCE_PROPERTY, PROPERTY};
 use motet_runtime::auth::{Access, Named};
 use motet_runtime::deadline::Deadline;
 use motet_runtime::request_stream::answer_each;
@@ -28,7 +28,7 @@ use super::gateway::{Gateway, GatewayError};
 use super::pipeline::ServedPipeline;
 use super::readiness::Readiness;
 use super::registry::Registry;
-use crate::model::ModelService;
+use crate::model::{ModelDescription, ModelService};
 use infer::{infer_pipeline, with_timeout_parameter};
 
 /// Time limit of requests to a model service other than inference.
@@ -194,20 +194,25 @@ impl GrpcInferenceService for OipGateway {
         let access = Access::of(request.extensions());
         let request = request.into_inner();
         access.see(&request.name, self.named(&request.name, &access))?;
-        let (name, versions, platform, signature) =
+        let (name, versions, platform, signature, instance) =
             match self.pipeline(&request.name, &request.version)? {
                 Some(served) => (
                     request.name,
                     vec![served.pipeline().version.to_string()],
                     PLATFORM,
                     served.signature.clone(),
+                    None,
                 ),
                 None => {
                     let model = self
                         .registry
                         .model(&request.name, &request.version, &access)?;
-                    let (signature, versions) = model.signature(QUERY_TIMEOUT).await?;
-                    (request.name, versions, "motet_model", signature)
+                    let ModelDescription {
+                        signature,
+                        versions,
+                        instance,
+                    } = model.description(QUERY_TIMEOUT).await?;
+                    (request.name, versions, "motet_model", signature, instance)
                 }
             };
         Ok(Response::new(ModelMetadataResponse {
@@ -216,7 +221,9 @@ impl GrpcInferenceService for OipGateway {
             platform: platform.to_owned(),
             inputs: signature.oip_inputs(),
             outputs: signature.oip_outputs(),
-            properties: [(PROPERTY.to_owned(), signature.to_property())].into(),
+            properties: std::iter::once((PROPERTY.to_owned(), signature.to_property()))
+                .chain(instance.map(|instance| (INSTANCE_PROPERTY.to_owned(), instance)))
+                .collect(),
         }))
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::call::{Call, CallReply, CallTiming};
 use super::error::{BuildError, SpawnError};
-use super::executor::Executor;
+use super::executor::{Executor, ExecutorFactory};
 use super::observer::Observer;
 use super::shared::Shared;
 use super::worker;
@@ -123,7 +123,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
     ) -> Result<Self, SpawnError>
     where
         E: Executor<Row = R, Output = O>,
-        F: FnMut() -> Result<E, BuildError> + Send + 'static,
+        F: ExecutorFactory<Executor = E>,
     {
         options.validate().map_err(SpawnError::Options)?;
         if factories.is_empty() {
@@ -152,7 +152,9 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
                 .spawn(move || {
                     // Callers and executors have one clock, even where a test has paused it.
                     let _entered = runtime.as_ref().map(Handle::enter);
-                    worker::run_thread(&shared, number, &options, factory, ready);
+                    factory.run_thread(move |factory| {
+                        worker::run_thread(&shared, number, &options, factory, ready);
+                    });
                 })
                 .map_err(|error| SpawnError::Thread(error.to_string()))?;
             starting.push(is_ready);

@@ -1,6 +1,7 @@
 //! The executor of batches, which owns a model.
 
 use super::calibration::measure;
+use super::error::BuildError;
 use crate::cost::Measurement;
 use crate::options::Options;
 
@@ -42,6 +43,38 @@ pub trait Executor: 'static {
         Self: Sized,
     {
         Ok(measure(self, options))
+    }
+}
+
+/// Builds the executor of one thread, and another one after a panic. A closure that returns an
+/// executor is a factory.
+pub trait ExecutorFactory: Send + Sized + 'static {
+    /// The executor.
+    type Executor: Executor;
+
+    /// Builds an executor, which belongs to the calling thread.
+    ///
+    /// # Errors
+    /// [`BuildError`] with the reason.
+    fn build(&mut self) -> Result<Self::Executor, BuildError>;
+
+    /// Runs on a new thread before anything is built there, and calls `body` on that thread: all
+    /// that the thread does for the batcher. An executor that computes with a pool of threads, of
+    /// which its own is to be one, enters the pool here and leaves it when `body` has returned.
+    fn run_thread(self, body: impl FnOnce(Self) + Send + 'static) {
+        body(self);
+    }
+}
+
+impl<E, F> ExecutorFactory for F
+where
+    E: Executor,
+    F: FnMut() -> Result<E, BuildError> + Send + 'static,
+{
+    type Executor = E;
+
+    fn build(&mut self) -> Result<E, BuildError> {
+        self()
     }
 }
 

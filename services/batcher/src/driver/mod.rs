@@ -34,6 +34,6 @@ pub use batcher::Batcher;
 pub use calibration::measure;
 pub use call::{Call, CallReply, CallTiming};
 pub use error::{BuildError, SpawnError};
-pub use executor::{BatchError, Executor, RowError};
+pub use executor::{BatchError, Executor, ExecutorFactory, RowError};
 pub use function::{FnExecutor, RunError, from_fn};
 pub use observer::{BatchRan, Event, NoObserver, Observer};

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::dispatch::{Assignment, RunResult};
 use super::error::BuildError;
-use super::executor::Executor;
+use super::executor::{Executor, ExecutorFactory};
 use super::shared::Shared;
 use crate::cost::Measurement;
 use crate::options::Options;
@@ -28,7 +28,7 @@ pub(crate) fn run_thread<E, F>(
     ready: oneshot::Sender<Result<(), BuildError>>,
 ) where
     E: Executor,
-    F: FnMut() -> Result<E, BuildError>,
+    F: ExecutorFactory<Executor = E>,
 {
     match build(&mut factory, options) {
         Ok((executor, measurements)) => {
@@ -65,7 +65,7 @@ fn serve<E, F>(
     mut factory: F,
 ) where
     E: Executor,
-    F: FnMut() -> Result<E, BuildError>,
+    F: ExecutorFactory<Executor = E>,
 {
     while let Some(assignment) = shared.next_batch() {
         let started = Instant::now();
@@ -120,9 +120,9 @@ fn run<E: Executor>(
 fn build<E, F>(factory: &mut F, options: &Options) -> Result<(E, Vec<Measurement>), BuildError>
 where
     E: Executor,
-    F: FnMut() -> Result<E, BuildError>,
+    F: ExecutorFactory<Executor = E>,
 {
-    let mut executor = guarded(factory)??;
+    let mut executor = guarded(|| factory.build())??;
     let measurements = guarded(|| executor.warm_up(options))?;
     let measurements = measurements.map_err(|error| BuildError(error.to_string()))?;
     Ok((executor, measurements))

@@ -3,7 +3,7 @@
 use motet_proto::inference::repository_index_response::ModelIndex;
 use motet_proto::inference::{ModelConfig, ModelMetadataResponse, ServerMetadataResponse};
 use motet_proto::oip;
-use motet_proto::signature::PROPERTY;
+use motet_proto::signature::{INSTANCE_PROPERTY, PROPERTY};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
@@ -46,7 +46,14 @@ pub(super) fn metadata(model: &Model, versions: Vec<String>) -> ModelMetadataRes
         platform: PLATFORM.to_owned(),
         inputs: signature.oip_inputs(),
         outputs: signature.oip_outputs(),
-        properties: [(PROPERTY.to_owned(), signature.to_property())].into(),
+        properties: [
+            (PROPERTY.to_owned(), signature.to_property()),
+            (
+                INSTANCE_PROPERTY.to_owned(),
+                format!("{:016x}", model.instance()),
+            ),
+        ]
+        .into(),
     }
 }
 

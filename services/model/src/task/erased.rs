@@ -11,7 +11,7 @@ use motet_proto::signature::Signature;
 use motet_runtime::metrics::ModelMetrics;
 use tonic::Status;
 
-use super::executor::ExecutorFactory;
+use super::executor::ModelExecutorFactory;
 use super::runner::Runner;
 use super::{BoxError, Facts, LoadContext, LoadedModel, Task};
 use crate::call_cost::CallCost;
@@ -183,7 +183,7 @@ async fn start<M: LoadedModel>(
     };
     // Executors that compute at the same time get an equal share of the cores each.
     let threads = threads.unwrap_or_else(|| cores.total().div_ceil(executors));
-    let factory = ExecutorFactory {
+    let factory = ModelExecutorFactory {
         name: load.name.clone(),
         task,
         model: runner.model.clone(),
@@ -191,13 +191,10 @@ async fn start<M: LoadedModel>(
         cores: is_cpu.then_some(cores),
         measurements: runner.model.measurements().unwrap_or_default(),
     };
-    let factories = (0..executors).map(|_| {
-        let factory = factory.clone();
-        move || factory.build()
-    });
+    let factories = vec![factory; executors];
     let name = &*load.name;
     let observer = ModelObserver::new(runner.metrics.clone(), health, executors);
-    let batcher = Batcher::spawn(name, options, Arc::new(observer), factories.collect()).await?;
+    let batcher = Batcher::spawn(name, options, Arc::new(observer), factories).await?;
     runner.gauges = Some(register_gauges(&runner.metrics, &batcher));
     runner.batcher = Some(batcher);
     Ok(runner)

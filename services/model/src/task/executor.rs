@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use motet_batcher::{BatchError, BuildError, Executor, Measurement, Options, RowError, measure};
+use motet_batcher::{
+    BatchError, BuildError, Executor, ExecutorFactory, Measurement, Options, RowError, measure,
+};
 use motet_models::ThreadTeam;
 
 use super::erased::Named;
@@ -23,7 +25,7 @@ pub(crate) struct BatchRow<R> {
 
 /// Makes the executors of one model, each on its own thread; again after a panic, with the same
 /// model, since it never changes.
-pub(super) struct ExecutorFactory<M> {
+pub(super) struct ModelExecutorFactory<M> {
     pub(super) name: Arc<str>,
     pub(super) task: Named,
     pub(super) model: Arc<M>,
@@ -34,7 +36,7 @@ pub(super) struct ExecutorFactory<M> {
     pub(super) measurements: Measurements,
 }
 
-impl<M> Clone for ExecutorFactory<M> {
+impl<M> Clone for ModelExecutorFactory<M> {
     fn clone(&self) -> Self {
         Self {
             name: self.name.clone(),
@@ -47,30 +49,39 @@ impl<M> Clone for ExecutorFactory<M> {
     }
 }
 
-impl<M: LoadedModel> ExecutorFactory<M> {
-    /// Returns an executor that belongs to the calling thread. On a CPU this thread and its helpers
-    /// compute; other devices are used by this thread alone, since their drivers keep state for
-    /// each thread.
-    ///
-    /// # Errors
-    /// When the system cannot start the helpers.
-    pub(super) fn build(&self) -> Result<ModelExecutor<M>, BuildError> {
-        let threads = if self.cores.is_some() {
+impl<M> ModelExecutorFactory<M> {
+    /// Returns the number of threads that compute a batch. On a CPU those are the executor's own
+    /// and its helpers; other devices are used by the executor's alone, since their drivers keep
+    /// state for each thread.
+    fn team_size(&self) -> usize {
+        if self.cores.is_some() {
             self.threads
         } else {
             1
-        };
-        let team = ThreadTeam::for_current_thread(threads);
+        }
+    }
+}
+
+impl<M: LoadedModel> ExecutorFactory for ModelExecutorFactory<M> {
+    type Executor = ModelExecutor<M>;
+
+    fn build(&mut self) -> Result<ModelExecutor<M>, BuildError> {
+        let team = ThreadTeam::for_current_thread(self.team_size());
         Ok(ModelExecutor {
             team: team.map_err(|error| BuildError(error.to_string()))?,
             factory: self.clone(),
         })
     }
+
+    /// The thread leads its helpers until it ends, so that they end with the model.
+    fn run_thread(self, body: impl FnOnce(Self) + Send + 'static) {
+        ThreadTeam::lead(self.team_size(), move || body(self));
+    }
 }
 
 /// Runs batches of a model on a thread of the batcher, to which it belongs.
 pub(super) struct ModelExecutor<M> {
-    factory: ExecutorFactory<M>,
+    factory: ModelExecutorFactory<M>,
     team: ThreadTeam,
 }
 

@@ -6,6 +6,7 @@ mod describe;
 mod engine;
 mod harness;
 mod infer;
+mod loading;
 mod own_tasks;
 mod port;
 mod settings;

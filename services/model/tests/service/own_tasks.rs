@@ -156,13 +156,13 @@ impl LoadedModel for Projection {
 struct Odd;
 
 #[derive(Clone, Debug, Deserialize)]
-struct OddKeys {
-    does: Does,
+pub(crate) struct OddKeys {
+    pub(crate) does: Does,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
-enum Does {
+pub(crate) enum Does {
     AnswerTheLength,
     DropARow,
     PanicInABatch,

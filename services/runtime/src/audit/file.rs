@@ -1,6 +1,6 @@
 //! The audit's file. Lines are appended by a thread of its own, many at a time under load.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,6 +155,11 @@ impl Log {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&self.path)?;
+        // Two processes would rename each other's files. Where a file system has no locks, nothing
+        // is known of others.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(io::Error::other("another process writes to it"));
+        }
         let bytes = file.metadata()?.len();
         self.open = Some((file, bytes));
         Ok(())

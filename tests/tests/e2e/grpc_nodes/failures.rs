@@ -64,7 +64,7 @@ async fn the_next_arm_replaces_a_server_that_is_late_or_down() {
     server.holds(0).await;
 
     // With a descriptor, the gateway starts although the server is down.
-    let address = nobody();
+    let (_reserved, address) = nobody();
     let endpoint = format!("{{ url: \"grpc://{address}\", descriptor: ocr.binpb }}");
     let gateway = Gateway::start(&one_node(&endpoint, node, "{ text: $seen.text }")).await;
     let read = gateway.pipeline("Read").await;

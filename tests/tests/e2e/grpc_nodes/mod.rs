@@ -16,6 +16,7 @@ use motet_tests::temp_dir::TempDir;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 fn ocr() -> FileDescriptorSet {
     compile(&repository().join("gateway/tests/protos/ocr.proto"))
@@ -139,8 +140,11 @@ async fn server(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Othe
 const READ: &str =
     "{ grpc: ocr.v1.Ocr/Read, endpoint: ocr, in: { image: $image, options.lang: $lang } }";
 
-/// Returns an address that nothing listens on.
-fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
-    listener.local_addr().expect("bound")
+/// Returns an address that nothing listens on, for as long as the socket lives: no other test's
+/// server gets its port.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(ANY_PORT).expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
 }

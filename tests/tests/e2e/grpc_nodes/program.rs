@@ -83,7 +83,7 @@ async fn the_program_checks_locks_and_waits_for_services() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 
     // The schema of a server that is down is known from the lock file only.
-    let away = nobody();
+    let (reserved, away) = nobody();
     write(away, "text");
     let (code, said) = check(&[]).await;
     assert_eq!(code, Some(0));
@@ -111,6 +111,7 @@ async fn the_program_checks_locks_and_waits_for_services() {
         .on_free_ports()
         .start();
     process.says("waiting: endpoint ocr at").await;
+    drop(reserved);
     let late = OtherServer::start(away, &ocr(), Reflection::V1, letters).await;
     let connection = process.connect().await;
     let read = Service::learn(&connection, "motet.pipeline.Read").await;
