@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use motet_tests::program::Ended;
+use motet_tests::program::{Ended, Program};
 use serde_json::{Value, json};
 
 use super::{Place, ends, files, jsonl, lines, row};
@@ -150,4 +150,46 @@ async fn a_file_that_is_broken_is_refused_with_the_place() {
         let ended = ends(place.batch(&args), 42).await;
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     }
+}
+
+/// On a small disk of its own, which `unshare` makes.
+#[tokio::test]
+async fn a_full_disk_ends_a_batch_that_can_go_on() {
+    let place = Place::new(0);
+    let text = "long ".repeat(20);
+    let rows = (0..4000).map(|n| json!({ "id": n, "score": [n], "name": text }));
+    place.0.file("rows.jsonl", jsonl(rows));
+    place.0.file("small/.keep", "");
+    let script = "mount -t tmpfs -o size=300k tmpfs small || exit 9\n\
+                  batch() { \"$MOTET\" batch best -f best.yaml --in rows.jsonl --unit 500 \
+                  --out small/out; }\n\
+                  batch; first=$?\n\
+                  mount -o remount,size=8m small\n\
+                  batch; echo \"codes $first $?\"";
+    let program = Program::new("unshare").args(["-rm", "sh", "-c", script]);
+    let motet = env!("CARGO_BIN_EXE_motet-e2e");
+    let ended = program
+        .folder(place.0.path())
+        .env("MOTET", motet)
+        .run()
+        .await;
+    if !ended.stdout.contains("codes ") {
+        return println!("skipped: no disk can be made: {}", ended.stderr);
+    }
+    assert!(
+        ended.stdout.contains("codes 75 0"),
+        "{}\n{}",
+        ended.stdout,
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("No space left on device"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stdout.contains("complete: 4000 rows, 4000 answers"),
+        "{}",
+        ended.stdout
+    );
 }
