@@ -6,7 +6,7 @@
 //! * `value`: JSON values, and texts of cells, as values of a type.
 //! * `binding`: [`Binding`], the columns that feed ports; `mistake`: what is wrong with it.
 //! * `failure`: [`Failure`] of a call, its [`Code`], and the [`RowError`] of a row.
-//! * `retry`: [`RetryPolicy`].
+//! * `retry`: [`RetryPolicy`], and the [`Cause`] of a failure.
 //! * `pace`: [`Pace`].
 //! * `pipeline`: [`Pipeline`] and [`answer`].
 
@@ -25,4 +25,4 @@ pub use mistake::{Mistake, Mistakes};
 pub use pace::{Pace, PaceLimits};
 pub use pipeline::{Answer, NoAnswer, Pipeline, answer};
 pub use port::{Element, Port, PortType, PortTypeError};
-pub use retry::{Next, RetryPolicy, Tries};
+pub use retry::{Cause, Next, RetryPolicy, Tries};

@@ -54,7 +54,8 @@ pub enum Next {
 }
 
 /// Whose sake a failure is for.
-enum Cause {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
     /// The row's, for sure.
     Row,
     /// The row's or the server's.
@@ -69,7 +70,7 @@ impl RetryPolicy {
     /// Decides what follows a failure at the time `now` of any clock. `chance`, from 0 to 1,
     /// spreads the waits of many rows: a wait is half to all of its time.
     pub fn next(&self, tries: &mut Tries, failure: &Failure, now: Duration, chance: f64) -> Next {
-        match cause(failure) {
+        match failure.cause() {
             Cause::Caller => {
                 tries.attempts += 1;
                 Next::Refused
@@ -107,26 +108,29 @@ impl RetryPolicy {
     }
 }
 
-fn cause(failure: &Failure) -> Cause {
-    match failure.code {
-        Code::Unavailable => Cause::Server,
-        // Without a time, the limit is one that waiting does not change, such as a message's size.
-        Code::ResourceExhausted if failure.retry_after.is_some() => Cause::Server,
-        Code::Unauthenticated | Code::PermissionDenied => Cause::Caller,
-        Code::NotFound | Code::Unimplemented if failure.node.is_none() => Cause::Caller,
-        Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::Internal
-        | Code::DataLoss => Cause::Either,
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented => Cause::Row,
+impl Failure {
+    /// Returns whose sake the failure is for.
+    pub const fn cause(&self) -> Cause {
+        match self.code {
+            Code::Unavailable => Cause::Server,
+            // Without a time, the limit is one that waiting does not change, such as a message's size.
+            Code::ResourceExhausted if self.retry_after.is_some() => Cause::Server,
+            Code::Unauthenticated | Code::PermissionDenied => Cause::Caller,
+            Code::NotFound | Code::Unimplemented if self.node.is_none() => Cause::Caller,
+            Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Internal
+            | Code::DataLoss => Cause::Either,
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented => Cause::Row,
+        }
     }
 }
 
