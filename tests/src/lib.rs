@@ -6,6 +6,7 @@
 //! * [`other_server`]: a gRPC server that is not motet.
 //! * [`proxy`]: a proxy that delays or fails calls between a gateway and its services.
 //! * [`tcp_proxy`]: a proxy of connections, which it can delay, reset or damage.
+//! * [`brokers`]: message brokers, real ones.
 //! * [`collector`]: a receiver of traces by OTLP.
 //!
 //! Clients:
@@ -26,6 +27,7 @@
 //! Functions panic where a test would fail, with a message that says what was expected.
 
 pub mod attack;
+pub mod brokers;
 pub mod certificates;
 pub mod collector;
 pub mod connection;

@@ -157,6 +157,22 @@ impl Process {
         }
     }
 
+    /// Waits for the ready line of a process that has no gRPC port, and returns the address of its
+    /// HTTP port.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub async fn ready_http(&mut self) -> SocketAddr {
+        let line = self
+            .stdout
+            .line("the ready line", |l| l.starts_with("ready http="));
+        let Some(line) = line.await else {
+            panic!("not ready: {}", self.stderr.text());
+        };
+        let address = line.trim_start_matches("ready http=");
+        address.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"))
+    }
+
     /// Waits until it is ready, and connects.
     pub async fn connect(&mut self) -> Connection {
         Connection::open(self.ready().await.grpc).await

@@ -10,9 +10,9 @@ use crate::syntax::{
     ARMS_MAX, ENDPOINTS_MAX, INPUTS_MAX, KINDS, NODES_MAX, OUTPUTS_MAX, PIPELINES_MAX,
 };
 
-/// Returns the schema of a configuration file, or of a file with one pipeline. `server` and
-/// `models` are the schemas of these keys, which others read.
-pub fn json_schema(server: Value, models: Value) -> Value {
+/// Returns the schema of a configuration file, or of a file with one pipeline. `server`, `models`
+/// and `streams` are the schemas of these keys, which others read.
+pub fn json_schema(server: Value, models: Value, streams: Value) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "motet",
@@ -37,6 +37,7 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                         },
                         "maxItems": PIPELINES_MAX,
                     },
+                    "streams": streams,
                 },
                 "additionalProperties": false,
                 "anyOf": [
@@ -44,6 +45,7 @@ pub fn json_schema(server: Value, models: Value) -> Value {
                     { "required": ["endpoints"] },
                     { "required": ["pipelines"] },
                     { "required": ["server"] },
+                    { "required": ["streams"] },
                 ],
             },
             "pipeline": {
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_kind_and_every_reference_leads_somewhere() {
-        let schema = json_schema(json!({}), json!({}));
+        let schema = json_schema(json!({}), json!({}), json!({}));
         let properties = &schema["$defs"]["node"]["properties"];
         for kind in KINDS {
             assert!(properties.get(kind).is_some(), "{kind}");

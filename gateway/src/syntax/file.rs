@@ -1,7 +1,8 @@
-//! A configuration file: the keys `server`, `models`, `endpoints` and `pipelines`; or one pipeline.
+//! A configuration file: the keys `server`, `models`, `endpoints`, `pipelines` and `streams`; or one
+//! pipeline.
 //!
-//! Of `server` and `models` only the names of models are known here: what they hold is read by the
-//! crates that they configure.
+//! Of `server`, `models` and `streams` only the names of models are known here: what they hold is
+//! read by the crates that they configure.
 
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub struct ConfigFile {
     pub endpoints: Vec<EndpointSpec>,
     /// The pipelines, in the order of the file: inline ones and those of other files.
     pub pipelines: Vec<Node>,
+    /// The entry `streams`.
+    pub streams: Option<Entry>,
     /// `true` if the file is one pipeline and nothing else.
     pub lone_pipeline: bool,
 }
@@ -70,6 +73,7 @@ impl ConfigFile {
         let mut read = Self {
             server: map.get("server").cloned(),
             models: map.get("models").cloned(),
+            streams: map.get("streams").cloned(),
             ..Self::default()
         };
         if let Some(entry) = map.get("endpoints") {
@@ -93,7 +97,7 @@ impl ConfigFile {
     }
 }
 
-const CONFIG_KEYS: [&str; 4] = ["server", "models", "endpoints", "pipelines"];
+const CONFIG_KEYS: [&str; 5] = ["server", "models", "endpoints", "pipelines", "streams"];
 
 /// Keys of a pipeline.
 pub(super) const PIPELINE_KEYS: [&str; 7] = [

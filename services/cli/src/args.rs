@@ -7,6 +7,7 @@
 //! * `pull`: files of models, fetched from a hub; `models`: what they are and answer.
 //! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
+//! * `stream`: a pipeline over messages of a broker.
 //! * `clients`: commands that call a running server.
 //! * `batch`: a pipeline over files.
 
@@ -19,6 +20,7 @@ mod models;
 mod new;
 mod processes;
 mod pull;
+mod stream;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +43,7 @@ pub use processes::{
     UpFlags,
 };
 pub use pull::PullArgs;
+pub use stream::StreamArgs;
 
 /// Compose many models behind one gRPC API.
 #[derive(Debug, Parser)]
@@ -86,6 +89,18 @@ pub enum Command {
                             --endpoint reranker=grpc://models-2:50051 \
                             --endpoint chunker=grpc://models-1:50051")]
     Gateway(GatewayArgs),
+    /// Answer messages of a broker with a pipeline: at least once, with an effect that happens once.
+    #[command(
+        after_help = "Runs the `streams` of a configuration. Without --to, their pipelines and the \
+                            models of these run in this process, as by `motet up`, which runs \
+                            streams, too. A broker that is away is waited for. SIGTERM: no more \
+                            messages are taken, and those in flight end within the grace \
+                            period.\n\n\
+                            Examples:\n  motet stream streams.yaml\n  \
+                            motet stream -f streams.yaml --to gateway-1:50051\n  \
+                            motet stream streams.yaml --http 127.0.0.1:9090"
+    )]
+    Stream(StreamArgs),
     /// Start model services alone, to be reached by a gateway.
     #[command(after_help = "Examples:\n  motet serve motet.yaml --model minilm\n  \
                             motet serve --model minilm --model chunker --grpc 127.0.0.1:50052")]

@@ -1,5 +1,5 @@
 //! A configuration file with every key read: `server` by the runtime, `models` by the model
-//! service, `endpoints` and `pipelines` by the gateway.
+//! service, `endpoints` and `pipelines` by the gateway, `streams` by the crate of streams.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use motet_gateway::syntax::{ConfigFile, EndpointSpec};
 use motet_runtime::config::ServerSpec;
 use motet_service::Tasks;
 use motet_service::spec::{self, ModelSpec};
+use motet_stream::config::{self as streams, StreamSpec};
 use serde_json::Value;
 
 /// A configuration.
@@ -26,6 +27,8 @@ pub struct Config {
     pub endpoints: Vec<EndpointSpec>,
     /// The pipelines, in the order of the file: inline ones and those of other files.
     pub pipelines: Vec<Node>,
+    /// The streams, in the order of the file.
+    pub streams: Vec<StreamSpec>,
     /// `true` if the file is one pipeline and nothing else.
     pub lone_pipeline: bool,
 }
@@ -80,6 +83,10 @@ impl Config {
             }
             models
         });
+        let streams = file.streams.map(|entry| {
+            let folder = sources.file(entry.key.span.file).folder();
+            streams::read(&entry, folder, diagnostics)
+        });
         Self {
             server: server.unwrap_or_default(),
             server_entry: file.server,
@@ -87,13 +94,14 @@ impl Config {
             models_at,
             endpoints: file.endpoints,
             pipelines: file.pipelines,
+            streams: streams.unwrap_or_default(),
             lone_pipeline: file.lone_pipeline,
         }
     }
 
     /// Returns the JSON schema of a configuration, or of a file with one pipeline.
     pub fn schema(tasks: &Tasks) -> Value {
-        json_schema(ServerSpec::schema(), spec::schema(tasks))
+        json_schema(ServerSpec::schema(), spec::schema(tasks), streams::schema())
     }
 }
 
@@ -200,6 +208,9 @@ pipelines:
                 assert!(!report.contains("unknown key"), "{text}\n{report}");
             }
         };
+        check(&configuration["streams"]["items"], &|map| {
+            format!("streams: [ {map} ]")
+        });
         check(&configuration["server"], &|map| format!("server: {map}"));
         check(model, &|map| format!("models: {{ m: {map} }}"));
         check(&model["properties"]["batcher"], &|map| {

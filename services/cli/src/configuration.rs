@@ -2,11 +2,13 @@
 //! against the signatures of the models.
 //!
 //! * [`Files`]: the files that a command line names.
+//! * `streams`: streams, and the pipelines that answer them.
 //! * `sent`: models of a text that is sent to a process.
 //! * `borrow`: models, endpoints and pipelines that a file of pipelines takes from another file.
 
 mod borrow;
 mod sent;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
@@ -343,6 +345,7 @@ impl Configuration {
         for access in models.chain(endpoints) {
             access.check(&mut self.diagnostics);
         }
+        motet_stream::config::check_access(&self.config.streams, &mut self.diagnostics);
     }
 
     /// Checks the pipelines, and returns the correct ones, each after those that it calls.
@@ -350,7 +353,10 @@ impl Configuration {
     /// A model or service whose signature is unavailable is a warning where `offline` is set, and
     /// an error otherwise.
     pub(crate) fn check(&mut self, signatures: &Signatures, offline: bool) -> Vec<CheckedPipeline> {
-        check::check_all(&self.pipelines, signatures, offline, &mut self.diagnostics)
+        let pipelines =
+            check::check_all(&self.pipelines, signatures, offline, &mut self.diagnostics);
+        self.check_streams(&pipelines, offline);
+        pipelines
     }
 
     /// Succeeds if no error has been found so far.

@@ -34,6 +34,17 @@ pub(crate) type ServerChannel = Explained<Channel>;
 /// A connection of a command, which sends its API key.
 pub(crate) type Connection = InterceptedService<ServerChannel, SendApiKey>;
 
+/// Returns the connection of a command that is made when it is first used, and again after an
+/// error.
+///
+/// # Errors
+/// When the address or the API key cannot be used.
+pub(crate) fn lazily(server: &ServerArgs) -> anyhow::Result<Connection> {
+    let key = SendApiKey::read(server.credentials.api_key_file.as_deref())?;
+    let channel = ChannelBuilder::new(&server.destination(), CONNECT_TIMEOUT)?.lazy();
+    Ok(InterceptedService::new(channel, key))
+}
+
 /// Connects a command to the server of its arguments.
 ///
 /// # Errors

@@ -20,6 +20,7 @@
 // * `server`: the same inside a program of one's own.
 // * `client`: a client of pipelines and models; `address`, `connection`, `api_key`: connections of
 //   commands. `reachable`: what is reachable at which address of a server.
+// * `streams`: streams of brokers.
 // * `call`: calls of pipelines; `file_texts`: models and pipelines to load.
 // * `output`, `table`: standard output.
 //
@@ -51,6 +52,7 @@ mod reachable;
 mod remote_startup;
 mod server;
 mod signatures;
+mod streams;
 mod table;
 
 pub use app::App;

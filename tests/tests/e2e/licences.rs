@@ -15,11 +15,12 @@ const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Accepted licences, the preferred first, each with the word that the names of files with its
 /// text contain where a package offers several licences.
-const LICENCES: [(&str, &str); 9] = [
+const LICENCES: [(&str, &str); 10] = [
     (APACHE, "apache"),
     ("MIT", "mit"),
     ("BSD-2-Clause", "bsd"),
     ("BSD-3-Clause", "bsd"),
+    ("BSL-1.0", "boost"),
     ("ISC", "isc"),
     ("Zlib", "zlib"),
     ("Unicode-3.0", "unicode"),

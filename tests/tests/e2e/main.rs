@@ -35,6 +35,7 @@ mod recovery;
 mod reflection;
 mod remote_control;
 mod statuses;
+mod stream;
 mod terminal;
 mod tls;
 mod token_vectors;

@@ -1,9 +1,10 @@
 //! A client of pipelines and models whose inputs are known at run time.
 //!
 //! * `pipeline`: [`PipelineClient`], one pipeline with its messages.
-//! * `error`: [`ClientError`].
+//! * `error`: [`ClientError`]; `failure`: the same as failures of rows.
 
 mod error;
+mod failure;
 mod pipeline;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use motet_proto::Tensor;
 use motet_proto::inference::ModelInferRequest;
 use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use motet_proto::oip::{put_inputs, take_outputs};
+use motet_proto::v1::pipelines_client::PipelinesClient;
 use motet_runtime::deadline::Deadline;
 use serde_json::Value;
 use tonic::body::Body;
@@ -30,6 +32,7 @@ use crate::connection::{self, Connection, ServerChannel};
 use crate::server::LocalChannel;
 
 pub use error::ClientError;
+pub(crate) use failure::failure;
 pub use pipeline::{Answer, PipelineClient};
 pub(crate) use pipeline::{FIRST_OWN_FIELD, degraded};
 
@@ -195,6 +198,11 @@ impl Client {
         let outputs = take_outputs(&mut answer.into_inner());
         let outputs = outputs.map_err(|error| ClientError::Answer(error.to_string()))?;
         Ok(outputs.into_iter().collect())
+    }
+
+    /// Returns a client of the service that describes pipelines.
+    pub(crate) fn pipelines(&self) -> PipelinesClient<Transport> {
+        PipelinesClient::new(self.transport.clone())
     }
 
     /// Returns a request that has this client's time.

@@ -87,9 +87,20 @@ impl PipelineClient {
     /// with the server's error.
     pub async fn call(&self, inputs: Value) -> Result<Answer, ClientError> {
         let (request, deadline) = self.client.request(self.message(inputs)?);
-        let answer = within(deadline, self.run(request)).await?;
+        Self::read(&within(deadline, self.run(request)).await?)
+    }
+
+    /// Runs one request, and reads its answer.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<DynamicMessage>,
+    ) -> Result<Answer, ClientError> {
+        Self::read(&self.run(request).await?)
+    }
+
+    fn read(answer: &Response<DynamicMessage>) -> Result<Answer, ClientError> {
         Ok(Answer {
-            degraded: degraded(&answer),
+            degraded: degraded(answer),
             outputs: outputs(answer.get_ref())?,
         })
     }

@@ -7,6 +7,7 @@
 //! * `batch`: a pipeline over files.
 //! * `keys`: credentials of callers.
 //! * `new`: a project with a task of its own.
+//! * `stream`: pipelines over messages of brokers.
 //! * `call`, `health`, `pipelines`: commands that call a running gateway.
 
 mod batch;
@@ -21,6 +22,7 @@ mod pipelines;
 mod proto;
 mod pull;
 mod serve;
+mod stream;
 mod summary;
 mod verify;
 
@@ -96,6 +98,7 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
             let remote = RemoteArgs::default();
             serve(role, files, args.listen, remote, args.run)
         }
+        Command::Stream(args) => stream::run(args, tasks),
         Command::Check(args) => check::run(args, tasks),
         Command::Schema => {
             let schema = crate::config::Config::schema(tasks);

@@ -1,5 +1,5 @@
 //! Borrowing of a file of pipelines from another configuration: models and endpoints, and the
-//! pipelines that its own pipelines call.
+//! pipelines that its own pipelines call and its streams name.
 
 use std::path::Path;
 
@@ -25,8 +25,9 @@ impl Configuration {
             pipelines.extend(parsed.map(|pipeline| (pipeline, found)));
         }
         let mut at = 0;
-        while let Some(caller) = self.pipelines.get(at) {
-            for name in Called::by(caller).pipelines {
+        let mut called = self.streamed_pipelines();
+        loop {
+            for name in called {
                 let own = |p: &PipelineSpec| p.name.value == name;
                 if self.pipelines.iter().any(own) {
                     continue;
@@ -39,6 +40,10 @@ impl Configuration {
                     }
                 }
             }
+            let Some(caller) = self.pipelines.get(at) else {
+                break;
+            };
+            called = Called::by(caller).pipelines;
             at += 1;
         }
         let models = self.pipelines.iter().flat_map(|p| Called::by(p).models);

@@ -30,6 +30,11 @@ impl Configuration {
         Some(self.sources.snippet(entry.node.span))
     }
 
+    /// Returns the text of a part of a file.
+    pub(crate) fn text_of(&self, span: motet_config::Span) -> &str {
+        self.sources.snippet(span)
+    }
+
     /// Returns the paths of the files that it was read from.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.sources.files().map(|file| Path::new(file.name()));

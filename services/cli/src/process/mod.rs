@@ -30,13 +30,14 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ListenArgs;
 use crate::configuration::{Configuration, Files};
 use crate::placement::Flags;
+use crate::streams::RunningStreams;
 
 use ports::Ports;
 use watch::Reloader;
 
 pub(crate) use guards::ProcessGuards;
 pub use overview::{Overview, PipelineOverview};
-pub(crate) use ports::admission;
+pub(crate) use ports::{HttpPort, admission};
 pub(crate) use startup::{Instruments, Served, Startup};
 
 /// Which parts of a configuration a process runs.
@@ -120,11 +121,21 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let reloader = options
         .watch
         .then(|| startup.reloader(&options, placement, &loading));
+    let streams = match options.role {
+        Role::Up => startup.configuration.config.streams.clone(),
+        Role::Gateway | Role::Serve(_) => Vec::new(),
+    };
     let served = startup.assemble(&loading, remote, pipelines, &instruments)?;
     // Each model answers as soon as it is loaded, and each pipeline as soon as it can.
-    let running = ports.serve(&served);
+    let local = ports.local_client(&served);
+    let mut running = ports.serve(&served);
     loading.load().await?;
     served.required().await?;
+    if !streams.is_empty() {
+        // The server is ready without its streams, whose brokers may be away.
+        let started = RunningStreams::start(&streams, &local, &instruments, false);
+        running.streams = Some(started.await?);
+    }
     running.health.set(OVERALL, true);
     if let Some(reloader) = reloader {
         let reloader = Reloader {
@@ -156,6 +167,9 @@ pub struct Running {
     /// Shuts down the HTTP port, which answers until everything else has ended.
     http_shutdown: CancellationToken,
     models: Option<ModelServer>,
+    /// Time that what is in flight may take in a drain.
+    grace: Duration,
+    streams: Option<RunningStreams>,
     metrics: Metrics,
 }
 
@@ -173,10 +187,14 @@ impl Running {
         )
     }
 
-    /// Drains the process: health becomes NOT_SERVING, requests in flight finish within the grace
-    /// period, the models' queues are emptied, and the ports close. Returns the number of requests
+    /// Drains the process: health becomes NOT_SERVING, streams take no more messages and end those
+    /// that they have, requests in flight finish within the grace period, the models' queues are emptied, and the ports close. Returns the number of requests
     /// that were dropped.
     pub async fn stop(mut self) -> usize {
+        if let Some(streams) = self.streams.take() {
+            self.health.drain();
+            streams.stop(self.grace).await;
+        }
         motet_runtime::shutdown::drain(&self.health, &self.shutdown, Duration::ZERO).await;
         let dropped = dropped((&mut self.grpc_server).await)
             + match self.admin_server.take() {

@@ -1,12 +1,13 @@
 //! The ports of a process.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use motet_runtime::config::{AdminSpec, ServerSpec};
 use motet_runtime::forward::ForwardLayer;
 use motet_runtime::heap;
 use motet_runtime::http::HttpState;
-use motet_runtime::layers::{self, Layered};
+use motet_runtime::layers::{self, Guards, Layered};
 use motet_runtime::limits::Admission;
 use motet_runtime::listener::ListenerServices;
 use motet_runtime::serve::{
@@ -21,6 +22,8 @@ use super::guards::ProcessGuards;
 use super::security::Security;
 use super::startup::{Instruments, Served};
 use crate::args::{HttpAddress, ListenArgs};
+use crate::client::Client;
+use crate::server::LocalChannel;
 
 /// Bound ports. Liveness, readiness and metrics are served from here on.
 pub(super) struct Ports {
@@ -31,6 +34,7 @@ pub(super) struct Ports {
     http: Option<(SocketAddr, JoinHandle<Drained>)>,
     http_shutdown: CancellationToken,
     server: ServerSpec,
+    admission: Admission,
     instruments: Instruments,
 }
 
@@ -61,16 +65,8 @@ impl Ports {
             .with_tls(security.port(Protocol::Grpc))
             .with_http_port(http.as_ref().map(Server::local_addr));
         let http = http.map(|server| {
-            let state = HttpState {
-                health: instruments.health.clone(),
-                metrics: instruments.metrics.clone(),
-                services: file.http_services,
-                auth: guards.auth(),
-            };
-            let router = motet_runtime::http::router(state);
             let server = server.with_tls(security.port(Protocol::Http));
-            let address = server.local_addr();
-            (address, server.spawn(router, http_shutdown.clone()))
+            serve_http(server, file, &guards, instruments, &http_shutdown)
         });
         security.watch(&http_shutdown);
         guards.watch(&http_shutdown);
@@ -80,16 +76,30 @@ impl Ports {
             guards,
             http,
             http_shutdown,
+            admission: admission(&server),
             server,
             instruments: instruments.clone(),
         })
+    }
+
+    /// Returns a client of what is served, within the process: its calls are admitted with those
+    /// of the ports.
+    pub(super) fn local_client(&self, served: &Served) -> Client {
+        let stack = layers::stack(
+            served.routes.clone(),
+            Guards::default(),
+            self.admission.clone(),
+            &self.instruments.metrics,
+            self.server.max_message_bytes,
+        );
+        LocalChannel::new(stack).into()
     }
 
     /// Accepts calls on the gRPC port.
     pub(super) fn serve(self, served: &Served) -> Running {
         let Instruments { health, metrics } = self.instruments;
         let message_bytes_max = self.server.max_message_bytes;
-        let admission = admission(&self.server);
+        let admission = self.admission;
         let forward = ForwardLayer::new(served.forwarded.clone());
         let stack = |services| {
             let (routes, guards) = (served.routes.clone(), self.guards.of(services));
@@ -124,8 +134,80 @@ impl Ports {
             admin_server,
             http_server,
             http_shutdown: self.http_shutdown,
+            grace: self.server.grace,
+            streams: None,
             models: Some(served.models.clone()),
             metrics,
+        }
+    }
+}
+
+/// Serves metrics and health.
+fn serve_http(
+    server: Server,
+    file: &ServerSpec,
+    guards: &ProcessGuards,
+    instruments: &Instruments,
+    shutdown: &CancellationToken,
+) -> (SocketAddr, JoinHandle<Drained>) {
+    let state = HttpState {
+        health: instruments.health.clone(),
+        metrics: instruments.metrics.clone(),
+        services: file.http_services,
+        auth: guards.auth(),
+    };
+    let router = motet_runtime::http::router(state);
+    let address = server.local_addr();
+    (address, server.spawn(router, shutdown.clone()))
+}
+
+/// The HTTP port of a process that has no other.
+pub(crate) struct HttpPort {
+    /// Its address, if there is one.
+    pub(crate) address: Option<SocketAddr>,
+    /// Time that a drain may take.
+    pub(crate) grace: Duration,
+    served: Option<JoinHandle<Drained>>,
+    shutdown: CancellationToken,
+}
+
+impl HttpPort {
+    /// Serves metrics and health at the address of the file, or of the flags.
+    pub(crate) async fn serve(
+        file: &ServerSpec,
+        flags: &ListenArgs,
+        instruments: &Instruments,
+    ) -> anyhow::Result<Self> {
+        let server = server_spec(file, flags);
+        let shutdown = CancellationToken::new();
+        let security = Security::of_http(&server, &instruments.metrics)?;
+        let guards = ProcessGuards::new(&server, &instruments.metrics).await?;
+        let (_, options) = serve_options(&server);
+        let served = match server.http {
+            Some(address) => {
+                let bound = Server::bind(address, options).await?;
+                let bound = bound.with_tls(security.port(Protocol::Http));
+                Some(serve_http(bound, file, &guards, instruments, &shutdown))
+            }
+            None => None,
+        };
+        security.watch(&shutdown);
+        guards.watch(&shutdown);
+        let (address, served) = served.unzip();
+        Ok(Self {
+            address,
+            grace: server.grace,
+            served,
+            shutdown,
+        })
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        if let Some(served) = self.served {
+            // A panic in one of its requests was logged where it happened.
+            let _ = served.await;
         }
     }
 }

@@ -21,11 +21,24 @@ impl Security {
     /// # Errors
     /// When a file cannot be used, or a port is refused.
     pub(super) fn new(server: &ServerSpec, metrics: &Metrics) -> anyhow::Result<Self> {
-        let ports = server.ports();
+        Self::of_ports(server, &server.ports(), metrics)
+    }
+
+    /// As [`new`](Self::new), for a process that has the HTTP port alone.
+    ///
+    /// # Errors
+    /// As those.
+    pub(super) fn of_http(server: &ServerSpec, metrics: &Metrics) -> anyhow::Result<Self> {
+        let mut ports = server.ports();
+        ports.retain(|port| Some(port.address) == server.http);
+        Self::of_ports(server, &ports, metrics)
+    }
+
+    fn of_ports(server: &ServerSpec, ports: &[Port], metrics: &Metrics) -> anyhow::Result<Self> {
         if let Some(refusal) = ports.iter().find_map(Port::refusal) {
             bail!(refusal);
         }
-        for port in &ports {
+        for port in ports {
             let exposure = port.exposure();
             if let Exposure::Open(lack) = exposure {
                 let (name, address) = (port.name, port.address);

@@ -40,9 +40,14 @@ impl Instruments {
     /// Returns instruments for what has this role. Where the environment names a collector, metrics
     /// are sent to it.
     pub(crate) fn new(role: &Role) -> anyhow::Result<Self> {
+        Self::named(role.service_name())
+    }
+
+    /// Returns instruments for a process of this name.
+    pub(crate) fn named(service: &str) -> anyhow::Result<Self> {
         Ok(Self {
             health: Health::new(),
-            metrics: Metrics::from_env(role.service_name())?,
+            metrics: Metrics::from_env(service)?,
         })
     }
 }

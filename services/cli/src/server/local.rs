@@ -33,7 +33,7 @@ use tower::util::BoxCloneSyncService;
 pub struct LocalChannel(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
 
 impl LocalChannel {
-    pub(super) fn new<S>(service: S) -> Self
+    pub(crate) fn new<S>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone

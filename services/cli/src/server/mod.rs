@@ -290,6 +290,11 @@ impl Server {
         self.local_channel().into()
     }
 
+    /// Returns the health and the metrics.
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.0.instruments
+    }
+
     /// Returns the metrics in the text format of Prometheus.
     ///
     /// # Errors

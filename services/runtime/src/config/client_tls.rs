@@ -21,8 +21,8 @@ pub struct ClientTlsSpec {
 }
 
 impl ClientTlsSpec {
-    /// Reads the entry `tls` of an endpoint or a model. Mistakes are added to `diagnostics`.
-    pub(super) fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Self> {
+    /// Reads the entry `tls` of a server that is called. Mistakes are added to `diagnostics`.
+    pub fn read(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Self> {
         refuse_without_tls(entry, diagnostics);
         let mut map = MapReader::new(&entry.node, "`tls`", entry.key.span, diagnostics)?;
         let (ca, cert, key) = (map.get("ca"), map.get("cert"), map.get("key"));
@@ -51,7 +51,7 @@ impl ClientTlsSpec {
     }
 
     /// Makes relative paths start from `folder`.
-    pub(super) fn start_from(&mut self, folder: &Path) {
+    pub fn start_from(&mut self, folder: &Path) {
         let identity = self.identity.iter_mut().flat_map(|(cert, key)| [cert, key]);
         for path in self.ca.iter_mut().chain(identity) {
             *path = folder.join(&*path);
@@ -59,7 +59,7 @@ impl ClientTlsSpec {
     }
 
     /// Returns the JSON schema of the key.
-    pub(super) fn schema() -> Value {
+    pub fn schema() -> Value {
         let text = || json!({ "type": "string" });
         motet_config::schema::object(json!({
             "ca": text(),

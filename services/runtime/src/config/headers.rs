@@ -113,6 +113,22 @@ impl HeaderSpec {
     /// When there is none.
     pub fn value(&self, env: impl Fn(&str) -> Option<String>) -> Result<HeaderValue, HeaderError> {
         let name = || self.name.clone();
+        let text = self.text(env)?;
+        let value = HeaderValue::try_from(text).ok();
+        let fits = |value: &HeaderValue| !value.is_empty() && value.to_str().is_ok();
+        let mut value = value
+            .filter(fits)
+            .ok_or(HeaderError::Value { name: name() })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// Returns the text as it is now, whatever its characters. Reads files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a variable is missing.
+    pub(super) fn text(&self, env: impl Fn(&str) -> Option<String>) -> Result<String, HeaderError> {
+        let name = || self.name.clone();
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -136,13 +152,23 @@ impl HeaderSpec {
                 }
             }
         }
-        let value = HeaderValue::try_from(text).ok();
-        let fits = |value: &HeaderValue| !value.is_empty() && value.to_str().is_ok();
-        let mut value = value
-            .filter(fits)
-            .ok_or(HeaderError::Value { name: name() })?;
-        value.set_sensitive(true);
-        Ok(value)
+        Ok(text)
+    }
+
+    /// Returns a text with references that belongs to a key.
+    ///
+    /// # Errors
+    /// The reason, as a sentence.
+    pub(super) fn of_key(key: &str, text: &str) -> Result<Self, String> {
+        Ok(Self {
+            name: key.to_owned(),
+            parts: parts(text)?,
+        })
+    }
+
+    /// Returns whether the text is that of the configuration itself.
+    pub(super) fn is_written(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
     /// Makes relative paths start from `folder`.
@@ -182,15 +208,14 @@ fn header(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<HeaderSpec> {
             return None;
         }
     };
-    let is_written = spec.parts.iter().all(|part| matches!(part, Part::Text(_)));
-    if is_written && is_credential(&spec.name) {
+    if spec.is_written() && is_credential(&spec.name) {
         let message = format!("`{}` is a secret, which the file must not hold", spec.name);
         diagnostics.push(Diagnostic::error(value.span, message).help(HELP));
     }
     Some(spec)
 }
 
-const HELP: &str = "write `${file:PATH}` or `${env:NAME}`, with a default \
+pub(super) const HELP: &str = "write `${file:PATH}` or `${env:NAME}`, with a default \
                     `${env:NAME:-default}`; a `$` by itself is `$$`";
 
 /// Returns whether a header carries a secret by its name.

@@ -11,6 +11,7 @@
 //! * `destination`: [`Destination`], a server and how it is spoken to; `client_tls`: its TLS.
 //! * `exposure`: [`Port`], and whether strangers may reach it.
 //! * `headers`: [`HeaderSpec`], headers of calls to other servers.
+//! * `secret`: [`Secret`], credentials of other keys.
 //! * `tls`: [`TlsSpec`], the files with which ports speak TLS.
 
 mod admin;
@@ -23,6 +24,7 @@ mod exposure;
 mod headers;
 mod listener;
 mod names;
+mod secret;
 mod server;
 mod tls;
 
@@ -36,5 +38,6 @@ pub use exposure::{ExposedError, Exposure, INSECURE_HTTP, Insecure, Lack, Port};
 pub use headers::{HeaderError, HeaderSpec};
 pub use listener::HttpServices;
 pub use names::{NAME_CHARS_MAX, NameRule};
+pub use secret::Secret;
 pub use server::{ServerSpec, parse_address};
 pub use tls::{ClientAuth, TlsSpec};

@@ -289,6 +289,40 @@ instruments! {
         Kind::Counter, "motet.executor.crashes", "motet_executor_crashes_total",
         "{crash}", ["model"],
         "Runs of a model that crashed; each time its executor is rebuilt.";
+    STREAM_CONNECTED:
+        Kind::Gauge, "motet.stream.connected", "motet_stream_connected",
+        "", ["stream"],
+        "1 while a stream takes messages from its broker, else 0.";
+    STREAM_LAG:
+        Kind::Gauge, "motet.stream.lag", "motet_stream_lag",
+        "{message}", ["stream"],
+        "Messages of a stream that the broker has not delivered yet.";
+    STREAM_OLDEST:
+        Kind::Gauge, "motet.stream.oldest", "motet_stream_oldest_seconds",
+        "s", ["stream"],
+        "Age of the oldest message of a stream that is in flight, else 0.";
+    STREAM_IN_FLIGHT:
+        Kind::Gauge, "motet.stream.in_flight", "motet_stream_in_flight",
+        "{message}", ["stream"],
+        "Messages of a stream that are held: running, waiting for another attempt, or being \
+         stored.";
+    STREAM_ANSWERED:
+        Kind::Counter, "motet.stream.answered", "motet_stream_answered_total",
+        "{message}", ["stream"],
+        "Messages of a stream whose answers were stored.";
+    STREAM_REDELIVERED:
+        Kind::Counter, "motet.stream.redelivered", "motet_stream_redelivered_total",
+        "{message}", ["stream"],
+        "Deliveries of messages that had been delivered before.";
+    STREAM_DEAD:
+        Kind::Counter, "motet.stream.dead", "motet_stream_dead_total",
+        "{message}", ["stream"],
+        "Messages of a stream that were stored as dead letters.";
+    STREAM_ERRORS:
+        Kind::Counter, "motet.stream.errors", "motet_stream_errors_total",
+        "{error}", ["stream", "kind"],
+        "Errors of a stream, by kind: attempt (a message had no answer), store (a letter was not \
+         stored), acknowledge (the broker did not confirm one) or pull (the broker gave none).";
     SERVER_IN_FLIGHT:
         Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight",
         "{request}", [],

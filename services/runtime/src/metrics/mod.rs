@@ -3,7 +3,7 @@
 //! Nothing is global: a process makes one [`Metrics`] and passes it on; tests make several.
 //!
 //! * [`catalogue`]: the declaration of every instrument.
-//! * `handles`, `models`, `policies`, `tls`: handles that record.
+//! * `handles`, `models`, `policies`, `streams`, `tls`: handles that record.
 //! * `live`: series that go with what they describe.
 //! * `batcher_gauges`: gauges that are read on demand.
 //! * `page`: the documentation page.
@@ -15,6 +15,7 @@ mod live;
 mod models;
 mod page;
 mod policies;
+mod streams;
 mod tls;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ use models::{BatchInstruments, BatchSeries};
 pub use page::page;
 use policies::{CacheInstruments, CircuitInstruments, RepeatInstruments};
 pub use policies::{CacheMetrics, CircuitMetrics, RefusalMetrics, RepeatMetrics};
+use streams::StreamInstruments;
+pub use streams::{StreamErrorKind, StreamMetrics};
 use tls::TlsInstruments;
 pub use tls::TlsMetrics;
 
@@ -76,6 +79,7 @@ struct Inner {
     models: CallInstruments,
     batches: BatchInstruments,
     watched: Watched,
+    streams: StreamInstruments,
     server: ServerMetrics,
     tls: TlsInstruments,
     reloads: Counter<u64>,
@@ -185,6 +189,16 @@ impl Metrics {
                 cancelled: live.counter(c::QUEUE_CANCELLED)?,
             },
             watched: Watched::new(&meter),
+            streams: StreamInstruments {
+                connected: live.gauge(c::STREAM_CONNECTED)?,
+                lag: live.gauge(c::STREAM_LAG)?,
+                oldest: live.gauge(c::STREAM_OLDEST)?,
+                in_flight: live.gauge(c::STREAM_IN_FLIGHT)?,
+                answered: live.counter(c::STREAM_ANSWERED)?,
+                redelivered: live.counter(c::STREAM_REDELIVERED)?,
+                dead: live.counter(c::STREAM_DEAD)?,
+                errors: live.counter(c::STREAM_ERRORS)?,
+            },
             server: ServerMetrics(Arc::new(ServerInstruments {
                 in_flight: up_down(&meter, c::SERVER_IN_FLIGHT),
                 streams: up_down(&meter, c::SERVER_STREAMS),
@@ -270,6 +284,11 @@ impl Metrics {
             watched: self.0.watched.clone(),
             labels: [KeyValue::new("model", Value::from(Arc::<str>::from(model)))].into(),
         }
+    }
+
+    /// The handle for one stream.
+    pub fn stream(&self, stream: &str) -> StreamMetrics {
+        StreamMetrics::new(&self.0.streams, stream)
     }
 
     /// Counts a change of watched files, which was taken or refused.

@@ -87,6 +87,16 @@ fn all_used() -> (Metrics, Kept) {
     metrics.tls("server").read_again(false);
     let calls = [pipeline, node].map(|handle| Box::new(handle) as Box<dyn std::any::Any>);
     let mut kept: Vec<Box<dyn std::any::Any>> = calls.into();
+    let stream = metrics.stream("tickets");
+    stream.connected(true);
+    stream.lag(9);
+    stream.in_flight(3);
+    stream.oldest(ms(4000));
+    stream.answered(2);
+    stream.redelivered(1);
+    stream.dead(1);
+    stream.error(super::StreamErrorKind::Attempt);
+    kept.push(Box::new(stream));
     kept.extend([
         Box::new(shadow) as Box<dyn std::any::Any>,
         Box::new(refusals),
@@ -149,6 +159,10 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_queue_refused_total{model="minilm",reason="queue_full"} 2"#,
         r#"motet_queue_expired_total{model="minilm"} 3"#,
         r#"motet_queue_cancelled_total{model="minilm"} 5"#,
+        r#"motet_stream_lag{stream="tickets"} 9"#,
+        r#"motet_stream_oldest_seconds{stream="tickets"} 4"#,
+        r#"motet_stream_answered_total{stream="tickets"} 2"#,
+        r#"motet_stream_errors_total{kind="attempt",stream="tickets"} 1"#,
         "motet_reloads_total 1",
         "motet_reload_errors_total 1",
         "motet_server_in_flight 1",

@@ -111,6 +111,17 @@ impl ClientTls {
         }
     }
 
+    /// The configuration for a connection of another protocol than HTTP/2, as of
+    /// [`config`](Self::config). Blocks.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn plain_config(&self) -> Result<ClientConfig, TlsProblem> {
+        let mut config = ClientConfig::clone(&*self.config()?);
+        config.alpn_protocols.clear();
+        Ok(config)
+    }
+
     /// Makes of the files what is in them.
     ///
     /// # Errors

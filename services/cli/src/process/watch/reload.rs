@@ -117,6 +117,15 @@ impl Reloader {
         if !is_same {
             bail!("`server` has changed, which takes a restart");
         }
+        let texts = |configuration: &Configuration| -> Vec<String> {
+            let streams = configuration.config.streams.iter();
+            streams
+                .map(|stream| configuration.text_of(stream.at).to_owned())
+                .collect()
+        };
+        if texts(before) != texts(after) {
+            bail!("`streams` have changed, which takes a restart");
+        }
         if !self.placement.is_remote_like(placement) {
             bail!("an address of a model or an endpoint has changed, which takes a restart");
         }

@@ -1,0 +1,116 @@
+//! What has ended is told to the core.
+
+use motet_rows::Failure;
+use motet_runtime::metrics::StreamErrorKind;
+use tokio::time::Instant;
+
+use super::Loop;
+use super::jobs::{self, Done};
+use crate::broker::{BrokerError, Sink, Source, StoreError, Stored};
+use crate::calls::Calls;
+use crate::core::MessageId;
+
+impl<B: Source + Sink, C: Calls> Loop<B, C> {
+    pub(super) fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // Calls of a pipeline that panic are caught before: this is a defect.
+                tracing::error!(stream = self.driver.name, %error, "a job of a stream panicked");
+                if self.pulling == Some(error.id()) {
+                    self.pulled(Err(BrokerError::of(error)));
+                }
+                return;
+            }
+        };
+        let now = self.now();
+        match done {
+            Done::Pull(result) => self.pulled(result),
+            Done::Attempt(ids, Ok(answers)) => {
+                for (id, answer) in ids.into_iter().zip(answers) {
+                    if let Some(held) = self.held.get_mut(&id) {
+                        held.answer = Some(answer);
+                        self.core.answered(id);
+                    }
+                }
+            }
+            Done::Attempt(ids, Err(failure)) => {
+                for id in ids {
+                    self.failed(id, failure.clone());
+                }
+            }
+            Done::Store(id, Ok(stored)) => {
+                let is_acknowledged = stored == Stored::AndAcknowledged;
+                self.core.stored(now, id, true, is_acknowledged);
+                if is_acknowledged {
+                    self.held.remove(&id);
+                }
+            }
+            Done::Store(id, Err(error)) => self.not_stored(id, &error),
+            Done::Acknowledge(id, Ok(())) => {
+                self.core.acknowledged(now, id, true);
+                self.held.remove(&id);
+            }
+            Done::Acknowledge(id, Err(error)) => {
+                self.driver.metrics.error(StreamErrorKind::Acknowledge);
+                tracing::debug!(stream = self.driver.name, %error, "not acknowledged");
+                self.core.acknowledged(now, id, false);
+            }
+            Done::Look(Some(backlog)) => {
+                self.driver.metrics.lag(backlog.lag);
+            }
+            Done::Look(None) | Done::Told => {}
+        }
+    }
+
+    pub(super) fn failed(&mut self, id: MessageId, failure: Failure) {
+        self.driver.metrics.error(StreamErrorKind::Attempt);
+        let core_failure = jobs::core_failure(&failure);
+        tracing::debug!(stream = self.driver.name, %failure, "an attempt failed");
+        if let Some(held) = self.held.get_mut(&id) {
+            held.failure = Some(failure);
+        }
+        self.core.failed(self.begun.elapsed(), id, core_failure);
+    }
+
+    pub(super) fn not_stored(&mut self, id: MessageId, error: &StoreError) {
+        self.driver.metrics.error(StreamErrorKind::Store);
+        let stream = &self.driver.name;
+        match error {
+            StoreError::Refused(reason) => {
+                tracing::error!(stream, reason, "a letter of a stream is refused");
+                let is_answer = self
+                    .held
+                    .get_mut(&id)
+                    .is_some_and(|held| held.refuse(reason));
+                match is_answer {
+                    true => self.core.unstorable(id),
+                    false => self.core.stored(self.begun.elapsed(), id, false, false),
+                }
+            }
+            StoreError::Away(reason) => {
+                tracing::debug!(stream, reason, "a letter of a stream is not stored yet");
+                self.core.stored(self.begun.elapsed(), id, false, false);
+            }
+        }
+    }
+
+    pub(super) fn pulled(&mut self, result: Result<(), BrokerError>) {
+        self.pulling = None;
+        let is_connected = result.is_ok();
+        self.driver.metrics.connected(is_connected);
+        self.driver
+            .health
+            .set(self.driver.health_name.clone(), is_connected);
+        match result {
+            Ok(()) => {
+                self.outage.over();
+                self.pull_from = Instant::now();
+            }
+            Err(error) => {
+                self.driver.metrics.error(StreamErrorKind::Pull);
+                self.pull_from = Instant::now() + self.outage.goes_on(&error);
+            }
+        }
+    }
+}
