@@ -133,6 +133,9 @@ pub enum Command {
     #[command(
         after_help = "A value is text where the input is text, else JSON; `name=@file` reads it \
                             from a file, and a list of texts may be a file of lines.\n\n\
+                            With --stream, an answer has the `request_id` of its line, or the \
+                            line's number; a line without an answer has an `error` in its place, \
+                            and the others go on.\n\n\
                             Exit codes: 0 an answer, also a degraded one, which a line on \
                             standard error says; 1 an error, or no answer.\n\n\
                             Examples:\n  \
@@ -140,7 +143,8 @@ pub enum Command {
                             documents='[\"...\",\"...\"]' top_n=3\n  \
                             motet call rag --json -d '{\"query\":\"...\",\"documents\":[\"...\"]}'\n  \
                             motet call rag query=why documents=@passages.txt --receipt\n  \
-                            motet call rag query=why -a gateway-1:50051"
+                            motet call rag query=why -a gateway-1:50051\n  \
+                            motet call rag --stream < requests.jsonl > answers.jsonl"
     )]
     Call(CallArgs),
     /// Answer the rows of files with a pipeline: resumable, in order, to files.

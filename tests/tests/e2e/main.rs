@@ -5,6 +5,7 @@ mod attacks;
 mod bad_input;
 mod batch;
 mod bge_m3;
+mod call_stream;
 mod classifiers;
 mod clients;
 mod compression;

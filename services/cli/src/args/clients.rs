@@ -74,6 +74,13 @@ pub struct CallArgs {
     /// All inputs as one JSON object; `@file` reads it from a file, `-` from standard input
     #[arg(short, long, value_name = "JSON", conflicts_with = "inputs")]
     pub data: Option<String>,
+    /// Send each line of standard input, a JSON object, as a request over one stream, and print
+    /// each answer as a line of JSON as it comes
+    #[arg(long, conflicts_with_all = ["inputs", "data", "json", "deadline"])]
+    pub stream: bool,
+    /// Print answers in the order of their lines
+    #[arg(long, requires = "stream")]
+    pub ordered: bool,
     /// Print the answer as JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,12 @@
 //! `motet call`: a client that gets a pipeline's messages by reflection.
+//!
+//! * `inputs`: inputs of arguments; `print`: an answer, for people or as JSON.
+//! * `stream`: a request for each line; `lines`: their bookkeeping.
 
 mod inputs;
+mod lines;
 mod print;
+mod stream;
 
 use anyhow::anyhow;
 use motet_runtime::deadline::Deadline;
@@ -29,11 +34,13 @@ pub(crate) async fn run(args: &CallArgs) -> anyhow::Result<()> {
         ClientError::Status(status) => refusal(&status),
         error => anyhow!("{address}: {error}"),
     })?;
+    if args.stream {
+        return stream::run(pipeline, args.receipt, args.ordered).await;
+    }
     let inputs = inputs::object(&pipeline.input(), args)?;
     let mut request = Request::new(pipeline.message(inputs)?);
     if args.receipt {
-        let asked = MetadataValue::from_static("1");
-        request.metadata_mut().insert("motet-receipt", asked);
+        ask_for_receipt(&mut request);
     }
     let deadline = args.deadline.map(Deadline::within);
     if let Some(deadline) = deadline {
@@ -56,6 +63,11 @@ pub(crate) async fn run(args: &CallArgs) -> anyhow::Result<()> {
         eprintln!("{}", degraded_line(&degraded, args.receipt));
     }
     Ok(())
+}
+
+fn ask_for_receipt<T>(request: &mut Request<T>) {
+    let asked = MetadataValue::from_static("1");
+    request.metadata_mut().insert("motet-receipt", asked);
 }
 
 /// Returns the line about an answer that is degraded, of the names of the nodes.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use futures::Stream;
 use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::protobuf::DynamicCodec;
 use motet_gateway::serve::typed::service_name;
@@ -10,17 +11,23 @@ use prost_reflect::{
     DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage, SerializeOptions,
 };
 use serde_json::{Map, Value};
+use tonic::client::Grpc;
+use tonic::codec::Streaming;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Response, Status};
 
-use super::{ANSWER_BYTES_MAX, Client, ClientError, within};
+use super::{ANSWER_BYTES_MAX, Client, ClientError, Transport, within};
 
 /// The method of a pipeline's service for one request.
 const METHOD: &str = "Run";
+/// The method for many requests over one stream.
+const STREAM_METHOD: &str = "RunStream";
 /// The metadata of an answer that names the degraded nodes.
 const DEGRADED_METADATA: &str = "motet-degraded";
 /// The number of the first field of a response that is not an output.
 pub(crate) const FIRST_OWN_FIELD: u32 = 16_000;
+/// The number of the field of a response with its receipt.
+const RECEIPT_FIELD: u32 = 16_000;
 
 /// One pipeline of a server, whose messages are known: it is called without asking for them again.
 /// [`Client::pipeline`] returns it.
@@ -101,7 +108,7 @@ impl PipelineClient {
     fn read(answer: &Response<DynamicMessage>) -> Result<Answer, ClientError> {
         Ok(Answer {
             degraded: degraded(answer),
-            outputs: outputs(answer.get_ref())?,
+            outputs: outputs(answer.get_ref(), false)?,
         })
     }
 
@@ -120,18 +127,37 @@ impl PipelineClient {
         })
     }
 
+    /// Sends requests over one stream. Their answers come in any order.
+    pub(crate) async fn run_stream(
+        &self,
+        requests: Request<impl Stream<Item = DynamicMessage> + Send + 'static>,
+    ) -> Result<Streaming<DynamicMessage>, Status> {
+        let path = format!("/{}/{STREAM_METHOD}", service_name(&self.name));
+        let path = PathAndQuery::try_from(path);
+        let path = path.map_err(|error| Status::internal(error.to_string()))?;
+        let mut grpc = self.grpc().await?;
+        let codec = DynamicCodec::new(self.method.output());
+        let answers = grpc.streaming(requests, path, codec).await?;
+        Ok(answers.into_inner())
+    }
+
     /// Runs one request.
     pub(crate) async fn run(
         &self,
         request: Request<DynamicMessage>,
     ) -> Result<Response<DynamicMessage>, Status> {
-        let transport = self.client.transport.clone();
-        let mut grpc =
-            tonic::client::Grpc::new(transport).max_decoding_message_size(ANSWER_BYTES_MAX);
-        let ready = grpc.ready().await;
-        ready.map_err(|error| Status::from(unavailable(error.to_string())))?;
+        let mut grpc = self.grpc().await?;
         let codec = DynamicCodec::new(self.method.output());
         grpc.unary(request, self.path.clone(), codec).await
+    }
+
+    /// Returns a client that is ready for one call.
+    async fn grpc(&self) -> Result<Grpc<Transport>, Status> {
+        let transport = self.client.transport.clone();
+        let mut grpc = Grpc::new(transport).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let ready = grpc.ready().await;
+        ready.map_err(|error| Status::from(unavailable(error.to_string())))?;
+        Ok(grpc)
     }
 }
 
@@ -151,8 +177,12 @@ pub(crate) fn degraded(answer: &Response<DynamicMessage>) -> Vec<String> {
     nodes.map(|node| node.trim().to_owned()).collect()
 }
 
-/// Returns the outputs in an answer, empty lists and zeros among them.
-fn outputs(answer: &DynamicMessage) -> Result<Map<String, Value>, ClientError> {
+/// Returns the outputs in an answer, empty lists and zeros among them, and the receipt if it is
+/// asked for.
+pub(crate) fn outputs(
+    answer: &DynamicMessage,
+    with_receipt: bool,
+) -> Result<Map<String, Value>, ClientError> {
     let options = SerializeOptions::new()
         .use_proto_field_name(true)
         .stringify_64_bit_integers(false)
@@ -164,7 +194,8 @@ fn outputs(answer: &DynamicMessage) -> Result<Map<String, Value>, ClientError> {
         Err(error) => return Err(ClientError::Answer(error.to_string())),
     };
     for field in answer.descriptor().fields() {
-        if field.number() >= FIRST_OWN_FIELD {
+        let is_receipt = field.number() == RECEIPT_FIELD && answer.has_field(&field);
+        if field.number() >= FIRST_OWN_FIELD && !(with_receipt && is_receipt) {
             outputs.remove(field.name());
         }
     }
