@@ -35,9 +35,9 @@ const HEADER: &str = "\
 # Third-party licences
 
 A distributed `motet` (features of [deploy/](deploy/), Linux on x86-64) contains the packages below,
-the Rust standard library (MIT or Apache-2.0) and the works that [NOTICE](NOTICE) names. Where a package
-offers several licences, the one taken is in the table. The text of the Apache License 2.0 is in
-[LICENSE-APACHE](LICENSE-APACHE); the other texts follow the table.
+the Rust standard library (MIT or Apache-2.0) and the works that [NOTICE](NOTICE) names. Where a
+package offers several licences, the one taken is in the table. The text of the Apache License 2.0
+is in [LICENSE-APACHE](LICENSE-APACHE); the other texts follow the table.
 
 Generated: `UPDATE_GOLDEN=1 cargo test -p motet-tests --test e2e licences`.
 

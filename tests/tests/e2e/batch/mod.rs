@@ -4,6 +4,7 @@
 //! * `errors`: rows, lines and files that are broken.
 //! * `formats`: formats of inputs and outputs.
 //! * `killed`: batches that are killed, and end in the same bytes.
+//! * `kubernetes`: manifests of batches.
 //! * `plans`: what was planned, and what changed since.
 //! * `servers`: batches whose server is away for a while, or full.
 //! * `workers`: several workers on one batch.
@@ -12,6 +13,7 @@ mod columns;
 mod errors;
 mod formats;
 mod killed;
+mod kubernetes;
 mod plans;
 mod servers;
 mod workers;
