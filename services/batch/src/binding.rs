@@ -50,6 +50,7 @@ pub(crate) fn bind(
     let mut sample = Vec::new();
     for (path, format) in files {
         sample.extend(head(path, *format)?);
+        mistakes.extend(bytes_for_texts(path, *format, ports, &map)?);
     }
     let known = (!sample.is_empty()).then_some(&sample[..]);
     let binding = Binding::new(ports, &map, known);
@@ -134,6 +135,51 @@ pub(crate) fn top_level(outputs: &[Port]) -> Vec<&str> {
         }
     }
     names
+}
+
+/// Returns the mistakes of inputs of text whose columns are bytes without a type, which are read as
+/// base64: that is text, too, but not the one that was meant.
+#[cfg(feature = "parquet")]
+fn bytes_for_texts(
+    path: &std::path::Path,
+    format: InputFormat,
+    ports: &[Port],
+    map: &[(String, String)],
+) -> Result<Vec<String>, BatchError> {
+    if format != InputFormat::Parquet {
+        return Ok(Vec::new());
+    }
+    let untyped = crate::parquet::columns_of_bytes(path);
+    let untyped = untyped.map_err(|error| {
+        BatchError::cannot(format!("{} cannot be read: {error}", path.display()))
+    })?;
+    let texts = ports
+        .iter()
+        .filter(|port| port.kind.element == Element::Text);
+    let mistakes = texts.filter_map(|port| {
+        let mapped = map.iter().find(|(input, _)| *input == port.name);
+        let column = mapped.map_or(&port.name, |(_, column)| column);
+        let root = column.split('.').next().unwrap_or_default();
+        untyped.iter().any(|name| name == root).then(|| {
+            format!(
+                "input `{}`, column `{column}` of {}: bytes without the type of text; write the \
+                 column as strings (UTF-8)",
+                port.name,
+                path.display()
+            )
+        })
+    });
+    Ok(mistakes.collect())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn bytes_for_texts(
+    _: &std::path::Path,
+    _: InputFormat,
+    _: &[Port],
+    _: &[(String, String)],
+) -> Result<Vec<String>, BatchError> {
+    Ok(Vec::new())
 }
 
 /// Returns the first rows of a file, without broken ones.

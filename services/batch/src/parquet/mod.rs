@@ -10,7 +10,7 @@ mod schema;
 mod shred;
 mod write;
 
-pub(crate) use read::{ParquetRows, rows_of};
+pub(crate) use read::{ParquetRows, columns_of_bytes, rows_of};
 pub(crate) use schema::{Node, columns};
 pub(crate) use write::ParquetWriter;
 

@@ -5,11 +5,13 @@ use std::io;
 use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
+use parquet::schema::types::ColumnDescPtr;
 use serde_json::{Map, Number, Value};
 
 /// Rows of a file, from any row on.
@@ -74,6 +76,28 @@ pub(crate) fn rows_of(path: &Path) -> io::Result<u64> {
     let reader = SerializedFileReader::new(File::open(path)?).map_err(broken)?;
     let rows = reader.metadata().file_metadata().num_rows();
     Ok(rows.try_into().unwrap_or_default())
+}
+
+/// Returns the top-level columns with bytes that may or may not be texts: old writers leave the type
+/// of text out.
+///
+/// # Errors
+/// A file that cannot be read, or is no Parquet.
+pub(crate) fn columns_of_bytes(path: &Path) -> io::Result<Vec<String>> {
+    let reader = SerializedFileReader::new(File::open(path)?).map_err(broken)?;
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let is_untyped = |column: &&ColumnDescPtr| {
+        let is_bytes = matches!(
+            column.physical_type(),
+            PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY
+        );
+        is_bytes
+            && column.logical_type_ref().is_none()
+            && column.converted_type() == ConvertedType::NONE
+    };
+    let columns = schema.columns().iter().filter(is_untyped);
+    let names = columns.filter_map(|column| column.path().parts().first().cloned());
+    Ok(names.collect())
 }
 
 fn broken(error: ParquetError) -> io::Error {

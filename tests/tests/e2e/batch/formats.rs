@@ -126,28 +126,61 @@ async fn parquet_goes_in_and_out() {
     );
 }
 
+/// Runs a script with pyarrow; `None`, with a line that says why, where it is missing.
+async fn pyarrow(script: &str, path: &std::path::Path) -> Option<String> {
+    let probe = ["-c", "import pyarrow.parquet"];
+    let python = crate::clients::find("MOTET_PYTHON", "python3", &probe)?;
+    let args = ["-c", script, &path.display().to_string()].map(str::to_owned);
+    let program = motet_tests::program::Program::new(&python).args(args);
+    let ended = program.run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    Some(ended.stdout)
+}
+
 /// A foreign reader, where there is one.
 #[tokio::test]
 async fn pyarrow_reads_parts() {
-    let python = std::env::var("MOTET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let place = Place::new(3);
     ends(place.best("--out out --id id --format parquet"), 0).await;
     let script = "import json, sys\n\
-                  try:\n  import pyarrow.parquet as parquet\n\
-                  except ImportError:\n  sys.exit(9)\n\
+                  import pyarrow.parquet as parquet\n\
                   print(json.dumps(parquet.read_table(sys.argv[1]).to_pylist()))";
-    let part = place.path("out/part-00000.parquet");
-    let args = ["-c", script, &part.display().to_string()].map(str::to_owned);
-    let program = motet_tests::program::Program::new(&python).args(args);
-    let ended = program.run().await;
-    if ended.code == Some(9) {
-        return println!("skipped: {python} has no pyarrow");
-    }
-    let rows: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let Some(rows) = pyarrow(script, &place.path("out/part-00000.parquet")).await else {
+        return;
+    };
+    let rows: Value = serde_json::from_str(&rows).expect("JSON");
     let expected = json!({
         "id": "2", "index": [0], "best": [2.0], "name": "row 2", "degraded": null, "error": null,
     });
-    assert_eq!(rows[2], expected, "{}", ended.stderr);
+    assert_eq!(rows[2], expected);
+}
+
+/// Bytes without a type are read as base64, which is no answer to who wants a text.
+#[tokio::test]
+async fn parquet_of_a_foreign_writer_goes_in_but_bytes_are_no_texts() {
+    let place = Place::new(0);
+    let script = "import sys\n\
+                  import pyarrow, pyarrow.parquet as parquet\n\
+                  rows = {'score': [[1.0, 3.0], [5.0, 4.0]], 'id': [7, 8],\n\
+                  \x20       'name': ['a', 'b'], 'raw': [b'a', b'b']}\n\
+                  parquet.write_table(pyarrow.table(rows), sys.argv[1])";
+    if pyarrow(script, &place.path("rows.parquet")).await.is_none() {
+        return;
+    }
+    let batch = |args: &str| {
+        place.batch(&format!(
+            "best -f best.yaml --in rows.parquet --id id {args}"
+        ))
+    };
+    ends(batch("--out out"), 0).await;
+    let expected = json!([
+        { "id": 7, "index": [1], "best": [3.0], "name": "a" },
+        { "id": 8, "index": [0], "best": [5.0], "name": "b" },
+    ]);
+    assert_eq!(json!(place.answers("out")), expected);
+    let ended = ends(batch("--map name=raw --out raw"), 42).await;
+    let expected = "input `name`, column `raw` of rows.parquet: bytes without the type of text";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 }
 
 #[tokio::test]
