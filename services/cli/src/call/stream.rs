@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use motet_runtime::status;
+use motet_runtime::status::{self, unavailable};
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
 use serde_json::Value;
@@ -79,7 +79,7 @@ pub(super) async fn run(
         tokio::select! {
             answer = answers.message(), if lost.is_none() => match answer {
                 Ok(Some(answer)) => output::print(&result(&lines, &answer)?)?,
-                Ok(None) => lost = Some(Status::unavailable("the server ended the stream")),
+                Ok(None) => lost = Some(unavailable("the server ended the stream").into()),
                 Err(status) => {
                     lost = Some(status);
                     // Nothing that would still be read can be sent.
@@ -93,7 +93,7 @@ pub(super) async fn run(
             _ = progress.tick(), if is_shown => eprint!("\r{}", counts(&lines, began)),
         }
     }
-    let lost = lost.unwrap_or_else(|| Status::unavailable("the stream ended"));
+    let lost = lost.unwrap_or_else(|| unavailable("the stream ended").into());
     let unanswered = lock(&lines).in_flight();
     for line in &unanswered {
         output::print(&lock(&lines).failed(*line, &error_of(&lost)))?;
@@ -217,14 +217,7 @@ fn result(lines: &Shared, response: &DynamicMessage) -> anyhow::Result<String> {
         && let Some(error) = response.get_field_by_number(ERROR)
         && let Some(error) = error.as_message()
     {
-        let bytes = error.encode_to_vec();
-        let code = error
-            .get_field_by_name("code")
-            .and_then(|code| code.as_i32());
-        let words = error.get_field_by_name("message");
-        let words = words.and_then(|words| words.as_str().map(str::to_owned));
-        let code = Code::from(code.unwrap_or_default());
-        let status = Status::with_details(code, words.unwrap_or_default(), bytes.into());
+        let status = status::of_message(&error.encode_to_vec());
         return Ok(lock(lines).failed(line, &error_of(&status)));
     }
     Ok(lock(lines).answered(line, outputs(response, true)?))

@@ -6,7 +6,7 @@ use futures::Stream;
 use motet_gateway::grpc::reflect::{self, ReflectError};
 use motet_gateway::protobuf::DynamicCodec;
 use motet_gateway::serve::typed::service_name;
-use motet_runtime::status::{deadline_exceeded, unavailable};
+use motet_runtime::status::{deadline_exceeded, internal, unavailable};
 use prost_reflect::{
     DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage, SerializeOptions,
 };
@@ -134,7 +134,7 @@ impl PipelineClient {
     ) -> Result<Streaming<DynamicMessage>, Status> {
         let path = format!("/{}/{STREAM_METHOD}", service_name(&self.name));
         let path = PathAndQuery::try_from(path);
-        let path = path.map_err(|error| Status::internal(error.to_string()))?;
+        let path = path.map_err(|error| Status::from(internal(error.to_string())))?;
         let mut grpc = self.grpc().await?;
         let codec = DynamicCodec::new(self.method.output());
         let answers = grpc.streaming(requests, path, codec).await?;

@@ -32,7 +32,7 @@ use tonic_types::pb::bad_request::FieldViolation;
 
 pub use page::page;
 pub(crate) use read::from_headers;
-pub use read::{Details, annotate, read, reworded, to_message};
+pub use read::{Details, annotate, of_message, read, reworded, to_message};
 pub use reason::{Fault, Reason, Retry};
 pub use transport::{Oversized, malformed_message, oversized, undecoded_message, unknown_method};
 pub use upstream::{UPSTREAM_CHARS_MAX, for_receipt, from_upstream, hidden};

@@ -115,6 +115,17 @@ pub fn to_message(status: &Status) -> pb::Status {
     }
 }
 
+/// Returns the status that a message inside a stream carries, of the encoded message.
+pub fn of_message(message: &[u8]) -> Status {
+    match pb::Status::decode(message) {
+        Ok(decoded) => {
+            let details = bytes::Bytes::copy_from_slice(message);
+            Status::with_details(Code::from(decoded.code), decoded.message, details)
+        }
+        Err(error) => super::internal(format!("an error that cannot be read: {error}")).into(),
+    }
+}
+
 fn decode(status: &Status) -> Vec<Any> {
     pb::Status::decode(status.details()).map_or_else(|_| Vec::new(), |decoded| decoded.details)
 }
