@@ -1,9 +1,9 @@
-//! Why a batch ends before it is done.
+//! Ends of a batch before it is done.
 
 use std::io;
 use std::path::Path;
 
-/// What can be done about the end of a batch.
+/// Remedy for a batch that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing, unless something is changed: an input, the pipeline, the command line.
@@ -14,11 +14,11 @@ pub enum Verdict {
     TooManyErrors,
 }
 
-/// Why a batch ends before it is done. What is written stays.
+/// End of a batch before it is done. What is written stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct BatchError {
-    /// What can be done about it.
+    /// Remedy.
     pub verdict: Verdict,
     /// The reason, with the place.
     pub message: String,

@@ -10,7 +10,7 @@ use crate::part::Record;
 use crate::plan::{Plan, digest};
 use crate::temporary;
 
-/// What the file `_SUCCESS` says.
+/// Contents of the file `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Success {
     /// Rows of the input.

@@ -17,7 +17,7 @@ const AUTO: PaceLimits = PaceLimits {
     max: 1024,
 };
 
-/// How many calls are in flight.
+/// Number of calls in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InFlight {
     /// As many as answers and refusals show to be good.

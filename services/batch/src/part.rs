@@ -19,7 +19,7 @@ use crate::temporary::Temporary;
 /// Bytes that are written at once.
 const PIECE: usize = 256 << 10;
 
-/// What is known of a unit that is written.
+/// Counts of a unit that is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Rows of the input.

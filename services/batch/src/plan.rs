@@ -21,7 +21,7 @@ pub struct Plan {
     version: u32,
     /// The pipeline.
     pub pipeline: PipelineParts,
-    /// What is asked for.
+    /// Settings that were asked for.
     pub settings: Settings,
     pub(crate) inputs: Vec<Input>,
     pub(crate) units: Vec<Unit>,

@@ -19,14 +19,14 @@ use crate::settings::Settings;
 /// The name of standard input.
 const STDIN: &str = "-";
 
-/// What a batch is asked for.
+/// Request for a batch.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Files, patterns of files, or `-` for standard input.
     pub inputs: Vec<String>,
     /// Their format; without it, what their names say.
     pub format: Option<InputFormat>,
-    /// What decides what is written.
+    /// Settings, which decide what is written.
     pub settings: Settings,
     /// The pipeline.
     pub pipeline: PipelineParts,

@@ -1,11 +1,11 @@
-//! What a worker has done so far.
+//! Progress of a worker.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// What a worker has done so far. It is read while the worker runs.
+/// Progress of a worker. It is read while the worker runs.
 #[derive(Debug)]
 pub struct Progress {
     begun: Instant,
@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub lost_units: usize,
     /// Calls in flight.
     pub in_flight: usize,
-    /// How many may be.
+    /// Limit of the calls in flight.
     pub in_flight_max: usize,
     /// Rows that the worker has to do, without those that were done when it began.
     pub rows_asked: u64,

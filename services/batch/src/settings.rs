@@ -1,8 +1,8 @@
-//! What a batch is asked to do.
+//! Settings of a batch.
 
 use serde::{Deserialize, Serialize};
 
-/// What decides what is written. It is a part of the plan: other settings are another batch.
+/// Settings, which decide what is written. They are a part of the plan: others are another batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Pairs of an input of the pipeline and the column that feeds it.

@@ -1,4 +1,4 @@
-//! How far a batch is, and who works on it.
+//! State of a batch, and its workers.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const WORKER: &str = "worker";
 /// Time between two notes of a worker.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How far a batch is.
+/// State of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Name of the pipeline.
@@ -48,7 +48,7 @@ pub struct WorkerStatus {
     pub process: String,
     /// It runs; one that does not was killed.
     pub is_alive: bool,
-    /// What it noted last.
+    /// Its last note.
     pub progress: Option<Snapshot>,
 }
 

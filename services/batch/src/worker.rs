@@ -25,22 +25,22 @@ use crate::task::Task;
 /// Most rows that are read, and not written.
 const ROWS_MAX: usize = 4096;
 
-/// What a worker may do.
+/// Options of a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerOptions {
     /// Calls in flight.
     pub in_flight: InFlight,
     /// Calls a second, at most.
     pub rate: Option<f64>,
-    /// Which failed calls are tried again.
+    /// Failed calls that are tried again.
     pub retry: RetryPolicy,
     /// Rows that may have errors.
     pub errors_max: ErrorsMax,
-    /// Which units are this worker's.
+    /// Units of this worker.
     pub shard: Shard,
 }
 
-/// How many rows of a batch may have errors.
+/// Number of rows of a batch that may have errors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ErrorsMax {
     /// All.
@@ -54,9 +54,9 @@ pub enum ErrorsMax {
 /// A part of the units: those whose number leaves `index` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// Which part, from 0.
+    /// Number of the part, from 0.
     pub index: usize,
-    /// How many parts; 1 or more.
+    /// Number of parts; 1 or more.
     pub count: usize,
 }
 
@@ -69,7 +69,7 @@ impl Shard {
     }
 }
 
-/// What a worker leaves behind.
+/// Outcome of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// Every unit of the batch is written, by this worker or by others.
@@ -80,7 +80,7 @@ pub struct Outcome {
 /// work are given back.
 ///
 /// # Errors
-/// What ends the worker before its units are done. Those that are written stay.
+/// A reason that ends the worker before its units are done. Those that are written stay.
 pub async fn work<P: Pipeline + 'static>(
     batch: &Batch,
     pipeline: Arc<P>,
@@ -207,7 +207,7 @@ impl ErrorsMax {
     }
 }
 
-/// What rows are computed with.
+/// Means by which rows are computed.
 struct OfRows<P> {
     pipeline: Arc<P>,
     binding: Binding,

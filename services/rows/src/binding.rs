@@ -1,4 +1,4 @@
-//! Which column feeds which input.
+//! Columns that feed inputs.
 
 use motet_config::{list_of, nearest};
 use serde_json::{Map, Value};

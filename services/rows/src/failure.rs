@@ -1,4 +1,4 @@
-//! Why a call, and why a row, has no answer.
+//! Failures of calls, and of rows.
 
 use std::fmt;
 use std::time::Duration;

@@ -9,7 +9,7 @@ pub struct Mistake {
     pub input: String,
     /// The column, where there is one.
     pub column: Option<String>,
-    /// What is wrong, as the rest of a sentence about the input, and what helps.
+    /// The mistake, as the rest of a sentence about the input, and what helps.
     pub reason: String,
 }
 

@@ -8,9 +8,9 @@ const ANSWERS_MIN: usize = 16;
 const GAIN: f64 = 1.05;
 /// Measurements between two steps up once a further one was not worth it.
 const PAUSE: u32 = 4;
-/// What is left of the calls in flight after a refusal.
+/// Part of the calls in flight that is left after a refusal.
 const AFTER_REFUSAL: f64 = 0.7;
-/// What is left of them when answers take this many times as long as they did.
+/// Part of them that is left when answers take this many times as long as they did.
 const SLOWER: f64 = 2.0;
 const AFTER_SLOWER: f64 = 0.8;
 

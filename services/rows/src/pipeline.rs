@@ -1,4 +1,4 @@
-//! What answers the inputs of a row.
+//! The trait of pipelines that answer the inputs of a row.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub trait Pipeline: Send + Sync {
     ) -> impl Future<Output = Result<Answer, Failure>> + Send;
 }
 
-/// Why a row has no answer.
+/// Reason for a row without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
     /// It has an error.

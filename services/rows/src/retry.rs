@@ -1,10 +1,10 @@
-//! Which failures are tried again.
+//! Failures that are tried again.
 
 use std::time::Duration;
 
 use crate::failure::{Code, Failure};
 
-/// Which failures are tried again, when, and for how long.
+/// Policy: failures that are tried again, when, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Most calls that may fail for the row's sake, such as with `INTERNAL`.
@@ -13,7 +13,7 @@ pub struct RetryPolicy {
     pub wait_first: Duration,
     /// The longest wait, unless the server asks for a longer one.
     pub wait_max: Duration,
-    /// How long a server may be away or full, from the first refusal of a row.
+    /// Time that a server may be away or full, from the first refusal of a row.
     pub budget: Duration,
 }
 
@@ -40,7 +40,7 @@ pub struct Tries {
     refused_since: Option<Duration>,
 }
 
-/// What follows a failed call.
+/// Verdict on a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Another call after this time.

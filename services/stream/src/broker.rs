@@ -1,4 +1,4 @@
-//! What a broker is to a stream.
+//! The traits of a broker.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum StoreError {
     Refused(String),
 }
 
-/// What became of a parcel that is stored.
+/// Outcome of storing a parcel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// The source has to be told.
@@ -39,7 +39,7 @@ pub enum Stored {
     AndAcknowledged,
 }
 
-/// What a source still has.
+/// Counts of messages that a source still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Messages that were not delivered yet.
@@ -62,7 +62,7 @@ impl Inbox {
     }
 }
 
-/// Where messages come from. It connects by itself, and again after an error. Dropping a future
+/// Source of messages. It connects by itself, and again after an error. Dropping a future
 /// loses nothing but time.
 pub trait Source: Send + Sync + 'static {
     /// Waits for messages, for about a second, and hands over at most `max`.
@@ -104,7 +104,7 @@ pub trait Source: Send + Sync + 'static {
     fn backlog(&self) -> impl Future<Output = Result<Backlog, BrokerError>> + Send;
 }
 
-/// Where answers and dead letters go.
+/// Target of answers and dead letters.
 pub trait Sink: Send + Sync + 'static {
     /// Stores a parcel, made of the message of this receipt.
     ///

@@ -1,8 +1,8 @@
-//! What answers the messages of a stream.
+//! Calls that answer the messages of a stream.
 
 use motet_rows::{Pipeline, Port};
 
-/// Where a call comes from.
+/// Origin of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallContext {
     /// `traceparent` of the message.
@@ -29,7 +29,7 @@ pub struct OutputPort {
     pub length: Option<String>,
 }
 
-/// What a pipeline takes and gives.
+/// Ports of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports {
     /// Inputs.

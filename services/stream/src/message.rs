@@ -27,9 +27,9 @@ pub struct Delivery {
     pub position: Position,
     /// The name of that place, the same each time, and no other message's.
     pub source: String,
-    /// What acknowledges this delivery.
+    /// Handle that acknowledges this delivery.
     pub receipt: String,
-    /// How often it has been delivered, this time included.
+    /// Number of its deliveries, this one included.
     pub deliveries: u32,
     /// The time at which it was published.
     pub published: Option<SystemTime>,
@@ -37,7 +37,7 @@ pub struct Delivery {
     pub message: Message,
 }
 
-/// What is stored of a message: its answer, or itself as a dead letter.
+/// Content that is stored of a message: its answer, or itself as a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
     /// A subject, or the key of a stream.

@@ -20,7 +20,7 @@ pub(super) struct Lines<R> {
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Where it begins.
+    /// Place of its beginning.
     pub(super) place: Place,
     /// Its bytes; the beginning of a line that is longer than a row may be.
     pub(super) bytes: Vec<u8>,

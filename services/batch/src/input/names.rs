@@ -48,7 +48,7 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>, BatchError> {
 /// Returns the format that a file's name says, without `.gz` or `.zst` at its end.
 ///
 /// # Errors
-/// Where it says none.
+/// When it says none.
 pub(crate) fn format_of(path: &Path) -> Result<InputFormat, BatchError> {
     let name = path.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

@@ -17,7 +17,7 @@ use crate::error::BatchError;
 #[cfg(feature = "parquet")]
 use crate::parquet::ParquetRows;
 
-/// Where a row begins: in the bytes of a file as they are when expanded, and in its lines.
+/// Place of a row: in the bytes of a file as they are when expanded, and in its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// Bytes before it.
@@ -42,7 +42,7 @@ impl Place {
 /// A row as it was read.
 #[derive(Debug)]
 pub(crate) struct InputRow {
-    /// Where it begins.
+    /// Place of its beginning.
     pub(crate) place: Place,
     /// Its size in memory, about.
     pub(crate) bytes: usize,

@@ -78,8 +78,8 @@ pub(crate) fn rows_of(path: &Path) -> io::Result<u64> {
     Ok(rows.try_into().unwrap_or_default())
 }
 
-/// Returns the top-level columns with bytes that may or may not be texts: old writers leave the type
-/// of text out.
+/// Returns the top-level columns with bytes that may or may not be texts: old writers leave the
+/// type of text out.
 ///
 /// # Errors
 /// A file that cannot be read, or is no Parquet.

@@ -29,7 +29,7 @@ pub(super) struct Lines {
 pub(super) struct LineError {
     /// Name of the code, such as `INVALID_ARGUMENT`.
     pub(super) code: &'static str,
-    /// What is wrong.
+    /// Reason.
     pub(super) message: String,
     /// The node that failed.
     pub(super) node: Option<String>,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Consumer of a stream or a group, unless the file names one.
 const CONSUMER: &str = "motet";
 
-/// Where messages come from.
+/// Source of messages.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BrokerSpec {
     /// A stream of NATS JetStream.

@@ -49,9 +49,9 @@ pub struct StreamSpec {
     pub key: KeySpec,
     /// The inputs in a message.
     pub read: Spanned<ReadSpec>,
-    /// Where answers go.
+    /// Target of answers.
     pub to: TargetSpec,
-    /// Where messages without an answer go.
+    /// Target of messages without an answer.
     pub dead: DeadSpec,
     /// Messages that become one request.
     pub chunk: Option<Spanned<Chunk>>,

@@ -20,7 +20,7 @@ const PRIORITY_WORDS: [&str; 2] = ["normal", "bulk"];
 /// Keys of a stream that have a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// What is kept in order.
+    /// Order that is kept.
     pub order: Order,
     /// Most messages in flight.
     pub in_flight: usize,

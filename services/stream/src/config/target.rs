@@ -10,7 +10,7 @@ const AFTER: usize = 5;
 /// Most such attempts.
 const AFTER_MAX: usize = 1000;
 
-/// Where answers go.
+/// Target of answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSpec {
     /// A subject (NATS), or the key of a stream (Redis).
@@ -21,7 +21,7 @@ pub struct TargetSpec {
     pub with_headers: bool,
 }
 
-/// Where messages without an answer go.
+/// Target of messages without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadSpec {
     /// A subject (NATS), or the key of a stream (Redis).
@@ -30,7 +30,7 @@ pub struct DeadSpec {
     pub after: u32,
 }
 
-/// What may go along with an answer.
+/// Parts of a message that may go along with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum With {
     Key,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::message::MessageId;
 use super::position::Position;
 
-/// What messages of one lane have in common.
+/// Identity of a lane, which its messages have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum LaneId {
     /// Messages of a key.

@@ -8,7 +8,7 @@ use super::position::Position;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub(super) u64);
 
-/// What is stored of a message.
+/// Content that is stored of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Letter {
     /// Its answer.

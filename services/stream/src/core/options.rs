@@ -1,8 +1,8 @@
-//! What a stream promises, as numbers.
+//! Promises of a stream, as numbers.
 
 use std::time::Duration;
 
-/// What is kept in order.
+/// Order that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// Nothing: messages run side by side.
@@ -26,7 +26,7 @@ pub struct Chunk {
 /// Options of a [`Core`](super::Core).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// What is kept in order.
+    /// Order that is kept.
     pub order: Order,
     /// Most messages that are held at a time.
     pub in_flight: usize,

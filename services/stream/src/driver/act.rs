@@ -1,4 +1,4 @@
-//! What the core says is done.
+//! Actions of the core, carried out.
 
 use motet_rows::{Code, Failure, Pipeline};
 use tokio::time::Instant;

@@ -1,4 +1,4 @@
-//! What has ended is told to the core.
+//! Endings of jobs, which the core is told.
 
 use motet_rows::Failure;
 use motet_runtime::metrics::StreamErrorKind;

@@ -13,7 +13,7 @@ use crate::writing::Writer;
 /// A message in flight, and what has come of it so far.
 pub(super) struct Held {
     pub(super) delivery: Arc<Delivery>,
-    /// What acknowledges the last delivery.
+    /// Handle that acknowledges the last delivery.
     pub(super) receipt: String,
     pub(super) row: Result<Row, Failure>,
     pub(super) answer: Option<Answer>,

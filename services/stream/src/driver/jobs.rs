@@ -1,4 +1,4 @@
-//! What runs beside the loop of a stream.
+//! Jobs, which run beside the loop of a stream.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most time of a pull, which waits for messages itself.
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What runs beside the loop.
+/// A job, which runs beside the loop.
 pub(super) type Jobs = JoinSet<Done>;
 
-/// What has come of a job.
+/// Result of a job.
 #[derive(Debug)]
 pub(super) enum Done {
     Pull(Result<(), BrokerError>),

@@ -40,7 +40,7 @@ const PULL_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_se
 /// A stream that runs: its parts.
 pub(crate) struct Driver<B, C> {
     pub(crate) name: String,
-    /// Where messages come from, and where letters go.
+    /// The broker: source of messages and target of letters.
     pub(crate) broker: Arc<B>,
     pub(crate) calls: Arc<C>,
     pub(crate) options: Options,

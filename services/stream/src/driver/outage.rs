@@ -1,4 +1,4 @@
-//! What is said about a broker that is away.
+//! Log lines about a broker that is away.
 
 use std::time::Duration;
 

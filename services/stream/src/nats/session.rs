@@ -38,7 +38,7 @@ pub(super) struct Session {
     order: Mutex<InOrder>,
 }
 
-/// What an order needs to know of deliveries.
+/// Facts of deliveries that an order needs.
 struct InOrder {
     /// The number of the last delivery, if there was one.
     last: Option<u64>,

@@ -30,7 +30,7 @@ pub(super) struct Session {
 struct Progress {
     /// The last of what this consumer had before; `None` once all of it was delivered.
     history: Option<String>,
-    /// Where to go on looking for what others have had for too long.
+    /// Place from which to look on for what others have had for too long.
     claim_from: String,
     /// When to look again.
     claim_at: Instant,

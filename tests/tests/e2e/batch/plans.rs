@@ -1,4 +1,4 @@
-//! What was planned, and what changed since.
+//! Plans, and what has changed since.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What was sent, and what has become of it.
+//! The ledger of messages: those that were sent, and what has become of them.
 
 use std::collections::BTreeMap;
 

@@ -80,10 +80,10 @@ fn numbers(now: &Snapshot) -> Value {
     value
 }
 
-/// What a worker did.
+/// Report of a worker.
 pub(super) struct Report<'r> {
     pub(super) progress: Snapshot,
-    /// What is finished, if it is.
+    /// Outcome of the finish, if there was one.
     pub(super) success: Option<&'r Success>,
     pub(super) cost_per_hour: Option<f64>,
 }

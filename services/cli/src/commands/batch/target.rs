@@ -1,4 +1,4 @@
-//! What answers the rows of a batch, and what its answers depend on.
+//! The pipeline that answers the rows of a batch, and all that its answers depend on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

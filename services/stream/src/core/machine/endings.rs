@@ -1,4 +1,4 @@
-//! What follows when something that was under way has ended.
+//! Consequences of what has ended.
 
 use std::time::Duration;
 

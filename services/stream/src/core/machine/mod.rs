@@ -25,11 +25,11 @@ pub struct Arrival {
     pub position: Position,
     /// The hash of its key, if it has one.
     pub key: Option<u64>,
-    /// How often the source has delivered it, this time included.
+    /// Number of deliveries by the source, this one included.
     pub deliveries: u32,
 }
 
-/// What became of a message that was delivered.
+/// Outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrived {
     /// It is in flight from now on.
@@ -40,7 +40,7 @@ pub enum Arrived {
     Left,
 }
 
-/// What is to be done.
+/// An action that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Run the pipeline for these messages. Each is [answered](Core::answered) or
