@@ -40,6 +40,7 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
                 }
             }
             Done::Store(id, Ok(stored)) => {
+                self.connected(true);
                 let is_acknowledged = stored == Stored::AndAcknowledged;
                 self.core.stored(now, id, true, is_acknowledged);
                 if is_acknowledged {
@@ -48,12 +49,14 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
             }
             Done::Store(id, Err(error)) => self.not_stored(id, &error),
             Done::Acknowledge(id, Ok(())) => {
+                self.connected(true);
                 self.core.acknowledged(now, id, true);
                 self.held.remove(&id);
             }
             Done::Acknowledge(id, Err(error)) => {
                 self.driver.metrics.error(StreamErrorKind::Acknowledge);
                 tracing::debug!(stream = self.driver.name, %error, "not acknowledged");
+                self.lost(error);
                 self.core.acknowledged(now, id, false);
             }
             Done::Look(Some(backlog)) => {
@@ -90,18 +93,28 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
             }
             StoreError::Away(reason) => {
                 tracing::debug!(stream, reason, "a letter of a stream is not stored yet");
+                self.lost(BrokerError(reason.clone()));
                 self.core.stored(self.begun.elapsed(), id, false, false);
             }
         }
     }
 
+    /// Takes note of a broker that does not take letters or acknowledgements. While all places are
+    /// taken no messages are asked for, which would tell it.
+    fn lost(&mut self, error: BrokerError) {
+        self.connected(false);
+        self.outage.begins(error);
+    }
+
+    fn connected(&self, is_connected: bool) {
+        self.driver.metrics.connected(is_connected);
+        let name = self.driver.health_name.clone();
+        self.driver.health.set(name, is_connected);
+    }
+
     pub(super) fn pulled(&mut self, result: Result<(), BrokerError>) {
         self.pulling = None;
-        let is_connected = result.is_ok();
-        self.driver.metrics.connected(is_connected);
-        self.driver
-            .health
-            .set(self.driver.health_name.clone(), is_connected);
+        self.connected(result.is_ok());
         match result {
             Ok(()) => {
                 self.outage.over();

@@ -24,6 +24,15 @@ impl Outage {
         }
     }
 
+    /// Takes note of an error of something else than asking for messages, which is tried again by
+    /// itself.
+    pub(super) fn begins(&mut self, error: BrokerError) {
+        if self.error.is_none() {
+            tracing::warn!(stream = self.stream, %error, "a stream's broker does not answer");
+            self.error = Some(error);
+        }
+    }
+
     /// Takes note of an error, and returns the time until the next try.
     pub(super) fn goes_on(&mut self, error: &BrokerError) -> Duration {
         if self.error.as_ref() != Some(error) {

@@ -40,6 +40,8 @@ pub(crate) struct Nats {
     /// Subjects that letters go to.
     subjects: [String; 2],
     session: Mutex<Option<Arc<Session>>>,
+    /// Held by who makes a session: others wait for it.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Nats {
@@ -49,6 +51,7 @@ impl Nats {
             settings,
             subjects,
             session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         }
     }
 
@@ -62,8 +65,13 @@ impl Nats {
         *session = new;
     }
 
-    /// Returns the session, which is made where there is none.
+    /// Returns the session, which is made where there is none: whoever needs the broker first makes
+    /// it. A stream whose places are all taken asks for no messages, and has letters to store.
     async fn session(&self) -> Result<Arc<Session>, BrokerError> {
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        let _opening = self.opening.lock().await;
         if let Some(session) = self.current() {
             return Ok(session);
         }
@@ -71,11 +79,6 @@ impl Nats {
         let session = Arc::new(session);
         self.set(Some(session.clone()));
         Ok(session)
-    }
-
-    fn ready(&self) -> Result<Arc<Session>, BrokerError> {
-        let away = || BrokerError(format!("{} is not connected", self.spec.access.shown));
-        self.current().ok_or_else(away)
     }
 
     async fn pull_some(
@@ -157,7 +160,7 @@ impl Source for Nats {
     }
 
     async fn acknowledge(&self, receipt: &str) -> Result<(), BrokerError> {
-        let session = self.ready()?;
+        let session = self.session().await?;
         let payload = AckKind::Ack.into();
         let confirmed = session.client.request(receipt.to_owned(), payload);
         let confirmed = timeout(CONFIRM_WAIT, confirmed).await;
@@ -175,14 +178,14 @@ impl Source for Nats {
     }
 
     async fn progress(&self, receipt: &str) -> Result<(), BrokerError> {
-        let session = self.ready()?;
+        let session = self.session().await?;
         let payload = AckKind::Progress.into();
         let told = session.client.publish(receipt.to_owned(), payload);
         told.await.map_err(BrokerError::of)
     }
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), BrokerError> {
-        let session = self.ready()?;
+        let session = self.session().await?;
         let after = (!after.is_zero()).then_some(after);
         let told = session
             .client
@@ -192,7 +195,7 @@ impl Source for Nats {
     }
 
     async fn backlog(&self) -> Result<Backlog, BrokerError> {
-        let session = self.ready()?;
+        let session = self.session().await?;
         let mut consumer = session.consumer.clone();
         let info = consumer.info().await.map_err(BrokerError::of)?;
         Ok(Backlog {
@@ -204,7 +207,7 @@ impl Source for Nats {
 impl Sink for Nats {
     async fn store(&self, _: &str, parcel: &Parcel) -> Result<Stored, StoreError> {
         let away = |error: &dyn std::fmt::Display| StoreError::Away(error.to_string());
-        let session = self.ready().map_err(|error| away(&error))?;
+        let session = self.session().await.map_err(|error| away(&error))?;
         let headers = headers::write(&parcel.headers, &parcel.id);
         let (place, payload) = (parcel.place.clone(), parcel.payload.clone());
         let published = session

@@ -45,6 +45,8 @@ pub(crate) struct Redis {
     consumer: String,
     store: Script,
     session: Mutex<Option<Arc<Session>>>,
+    /// Held by who makes a session: others wait for it.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Redis {
@@ -58,6 +60,7 @@ impl Redis {
             settings,
             store: Script::new(STORE),
             session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         }
     }
 
@@ -71,8 +74,13 @@ impl Redis {
         *session = new;
     }
 
-    /// Returns the session, which is made where there is none.
+    /// Returns the session, which is made where there is none: whoever needs the broker first makes
+    /// it. A stream whose places are all taken asks for no messages, and has letters to store.
     async fn session(&self) -> Result<Arc<Session>, BrokerError> {
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        let _opening = self.opening.lock().await;
         if let Some(session) = self.current() {
             return Ok(session);
         }
@@ -81,18 +89,21 @@ impl Redis {
         Ok(session)
     }
 
-    fn ready(&self) -> Result<Arc<Session>, BrokerError> {
-        let away = || BrokerError(format!("{} is not connected", self.spec.access.shown));
-        self.current().ok_or_else(away)
-    }
-
     /// Runs a command beside pulls.
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BrokerError> {
-        let mut connection = self.ready()?.commands.clone();
-        command
-            .query_async(&mut connection)
-            .await
-            .map_err(BrokerError::of)
+        let mut connection = self.session().await?.commands.clone();
+        let answer = command.query_async(&mut connection).await;
+        answer.map_err(|error| {
+            self.failed(&error);
+            BrokerError::of(error)
+        })
+    }
+
+    /// Drops the session after an error of its connection, which is not made again by itself.
+    fn failed(&self, error: &RedisError) {
+        if error.is_unrecoverable_error() || error.is_io_error() {
+            self.set(None);
+        }
     }
 
     async fn pull_some(
@@ -270,7 +281,7 @@ impl Source for Redis {
 impl Sink for Redis {
     async fn store(&self, receipt: &str, parcel: &Parcel) -> Result<Stored, StoreError> {
         let away = |error: &dyn std::fmt::Display| StoreError::Away(error.to_string());
-        let session = self.ready().map_err(|error| away(&error))?;
+        let session = self.session().await.map_err(|error| away(&error))?;
         let mut connection = session.commands.clone();
         let mut call = self.store.prepare_invoke();
         call.key(&self.spec.key).key(&parcel.place);
@@ -280,8 +291,9 @@ impl Sink for Redis {
         }
         let stored = call.invoke_async::<u64>(&mut connection).await;
         // A message that is not pending was stored before, here or by another process.
-        stored
-            .map(|_| Stored::AndAcknowledged)
-            .map_err(|error| away(&error))
+        stored.map(|_| Stored::AndAcknowledged).map_err(|error| {
+            self.failed(&error);
+            away(&error)
+        })
     }
 }
