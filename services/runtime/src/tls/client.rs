@@ -112,7 +112,7 @@ impl ClientTls {
     }
 
     /// The configuration for a connection of another protocol than HTTP/2, as of
-    /// [`config`](Self::config). Blocks.
+    /// `config`. Blocks.
     ///
     /// # Errors
     /// As those.
