@@ -104,7 +104,7 @@ pub struct CallingArgs {
     /// Where the models of this process are.
     #[command(flatten)]
     pub files: FileFlags,
-    /// Calls at once, or `auto`: found out by latency and refusals
+    /// Calls at once, or `auto`: found out by latency and refusals of a server, 64 in this process
     #[arg(long, value_name = "auto|N", default_value = "auto")]
     pub in_flight: InFlightArg,
     /// Calls a second, at most, such as 500/s

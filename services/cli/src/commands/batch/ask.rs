@@ -10,6 +10,8 @@ use super::target::Target;
 use crate::args::{BatchRowsArgs, CallingArgs, ErrorsMaxArg, InFlightArg, ShardArg};
 use crate::args::{ErrorsArg, FormatArg, InFormatArg};
 
+/// Calls at once of a pipeline in this process: enough for full batches.
+const CALLS_HERE: usize = 64;
 /// Variable that Kubernetes sets in the pods of an Indexed Job.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 /// Variable with the number of pods.
@@ -85,7 +87,9 @@ pub(super) fn worker(args: &CallingArgs) -> Result<WorkerOptions, BatchError> {
     };
     Ok(WorkerOptions {
         in_flight: match args.in_flight {
-            InFlightArg::Auto => InFlight::Auto,
+            InFlightArg::Auto if args.to.is_some() => InFlight::Auto,
+            // Nobody else calls the models of this process.
+            InFlightArg::Auto => InFlight::Calls(CALLS_HERE),
             InFlightArg::Calls(calls) => InFlight::Calls(calls),
         },
         rate: args.rate,
