@@ -202,7 +202,7 @@ mod processors {
         let mut only = CpuSet::new();
         only.set(processor);
         if let Err(error) = sched_setaffinity(None, &only) {
-            tracing::debug!(processor, %error, "a thread of a team could not be pinned to a processor");
+            tracing::debug!(processor, %error, "a thread could not be pinned to a processor");
         }
     }
 }

@@ -1,4 +1,4 @@
-"""Checks manifests of Kubernetes against its schemas, with no unknown field, and prints each as JSON.
+"""Checks manifests of Kubernetes against its schemas, unknown fields too, and prints them as JSON.
 
     python manifests.py FILE...
 """

@@ -59,7 +59,7 @@ pub struct Backend {
     rows: Arc<SharedCache>,
 }
 
-/// What a service states of a model.
+/// Description of a model by its service.
 #[derive(Clone, Debug)]
 pub struct ModelDescription {
     /// The signature.

@@ -10,8 +10,8 @@
 //! * `update`: changes of several models and pipelines at once.
 //! * `load`: what a pipeline may call, and the pipelines that call it.
 //! * `account`: what a request uses and holds.
-//! * `readiness`: which models and pipelines can answer; `remote_models`: models in other processes,
-//!   as they were last seen.
+//! * `readiness`: which models and pipelines can answer; `remote_models`: models in other
+//!   processes, as they were last seen.
 //! * `output_selection`, `receipt`, [`signature`](signature()), `stats`: parts of the surfaces.
 
 pub mod typed;

@@ -1,5 +1,5 @@
-//! A configuration file: the keys `server`, `models`, `endpoints`, `pipelines` and `streams`; or one
-//! pipeline.
+//! A configuration file: the keys `server`, `models`, `endpoints`, `pipelines` and `streams`; or
+//! one pipeline.
 //!
 //! Of `server`, `models` and `streams` only the names of models are known here: what they hold is
 //! read by the crates that they configure.

@@ -81,7 +81,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What is left is removed by the next that looks.
+        // A file that stays is removed by the next process that looks.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -89,7 +89,8 @@ pub enum Command {
                             --endpoint reranker=grpc://models-2:50051 \
                             --endpoint chunker=grpc://models-1:50051")]
     Gateway(GatewayArgs),
-    /// Answer messages of a broker with a pipeline: at least once, with an effect that happens once.
+    /// Answer messages of a broker with a pipeline: at least once, with an effect that happens
+    /// once.
     #[command(
         after_help = "Runs the `streams` of a configuration. Without --to, their pipelines and the \
                             models of these run in this process, as by `motet up`, which runs \

@@ -53,16 +53,16 @@ pub enum Next {
     Refused,
 }
 
-/// Whose sake a failure is for.
+/// Cause of a failure: the row, the server or the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The row's, for sure.
+    /// The row, for sure.
     Row,
-    /// The row's or the server's.
+    /// The row or the server.
     Either,
-    /// The server's for now.
+    /// The server, which may recover.
     Server,
-    /// The caller's, for every row.
+    /// The caller, for every row.
     Caller,
 }
 
@@ -109,11 +109,12 @@ impl RetryPolicy {
 }
 
 impl Failure {
-    /// Returns whose sake the failure is for.
+    /// Returns the cause of the failure.
     pub const fn cause(&self) -> Cause {
         match self.code {
             Code::Unavailable => Cause::Server,
-            // Without a time, the limit is one that waiting does not change, such as a message's size.
+            // Without a time, the limit is one that waiting does not change, such as the size of a
+            // message.
             Code::ResourceExhausted if self.retry_after.is_some() => Cause::Server,
             Code::Unauthenticated | Code::PermissionDenied => Cause::Caller,
             Code::NotFound | Code::Unimplemented if self.node.is_none() => Cause::Caller,

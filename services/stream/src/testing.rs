@@ -17,7 +17,8 @@ pub(crate) fn spec(keys: &str) -> StreamSpec {
     };
     let text = format!(
         "streams:\n  - stream: t\n    pipeline: p\n    \
-         from: {{ nats: \"nats://b:1\", stream: T }}\n{to}    dead: {{ subject: dead }}\n    {keys}\n"
+         from: {{ nats: \"nats://b:1\", stream: T }}\n{to}    \
+         dead: {{ subject: dead }}\n    {keys}\n"
     );
     let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
     let file = sources.add("t", "", text);

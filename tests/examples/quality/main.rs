@@ -7,8 +7,8 @@
 //! `--cranfield` nDCG@10 of the documents by cosine, and of the 50 nearest in the order of the
 //! built-in pipeline where its model is among those measured.
 //!
-//! FILE.csv has `sentence,sentence,score` lines, as the STS benchmark of `stsb-multi-mt`. FOLDER has
-//! the collection's files cran.all.1400, cran.qry and cranqrel. PREFIX, such as `query: `, goes
+//! FILE.csv has `sentence,sentence,score` lines, as the STS benchmark of `stsb-multi-mt`. FOLDER
+//! has the collection's files cran.all.1400, cran.qry and cranqrel. PREFIX, such as `query: `, goes
 //! before each sentence and query, and with `passage: ` in place of `query: ` before documents.
 //! Without models: `minilm`. Without an address, motet is started in this process with its built-in
 //! configuration.

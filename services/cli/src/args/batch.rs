@@ -15,7 +15,7 @@ use crate::address::ServerAddress;
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct BatchArgs {
-    /// What to do with a batch, other than to run it.
+    /// A command on a batch, instead of running one.
     #[command(subcommand)]
     pub command: Option<BatchCommand>,
     /// The rows, and what is written.
@@ -37,7 +37,7 @@ pub struct BatchPlanArgs {
     pub calling: CallingArgs,
 }
 
-/// What to do with a batch, other than to run it.
+/// A command on a batch, instead of running one.
 #[derive(Debug, Clone, Subcommand)]
 pub enum BatchCommand {
     /// Check the columns and write the plan, and answer nothing
@@ -124,7 +124,7 @@ pub struct CallingArgs {
     /// How long a server may be away or full before the batch ends with code 75
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     pub retry_for: Duration,
-    /// What an hour of the machine costs, for the costs of 1,000 rows in the report
+    /// Price of an hour of the machine, for the costs of 1,000 rows in the report
     #[arg(long, value_name = "PRICE")]
     pub cost_per_hour: Option<f64>,
     /// Print the report as JSON.

@@ -188,8 +188,8 @@ impl Running {
     }
 
     /// Drains the process: health becomes NOT_SERVING, streams take no more messages and end those
-    /// that they have, requests in flight finish within the grace period, the models' queues are emptied, and the ports close. Returns the number of requests
-    /// that were dropped.
+    /// that they have, requests in flight finish within the grace period, the models' queues are
+    /// emptied, and the ports close. Returns the number of requests that were dropped.
     pub async fn stop(mut self) -> usize {
         if let Some(streams) = self.streams.take() {
             self.health.drain();

@@ -1,4 +1,4 @@
-//! What a pipeline takes and gives, as streams need it.
+//! Ports of a pipeline, as streams need them.
 
 use std::time::Duration;
 

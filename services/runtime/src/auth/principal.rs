@@ -76,8 +76,8 @@ impl Principal {
         self.0.share
     }
 
-    /// Returns the key of its flow, a keyed hash of its name. The subject of a token is someone else
-    /// than the holder of a key with the same name.
+    /// Returns the key of its flow, a keyed hash of its name. The subject of a token is someone
+    /// else than the holder of a key with the same name.
     pub(crate) fn flow(&self) -> u64 {
         self.0.flow
     }

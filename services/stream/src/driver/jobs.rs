@@ -126,7 +126,7 @@ pub(super) fn core_failure(failure: &Failure) -> core::Failure {
             Cause::Row => Fault::Message,
             Cause::Either => Fault::Attempt,
             Cause::Server if failure.code == Code::ResourceExhausted => Fault::Overload,
-            // What refuses this caller refuses all of its calls, until someone mends that.
+            // A server that refuses this caller refuses all of its calls, until someone mends that.
             Cause::Server | Cause::Caller => Fault::Service,
         },
         retry_after: failure.retry_after,

@@ -36,7 +36,8 @@ impl Outage {
     /// Takes note of an error, and returns the time until the next try.
     pub(super) fn goes_on(&mut self, error: &BrokerError) -> Duration {
         if self.error.as_ref() != Some(error) {
-            tracing::warn!(stream = self.stream, %error, "a stream gets no messages: it tries again");
+            let stream = &self.stream;
+            tracing::warn!(stream, %error, "a stream gets no messages: it tries again");
             self.error = Some(error.clone());
         }
         let wait = self.next;

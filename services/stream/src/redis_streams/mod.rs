@@ -113,7 +113,7 @@ impl Redis {
         inbox: &Inbox,
     ) -> Result<(), RedisError> {
         let mut connection = session.pulls.clone();
-        // What this consumer had before it was started again comes first, in its order.
+        // Messages that this consumer had before it was started again come first, in their order.
         if let Some(after) = session.history() {
             let command = self.read_group(max, &after, None);
             let entries = read(&mut connection, &command).await?;

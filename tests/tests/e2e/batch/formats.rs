@@ -79,7 +79,7 @@ async fn parquet_goes_in_and_out() {
     let place = Place::new(250);
     let args = "--out first --id id --unit 100 --format parquet --errors file";
     ends(place.best(args), 0).await;
-    // What came out goes in: columns have the types of the outputs.
+    // Parts are inputs, too: columns have the types of the outputs.
     let again = "best -f best.yaml --in first/*.parquet --map score=best --unit 40 --out";
     ends(
         place.batch(&format!(
