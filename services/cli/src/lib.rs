@@ -50,6 +50,7 @@ mod placement;
 pub mod process;
 mod reachable;
 mod remote_startup;
+mod rows;
 mod server;
 mod signatures;
 mod streams;

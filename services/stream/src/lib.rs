@@ -9,7 +9,7 @@
 //! * `broker`: [`Source`] and [`Sink`], what a broker is to a stream.
 //! * `calls`: [`Calls`], what answers.
 //! * `driver`: the loop that runs a stream.
-//! * `nats`: NATS JetStream; `redis_streams`: Redis Streams.
+//! * `nats`: NATS JetStream; `redis_streams`: Redis Streams; `session_slot`: their sessions.
 //! * `stream`: [`Stream`], a stream of a configuration that can run.
 
 mod broker;
@@ -24,6 +24,8 @@ mod nats;
 mod reading;
 #[cfg(feature = "redis")]
 mod redis_streams;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod session_slot;
 mod stream;
 #[cfg(test)]
 mod testing;

@@ -94,20 +94,9 @@ impl PipelineClient {
     /// with the server's error.
     pub async fn call(&self, inputs: Value) -> Result<Answer, ClientError> {
         let (request, deadline) = self.client.request(self.message(inputs)?);
-        Self::read(&within(deadline, self.run(request)).await?)
-    }
-
-    /// Runs one request, and reads its answer.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<DynamicMessage>,
-    ) -> Result<Answer, ClientError> {
-        Self::read(&self.run(request).await?)
-    }
-
-    fn read(answer: &Response<DynamicMessage>) -> Result<Answer, ClientError> {
+        let answer = within(deadline, self.run(request)).await?;
         Ok(Answer {
-            degraded: degraded(answer),
+            degraded: degraded(&answer),
             outputs: outputs(answer.get_ref(), false)?,
         })
     }

@@ -10,7 +10,7 @@
 mod headers;
 mod session;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_nats::RequestErrorKind;
@@ -24,6 +24,7 @@ use crate::broker::{Backlog, BrokerError, Inbox, Sink, Source, StoreError, Store
 use crate::config::{NatsSpec, Settings};
 use crate::core::{Order, Position};
 use crate::message::{Delivery, Message, Parcel};
+use crate::session_slot::SessionSlot;
 use session::Session;
 
 /// Time that one request waits for messages.
@@ -39,9 +40,7 @@ pub(crate) struct Nats {
     settings: Settings,
     /// Subjects that letters go to.
     subjects: [String; 2],
-    session: Mutex<Option<Arc<Session>>>,
-    /// Held by who makes a session: others wait for it.
-    opening: tokio::sync::Mutex<()>,
+    session: SessionSlot<Session>,
 }
 
 impl Nats {
@@ -50,35 +49,13 @@ impl Nats {
             spec,
             settings,
             subjects,
-            session: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
+            session: SessionSlot::default(),
         }
     }
 
-    fn current(&self) -> Option<Arc<Session>> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        session.clone()
-    }
-
-    fn set(&self, new: Option<Arc<Session>>) {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        *session = new;
-    }
-
-    /// Returns the session, which is made where there is none: whoever needs the broker first makes
-    /// it. A stream whose places are all taken asks for no messages, and has letters to store.
     async fn session(&self) -> Result<Arc<Session>, BrokerError> {
-        if let Some(session) = self.current() {
-            return Ok(session);
-        }
-        let _opening = self.opening.lock().await;
-        if let Some(session) = self.current() {
-            return Ok(session);
-        }
-        let session = Session::open(&self.spec, &self.settings, &self.subjects).await?;
-        let session = Arc::new(session);
-        self.set(Some(session.clone()));
-        Ok(session)
+        let open = Session::open(&self.spec, &self.settings, &self.subjects);
+        self.session.get_or_open(open).await
     }
 
     async fn pull_some(
@@ -154,7 +131,7 @@ impl Source for Nats {
         };
         if pulled.is_err() {
             // The consumer, or its stream, may be another one now; credentials may have changed.
-            self.set(None);
+            self.session.discard(&session);
         }
         pulled
     }

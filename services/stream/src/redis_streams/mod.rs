@@ -10,7 +10,7 @@
 mod entries;
 mod session;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
@@ -19,6 +19,7 @@ use redis::{Cmd, FromRedisValue, RedisError, Script, cmd};
 use crate::broker::{Backlog, BrokerError, Inbox, Sink, Source, StoreError, Stored};
 use crate::config::{RedisSpec, Settings};
 use crate::message::{Delivery, Parcel};
+use crate::session_slot::SessionSlot;
 use entries::Entry;
 use session::Session;
 
@@ -44,9 +45,7 @@ pub(crate) struct Redis {
     /// The name in the group.
     consumer: String,
     store: Script,
-    session: Mutex<Option<Arc<Session>>>,
-    /// Held by who makes a session: others wait for it.
-    opening: tokio::sync::Mutex<()>,
+    session: SessionSlot<Session>,
 }
 
 impl Redis {
@@ -59,50 +58,29 @@ impl Redis {
             spec,
             settings,
             store: Script::new(STORE),
-            session: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
+            session: SessionSlot::default(),
         }
     }
 
-    fn current(&self) -> Option<Arc<Session>> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        session.clone()
-    }
-
-    fn set(&self, new: Option<Arc<Session>>) {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        *session = new;
-    }
-
-    /// Returns the session, which is made where there is none: whoever needs the broker first makes
-    /// it. A stream whose places are all taken asks for no messages, and has letters to store.
     async fn session(&self) -> Result<Arc<Session>, BrokerError> {
-        if let Some(session) = self.current() {
-            return Ok(session);
-        }
-        let _opening = self.opening.lock().await;
-        if let Some(session) = self.current() {
-            return Ok(session);
-        }
-        let session = Arc::new(Session::open(&self.spec).await?);
-        self.set(Some(session.clone()));
-        Ok(session)
+        let open = Session::open(&self.spec);
+        self.session.get_or_open(open).await
     }
 
     /// Runs a command beside pulls.
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BrokerError> {
-        let mut connection = self.session().await?.commands.clone();
-        let answer = command.query_async(&mut connection).await;
+        let session = self.session().await?;
+        let answer = command.query_async(&mut session.commands.clone()).await;
         answer.map_err(|error| {
-            self.failed(&error);
+            self.failed(&session, &error);
             BrokerError::of(error)
         })
     }
 
     /// Drops the session after an error of its connection, which is not made again by itself.
-    fn failed(&self, error: &RedisError) {
+    fn failed(&self, session: &Arc<Session>, error: &RedisError) {
         if error.is_unrecoverable_error() || error.is_io_error() {
-            self.set(None);
+            self.session.discard(session);
         }
     }
 
@@ -232,7 +210,7 @@ impl Source for Redis {
         let pulled = self.pull_some(&session, max, inbox).await;
         pulled.map_err(|error| {
             // The server may have come back without the group; credentials may have changed.
-            self.set(None);
+            self.session.discard(&session);
             BrokerError(format!("{}: {error}", self.spec.access.shown))
         })
     }
@@ -292,7 +270,7 @@ impl Sink for Redis {
         let stored = call.invoke_async::<u64>(&mut connection).await;
         // A message that is not pending was stored before, here or by another process.
         stored.map(|_| Stored::AndAcknowledged).map_err(|error| {
-            self.failed(&error);
+            self.failed(&session, &error);
             away(&error)
         })
     }

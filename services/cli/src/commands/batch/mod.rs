@@ -1,13 +1,10 @@
 //! `motet batch`: a pipeline over files.
 //!
 //! * `target`: what answers, here or elsewhere, and what its answers depend on.
-//! * `calls`: rows as calls of it; `messages`: their messages.
 //! * `ask`: the arguments, as `motet_batch` takes them.
 //! * `show`: progress and reports.
 
 mod ask;
-mod calls;
-mod messages;
 mod show;
 mod target;
 
@@ -19,7 +16,6 @@ use motet_runtime::shutdown;
 use motet_service::Tasks;
 use tokio_util::sync::CancellationToken;
 
-use self::calls::Calls;
 use self::show::{Report, Showing};
 use self::target::Target;
 use super::runtime;
@@ -27,6 +23,7 @@ use crate::args::{BatchArgs, BatchCommand, BatchRetryArgs, BatchRowsArgs, Callin
 use crate::configuration::ConfigurationErrors;
 use crate::exit::Exit;
 use crate::output;
+use crate::rows::RowCalls;
 
 /// Runs the command, prints its error, and returns its exit code.
 pub(super) fn run(args: BatchArgs, tasks: &Tasks) -> Exit {
@@ -117,7 +114,8 @@ async fn answer(
     let progress = Arc::new(Progress::default());
     let options = ask::worker(args)?;
     let showing = Showing::begin(progress.clone());
-    let calls = Arc::new(Calls::new(target.pipeline.clone(), args.deadline));
+    let calls = RowCalls::new(target.pipeline.clone());
+    let calls = Arc::new(calls.bulk().with_tokens().within(args.deadline));
     let worked = work(batch, calls, &options, progress.clone(), stop).await;
     showing.end().await;
     let finished = match &worked {
