@@ -1,7 +1,7 @@
 //! Columns of the files against the pipeline, before the first call.
 
-use motet_config::{list_of, nearest};
-use motet_rows::{Binding, Element, Port, Row};
+use motet_config::list_of;
+use motet_rows::{Binding, Element, Port, Row, columns_of, hint};
 
 use crate::error::BatchError;
 use crate::input::{InputFormat, RowReader};
@@ -57,7 +57,7 @@ pub(crate) fn bind(
     if let Err(found) = &binding {
         mistakes.extend(found.0.iter().map(ToString::to_string));
     }
-    let names = names(&sample);
+    let names = columns_of(&sample);
     for column in settings.kept() {
         if !sample.is_empty() && !names.contains(&column) {
             let hint = hint(column, &names);
@@ -194,21 +194,4 @@ fn head(path: &std::path::Path, format: InputFormat) -> Result<Vec<Row>, BatchEr
         rows.extend(row.row.ok());
     }
     Ok(rows)
-}
-
-fn names(rows: &[Row]) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in rows.iter().flat_map(|row| row.values.keys()) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-fn hint(name: &str, names: &[&str]) -> String {
-    match nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", list_of(names)),
-    }
 }

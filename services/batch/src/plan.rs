@@ -123,7 +123,7 @@ impl Plan {
         self.inputs.len()
     }
 
-    /// Returns in which ways what is asked for now is not what was planned, one line each.
+    /// Returns the differences between what is asked for now and the plan, one line each.
     pub(crate) fn differences(
         &self,
         pipeline: &PipelineParts,

@@ -105,7 +105,7 @@ impl Binding {
                         continue;
                     }
                     (false, false) => {
-                        let hint = hint(column, &names(rows));
+                        let hint = hint(column, &columns_of(rows));
                         mistakes.push(mistake(Some(column), format!("no such column; {hint}")));
                         continue;
                     }
@@ -225,12 +225,12 @@ fn missing(port: &Port, rows: &[Row]) -> String {
     format!(
         "no column feeds it, and it takes {} from each row: map a column to it; {}",
         port.kind,
-        hint(&port.name, &names(rows))
+        hint(&port.name, &columns_of(rows))
     )
 }
 
 /// Returns the columns of some rows, in the order in which they come.
-fn names(rows: &[Row]) -> Vec<&str> {
+pub fn columns_of(rows: &[Row]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for name in rows.iter().flat_map(|row| row.values.keys()) {
         if !names.contains(&name.as_str()) {
@@ -240,7 +240,8 @@ fn names(rows: &[Row]) -> Vec<&str> {
     names
 }
 
-fn hint(name: &str, names: &[&str]) -> String {
+/// Returns what helps who wrote a name that is none of `names`: the nearest one, or all.
+pub fn hint(name: &str, names: &[&str]) -> String {
     match nearest(name, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are: {}", list_of(names)),

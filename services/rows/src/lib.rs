@@ -19,7 +19,7 @@ mod port;
 mod retry;
 mod value;
 
-pub use binding::{Binding, Row};
+pub use binding::{Binding, Row, columns_of, hint};
 pub use failure::{Code, Failure, RowError};
 pub use mistake::{Mistake, Mistakes};
 pub use pace::{Pace, PaceLimits};

@@ -27,9 +27,11 @@ pub struct PaceLimits {
 
 /// The number of calls in flight, found out by what answers take and what a server refuses.
 ///
-/// It grows by a quarter as long as that brings more rows a second, which with calls in flight
-/// being so many is the same as: as long as latency grows less than they do. Where it does not, it
-/// goes back a step, and tries again later. A refusal takes three tenths of it, once for all calls
+/// It doubles at first, then grows by a quarter, as long as that brings more rows a second, which
+/// with calls in flight being so many is the same as: as long as latency grows less than they do.
+/// (A server that forms batches gains nothing from a few calls more, and much from twice as many:
+/// the next batch is there when one ends.) Where it does not, it goes back a step, and tries again
+/// later. A refusal takes three tenths of it, once for all calls
 /// that were in flight together; answers that take twice as long as they did take a fifth. Between
 /// a server that is full and one that could do more it goes up by steps and down by factors, so
 /// that several callers come to equal shares.
@@ -37,6 +39,8 @@ pub struct PaceLimits {
 pub struct Pace {
     limits: PaceLimits,
     limit: usize,
+    /// No step up was in vain yet, and no call refused.
+    is_doubling: bool,
     /// The limit, rows a second and latency before the last step up; none while it rests.
     before: Option<Measured>,
     /// At the limit at which it rests.
@@ -72,6 +76,7 @@ impl Pace {
         Self {
             limits,
             limit: limits.start.clamp(limits.min.max(1), limits.max.max(1)),
+            is_doubling: true,
             before: None,
             rested: None,
             pause: 0,
@@ -122,6 +127,7 @@ impl Pace {
             match of.rate >= before.rate * GAIN {
                 true => self.step_up(of),
                 false => {
+                    self.is_doubling = false;
                     self.limit = before.limit;
                     self.rested = Some(before);
                     self.pause = PAUSE;
@@ -144,7 +150,11 @@ impl Pace {
     }
 
     fn step_up(&mut self, from: Measured) {
-        self.limit = (self.limit + self.limit.div_ceil(4)).min(self.limits.max.max(1));
+        let more = match self.is_doubling {
+            true => self.limit,
+            false => self.limit.div_ceil(4),
+        };
+        self.limit = (self.limit + more).min(self.limits.max.max(1));
         self.before = (self.limit > from.limit).then_some(from);
         self.rested = None;
     }
@@ -152,6 +162,7 @@ impl Pace {
     fn shrink(&mut self, factor: f64) {
         let smaller = (self.limit as f64 * factor) as usize;
         self.limit = smaller.max(self.limits.min.max(1));
+        self.is_doubling = false;
         self.before = None;
         self.rested = None;
         self.pause = PAUSE;
