@@ -127,3 +127,21 @@ async fn lines_in_flight_of_a_stream_that_breaks_have_errors() {
     let last = lines.last().expect("lines");
     assert_eq!(last["error"]["code"], "UNAVAILABLE", "{last}");
 }
+
+/// Lines have matrices and numbers as files of a batch have them.
+#[tokio::test]
+async fn matrices_are_lists_of_lists_and_numbers_are_short() {
+    let yaml = "pipelines:\n  - pipeline: pick\n    inputs: { vector: \"float[N,2]\", index: \
+                \"i32[K]\" }\n    nodes: { picked: { op: gather, in: { vector: $vector, index: \
+                $index } } }\n    outputs: { vector: $picked.vector }\n";
+    let mut server = motet(["up", "-"]).stdin(yaml).on_free_ports().start();
+    let address = server.ready().await.grpc.to_string();
+    let call = ["call", "pick", "--stream", "--receipt", "-a", &address];
+    let line = "{\"vector\": [[1.5, 0.1], [2, 3]], \"index\": [1, 0]}\n";
+    let ended = motet(call).stdin(line).run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let start = "{\"receipt\":{";
+    assert!(ended.stdout.starts_with(start), "{}", ended.stdout);
+    let end = ",\"request_id\":1,\"vector\":[[2.0,3.0],[1.5,0.1]]}\n";
+    assert!(ended.stdout.ends_with(end), "{}", ended.stdout);
+}

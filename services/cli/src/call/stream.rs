@@ -5,19 +5,20 @@ use std::io::{BufRead, IsTerminal, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use motet_runtime::status::{self, unavailable};
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status};
 
 use super::ask_for_receipt;
 use super::lines::{LineError, Lines};
-use crate::client::{PipelineClient, outputs};
+use crate::client::PipelineClient;
 use crate::output;
+use crate::rows;
 
 /// Number of a message's field with the identity of a request.
 const REQUEST_ID: u32 = 16_001;
@@ -27,6 +28,8 @@ const ERROR: u32 = 16_002;
 const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Lines that are read ahead.
 const READ_AHEAD: usize = 64;
+/// Key of an answer's line with its receipt.
+const RECEIPT: &str = "receipt";
 /// Key of an error's details with the node that failed.
 const NODE: &str = "node";
 /// Pause between two lines of progress on a terminal.
@@ -199,9 +202,9 @@ async fn feed(
 fn message(
     pipeline: &PipelineClient,
     line: u64,
-    inputs: Value,
+    inputs: Map<String, Value>,
 ) -> Result<DynamicMessage, LineError> {
-    let message = pipeline.message(inputs);
+    let message = pipeline.message(rows::inputs(&pipeline.input(), inputs));
     let mut message =
         message.map_err(|error| LineError::of_input(format!("line {line}: {error}")))?;
     message.set_field_by_number(REQUEST_ID, prost_reflect::Value::String(line.to_string()));
@@ -220,7 +223,11 @@ fn result(lines: &Shared, response: &DynamicMessage) -> anyhow::Result<String> {
         let status = status::of_message(&error.encode_to_vec());
         return Ok(lock(lines).failed(line, &error_of(&status)));
     }
-    Ok(lock(lines).answered(line, outputs(response, true)?))
+    let mut answer = rows::answer(response).map_err(|failure| anyhow!("{failure}"))?;
+    let receipt = rows::receipt(response).map_err(|failure| anyhow!("{failure}"))?;
+    let receipt = receipt.map(|receipt| (RECEIPT.to_owned(), receipt));
+    answer.outputs.extend(receipt);
+    Ok(lock(lines).answered(line, answer.outputs))
 }
 
 /// Returns the error of a line whose request has this status.

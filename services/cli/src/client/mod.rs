@@ -34,7 +34,7 @@ use crate::server::LocalChannel;
 pub use error::ClientError;
 pub(crate) use failure::failure;
 pub use pipeline::{Answer, PipelineClient};
-pub(crate) use pipeline::{FIRST_OWN_FIELD, degraded, outputs};
+pub(crate) use pipeline::{FIRST_OWN_FIELD, degraded};
 
 /// The most bytes of an answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 30;

@@ -26,8 +26,6 @@ const STREAM_METHOD: &str = "RunStream";
 const DEGRADED_METADATA: &str = "motet-degraded";
 /// The number of the first field of a response that is not an output.
 pub(crate) const FIRST_OWN_FIELD: u32 = 16_000;
-/// The number of the field of a response with its receipt.
-const RECEIPT_FIELD: u32 = 16_000;
 
 /// One pipeline of a server, whose messages are known: it is called without asking for them again.
 /// [`Client::pipeline`] returns it.
@@ -97,7 +95,7 @@ impl PipelineClient {
         let answer = within(deadline, self.run(request)).await?;
         Ok(Answer {
             degraded: degraded(&answer),
-            outputs: outputs(answer.get_ref(), false)?,
+            outputs: outputs(answer.get_ref())?,
         })
     }
 
@@ -166,12 +164,8 @@ pub(crate) fn degraded(answer: &Response<DynamicMessage>) -> Vec<String> {
     nodes.map(|node| node.trim().to_owned()).collect()
 }
 
-/// Returns the outputs in an answer, empty lists and zeros among them, and the receipt if it is
-/// asked for.
-pub(crate) fn outputs(
-    answer: &DynamicMessage,
-    with_receipt: bool,
-) -> Result<Map<String, Value>, ClientError> {
+/// Returns the outputs in an answer, empty lists and zeros among them.
+fn outputs(answer: &DynamicMessage) -> Result<Map<String, Value>, ClientError> {
     let options = SerializeOptions::new()
         .use_proto_field_name(true)
         .stringify_64_bit_integers(false)
@@ -183,8 +177,7 @@ pub(crate) fn outputs(
         Err(error) => return Err(ClientError::Answer(error.to_string())),
     };
     for field in answer.descriptor().fields() {
-        let is_receipt = field.number() == RECEIPT_FIELD && answer.has_field(&field);
-        if field.number() >= FIRST_OWN_FIELD && !(with_receipt && is_receipt) {
+        if field.number() >= FIRST_OWN_FIELD {
             outputs.remove(field.name());
         }
     }

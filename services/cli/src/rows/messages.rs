@@ -19,7 +19,7 @@ const VALUES: &str = "values";
 const RECEIPT: &str = "receipt";
 
 /// Returns the inputs as the message's JSON: rows of a matrix are messages.
-pub(super) fn inputs(descriptor: &MessageDescriptor, mut inputs: Map<String, Value>) -> Value {
+pub(crate) fn inputs(descriptor: &MessageDescriptor, mut inputs: Map<String, Value>) -> Value {
     for (name, value) in &mut inputs {
         let field = descriptor.get_field_by_name(name);
         let is_matrix = field.is_some_and(|field| {
@@ -27,7 +27,7 @@ pub(super) fn inputs(descriptor: &MessageDescriptor, mut inputs: Map<String, Val
             kind.as_message().is_some_and(is_row) && field.is_list()
         });
         if let (true, Value::Array(rows)) = (is_matrix, value) {
-            for row in rows {
+            for row in rows.iter_mut().filter(|row| row.is_array()) {
                 *row = json!({ VALUES: row.take() });
             }
         }
@@ -43,7 +43,7 @@ fn is_row(message: &MessageDescriptor) -> bool {
 ///
 /// # Errors
 /// A response that is not one, which would be a defect.
-pub(super) fn answer(response: &DynamicMessage) -> Result<Answer, Failure> {
+pub(crate) fn answer(response: &DynamicMessage) -> Result<Answer, Failure> {
     let mut outputs = Map::new();
     for field in response.descriptor().fields() {
         if field.number() >= FIRST_OWN_FIELD {
@@ -60,6 +60,15 @@ pub(super) fn answer(response: &DynamicMessage) -> Result<Answer, Failure> {
         degraded: Vec::new(),
         tokens: tokens(response).unwrap_or_default(),
     })
+}
+
+/// Returns the receipt of a response in JSON, if it has one.
+pub(crate) fn receipt(response: &DynamicMessage) -> Result<Option<Value>, Failure> {
+    let field = response.descriptor().get_field_by_name(RECEIPT);
+    let field = field.filter(|field| response.has_field(field));
+    field
+        .map(|field| json(&response.get_field(&field)))
+        .transpose()
 }
 
 fn tokens(response: &DynamicMessage) -> Option<u64> {

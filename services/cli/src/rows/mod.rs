@@ -6,3 +6,4 @@ mod calls;
 mod messages;
 
 pub(crate) use calls::RowCalls;
+pub(crate) use messages::{answer, inputs, receipt};
