@@ -79,17 +79,6 @@ pub enum LoadError {
         /// The file inside the model directory.
         file: String,
     },
-    /// The tokenizer is there only as a model of sentencepiece.
-    #[error(
-        "model {model}: there is no tokenizer.json, and {file}, of sentencepiece, is not read; \
-         convert it in the model's folder with `{SAVE_TOKENIZER}`"
-    )]
-    SentencePiece {
-        /// The model as the user named it.
-        model: Source,
-        /// The file inside the model directory.
-        file: String,
-    },
     /// A file of weights that the index names does not exist.
     #[error("model {model}: file {file} is missing, which model.safetensors.index.json names")]
     ShardMissing {

@@ -120,11 +120,13 @@ fn a_tokenizer_is_built_of_vocabularies_and_merges() {
         ("distilbert", true),
         ("electra", false),
         ("mpnet", false),
+        ("nomic-bert", false),
         ("roberta", true),
+        ("qwen3", true),
     ] {
-        let (dir, tokenizer) = stripped(fixture, "built");
+        let (dir, mut tokenizer) = stripped(fixture, "built");
         match fixture {
-            "roberta" => {
+            "roberta" | "qwen3" => {
                 write(&dir, "vocab.json", &tokenizer["model"]["vocab"]);
                 fs::write(dir.join("merges.txt"), merges(&tokenizer)).unwrap();
             }
@@ -136,10 +138,29 @@ fn a_tokenizer_is_built_of_vocabularies_and_merges() {
             config["do_lower_case"] = false.into();
         }
         write(&dir, "tokenizer_config.json", &config);
+        if fixture == "qwen3" {
+            as_qwen(&mut tokenizer);
+        }
         let built = open(&dir).unwrap();
         write(&dir, "tokenizer.json", &tokenizer);
         assert_same(&built, &open(&dir).unwrap(), fixture);
     }
+}
+
+/// Gives a tokenizer what `Qwen2Tokenizer` of transformers 5 has beside its vocabulary.
+fn as_qwen(tokenizer: &mut Value) {
+    let pattern = concat!(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*",
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    tokenizer["normalizer"] = json!({ "type": "NFC" });
+    tokenizer["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [
+        { "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated",
+          "invert": false },
+        { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+          "use_regex": false },
+    ] });
+    tokenizer["post_processor"] = Value::Null;
 }
 
 #[test]
@@ -251,8 +272,9 @@ fn a_tokenizer_that_cannot_be_is_refused() {
     check(
         "sentencepiece",
         &|dir, _| touch(dir, "spiece.model"),
-        "there is no tokenizer.json, and spiece.model, of sentencepiece, is not read; convert it in \
-         the model's folder with `python -c \"from transformers import AutoTokenizer",
+        "spiece.model: there is no tokenizer.json, and how a `bert` model uses this file is not \
+         known; it is of: xlm-roberta, new, camembert, deberta-v2, llama, mistral, gemma3_text. \
+         Save the tokenizer anew with `python -c \"from transformers import AutoTokenizer",
     );
     check(
         "unknown-family",
@@ -261,7 +283,7 @@ fn a_tokenizer_that_cannot_be_is_refused() {
             touch(dir, "merges.txt");
         },
         "vocab.json: there is no tokenizer.json, and how a `bert` model uses this file is not known; \
-         it is of: roberta",
+         it is of: roberta, qwen2, qwen3",
     );
     check(
         "no-specials",

@@ -16,9 +16,11 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import safetensors.torch
 import sentence_transformers
 import tokenizers
 import torch
@@ -29,7 +31,7 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from families import TEXTS, long_texts, widen
 from family_models import BERT, MPNET, ROBERTA, bert_sizes, names
-from family_tokenizers import unigram, wordpiece
+from family_tokenizers import byte_bpe, unigram, wordpiece
 
 FIXTURES = Path(__file__).parent.parent / "sparse"
 
@@ -47,6 +49,10 @@ class Fixture:
     pooling: dict = field(default_factory=dict)
     # True if the files of sentence-transformers are there.
     modules: bool = True
+    # Standard deviation of the matrices of layers.
+    spread: float = 0.3
+    # Rewrites the saved files as those of published models are.
+    rewrite: Callable[[Path], None] = lambda folder: None
 
 
 def fixtures() -> dict[str, Fixture]:
@@ -70,6 +76,58 @@ def fixtures() -> dict[str, Fixture]:
         "xlm-roberta-log": Fixture(t.XLMRobertaForMaskedLM, bert_sizes(LIMIT + 2, **roberta), unigram(ROBERTA),
                                    tokens=names(ROBERTA, "<s>", "</s>", "<mask>"), shift=1.0,
                                    pooling={"activation_function": "log1p_relu"}),
+        **newer(),
+    }
+
+
+def newer() -> dict[str, Fixture]:
+    t = transformers
+    modern = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    of_modern = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
+                 "mask_token": "[MASK]"}
+    special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 2,
+             "max_position_embeddings": LIMIT}
+    of_roberta = dict(tokens=names(ROBERTA, "<s>", "</s>", "<mask>"), spread=0.2)
+    of_bert = dict(tokens=names(BERT, "[CLS]", "[SEP]", "[MASK]"), spread=0.2)
+    uncased = lambda: wordpiece(BERT, "[UNK]", "[CLS]", "[SEP]", True)
+    end = ["<|endoftext|>"]
+    of_end = dict(tokens={"pad_token": end[0], "eos_token": end[0], "mask_token": end[0]}, spread=0.2)
+    deberta = sizes | {"pad_token_id": 1, "relative_attention": True, "position_buckets": 8, "type_vocab_size": 0,
+                       "norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": "p2c|c2p",
+                       "position_biased_input": False}
+
+    def published_new(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config |= {
+            "model_type": "new", "architectures": ["NewForMaskedLM"], "layer_norm_type": "layer_norm",
+            "rope_theta": config.pop("rope_parameters")["rope_theta"], "pack_qkv": True,
+            "position_embedding_type": "rope", "logn_attention_scale": False, "unpad_inputs": False,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        named = lambda name: name.replace("gte.", "new.").replace("lm_head.layer_norm", "lm_head.norm")
+        weights = {named(name): weight for name, weight in weights.items()}
+        safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    of_modern = dict(tokens=of_modern, spread=0.2)
+    gte = sizes | {"pad_token_id": 1, "type_vocab_size": 0}
+    return {
+        "modernbert": Fixture(t.ModernBertForMaskedLM, sizes | special | {"local_attention": 9},
+                              byte_bpe(modern, single="[CLS] $A [SEP]"), **of_modern, shift=7.0),
+        "modernbert-biased": Fixture(
+            t.ModernBertForMaskedLM,
+            sizes | special | {"classifier_bias": True, "norm_bias": True, "classifier_activation": "silu"},
+            byte_bpe(modern, single="[CLS] $A [SEP]"), **of_modern, shift=7.0),
+        "eurobert": Fixture(t.EuroBertForMaskedLM,
+                            sizes | {"num_key_value_heads": 1, "mlp_bias": True, "mask_token_id": 0, "pad_token_id": 0},
+                            byte_bpe(end, single="<|endoftext|> $A <|endoftext|>"), **of_end, shift=1.7),
+        "nomic-bert": Fixture(t.NomicBertForMaskedLM, sizes | {"pad_token_id": 0}, uncased(), **of_bert, shift=3.0),
+        "gte": Fixture(t.GteForMaskedLM, gte, unigram(ROBERTA), **of_roberta, shift=3.0),
+        "new": Fixture(t.GteForMaskedLM, gte, unigram(ROBERTA), **of_roberta, shift=3.0, rewrite=published_new),
+        "deberta": Fixture(t.DebertaV2ForMaskedLM, deberta, unigram(ROBERTA), **of_roberta, shift=3.0),
+        "deberta-newer": Fixture(t.DebertaV2ForMaskedLM, deberta | {"legacy": False}, unigram(ROBERTA), **of_roberta,
+                                 shift=3.0),
     }
 
 
@@ -77,7 +135,7 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
     config = fixture.model.config_class(vocab_size=fixture.tokenizer.get_vocab_size(), **fixture.sizes)
     config._attn_implementation = "eager"
     model = fixture.model(config).eval()
-    widen(model, sum(name.encode()))
+    widen(model, sum(name.encode()), fixture.spread)
     with torch.no_grad():
         bias = [weight for name, weight in model.named_parameters() if weight.shape == (config.vocab_size,)]
         assert len(bias) == 1, [weight.shape for weight in bias]
@@ -95,6 +153,7 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
             encoder.save_pretrained(str(into), create_model_card=False)
         else:
             shutil.copytree(plain, into)
+    fixture.rewrite(into)
     rows = []
     for text in TEXTS + long_texts(LIMIT):
         vector = encoder.encode([text], convert_to_sparse_tensor=False)[0]

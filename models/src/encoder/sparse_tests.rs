@@ -13,11 +13,19 @@ use crate::tokenizer::{TokenIds, Tokenizer};
 const CLOSE: f32 = 1e-5;
 
 /// The models in tests/sparse.
-const FIXTURES: [&str; 5] = [
+const FIXTURES: [&str; 13] = [
     "bert",
+    "deberta",
+    "deberta-newer",
     "distilbert-sum",
     "electra",
+    "eurobert",
+    "gte",
+    "modernbert",
+    "modernbert-biased",
     "mpnet",
+    "new",
+    "nomic-bert",
     "xlm-roberta-log",
 ];
 

@@ -19,8 +19,8 @@ use crate::error::LoadError;
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 /// Files of which a tokenizer is made where there is no tokenizer.json: all of one set.
 const PARTS: [&[&str]; 2] = [&["vocab.txt"], &["vocab.json", "merges.txt"]];
-/// Vocabularies of sentencepiece.
-const SENTENCEPIECE: [&str; 4] = [
+/// Models of sentencepiece, of which a tokenizer is made, too.
+pub(crate) const SENTENCEPIECE: [&str; 4] = [
     "sentencepiece.bpe.model",
     "spiece.model",
     "tokenizer.model",
@@ -221,17 +221,10 @@ impl Directory<'_> {
                 .into_iter()
                 .try_fold(true, |all, exists| Ok(all && exists?))
         };
-        for parts in std::iter::once(&[TOKENIZER][..]).chain(PARTS) {
+        let models = SENTENCEPIECE.iter().map(std::slice::from_ref);
+        for parts in std::iter::once(&[TOKENIZER][..]).chain(PARTS).chain(models) {
             if all_exist(parts)? {
                 return Ok(());
-            }
-        }
-        for file in SENTENCEPIECE {
-            if self.exists(file)? {
-                return Err(LoadError::SentencePiece {
-                    model: self.source.clone(),
-                    file: self.place(file).into_owned(),
-                });
             }
         }
         Err(self.missing(TOKENIZER))

@@ -16,10 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use files::ModelFiles;
-pub(crate) use files::Origin;
-
-pub(crate) use files::TOKENIZER;
-
+pub(crate) use files::{Origin, SENTENCEPIECE, TOKENIZER};
 pub(crate) use json::{JsonFiles, ReadFile, is_lfs_pointer};
 pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};
 

@@ -17,6 +17,14 @@ const PATTERN_START: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{
 const PATTERN_END: &str = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const PATTERN_DIGITS: [&str; 2] = ["", "{1,3}"];
 
+/// Pattern of spaces around a text.
+pub(super) const SPACES_AROUND: &str = r"\A +| +\z";
+
+/// Returns the pattern of words of Qwen's tokenizers.
+pub(super) fn qwen_words() -> String {
+    [PATTERN_START, PATTERN_END].concat()
+}
+
 /// Returns whether a tokenizer makes the same tokens of a text and of its pieces.
 pub(super) fn are_exact(tokenizer: &Tokenizer) -> bool {
     let written = |part: Option<Value>| part.unwrap_or_default();
@@ -38,9 +46,12 @@ fn is_local(normalizer: &Value) -> bool {
         Some("Sequence") => normalizer["normalizers"]
             .as_array()
             .is_some_and(|parts| parts.iter().all(is_local)),
-        // One space for several: there is one.
         Some("Replace") => {
-            normalizer["pattern"]["Regex"] == " {2,}" && normalizer["content"] == " "
+            let is = |pattern: &str, content: &str| {
+                normalizer["pattern"]["Regex"] == pattern && normalizer["content"] == content
+            };
+            // One space for several: there is one. None around a text: words begin anew without.
+            is(" {2,}", " ") || is(SPACES_AROUND, "")
         }
         Some(kind) => [
             "BertNormalizer",

@@ -1,0 +1,101 @@
+//! Byte-level BPE, of a vocabulary in JSON and merges, one on each line.
+
+use serde_json::{Map, Value, json};
+
+use super::{BPE_VOCABULARY, Names, Settings, added, id, lines};
+use crate::error::LoadError;
+use crate::source::JsonFiles;
+use crate::tokenizer::added::SpecialTokens;
+use crate::tokenizer::pieces;
+
+/// Kinds of byte-level BPE, which differ in how a text is split into words.
+pub(super) enum Kind {
+    /// Special tokens are around texts: before a text, after it, unknown, padding, mask.
+    Roberta([&'static str; 5]),
+    /// Composed characters, single digits, no special tokens around texts.
+    Qwen,
+}
+
+pub(super) const KINDS: [(Names, Kind); 2] = [
+    (
+        Names {
+            classes: &["RobertaTokenizer"],
+            model_types: &["roberta"],
+        },
+        Kind::Roberta(["<s>", "</s>", "<unk>", "<pad>", "<mask>"]),
+    ),
+    (
+        Names {
+            classes: &["Qwen2Tokenizer"],
+            model_types: &["qwen2", "qwen3"],
+        },
+        Kind::Qwen,
+    ),
+];
+
+pub(super) fn build(
+    json: &JsonFiles<'_>,
+    vocabulary: Map<String, Value>,
+    merges: &str,
+    kind: &Kind,
+    settings: &Settings,
+) -> Result<Value, LoadError> {
+    let merges = lines(merges).filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    let merges: Vec<&str> = merges.collect();
+    let add_prefix_space = settings.add_prefix_space.unwrap_or(false);
+    let bytes = |add_prefix_space: bool, use_regex: bool| {
+        json!({
+            "type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": true,
+            "use_regex": use_regex,
+        })
+    };
+    let number = |token: &str| vocabulary.get(token).and_then(Value::as_u64);
+    let (added_tokens, normalizer, pre_tokenizer, post_processor) = match kind {
+        Kind::Roberta(usual) => {
+            let specials = SpecialTokens::read(json, *usual)?;
+            let special = |token: &String| {
+                let id = id(json, BPE_VOCABULARY, &vocabulary, token)?;
+                Ok::<_, LoadError>(json!([token, id]))
+            };
+            let processor = json!({
+                "type": "RobertaProcessing",
+                "sep": special(&specials.last)?,
+                "cls": special(&specials.first)?,
+                "trim_offsets": true,
+                "add_prefix_space": add_prefix_space,
+            });
+            let tokens = added(number, specials.all());
+            (
+                tokens,
+                Value::Null,
+                bytes(add_prefix_space, true),
+                processor,
+            )
+        }
+        Kind::Qwen => {
+            let words = json!({
+                "type": "Split", "pattern": { "Regex": pieces::qwen_words() }, "behavior": "Isolated",
+                "invert": false,
+            });
+            let words = json!({
+                "type": "Sequence", "pretokenizers": [words, bytes(add_prefix_space, false)],
+            });
+            // What its files name is added after the vocabulary.
+            let tokens = added(number, ["<|endoftext|>"]);
+            (tokens, json!({ "type": "NFC" }), words, bytes(false, false))
+        }
+    };
+    Ok(json!({
+        "version": "1.0",
+        "added_tokens": added_tokens,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": post_processor,
+        "decoder": bytes(true, true),
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false,
+            "continuing_subword_prefix": "", "end_of_word_suffix": "",
+            "vocab": vocabulary, "merges": merges,
+        },
+    }))
+}
