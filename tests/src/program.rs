@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::connection::Connection;
-use crate::wait::soon;
+use crate::wait::{BOUND, soon, within};
 
 /// A program about to be started.
 #[derive(Debug)]
@@ -238,8 +239,13 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub async fn end(mut self) -> Ended {
-        let status = soon("the program's end", self.child.wait()).await;
+    pub async fn end(self) -> Ended {
+        self.end_within(BOUND).await
+    }
+
+    /// Waits until it has ended, for as long as `bound`.
+    pub async fn end_within(mut self, bound: Duration) -> Ended {
+        let status = within(bound, "the program's end", self.child.wait()).await;
         Ended {
             code: status.expect("it ran").code(),
             stdout: self.stdout.end().await,

@@ -33,8 +33,16 @@ where
 /// # Panics
 /// If it is not ready within [`BOUND`].
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(BOUND, future).await {
+    within(BOUND, what, future).await
+}
+
+/// Waits for a future, for as long as `bound`.
+///
+/// # Panics
+/// If it is not ready by then.
+pub async fn within<F: Future>(bound: Duration, what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(bound, future).await {
         Ok(output) => output,
-        Err(_) => panic!("{what}: not within {BOUND:?}"),
+        Err(_) => panic!("{what}: not within {bound:?}"),
     }
 }

@@ -32,6 +32,7 @@ mod policies;
 mod processes;
 mod published;
 mod rag;
+mod recipes;
 mod recovery;
 mod reflection;
 mod remote_control;
