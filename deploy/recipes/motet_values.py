@@ -84,9 +84,7 @@ def may_fit(kind: pa.DataType, field: FieldDescriptor) -> bool:
     if pa.types.is_boolean(wanted):
         return pa.types.is_boolean(kind)
     is_whole = pa.types.is_integer(kind)
-    if pa.types.is_floating(wanted):
-        return is_whole or pa.types.is_floating(kind)
-    return is_whole or pa.types.is_decimal(kind)
+    return is_whole or (pa.types.is_floating(wanted) and pa.types.is_floating(kind))
 
 
 def _is_matrix_row(message) -> bool:

@@ -1,7 +1,7 @@
 """What workers of the recipes do, without a cluster: python by_worker.py ADDRESS FOLDER KEY SLOW
 
-The server speaks TLS, with certificates in the folder, and both keys may call `best`, the second
-one some times a second.
+The server speaks TLS, with certificates in the folder, and both keys may call its pipelines, the
+second one some times a second.
 """
 
 import pickle
@@ -51,6 +51,36 @@ for number, answer in enumerate(found):
     else:
         assert answer["error"] is None and answer["best"] == [max(number, 1)], answer
 assert answers(worker, []) == []
+first = found[:70]
+
+# Values of every type go in and come out.
+kinds = Pipeline.learn(gateway, "kinds")
+columns = {
+    "a": pa.list_(pa.uint64()),
+    "b": pa.int32(),
+    "c": pa.float64(),
+    "d": pa.list_(pa.list_(pa.int64())),
+    "e": pa.struct([("shape", pa.list_(pa.int64())), ("data", pa.binary())]),
+    "f": pa.bool_(),
+    "g": pa.list_(pa.binary()),
+    "h": pa.list_(pa.list_(pa.string())),
+}
+good = {
+    "a": [2**64 - 1, 0],
+    "b": 255,
+    "c": 0.1,
+    "d": [[1, -(2**63)], [3, 4]],
+    "e": {"shape": [2, 1, 1], "data": b"\x00\x00\x80\x3f" * 2},
+    "f": False,
+    "g": [b"", b"\xff"],
+    "h": [["a", "\u00e4"], ["", "d"]],
+}
+mistaken = [{**good, "b": 256}, {**good, "d": [[1]]}, {**good, "h": [["a", None]]}]
+values = pa.Table.from_pylist([good, *mistaken], pa.schema(columns.items()))
+found = Worker(kinds, Binding.of(kinds, values.schema, keep=[])).answer(values).to_pylist()
+assert found[0] == {**good, "degraded": None, "error": None}, found[0]
+for answer in found[1:]:
+    assert answer["error"]["code"] == "INVALID_ARGUMENT" and answer["a"] is None, answer
 
 # A server that is full says when to come back, and has answers for all rows then.
 refusals, refuse = [], Exchange._refused
@@ -63,7 +93,7 @@ def noted(exchange, failure):
 
 Exchange._refused = noted
 limited = replace(pipeline, gateway=replace(gateway, api_key=slow))
-assert answers(Worker(limited, binding), rows[:70]) == found[:70]
+assert answers(Worker(limited, binding), rows[:70]) == first
 assert refusals
 assert all(f.code == "RESOURCE_EXHAUSTED" and f.retry_after for f in refusals), refusals
 

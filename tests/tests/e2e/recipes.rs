@@ -48,8 +48,8 @@ pipelines:
       picture: $picture
 "#;
 
-/// A pipeline without models, for callers with a key.
-const BEST: &str = r#"
+/// Pipelines without models, for callers with a key.
+const WITHOUT_MODELS: &str = r#"
 server:
   max_message_bytes: 10000
   tls: { cert: ./tls.crt, key: ./tls.key }
@@ -61,6 +61,17 @@ pipelines:
       name: { type: string, default: nobody }
     nodes: { top: { op: topk, in: { score: $score }, with: { k: 1 } } }
     outputs: { best: $top.score, name: $name }
+  - pipeline: kinds
+    inputs:
+      a: "u64[N]"
+      b: u8
+      c: f64
+      d: "i64[N,2]"
+      e: "f32[N,1,1]"
+      f: bool
+      g: "bytes[N]"
+      h: "string[N,2]"
+    outputs: { a: $a, b: $b, c: $c, d: $d, e: $e, f: $f, g: $g, h: $h }
 "#;
 
 /// Returns the Python that has these modules.
@@ -188,7 +199,7 @@ async fn workers_keep_rows_apart_over_tls_with_a_key() {
     authority.server(&["localhost"]).write(folder.path());
     folder.file("ca.crt", authority.pem());
     let key = async |name: &str, limit: &[&str]| {
-        let command = ["keys", "new", name, "--may", "call:best"];
+        let command = ["keys", "new", name, "--may", "call:*"];
         let made = motet(command).args(limit).folder(folder.path());
         let made = made.run().await;
         assert_eq!(made.code, Some(0), "{}", made.stderr);
@@ -198,7 +209,7 @@ async fn workers_keep_rows_apart_over_tls_with_a_key() {
         key("lake", &[]).await,
         key("pond", &["--requests-per-second", "20"]).await,
     ];
-    let file = folder.file("motet.yaml", BEST);
+    let file = folder.file("motet.yaml", WITHOUT_MODELS);
     let (_gateway, ready) = up(&file, "127.0.0.1:0").await;
     let address = format!("localhost:{}", ready.grpc.port());
     let ended = Program::new(&python)
