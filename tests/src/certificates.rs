@@ -10,7 +10,8 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -96,8 +97,7 @@ impl Authority {
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(pair) => {
-                let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).expect("PEM");
-                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("PEM");
+                let (cert, key) = pair.parsed();
                 let config = builder.with_client_auth_cert(vec![cert], key);
                 config.expect("a key that fits")
             }
@@ -107,7 +107,45 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// Returns what a server speaks TLS with that shows `identity`, and asks clients for a
+    /// certificate of this authority.
+    ///
+    /// # Panics
+    /// If `identity` is no certificate with its key.
+    pub fn server_config(&self, identity: &Pair, protocols: &[&str]) -> ServerConfig {
+        let mut roots = RootCertStore::empty();
+        let pem = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM");
+        roots.add(pem).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+        let (cert, key) = identity.parsed();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_client_cert_verifier(clients.build().expect("an authority"))
+            .with_single_cert(vec![cert], key)
+            .expect("a key that fits");
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
 impl Pair {
+    fn parsed(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let cert = CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        (cert, key)
+    }
+
+    /// Returns the certificate in DER.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn der(&self) -> Vec<u8> {
+        self.parsed().0.to_vec()
+    }
+
     /// Writes `tls.crt` and `tls.key` into a folder, each at once, as `mv` does, and returns their
     /// paths.
     ///

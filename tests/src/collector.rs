@@ -1,8 +1,15 @@
-//! A receiver of traces by OTLP inside the test process.
+//! A receiver of traces by OTLP inside the test process, over gRPC and HTTP.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::routing::post;
+use bytes::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -11,9 +18,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use tokio::net::TcpListener;
+use prost::Message;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::in_process::ANY_PORT;
@@ -46,22 +57,112 @@ pub struct Span {
 pub struct Collector {
     address: SocketAddr,
     spans: watch::Receiver<Vec<Span>>,
+    /// Certificates of clients, a connection each.
+    clients: watch::Receiver<Vec<Vec<u8>>>,
+    /// Number of times that all connections were closed.
+    closed: watch::Sender<u32>,
+}
+
+/// Everything that a connection needs.
+#[derive(Clone)]
+struct Server {
+    routes: Router,
+    tls: Option<TlsAcceptor>,
+    clients: watch::Sender<Vec<Vec<u8>>>,
+    closed: watch::Receiver<u32>,
+}
+
+impl Server {
+    async fn serve(self, stream: TcpStream) {
+        let mut closed = self.closed.clone();
+        // Those before this connection do not matter to it.
+        closed.mark_unchanged();
+        let answer = async {
+            match &self.tls {
+                None => self.answer(stream).await,
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else {
+                        return;
+                    };
+                    let (_, session) = stream.get_ref();
+                    let shown = session.peer_certificates().and_then(|chain| chain.first());
+                    let shown = shown.map(|certificate| certificate.to_vec());
+                    self.clients.send_modify(|clients| clients.extend(shown));
+                    self.answer(stream).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = answer => {}
+            _ = closed.changed() => {}
+        }
+    }
+
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) {
+        let service = TowerToHyperService::new(self.routes.clone());
+        let builder = auto::Builder::new(TokioExecutor::new());
+        // The client may close the connection at any time.
+        let _ = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
 }
 
 impl Collector {
     /// Listens on a free port until the runtime of the test ends.
     pub async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// Listens with TLS.
+    pub async fn start_tls(config: ServerConfig) -> Self {
+        Self::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (sender, spans) = watch::channel(Vec::new());
-        let service = TraceServiceServer::new(Receiver(sender));
-        let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming),
-        );
-        Self { address, spans }
+        let (seen, clients) = watch::channel(Vec::new());
+        let (closed, closes) = watch::channel(0);
+        let receiver = Receiver(sender.clone());
+        let over_http = post(async move |body: Bytes| {
+            let request = ExportTraceServiceRequest::decode(body).expect("a request of OTLP");
+            receiver.take(request);
+        });
+        let routes = Routes::new(TraceServiceServer::new(Receiver(sender)));
+        let server = Server {
+            routes: routes.into_axum_router().route("/v1/traces", over_http),
+            tls,
+            clients: seen,
+            closed: closes,
+        };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(server.clone().serve(stream));
+            }
+        });
+        Self {
+            address,
+            spans,
+            clients,
+            closed,
+        }
+    }
+
+    /// Returns the port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Closes all connections.
+    pub fn disconnect(&self) {
+        self.closed.send_modify(|closed| *closed += 1);
+    }
+
+    /// Returns the certificates that clients have shown so far, a connection each.
+    pub fn clients(&self) -> Vec<Vec<u8>> {
+        self.clients.borrow().clone()
     }
 
     /// Sets the variables that make a program send its traces here.
@@ -83,17 +184,12 @@ impl Collector {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Receiver(watch::Sender<Vec<Span>>);
 
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+impl Receiver {
+    fn take(&self, request: ExportTraceServiceRequest) {
         let spans: Vec<Span> = request
-            .into_inner()
             .resource_spans
             .into_iter()
             .flat_map(|resource| {
@@ -107,6 +203,16 @@ impl TraceService for Receiver {
             })
             .collect();
         self.0.send_modify(|all| all.extend(spans));
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.take(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

@@ -325,6 +325,18 @@ async fn versions_come_and_go_side_by_side() {
     );
 }
 
+/// Paths of a sent model start at the folder of the server's file, also where that has no models.
+#[tokio::test]
+async fn paths_of_a_sent_model_start_at_the_file() {
+    let models = Models::new("pipelines: []\n");
+    let mut process = models.start("up");
+    let connection = Connection::open(process.ready().await.grpc).await;
+    let config = "models: { m: { task: embed, source: \"file:bert\" } }";
+    let loaded = load(&connection, "m", Some(config)).await;
+    loaded.expect("it is found beside the file");
+    embed(&connection, "m").await.expect("an answer");
+}
+
 #[tokio::test]
 async fn what_cannot_be_loaded_changes_nothing() {
     let models = Models::new(ONE);

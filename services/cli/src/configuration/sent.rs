@@ -43,11 +43,13 @@ impl Configuration {
 
     /// Returns the configuration with the models of a text, which take the place of those of the
     /// same names. Messages call the text `name`. Relative paths in it start where those of the
-    /// configuration's own models do. Only the text's mistakes are in `diagnostics` then. Returns
-    /// the number of the text's models, too, which come first.
+    /// configuration's own models do, or would if the file had any. Only the text's mistakes are in
+    /// `diagnostics` then. Returns the number of the text's models, too, which come first.
     pub(crate) fn with_sent_models(mut self, name: &str, text: &str) -> (Self, usize) {
         self.diagnostics = Diagnostics::new();
-        let file = self.models_file.as_deref();
+        // The built-in models are in no file.
+        let own = self.files.as_ref().and_then(|files| files.file.as_deref());
+        let file = self.models_file.as_deref().or(own);
         let folder = file.filter(|file| !is_stdin(file)).and_then(Path::parent);
         let folder = folder.map(Path::to_owned).unwrap_or_default();
         let (sources, diagnostics) = (&mut self.sources, &mut self.diagnostics);

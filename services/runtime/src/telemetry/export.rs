@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use motet_config::files;
-
 use opentelemetry_otlp::{
     MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
 };
 
 use super::TelemetryError;
 use super::http_client::Client;
-use super::tls::{self, Tls};
+use super::tls;
+use crate::config::ClientTlsSpec;
+use crate::tls::ClientTls;
 
 /// The exporter's limit of one export without `OTEL_EXPORTER_OTLP_TIMEOUT`.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,8 +56,9 @@ const METRICS: Signal = Signal {
 /// How a signal is sent.
 #[derive(Debug, PartialEq, Eq)]
 enum Transport {
-    Grpc(Option<Tls>),
-    Http(Option<Tls>, Duration),
+    /// gRPC, with TLS to an endpoint where it is `https`.
+    Grpc(Option<(String, ClientTlsSpec)>),
+    Http(Option<ClientTlsSpec>, Duration),
 }
 
 pub(super) fn spans() -> Result<Option<SpanExporter>, TelemetryError> {
@@ -66,10 +67,10 @@ pub(super) fn spans() -> Result<Option<SpanExporter>, TelemetryError> {
         None => return Ok(None),
         Some(Transport::Grpc(tls)) => {
             let builder = builder.with_tonic().with_protocol(Protocol::Grpc);
-            tls::of_grpc(builder, tls).build()?
+            tls::of_grpc(builder, tls)?.build()?
         }
         Some(Transport::Http(tls, timeout)) => {
-            let client = Client::new(tls, timeout)?;
+            let client = Client::new(tls, timeout);
             let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
             builder.with_http_client(client).build()?
         }
@@ -82,10 +83,10 @@ pub(super) fn metrics() -> Result<Option<MetricExporter>, TelemetryError> {
         None => return Ok(None),
         Some(Transport::Grpc(tls)) => {
             let builder = builder.with_tonic().with_protocol(Protocol::Grpc);
-            tls::of_grpc(builder, tls).build()?
+            tls::of_grpc(builder, tls)?.build()?
         }
         Some(Transport::Http(tls, timeout)) => {
-            let client = Client::new(tls, timeout)?;
+            let client = Client::new(tls, timeout);
             let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
             builder.with_http_client(client).build()?
         }
@@ -138,7 +139,8 @@ fn transport(
     }
     let tls = match endpoint {
         Some((variable, value)) if is_https(&value) => {
-            Some(trusted(signal, variable, value, &env)?)
+            let tls = trusted(signal, variable, &value, &env)?;
+            Some((value, tls))
         }
         _ => None,
     };
@@ -146,7 +148,10 @@ fn transport(
         None => Ok(Some(Transport::Grpc(tls))),
         Some((variable, value)) => match value.as_str() {
             "grpc" => Ok(Some(Transport::Grpc(tls))),
-            "http/protobuf" => Ok(Some(Transport::Http(tls, timeout(signal, &env)))),
+            "http/protobuf" => {
+                let tls = tls.map(|(_, tls)| tls);
+                Ok(Some(Transport::Http(tls, timeout(signal, &env))))
+            }
             _ => Err(TelemetryError::Unsupported {
                 variable,
                 value,
@@ -170,44 +175,57 @@ fn is_https(endpoint: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
-/// Most bytes of a file of certificates.
-const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
-
-/// TLS with the system's certificates, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`; to the
-/// collector is shown that of `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, if both it and its key are
-/// set.
+/// TLS with the system's authorities, or those of `OTEL_EXPORTER_OTLP_CERTIFICATE`; to the
+/// collector is shown the certificate of `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, whose key is in
+/// `OTEL_EXPORTER_OTLP_CLIENT_KEY`.
+///
+/// # Errors
+/// A build without TLS, a certificate without its key, and files that cannot be used.
 fn trusted(
     signal: &Signal,
     variable: &'static str,
-    value: String,
+    value: &str,
     env: impl Fn(&str) -> Option<String>,
-) -> Result<Tls, TelemetryError> {
-    if !Tls::IS_BUILT_IN {
+) -> Result<ClientTlsSpec, TelemetryError> {
+    if !tls::IS_BUILT_IN {
         let supported = "this build has no TLS: build motet with the Cargo feature `tls`";
         return Err(TelemetryError::Unsupported {
             variable,
-            value,
+            value: value.to_owned(),
             supported,
         });
     }
-    let file = |variables: &[&'static str]| {
-        let Some((variable, path)) = first(variables, &env) else {
-            return Ok(None);
-        };
-        let read = files::read(std::path::Path::new(&path), CERTIFICATES_BYTES_MAX);
-        read.map(Some)
-            .map_err(|source| TelemetryError::Certificate {
-                variable,
-                path,
-                source,
-            })
+    const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+    const KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+    let ca = first(
+        &[signal.certificate, "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+        &env,
+    );
+    let cert = first(&[signal.client_certificate, CERTIFICATE], &env);
+    let key = first(&[signal.client_key, KEY], &env);
+    let half = |variable, missing| Err(TelemetryError::Half { variable, missing });
+    let identity = match (&cert, &key) {
+        (Some((variable, _)), None) => return half(*variable, KEY),
+        (None, Some((variable, _))) => return half(*variable, CERTIFICATE),
+        (Some((_, cert)), Some((_, key))) => Some((cert.into(), key.into())),
+        (None, None) => None,
     };
-    let certificate = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-    let certificate = file(&[signal.client_certificate, certificate])?;
-    let key = file(&[signal.client_key, "OTEL_EXPORTER_OTLP_CLIENT_KEY"])?;
-    Ok(Tls {
-        certificates: file(&[signal.certificate, "OTEL_EXPORTER_OTLP_CERTIFICATE"])?,
-        identity: certificate.zip(key),
+    let spec = ClientTlsSpec {
+        ca: ca.as_ref().map(|(_, path)| path.into()),
+        identity,
+        server_name: None,
+    };
+    let Some(problem) = ClientTls::check(&spec).into_iter().next() else {
+        return Ok(spec);
+    };
+    let of_key = match problem.key {
+        "cert" => cert,
+        "key" => key,
+        _ => ca,
+    };
+    Err(match of_key {
+        Some((variable, _)) => TelemetryError::File { variable, problem },
+        None => TelemetryError::Tls(problem.to_string()),
     })
 }
 
@@ -314,18 +332,24 @@ mod tests {
         }
         let https = ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://c:4318");
         let answer = found(&[https, http]);
-        assert_eq!(answer.is_ok(), Tls::IS_BUILT_IN);
+        assert_eq!(answer.is_ok(), tls::IS_BUILT_IN);
         match answer {
             Ok(transport) => {
-                let expected = Transport::Http(Some(Tls::default()), TIMEOUT);
+                let expected = Transport::Http(Some(ClientTlsSpec::default()), TIMEOUT);
                 assert_eq!(transport, Some(expected));
                 let absent = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file.pem");
-                let client = ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/no/such/file.pem");
-                for absent in [absent, client] {
-                    let error = found(&[https, absent]).expect_err("no such file");
-                    let error = error.to_string();
-                    assert!(error.contains("/no/such/file.pem"), "{error}");
-                    assert!(error.contains(absent.0), "{error}");
+                let key = ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/no/such/key.pem");
+                let cert = ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/no/such/cert.pem");
+                for (variables, named) in [
+                    (&[https, absent][..], &[absent.0, absent.1][..]),
+                    (&[https, cert, key], &[cert.0, cert.1]),
+                    (&[https, key], &[key.0, "is set, but not", cert.0]),
+                    (&[https, cert], &[cert.0, "is set, but not", "_CLIENT_KEY"]),
+                ] {
+                    let error = found(variables).expect_err("no such file").to_string();
+                    for part in named {
+                        assert!(error.contains(part), "{error}");
+                    }
                 }
             }
             Err(error) => {

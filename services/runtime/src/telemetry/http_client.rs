@@ -10,8 +10,8 @@ use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::runtime::Handle;
 
-use super::TelemetryError;
-use super::tls::{Connector, Tls};
+use super::tls::Connector;
+use crate::config::ClientTlsSpec;
 
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -26,17 +26,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client with this limit of one export. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// When the certificates cannot be used.
-    pub(crate) fn new(tls: Option<Tls>, timeout: Duration) -> Result<Self, TelemetryError> {
-        let connector = super::tls::connector(tls)?;
-        Ok(Self {
+    /// A client with this limit of one request, and TLS where an address asks for it. Needs a
+    /// tokio runtime.
+    pub(crate) fn new(tls: Option<ClientTlsSpec>, timeout: Duration) -> Self {
+        let connector = super::tls::connector(tls);
+        Self {
             inner: legacy::Client::builder(TokioExecutor::new()).build(connector),
             runtime: Handle::current(),
             timeout,
-        })
+        }
     }
 }
 

@@ -29,9 +29,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use crate::tls::TlsProblem;
+
 pub(crate) use http_client::Client as HttpsClient;
 pub use logs::LogFormat;
-pub(crate) use tls::Tls as Trusted;
 
 /// Log levels without `RUST_LOG`.
 const DEFAULT_LEVELS: &str = "warn,motet=info";
@@ -65,15 +66,21 @@ pub enum TelemetryError {
         /// The values that are supported.
         supported: &'static str,
     },
-    /// The certificates that the environment names cannot be read.
-    #[error("{variable}={path} cannot be read: {source}")]
-    Certificate {
+    /// A file of TLS that the environment names cannot be used.
+    #[error("{variable}={} {}", problem.path.display(), problem.reason)]
+    File {
         /// The variable.
         variable: &'static str,
-        /// Its value.
-        path: String,
-        /// The system's error.
-        source: motet_config::files::FileError,
+        /// The file, and why it cannot be used.
+        problem: TlsProblem,
+    },
+    /// A certificate is named without its key, or the other way round.
+    #[error("{variable} is set, but not {missing}: a certificate is shown with its key")]
+    Half {
+        /// The variable that is set.
+        variable: &'static str,
+        /// The one that is not.
+        missing: &'static str,
     },
     /// TLS to the collector cannot be set up.
     #[error("cannot export to OTLP over TLS: {0}")]

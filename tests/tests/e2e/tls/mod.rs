@@ -1,5 +1,6 @@
-//! TLS: `ports` of motet, `servers` that motet speaks to, `foreign` clients.
+//! TLS: `ports` of motet, `servers` that motet speaks to, `collectors` of traces, `foreign` clients.
 
+mod collectors;
 mod foreign;
 mod ports;
 mod servers;

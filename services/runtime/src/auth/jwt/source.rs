@@ -7,7 +7,8 @@ use http::Request;
 use opentelemetry_http::HttpClient;
 
 use super::key_set::KeySet;
-use crate::telemetry::{HttpsClient, Trusted};
+use crate::config::ClientTlsSpec;
+use crate::telemetry::HttpsClient;
 
 /// Time in which the issuer has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,8 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// The reason, as the end of a sentence.
 pub(in crate::auth) async fn fetch(url: &str) -> Result<KeySet, String> {
-    let client = HttpsClient::new(Some(Trusted::default()), TIMEOUT);
-    let client = client.map_err(|error| error.to_string())?;
+    let client = HttpsClient::new(Some(ClientTlsSpec::default()), TIMEOUT);
     let request = Request::get(url).header("accept", "application/json");
     let request = request
         .body(Bytes::new())
