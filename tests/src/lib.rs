@@ -7,6 +7,7 @@
 //! * [`proxy`]: a proxy that delays or fails calls between a gateway and its services.
 //! * [`tcp_proxy`]: a proxy of connections, which it can delay, reset or damage.
 //! * [`brokers`]: message brokers, real ones.
+//! * [`object_store`]: an object store, which can be away, slow or broken.
 //! * [`collector`]: a receiver of traces by OTLP.
 //!
 //! Clients:
@@ -34,6 +35,7 @@ pub mod connection;
 pub mod http;
 pub mod in_process;
 pub mod load;
+pub mod object_store;
 pub mod other_server;
 pub mod packages;
 pub mod program;

@@ -4,6 +4,7 @@ use motet_config::list_of;
 use motet_rows::{Binding, Element, Port, Row, columns_of, hint};
 
 use crate::error::BatchError;
+use crate::files::InputFile;
 use crate::input::{InputFormat, RowReader};
 use crate::settings::{OutputFormat, Settings};
 
@@ -32,7 +33,7 @@ pub(crate) fn bind(
     ports: &[Port],
     outputs: &[Port],
     settings: &Settings,
-    files: &[(std::path::PathBuf, InputFormat)],
+    files: &[(InputFile, InputFormat)],
 ) -> Result<Bound, BatchError> {
     if settings.format == OutputFormat::Parquet && !cfg!(feature = "parquet") {
         let message = "this build has no Parquet: build motet with its feature `parquet`";
@@ -48,9 +49,9 @@ pub(crate) fn bind(
         }
     }
     let mut sample = Vec::new();
-    for (path, format) in files {
-        sample.extend(head(path, *format)?);
-        mistakes.extend(bytes_for_texts(path, *format, ports, &map)?);
+    for (file, format) in files {
+        sample.extend(head(file, *format)?);
+        mistakes.extend(bytes_for_texts(file, *format, ports, &map)?);
     }
     let known = (!sample.is_empty()).then_some(&sample[..]);
     let binding = Binding::new(ports, &map, known);
@@ -141,7 +142,7 @@ pub(crate) fn top_level(outputs: &[Port]) -> Vec<&str> {
 /// base64: that is text, too, but not the one that was meant.
 #[cfg(feature = "parquet")]
 fn bytes_for_texts(
-    path: &std::path::Path,
+    file: &InputFile,
     format: InputFormat,
     ports: &[Port],
     map: &[(String, String)],
@@ -149,10 +150,8 @@ fn bytes_for_texts(
     if format != InputFormat::Parquet {
         return Ok(Vec::new());
     }
-    let untyped = crate::parquet::columns_of_bytes(path);
-    let untyped = untyped.map_err(|error| {
-        BatchError::cannot(format!("{} cannot be read: {error}", path.display()))
-    })?;
+    let untyped = crate::parquet::columns_of_bytes(file);
+    let untyped = untyped.map_err(|error| file.broken(0, &error))?;
     let texts = ports
         .iter()
         .filter(|port| port.kind.element == Element::Text);
@@ -165,7 +164,7 @@ fn bytes_for_texts(
                 "input `{}`, column `{column}` of {}: bytes without the type of text; write the \
                  column as strings (UTF-8)",
                 port.name,
-                path.display()
+                file.path().display()
             )
         })
     });
@@ -174,7 +173,7 @@ fn bytes_for_texts(
 
 #[cfg(not(feature = "parquet"))]
 fn bytes_for_texts(
-    _: &std::path::Path,
+    _: &InputFile,
     _: InputFormat,
     _: &[Port],
     _: &[(String, String)],
@@ -183,8 +182,8 @@ fn bytes_for_texts(
 }
 
 /// Returns the first rows of a file, without broken ones.
-fn head(path: &std::path::Path, format: InputFormat) -> Result<Vec<Row>, BatchError> {
-    let mut reader = RowReader::open(path, format, |file| file)?;
+fn head(file: &InputFile, format: InputFormat) -> Result<Vec<Row>, BatchError> {
+    let mut reader = RowReader::open(file, format, |bytes| bytes)?;
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while rows.len() < ROWS && bytes < BYTES {
         let Some(row) = reader.next()? else {

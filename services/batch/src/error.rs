@@ -1,5 +1,6 @@
 //! Ends of a batch before it is done.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 
@@ -41,8 +42,37 @@ impl BatchError {
         }
     }
 
+    /// Returns the error of a batch that was told to stop.
+    pub(crate) fn stopped() -> Self {
+        let message = "stopped by a signal; what is written stays, and the same command goes on \
+                       with the rest";
+        Self::try_again(message)
+    }
+
+    /// Returns the error that another was made of on its way through readers and writers.
+    pub(crate) fn within(error: &io::Error) -> Option<Self> {
+        let mut next: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found.clone());
+            }
+            // The source of an error of I/O is that of what is in it.
+            next = match error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+            {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     /// Returns the error of an input that cannot be read.
     pub(crate) fn reading(path: &Path, cause: &io::Error) -> Self {
+        if let Some(error) = Self::within(cause) {
+            return error;
+        }
         let message = format!("{} cannot be read: {cause}", path.display());
         match cause.kind() {
             io::ErrorKind::NotFound
@@ -55,6 +85,9 @@ impl BatchError {
     /// Returns the error of a file that cannot be written. A disk that is full may have room the
     /// next time.
     pub(crate) fn writing(path: &Path, cause: &io::Error) -> Self {
+        if let Some(error) = Self::within(cause) {
+            return error;
+        }
         let message = format!("{} cannot be written: {cause}", path.display());
         match cause.kind() {
             io::ErrorKind::PermissionDenied

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BatchError;
-use crate::folder::{Folder, read_json};
-use crate::part::Record;
-use crate::plan::{Plan, digest};
-use crate::temporary;
+use crate::files::{Digest, InputFile};
+use crate::folder::Folder;
+use crate::plan::Plan;
 
 /// Contents of the file `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +18,8 @@ pub struct Success {
     pub answers: u64,
     /// Rows with an error.
     pub errors: u64,
-    /// Files of the input, with their SHA-256.
+    /// Files of the input, with their SHA-256, or the tags of their versions where they are objects
+    /// (`etag:`, and the tag).
     pub inputs: BTreeMap<String, String>,
     /// Files of the output, with their SHA-256.
     pub outputs: BTreeMap<String, String>,
@@ -42,12 +42,16 @@ pub fn finish(folder: &Folder) -> Result<Success, BatchError> {
         outputs: BTreeMap::new(),
     };
     for input in &plan.inputs {
-        let (path, digest) = (input.path.clone(), input.sha256.clone());
-        success.inputs.insert(path, digest);
+        let digest = match &input.digest {
+            Digest::Sha256(digest) => digest.clone(),
+            Digest::Etag(tag) => format!("etag:{tag}"),
+        };
+        success.inputs.insert(input.path.clone(), digest);
     }
     let mut missing = Vec::new();
-    for (index, unit) in plan.units.iter().enumerate() {
-        let Some(record) = Record::of(folder, index, format)? else {
+    let records = folder.settled(plan.units.len(), format)?;
+    for (index, (unit, record)) in plan.units.iter().zip(records).enumerate() {
+        let Some(record) = record else {
             missing.push(index);
             continue;
         };
@@ -57,13 +61,14 @@ pub fn finish(folder: &Folder) -> Result<Success, BatchError> {
                 record.rows, unit.rows
             )));
         }
-        let part = (folder.part(index, format), Some(&record.sha256));
-        let errors = (folder.errors(index), record.errors_sha256.as_ref());
+        let paths = folder.unit(index, format);
+        let part = (paths.part, Some(&record.sha256));
+        let errors = (paths.errors, record.errors_sha256.as_ref());
         for (path, expected) in [part, errors] {
             let Some(expected) = expected else {
                 continue;
             };
-            let (_, found) = digest(&path)?;
+            let found = InputFile::find(folder.files(), &path)?.sha256()?;
             if found != *expected {
                 return Err(BatchError::cannot(format!(
                     "{} changed since it was written: its SHA-256 is {found}, not {expected}",
@@ -92,10 +97,10 @@ pub fn finish(folder: &Folder) -> Result<Success, BatchError> {
             plan.rows()
         )));
     }
-    temporary::sweep(&folder.temporary())?;
+    folder.sweep(true)?;
     let path = folder.success();
-    if !folder.json("success", &success)?.link(&path)? {
-        let there: Option<Success> = read_json(&path)?;
+    if !folder.create(&path, &success)? {
+        let there: Option<Success> = folder.read(&path)?;
         if there.as_ref() != Some(&success) {
             let path = path.display();
             return Err(BatchError::cannot(format!("{path} is of another batch")));

@@ -1,44 +1,65 @@
 //! The folder of a batch.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::BatchError;
+use crate::files::{
+    Files, Note, NoteText, OwnPaths, Place, Record, Staged, UnitPaths, Unwritten, json, read_json,
+};
 use crate::settings::OutputFormat;
-use crate::temporary::{self, Temporary};
 
 /// The folder of a batch: parts with answers, and in `_motet` the plan and what workers need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder(PathBuf);
+#[derive(Debug, Clone)]
+pub struct Folder {
+    files: Files,
+    place: Arc<dyn Place>,
+    path: PathBuf,
+}
 
 impl Folder {
-    /// Returns the folder at a path.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+    /// Returns the folder at a path: of a disk, or of a bucket (`s3://BUCKET/FOLDER`).
+    ///
+    /// # Errors
+    /// A name of an object without a bucket; a store that cannot be one, by its variables of the
+    /// environment.
+    pub fn new(files: &Files, path: impl Into<PathBuf>) -> Result<Self, BatchError> {
+        let path = path.into();
+        Ok(Self {
+            files: files.clone(),
+            place: files.place(&path)?,
+            path,
+        })
     }
 
     /// Returns its path.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Returns the means by which it is reached, and inputs are.
+    pub(crate) const fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Makes it, where it is not there, and removes what killed workers have left.
     pub(crate) fn open(&self) -> Result<(), BatchError> {
-        for folder in [self.temporary(), self.own("units")] {
-            fs::create_dir_all(&folder).map_err(|error| BatchError::writing(&folder, &error))?;
+        for folder in [self.temporary(), self.records_folder()] {
+            self.place.make(&folder)?;
         }
-        temporary::sweep(&self.temporary())
+        self.sweep(false)
     }
 
     fn own(&self, name: &str) -> PathBuf {
-        self.0.join("_motet").join(name)
+        self.path.join("_motet").join(name)
     }
 
     /// Returns the folder of files that are not yet.
-    pub(crate) fn temporary(&self) -> PathBuf {
+    fn temporary(&self) -> PathBuf {
         self.own("tmp")
     }
 
@@ -52,74 +73,128 @@ impl Folder {
         self.own("stdin")
     }
 
-    /// Returns the path of the record of a unit.
-    pub(crate) fn record(&self, unit: usize) -> PathBuf {
-        self.own("units").join(format!("{unit:05}.json"))
+    fn records_folder(&self) -> PathBuf {
+        self.own("units")
     }
 
-    /// Returns the path of the answers of a unit.
-    pub(crate) fn part(&self, unit: usize, format: OutputFormat) -> PathBuf {
+    /// Returns the names of the files of a unit.
+    pub(crate) fn unit(&self, unit: usize, format: OutputFormat) -> UnitPaths {
         let extension = format.extension();
-        self.0.join(format!("part-{unit:05}.{extension}"))
+        UnitPaths {
+            part: self.path.join(format!("part-{unit:05}.{extension}")),
+            errors: self.errors(unit),
+            record: self.records_folder().join(format!("{unit:05}.json")),
+        }
     }
 
     /// Returns the path of the rows with errors of a unit.
     pub(crate) fn errors(&self, unit: usize) -> PathBuf {
-        self.0.join(format!("errors-{unit:05}.jsonl"))
+        self.path.join(errors_name(unit))
     }
 
     /// Returns the path of what is written when all is done.
     pub(crate) fn success(&self) -> PathBuf {
-        self.0.join("_SUCCESS")
+        self.path.join("_SUCCESS")
     }
 
-    /// Returns whether there are parts.
-    pub(crate) fn has_parts(&self) -> bool {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let mut names = entries.map(|entry| entry.file_name());
-        names.any(|name| name.to_string_lossy().starts_with("part-"))
+    /// Returns the names of its files, without those in `_motet`.
+    pub(crate) fn names(&self) -> Result<BTreeSet<String>, BatchError> {
+        self.place.names(&self.path)
     }
 
-    /// Waits until no other worker commits a unit, and keeps others from it until the return value
-    /// is dropped.
-    pub(crate) fn lock(&self) -> Result<File, BatchError> {
-        let path = self.own("lock");
-        let locked = || {
-            let mut options = OpenOptions::new();
-            let file = options
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        locked().map_err(|error| BatchError::writing(&path, &error))
+    /// Returns the units of which there are files of rows with errors.
+    pub(crate) fn with_errors(&self, units: usize) -> Result<Vec<usize>, BatchError> {
+        let names = self.names()?;
+        let units = (0..units).filter(|unit| names.contains(&errors_name(*unit)));
+        Ok(units.collect())
     }
 
-    /// Returns a temporary file with `value` in JSON.
-    pub(crate) fn json<T: Serialize>(
+    /// Returns whether it is finished.
+    pub(crate) fn is_finished(&self) -> Result<bool, BatchError> {
+        Ok(self.place.about(&self.success())?.is_some())
+    }
+
+    /// Returns whether a unit is written.
+    pub(crate) fn is_written(&self, unit: usize, format: OutputFormat) -> Result<bool, BatchError> {
+        self.place.is_written(&self.unit(unit, format))
+    }
+
+    /// Returns the records of this many units, of those that are written.
+    pub(crate) fn records(
         &self,
-        name: &str,
-        value: &T,
-    ) -> Result<Temporary, BatchError> {
-        let temporary = Temporary::create(&self.temporary(), name)?;
-        let mut text = serde_json::to_string_pretty(value)
-            .map_err(|error| BatchError::cannot(format!("{name} cannot be written: {error}")))?;
-        text.push('\n');
-        std::io::Write::write_all(&mut temporary.file(), text.as_bytes())
-            .map_err(|error| BatchError::writing(&self.0, &error))?;
-        Ok(temporary)
+        units: usize,
+        format: OutputFormat,
+    ) -> Result<Vec<Option<Record>>, BatchError> {
+        self.place.records(&self.units(units, format))
+    }
+
+    /// As [`records`](Self::records), and does what killed workers have left to do.
+    pub(crate) fn settled(
+        &self,
+        units: usize,
+        format: OutputFormat,
+    ) -> Result<Vec<Option<Record>>, BatchError> {
+        let units = self.units(units, format);
+        let records = self.place.records(&units)?;
+        for (unit, record) in units.iter().zip(&records) {
+            if let Some(record) = record {
+                self.place.settle(unit, record)?;
+            }
+        }
+        Ok(records)
+    }
+
+    fn units(&self, units: usize, format: OutputFormat) -> Vec<UnitPaths> {
+        (0..units).map(|unit| self.unit(unit, format)).collect()
+    }
+
+    /// Begins a file that has no name yet.
+    pub(crate) fn stage(&self, name: &str) -> Result<Box<dyn Staged>, BatchError> {
+        self.place.stage(&self.temporary(), name)
+    }
+
+    /// Gives a file its name, in the place of a file that has it.
+    pub(crate) fn rename(&self, staged: Box<dyn Staged>, to: &Path) -> Result<(), BatchError> {
+        self.place.rename(staged, to)
+    }
+
+    /// Gives the files of a unit their names: all of them, or none. Returns `false` where another
+    /// worker did so before.
+    pub(crate) fn commit(&self, unit: Unwritten) -> Result<bool, BatchError> {
+        let own = OwnPaths {
+            temporary: self.temporary(),
+            lock: self.own("lock"),
+        };
+        self.place.commit(&own, unit)
+    }
+
+    /// Writes a file of JSON, unless there is one: then returns `false`.
+    pub(crate) fn create<T: Serialize>(&self, path: &Path, value: &T) -> Result<bool, BatchError> {
+        let bytes = json(path, value)?;
+        self.place.create(&self.temporary(), path, &bytes)
+    }
+
+    /// Reads a file of JSON; `None` if there is none.
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, BatchError> {
+        read_json(&*self.place, path)
+    }
+
+    /// Writes notes of this worker, again and again, until the return value is dropped.
+    pub(crate) fn note(&self, text: NoteText) -> Result<Box<dyn Send>, BatchError> {
+        self.place.note(&self.temporary(), text)
+    }
+
+    /// Returns the last notes of workers.
+    pub(crate) fn notes(&self) -> Result<Vec<Note>, BatchError> {
+        self.place.notes(&self.temporary())
+    }
+
+    /// Removes what killed workers have left.
+    pub(crate) fn sweep(&self, is_over: bool) -> Result<(), BatchError> {
+        self.place.sweep(&self.temporary(), is_over)
     }
 }
 
-/// Reads a file of JSON; `None` if there is none.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, BatchError> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| BatchError::reading(path, &error))?,
-    };
-    let read = serde_json::from_slice(&text);
-    read.map(Some)
-        .map_err(|error| BatchError::cannot(format!("{} is damaged: {error}", path.display())))
+fn errors_name(unit: usize) -> String {
+    format!("errors-{unit:05}.jsonl")
 }

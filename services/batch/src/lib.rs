@@ -7,19 +7,21 @@
 //! * `planning`: a plan made, or compared with one that is there.
 //! * `binding`: columns of the files against the pipeline.
 //! * `output`: rows with their answers, as lines of a part; `parquet`: the same as columns.
-//! * `folder`: the folder of a batch; `temporary`: files that are not yet, and files of workers;
-//!   `part`: a unit being written.
+//! * `files`: disks and object stores, which keep files; nothing else knows which of them does.
+//! * `folder`: the folder of a batch; `part`: a unit being written.
 //! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
 //!   in flight and calls a second.
 //! * `finish`: the whole, counted; `status`: how far it is; `retry`: rows with errors, once more.
 //! * `progress`: what a worker has done so far; `task`: tasks that end with their handle.
-//! * `error`: [`BatchError`].
+//! * `error`: [`BatchError`]; `hash`: digests.
 
 mod binding;
 mod error;
+mod files;
 mod finish;
 mod folder;
 mod gate;
+mod hash;
 mod input;
 mod output;
 #[cfg(feature = "parquet")]
@@ -33,15 +35,16 @@ mod retry;
 mod settings;
 mod status;
 mod task;
-mod temporary;
 mod worker;
 
 pub use error::{BatchError, Verdict};
+pub use files::Files;
 pub use finish::{Success, finish};
 pub use folder::Folder;
 pub use gate::InFlight;
+pub use hash::sha256;
 pub use input::InputFormat;
-pub use plan::{PipelineParts, Plan, sha256};
+pub use plan::{PipelineParts, Plan};
 pub use planning::{Asked, Batch, prepare};
 pub use progress::{Progress, Snapshot};
 pub use retry::rows_with_errors;

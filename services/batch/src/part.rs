@@ -1,68 +1,24 @@
 //! A unit being written.
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::BatchError;
-use crate::folder::{Folder, read_json};
+use crate::files::{Record, Staged, UnitPaths, Unwritten};
+use crate::folder::Folder;
+use crate::hash::hex;
 use crate::output::Lines;
 #[cfg(feature = "parquet")]
 use crate::parquet::ParquetWriter;
-use crate::plan::hex;
+#[cfg(feature = "parquet")]
 use crate::settings::OutputFormat;
-use crate::temporary::Temporary;
 
-/// Bytes that are written at once.
-const PIECE: usize = 256 << 10;
-
-/// Counts of a unit that is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    /// Rows of the input.
-    pub(crate) rows: u64,
-    /// Those of them that have an error.
-    pub(crate) errors: u64,
-    /// SHA-256 of the part.
-    pub(crate) sha256: String,
-    /// SHA-256 of the file of rows with errors, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) errors_sha256: Option<String>,
-}
-
-impl Record {
-    /// Reads the record of a unit; `None` if the unit is not written.
-    ///
-    /// # Errors
-    /// A file that cannot be read or is damaged.
-    pub(crate) fn of(
-        folder: &Folder,
-        unit: usize,
-        format: OutputFormat,
-    ) -> Result<Option<Self>, BatchError> {
-        // The part is what counts: the record comes before it.
-        if !folder.part(unit, format).exists() {
-            return Ok(None);
-        }
-        let path = folder.record(unit);
-        let record = read_json(&path)?;
-        record.map(Some).ok_or_else(|| {
-            BatchError::cannot(format!(
-                "{} is missing, but its part is there",
-                path.display()
-            ))
-        })
-    }
-}
-
-/// The files of a unit, which have no names yet.
+/// The files of a unit that is being computed.
 pub(crate) struct PartWriter {
     folder: Folder,
-    unit: usize,
-    format: OutputFormat,
+    paths: UnitPaths,
     part: Part,
     errors: Option<Digested>,
     rows: u64,
@@ -77,7 +33,7 @@ enum Part {
 }
 
 struct Digested {
-    writer: BufWriter<Temporary>,
+    file: Box<dyn Staged>,
     digest: Sha256,
     /// For messages.
     path: PathBuf,
@@ -89,14 +45,12 @@ impl PartWriter {
     /// # Errors
     /// When nothing can be written.
     pub(crate) fn begin(folder: &Folder, unit: usize, lines: &Lines) -> Result<Self, BatchError> {
-        let format = lines.format();
-        let path = folder.part(unit, format);
-        let file = Digested::create(folder, path)?;
+        let paths = folder.unit(unit, lines.format());
+        let file = Digested::create(folder, &paths.part)?;
         let part = Part::begin(file, lines)?;
         Ok(Self {
             folder: folder.clone(),
-            unit,
-            format,
+            paths,
             part,
             errors: None,
             rows: 0,
@@ -118,11 +72,11 @@ impl PartWriter {
         self.part.write(line)?;
         if !whole.is_empty() {
             if self.errors.is_none() {
-                let path = self.folder.errors(self.unit);
-                self.errors = Some(Digested::create(&self.folder, path)?);
+                let errors = Digested::create(&self.folder, &self.paths.errors)?;
+                self.errors = Some(errors);
             }
             if let Some(errors) = &mut self.errors {
-                errors.write(whole)?;
+                errors.add(whole)?;
             }
         }
         self.rows += 1;
@@ -136,38 +90,23 @@ impl PartWriter {
     /// # Errors
     /// When they cannot be written. Nothing is there then.
     pub(crate) fn commit(self) -> Result<bool, BatchError> {
-        let (part, sha256) = self.part.finish()?;
-        let errors = self.errors.map(Digested::finish).transpose()?;
-        let _others_wait = self.folder.lock()?;
-        let path = self.folder.part(self.unit, self.format);
-        if path.exists() {
-            return Ok(false);
-        }
-        let errors_path = self.folder.errors(self.unit);
-        let errors_sha256 = match errors {
-            Some((errors, sha256)) => {
-                errors.replace(&errors_path)?;
-                Some(sha256)
-            }
-            None => {
-                // One that was killed before its part had a name.
-                match fs::remove_file(&errors_path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(BatchError::writing(&errors_path, &error));
-                    }
-                    _ => None,
-                }
-            }
+        let part = self.part.finish()?;
+        let (errors, errors_sha256) = match self.errors {
+            Some(errors) => (Some(errors.file), Some(hex(errors.digest))),
+            None => (None, None),
         };
-        let record = Record {
-            rows: self.rows,
-            errors: self.errors_count,
-            sha256,
-            errors_sha256,
-        };
-        let record = self.folder.json("record", &record)?;
-        record.replace(&self.folder.record(self.unit))?;
-        part.link(&path)
+        self.folder.commit(Unwritten {
+            paths: self.paths,
+            part: part.file,
+            errors,
+            record: Record {
+                rows: self.rows,
+                errors: self.errors_count,
+                sha256: hex(part.digest),
+                errors_sha256,
+                staged: None,
+            },
+        })
     }
 }
 
@@ -181,13 +120,13 @@ impl Part {
             return Ok(Self::Parquet(Box::new(writer), path));
         }
         let header = lines.header();
-        file.write(&header.map_err(|error| BatchError::writing(&file.path, &error))?)?;
+        file.add(&header.map_err(|error| BatchError::writing(&file.path, &error))?)?;
         Ok(Self::Lines(file))
     }
 
     fn write(&mut self, line: &[u8]) -> Result<(), BatchError> {
         match self {
-            Self::Lines(file) => file.write(line),
+            Self::Lines(file) => file.add(line),
             #[cfg(feature = "parquet")]
             Self::Parquet(writer, path) => {
                 let written = writer.add(line);
@@ -196,62 +135,42 @@ impl Part {
         }
     }
 
-    fn finish(self) -> Result<(Temporary, String), BatchError> {
+    fn finish(self) -> Result<Digested, BatchError> {
         match self {
-            Self::Lines(file) => file.finish(),
+            Self::Lines(file) => Ok(file),
             #[cfg(feature = "parquet")]
             Self::Parquet(writer, path) => {
                 let written = writer.finish();
-                let file = written.map_err(|error| BatchError::writing(&path, &error))?;
-                file.finish()
+                written.map_err(|error| BatchError::writing(&path, &error))
             }
         }
     }
 }
 
-#[cfg(feature = "parquet")]
 impl Write for Digested {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(bytes)?;
+        let written = self.file.write(bytes)?;
         self.digest.update(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.file.flush()
     }
 }
 
 impl Digested {
-    fn create(folder: &Folder, path: PathBuf) -> Result<Self, BatchError> {
-        let temporary = Temporary::create(&folder.temporary(), "part")?;
+    fn create(folder: &Folder, path: &Path) -> Result<Self, BatchError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            writer: BufWriter::with_capacity(PIECE, temporary),
+            file: folder.stage(&name)?,
             digest: Sha256::new(),
-            path,
+            path: path.to_owned(),
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), BatchError> {
-        self.digest.update(bytes);
-        let written = self.writer.write_all(bytes);
+    fn add(&mut self, bytes: &[u8]) -> Result<(), BatchError> {
+        let written = self.write_all(bytes);
         written.map_err(|error| BatchError::writing(&self.path, &error))
-    }
-
-    fn finish(self) -> Result<(Temporary, String), BatchError> {
-        let written = self.writer.into_inner();
-        let temporary =
-            written.map_err(|error| BatchError::writing(&self.path, &error.into_error()))?;
-        Ok((temporary, hex(self.digest)))
-    }
-}
-
-impl Write for Temporary {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file().flush()
     }
 }

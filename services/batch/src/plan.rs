@@ -1,13 +1,12 @@
 //! A plan: what a batch does, bound to its inputs, in units of rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::BatchError;
-use crate::folder::{Folder, read_json};
+use crate::files::Digest;
+use crate::folder::Folder;
 use crate::input::{InputFormat, Place};
 use crate::settings::Settings;
 
@@ -42,7 +41,8 @@ pub(crate) struct Input {
     pub(crate) path: String,
     pub(crate) format: InputFormat,
     pub(crate) bytes: u64,
-    pub(crate) sha256: String,
+    #[serde(flatten)]
+    pub(crate) digest: Digest,
     pub(crate) rows: u64,
 }
 
@@ -79,7 +79,7 @@ impl Plan {
     /// # Errors
     /// A file that cannot be read, is damaged, or of another version.
     pub fn read(folder: &Folder) -> Result<Option<Self>, BatchError> {
-        let plan: Option<Self> = read_json(&folder.plan())?;
+        let plan: Option<Self> = folder.read(&folder.plan())?;
         match plan {
             Some(plan) if plan.version != VERSION => Err(BatchError::cannot(format!(
                 "{} has version {}; this program reads version {VERSION}",
@@ -182,30 +182,4 @@ fn setting_differences(then: &Settings, now: &Settings) -> Vec<String> {
         .filter(|(_, then, now)| then != now)
         .map(|(name, then, now)| format!("the setting `{name}` is {now}, not {then}"))
         .collect()
-}
-
-/// Returns the SHA-256 of some bytes in hexadecimal.
-pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    hex(Sha256::new_with_prefix(bytes))
-}
-
-/// Returns a digest in hexadecimal.
-pub(crate) fn hex(digest: Sha256) -> String {
-    let digest = digest.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Returns size and SHA-256 of a file.
-///
-/// # Errors
-/// A file that cannot be read.
-pub(crate) fn digest(path: &Path) -> Result<(u64, String), BatchError> {
-    let read = || {
-        let mut digest = Sha256::new();
-        let mut file = std::fs::File::open(path)?;
-        let bytes = std::io::copy(&mut file, &mut digest)?;
-        std::io::Result::Ok((bytes, digest))
-    };
-    let (bytes, digest) = read().map_err(|error| BatchError::reading(path, &error))?;
-    Ok((bytes, hex(digest)))
 }

@@ -1,19 +1,19 @@
 //! A plan made, or compared with one that is there.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use motet_rows::{Binding, Port};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::binding::bind;
 use crate::error::BatchError;
+use crate::files::{Digest, FileBytes, InputFile};
 use crate::folder::Folder;
+use crate::hash::hex;
 use crate::input::{InputFormat, Place, RowReader, expand_names, format_of, keep_stdin};
 use crate::output::Lines;
-use crate::plan::{Input, PipelineParts, Plan, Unit, digest, hex};
+use crate::plan::{Input, PipelineParts, Plan, Unit};
 use crate::settings::Settings;
 
 /// The name of standard input.
@@ -22,7 +22,7 @@ const STDIN: &str = "-";
 /// Request for a batch.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Files, patterns of files, or `-` for standard input.
+    /// Files, also in buckets (`s3://BUCKET/KEY`), patterns of files, or `-` for standard input.
     pub inputs: Vec<String>,
     /// Their format; without it, what their names say.
     pub format: Option<InputFormat>,
@@ -50,6 +50,11 @@ impl Batch {
     pub const fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    /// Returns its folder.
+    pub const fn folder(&self) -> &Folder {
+        &self.folder
+    }
 }
 
 /// Prepares a batch in a folder: checks columns against the pipeline, and writes a plan, unless
@@ -61,7 +66,8 @@ impl Batch {
 pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch, BatchError> {
     folder.open()?;
     let planned = Plan::read(&folder)?;
-    if planned.is_none() && folder.has_parts() {
+    let is_part = |name: &String| name.starts_with("part-");
+    if planned.is_none() && folder.names()?.iter().any(is_part) {
         return Err(BatchError::cannot(format!(
             "{} has parts, but no plan: they are of something else; name another folder",
             folder.path().display()
@@ -70,18 +76,19 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
     let files = files(&folder, asked, planned.is_some(), stdin)?;
     let inputs: Vec<(String, InputFormat)> = files
         .iter()
-        .map(|(path, format)| (path.to_string_lossy().into_owned(), *format))
+        .map(|(file, format)| (name(file), *format))
         .collect();
     if let Some(plan) = &planned {
         compare(&folder, plan, asked, &inputs)?;
     }
-    let name = &asked.pipeline.name;
-    let bound = bind(name, &asked.ports, &asked.outputs, &asked.settings, &files)?;
+    let pipeline = &asked.pipeline.name;
+    let (ports, outputs) = (&asked.ports, &asked.outputs);
+    let bound = bind(pipeline, ports, outputs, &asked.settings, &files)?;
     let plan = match planned {
         Some(plan) => plan,
         None => {
             let plan = scan(asked, &files)?;
-            match folder.json("plan", &plan)?.link(&folder.plan())? {
+            match folder.create(&folder.plan(), &plan)? {
                 true => plan,
                 // Another worker was faster.
                 false => {
@@ -119,13 +126,18 @@ fn compare(
     Err(BatchError::cannot(message))
 }
 
+/// Returns the name of a file in a plan.
+fn name(file: &InputFile) -> String {
+    file.path().to_string_lossy().into_owned()
+}
+
 /// Returns the files of the inputs, with their formats.
 fn files(
     folder: &Folder,
     asked: &Asked,
     is_planned: bool,
     stdin: impl Read,
-) -> Result<Vec<(PathBuf, InputFormat)>, BatchError> {
+) -> Result<Vec<(InputFile, InputFormat)>, BatchError> {
     if asked.inputs.iter().any(|name| name == STDIN) {
         if asked.inputs.len() > 1 {
             return Err(BatchError::cannot(
@@ -134,24 +146,25 @@ fn files(
         }
         let path = folder.stdin();
         if !is_planned {
-            keep_stdin(stdin, &folder.temporary(), &path)?;
+            keep_stdin(stdin, folder, &path)?;
         }
-        return Ok(vec![(path, asked.format.unwrap_or(InputFormat::Jsonl))]);
+        let file = InputFile::find(folder.files(), &path)?;
+        return Ok(vec![(file, asked.format.unwrap_or(InputFormat::Jsonl))]);
     }
-    let paths = expand_names(&asked.inputs)?;
-    let format = |path: &PathBuf| match asked.format {
+    let files = expand_names(folder.files(), &asked.inputs)?;
+    let format = |file: &InputFile| match asked.format {
         Some(format) => Ok(format),
-        None => format_of(path),
+        None => format_of(file.path()),
     };
-    let formats: Result<Vec<_>, _> = paths.iter().map(format).collect();
-    Ok(paths.into_iter().zip(formats?).collect())
+    let formats: Result<Vec<_>, _> = files.iter().map(format).collect();
+    Ok(files.into_iter().zip(formats?).collect())
 }
 
 /// Reads all files once, and divides their rows into units.
-fn scan(asked: &Asked, files: &[(PathBuf, InputFormat)]) -> Result<Plan, BatchError> {
+fn scan(asked: &Asked, files: &[(InputFile, InputFormat)]) -> Result<Plan, BatchError> {
     let (mut inputs, mut units) = (Vec::new(), Vec::new());
-    for (path, format) in files {
-        let (input, mut of_input) = scan_file(path, *format, inputs.len(), asked.settings.unit)?;
+    for (file, format) in files {
+        let (input, mut of_input) = scan_file(file, *format, inputs.len(), asked.settings.unit)?;
         inputs.push(input);
         units.append(&mut of_input);
     }
@@ -160,16 +173,16 @@ fn scan(asked: &Asked, files: &[(PathBuf, InputFormat)]) -> Result<Plan, BatchEr
 }
 
 fn scan_file(
-    path: &Path,
+    file: &InputFile,
     format: InputFormat,
     index: usize,
     unit: u64,
 ) -> Result<(Input, Vec<Unit>), BatchError> {
     if format == InputFormat::Parquet {
-        return scan_parquet(path, index, unit);
+        return scan_parquet(file, index, unit);
     }
     let seen = Seen::default();
-    let mut reader = RowReader::open(path, format, |file| seen.reader(file))?;
+    let mut reader = RowReader::open(file, format, |bytes| seen.reader(bytes))?;
     let mut units: Vec<Unit> = Vec::new();
     while let Some(place) = reader.next_place()? {
         let first = reader.number() - 1;
@@ -186,31 +199,40 @@ fn scan_file(
     let rows = reader.number();
     drop(reader);
     let (bytes, sha256) = seen.finish();
+    // All of it was read: nothing is saved by a tag, but workers compare tags without reading.
+    let (bytes, digest) = match file.etag() {
+        Some(etag) => (file.bytes(), etag),
+        None => (bytes, Digest::Sha256(sha256)),
+    };
     let input = Input {
-        path: path.to_string_lossy().into_owned(),
+        path: name(file),
         format,
         bytes,
-        sha256,
+        digest,
         rows,
     };
     Ok((input, units))
 }
 
 /// Divides the rows of a file that says how many it has.
-fn scan_parquet(path: &Path, index: usize, unit: u64) -> Result<(Input, Vec<Unit>), BatchError> {
-    let rows = RowReader::rows_of_parquet(path)?;
+fn scan_parquet(
+    file: &InputFile,
+    index: usize,
+    unit: u64,
+) -> Result<(Input, Vec<Unit>), BatchError> {
+    let rows = RowReader::rows_of_parquet(file)?;
     let units = (0..rows.div_ceil(unit)).map(|at| Unit {
         input: index,
         first: at * unit,
         rows: unit.min(rows - at * unit),
         place: Place::of_row(at * unit),
     });
-    let (bytes, sha256) = digest(path)?;
+    let (bytes, digest) = file.identity()?;
     let input = Input {
-        path: path.to_string_lossy().into_owned(),
+        path: name(file),
         format: InputFormat::Parquet,
         bytes,
-        sha256,
+        digest,
         rows,
     };
     Ok((input, units.collect()))
@@ -221,9 +243,9 @@ fn scan_parquet(path: &Path, index: usize, unit: u64) -> Result<(Input, Vec<Unit
 struct Seen(Arc<Mutex<(u64, Sha256)>>);
 
 impl Seen {
-    fn reader(&self, file: File) -> SeenReader {
+    fn reader(&self, bytes: FileBytes) -> SeenReader {
         SeenReader {
-            file,
+            bytes,
             seen: self.clone(),
         }
     }
@@ -235,13 +257,13 @@ impl Seen {
 }
 
 struct SeenReader {
-    file: File,
+    bytes: FileBytes,
     seen: Seen,
 }
 
 impl Read for SeenReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buf)?;
+        let read = self.bytes.read(buf)?;
         let mut seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.0 += read as u64;
         seen.1.update(&buf[..read]);

@@ -1,6 +1,6 @@
 //! Rows of units, read ahead of what is computed, within a number of bytes.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -8,8 +8,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::BatchError;
+use crate::files::{Digest, Files, InputFile};
 use crate::input::{InputRow, RowReader};
-use crate::plan::{Plan, digest};
+use crate::plan::{Input, Plan};
 
 /// Most bytes of rows that are read, but not written yet.
 const BYTES: usize = 24 << 20;
@@ -35,16 +36,18 @@ pub(crate) struct Item {
 /// Reads the rows of these units, on a thread of its own, in order, but for those that `is_written`
 /// when it comes to them. Files are compared with the plan before their first row.
 pub(crate) fn read(
+    files: &Files,
     plan: &Plan,
     units: Vec<usize>,
-    is_written: impl Fn(usize) -> bool + Send + 'static,
+    is_written: impl Fn(usize) -> Result<bool, BatchError> + Send + 'static,
 ) -> Receiver<Result<Item, BatchError>> {
     let (sender, receiver) = channel(ROWS_AHEAD);
-    let (plan, handle) = (plan.clone(), Handle::current());
+    let (files, plan, handle) = (files.clone(), plan.clone(), Handle::current());
     // Dropping the receiver ends it.
     handle.clone().spawn_blocking(move || {
         let mut reading = Reading {
             bytes: Arc::new(Semaphore::new(BYTES / PERMIT_BYTES)),
+            files,
             plan,
             sender: sender.clone(),
             handle,
@@ -58,19 +61,20 @@ pub(crate) fn read(
 }
 
 struct Reading {
+    files: Files,
     plan: Plan,
     sender: Sender<Result<Item, BatchError>>,
     handle: Handle,
     bytes: Arc<Semaphore>,
-    /// The file that is open, and its reader.
-    open: Option<(usize, RowReader)>,
+    /// The file that is open, as it was found, and its reader.
+    open: Option<(usize, InputFile, RowReader)>,
 }
 
 impl Reading {
     fn units(
         &mut self,
         units: &[usize],
-        is_written: impl Fn(usize) -> bool,
+        is_written: impl Fn(usize) -> Result<bool, BatchError>,
     ) -> Result<(), BatchError> {
         let before: Vec<u64> = self
             .plan
@@ -83,13 +87,13 @@ impl Reading {
             })
             .collect();
         for &index in units {
-            if is_written(index) {
+            if is_written(index)? {
                 continue;
             }
             let unit = self.plan.units[index];
             self.go_to(index)?;
             for at in 0..unit.rows {
-                let Some((_, reader)) = &mut self.open else {
+                let Some((_, _, reader)) = &mut self.open else {
                     return Ok(());
                 };
                 let path = || &self.plan.inputs[unit.input].path;
@@ -119,26 +123,18 @@ impl Reading {
     fn go_to(&mut self, index: usize) -> Result<(), BatchError> {
         let unit = self.plan.units[index];
         let input = &self.plan.inputs[unit.input];
-        let path = PathBuf::from(&input.path);
-        if let Some((open, reader)) = &mut self.open
-            && *open == unit.input
-        {
-            let is_ahead = reader.number() <= unit.first;
-            if reader.number() == unit.first || (is_ahead && !reader.is_seekable()) {
-                return reader.skip_to(unit.first);
+        let file = match &mut self.open {
+            Some((open, file, reader)) if *open == unit.input => {
+                let is_ahead = reader.number() <= unit.first;
+                if reader.number() == unit.first || (is_ahead && !reader.is_seekable()) {
+                    return reader.skip_to(unit.first);
+                }
+                file.clone()
             }
-        } else {
-            let (bytes, sha256) = digest(&path)?;
-            if (bytes, &sha256) != (input.bytes, &input.sha256) {
-                return Err(BatchError::cannot(format!(
-                    "{} changed since it was planned: it has {bytes} bytes with SHA-256 {sha256}, \
-                     not {} with {}",
-                    input.path, input.bytes, input.sha256
-                )));
-            }
-        }
-        let reader = RowReader::open_at(&path, input.format, unit.first, unit.place)?;
-        self.open = Some((unit.input, reader));
+            _ => unchanged(&self.files, input)?,
+        };
+        let reader = RowReader::open_at(&file, input.format, unit.first, unit.place)?;
+        self.open = Some((unit.input, file, reader));
         Ok(())
     }
 
@@ -154,4 +150,24 @@ impl Reading {
             }
         })
     }
+}
+
+/// Returns the file of an input, which must be what it was when it was planned.
+fn unchanged(files: &Files, input: &Input) -> Result<InputFile, BatchError> {
+    let file = InputFile::find(files, Path::new(&input.path))?;
+    let (bytes, digest) = file.identity()?;
+    if (bytes, &digest) == (input.bytes, &input.digest) {
+        return Ok(file);
+    }
+    let shown = |digest: &Digest| match digest {
+        Digest::Sha256(digest) => format!("SHA-256 {digest}"),
+        Digest::Etag(tag) => format!("ETag {tag}"),
+    };
+    Err(BatchError::cannot(format!(
+        "{} changed since it was planned: it has {bytes} bytes with {}, not {} with {}",
+        input.path,
+        shown(&digest),
+        input.bytes,
+        shown(&input.digest)
+    )))
 }

@@ -1,7 +1,5 @@
 //! Rows with errors, once more.
 
-use std::path::PathBuf;
-
 use crate::error::BatchError;
 use crate::folder::Folder;
 use crate::input::InputFormat;
@@ -23,11 +21,8 @@ pub fn rows_with_errors(
             "{path} keeps no whole rows with errors: it was made without `--errors file`"
         )));
     }
-    let files: Vec<PathBuf> = (0..plan.units.len())
-        .map(|unit| folder.errors(unit))
-        .filter(|path| path.exists())
-        .collect();
-    if files.is_empty() {
+    let units = folder.with_errors(plan.units.len())?;
+    if units.is_empty() {
         return Err(BatchError::cannot(format!(
             "{path} has no rows with errors"
         )));
@@ -38,6 +33,7 @@ pub fn rows_with_errors(
         (_, true) => InputFormat::Cells,
         (_, false) => InputFormat::Jsonl,
     };
-    let names = files.iter().map(|path| path.to_string_lossy().into_owned());
-    Ok((names.collect(), format, plan.settings))
+    let path = |unit| folder.errors(unit).to_string_lossy().into_owned();
+    let names = units.into_iter().map(path).collect();
+    Ok((names, format, plan.settings))
 }

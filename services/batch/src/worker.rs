@@ -13,7 +13,7 @@ use crate::error::{BatchError, Verdict};
 use crate::folder::Folder;
 use crate::gate::{Gate, InFlight};
 use crate::output::{Done, Lines};
-use crate::part::{PartWriter, Record};
+use crate::part::PartWriter;
 use crate::plan::Plan;
 use crate::planning::Batch;
 use crate::progress::Progress;
@@ -77,7 +77,8 @@ pub struct Outcome {
 }
 
 /// Computes the units of a worker that are not written yet, in order. `stop` ends it: the units in
-/// work are given back.
+/// work are given back. At an error `stop` is cancelled, so that nothing waits any longer for a
+/// store; it is the one that the batch's [`Files`](crate::Files) have.
 ///
 /// # Errors
 /// A reason that ends the worker before its units are done. Those that are written stay.
@@ -88,11 +89,26 @@ pub async fn work<P: Pipeline + 'static>(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Outcome, BatchError> {
+    let worked = units(batch, pipeline, options, progress, &stop).await;
+    if worked.is_err() {
+        stop.cancel();
+    }
+    worked
+}
+
+async fn units<P: Pipeline + 'static>(
+    batch: &Batch,
+    pipeline: Arc<P>,
+    options: &WorkerOptions,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<Outcome, BatchError> {
     let (folder, plan) = (&batch.folder, &batch.plan);
     let mut left = Vec::new();
     let mut errors = 0;
-    for unit in 0..plan.units.len() {
-        match Record::of(folder, unit, plan.settings.format)? {
+    let format = plan.settings.format;
+    for (unit, record) in folder.settled(plan.units.len(), format)?.iter().enumerate() {
+        match record {
             Some(record) => errors += record.errors,
             None if options.shard.has(unit) => left.push(unit),
             None => {}
@@ -102,7 +118,7 @@ pub async fn work<P: Pipeline + 'static>(
     too_many(errors, errors_max)?;
     progress.asked(left.len(), left.iter().map(|u| plan.units[*u].rows).sum());
     let heartbeat = Heartbeat::begin(folder, progress.clone())?;
-    if heartbeat.is_in_company(folder) && !left.is_empty() {
+    if !left.is_empty() && heartbeat.is_in_company(folder)? {
         // Not in step with the others: they would all compute the same unit.
         let begin = fastrand::usize(..left.len());
         left.rotate_left(begin);
@@ -134,9 +150,7 @@ pub async fn work<P: Pipeline + 'static>(
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => {
-                let message = "stopped by a signal; what is written stays, and the same command \
-                               goes on with the rest";
-                return Err(BatchError::try_again(message));
+                return Err(BatchError::stopped());
             }
             next = computed.next() => next,
         };
@@ -160,8 +174,8 @@ pub async fn work<P: Pipeline + 'static>(
             writing = Some(writer);
         }
     }
-    let mut units = 0..plan.units.len();
-    let is_complete = units.all(|unit| folder.part(unit, plan.settings.format).exists());
+    let records = folder.records(plan.units.len(), format)?;
+    let is_complete = records.iter().all(Option::is_some);
     Ok(Outcome { is_complete })
 }
 
@@ -173,14 +187,15 @@ fn rows(
     progress: Arc<Progress>,
 ) -> impl Stream<Item = Result<Item, BatchError>> + use<> {
     let (folder, format) = (folder.clone(), plan.settings.format);
+    let files = folder.files().clone();
     let is_written = move |unit| {
-        let is_written = folder.part(unit, format).exists();
+        let is_written = folder.is_written(unit, format)?;
         if is_written {
             progress.written(false);
         }
-        is_written
+        Ok(is_written)
     };
-    let mut items = read(plan, units, is_written);
+    let mut items = read(&files, plan, units, is_written);
     stream::poll_fn(move |context| items.poll_recv(context))
 }
 

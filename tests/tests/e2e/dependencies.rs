@@ -96,10 +96,7 @@ const NEVER: [(&str, &[&str]); 12] = [
     ("motet-models", &["tonic", "prost", "tokio", "hyper"]),
     ("motet-stream", &["candle", "tokenizers"]),
     ("motet-rows", &["candle", "tonic", "prost", "hyper"]),
-    (
-        "motet-batch",
-        &["candle", "tonic", "prost", "hyper", "clap"],
-    ),
+    ("motet-batch", &["candle", "tonic", "prost", "clap"]),
 ];
 
 /// Normal and build dependencies of every package, by name.

@@ -4,25 +4,31 @@ use std::path::{Path, PathBuf};
 
 use super::InputFormat;
 use crate::error::BatchError;
+use crate::files::{Files, InputFile, is_object};
 
 /// Returns the files of some patterns, each once: those of a pattern in alphabetical order. A name
 /// that is a file is one, also with characters of patterns.
 ///
 /// # Errors
 /// A name without a file, a pattern that fits none, a folder.
-pub(crate) fn expand_names(names: &[String]) -> Result<Vec<PathBuf>, BatchError> {
+pub(crate) fn expand_names(files: &Files, names: &[String]) -> Result<Vec<InputFile>, BatchError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for name in names {
         let path = Path::new(name);
-        let paths = match (path.is_file(), name.contains(['*', '?', '['])) {
-            (false, true) => matches(name)?,
-            _ => vec![path.to_owned()],
-        };
-        for path in paths {
-            if path.is_dir() {
+        for path in match is_pattern(files, name)? {
+            true => matches(files, name)?,
+            false => vec![path.to_owned()],
+        } {
+            // A name without a bucket is told as such.
+            files.place(&path)?;
+            let is_folder = match is_object(&path) {
+                true => name.ends_with('/'),
+                false => path.is_dir(),
+            };
+            if is_folder {
                 return Err(BatchError::cannot(format!(
-                    "{0} is a folder: name its files, such as {0}/*.jsonl",
-                    path.display()
+                    "{name} is a folder: name its files, such as {}/*.jsonl",
+                    name.trim_end_matches('/')
                 )));
             }
             if !found.contains(&path) {
@@ -30,15 +36,19 @@ pub(crate) fn expand_names(names: &[String]) -> Result<Vec<PathBuf>, BatchError>
             }
         }
     }
-    Ok(found)
+    found
+        .iter()
+        .map(|path| InputFile::find(files, path))
+        .collect()
 }
 
-fn matches(pattern: &str) -> Result<Vec<PathBuf>, BatchError> {
-    let paths = glob::glob(pattern)
-        .map_err(|error| BatchError::cannot(format!("`{pattern}` is no pattern: {error}")))?;
-    let paths: Result<Vec<PathBuf>, _> = paths.collect();
-    let paths = paths.map_err(|error| BatchError::reading(error.path(), error.error()))?;
-    let files: Vec<PathBuf> = paths.into_iter().filter(|p| !p.is_dir()).collect();
+fn is_pattern(files: &Files, name: &str) -> Result<bool, BatchError> {
+    let path = Path::new(name);
+    Ok(name.contains(['*', '?', '[']) && files.place(path)?.about(path)?.is_none())
+}
+
+fn matches(files: &Files, pattern: &str) -> Result<Vec<PathBuf>, BatchError> {
+    let files = files.place(Path::new(pattern))?.matching(pattern)?;
     match files.is_empty() {
         true => Err(BatchError::cannot(format!("no file fits `{pattern}`"))),
         false => Ok(files),
@@ -68,6 +78,9 @@ pub(crate) fn format_of(path: &Path) -> Result<InputFormat, BatchError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -80,6 +93,7 @@ mod tests {
             fs::write(folder.join(name), "").unwrap();
         }
         let name = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let disk = Files::new(Duration::ZERO, CancellationToken::new());
         for (names, expected) in [
             (
                 &["*.jsonl"][..],
@@ -91,8 +105,9 @@ mod tests {
             (&["d.jsonl"], Err("is a folder")),
         ] {
             let names: Vec<String> = names.iter().map(|n| name(n)).collect();
-            match (expand_names(&names), expected) {
+            match (expand_names(&disk, &names), expected) {
                 (Ok(found), Ok(expected)) => {
+                    let found: Vec<&Path> = found.iter().map(InputFile::path).collect();
                     let expected: Vec<PathBuf> = expected.iter().map(|n| folder.join(n)).collect();
                     assert_eq!(found, expected, "{names:?}");
                 }

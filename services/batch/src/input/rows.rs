@@ -1,8 +1,6 @@
 //! Rows of a file of any format, from any place.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
 
 use csv::ByteRecord;
 use motet_rows::{Code, Failure, Row};
@@ -14,6 +12,7 @@ use super::expand::{Expanded, expand};
 use super::lines::{Line, Lines};
 use super::{Compression, InputFormat, ROW_BYTES_MAX, openai};
 use crate::error::BatchError;
+use crate::files::{FileBytes, InputFile};
 #[cfg(feature = "parquet")]
 use crate::parquet::ParquetRows;
 
@@ -52,7 +51,7 @@ pub(crate) struct InputRow {
 
 /// Rows of one file.
 pub(crate) struct RowReader {
-    path: PathBuf,
+    file: InputFile,
     format: InputFormat,
     source: Source,
     /// Number of the next row.
@@ -74,24 +73,29 @@ impl RowReader {
     /// # Errors
     /// A file that cannot be read, or is broken at its beginning.
     pub(crate) fn open<R: Read + Send + 'static>(
-        path: &Path,
+        file: &InputFile,
         format: InputFormat,
-        seen: impl FnOnce(File) -> R,
+        seen: impl FnOnce(FileBytes) -> R,
     ) -> Result<Self, BatchError> {
         let opened = || {
             if format == InputFormat::Parquet {
-                return Source::parquet(path, 0);
+                return Source::parquet(file, 0);
             }
-            let expanded = expand(seen(File::open(path)?), Compression::of(path))?;
+            let expanded = expand(seen(file.reader(0)?), Compression::of(file.path()))?;
             Source::new(expanded, format, Place::START, None)
         };
-        Ok(Self {
-            path: path.to_owned(),
+        let source = opened().map_err(|error| file.broken(0, &error))?;
+        Ok(Self::at(file, format, source, 0))
+    }
+
+    fn at(file: &InputFile, format: InputFormat, source: Source, next: u64) -> Self {
+        Self {
+            file: file.clone(),
             format,
-            source: opened().map_err(|error| broken(path, 0, &error))?,
-            next: 0,
+            source,
+            next,
             line: 0,
-        })
+        }
     }
 
     /// Returns the rows of a file from the row with this number and place on.
@@ -99,46 +103,45 @@ impl RowReader {
     /// # Errors
     /// A file that cannot be read, or is broken before that row.
     pub(crate) fn open_at(
-        path: &Path,
+        file: &InputFile,
         format: InputFormat,
         number: u64,
         place: Place,
     ) -> Result<Self, BatchError> {
-        let mut reader = Self::open(path, format, |file| file)?;
-        if number == 0 {
-            return Ok(reader);
-        }
-        if !reader.is_seekable() {
+        let is_compressed = Compression::of(file.path()) != Compression::None;
+        if number == 0 || is_compressed {
+            let mut reader = Self::open(file, format, |bytes| bytes)?;
             reader.skip_to(number)?;
             return Ok(reader);
         }
-        let header = match &reader.source {
-            Source::Cells(cells) => Some(cells.header().to_vec()),
+        let header = match format {
+            InputFormat::Csv => match Self::open(file, format, |bytes| bytes)?.source {
+                Source::Cells(cells) => Some(cells.header().to_vec()),
+                _ => None,
+            },
             _ => None,
         };
         let opened = || {
             if format == InputFormat::Parquet {
-                return Source::parquet(path, number);
+                return Source::parquet(file, number);
             }
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(place.offset))?;
-            Source::new(expand(file, Compression::None)?, format, place, header)
+            let bytes = expand(file.reader(place.offset)?, Compression::None)?;
+            Source::new(bytes, format, place, header)
         };
-        reader.source = opened().map_err(|error| broken(path, place.line, &error))?;
-        reader.next = number;
-        Ok(reader)
+        let source = opened().map_err(|error| file.broken(place.line, &error))?;
+        Ok(Self::at(file, format, source, number))
     }
 
     /// Returns the number of rows of a file of Parquet.
     ///
     /// # Errors
     /// A file that cannot be read, or is no Parquet.
-    pub(crate) fn rows_of_parquet(path: &Path) -> Result<u64, BatchError> {
+    pub(crate) fn rows_of_parquet(file: &InputFile) -> Result<u64, BatchError> {
         #[cfg(feature = "parquet")]
-        let rows = crate::parquet::rows_of(path);
+        let rows = crate::parquet::rows_of(file);
         #[cfg(not(feature = "parquet"))]
-        let rows = Source::parquet(path, 0).map(|_| 0);
-        rows.map_err(|error| broken(path, 0, &error))
+        let rows = Source::parquet(file, 0).map(|_| 0);
+        rows.map_err(|error| file.broken(0, &error))
     }
 
     /// Returns the number of the next row.
@@ -148,7 +151,7 @@ impl RowReader {
 
     /// Returns whether a row can be gone to without reading those before it.
     pub(crate) fn is_seekable(&self) -> bool {
-        Compression::of(&self.path) == Compression::None
+        Compression::of(self.file.path()) == Compression::None
     }
 
     /// Reads up to the row with this number.
@@ -178,7 +181,7 @@ impl RowReader {
                 rows.next().map(|row| row.map(|_| place))
             }
         };
-        let read = read.map_err(|error| broken(&self.path, self.line, &error))?;
+        let read = read.map_err(|error| self.file.broken(self.line, &error))?;
         self.passed(read);
         Ok(read)
     }
@@ -211,7 +214,7 @@ impl RowReader {
                 rows.next().map(|row| row.map(of_values))
             }
         };
-        let read = read.map_err(|error| broken(&self.path, self.line, &error))?;
+        let read = read.map_err(|error| self.file.broken(self.line, &error))?;
         self.passed(read.as_ref().map(|row| row.place));
         Ok(read)
     }
@@ -226,12 +229,12 @@ impl RowReader {
 
 impl Source {
     #[cfg(feature = "parquet")]
-    fn parquet(path: &Path, first: u64) -> io::Result<Self> {
-        Ok(Self::Parquet(ParquetRows::open(path, first)?))
+    fn parquet(file: &InputFile, first: u64) -> io::Result<Self> {
+        Ok(Self::Parquet(ParquetRows::open(file, first)?))
     }
 
     #[cfg(not(feature = "parquet"))]
-    fn parquet(_: &Path, _: u64) -> io::Result<Self> {
+    fn parquet(_: &InputFile, _: u64) -> io::Result<Self> {
         let message = "this build has no Parquet: build motet with its feature `parquet`";
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     }
@@ -246,22 +249,6 @@ impl Source {
             InputFormat::Csv => Self::Cells(Cells::new(reader, place, header)?),
             _ => Self::Lines(Lines::new(reader, place)),
         })
-    }
-}
-
-fn broken(path: &Path, line: u64, cause: &io::Error) -> BatchError {
-    match cause.kind() {
-        io::ErrorKind::InvalidData
-        | io::ErrorKind::InvalidInput
-        | io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::Other => {
-            let place = match line {
-                0 => "at its beginning".to_owned(),
-                line => format!("after line or row {line}"),
-            };
-            BatchError::cannot(format!("{} is broken {place}: {cause}", path.display()))
-        }
-        _ => BatchError::reading(path, cause),
     }
 }
 

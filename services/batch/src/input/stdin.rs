@@ -1,21 +1,20 @@
 //! Standard input, kept in a file: it can be read only once, a batch perhaps several times.
 
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::error::BatchError;
-use crate::temporary::Temporary;
+use crate::folder::Folder;
 
 /// Bytes that are copied at once.
 const PIECE: usize = 256 << 10;
 
-/// Keeps what `input` has in the file `path`, whole or not at all.
+/// Keeps what `input` has in the file `path` of a folder, whole or not at all.
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub(crate) fn keep(mut input: impl Read, folder: &Path, path: &Path) -> Result<(), BatchError> {
-    let temporary = Temporary::create(folder, "stdin")?;
-    let mut writer = BufWriter::new(temporary.file());
+pub(crate) fn keep(mut input: impl Read, folder: &Folder, path: &Path) -> Result<(), BatchError> {
+    let mut kept = folder.stage("stdin")?;
     let mut piece = vec![0; PIECE];
     loop {
         let read = match input.read(&mut piece) {
@@ -26,13 +25,8 @@ pub(crate) fn keep(mut input: impl Read, folder: &Path, path: &Path) -> Result<(
             }
             Ok(read) => read,
         };
-        writer
-            .write_all(&piece[..read])
+        kept.write_all(&piece[..read])
             .map_err(|error| BatchError::writing(path, &error))?;
     }
-    writer
-        .flush()
-        .map_err(|error| BatchError::writing(path, &error))?;
-    drop(writer);
-    temporary.replace(path)
+    folder.rename(kept, path)
 }

@@ -1,10 +1,11 @@
 //! Parquet, in and out. Rows are read one by one; columns are written for some MiB of rows at once.
 //!
-//! * `read`: rows of a file as JSON.
+//! * `read`: rows of a file as JSON; `chunks`: its bytes, some of them kept.
 //! * `schema`: columns of parts, by the types of outputs.
 //! * `shred`: rows in JSON as columns with their levels.
 //! * `write`: a part.
 
+mod chunks;
 mod read;
 mod schema;
 mod shred;
@@ -16,11 +17,15 @@ pub(crate) use write::ParquetWriter;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use motet_rows::Port;
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::files::{Files, InputFile};
 
     /// Writes rows and reads them again, from the row `first` on.
     fn again(columns: &[(String, Node)], rows: &[Value], first: u64) -> Vec<Value> {
@@ -35,8 +40,10 @@ mod tests {
         );
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, writer.finish().unwrap()).unwrap();
-        assert_eq!(rows_of(&path).unwrap(), rows.len() as u64);
-        let mut reader = ParquetRows::open(&path, first).unwrap();
+        let disk = Files::new(Duration::ZERO, CancellationToken::new());
+        let file = InputFile::find(&disk, &path).unwrap();
+        assert_eq!(rows_of(&file).unwrap(), rows.len() as u64);
+        let mut reader = ParquetRows::open(&file, first).unwrap();
         let mut found = Vec::new();
         while let Some((values, _)) = reader.next().unwrap() {
             found.push(Value::Object(values));

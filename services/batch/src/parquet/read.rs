@@ -1,8 +1,6 @@
 //! Rows of a file as JSON.
 
-use std::fs::File;
 use std::io;
-use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use parquet::basic::{ConvertedType, Type as PhysicalType};
@@ -14,6 +12,9 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::ColumnDescPtr;
 use serde_json::{Map, Number, Value};
 
+use super::chunks::Chunks;
+use crate::files::InputFile;
+
 /// Rows of a file, from any row on.
 pub(crate) struct ParquetRows(RowIter<'static>);
 
@@ -22,8 +23,9 @@ impl ParquetRows {
     ///
     /// # Errors
     /// A file that cannot be read, or is no Parquet.
-    pub(crate) fn open(path: &Path, first: u64) -> io::Result<Self> {
-        let reader = SerializedFileReader::new(File::open(path)?).map_err(broken)?;
+    pub(crate) fn open(file: &InputFile, first: u64) -> io::Result<Self> {
+        let chunks = Chunks::new(file);
+        let reader = SerializedFileReader::new(chunks.clone()).map_err(broken)?;
         let (mut group, mut before) = (0, 0);
         for (index, about) in reader.metadata().row_groups().iter().enumerate() {
             let rows = about.num_rows().try_into().unwrap_or(0u64);
@@ -42,8 +44,8 @@ impl ParquetRows {
         let options = ReadOptionsBuilder::new()
             .with_predicate(Box::new(from))
             .build();
-        let reader = SerializedFileReader::new_with_options(File::open(path)?, options);
-        let mut rows = reader.map_err(broken)?.into_iter();
+        let reader = SerializedFileReader::new_with_options(chunks, options).map_err(broken)?;
+        let mut rows = RowIter::from_file_into(Box::new(reader));
         for _ in before..first {
             if let Some(row) = rows.next() {
                 row.map_err(broken)?;
@@ -72,8 +74,8 @@ impl ParquetRows {
 ///
 /// # Errors
 /// A file that cannot be read, or is no Parquet.
-pub(crate) fn rows_of(path: &Path) -> io::Result<u64> {
-    let reader = SerializedFileReader::new(File::open(path)?).map_err(broken)?;
+pub(crate) fn rows_of(file: &InputFile) -> io::Result<u64> {
+    let reader = SerializedFileReader::new(Chunks::new(file)).map_err(broken)?;
     let rows = reader.metadata().file_metadata().num_rows();
     Ok(rows.try_into().unwrap_or_default())
 }
@@ -83,8 +85,8 @@ pub(crate) fn rows_of(path: &Path) -> io::Result<u64> {
 ///
 /// # Errors
 /// A file that cannot be read, or is no Parquet.
-pub(crate) fn columns_of_bytes(path: &Path) -> io::Result<Vec<String>> {
-    let reader = SerializedFileReader::new(File::open(path)?).map_err(broken)?;
+pub(crate) fn columns_of_bytes(file: &InputFile) -> io::Result<Vec<String>> {
+    let reader = SerializedFileReader::new(Chunks::new(file)).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let is_untyped = |column: &&ColumnDescPtr| {
         let is_bytes = matches!(

@@ -56,13 +56,15 @@ pub enum BatchCommand {
 pub struct BatchRowsArgs {
     /// The pipeline.
     pub pipeline: String,
-    /// Files, or patterns such as 'rows/*.jsonl'; `-` is standard input
+    /// Files, objects such as s3://BUCKET/KEY, or patterns such as 'rows/*.jsonl'; `-` is standard
+    /// input
     #[arg(long = "in", value_name = "FILE", required = true, num_args = 1..)]
     pub inputs: Vec<String>,
     /// The format of the files [default: what their names say]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub in_format: Option<InFormatArg>,
-    /// The folder of the batch: made if it is not there, and gone on with if it is
+    /// The folder of the batch, also in a bucket (s3://BUCKET/FOLDER): made if it is not there, and
+    /// gone on with if it is
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Which column feeds which input, also by path (body.text); an input without one is fed by

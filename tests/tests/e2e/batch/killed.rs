@@ -12,14 +12,14 @@ use super::{Place, ends, files, jsonl};
 const KILLS: usize = 10;
 const KILLS_VARIABLE: &str = "MOTET_BATCH_KILLS";
 
-fn kills() -> usize {
+pub(super) fn kills() -> usize {
     let variable = std::env::var(KILLS_VARIABLE).ok();
     variable.map_or(KILLS, |kills| kills.parse().expect("a number"))
 }
 
 /// Kills a batch at moments up to `longest` after its start, again and again; then lets it end.
 /// Returns how many were killed before their end.
-async fn killed(batch: impl Fn() -> Program, rest: Program, longest: Duration) -> usize {
+pub(super) async fn killed(batch: impl Fn() -> Program, rest: Program, longest: Duration) -> usize {
     let mut killed = 0;
     for number in 0..kills() {
         let mut process = batch().start();

@@ -7,6 +7,7 @@
 //! * `kubernetes`: manifests of batches.
 //! * `plans`: what was planned, and what changed since.
 //! * `servers`: batches whose server is away for a while, or full.
+//! * `stores`: batches whose rows and answers are objects.
 //! * `workers`: several workers on one batch.
 
 mod columns;
@@ -16,6 +17,7 @@ mod killed;
 mod kubernetes;
 mod plans;
 mod servers;
+mod stores;
 mod workers;
 
 use std::collections::BTreeMap;

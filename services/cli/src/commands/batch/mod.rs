@@ -9,9 +9,13 @@ mod show;
 mod target;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use motet_batch::{Batch, BatchError, Folder, Progress, Verdict, finish, prepare, status, work};
+use motet_batch::{
+    Batch, BatchError, Files, Folder, Progress, Verdict, finish, prepare, status, work,
+};
 use motet_runtime::shutdown;
 use motet_service::Tasks;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +28,9 @@ use crate::configuration::ConfigurationErrors;
 use crate::exit::Exit;
 use crate::output;
 use crate::rows::RowCalls;
+
+/// How long commands that call nothing ask a store that is away.
+const ASK_FOR: Duration = Duration::from_secs(30);
 
 /// Runs the command, prints its error, and returns its exit code.
 pub(super) fn run(args: BatchArgs, tasks: &Tasks) -> Exit {
@@ -45,43 +52,57 @@ pub(super) fn run(args: BatchArgs, tasks: &Tasks) -> Exit {
 
 fn dispatch(args: BatchArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let calling = args.calling;
+    let folder = |path: PathBuf| {
+        let files = Files::new(ASK_FOR, CancellationToken::new());
+        Folder::new(&files, path)
+    };
     match (args.command, args.rows) {
         (Some(BatchCommand::Plan(args)), _) => {
             let batch = runtime()?.block_on(async {
                 let target = Target::find(&args.rows.pipeline, &args.calling, tasks).await?;
-                anyhow::Ok(prepare_run(&args.rows, &target)?)
+                let stop = CancellationToken::new();
+                anyhow::Ok(prepare_run(&args.rows, &args.calling, &target, &stop)?)
             })?;
             output::print(&show::plan(batch.plan()))
         }
         (Some(BatchCommand::Status(args)), _) => {
-            let status = status(&Folder::new(args.folder))?;
+            let status = status(&folder(args.folder)?)?;
             output::print(&match args.json {
                 true => format!("{}\n", serde_json::to_string(&status)?),
                 false => show::status(&status),
             })
         }
         (Some(BatchCommand::Finish(args)), _) => {
-            let success = finish(&Folder::new(args.folder))?;
+            let success = finish(&folder(args.folder)?)?;
             output::print(&show::success(&success))
         }
         (Some(BatchCommand::Retry(args)), _) => retry(&args, tasks),
         (None, Some(args)) => runtime()?.block_on(async {
             let target = Target::find(&args.pipeline, &calling, tasks).await?;
-            let batch = prepare_run(&args, &target)?;
-            answer(&Folder::new(&args.out), &batch, target, &calling).await
+            let stop = CancellationToken::new();
+            let batch = prepare_run(&args, &calling, &target, &stop)?;
+            answer(&batch, target, &calling, stop).await
         }),
         // The arguments of a batch are required where there is no sub-command.
         (None, None) => Ok(()),
     }
 }
 
-fn prepare_run(args: &BatchRowsArgs, target: &Target) -> Result<Batch, BatchError> {
+fn prepare_run(
+    args: &BatchRowsArgs,
+    calling: &CallingArgs,
+    target: &Target,
+    stop: &CancellationToken,
+) -> Result<Batch, BatchError> {
     let asked = ask::of_run(args, target)?;
-    prepare(Folder::new(&args.out), &asked, io::stdin().lock())
+    let files = Files::new(calling.retry_for, stop.clone());
+    prepare(Folder::new(&files, &args.out)?, &asked, io::stdin().lock())
 }
 
 fn retry(args: &BatchRetryArgs, tasks: &Tasks) -> anyhow::Result<()> {
-    let failed = Folder::new(&args.folder);
+    let stop = CancellationToken::new();
+    let files = Files::new(args.calling.retry_for, stop.clone());
+    let failed = Folder::new(&files, &args.folder)?;
     let plan = motet_batch::Plan::of(&failed)?;
     let (inputs, format, settings) = motet_batch::rows_with_errors(&failed)?;
     runtime()?.block_on(async {
@@ -91,19 +112,19 @@ fn retry(args: &BatchRetryArgs, tasks: &Tasks) -> anyhow::Result<()> {
             format: Some(format),
             ..ask::of_target(&target, settings)
         };
-        let batch = prepare(Folder::new(&args.out), &asked, io::empty())?;
-        answer(&Folder::new(&args.out), &batch, target, &args.calling).await
+        let batch = prepare(Folder::new(&files, &args.out)?, &asked, io::empty())?;
+        answer(&batch, target, &args.calling, stop).await
     })
 }
 
-/// Answers the rows of a batch that are this worker's, and finishes it where all are there.
+/// Answers the rows of a batch that are this worker's, and finishes it where all are there. `stop`
+/// is cancelled by a signal.
 async fn answer(
-    folder: &Folder,
     batch: &Batch,
     target: Target,
     args: &CallingArgs,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
     let signal = shutdown::signal();
     let stopping = stop.clone();
     tokio::spawn(async move {
@@ -119,7 +140,7 @@ async fn answer(
     let worked = work(batch, calls, &options, progress.clone(), stop).await;
     showing.end().await;
     let finished = match &worked {
-        Ok(outcome) if outcome.is_complete => Some(finish(folder)),
+        Ok(outcome) if outcome.is_complete => Some(finish(batch.folder())),
         _ => None,
     };
     target.end().await;

@@ -4,16 +4,20 @@
 //! the next one that looks.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::Staged;
 use crate::error::BatchError;
+
+/// Bytes that are written at once.
+const PIECE: usize = 256 << 10;
 
 /// A file that is removed when this is dropped, unless it was given a name of its own.
 #[derive(Debug)]
-pub(crate) struct Temporary {
+pub(super) struct Temporary {
     path: PathBuf,
-    file: File,
+    writer: BufWriter<File>,
 }
 
 impl Temporary {
@@ -21,7 +25,7 @@ impl Temporary {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, BatchError> {
+    pub(super) fn create(folder: &Path, name: &str) -> Result<Self, BatchError> {
         loop {
             let number = fastrand::u64(..);
             let path = folder.join(format!("{name}.{}.{number:016x}", std::process::id()));
@@ -38,44 +42,52 @@ impl Temporary {
             let file = created().map_err(|error| BatchError::writing(&path, &error))?;
             // Whoever looked between the two saw a file without an owner, and removed it.
             if path.exists() {
-                return Ok(Self { path, file });
+                let writer = BufWriter::with_capacity(PIECE, file);
+                return Ok(Self { path, writer });
             }
         }
-    }
-
-    /// Returns the file.
-    pub(crate) const fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Gives it the name `to`, in the place of a file that has it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn replace(self, to: &Path) -> Result<(), BatchError> {
-        let named = || {
-            self.file.sync_all()?;
-            fs::rename(&self.path, to)?;
-            sync_folder(to)
-        };
-        named().map_err(|error| BatchError::writing(to, &error))
     }
 
     /// Gives it the name `to`, unless there is a file that has it: then returns `false`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn link(self, to: &Path) -> Result<bool, BatchError> {
-        let named = || {
-            self.file.sync_all()?;
-            match fs::hard_link(&self.path, to) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                linked => linked?,
-            }
-            sync_folder(to)?;
-            Ok(true)
-        };
-        named().map_err(|error| BatchError::writing(to, &error))
+    pub(super) fn link(mut self, to: &Path) -> Result<bool, BatchError> {
+        self.finish()?;
+        link(&self.path, to)
+    }
+
+    /// Writes this in the place of what it has.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn set(&self, text: &[u8]) -> io::Result<()> {
+        let mut file = self.writer.get_ref();
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text)?;
+        file.set_len(text.len() as u64)
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Staged for Temporary {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn finish(&mut self) -> Result<(), BatchError> {
+        let finished = self.writer.flush();
+        let finished = finished.and_then(|()| self.writer.get_ref().sync_all());
+        finished.map_err(|error| BatchError::writing(&self.path, &error))
     }
 }
 
@@ -84,6 +96,31 @@ impl Drop for Temporary {
         // A file that stays is removed by the next process that looks.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Gives a file the name `to`, in the place of a file that has it.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), BatchError> {
+    let named = fs::rename(from, to).and_then(|()| sync_folder(to));
+    named.map_err(|error| BatchError::writing(to, &error))
+}
+
+/// Gives a file another name, unless there is a file that has it: then returns `false`.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn link(from: &Path, to: &Path) -> Result<bool, BatchError> {
+    let named = || {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            linked => linked?,
+        }
+        sync_folder(to)?;
+        Ok(true)
+    };
+    named().map_err(|error| BatchError::writing(to, &error))
 }
 
 /// Makes the name of a new file last.
@@ -98,7 +135,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(crate) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -117,7 +154,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(crate) fn sweep(folder: &Path) -> Result<(), BatchError> {
+pub(super) fn sweep(folder: &Path) -> Result<(), BatchError> {
     let files = list(folder).map_err(|error| BatchError::reading(folder, &error))?;
     for (path, is_owned) in files {
         if !is_owned {
@@ -130,8 +167,6 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), BatchError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -141,18 +176,20 @@ mod tests {
         fs::create_dir_all(folder.join("tmp")).unwrap();
         let (tmp, part) = (folder.join("tmp"), folder.join("part"));
         let with = |text: &str| {
-            let temporary = Temporary::create(&tmp, "part").unwrap();
-            temporary.file().write_all(text.as_bytes()).unwrap();
+            let mut temporary = Temporary::create(&tmp, "part").unwrap();
+            temporary.write_all(text.as_bytes()).unwrap();
             temporary
         };
-        let (first, second, third) = (with("first"), with("second"), with("third"));
+        let (first, second, mut third) = (with("first"), with("second"), with("third"));
         assert!(list(&tmp).unwrap().iter().all(|(_, is_owned)| *is_owned));
         sweep(&tmp).unwrap();
         assert_eq!(list(&tmp).unwrap().len(), 3);
         assert!(first.link(&part).unwrap());
         assert!(!second.link(&part).unwrap());
         assert_eq!(fs::read_to_string(&part).unwrap(), "first");
-        third.replace(&part).unwrap();
+        third.finish().unwrap();
+        rename(third.path(), &part).unwrap();
+        drop(third);
         assert_eq!(fs::read_to_string(&part).unwrap(), "third");
         fs::write(tmp.join("left"), "").unwrap();
         sweep(&tmp).unwrap();
