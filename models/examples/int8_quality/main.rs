@@ -1,6 +1,10 @@
 //! Quality of `dtype: int8` compared with f32, over the texts of this repository.
 //!
-//!     cargo run --release -p motet-models --example int8_quality -- [DIR]
+//!     cargo run --release -p motet-models --example int8_quality -- \
+//!         [--model FOLDER [--ids]] [DIR]
+//!
+//! The model is the built-in one, or that of a folder; with `--ids` one whose weights are random
+//! (models/scripts/random_model.py) and whose ids are those of the built-in model's tokenizer.
 //!
 //! The passages are what the Markdown files of DIR (by default the repository) are split into, the
 //! queries the first lines of its Rust files that say what they are for. Printed are: the cosine
@@ -15,8 +19,8 @@ use std::sync::Arc;
 
 use measure::{cosine, dot, order, pairs, rank_correlation, shared_top, worst_and_mean};
 use motet_models::{
-    Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Precision, RowInput, TextEncoder,
-    ThreadTeam, Tokenizer, Values, maxsim_all,
+    Chunker, ChunkerOptions, DeviceSpec, Head, ModelFiles, Precision, RowInput, Source,
+    TextEncoder, ThreadTeam, Tokenizer, Values, maxsim_all,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -26,6 +30,35 @@ const RERANKED: usize = 50;
 const BEST: usize = 8;
 const ROWS_PER_BATCH: usize = 32;
 
+/// Arguments of the command line.
+struct Arguments {
+    /// Folder of the model; `None` for the built-in one.
+    model: Option<String>,
+    /// Whether the built-in model's tokenizer makes the ids.
+    has_ids_of_builtin: bool,
+    /// Folder of the texts.
+    texts: String,
+}
+
+impl Arguments {
+    fn read() -> Outcome<Self> {
+        let mut read = Self {
+            model: None,
+            has_ids_of_builtin: false,
+            texts: concat!(env!("CARGO_MANIFEST_DIR"), "/..").to_owned(),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--model" => read.model = Some(arguments.next().ok_or("--model takes a folder")?),
+                "--ids" => read.has_ids_of_builtin = true,
+                _ => read.texts = argument,
+            }
+        }
+        Ok(read)
+    }
+}
+
 /// All texts in one type.
 struct Encoded {
     pooled: Vec<Vec<f32>>,
@@ -33,10 +66,18 @@ struct Encoded {
 }
 
 fn main() -> Outcome<()> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/..").to_owned();
-    let dir = std::env::args().nth(1).unwrap_or(default);
-    let files = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
-    let tokenizer = Arc::new(Tokenizer::load(&files)?);
+    let Arguments {
+        model,
+        has_ids_of_builtin,
+        texts: dir,
+    } = Arguments::read()?;
+    let builtin = ModelFiles::open(&"builtin:all-minilm-l6-v2".parse()?)?;
+    let files = match model {
+        Some(folder) => ModelFiles::open(&Source::File(folder.into()))?,
+        None => builtin.clone(),
+    };
+    let of_ids = if has_ids_of_builtin { &builtin } else { &files };
+    let tokenizer = Arc::new(Tokenizer::load(of_ids)?);
     let chunker = Chunker::new(tokenizer.clone(), ChunkerOptions::default())?;
     let (mut queries, mut texts) = (Vec::new(), Vec::new());
     collect(Path::new(&dir), &chunker, &mut queries, &mut texts)?;
@@ -91,8 +132,8 @@ fn main() -> Outcome<()> {
     }
     let share = |sum: f64| 100.0 * sum / (texts.len() - passages) as f64;
     println!(
-        "the same for a query, on average: {:.1} % of the nearest passage, {:.1} % of the {NEAREST} nearest, {:.1} % of the {BEST} best \
-         of {RERANKED} reranked",
+        "the same for a query, on average: {:.1} % of the nearest passage, {:.1} % of the \
+         {NEAREST} nearest, {:.1} % of the {BEST} best of {RERANKED} reranked",
         share(first),
         share(nearest),
         share(best)
