@@ -138,6 +138,21 @@ impl Pair {
         (cert, key)
     }
 
+    /// Returns what a server speaks HTTP/1.1 over TLS with that shows it, and asks clients for none.
+    ///
+    /// # Panics
+    /// If it is no certificate with its key.
+    pub fn server_config(&self) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (cert, key) = self.parsed();
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert], key)
+            .expect("a key that fits")
+    }
+
     /// Returns the certificate in DER.
     ///
     /// # Panics

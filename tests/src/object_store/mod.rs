@@ -20,8 +20,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
+use crate::certificates::Pair;
 use crate::in_process::ANY_PORT;
 use crate::program::Program;
 
@@ -95,6 +98,19 @@ impl ObjectStore {
     /// # Panics
     /// If there is no free port.
     pub async fn start(buckets: &[&str]) -> Self {
+        Self::listen(buckets, None).await
+    }
+
+    /// Starts a store with these buckets, which shows this certificate.
+    ///
+    /// # Panics
+    /// If there is no free port, or the certificate is none.
+    pub async fn start_tls(buckets: &[&str], identity: &Pair) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(identity.server_config()));
+        Self::listen(buckets, Some(acceptor)).await
+    }
+
+    async fn listen(buckets: &[&str], tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let store = Arc::new(Store::default());
@@ -105,10 +121,18 @@ impl ObjectStore {
         let serving = store.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let store = serving.clone();
-                let service = service_fn(move |request| serve(store.clone(), request));
-                let connection = http1::Builder::new();
-                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+                let (store, tls) = (serving.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => converse(store, stream).await,
+                        Some(tls) => {
+                            // A client that does not trust it goes away.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                converse(store, stream).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, store }
@@ -179,6 +203,14 @@ impl Object {
             modified: SystemTime::now(),
         }
     }
+}
+
+/// Answers the requests of a connection.
+async fn converse(store: Arc<Store>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let service = service_fn(move |request| serve(store.clone(), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // An error is a connection that broke, as faults want it.
+    let _ = connection.await;
 }
 
 /// Answers a request. An error breaks the connection.

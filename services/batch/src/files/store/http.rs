@@ -28,6 +28,8 @@ const ANSWER: Duration = Duration::from_secs(120);
 const NEAR: Duration = Duration::from_secs(2);
 /// Most bytes of an answer that tells of an error.
 const ERROR_BYTES: usize = 64 << 10;
+/// Most bytes of an error that is told in other words than those of S3.
+const PLAIN_BYTES: usize = 500;
 /// Where clouds tell machines of theirs who they are.
 const METADATA: [&str; 4] = [
     "169.254.169.254",
@@ -148,7 +150,11 @@ fn refusal(status: StatusCode, headers: &HeaderMap, text: &Bytes) -> Option<Refu
         StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => return None,
         _ => {}
     }
-    let mut message = element(&text, "Message").unwrap_or_default();
+    let message = element(&text, "Message");
+    // Some tell it in JSON, or in words; a page of HTML tells nothing.
+    let plain = Some(text.trim()).filter(|t| t.len() <= PLAIN_BYTES && !t.starts_with('<'));
+    let plain = plain.filter(|_| code.is_empty()).map(str::to_owned);
+    let mut message = message.or(plain).unwrap_or_default();
     // Of an answer to the wrong region.
     if let Some(Ok(region)) = headers.get("x-amz-bucket-region").map(|v| v.to_str())
         && (status.is_redirection() || status == StatusCode::BAD_REQUEST)
@@ -233,7 +239,8 @@ mod tests {
             (404, text("NoSuchKey", "no"), None),
             (404, Bytes::new(), None),
             (412, text("PreconditionFailed", "no"), None),
-            (503, Bytes::from("busy"), Some("503 Service Unavailable")),
+            (503, Bytes::from("<html>"), Some("503 Service Unavailable")),
+            (400, Bytes::from("{}\n"), Some("400 Bad Request: {}")),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             let found = refusal(status, &headers, &text).map(|refusal| refusal.to_string());

@@ -1,9 +1,10 @@
 //! Stores that are away, busy or broken, and those that refuse.
 
-use motet_tests::object_store::Fault;
+use motet_tests::certificates::Authority;
+use motet_tests::object_store::{Fault, ObjectStore};
 use motet_tests::wait::until;
 
-use super::{Stored, ends, jsonl, row};
+use super::{Place, Stored, ends, jsonl, row};
 
 /// A request in seven goes wrong, in each of the ways in which one can.
 #[tokio::test]
@@ -182,4 +183,30 @@ async fn what_cannot_succeed_is_refused_before_the_first_call() {
     stored.store.ignore_conditions();
     let expected = ["s3://answers/new/_motet/plan.json", "If-None-Match"];
     refused(best(rows, "s3://answers/new"), &expected).await;
+}
+
+#[tokio::test]
+async fn a_store_is_known_by_its_certificate() {
+    let (authority, stranger) = (Authority::new("stores"), Authority::new("strangers"));
+    let identity = authority.server(&["127.0.0.1"]);
+    let store = ObjectStore::start_tls(&["rows", "answers"], &identity).await;
+    let place = Place::new(10);
+    store.put("rows", "rows.jsonl", jsonl((0..10).map(row)));
+    place.0.file("stores.pem", authority.pem());
+    place.0.file("strangers.pem", stranger.pem());
+    let url = format!("https://{}", store.address);
+    let batch = |trusted: &str| {
+        let args = "best -f best.yaml --in s3://rows/rows.jsonl --id id --out s3://answers/out";
+        let program = store.with(place.batch(args));
+        let program = program.env("SSL_CERT_FILE", place.path(trusted));
+        program.env("AWS_ENDPOINT_URL", &url)
+    };
+    let ended = ends(batch("strangers.pem"), 42).await;
+    let expected = "invalid peer certificate: UnknownIssuer";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    ends(batch("stores.pem"), 0).await;
+    ends(place.best("--id id --out out"), 0).await;
+    let parts = store.objects("answers", "out");
+    let part = std::fs::read(place.path("out/part-00000.jsonl")).expect("a part");
+    assert!(parts["part-00000.jsonl"] == part);
 }
