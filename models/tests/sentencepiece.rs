@@ -39,7 +39,7 @@ fn fixtures() -> PathBuf {
 /// Returns a folder of a model with these files, in a directory of its own for each test, and what
 /// is expected of it.
 fn model((name, file, fixture): (&str, &str, &str), test: &str) -> (PathBuf, Expected) {
-    let from = fixtures().join("sentencepiece").join(name);
+    let from = fixtures().with_file_name("sentencepiece").join(name);
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sentencepiece");
     let to = to.join(format!("{name}-{test}"));
     let _ = fs::remove_dir_all(&to);

@@ -1,5 +1,5 @@
 """Makes small models of sentencepiece, laid out as families do, and the ids that sentencepiece's own
-library makes of texts: python sentencepiece_tokenizers.py FIXTURES/sentencepiece
+library makes of texts: python sentencepiece_tokenizers.py tests/sentencepiece
 
 Needs sentencepiece 0.2 and, to compare with, transformers 5. They are trained on this repository's
 pages. The library splits the texts; what a family adds, ids moved by its special tokens and those

@@ -93,7 +93,8 @@ const NEVER: [(&str, &[&str]); 12] = [
         "motet-kernels",
         &["candle", "safetensors", "tokenizers", "tokio"],
     ),
-    ("motet-models", &["tonic", "prost", "tokio", "hyper"]),
+    // prost reads files of sentencepiece; messages of gRPC are none of its business.
+    ("motet-models", &["tonic", "motet-proto", "tokio", "hyper"]),
     ("motet-stream", &["candle", "tokenizers"]),
     ("motet-rows", &["candle", "tonic", "prost", "hyper"]),
     ("motet-batch", &["candle", "tonic", "prost", "clap"]),
