@@ -126,6 +126,7 @@ fn dispatch(cli: Cli, program: &str, tasks: &Tasks) -> anyhow::Result<()> {
 
 /// Returns a tokio runtime for a command.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    motet_runtime::heap::limit_heaps();
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?)

@@ -5,7 +5,7 @@
 //! it. Nothing is kept on purpose here, so all of it can go.
 //!
 //! * `resident`: resident memory of this process.
-//! * `trim`: the call of the allocator.
+//! * `trim`: the calls of the allocator.
 
 mod resident;
 mod trim;
@@ -19,6 +19,8 @@ pub(crate) use resident::resident_bytes;
 /// Pause between two looks at the memory. The allocator looks at every free chunk, which takes some
 /// milliseconds of one thread where there are many.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Fewest heaps of the allocator.
+const HEAPS_MIN: usize = 2;
 /// Memory above the least that was seen with which nothing is done, in bytes.
 const SLACK_BYTES: u64 = 16 << 20;
 
@@ -46,6 +48,17 @@ pub async fn give_back_now() {
     if trim::IS_SUPPORTED {
         // A panic was logged where it happened.
         let _ = tokio::task::spawn_blocking(trim::trim).await;
+    }
+}
+
+/// Limits the number of heaps that the allocator has for threads to that of this machine's cores,
+/// 2 at least: by default there are eight for each core, of which every one keeps some memory that
+/// is free. To be called before there are threads. `MALLOC_ARENA_MAX` of the environment counts
+/// instead, where it is set.
+pub fn limit_heaps() {
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        let cores = std::thread::available_parallelism();
+        trim::limit_heaps(cores.map_or(HEAPS_MIN, |cores| cores.get().max(HEAPS_MIN)));
     }
 }
 
