@@ -27,6 +27,8 @@ pub struct Broker {
 enum Kind {
     Nats,
     Redis,
+    /// Tansu, which speaks Kafka's protocol and keeps everything in memory.
+    Tansu,
 }
 
 /// Returns the program that `variable` names, or the first of `names` that starts. `None`, with a
@@ -60,6 +62,16 @@ impl Broker {
         Self::start(Kind::Redis, find("MOTET_REDIS_SERVER", &names)?, &[]).await
     }
 
+    /// Starts a server of Kafka's protocol, Tansu, which has forgotten everything after a kill. Its
+    /// clients come by `seen_at`, which is in front of it, if there is such. `None`, with a line
+    /// that says why, if there is none.
+    pub async fn tansu(address: SocketAddr, seen_at: SocketAddr) -> Option<Self> {
+        let program = find("MOTET_TANSU", &["tansu"])?;
+        let seen_at = format!("tcp://{seen_at}");
+        let more = ["--advertised-listener-url", &seen_at];
+        Self::start_at(Kind::Tansu, program, address, &more).await
+    }
+
     /// Starts either with further arguments. `None`, with a line that says why, if there is none.
     pub async fn with(is_redis: bool, more: &[&str]) -> Option<Self> {
         let names = ["nats-server", "/usr/sbin/nats-server"];
@@ -75,11 +87,20 @@ impl Broker {
     }
 
     async fn start(kind: Kind, program: PathBuf, more: &[&str]) -> Option<Self> {
+        Self::start_at(kind, program, free_address(), more).await
+    }
+
+    async fn start_at(
+        kind: Kind,
+        program: PathBuf,
+        address: SocketAddr,
+        more: &[&str],
+    ) -> Option<Self> {
         let mut broker = Self {
             kind,
             program,
             store: TempDir::new(),
-            address: free_address(),
+            address,
             more: more.iter().map(|argument| (*argument).to_owned()).collect(),
             process: None,
         };
@@ -100,7 +121,15 @@ impl Broker {
         let (port, store) = (self.address.port().to_string(), self.store.path());
         let store = store.to_str().expect("a path of ASCII");
         let program = Program::new(&self.program);
+        let url = format!("tcp://{}", self.address);
         let program = match self.kind {
+            Kind::Tansu => program.args([
+                "broker",
+                "--listener-url",
+                &url,
+                "--storage-engine",
+                "memory://tansu/",
+            ]),
             Kind::Nats => program.args(["-js", "-a", "127.0.0.1", "-p", &port, "-sd", store]),
             Kind::Redis => program.args([
                 "--bind",

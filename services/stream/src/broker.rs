@@ -1,8 +1,9 @@
 //! The traits of a broker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::message::{Delivery, Parcel};
 use crate::reading::{Prepared, Reader};
@@ -28,6 +29,9 @@ pub enum StoreError {
     /// Never, such as for its size.
     #[error("{0}")]
     Refused(String),
+    /// The source has taken the message back, and delivers it again.
+    #[error("the source has taken the message back")]
+    TakenBack,
 }
 
 /// Outcome of storing a parcel.
@@ -46,19 +50,56 @@ pub struct Backlog {
     pub lag: u64,
 }
 
-/// Takes the messages of a pull.
+/// Something that a source tells.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Delivered(Box<Prepared>),
+    Revoked(Revocation),
+}
+
+/// Partitions that a source has to give up.
+#[derive(Debug)]
+pub(crate) struct Revocation {
+    pub(crate) partitions: Vec<u32>,
+    /// Time in which what is under way may end; without any the partitions are lost already.
+    pub(crate) within: Duration,
+    /// Is told when the stream holds none of them.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// Takes what a source has.
 #[derive(Debug, Clone)]
 pub struct Inbox {
-    pub(crate) reader: std::sync::Arc<Reader>,
-    pub(crate) sender: mpsc::Sender<Prepared>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) sender: mpsc::Sender<Event>,
 }
 
 impl Inbox {
     /// Takes a message.
     pub async fn deliver(&self, delivery: Delivery) {
-        let prepared = self.reader.prepare(delivery);
+        let prepared = Box::new(self.reader.prepare(delivery));
         // Without a receiver the process is ending, and the broker delivers it to another.
-        let _ = self.sender.send(prepared).await;
+        let _ = self.sender.send(Event::Delivered(prepared)).await;
+    }
+
+    /// Takes a message, at once. Returns whether there was a place for it.
+    pub fn try_deliver(&self, delivery: Delivery) -> bool {
+        let prepared = Box::new(self.reader.prepare(delivery));
+        self.sender.try_send(Event::Delivered(prepared)).is_ok()
+    }
+
+    /// Gives partitions up. Returns what ends when the stream holds no message of them: of those of
+    /// which something is under way it may have until `within`. Blocks while other events wait.
+    pub fn revoke(&self, partitions: Vec<u32>, within: Duration) -> oneshot::Receiver<()> {
+        let (done, is_done) = oneshot::channel();
+        let revocation = Revocation {
+            partitions,
+            within,
+            done: Some(done),
+        };
+        // Without a receiver the process is ending, and holds nothing.
+        let _ = self.sender.blocking_send(Event::Revoked(revocation));
+        is_done
     }
 }
 
@@ -102,10 +143,18 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// When the broker is away.
     fn backlog(&self) -> impl Future<Output = Result<Backlog, BrokerError>> + Send;
+
+    /// Takes leave of the broker, after everything has ended.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Target of answers and dead letters.
 pub trait Sink: Send + Sync + 'static {
+    /// Most time in which a letter is stored. Then it is stored again.
+    const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// Stores a parcel, made of the message of this receipt.
     ///
     /// # Errors

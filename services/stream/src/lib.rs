@@ -9,7 +9,8 @@
 //! * `broker`: [`Source`] and [`Sink`], what a broker is to a stream.
 //! * `calls`: [`Calls`], what answers.
 //! * `driver`: the loop that runs a stream.
-//! * `nats`: NATS JetStream; `redis_streams`: Redis Streams; `session_slot`: their sessions.
+//! * `nats`: NATS JetStream; `redis_streams`: Redis Streams; `kafka`: Kafka; `session_slot`: their
+//!   sessions; `hosts`: the machine's name.
 //! * `stream`: [`Stream`], a stream of a configuration that can run.
 
 mod broker;
@@ -18,13 +19,17 @@ mod chunks;
 pub mod config;
 pub mod core;
 mod driver;
+#[cfg(any(feature = "kafka", feature = "redis"))]
+mod hosts;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod message;
 #[cfg(feature = "nats")]
 mod nats;
 mod reading;
 #[cfg(feature = "redis")]
 mod redis_streams;
-#[cfg(any(feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "redis"))]
 mod session_slot;
 mod stream;
 #[cfg(test)]

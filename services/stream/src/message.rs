@@ -18,6 +18,8 @@ pub struct Message {
     pub headers: Headers,
     /// Its subject, where brokers have such.
     pub subject: Option<String>,
+    /// Its own key, where brokers have such.
+    pub key: Option<Bytes>,
 }
 
 /// A message that a source delivers.
@@ -40,8 +42,10 @@ pub struct Delivery {
 /// Content that is stored of a message: its answer, or itself as a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
-    /// A subject, or the key of a stream.
+    /// A subject, the key of a stream, or a topic.
     pub place: String,
+    /// The letter's own key, where brokers have such.
+    pub key: Option<Bytes>,
     /// The identity: of two with the same one, the second has no effect.
     pub id: String,
     /// The headers.

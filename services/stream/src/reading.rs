@@ -72,6 +72,10 @@ impl Reader {
         let key = match &self.key {
             KeySpec::Header(name) => message.header(name).map(str::to_owned),
             KeySpec::Subject => message.subject.clone(),
+            KeySpec::Record => {
+                let key = message.key.as_ref();
+                key.map(|key| String::from_utf8_lossy(key).into_owned())
+            }
             KeySpec::Path(path) => match (&row, &self.read) {
                 (Ok(row), ReadSpec::Json | ReadSpec::Map(_) | ReadSpec::Fields) => {
                     key_at(&row.values, path)

@@ -52,7 +52,8 @@ impl<S> SessionSlot<S> {
         }
     }
 
-    fn get(&self) -> Option<Arc<S>> {
+    /// Returns the session, if there is one.
+    pub(crate) fn get(&self) -> Option<Arc<S>> {
         self.lock().clone()
     }
 

@@ -109,18 +109,25 @@ impl Stream {
                 let broker = crate::redis_streams::Redis::new(spec, self.spec.settings);
                 self.drive(broker, calls, metrics, health, stop).await;
             }
+            #[cfg(feature = "kafka")]
+            BrokerSpec::Kafka(spec) => {
+                let broker = crate::kafka::Kafka::new(spec, self.spec.settings, self.places());
+                self.drive(broker, calls, metrics, health, stop).await;
+            }
             // Such a configuration is refused when it is read.
             #[cfg(not(feature = "nats"))]
             BrokerSpec::Nats(_) => tracing::error!(stream = name, "there is no NATS"),
             #[cfg(not(feature = "redis"))]
             BrokerSpec::Redis(_) => tracing::error!(stream = name, "there is no Redis"),
+            #[cfg(not(feature = "kafka"))]
+            BrokerSpec::Kafka(_) => tracing::error!(stream = name, "there is no Kafka"),
         }
-        #[cfg(not(any(feature = "nats", feature = "redis")))]
+        #[cfg(not(any(feature = "kafka", feature = "nats", feature = "redis")))]
         let _ = (calls, metrics, health, stop);
     }
 
     /// Returns where letters go.
-    #[cfg(feature = "nats")]
+    #[cfg(any(feature = "kafka", feature = "nats"))]
     fn places(&self) -> [String; 2] {
         let (to, dead) = (&self.spec.to.place, &self.spec.dead.place);
         [to.value.clone(), dead.value.clone()]

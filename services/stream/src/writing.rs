@@ -1,10 +1,11 @@
 //! Answers and dead letters as they are stored.
 
+use bytes::Bytes;
 use motet_rows::{Answer, RowError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::StreamSpec;
+use crate::config::{BrokerSpec, KEY_HEADER, KeySpec, StreamSpec};
 use crate::core::Letter;
 use crate::message::{Delivery, Headers, Parcel};
 
@@ -50,9 +51,17 @@ impl Writer {
             true => foreign(&delivery.message.headers),
             false => Headers::new(),
         };
+        let mut own_key = None;
         if let (true, Some(key)) = (to.with_key, key) {
-            headers.retain(|(name, _)| !name.eq_ignore_ascii_case(crate::config::KEY_HEADER));
-            headers.push((crate::config::KEY_HEADER.to_owned(), one_line(key)));
+            match (&self.spec.from, &self.spec.key) {
+                // As it is: it need not be a text.
+                (BrokerSpec::Kafka(_), KeySpec::Record) => own_key = delivery.message.key.clone(),
+                (BrokerSpec::Kafka(_), _) => own_key = Some(Bytes::copy_from_slice(key.as_bytes())),
+                _ => {
+                    headers.retain(|(name, _)| !name.eq_ignore_ascii_case(KEY_HEADER));
+                    headers.push((KEY_HEADER.to_owned(), one_line(key)));
+                }
+            }
         }
         self.describe(delivery, &mut headers);
         if !answer.degraded.is_empty() {
@@ -60,6 +69,7 @@ impl Writer {
         }
         Parcel {
             place: to.place.value.clone(),
+            key: own_key,
             id: self.id(delivery, Letter::Answer),
             headers,
             payload: Value::Object(answer.outputs.clone()).to_string().into(),
@@ -78,6 +88,7 @@ impl Writer {
         headers.push((ATTEMPTS_HEADER.to_owned(), error.attempts.to_string()));
         Parcel {
             place: self.spec.dead.place.value.clone(),
+            key: delivery.message.key.clone(),
             id: self.id(delivery, Letter::Dead),
             headers,
             payload: delivery.message.payload.clone(),

@@ -4,6 +4,7 @@ mod simulation;
 
 use motet_stream::core::{Chunk, Order};
 use proptest::prelude::*;
+use simulation::group::{self, GroupSetting};
 use simulation::{Kind, Outcome, Setting, simulate};
 use std::time::Duration;
 
@@ -34,6 +35,29 @@ prop_compose! {
         });
         Setting {
             order, messages, in_flight, chunk, delays, crashes, drains, lossy, outages, seed,
+        }
+    }
+}
+
+prop_compose! {
+    fn group_setting()(
+        partitions in prop::collection::vec(
+            prop::collection::vec((0u64..3, kind()), 0..25),
+            1..4,
+        ),
+        is_ordered in any::<bool>(),
+        in_flight in 1usize..12,
+        note_most in prop_oneof![Just(0usize), Just(9), Just(4000)],
+        crashes in 0u32..5,
+        drains in 0u32..3,
+        moves in 0u32..6,
+        losses in 0u32..4,
+        lossy in any::<bool>(),
+        seed in any::<u64>(),
+    ) -> GroupSetting {
+        GroupSetting {
+            partitions, is_ordered, in_flight, note_most, crashes, drains, moves, losses, lossy,
+            seed,
         }
     }
 }
@@ -83,5 +107,32 @@ proptest! {
         let outcome = simulate(&setting);
         check(&setting, &outcome)?;
         prop_assert!(outcome.first_effects.is_sorted(), "{:?}", outcome.first_effects);
+    }
+
+    #[test]
+    fn a_group_with_transactions_loses_and_doubles_nothing(setting in group_setting()) {
+        let outcome = group::simulate(&setting);
+        prop_assert!(outcome.ended, "some messages never end: {:?}", outcome.open);
+        prop_assert!(outcome.in_flight_most <= setting.in_flight);
+        for (partition, messages) in setting.partitions.iter().enumerate() {
+            let of_it = outcome.effects.iter().filter(|effect| effect.partition == partition);
+            let of_it: Vec<_> = of_it.collect();
+            prop_assert_eq!(of_it.len(), messages.len(), "{:?}", of_it);
+            for effect in &of_it {
+                let fits = match messages[effect.offset].1 {
+                    Kind::Good => !effect.is_dead,
+                    Kind::Poison | Kind::Broken => effect.is_dead,
+                    Kind::Flaky(_) => true,
+                };
+                prop_assert!(fits, "{effect:?}");
+            }
+            let offsets = of_it.iter().map(|effect| effect.offset);
+            let distinct: std::collections::BTreeSet<usize> = offsets.clone().collect();
+            prop_assert_eq!(distinct.len(), messages.len());
+            for key in 0..3 {
+                let of_key = offsets.clone().filter(|offset| messages[*offset].0 == key);
+                prop_assert!(!setting.is_ordered || of_key.is_sorted(), "{:?}", of_it);
+            }
+        }
     }
 }

@@ -31,6 +31,14 @@ const LICENCES: [(&str, &str); 10] = [
 /// Its text is always the same, and is LICENSE-APACHE.
 const APACHE: &str = "Apache-2.0";
 
+/// Packages that bring sources of others along, which are compiled in, with the files that have the
+/// licences of these.
+const BROUGHT_ALONG: [(&str, &str, &str); 3] = [
+    ("rdkafka-sys", "librdkafka", "librdkafka/LICENSES.txt"),
+    ("libz-sys", "zlib", "src/zlib/LICENSE"),
+    ("zstd-sys", "zstd", "zstd/LICENSE"),
+];
+
 const HEADER: &str = "\
 # Third-party licences
 
@@ -164,6 +172,17 @@ fn page(packages: &[Package]) -> Result<String, Vec<String>> {
             (format!("{of}: {names}"), text)
         })
         .collect();
+    for (name, work, file) in BROUGHT_ALONG {
+        let package = packages.iter().find(|package| package.name == name);
+        let Some(package) = package else {
+            errors.push(format!("{name} is not there any more"));
+            continue;
+        };
+        match fs::read_to_string(package.folder.join(file)) {
+            Ok(text) => groups.push((format!("{work}, of {name}"), tidy(&text))),
+            Err(error) => errors.push(format!("{name}: {file}: {error}")),
+        }
+    }
     groups.sort();
     for (heading, text) in groups {
         write!(page, "\n## {heading}\n\n```text\n{text}\n```\n").expect("a string");

@@ -20,7 +20,8 @@ use motet_config::{
 use motet_runtime::config::NameRule;
 use serde_json::{Value, json};
 
-pub use broker::{Access, BrokerSpec, NatsSpec, RedisSpec};
+use broker::BrokerKind;
+pub use broker::{Access, BrokerSpec, KafkaSpec, Mechanism, NatsSpec, RedisSpec};
 pub(crate) use reading::KEY_HEADER;
 pub use reading::{KeySpec, ReadSpec};
 pub use settings::{KEYS, Settings};
@@ -119,17 +120,17 @@ fn read_one(item: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option
         NameRule::Endpoint.check("a stream", name, diagnostics);
     }
     let pipeline = pipeline.and_then(|entry| non_empty(entry, diagnostics));
+    let kind = BrokerKind::of(from);
     let from = from.and_then(|entry| BrokerSpec::read(entry, folder, diagnostics));
-    let is_redis = matches!(from, Some(BrokerSpec::Redis(_)));
-    let to = to.and_then(|entry| TargetSpec::read(entry, is_redis, diagnostics));
-    let dead = dead.and_then(|entry| DeadSpec::read(entry, is_redis, diagnostics));
+    let to = to.and_then(|entry| TargetSpec::read(entry, kind, diagnostics));
+    let dead = dead.and_then(|entry| DeadSpec::read(entry, kind, diagnostics));
     let read = match read {
-        Some(entry) => ReadSpec::read(entry, is_redis, diagnostics),
-        None => Some(Spanned::new(ReadSpec::default_of(is_redis), at)),
+        Some(entry) => ReadSpec::read(entry, kind, diagnostics),
+        None => Some(Spanned::new(ReadSpec::default_of(kind), at)),
     };
     let key = match key {
-        Some(entry) => KeySpec::read(entry, is_redis, diagnostics),
-        None => Some(KeySpec::default()),
+        Some(entry) => KeySpec::read(entry, kind, diagnostics),
+        None => Some(KeySpec::default_of(kind)),
     };
     let chunk_span = chunk.map(|entry| entry.node.span);
     let chunk = chunk.map(|entry| read_chunk(entry, diagnostics));

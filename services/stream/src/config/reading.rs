@@ -4,6 +4,8 @@ use motet_config::values::{non_empty, string};
 use motet_config::{Diagnostic, Diagnostics, Entry, Spanned, Value as Tree, truncated};
 use serde_json::{Value, json};
 
+use super::BrokerKind;
+
 /// The header that has the key of a message, unless the file says otherwise.
 pub(crate) const KEY_HEADER: &str = "key";
 
@@ -29,27 +31,23 @@ pub enum KeySpec {
     Path(String),
     /// The subject (NATS).
     Subject,
-}
-
-impl Default for KeySpec {
-    fn default() -> Self {
-        Self::Header(KEY_HEADER.to_owned())
-    }
+    /// The record's own key (Kafka).
+    Record,
 }
 
 impl ReadSpec {
     /// Returns what is read unless the file says otherwise.
-    pub(super) const fn default_of(is_redis: bool) -> Self {
-        match is_redis {
-            true => Self::Fields,
-            false => Self::Json,
+    pub(super) const fn default_of(kind: BrokerKind) -> Self {
+        match kind {
+            BrokerKind::Redis => Self::Fields,
+            BrokerKind::Nats | BrokerKind::Kafka => Self::Json,
         }
     }
 
     /// Reads the entry `read`. Mistakes are added to `diagnostics`.
     pub(super) fn read(
         entry: &Entry,
-        is_redis: bool,
+        kind: BrokerKind,
         diagnostics: &mut Diagnostics,
     ) -> Option<Spanned<Self>> {
         let span = entry.node.span;
@@ -71,12 +69,16 @@ impl ReadSpec {
         let read = match word.value.as_str() {
             "json" => Self::Json,
             "raw" => Self::Raw,
-            "fields" if is_redis => Self::Fields,
+            "fields" if kind == BrokerKind::Redis => Self::Fields,
             other => {
                 let message = format!("`read` cannot be `{}`", truncated(other));
-                let help = match is_redis {
-                    true => "write `fields`, `json`, `raw`, or a map such as `{ text: $.body }`",
-                    false => "write `json`, `raw`, or a map such as `{ text: $.body }`",
+                let help = match kind {
+                    BrokerKind::Redis => {
+                        "write `fields`, `json`, `raw`, or a map such as `{ text: $.body }`"
+                    }
+                    BrokerKind::Nats | BrokerKind::Kafka => {
+                        "write `json`, `raw`, or a map such as `{ text: $.body }`"
+                    }
                 };
                 diagnostics.push(Diagnostic::error(word.span, message).help(help));
                 return None;
@@ -100,10 +102,18 @@ impl ReadSpec {
 }
 
 impl KeySpec {
+    /// Returns the key unless the file says otherwise.
+    pub(super) fn default_of(kind: BrokerKind) -> Self {
+        match kind {
+            BrokerKind::Kafka => Self::Record,
+            BrokerKind::Nats | BrokerKind::Redis => Self::Header(KEY_HEADER.to_owned()),
+        }
+    }
+
     /// Reads the entry `key`. Mistakes are added to `diagnostics`.
     pub(super) fn read(
         entry: &Entry,
-        is_redis: bool,
+        kind: BrokerKind,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let text = non_empty(entry, diagnostics)?;
@@ -112,14 +122,20 @@ impl KeySpec {
             text.value.strip_prefix("$."),
         );
         match (text.value.as_str(), header, path) {
-            ("subject", ..) if !is_redis => Some(Self::Subject),
+            ("subject", ..) if kind == BrokerKind::Nats => Some(Self::Subject),
+            ("record", ..) if kind == BrokerKind::Kafka => Some(Self::Record),
             (_, Some(header), _) if !header.is_empty() => Some(Self::Header(header.to_owned())),
             (_, _, Some(path)) if !path.is_empty() => Some(Self::Path(path.to_owned())),
             (other, ..) => {
                 let message = format!("`key` cannot be `{}`", truncated(other));
-                let help = match is_redis {
-                    true => "write `header:FIELD`, or `$.` and the keys of a value",
-                    false => "write `header:NAME`, `subject`, or `$.` and the keys of a value",
+                let help = match kind {
+                    BrokerKind::Nats => {
+                        "write `header:NAME`, `subject`, or `$.` and the keys of a value"
+                    }
+                    BrokerKind::Redis => "write `header:FIELD`, or `$.` and the keys of a value",
+                    BrokerKind::Kafka => {
+                        "write `record`, `header:NAME`, or `$.` and the keys of a value"
+                    }
                 };
                 diagnostics.push(Diagnostic::error(text.span, message).help(help));
                 None
@@ -129,6 +145,6 @@ impl KeySpec {
 
     /// Returns the JSON schema of the key.
     pub(super) fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^(subject$|header:.|\\$\\..)" })
+        json!({ "type": "string", "pattern": "^(subject$|record$|header:.|\\$\\..)" })
     }
 }

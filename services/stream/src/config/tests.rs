@@ -166,6 +166,94 @@ fn a_stream_of_redis_has_keys_and_fields() {
     );
 }
 
+const KAFKA: &str = "\
+streams:
+  - stream: t
+    pipeline: p
+    from: { kafka: \"kafka://a:9092,b:9092\", topic: tickets, group: g, consumer: one }
+    to: { topic: tickets.done, with: [key] }
+    dead: { topic: tickets.dead }
+";
+
+#[test]
+fn a_stream_of_kafka_has_topics_and_keys_of_its_own() {
+    let (streams, report) = read_text(KAFKA);
+    assert!(
+        report.is_empty() || report.contains("without Kafka"),
+        "{report}"
+    );
+    let [stream] = streams.as_slice() else {
+        panic!("{streams:?}");
+    };
+    let BrokerSpec::Kafka(kafka) = &stream.from else {
+        panic!("{stream:?}");
+    };
+    assert_eq!(
+        (kafka.topic.as_str(), kafka.group.as_str()),
+        ("tickets", "g")
+    );
+    assert_eq!(kafka.access.shown, "kafka://a:9092,b:9092");
+    assert_eq!(
+        (&stream.key, &stream.read.value),
+        (&KeySpec::Record, &ReadSpec::Json)
+    );
+    assert_eq!(stream.to.place.value, "tickets.done");
+}
+
+#[test]
+fn mistakes_of_kafka_are_told_with_what_helps() {
+    let user = "user: me, password: \"${env:WORD}\"";
+    let scram = format!("{user}, sasl: scram-sha-512");
+    let lacks_tls = match cfg!(feature = "kafka-tls") {
+        true => "",
+        false => "its feature `kafka-tls`",
+    };
+    for (from, to, expected) in [
+        ("topic: tickets,", "", "needs the key `topic`"),
+        (
+            "topic: tickets,",
+            "topics: tickets,",
+            "did you mean `topic`?",
+        ),
+        ("topic: tickets,", "topic: a/b,", "letters, digits"),
+        (
+            "topic: tickets.done",
+            "subject: done",
+            "needs the key `topic`",
+        ),
+        ("topic: tickets.dead", "topic: \"x y\"", "letters, digits"),
+        (
+            "kafka://a",
+            "http://a",
+            "an address such as `kafka://host:port`",
+        ),
+        (
+            "kafka://a",
+            "kafka://${env:X}@a",
+            "has no user and no password",
+        ),
+        ("kafka://a:9092,b:9092", "tls://a:9092", lacks_tls),
+        ("consumer: one", "user: me", "both `user` and `password`"),
+        (
+            "consumer: one",
+            "sasl: plain",
+            "`sasl` is for `user` and `password`",
+        ),
+        (
+            "consumer: one",
+            "sasl: scram",
+            "and `scram-sha-512`, not `scram`",
+        ),
+        ("consumer: one", &scram, lacks_tls),
+        ("consumer: one", "tls: {}", "write `tls://`"),
+        ("consumer: one", "nats: x", "names two brokers"),
+    ] {
+        assert!(KAFKA.contains(from), "{from}");
+        let (_, report) = read_text(&KAFKA.replacen(from, to, 1));
+        assert!(report.contains(expected), "{from} -> {to}\n{report}");
+    }
+}
+
 #[test]
 fn the_documentation_has_every_key_with_default_and_range() {
     let page = include_str!("../../../runtime/docs/configuration.md");

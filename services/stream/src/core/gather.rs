@@ -45,10 +45,10 @@ impl Gather {
         Some(self.waiting.drain(..count).map(|(_, id)| id).collect())
     }
 
-    /// Takes all of them, in the order in which they came.
-    pub(super) fn take_all(&mut self) -> Vec<MessageId> {
-        let waiting = self.waiting.drain(..).map(|(_, id)| id);
-        self.alone.drain(..).chain(waiting).collect()
+    /// Keeps some of them.
+    pub(super) fn retain(&mut self, keep: impl Fn(MessageId) -> bool) {
+        self.alone.retain(|id| keep(*id));
+        self.waiting.retain(|(_, id)| keep(*id));
     }
 
     /// Returns the time at which the messages that wait run, with however many there are.

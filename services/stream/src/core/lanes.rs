@@ -8,8 +8,8 @@ use super::position::Position;
 /// Identity of a lane, which its messages have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum LaneId {
-    /// Messages of a key.
-    Key(u64),
+    /// Messages of a key in a partition. A key in several partitions has an order in each.
+    Key(u32, u64),
     /// Messages of a partition.
     Partition(u32),
 }
@@ -55,6 +55,13 @@ impl Lanes {
     pub(super) fn is_running(&self, lane: LaneId, id: MessageId) -> bool {
         let lane = self.lanes.get(&lane);
         lane.is_some_and(|lane| lane.running == Some(id))
+    }
+
+    /// Forgets the lanes of a partition.
+    pub(super) fn forget(&mut self, partition: u32) {
+        self.lanes.retain(|lane, _| match lane {
+            LaneId::Key(of, _) | LaneId::Partition(of) => *of != partition,
+        });
     }
 
     /// Takes a message out that waits.

@@ -62,6 +62,9 @@ pub(super) struct Message {
     pub(super) answers_before: u64,
     /// `true` if it runs alone, since a chunk that it was in failed.
     pub(super) alone: bool,
+    /// `true` if it ends here only if it does so by what is under way: its partition is given back,
+    /// or the stream drains.
+    pub(super) leaves: bool,
     /// Messages of its current attempt.
     pub(super) company: usize,
     /// The times at which it is looked at, by timer.

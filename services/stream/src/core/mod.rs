@@ -11,6 +11,7 @@
 //! * `gather`: messages that are ready, and the chunks that they make.
 //! * `message`: one message in flight.
 //! * `machine`: all of them.
+//! * `offsets`: the position of a partition whose messages end in any order.
 
 mod backoff;
 mod failure;
@@ -18,12 +19,14 @@ mod gather;
 mod lanes;
 mod machine;
 mod message;
+mod offsets;
 mod options;
 mod position;
 
 pub use failure::{Failure, Fault};
 pub use machine::{Action, Arrival, Arrived, Core, Stats};
 pub use message::{Letter, MessageId};
+pub use offsets::{Mark, Offsets, Plan, Seen};
 pub use options::{Chunk, Options, Order};
 pub use position::Position;
 

@@ -77,8 +77,10 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
     }
 
     pub(super) fn not_stored(&mut self, id: MessageId, error: &StoreError) {
-        self.driver.metrics.error(StreamErrorKind::Store);
         let stream = &self.driver.name;
+        if *error != StoreError::TakenBack {
+            self.driver.metrics.error(StreamErrorKind::Store);
+        }
         match error {
             StoreError::Refused(reason) => {
                 tracing::error!(stream, reason, "a letter of a stream is refused");
@@ -90,6 +92,10 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
                     true => self.core.unstorable(id),
                     false => self.core.stored(self.begun.elapsed(), id, false, false),
                 }
+            }
+            StoreError::TakenBack => {
+                self.core.taken_back(self.begun.elapsed(), id);
+                self.held.remove(&id);
             }
             StoreError::Away(reason) => {
                 tracing::debug!(stream, reason, "a letter of a stream is not stored yet");

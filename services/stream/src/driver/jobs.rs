@@ -83,7 +83,7 @@ pub(super) fn store<B: Sink>(
     parcel: Parcel,
 ) {
     jobs.spawn(async move {
-        let stored = timeout(BROKER_TIMEOUT, broker.store(&receipt, &parcel)).await;
+        let stored = timeout(B::STORE_TIMEOUT, broker.store(&receipt, &parcel)).await;
         let away = || Err(StoreError::Away(silent().0));
         Done::Store(id, stored.unwrap_or_else(|_| away()))
     });

@@ -4,12 +4,14 @@
 //! * `held`: the messages in flight.
 //! * `jobs`: what runs beside the loop.
 //! * `outage`: what is said about a broker that is away.
+//! * `revoking`: partitions that are given up.
 
 mod act;
 mod endings;
 mod held;
 mod jobs;
 mod outage;
+mod revoking;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +21,10 @@ use motet_runtime::health::Health;
 use motet_runtime::metrics::StreamMetrics;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Inbox, Sink, Source};
+use crate::broker::{Event, Inbox, Sink, Source};
 use crate::calls::Calls;
 use crate::chunks::Rows;
 use crate::core::{Arrival, Arrived, Core, MessageId, Options, Stats};
@@ -31,11 +33,17 @@ use crate::writing::Writer;
 use held::Held;
 use jobs::Jobs;
 use outage::Outage;
+use revoking::Revoking;
 
 /// Time between two looks at what the broker still has.
 const LOOK: Duration = Duration::from_secs(5);
 /// Time before messages are asked for again after an error, at first and at most.
 const PULL_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
+
+/// Most time in which leave is taken of the broker.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Places in the inbox beside those of messages.
+const OTHER_EVENTS: usize = 16;
 
 /// A stream that runs: its parts.
 pub(crate) struct Driver<B, C> {
@@ -68,13 +76,15 @@ struct Loop<B, C> {
     /// The time from which messages are asked for.
     pull_from: Instant,
     outage: Outage,
+    /// Partitions that are being given up.
+    revoking: Vec<Revoking>,
     told: Stats,
 }
 
 impl<B: Source + Sink, C: Calls> Driver<B, C> {
     /// Runs until `stop`, then until everything in flight has ended.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let (sender, mut arrivals) = mpsc::channel(self.options.in_flight);
+        let (sender, mut events) = mpsc::channel(self.options.in_flight + OTHER_EVENTS);
         let inbox = Inbox {
             reader: self.reader.clone(),
             sender,
@@ -89,6 +99,7 @@ impl<B: Source + Sink, C: Calls> Driver<B, C> {
             pulling: None,
             pull_from: begun,
             outage: Outage::new(&self.name, PULL_AGAIN),
+            revoking: Vec::new(),
             told: Stats::default(),
             driver: self,
         };
@@ -96,6 +107,7 @@ impl<B: Source + Sink, C: Calls> Driver<B, C> {
         let mut look_at = begun;
         loop {
             running.act();
+            running.give_up();
             running.tell();
             if running.is_over() {
                 break;
@@ -104,7 +116,10 @@ impl<B: Source + Sink, C: Calls> Driver<B, C> {
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !running.drains() => running.drain(),
-                Some(prepared) = arrivals.recv() => running.arrived(prepared),
+                Some(event) = events.recv() => match event {
+                    Event::Delivered(prepared) => running.arrived(*prepared),
+                    Event::Revoked(revocation) => running.revoke(revocation),
+                },
                 Some(done) = running.jobs.join_next() => running.ended(done),
                 () = sleep_until(wake_at) => {
                     if look_at <= Instant::now() {
@@ -113,6 +128,13 @@ impl<B: Source + Sink, C: Calls> Driver<B, C> {
                     }
                 }
             }
+        }
+        // Who waits for the stream to give something up waits for nothing.
+        drop(events);
+        let closing = timeout(CLOSE_TIMEOUT, running.driver.broker.close()).await;
+        if closing.is_err() {
+            let stream = &running.driver.name;
+            tracing::debug!(stream, "the broker does not answer at the end");
         }
         running.driver.metrics.connected(false);
         tracing::info!(stream = running.driver.name, "the stream has ended");
@@ -135,7 +157,8 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
     fn wake_at(&self, look_at: Instant) -> Instant {
         let core = self.core.wake_at().map(|at| self.begun + at);
         let pull = (self.pulling.is_none() && self.core.room() > 0).then_some(self.pull_from);
-        let times = [core, pull].into_iter().flatten();
+        let revoking = self.revoking.iter().map(|revoking| revoking.until).min();
+        let times = [core, pull, revoking].into_iter().flatten();
         times.fold(look_at, Instant::min)
     }
 

@@ -111,6 +111,7 @@ fn delivery(
             payload: message.message.payload.clone(),
             headers: headers::read(message.message.headers.as_ref()),
             subject: Some(message.message.subject.to_string()),
+            key: None,
         },
     };
     Ok((delivery, info.consumer_sequence))

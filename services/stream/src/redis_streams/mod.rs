@@ -18,6 +18,7 @@ use redis::{Cmd, FromRedisValue, RedisError, Script, cmd};
 
 use crate::broker::{Backlog, BrokerError, Inbox, Sink, Source, StoreError, Stored};
 use crate::config::{RedisSpec, Settings};
+use crate::hosts;
 use crate::message::{Delivery, Parcel};
 use crate::session_slot::SessionSlot;
 use entries::Entry;
@@ -54,7 +55,7 @@ impl Redis {
             consumer: spec
                 .consumer
                 .clone()
-                .unwrap_or_else(session::consumer_of_host),
+                .unwrap_or_else(hosts::consumer_of_host),
             spec,
             settings,
             store: Script::new(STORE),

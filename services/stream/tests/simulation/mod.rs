@@ -1,6 +1,7 @@
 //! A broker, a pipeline and a store that fail, and workers that crash, over virtual time.
 
 mod broker;
+pub(crate) mod group;
 mod random;
 
 use std::cmp::Reverse;

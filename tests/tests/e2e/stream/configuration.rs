@@ -81,10 +81,14 @@ async fn without_streams_there_is_nothing_to_run() {
 }
 
 #[tokio::test]
-async fn the_example_is_a_configuration() {
-    let example = motet_tests::repository().join("deploy/examples/streams.yaml");
-    let ended = motet(["check", example.to_str().expect("ASCII")])
-        .run()
-        .await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+async fn the_examples_are_configurations() {
+    for example in ["streams.yaml", "kafka-streams.yaml"] {
+        let example = motet_tests::repository()
+            .join("deploy/examples")
+            .join(example);
+        let ended = motet(["check", example.to_str().expect("ASCII")])
+            .run()
+            .await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    }
 }

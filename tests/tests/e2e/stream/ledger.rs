@@ -21,6 +21,13 @@ impl Ledger {
         &self.order
     }
 
+    /// Returns whether each of these numbers has a letter.
+    pub(crate) fn has_all(&self, numbers: impl IntoIterator<Item = usize>) -> bool {
+        numbers
+            .into_iter()
+            .all(|number| self.letters.contains_key(&number))
+    }
+
     /// Checks that each of these numbers has one letter, and others have none.
     pub(crate) fn is_exactly(&self, numbers: impl IntoIterator<Item = usize>) {
         let wanted: Vec<usize> = numbers.into_iter().collect();

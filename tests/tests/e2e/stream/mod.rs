@@ -3,6 +3,7 @@
 
 mod access;
 mod configuration;
+mod kafka;
 mod ledger;
 mod nats;
 mod nats_faults;

@@ -1,8 +1,10 @@
 //! All messages in flight.
 //!
 //! * `endings`: what follows when something that was under way has ended.
+//! * `leaving`: messages that are given back to their source, or taken back by it.
 
 mod endings;
+mod leaving;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -139,7 +141,9 @@ impl Core {
         let id = MessageId(self.last_id);
         let lane = match self.options.order {
             Order::None => None,
-            Order::Key => arrival.key.map(LaneId::Key),
+            Order::Key => arrival
+                .key
+                .map(|key| LaneId::Key(arrival.position.partition, key)),
             Order::Partition => Some(LaneId::Partition(arrival.position.partition)),
         };
         let may_run = lane.is_none_or(|lane| self.lanes.enter(lane, arrival.position, id));
@@ -153,6 +157,7 @@ impl Core {
             failures: 0,
             answers_before: 0,
             alone: false,
+            leaves: false,
             company: 1,
             timers: [None; 2],
         };
@@ -188,20 +193,6 @@ impl Core {
         message.state = State::Ready;
         let alone = message.alone;
         self.gather.push(now, id, alone);
-    }
-
-    /// Takes no more messages. Those of which nothing is under way are given back, the others end
-    /// as they would.
-    pub fn drain(&mut self) {
-        self.drains = true;
-        self.gather.take_all();
-        let can_leave = self.messages.iter().filter(|(_, m)| m.state.can_leave());
-        let mut leaving: Vec<_> = can_leave.map(|(id, m)| (m.position, *id)).collect();
-        // In their order, in which the source delivers them again.
-        leaving.sort_unstable();
-        for (_, id) in leaving {
-            self.release(id, Duration::ZERO);
-        }
     }
 
     /// Returns whether the stream drains.
@@ -311,31 +302,6 @@ impl Core {
             message.state = State::Storing(letter);
             self.actions.push_back(Action::Store(id, letter));
         }
-    }
-
-    /// Gives the message back in a drain, and goes on with it otherwise.
-    fn leave_or(&mut self, id: MessageId, delay: Duration, go_on: impl FnOnce(&mut Self)) {
-        match self.drains {
-            true => self.release(id, delay),
-            false => go_on(self),
-        }
-    }
-
-    /// Gives a message back to the source.
-    fn release(&mut self, id: MessageId, after: Duration) {
-        let Some(message) = self.messages.get(&id) else {
-            return;
-        };
-        if let Some(lane) = message.lane {
-            debug_assert!(self.drains, "an order does not outlive its messages");
-            match self.lanes.is_running(lane, id) {
-                // In a drain those that follow are given back, too.
-                true => drop(self.lanes.leave(lane, id)),
-                false => self.lanes.remove_waiting(lane, message.position),
-            }
-        }
-        self.forget(id);
-        self.actions.push_back(Action::Release(id, after));
     }
 
     /// Ends a message.
