@@ -54,8 +54,12 @@ pub fn host() -> String {
 pub fn resolved() -> BTreeMap<String, Package> {
     // The packages that only other platforms need are not on this machine.
     let platform = ["--filter-platform", &host()];
+    let features: &[&str] = match cfg!(feature = "kafka") {
+        true => &["--features", "motet-tests/kafka"],
+        false => &[],
+    };
     let metadata = ["metadata", "--format-version", "1", "--offline", "--locked"];
-    let metadata = cargo(&[&metadata[..], &platform[..]].concat());
+    let metadata = cargo(&[&metadata[..], &platform[..], features].concat());
     let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
     let nodes = list(&metadata["resolve"]["nodes"]).iter();
     let mut dependencies: BTreeMap<String, Vec<Dependency>> = nodes

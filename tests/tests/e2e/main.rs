@@ -21,6 +21,7 @@ mod grpc_nodes;
 mod health;
 mod http_port;
 mod inference;
+#[cfg(feature = "kafka")]
 mod licences;
 mod limits;
 mod model_life;

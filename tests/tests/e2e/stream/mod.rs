@@ -3,6 +3,7 @@
 
 mod access;
 mod configuration;
+#[cfg(feature = "kafka")]
 mod kafka;
 mod ledger;
 mod nats;
