@@ -121,20 +121,3 @@ async fn a_drain_takes_no_more_and_leaves_nothing_half() {
     topics.are_done(MESSAGES).await;
     topics.ledger("done").await.is_exactly(0..MESSAGES);
 }
-
-#[tokio::test]
-async fn of_two_processes_with_one_name_both_go_on() {
-    let Some(tansu) = Tansu::start().await else {
-        return;
-    };
-    let topics = &tansu.topics;
-    let file = Configured::new(&stream_at(&topics.hosts, "    ack_wait: 2s\n"));
-    let (mut first, mut second) = (file.start(), file.start());
-    first.ready_http().await;
-    second.ready_http().await;
-    topics.send_numbers(0..400).await;
-    topics.has("done", 400).await;
-    topics.are_done(400).await;
-    topics.ledger("done").await.is_exactly(0..400);
-    assert!(!first.has_ended() && !second.has_ended());
-}
