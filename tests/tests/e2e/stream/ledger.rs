@@ -22,6 +22,7 @@ impl Ledger {
     }
 
     /// Returns whether each of these numbers has a letter.
+    #[cfg(feature = "kafka")]
     pub(crate) fn has_all(&self, numbers: impl IntoIterator<Item = usize>) -> bool {
         numbers
             .into_iter()
