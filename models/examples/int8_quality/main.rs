@@ -34,7 +34,7 @@ const ROWS_PER_BATCH: usize = 32;
 struct Arguments {
     /// Folder of the model; `None` for the built-in one.
     model: Option<String>,
-    /// Whether the built-in model's tokenizer makes the ids.
+    /// `true` if the built-in model's tokenizer makes the ids.
     has_ids_of_builtin: bool,
     /// Folder of the texts.
     texts: String,

@@ -118,7 +118,7 @@ struct Config {
     /// Its names in ModernBERT and in Nomic BERT.
     norm_eps: Option<f32>,
     layer_norm_epsilon: Option<f32>,
-    /// Whether ModernBERT's product, its norm and the product to the vocabulary have a bias.
+    /// Biases of ModernBERT: of its product, its norm and the product to the vocabulary.
     classifier_bias: Option<bool>,
     norm_bias: Option<bool>,
     decoder_bias: Option<bool>,

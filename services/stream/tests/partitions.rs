@@ -46,7 +46,7 @@ fn a_partition_that_is_revoked_is_given_back_and_no_other() {
     core.revoke(0);
     let given = [Action::Release(b, Duration::ZERO)];
     assert_eq!(actions(&mut core, START), given);
-    // What is under way ends, ...
+    // Messages under way end, ...
     core.answered(a);
     assert_eq!(
         actions(&mut core, START),

@@ -31,7 +31,7 @@ use crate::program::Program;
 /// The access key, the secret and the token that the store accepts.
 pub const KEY: &str = "motet-tests";
 
-/// What happens to a request.
+/// Fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused for a while, as by a busy store.

@@ -80,7 +80,7 @@ pub(super) fn build(
             let words = json!({
                 "type": "Sequence", "pretokenizers": [words, bytes(add_prefix_space, false)],
             });
-            // What its files name is added after the vocabulary.
+            // Tokens that other files name are added after the vocabulary.
             let tokens = added(number, ["<|endoftext|>"]);
             (tokens, json!({ "type": "NFC" }), words, bytes(false, false))
         }

@@ -149,7 +149,7 @@ fn normalization(normalizer: &Normalizer, settings: &Settings) -> Value {
         steps.push(replace(SPACES_AROUND, ""));
         steps.push(replace(" {2,}", " "));
     } else if Prefix::of(normalizer, settings) == Prefix::Always {
-        // Where words are made, a text that begins with a space would get none.
+        // The step that makes words gives none to a text that begins with a space.
         steps.push(json!({ "type": "Prepend", "prepend": SPACE }));
     }
     json!({ "type": "Sequence", "normalizers": steps })

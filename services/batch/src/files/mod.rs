@@ -1,4 +1,4 @@
-//! Where files are: on disks, and in buckets of object stores. Everything else of a batch reads
+//! Places of files: disks, and buckets of object stores. Everything else of a batch reads
 //! and writes them by [`Place`], and does not know which.
 //!
 //! * `disk`: files of this machine, and `temporary`, those that have no names yet.
@@ -75,7 +75,7 @@ pub(crate) fn is_object(path: &Path) -> bool {
     SCHEMES.iter().any(|scheme| name.starts_with(scheme))
 }
 
-/// What is known of a file without reading it.
+/// Facts about a file that are known without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
     pub(crate) bytes: u64,

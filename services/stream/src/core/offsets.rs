@@ -19,7 +19,7 @@ pub struct Mark {
     pub note: String,
 }
 
-/// What an offset that arrives is.
+/// Kinds of offsets that arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// It was not delivered before, as far as is known.
@@ -30,7 +30,7 @@ pub enum Seen {
     Done,
 }
 
-/// What becomes of letters that wait, by the offsets of their messages.
+/// Fates of letters that wait, by the offsets of their messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// These are stored now, together with the mark.

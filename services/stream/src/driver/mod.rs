@@ -129,7 +129,7 @@ impl<B: Source + Sink, C: Calls> Driver<B, C> {
                 }
             }
         }
-        // Who waits for the stream to give something up waits for nothing.
+        // A caller that waits for the stream to give something up waits for nothing.
         drop(events);
         let closing = timeout(CLOSE_TIMEOUT, running.driver.broker.close()).await;
         if closing.is_err() {

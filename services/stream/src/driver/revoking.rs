@@ -27,7 +27,7 @@ impl<B: Source + Sink, C: Calls> Loop<B, C> {
             until: Instant::now() + revocation.within,
             done: revocation.done,
         });
-        // What this gives back comes before the partitions are given up.
+        // Messages are given back here, before the partitions are given up.
         self.act();
     }
 

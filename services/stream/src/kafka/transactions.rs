@@ -76,7 +76,7 @@ enum Failed {
     Rebalance,
     /// A letter is refused, or all that were sent with it; nothing is there.
     Refused(String),
-    /// What has come of it is unknown, or the producer is of no use: the session ends.
+    /// Its outcome is unknown, or the producer is of no use: the session ends.
     Broken(String),
 }
 

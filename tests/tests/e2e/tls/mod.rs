@@ -1,4 +1,5 @@
-//! TLS: `ports` of motet, `servers` that motet speaks to, `collectors` of traces, `foreign` clients.
+//! TLS: `ports` of motet, `servers` that motet speaks to, `collectors` of traces, `foreign`
+//! clients.
 
 mod collectors;
 mod foreign;

@@ -22,7 +22,7 @@ use crate::error::BatchError;
 const WAIT: Duration = Duration::from_millis(100);
 /// The longest wait before another try.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long a request may take, with all that it sends and gets.
+/// Time limit of a request, with all that it sends and gets.
 const REQUEST: Duration = Duration::from_secs(180);
 
 /// A bucket, as requests see it.
@@ -161,7 +161,7 @@ impl Client {
             .await?;
         match found {
             Ok(about) => Ok(Some(about)),
-            // What it is that is absent, a bucket perhaps, is told to those who want to read it.
+            // The absent thing may be a bucket: a read tells which it is.
             Err(_) => {
                 let first = || self.store.get_range(key, 0..1);
                 self.ask(Doing::Reading, name, first).await?.ok();

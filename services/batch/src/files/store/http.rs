@@ -20,17 +20,17 @@ use object_store::client::{
 };
 use rustls::{ClientConfig, RootCertStore};
 
-/// How long a connection may take.
+/// Time limit of a connection being made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long the head of an answer may take, with what is sent before it.
+/// Time limit of the head of an answer, with what is sent before it.
 const ANSWER: Duration = Duration::from_secs(120);
-/// How long the same may take of a service of this machine's cloud, which is near or absent.
+/// The same limit for a service of this machine's cloud, which is near or absent.
 const NEAR: Duration = Duration::from_secs(2);
 /// Most bytes of an answer that tells of an error.
 const ERROR_BYTES: usize = 64 << 10;
 /// Most bytes of an error that is told in other words than those of S3.
 const PLAIN_BYTES: usize = 500;
-/// Where clouds tell machines of theirs who they are.
+/// Addresses at which clouds tell machines of theirs who they are.
 const METADATA: [&str; 4] = [
     "169.254.169.254",
     "169.254.170.2",

@@ -140,7 +140,7 @@ impl Waiting {
                 () = stop.cancelled() => Err(BatchError::stopped()),
                 done = doing => done,
             };
-            // Who waits does so until then.
+            // The receiver waits until then.
             let _ = sender.send(done);
         });
         receiver

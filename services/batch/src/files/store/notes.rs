@@ -21,7 +21,7 @@ const WORKER: &str = "worker";
 const EVERY: Duration = Duration::from_secs(10);
 /// A worker whose last note is older was killed. By the clocks of the store and of this machine.
 const ALIVE: Duration = Duration::from_secs(60);
-/// How long the end of a worker waits for its note to go.
+/// Time for which the end of a worker waits for its note to go.
 const GONE: Duration = Duration::from_secs(5);
 
 /// Notes of a worker, until this is dropped.

@@ -17,7 +17,7 @@ use crate::error::BatchError;
 
 /// Pieces that are read ahead. A piece is what a connection gives at once, some 100 KiB.
 const AHEAD: usize = 8;
-/// How long a piece may take.
+/// Time limit of a piece.
 const PIECE: Duration = Duration::from_secs(60);
 
 /// Bytes of an object.

@@ -29,7 +29,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::rows::RowCalls;
 
-/// How long commands that call nothing ask a store that is away.
+/// Time for which commands that call nothing ask a store that is away.
 const ASK_FOR: Duration = Duration::from_secs(30);
 
 /// Runs the command, prints its error, and returns its exit code.

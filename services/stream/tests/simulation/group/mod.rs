@@ -62,7 +62,7 @@ pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect>,
 }
 
-/// What happens to a worker.
+/// Events of a worker.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Crash,

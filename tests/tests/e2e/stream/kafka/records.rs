@@ -126,7 +126,7 @@ async fn slow_work_is_no_reason_to_leave_the_group() {
     motet.signal("TERM");
     let ended = motet.end().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // What the library says of a member that is away from its polls for too long.
+    // The library's words for a member that is away from its polls for too long.
     assert!(!ended.stderr.contains("MAXPOLL"), "{}", ended.stderr);
 }
 
