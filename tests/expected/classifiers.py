@@ -29,6 +29,7 @@ import transformers
 from sentence_transformers import CrossEncoder
 from tokenizers import processors
 
+import jina_bert
 from families import TEXTS, long_texts, widen
 from family_models import BERT, MPNET, ROBERTA, bert_sizes, names
 from family_tokenizers import byte_bpe, roberta_bpe, unigram, wordpiece
@@ -182,6 +183,10 @@ def fixtures() -> dict[str, Fixture]:
                                      **of_bert, types=True, spread=0.2, labels=["bad", "good"]),
         "gte-labels": Fixture(t.GteForSequenceClassification, newer | {"type_vocab_size": 1}, unigram(ROBERTA),
                               **of_roberta, spread=0.2, labels=["bad", "good"]),
+        "jina-bert-reranker": Fixture(jina_bert.JinaBertForSequenceClassification, {"num_attention_heads": 2}, uncased(),
+                                      **of_bert, types=True, labels=["LABEL_0"], reranker=True,
+                                      rewrite=lambda config: jina_bert.published(
+                                          config, "JinaBertForSequenceClassification")),
         "distilbert-tokens": Fixture(t.DistilBertForTokenClassification, distilbert, cased(), **of_bert, types=True,
                                      labels=["O", "PER", "LOC"]),
     }

@@ -10,6 +10,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
+import jina_bert
 from family_tokenizers import byte_bpe, roberta_bpe, unigram, wordpiece
 
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -89,6 +90,7 @@ def fixtures() -> dict[str, Fixture]:
         "bert-gelu-tanh": Fixture(t.BertModel, bert_sizes(24, hidden_act="gelu_new"), uncased(), **of_bert,
                                   tokenizer_limit=None, sentence=None, sentence_limit=None, limit=24),
         **newer_encoders(),
+        **of_jina(),
         **decoders(),
     }
 
@@ -228,6 +230,22 @@ def newer_encoders() -> dict[str, Fixture]:
         "gte": Fixture(
             t.GteModel, sizes | {"max_position_embeddings": 24, "pad_token_id": 1, "type_vocab_size": 1},
             unigram(ROBERTA), **of_new, **none, limit=24),
+    }
+
+
+def of_jina() -> dict[str, Fixture]:
+    published = rewriting(lambda config: jina_bert.published(config, "JinaBertModel"))
+    of_code = {"hidden_size": 32, "num_attention_heads": 4, "of_code": True, "feed_forward_type": "reglu"}
+    return {
+        # No power of two of heads.
+        "jina-bert": Fixture(
+            jina_bert.JinaBertModel,
+            {"hidden_size": 36, "num_attention_heads": 6, "max_position_embeddings": 70},
+            wordpiece(BERT, "[UNK]", "[CLS]", "[SEP]", True), tokens=names(BERT, "[CLS]", "[SEP]", "[MASK]"),
+            tokenizer_limit=None, sentence=("mean", False), sentence_limit=None, limit=70, rewrite=published),
+        "jina-bert-code": Fixture(
+            jina_bert.JinaBertModel, of_code, roberta_bpe(ROBERTA), tokens=names(ROBERTA, "<s>", "</s>", "<mask>"),
+            tokenizer_limit=None, sentence=("mean", True), sentence_limit=36, limit=36, rewrite=published),
     }
 
 

@@ -23,7 +23,7 @@ pub struct Attention {
     pub value: Linear,
     /// From the heads' results to what is added to the residual.
     pub output: Linear,
-    /// Norms of each head's queries and keys, before they are rotated.
+    /// Norms of queries and keys, before they are rotated.
     pub head_norms: Option<HeadNorms>,
     /// Rotation of queries and keys by their position in the row.
     pub rotary: Option<Rotary>,
@@ -35,12 +35,13 @@ pub struct Attention {
     pub mask: Mask,
 }
 
-/// Norms of `head_size` values, the same for all heads of a layer.
+/// Norms of queries and keys: of `head_size` values, the same for all heads of a layer, or of the
+/// vectors of all heads together, as long as these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadNorms {
-    /// The norm of each head's queries.
+    /// The norm of queries.
     pub query: Norm,
-    /// The norm of each head's keys.
+    /// The norm of keys.
     pub key: Norm,
 }
 
@@ -77,14 +78,45 @@ pub struct RelativeProducts {
     pub query: Option<Linear>,
 }
 
-/// Values that are added to the scores of attention, by how far a key is from the query: a table of
-/// buckets of distances as T5 has them, which count keys before and after the query.
+/// Values that are added to the scores of attention, by how far a key is from the query.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PositionBias {
-    /// The value of each bucket for each head, `[buckets, heads]`.
-    pub table: TensorRef,
-    /// Distance from which on all keys are in the last bucket.
-    pub max_distance: usize,
+pub enum PositionBias {
+    /// Buckets of distances as T5 has them, which count keys before and after the query.
+    Buckets {
+        /// The value of each bucket for each head, `[buckets, heads]`.
+        table: TensorRef,
+        /// Distance from which on all keys are in the last bucket.
+        max_distance: usize,
+    },
+    /// ALiBi: less the distance, on whichever side the key is, times the slope of the head.
+    Alibi {
+        /// One for each head.
+        slopes: Vec<f32>,
+    },
+}
+
+impl PositionBias {
+    /// Returns ALiBi with the slopes of its authors (Press, Smith and Lewis, 2022): of `n` heads, a
+    /// power of two, `2^(-8 i / n)` for `i` from 1 to `n`. Of other numbers, those of the next
+    /// lower power, then every second one of the next higher, which lie between them.
+    pub fn alibi(heads: usize) -> Self {
+        let slope = |number: usize, of: usize| (-8.0 * number as f64 / of as f64).exp2() as f32;
+        let lower = (heads + 1).next_power_of_two() / 2;
+        let first = (1..=lower).map(|number| slope(number, lower));
+        let between = (1..=2 * lower).step_by(2);
+        let between = between.map(|number| slope(number, 2 * lower));
+        Self::Alibi {
+            slopes: first.chain(between).take(heads).collect(),
+        }
+    }
+
+    /// Returns the table, if the bias has one.
+    pub(super) fn table(&self) -> Option<&TensorRef> {
+        match self {
+            Self::Buckets { table, .. } => Some(table),
+            Self::Alibi { .. } => None,
+        }
+    }
 }
 
 impl Attention {
@@ -120,5 +152,37 @@ impl Attention {
             .flat_map(Linear::tensors)
             .chain(norms.flat_map(Norm::tensors))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_authors_for_any_number_of_heads() {
+        // Twice the logarithm of each to the base 1/2.
+        for (heads, expected) in [
+            (0, &[][..]),
+            (1, &[16]),
+            (2, &[8, 16]),
+            (3, &[8, 16, 4]),
+            (4, &[4, 8, 12, 16]),
+            (6, &[4, 8, 12, 16, 2, 6]),
+            (8, &[2, 4, 6, 8, 10, 12, 14, 16]),
+            (12, &[2, 4, 6, 8, 10, 12, 14, 16, 1, 3, 5, 7]),
+        ] {
+            let PositionBias::Alibi { slopes } = PositionBias::alibi(heads) else {
+                panic!("another bias");
+            };
+            let expected = expected
+                .iter()
+                .map(|twice| 0.5_f32.powf(*twice as f32 / 2.0));
+            let expected: Vec<f32> = expected.collect();
+            assert_eq!(slopes.len(), heads);
+            for (found, expected) in slopes.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-6, "{heads}: {slopes:?}");
+            }
+        }
     }
 }

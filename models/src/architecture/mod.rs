@@ -76,6 +76,14 @@ pub enum Norms {
         /// The norm after feed-forward.
         feed_forward: Norm,
     },
+    /// As [`Post`](Self::Post), with a second sum and norm after attention:
+    /// `x = second(x + first(x + attention(x)))`.
+    PostTwice {
+        /// The first norm and the second one after attention.
+        attention: Box<[Norm; 2]>,
+        /// The norm after feed-forward.
+        feed_forward: Norm,
+    },
     /// Before attention and before feed-forward, beside the residual: `x = x + attention(norm(x))`,
     /// then `x = x + feed_forward(norm(x))`.
     Pre {
@@ -125,7 +133,7 @@ impl Architecture {
     /// Returns all tensors that the description names, each part of one by itself.
     pub fn tensors(&self) -> Vec<&TensorRef> {
         let mut tensors = self.embedding.tensors();
-        tensors.extend(self.position_bias.iter().map(|bias| &bias.table));
+        tensors.extend(self.position_bias.iter().flat_map(PositionBias::table));
         let relative = self.relative.iter();
         tensors.extend(relative.clone().map(|relative| &relative.table));
         tensors.extend(relative.flat_map(|it| &it.norm).flat_map(Norm::tensors));
@@ -143,6 +151,10 @@ impl Layer {
                 attention,
                 feed_forward,
             } => vec![attention, feed_forward],
+            Norms::PostTwice {
+                attention,
+                feed_forward,
+            } => attention.iter().chain([feed_forward]).collect(),
             Norms::Pre {
                 attention,
                 feed_forward,

@@ -14,7 +14,7 @@ use crate::tokenizer::{TokenIds, Tokenizer, TruncationSide};
 const CLOSE: f32 = 1e-5;
 
 /// The models in tests/classifiers: what they classify, and how their logits become scores.
-const FIXTURES: [(&str, Level, ScoreKind); 29] = [
+const FIXTURES: [(&str, Level, ScoreKind); 30] = [
     ("bert-many-labels", Level::Text, ScoreKind::Softmax),
     ("bert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("bert-tokens", Level::Token, ScoreKind::Softmax),
@@ -29,6 +29,7 @@ const FIXTURES: [(&str, Level, ScoreKind); 29] = [
     ("gemma3-labels", Level::Text, ScoreKind::Softmax),
     ("gemma3-logits", Level::Text, ScoreKind::Sigmoid),
     ("gte-labels", Level::Text, ScoreKind::Softmax),
+    ("jina-bert-reranker", Level::Text, ScoreKind::Sigmoid),
     ("llama-labels", Level::Text, ScoreKind::Softmax),
     ("llama-logits", Level::Text, ScoreKind::Sigmoid),
     ("mistral-tokens", Level::Token, ScoreKind::Softmax),

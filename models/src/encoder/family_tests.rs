@@ -9,7 +9,7 @@ use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 26] = [
+const FIXTURES: [&str; 28] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
@@ -24,6 +24,8 @@ const FIXTURES: [&str; 26] = [
     "gemma3",
     "gemma3-causal",
     "gte",
+    "jina-bert",
+    "jina-bert-code",
     "llama",
     "mistral",
     "modernbert",

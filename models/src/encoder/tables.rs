@@ -3,7 +3,7 @@
 
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
-    Aligned, Arithmetic, Buckets, ColumnBlocks, Epilogue, Init, Matrix, Parallelism,
+    Aligned, Arithmetic, Buckets, ColumnBlocks, Epilogue, Init, Matrix, Parallelism, RelativeBias,
 };
 
 use super::RowInput;
@@ -71,17 +71,53 @@ impl PositionTypes {
     }
 }
 
-/// Returns the table of a position bias, `[buckets, heads]`, and its buckets.
-pub(super) fn position_bias(
-    checkpoint: &Checkpoint,
-    bias: &PositionBias,
-) -> Result<(Vec<f32>, Buckets), LoadError> {
-    let buckets = Buckets {
-        count: bias.table.len(),
-        max_distance: bias.max_distance,
-        bidirectional: true,
-    };
-    Ok((checkpoint.values(&bias.table)?, buckets))
+/// The values of a position bias.
+pub(super) enum BiasValues<'a> {
+    /// A table, `[buckets, heads]`, and its buckets.
+    Buckets(Vec<f32>, Buckets),
+    /// The slopes of ALiBi, one for each head.
+    Alibi(&'a [f32]),
+}
+
+impl<'a> BiasValues<'a> {
+    pub(super) fn load(checkpoint: &Checkpoint, bias: &'a PositionBias) -> Result<Self, LoadError> {
+        Ok(match bias {
+            PositionBias::Buckets {
+                table,
+                max_distance,
+            } => {
+                let buckets = Buckets {
+                    count: table.len(),
+                    max_distance: *max_distance,
+                    bidirectional: true,
+                };
+                Self::Buckets(checkpoint.values(table)?, buckets)
+            }
+            PositionBias::Alibi { slopes } => Self::Alibi(slopes),
+        })
+    }
+
+    /// Returns the values for rows of at most `reach` tokens.
+    pub(super) fn relative(&self, heads: usize, reach: usize) -> RelativeBias {
+        match self {
+            Self::Buckets(table, buckets) => RelativeBias::bucketed(table, heads, *buckets, reach),
+            Self::Alibi(slopes) => RelativeBias::alibi(slopes, reach),
+        }
+    }
+
+    /// Returns the values of all heads for a distance, the key's position less the query's.
+    pub(super) fn of(&self, distance: isize) -> Vec<f32> {
+        match self {
+            Self::Buckets(table, buckets) => {
+                let heads = table.len() / buckets.count;
+                table[buckets.of(distance) * heads..][..heads].to_vec()
+            }
+            Self::Alibi(slopes) => {
+                let distance = distance.unsigned_abs() as f32;
+                slopes.iter().map(|slope| -slope * distance).collect()
+            }
+        }
+    }
 }
 
 /// Returns the weights of a convolution's product with each of the neighbours, `[hidden, hidden]`.

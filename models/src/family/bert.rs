@@ -26,15 +26,15 @@ pub(super) struct Config {
     pub(super) hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
-    intermediate_size: usize,
-    max_position_embeddings: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) max_position_embeddings: usize,
     #[serde(default = "two_types")]
     type_vocab_size: usize,
     #[serde(default = "tiny_eps")]
-    layer_norm_eps: f32,
+    pub(super) layer_norm_eps: f32,
     #[serde(default = "gelu")]
     hidden_act: String,
-    position_embedding_type: Option<String>,
+    pub(super) position_embedding_type: Option<String>,
     #[serde(default)]
     is_decoder: bool,
 }
@@ -112,7 +112,8 @@ impl Config {
         match self.position_embedding_type.as_deref() {
             None | Some("absolute") => {}
             Some(other) => {
-                return Err(refuse(json, "position_embedding_type", other, "absolute"));
+                let supported = "absolute (alibi where auto_map names JinaBertModel)";
+                return Err(refuse(json, "position_embedding_type", other, supported));
             }
         }
         at_least_one(

@@ -42,6 +42,7 @@ mod electra;
 mod eurobert;
 mod gemma;
 mod gte;
+mod jina_bert;
 mod llama;
 mod masked_words;
 mod modernbert;
@@ -96,6 +97,7 @@ const FAMILIES: &[Family] = &[
     gte::FAMILY,
     gemma::FAMILY,
     deberta::FAMILY,
+    jina_bert::FAMILY,
 ];
 
 /// Returns the description of a model by its config.json.

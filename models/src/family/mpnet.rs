@@ -47,7 +47,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     skip_padding(json, &mut embedding)?;
     let name = "encoder.relative_attention_bias.weight";
     Ok(Architecture {
-        position_bias: Some(PositionBias {
+        position_bias: Some(PositionBias::Buckets {
             table: TensorRef::new(name, &[BUCKETS, own.num_attention_heads]),
             max_distance: MAX_DISTANCE,
         }),

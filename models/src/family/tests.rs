@@ -244,6 +244,26 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
         ),
         (
             "bert",
+            json!({ "position_embedding_type": "alibi" }),
+            ["position_embedding_type", "alibi", "absolute"],
+        ),
+        (
+            "jina-bert",
+            json!({ "position_embedding_type": null }),
+            ["position_embedding_type", "absolute", "alibi"],
+        ),
+        (
+            "jina-bert",
+            json!({ "feed_forward_type": null }),
+            ["feed_forward_type", "original", "geglu, reglu"],
+        ),
+        (
+            "bert",
+            json!({ "model_type": "jina_embeddings_v3" }),
+            ["model_type", "`jina_embeddings_v3`", "modernbert"],
+        ),
+        (
+            "bert",
             json!({ "is_decoder": true }),
             ["is_decoder", "`true`", "false"],
         ),
@@ -376,7 +396,7 @@ fn code_of_a_repository_is_a_family_that_is_known_or_refused_by_its_class() {
         described(&config("new", &json!({}))).unwrap()
     );
     for (fixture, changes, class) in [
-        ("bert", by("JinaBertModel"), "JinaBertModel"),
+        ("bert", by("XLMRobertaLoRA"), "XLMRobertaLoRA"),
         ("mistral", by("NVEmbedModel"), "NVEmbedModel"),
         (
             "bert",
@@ -393,6 +413,7 @@ fn code_of_a_repository_is_a_family_that_is_known_or_refused_by_its_class() {
             class,
             "NomicBertModel",
             "NewModel",
+            "JinaBertModel",
             "not run",
         ] {
             assert!(error.contains(part), "{fixture}: {error}");
@@ -467,6 +488,7 @@ fn rows_are_as_long_as_the_positions_that_a_model_was_trained_for() {
         ("bert", json!({}), 48),
         ("roberta", json!({}), 40),
         ("qwen3", json!({}), 44),
+        ("jina-bert", json!({}), 70),
         ("nomic-bert", json!({}), 40),
         (
             "nomic-bert",

@@ -20,8 +20,8 @@ pub(super) struct Attention {
     queries: ColumnBlocks,
     keys: ColumnBlocks,
     head_size: usize,
-    /// Norms of the heads of queries and of keys.
-    head_norms: Option<(Norm, Norm)>,
+    /// Norms of queries and of keys.
+    head_norms: Option<HeadNorms>,
     /// Number of the model's rotary embedding.
     rotary: Option<usize>,
     /// Vectors of distances.
@@ -29,6 +29,45 @@ pub(super) struct Attention {
     scale: f32,
     attention: motet_kernels::Attention,
     output: Linear,
+}
+
+/// Norms of queries and of keys.
+#[derive(Debug)]
+struct HeadNorms {
+    query: Norm,
+    key: Norm,
+    /// `true` if a norm is of each head, `false` if it is of all together.
+    of_each: bool,
+}
+
+impl HeadNorms {
+    fn load(
+        weights: Weights<'_>,
+        norms: &architecture::HeadNorms,
+        head_size: usize,
+    ) -> Result<Self, LoadError> {
+        Ok(Self {
+            query: norm::load(weights.checkpoint, &norms.query)?,
+            key: norm::load(weights.checkpoint, &norms.key)?,
+            of_each: norms.query.scale.len() == head_size,
+        })
+    }
+
+    /// Normalizes queries and keys, each in its columns; `statistics` is scratch memory.
+    fn run(
+        &self,
+        [(q, queries), (k, keys)]: [(&mut [f32], ColumnBlocks); 2],
+        statistics: &mut Aligned<f32>,
+        parallelism: Parallelism,
+    ) {
+        for (norm, values, columns) in [(&self.query, q, queries), (&self.key, k, keys)] {
+            if self.of_each {
+                norm.run_heads(values, columns, parallelism);
+            } else {
+                norm.run(values, columns, statistics, parallelism);
+            }
+        }
+    }
 }
 
 impl Attention {
@@ -61,10 +100,8 @@ impl Attention {
                 .collect::<Result<_, _>>()?;
             (queries, three)
         };
-        let head_norms = attention.head_norms.as_ref().map(|norms| {
-            let load = |of_heads| norm::load(weights.checkpoint, of_heads);
-            Ok((load(&norms.query)?, load(&norms.key)?))
-        });
+        let head_norms = attention.head_norms.as_ref();
+        let head_norms = head_norms.map(|norms| HeadNorms::load(weights, norms, head_size));
         let products = attention.relative.as_ref().zip(relative);
         let relative = products.map(|(products, (relative, reach))| {
             let make = |linear: &Option<architecture::Linear>| {
@@ -126,9 +163,8 @@ impl Part for Attention {
         let all = intermediate.as_mut_slice();
         let (q, keys_values) = all.split_at_mut(x.tokens * queries.count);
         let (k, v) = keys_values.split_at_mut(x.tokens * keys.count);
-        if let Some((of_queries, of_keys)) = &self.head_norms {
-            of_queries.run_heads(q, queries, parallelism);
-            of_keys.run_heads(k, keys, parallelism);
+        if let Some(norms) = &self.head_norms {
+            norms.run([(&mut *q, queries), (&mut *k, keys)], scores, parallelism);
         }
         if let Some(rotary) = self.rotary.map(|number| &batch.rotaries[number]) {
             for (values, columns) in [(&mut *q, queries), (&mut *k, keys)] {

@@ -29,6 +29,8 @@ pub(super) struct Layer {
 enum Norms {
     /// `x = norm(x + part(x))`
     Post(Norm),
+    /// `x = second(x + first(x + part(x)))`
+    PostTwice { first: Norm, second: Norm },
     /// `x = x + part(norm(x))`
     Pre(Option<Norm>),
     /// `x = x + after(part(before(x)))`
@@ -86,6 +88,14 @@ impl Layer {
                 Norms::Post(load(attention)?),
                 Norms::Post(load(feed_forward)?),
             ),
+            architecture::Norms::PostTwice {
+                attention,
+                feed_forward,
+            } => {
+                let (first, second) = (load(&attention[0])?, load(&attention[1])?);
+                let attention = Norms::PostTwice { first, second };
+                (attention, Norms::Post(load(feed_forward)?))
+            }
             architecture::Norms::Pre {
                 attention,
                 feed_forward,
@@ -157,7 +167,7 @@ fn run<P: Part>(
     } = scratch;
     let (columns, x) = (*columns, x.as_mut_slice());
     let before = match norms {
-        Norms::Post(_) | Norms::Pre(None) => None,
+        Norms::Post(_) | Norms::PostTwice { .. } | Norms::Pre(None) => None,
         Norms::Pre(Some(before)) | Norms::Sandwich { before, .. } => Some(before),
     };
     let entering: &[f32] = match before {
@@ -187,6 +197,15 @@ fn run<P: Part>(
         Norms::Post(norm) => {
             back(x, Init::Residual);
             norm.run(x, columns, statistics, parallelism);
+        }
+        Norms::PostTwice { first, second } => {
+            normed.resize(x.len());
+            let sum = normed.as_mut_slice();
+            sum.copy_from_slice(x);
+            back(sum, Init::Residual);
+            first.run(sum, columns, statistics, parallelism);
+            elementwise::add(x, sum, parallelism);
+            second.run(x, columns, statistics, parallelism);
         }
         Norms::Pre(_) => back(x, Init::Residual),
         Norms::Sandwich { after, .. } => {

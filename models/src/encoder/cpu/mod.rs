@@ -31,7 +31,8 @@ use motet_kernels::{
 use rayon::prelude::*;
 
 use super::growing::Growing;
-use super::{HeadedRow, LoadedHead, RowInput, tables};
+use super::tables::BiasValues;
+use super::{HeadedRow, LoadedHead, RowInput};
 use crate::architecture::{self, Architecture};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
@@ -74,9 +75,8 @@ impl CpuEncoder {
         let mut embeddings = Embeddings::load(checkpoint, &architecture.embedding, columns)?;
         let reach = architecture.max_tokens;
         let position_bias = architecture.position_bias.as_ref().map(|bias| {
-            let (table, buckets) = tables::position_bias(checkpoint, bias)?;
-            let heads = architecture.heads();
-            Ok(RelativeBias::bucketed(&table, heads, buckets, reach))
+            let values = BiasValues::load(checkpoint, bias)?;
+            Ok(values.relative(architecture.heads(), reach))
         });
         let position_bias = position_bias.transpose()?;
         let weights = Weights {

@@ -17,7 +17,7 @@ pub(super) struct Attention {
     /// Queries, keys and values in one product. Queries have their scale after it, or after their
     /// norm.
     query_key_value: Linear,
-    /// Norms of the heads of queries and of keys.
+    /// Norms of queries and of keys.
     head_norms: Option<[Norm; 2]>,
     /// Number of the model's rotary embedding.
     rotary: Option<usize>,
@@ -105,7 +105,7 @@ impl Attention {
         let keys = part(self.heads, self.kv_heads)?;
         let values = part(self.heads + self.kv_heads, self.kv_heads)?;
         let (queries, keys) = match &self.head_norms {
-            Some([of_queries, of_keys]) => (of_queries.forward(&queries)?, of_keys.forward(&keys)?),
+            Some([of_queries, of_keys]) => (normed(of_queries, &queries)?, normed(of_keys, &keys)?),
             None => (queries, keys),
         };
         let (queries, keys) = match rotations {
@@ -139,4 +139,15 @@ impl Attention {
             .matmul(&values)?
             .reshape(((), self.head_size))
     }
+}
+
+/// Normalizes vectors `[T, heads, head size]`, of each head or of all together by the size of the
+/// norm.
+fn normed(norm: &Norm, vectors: &Tensor) -> Result<Tensor> {
+    let (tokens, heads, size) = vectors.dims3()?;
+    if norm.size() == size {
+        return norm.forward(vectors);
+    }
+    let all = vectors.reshape((tokens, heads * size))?;
+    norm.forward(&all)?.reshape((tokens, heads, size))
 }

@@ -25,6 +25,8 @@ struct Norms {
     before: Option<Norm>,
     /// On what leaves it, before it is added to the residual.
     after: Option<Norm>,
+    /// On the sum, to which the residual is added once more then.
+    of_first_sum: Option<Norm>,
     /// On the sum.
     of_sum: Option<Norm>,
 }
@@ -32,12 +34,13 @@ struct Norms {
 impl Norms {
     fn load(
         placement: &Placement<'_>,
-        [before, after, of_sum]: [Option<&architecture::Norm>; 3],
+        [before, after, of_first_sum, of_sum]: [Option<&architecture::Norm>; 4],
     ) -> std::result::Result<Self, LoadError> {
         let load = |norm: Option<_>| norm.map(|norm| Norm::load(placement, norm)).transpose();
         Ok(Self {
             before: load(before)?,
             after: load(after)?,
+            of_first_sum: load(of_first_sum)?,
             of_sum: load(of_sum)?,
         })
     }
@@ -51,6 +54,10 @@ impl Norms {
         let sum = match &self.after {
             Some(norm) => (norm.forward(&part)? + x)?,
             None => (part + x)?,
+        };
+        let sum = match &self.of_first_sum {
+            Some(norm) => (norm.forward(&sum)? + x)?,
+            None => sum,
         };
         match &self.of_sum {
             Some(norm) => norm.forward(&sum),
@@ -69,15 +76,23 @@ impl Layer {
             architecture::Norms::Post {
                 attention,
                 feed_forward,
-            } => [attention, feed_forward].map(|norm| [None, None, Some(norm)]),
+            } => [attention, feed_forward].map(|norm| [None, None, None, Some(norm)]),
+            architecture::Norms::PostTwice {
+                attention,
+                feed_forward,
+            } => [
+                [None, None, Some(&attention[0]), Some(&attention[1])],
+                [None, None, None, Some(feed_forward)],
+            ],
             architecture::Norms::Pre {
                 attention,
                 feed_forward,
-            } => [attention.as_ref(), Some(feed_forward)].map(|norm| [norm, None, None]),
+            } => [attention.as_ref(), Some(feed_forward)].map(|norm| [norm, None, None, None]),
             architecture::Norms::Sandwich {
                 attention,
                 feed_forward,
-            } => [attention, feed_forward].map(|norms| [Some(&norms[0]), Some(&norms[1]), None]),
+            } => [attention, feed_forward]
+                .map(|norms| [Some(&norms[0]), Some(&norms[1]), None, None]),
         };
         Ok(Self {
             attention: Attention::load(placement, architecture, &layer.attention)?,

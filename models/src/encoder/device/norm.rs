@@ -47,6 +47,11 @@ impl Norm {
         })
     }
 
+    /// Returns the number of values of a vector.
+    pub(super) fn size(&self) -> usize {
+        self.scale.elem_count()
+    }
+
     /// Normalizes the last dimension.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.kind {

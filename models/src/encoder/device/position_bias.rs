@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor};
 use super::groups::STEP;
 use super::placement::Placement;
 use crate::architecture::{self, Architecture};
-use crate::encoder::tables;
+use crate::encoder::tables::BiasValues;
 use crate::error::LoadError;
 
 /// The values of a model, the same in all layers.
@@ -24,14 +24,12 @@ impl PositionBias {
         architecture: &Architecture,
         bias: &architecture::PositionBias,
     ) -> std::result::Result<Self, LoadError> {
-        let (table, buckets) = tables::position_bias(placement.checkpoint, bias)?;
+        let values = BiasValues::load(placement.checkpoint, bias)?;
         let heads = architecture.heads();
         let reach = architecture.max_tokens.next_multiple_of(STEP);
-        let values = (0..2 * reach - 1).flat_map(|at| {
-            let bucket = buckets.of(at as isize - (reach as isize - 1));
-            &table[bucket * heads..][..heads]
-        });
-        let values = values.copied().collect();
+        let values =
+            (0..2 * reach - 1).flat_map(|at| values.of(at as isize - (reach as isize - 1)));
+        let values = values.collect();
         Ok(Self {
             values: placement.place(values, &[2 * reach - 1, heads])?,
             reach,
