@@ -64,6 +64,37 @@ MODELS = {
         max_position_embeddings=4096,
         tie_word_embeddings=True,
     ),
+    "distilbert-base": lambda: transformers.DistilBertConfig(),
+    "electra-base": lambda: bert(transformers.ElectraConfig, *BASE, embedding_size=768),
+    "mpnet-base": lambda: bert(transformers.MPNetConfig, *BASE, max_position_embeddings=514),
+    "nomic-base": lambda: transformers.NomicBertConfig(vocab_size=30528),
+    "gte-base": lambda: bert(transformers.GteConfig, *BASE, max_position_embeddings=8192, type_vocab_size=0),
+    "eurobert-210m": lambda: transformers.EuroBertConfig(
+        vocab_size=30522, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
+    ),
+    "gemma3-300m": lambda: transformers.Gemma3TextConfig(
+        vocab_size=30522,
+        hidden_size=768,
+        intermediate_size=1152,
+        num_hidden_layers=24,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=256,
+        sliding_window=512,
+        max_position_embeddings=2048,
+        use_bidirectional_attention=True,
+    ),
+    "llama-1b": lambda: transformers.LlamaConfig(
+        vocab_size=30522,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=4096,
+    ),
+    "clip-text-base": lambda: transformers.CLIPTextConfig(vocab_size=30522),
+    "siglip-text-base": lambda: transformers.SiglipTextConfig(vocab_size=30522),
 }
 
 

@@ -43,6 +43,12 @@ struct Family {
     model_type: String,
 }
 
+/// Parts of a model for texts and images.
+#[derive(Deserialize)]
+struct Parts {
+    vision_config: Option<serde::de::IgnoredAny>,
+}
+
 impl ModelFiles {
     /// Returns the facts of the model with these heads, on a device.
     ///
@@ -95,9 +101,10 @@ impl ModelFiles {
             .into_iter()
             .map(str::to_owned)
             .collect();
-        let family: Family = self.with_json(|json| json.required(CONFIG))?;
+        let family: Option<Family> = self.with_json(|json| json.optional(CONFIG))?;
         Ok(ModelFacts {
-            family: family.model_type,
+            // A module of sentence-transformers has no file that says so.
+            family: family.map_or_else(|| "StaticEmbedding".to_owned(), |it| it.model_type),
             parameters,
             stored,
             unused,
@@ -121,6 +128,14 @@ impl ModelFiles {
             guesses.push(
                 "no modules.json says how a text's vector is made: it is the mean of all tokens, \
                  as sentence-transformers takes it"
+                    .to_owned(),
+            );
+        }
+        let parts: Option<Parts> = self.with_json(|json| json.optional(CONFIG))?;
+        if parts.is_some_and(|parts| parts.vision_config.is_some()) {
+            guesses.push(
+                "the model is for texts and images: texts are computed, and the weights of the \
+                 part for images are not used"
                     .to_owned(),
             );
         }

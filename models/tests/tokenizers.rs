@@ -123,10 +123,11 @@ fn a_tokenizer_is_built_of_vocabularies_and_merges() {
         ("nomic-bert", false),
         ("roberta", true),
         ("qwen3", true),
+        ("clip", true),
     ] {
         let (dir, mut tokenizer) = stripped(fixture, "built");
         match fixture {
-            "roberta" | "qwen3" => {
+            "roberta" | "qwen3" | "clip" => {
                 write(&dir, "vocab.json", &tokenizer["model"]["vocab"]);
                 fs::write(dir.join("merges.txt"), merges(&tokenizer)).unwrap();
             }
@@ -273,8 +274,8 @@ fn a_tokenizer_that_cannot_be_is_refused() {
         "sentencepiece",
         &|dir, _| touch(dir, "spiece.model"),
         "spiece.model: there is no tokenizer.json, and how a `bert` model uses this file is not \
-         known; it is of: xlm-roberta, new, camembert, deberta-v2, llama, mistral, gemma3_text. \
-         Save the tokenizer anew with `python -c \"from transformers import AutoTokenizer",
+         known; it is of: xlm-roberta, new, camembert, deberta-v2, llama, mistral, gemma3_text, \
+         siglip, siglip_text_model. Save the tokenizer anew with `python -c \"from transformers import AutoTokenizer",
     );
     check(
         "unknown-family",
@@ -283,7 +284,7 @@ fn a_tokenizer_that_cannot_be_is_refused() {
             touch(dir, "merges.txt");
         },
         "vocab.json: there is no tokenizer.json, and how a `bert` model uses this file is not known; \
-         it is of: roberta, qwen2, qwen3",
+         it is of: roberta, qwen2, qwen3, clip, clip_text_model",
     );
     check(
         "no-specials",

@@ -120,13 +120,17 @@ def make(name: str, fixture: Fixture, into: Path) -> None:
         values += [hidden.ravel(), hidden.mean(0), hidden[0], embedding]
     lengths = [len(row["ids"]) for row in rows]
     assert max(lengths) == fixture.limit, (name, lengths)
+    write_expected(into, rows, values)
+    print(name, vocabulary, lengths, sum(f.stat().st_size for f in into.rglob("*") if f.is_file()) // 1024, "KiB")
+
+
+def write_expected(into: Path, rows: list[dict], values: list[np.ndarray], sizes: list[int] | None = None) -> None:
     packages = [transformers, sentence_transformers, tokenizers]
     made_with = {package.__name__: package.__version__ for package in packages}
     made_with["torch"] = torch.__version__.split("+")[0]
-    listing = json.dumps({"made_with": made_with, "rows": rows}, indent=0)
-    (into / "expected.json").write_text(listing + "\n")
-    (into / "expected.f32").write_bytes(np.concatenate(values).astype("<f4").tobytes())
-    print(name, vocabulary, lengths, sum(f.stat().st_size for f in into.rglob("*") if f.is_file()) // 1024, "KiB")
+    listing = {"made_with": made_with, "rows": rows} | ({"sizes": sizes} if sizes else {})
+    (into / "expected.json").write_text(json.dumps(listing, indent=0) + "\n")
+    (into / "expected.f32").write_bytes(np.concatenate([np.ravel(value) for value in values]).astype("<f4").tobytes())
 
 
 def main() -> None:

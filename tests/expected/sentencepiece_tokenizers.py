@@ -1,7 +1,7 @@
 """Makes small models of sentencepiece, laid out as families do, and the ids that sentencepiece's own
 library makes of texts: python sentencepiece_tokenizers.py tests/sentencepiece
 
-Needs sentencepiece 0.2 and, to compare with, transformers 5. They are trained on this repository's
+Needs sentencepiece 0.2 and transformers 5. They are trained on this repository's
 pages. The library splits the texts; what a family adds, ids moved by its special tokens and those
 around a text, is written here as the family's own code has it.
 """
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import sentencepiece
+import transformers
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ["ARCHITECTURE.md", "README.md", "gateway/docs/policies.md"]
@@ -69,7 +70,8 @@ def family(folder: Path, name: str, model_type: str, config: dict, ids, max_id: 
 
 
 def main(folder: Path) -> None:
-    for name in ["xlm-roberta", "camembert", "deberta-v2", "llama", "gemma3", "unigram-bytes"]:
+    names = ["xlm-roberta", "camembert", "deberta-v2", "llama", "gemma3", "unigram-bytes", "siglip"]
+    for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
 
     # Ids move by one; <unk>, the file's 0, is 3; <mask> is last.
@@ -176,6 +178,21 @@ def main(folder: Path) -> None:
         {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_eos_token": True},
         lambda text: [*unigram.encode(text), 2],
         unigram.get_piece_size() - 1,
+    )
+
+    # Small letters without signs; the library's class says how.
+    file = folder / "siglip/spiece.model"
+    siglip = with_rules(
+        file, model_type="unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>"
+    )
+    ids = transformers.SiglipTokenizer(str(file))
+    family(
+        folder,
+        "siglip",
+        "siglip_text_model",
+        {"tokenizer_class": "SiglipTokenizer", "pad_token": "</s>", "eos_token": "</s>"},
+        lambda text: ids(text)["input_ids"],
+        siglip.get_piece_size() - 1,
     )
 
 

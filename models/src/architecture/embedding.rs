@@ -6,8 +6,10 @@ use super::{Linear, Norm, TensorRef};
 /// then a norm, and for some a product that widens the result, which may have a norm, too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbedding {
-    /// The vector of each token id, `[vocabulary, size]`.
+    /// The vector of each token id, `[vocabulary, size]`; with `shared`, of some of them each.
     pub words: TensorRef,
+    /// How ids share the rows of `words`, and the factor of each; `None` where every id has a row.
+    pub shared: Option<SharedRows>,
     /// The vector of each position of a row, from the first token's on, `[positions, size]`. A
     /// family that begins to count at 2 leaves out the first rows of its table. `None` for a family
     /// that knows positions in attention only.
@@ -24,6 +26,16 @@ pub struct TokenEmbedding {
     pub projection: Option<Linear>,
     /// The norm of what the projection gives; without one there is none.
     pub projected_norm: Option<Norm>,
+}
+
+/// A table of words that is smaller than the vocabulary, or whose rows have factors: the vector of
+/// a token id is a row, times a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedRows {
+    /// The row of each token id, `[vocabulary]`; the id itself without it.
+    pub rows: Option<TensorRef>,
+    /// The factor of each token id, `[vocabulary]`; 1 without it.
+    pub factors: Option<TensorRef>,
 }
 
 /// Which row of the table of positions a token takes.
@@ -71,13 +83,23 @@ impl TokenEmbedding {
         positions.map_or(usize::MAX, |table| table.len().saturating_sub(first))
     }
 
+    /// Returns the number of token ids.
+    pub fn vocabulary(&self) -> usize {
+        let rows = self.shared.as_ref().and_then(|shared| shared.rows.as_ref());
+        rows.unwrap_or(&self.words).len()
+    }
+
     /// Returns the number of values of the sum, before the projection.
     pub fn size(&self) -> usize {
         self.words.row_size()
     }
 
     pub(crate) fn tensors(&self) -> Vec<&TensorRef> {
-        let tables = std::iter::once(&self.words).chain(&self.positions);
+        let shared = self.shared.iter();
+        let shared = shared.flat_map(|shared| shared.rows.iter().chain(&shared.factors));
+        let tables = std::iter::once(&self.words)
+            .chain(&self.positions)
+            .chain(shared);
         let norms = self.norm.iter().chain(&self.projected_norm);
         let projection = self.projection.iter().flat_map(Linear::tensors);
         tables

@@ -36,6 +36,10 @@ pub enum Pooling {
     /// The vector of the last token with another id than this one, which pads rows elsewhere; that
     /// of the first token if all have it. What a row leaves out counts, too.
     LastTokenBut(u32),
+    /// The vector of the first token with this id; that of the first token if none has it.
+    FirstOf(u32),
+    /// The vector of the token with the greatest id, the first of equal ones.
+    GreatestId,
     /// The greatest number of each column.
     Max,
     /// The sum, divided by the square root of the number of tokens.

@@ -9,6 +9,7 @@
 //! * `attention`: [`Attention`], with positions of several kinds: [`Rotary`], [`PositionBias`],
 //!   [`RelativeEmbedding`]; `feed_forward`: [`FeedForward`].
 //! * `head`: [`Head`], what a row gives back.
+//! * `text_rows`: [`TextRows`], how texts become rows.
 //! * `tensor`: [`TensorRef`], and [`Linear`] and [`Norm`], which are made of them.
 
 mod attention;
@@ -17,16 +18,18 @@ mod embedding;
 mod feed_forward;
 mod head;
 mod tensor;
+mod text_rows;
 
 pub use attention::{
     Attention, Distances, HeadNorms, Mask, Pairs, PositionBias, RelativeEmbedding,
     RelativeProducts, Rotary,
 };
 pub use convolution::{Convolution, ConvolutionActivation};
-pub use embedding::{Counting, TokenEmbedding};
+pub use embedding::{Counting, SharedRows, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
 pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout, SparsePooling};
 pub use tensor::{Linear, Norm, NormKind, Scope, TensorRef};
+pub use text_rows::TextRows;
 
 /// An encoder: token ids to a vector for each token.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +51,8 @@ pub struct Architecture {
     pub relative: Option<RelativeEmbedding>,
     /// A convolution beside the first layer.
     pub convolution: Option<Convolution>,
-    /// The layers, in the order of computation, all with heads of one number and size.
+    /// The layers, in the order of computation, all with heads of one number and size. A model of
+    /// static embeddings has none.
     pub layers: Vec<Layer>,
     /// The norm after the last layer.
     pub final_norm: Option<Norm>,
@@ -105,7 +109,7 @@ pub enum Norms {
 impl Architecture {
     /// Returns the number of token ids.
     pub fn vocabulary(&self) -> usize {
-        self.embedding.words.len()
+        self.embedding.vocabulary()
     }
 
     /// Returns the rotary embeddings of all layers, each once, in the order in which they are used.

@@ -21,6 +21,9 @@ pub struct TensorRef {
 pub enum Scope {
     /// The encoder: its names follow the encoder's prefix, such as `bert.`.
     Encoder,
+    /// The encoder, whole numbers and 64-bit floats, too. Elsewhere whole numbers are codes of a
+    /// quantization, which are not the values.
+    Numbers,
     /// The model around the encoder: names such as `classifier.weight`.
     Model,
     /// The weights of a module of sentence-transformers, in the module's own folder.

@@ -1,4 +1,4 @@
-//! Stored elements to f32. All of it is exact.
+//! Stored elements to f32: exact, but for those of 64 bits and whole numbers beyond 2^24.
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -9,6 +9,10 @@ pub(super) enum Element {
     F32,
     F16,
     Bf16,
+    F64,
+    I8,
+    I32,
+    I64,
 }
 
 impl Element {
@@ -17,17 +21,20 @@ impl Element {
         match self {
             Self::F32 => size_of::<f32>(),
             Self::F16 | Self::Bf16 => size_of::<f16>(),
+            Self::F64 | Self::I64 => size_of::<i64>(),
+            Self::I32 => size_of::<i32>(),
+            Self::I8 => size_of::<i8>(),
         }
     }
 
     /// Converts little-endian elements to as many values.
     pub(super) fn to_f32(self, bytes: &[u8], values: &mut [f32]) {
         match self {
-            Self::F32 => {
-                let elements = bytes.as_chunks().0.iter();
-                let pairs = values.iter_mut().zip(elements);
-                pairs.for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
-            }
+            Self::F32 => each(bytes, values, f32::from_le_bytes),
+            Self::F64 => each(bytes, values, |bytes| f64::from_le_bytes(bytes) as f32),
+            Self::I8 => each(bytes, values, |bytes| f32::from(i8::from_le_bytes(bytes))),
+            Self::I32 => each(bytes, values, |bytes| i32::from_le_bytes(bytes) as f32),
+            Self::I64 => each(bytes, values, |bytes| i64::from_le_bytes(bytes) as f32),
             Self::F16 => in_groups(bytes, values, f16::from_le_bytes, |group, values| {
                 group.convert_to_f32_slice(values)
             }),
@@ -36,6 +43,12 @@ impl Element {
             }),
         }
     }
+}
+
+/// Converts one element after another.
+fn each<const N: usize>(bytes: &[u8], values: &mut [f32], value: impl Fn([u8; N]) -> f32) {
+    let pairs = values.iter_mut().zip(bytes.as_chunks().0);
+    pairs.for_each(|(to, bytes)| *to = value(*bytes));
 }
 
 /// Converts groups of elements, for which processors have instructions.
@@ -78,8 +91,24 @@ mod tests {
             let half = |x: &f32| f16::from_f32(*x).to_le_bytes();
             check(Element::F16, all.clone().flat_map(half).collect());
             let brain = |x: &f32| bf16::from_f32(*x).to_le_bytes();
-            check(Element::Bf16, all.flat_map(brain).collect());
+            check(Element::Bf16, all.clone().flat_map(brain).collect());
+            let double = |x: &f32| f64::from(*x).to_le_bytes();
+            check(Element::F64, all.flat_map(double).collect());
         }
+        let whole: [i8; 4] = [-128, -1, 0, 127];
+        let check = |element: Element, bytes: Vec<u8>| {
+            let mut values = [f32::NAN; 4];
+            element.to_f32(&bytes, &mut values);
+            assert_eq!(values, whole.map(f32::from), "{element:?}");
+            assert_eq!(bytes.len(), 4 * element.size());
+        };
+        let wide = whole.map(i64::from);
+        check(Element::I8, whole.map(i8::to_le_bytes).concat());
+        check(
+            Element::I32,
+            whole.map(|x| i32::from(x).to_le_bytes()).concat(),
+        );
+        check(Element::I64, wide.map(i64::to_le_bytes).concat());
     }
 
     #[test]

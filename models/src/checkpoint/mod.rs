@@ -24,7 +24,7 @@ use safetensors::tensor::TensorInfo;
 use crate::architecture::{Head, Linear, Scope, TensorRef};
 use crate::error::LoadError;
 use crate::names;
-use crate::source::{ModelFiles, Source, WeightFiles};
+use crate::source::{ModelFiles, Shapes, Source, WeightBytes, WeightFiles};
 use convert::Element;
 use file::WeightsFile;
 
@@ -167,6 +167,11 @@ impl Checkpoint {
         &self.model
     }
 
+    /// Returns the file that lists the tensors.
+    pub(crate) fn listing(&self) -> &'static str {
+        self.listing
+    }
+
     /// Returns the names of all tensors, as they are in the files.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -280,7 +285,7 @@ impl Checkpoint {
     fn wanted_name(&self, tensor: &TensorRef) -> String {
         let name = &tensor.name;
         match &tensor.scope {
-            Scope::Encoder => format!("{}{name}", self.prefix),
+            Scope::Encoder | Scope::Numbers => format!("{}{name}", self.prefix),
             Scope::Model => format!("{}{name}", self.model_prefix),
             Scope::Folder(place) | Scope::File(place) => format!("{place}/{name}"),
         }
@@ -304,7 +309,7 @@ impl Checkpoint {
             return Err(match &tensor.scope {
                 Scope::Folder(folder) => self.missing(&weights_in(folder), &name),
                 Scope::File(file) => self.missing(file, &tensor.name),
-                Scope::Encoder | Scope::Model => self.missing(self.listing, &name),
+                Scope::Encoder | Scope::Numbers | Scope::Model => self.missing(self.listing, &name),
             });
         };
         let (number, info) = &self.tensors[name];
@@ -316,10 +321,15 @@ impl Checkpoint {
                 found: info.shape.clone(),
             });
         }
+        let is_of_any_type = tensor.scope == Scope::Numbers;
         let element = match info.dtype {
             Dtype::F32 => Element::F32,
             Dtype::F16 => Element::F16,
             Dtype::BF16 => Element::Bf16,
+            Dtype::F64 if is_of_any_type => Element::F64,
+            Dtype::I8 if is_of_any_type => Element::I8,
+            Dtype::I32 if is_of_any_type => Element::I32,
+            Dtype::I64 if is_of_any_type => Element::I64,
             other => {
                 return Err(LoadError::WrongElementType {
                     model: self.model.clone(),
@@ -340,6 +350,23 @@ impl Checkpoint {
             nearest: nearest.into_iter().map(str::to_owned).collect(),
         }
     }
+}
+
+/// Returns the shapes of all tensors of a model's weights, by the headers of the files.
+///
+/// # Errors
+/// A file that cannot be read or is corrupt.
+pub(crate) fn shapes(
+    model: &Source,
+    weights: &WeightFiles,
+    open: impl Fn(&str) -> Result<WeightBytes, LoadError>,
+) -> Result<Shapes, LoadError> {
+    let mut shapes = Shapes::new();
+    for name in weights.names() {
+        let file = WeightsFile::open(model, name, open(name)?)?;
+        shapes.extend(file.tensors().map(|(name, info)| (name, info.shape)));
+    }
+    Ok(shapes)
 }
 
 /// Returns the path of the weights of a module in this folder.

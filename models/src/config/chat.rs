@@ -189,6 +189,7 @@ mod tests {
         let file = file.to_string().into_bytes();
         let json = JsonFiles {
             model: &model,
+            shapes: &|| Ok(crate::source::Shapes::new()),
             read: &|name| {
                 Ok(match name {
                     FILE => Some(Cow::Owned(file.clone())),

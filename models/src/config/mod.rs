@@ -16,10 +16,10 @@ mod truncation;
 
 use serde::Deserialize;
 
-use crate::architecture::{Architecture, Head, SparsePooling};
+use crate::architecture::{Architecture, Head, SparsePooling, TextRows};
 use crate::error::LoadError;
 use crate::family;
-use crate::source::{JsonFiles, ReadFile, Source};
+use crate::source::JsonFiles;
 use crate::tokenizer::TruncationSide;
 
 pub(crate) use chat::{ChatSettings, LogitScore};
@@ -53,6 +53,8 @@ pub struct ModelConfig {
     /// `true` if the model is given the types of tokens, as `model_input_names` in
     /// tokenizer_config.json says.
     pub(crate) takes_token_types: bool,
+    /// How texts become rows.
+    pub(crate) text_rows: TextRows,
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.
     pub(crate) classes: Vec<String>,
@@ -70,7 +72,7 @@ pub struct ModelConfig {
     pub(crate) token_vectors: Option<TokenVectors>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Classes {
     architectures: Option<Vec<String>>,
 }
@@ -111,34 +113,40 @@ impl ModelConfig {
         self.architecture.vocabulary()
     }
 
-    /// Reads the JSON files through `read`.
-    pub(crate) fn read(model: &Source, read: &ReadFile<'_>) -> Result<Self, LoadError> {
-        let json = JsonFiles { model, read };
-        let architecture = family::describe(&json)?;
-        let Classes { architectures } = json.required(family::CONFIG)?;
+    /// Reads the JSON files.
+    pub(crate) fn read(json: &JsonFiles<'_>) -> Result<Self, LoadError> {
+        let architecture = family::describe(json)?;
+        let own_text = family::own_text(json, &architecture)?;
+        let (own_head, text_rows) = match own_text {
+            Some(text) => (Some(text.head), text.rows),
+            None => (None, TextRows::default()),
+        };
+        // A module of static embeddings has no such file.
+        let Classes { architectures } = json.optional(family::CONFIG)?.unwrap_or_default();
         let classes = architectures.unwrap_or_default();
-        let token_vectors = TokenVectors::read(&json, &classes, modules::mask(&json)?)?;
-        let mut prompts = Prompts::read(&json)?;
+        let token_vectors = TokenVectors::read(json, &classes, modules::mask(json)?)?;
+        let mut prompts = Prompts::read(json)?;
         if let Some(token_vectors) = &token_vectors {
-            token_vectors.check(&json, &architecture)?;
+            token_vectors.check(json, &architecture)?;
             prompts.add_roles(token_vectors);
         }
         let vectors = match token_vectors {
             None => Vectors::OfText,
             Some(_) => Vectors::OfTokens,
         };
-        let modules = modules::read(&json, architecture.hidden, vectors)?;
+        let modules = modules::read(json, architecture.hidden, vectors, own_head)?;
         let head = match token_vectors.as_ref().map(|vectors| vectors.projection) {
             None | Some(Projection::Modules { unit_length: false }) => modules.head,
             Some(_) => modules.head.normalized(true),
         };
-        let chat = ChatSettings::read(&json, &classes, modules.has_pooling)?;
-        let logit_score = modules::logit_score(&json, architecture.vocabulary())?;
-        let truncation = Truncation::read(&json)?;
+        let chat = ChatSettings::read(json, &classes, modules.has_pooling)?;
+        let logit_score = modules::logit_score(json, architecture.vocabulary())?;
+        let truncation = Truncation::read(json)?;
         let max_tokens = architecture.max_tokens;
         let inputs: TokenizerInputs = json.optional("tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
             takes_token_types: inputs.has_token_types(),
+            text_rows,
             architecture,
             classes,
             has_pooling: modules.has_pooling,
@@ -150,9 +158,11 @@ impl ModelConfig {
             token_vectors,
             chat,
             logit_score,
-            max_tokens: truncation
-                .max_tokens
-                .map_or(max_tokens, |limit| limit.min(max_tokens)),
+            max_tokens: match (text_rows, truncation.max_tokens) {
+                (TextRows::Usual | TextRows::Padded { .. }, Some(limit)) => limit.min(max_tokens),
+                // The tokenizer of static embeddings has no such settings.
+                _ => max_tokens,
+            },
         })
     }
 }

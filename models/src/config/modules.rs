@@ -19,9 +19,17 @@ const MASK: &str = "MultiVectorMask";
 /// Class of the score by the logits of words.
 const LOGIT_SCORE: &str = "LogitScore";
 
+/// Classes of the module that makes vectors of tokens, or of texts by rules of its own.
+const ENCODERS: [&str; 4] = [
+    "Transformer",
+    "MLMTransformer",
+    "StaticEmbedding",
+    "CLIPModel",
+];
+
 /// The modules that are computed.
-const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout, \
-                         SpladePooling, MultiVectorMask, LogitScore";
+const SUPPORTED: &str = "Transformer, StaticEmbedding, CLIPModel, Pooling, Dense, LayerNorm, \
+                         Normalize, Dropout, SpladePooling, MultiVectorMask, LogitScore";
 
 /// The head that modules.json describes.
 pub(super) struct Modules {
@@ -100,8 +108,7 @@ const LAYER_NORM_EPS: f32 = 1e-5;
 /// A modules.json that does not parse, or a folder outside of the model's.
 pub(crate) fn transformer_folder(json: &JsonFiles<'_>) -> Result<String, LoadError> {
     let mut entries = entries(json)?.into_iter();
-    let is_transformer =
-        |entry: &ModuleEntry| matches!(entry.class(), "Transformer" | "MLMTransformer");
+    let is_transformer = |entry: &ModuleEntry| ENCODERS.contains(&entry.class());
     let transformer = entries.find(is_transformer);
     Ok(transformer.map(|entry| entry.path).unwrap_or_default())
 }
@@ -148,14 +155,15 @@ fn entries(json: &JsonFiles<'_>) -> Result<Vec<ModuleEntry>, LoadError> {
             let reason = format!("path `{path}` leaves the model's folder");
             return Err(json.unsupported(MODULES, reason));
         }
-        entry.path = path.strip_prefix("./").unwrap_or(path).to_owned();
+        let path = path.strip_prefix("./").unwrap_or(path);
+        entry.path = if path == "." { "" } else { path }.to_owned();
     }
     Ok(entries)
 }
 
 /// Reads the modules of an encoder with vectors of `hidden` values. A directory without
 /// modules.json is a plain transformer: mean pooling, not normalised, as sentence-transformers
-/// takes it.
+/// takes it; or `own_head` for a family that has one.
 ///
 /// # Errors
 /// A module that is not computed, or not where it is.
@@ -163,19 +171,26 @@ pub(super) fn read(
     json: &JsonFiles<'_>,
     hidden: usize,
     vectors: Vectors,
+    own_head: Option<Head>,
 ) -> Result<Modules, LoadError> {
+    let entries = entries(json)?;
+    let has_own = own_head.is_some();
     let mut modules = Modules {
-        head: match vectors {
-            Vectors::OfText => Head::pooled(crate::Pooling::Mean),
-            Vectors::OfTokens => Head::tokens(),
+        head: match (vectors, own_head) {
+            // Modules say whether vectors are scaled to length 1.
+            (Vectors::OfText, Some(head)) if !entries.is_empty() => head.normalized(false),
+            (Vectors::OfText, Some(head)) => head,
+            (Vectors::OfText, None) => Head::pooled(crate::Pooling::Mean),
+            (Vectors::OfTokens, _) => Head::tokens(),
         },
-        has_pooling: false,
+        has_pooling: has_own,
         sparse: None,
         pools_prompt: true,
     };
-    for (number, entry) in entries(json)?.iter().enumerate() {
+    for (number, entry) in entries.iter().enumerate() {
         match entry.class() {
             "Transformer" | "MLMTransformer" if number == 0 => {}
+            "StaticEmbedding" | "CLIPModel" if number == 0 && has_own => {}
             "SpladePooling" if number == 1 && vectors == Vectors::OfText => {
                 modules.sparse = Some(pooling::read_sparse(json, &entry.config())?);
             }

@@ -128,6 +128,7 @@ mod tests {
         let model = "file:/model".parse().unwrap();
         let json = JsonFiles {
             model: &model,
+            shapes: &|| Ok(crate::source::Shapes::new()),
             read: &|_| Ok(Some(Cow::Borrowed(text.as_bytes()))),
         };
         read(&json, "1_Pooling/config.json", 8).map_err(|error| error.to_string())

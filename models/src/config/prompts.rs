@@ -132,6 +132,7 @@ mod tests {
         let content = file.map(|text| Cow::Borrowed(text.as_bytes()));
         let json = JsonFiles {
             model: &model,
+            shapes: &|| Ok(crate::source::Shapes::new()),
             read: &|name| Ok(content.clone().filter(|_| name == FILE)),
         };
         Prompts::read(&json).map_err(|error| error.to_string())

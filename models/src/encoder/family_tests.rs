@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::Tokenizer;
-use crate::architecture::Pooling;
+use crate::architecture::{Pooling, Readout};
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 28] = [
+const FIXTURES: [&str; 36] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
+    "clip",
+    "clip-text",
     "deberta",
     "deberta-convolved",
     "deberta-convolved-wide",
@@ -28,6 +30,9 @@ const FIXTURES: [&str; 28] = [
     "jina-bert-code",
     "llama",
     "mistral",
+    "model2vec",
+    "model2vec-shared",
+    "model2vec-unlimited",
     "modernbert",
     "modernbert-biased",
     "mpnet",
@@ -37,6 +42,9 @@ const FIXTURES: [&str; 28] = [
     "qwen2",
     "qwen3",
     "roberta",
+    "siglip",
+    "static-embedding",
+    "static-embedding-plain",
     "xlm-roberta",
 ];
 
@@ -88,10 +96,12 @@ impl Fixture {
         let values = bytes.as_chunks::<4>().0.iter();
         let mut values = values.map(|value| f32::from_le_bytes(*value));
         let files = ModelFiles::open(&Source::File(folder)).unwrap();
-        let size = files.config().hidden_size();
+        let config = files.config();
+        let size = config.hidden_size();
+        let own = config.head.size(size);
         let row = |Listed { text, ids }| Row {
-            values: [ids.len(), 1, 1, 1]
-                .map(|vectors| values.by_ref().take(vectors * size).collect()),
+            values: [ids.len() * size, size, size, own]
+                .map(|count| values.by_ref().take(count).collect()),
             text,
             ids,
         };
@@ -182,7 +192,15 @@ fn texts_have_the_tokens_and_the_limit_of_the_library() {
             assert_eq!(found.as_slice(), ids, "{}: {text:?}", fixture.name);
         }
         let longest = fixture.rows.iter().map(|row| row.ids.len()).max();
-        assert_eq!(longest, Some(tokenizer.max_tokens()), "{}", fixture.name);
+        let is_unlimited =
+            ["model2vec-unlimited", "static-embedding-plain"].contains(&fixture.name);
+        let limit = if is_unlimited { None } else { longest };
+        assert_eq!(
+            limit.unwrap_or(32_768),
+            tokenizer.max_tokens(),
+            "{}",
+            fixture.name
+        );
     }
 }
 
@@ -192,9 +210,9 @@ fn every_weight_of_the_encoder_is_used() {
     for fixture in fixtures() {
         let encoder = TextEncoder::load(&fixture.files, &device, Precision::F32).unwrap();
         let of_encoder = |name: &&String| {
-            ["layer.", "layers.", "embed"]
-                .iter()
-                .any(|part| name.contains(part))
+            let parts = ["layer.", "layers.", "embed"];
+            // The part for images of a model of both is not of this encoder.
+            !name.starts_with("vision_model.") && parts.iter().any(|part| name.contains(part))
         };
         let forgotten: Vec<_> = encoder.unused_tensors().iter().filter(of_encoder).collect();
         assert!(forgotten.is_empty(), "{}: {forgotten:?}", fixture.name);
@@ -235,6 +253,42 @@ fn a_row_of_any_family_has_the_same_bits_in_any_batch() {
                 for (input, together) in inputs.iter().zip(&together) {
                     let alone = on_threads(&cpu, &[*input], head, 3).remove(0);
                     assert_eq!(&alone, together, "{}, {precision}", fixture.name);
+                }
+            }
+        }
+    }
+}
+
+/// A text without known tokens is nothing, which has a mean: 0, also where it is scaled.
+#[test]
+fn a_text_without_tokens_is_zeros_where_tokens_stand_alone() {
+    let device = DeviceSpec::Cpu.open().unwrap();
+    let team = || ThreadTeam::for_current_thread(2).unwrap();
+    for fixture in fixtures() {
+        let tokenizer = Tokenizer::load(&fixture.files).unwrap();
+        let rows = ["", "wing", " \t"].map(|text| tokenizer.encode(text).unwrap());
+        let rows: Vec<RowInput<'_>> = rows.iter().map(RowInput::from).collect();
+        for engine in [EngineSpec::Packed, EngineSpec::Candle] {
+            let (files, precision) = (&fixture.files, Precision::F32);
+            let encoder = TextEncoder::load_for(engine, files, &device, precision).unwrap();
+            for head in &fixture.heads() {
+                let encode = || encoder.encode(&rows, head, &team()).unwrap();
+                let found = std::thread::scope(|scope| scope.spawn(encode).join().unwrap());
+                let name = fixture.name;
+                let is_static = fixture.files.config().architecture.layers.is_empty();
+                for (row, found) in rows.iter().zip(found) {
+                    match found {
+                        Ok(found) if is_static && row.ids.is_empty() => {
+                            assert!(found.as_slice().iter().all(|x| *x == 0.0), "{name}");
+                            let vectors = usize::from(*head.readout() != Readout::EveryToken);
+                            assert_eq!(found.rows(), vectors, "{name}");
+                        }
+                        Ok(found) => assert!(found.as_slice().iter().any(|x| *x != 0.0), "{name}"),
+                        Err(error) => {
+                            assert_eq!(error, RowError::Empty, "{name}");
+                            assert!(row.ids.is_empty() && !is_static, "{name}");
+                        }
+                    }
                 }
             }
         }

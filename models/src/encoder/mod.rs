@@ -214,10 +214,11 @@ impl TextEncoder {
     ) -> Result<Vec<Result<Vec<Values>, RowError>>, EncodeError> {
         let checks = rows.iter().map(|row| self.check(row.row));
         let checks: Vec<Result<(), RowError>> = checks.collect();
+        let is_run = |row: &HeadedRow<'_>| !row.row.ids.is_empty();
         let good: Vec<HeadedRow<'_>> = rows
             .iter()
             .zip(&checks)
-            .filter_map(|(row, check)| check.is_ok().then_some(*row))
+            .filter_map(|(row, check)| (check.is_ok() && is_run(row)).then_some(*row))
             .collect();
         let values = match &self.engine {
             _ if good.is_empty() => Vec::new(),
@@ -225,10 +226,14 @@ impl TextEncoder {
             Engine::Device(device) => team.run(|| device.run(&good))?,
         };
         let mut values = values.into_iter();
-        Ok(checks
-            .into_iter()
-            .filter_map(|check| check.map(|()| values.next()).transpose())
-            .collect())
+        let of_row = |(row, check): (&HeadedRow<'_>, Result<(), RowError>)| {
+            let values = check.map(|()| match is_run(row) {
+                true => values.next(),
+                false => Some(row.heads.iter().map(|head| head.of_nothing()).collect()),
+            });
+            values.transpose()
+        };
+        Ok(rows.iter().zip(checks).filter_map(of_row).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows to encode, and the errors of rows that cannot be encoded.
 
 use super::LoadedHead;
+use crate::architecture::Pooling;
 use crate::config::ModelConfig;
 use crate::tokenizer::TokenIds;
 
@@ -34,10 +35,24 @@ impl<'a> RowInput<'a> {
         }
     }
 
-    /// Returns the place of the last token with another id, 0 if there is none.
-    pub(super) fn last_but(&self, id: u32) -> usize {
-        let last = self.ids.iter().rposition(|found| *found != id);
-        last.unwrap_or(0)
+    /// Returns the place of the token whose vector a pooling takes as it is; `None` for a pooling
+    /// that makes one of several.
+    pub(super) fn chosen(&self, pooling: Pooling) -> Option<usize> {
+        let place = match pooling {
+            Pooling::Cls => Some(self.unpooled),
+            Pooling::LastToken => self.ids.len().checked_sub(1),
+            Pooling::LastTokenBut(id) => self.ids.iter().rposition(|found| *found != id),
+            Pooling::FirstOf(id) => self.ids.iter().position(|found| *found == id),
+            Pooling::GreatestId => {
+                // Of equal ones the last that is looked at.
+                let backwards = self.ids.iter().enumerate().rev();
+                backwards.max_by_key(|(_, id)| **id).map(|(place, _)| place)
+            }
+            Pooling::Mean | Pooling::Max | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
+                return None;
+            }
+        };
+        Some(place.unwrap_or(0))
     }
 }
 
@@ -137,7 +152,11 @@ pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowEr
         dropped: _,
     } = row;
     if ids.is_empty() {
-        return Err(RowError::Empty);
+        // Of static embeddings the mean of nothing is 0.
+        return match config.architecture.layers[..] {
+            [] => Ok(()),
+            _ => Err(RowError::Empty),
+        };
     }
     if ids.len() > config.max_tokens {
         return Err(RowError::TooLong {

@@ -1,13 +1,16 @@
 //! Tables of embeddings and of position biases, and weights of norms, as both engines compute with
 //! them.
 
+use std::ops::Range;
+
 use motet_kernels::gemm::int8::QuantizedActivations;
 use motet_kernels::{
     Aligned, Arithmetic, Buckets, ColumnBlocks, Epilogue, Init, Matrix, Parallelism, RelativeBias,
+    WeightRows,
 };
 
 use super::RowInput;
-use super::cpu::{norm as norms, weights::Weights};
+use super::cpu::{norm as norms, stored_rows::StoredRows, weights::Weights};
 use crate::architecture::{
     Convolution, Counting, Linear, Norm, PositionBias, RelativeEmbedding, TensorRef, TokenEmbedding,
 };
@@ -68,6 +71,88 @@ impl PositionTypes {
         let types = types.iter().copied().chain(std::iter::repeat(0));
         let indices = self.counting.positions(row.ids).zip(types);
         indices.map(move |(position, of_type)| of_type * positions + position)
+    }
+}
+
+/// The vector of each token id, as it is read: a row of the table of words, for some models by way
+/// of a mapping, and times a factor.
+pub(super) struct WordRows<'a> {
+    stored: StoredRows<'a>,
+    rows: Option<Vec<usize>>,
+    factors: Option<Vec<f32>>,
+}
+
+impl<'a> WordRows<'a> {
+    /// `words` is the table of the embedding by itself.
+    ///
+    /// # Errors
+    /// A mapping that names a row which the table has not.
+    pub(super) fn load(
+        checkpoint: &'a Checkpoint,
+        embedding: &TokenEmbedding,
+        words: &'a [&'a TensorRef],
+    ) -> Result<Self, LoadError> {
+        let (mut rows, mut factors) = (None, None);
+        if let Some(shared) = &embedding.shared {
+            let values = |tensor: &Option<TensorRef>| {
+                let tensor = tensor.as_ref();
+                tensor.map(|tensor| checkpoint.values(tensor)).transpose()
+            };
+            factors = values(&shared.factors)?;
+            rows = values(&shared.rows)?.map(|rows| rows.into_iter().map(|row| row as usize));
+        }
+        let rows: Option<Vec<usize>> = rows.map(Iterator::collect);
+        let most = embedding.words.len();
+        let beyond = |rows: &Vec<usize>| rows.iter().copied().find(|row| *row >= most);
+        if let Some(row) = rows.as_ref().and_then(beyond) {
+            return Err(LoadError::Unsupported {
+                model: checkpoint.model().clone(),
+                file: checkpoint.listing().to_owned(),
+                reason: format!(
+                    "mapping gives a token the row {row}, but {} has {most}",
+                    embedding.words.name
+                ),
+            });
+        }
+        Ok(Self {
+            stored: StoredRows {
+                checkpoint,
+                tensors: words,
+            },
+            rows,
+            factors,
+        })
+    }
+}
+
+impl WeightRows for WordRows<'_> {
+    type Error = LoadError;
+
+    fn rows<'a>(
+        &'a self,
+        ids: Range<usize>,
+        scratch: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], LoadError> {
+        let StoredRows {
+            checkpoint,
+            tensors,
+        } = self.stored;
+        let (Some(words), true) = (
+            tensors.first(),
+            self.rows.is_some() || self.factors.is_some(),
+        ) else {
+            return self.stored.rows(ids, scratch);
+        };
+        let size = words.row_size();
+        scratch.resize(ids.len() * size, 0.0);
+        for (id, vector) in ids.zip(scratch.chunks_exact_mut(size)) {
+            let row = self.rows.as_ref().map_or(id, |rows| rows[id]);
+            checkpoint.read(words, row..row + 1, vector)?;
+            if let Some(factors) = &self.factors {
+                vector.iter_mut().for_each(|x| *x *= factors[id]);
+            }
+        }
+        Ok(scratch)
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::POOLER,
+    text: None,
 };
 
 /// The keys of config.json, with the defaults of transformers for those that files leave out.
@@ -86,6 +87,7 @@ impl Config {
         };
         TokenEmbedding {
             words: table("word", self.vocab_size),
+            shared: None,
             positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
             types: Some(table("token_type", self.type_vocab_size)),

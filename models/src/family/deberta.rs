@@ -20,6 +20,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::CONTEXT_POOLER,
+    text: None,
 };
 
 /// The keys of config.json, with the defaults of transformers.
@@ -133,6 +134,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         max_tokens: positions,
         embedding: TokenEmbedding {
             words: table("word", config.vocab_size),
+            shared: None,
             positions: config
                 .position_biased_input
                 .then(|| table("position", positions)),

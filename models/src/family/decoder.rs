@@ -201,6 +201,7 @@ impl Config {
             max_tokens: self.max_position_embeddings,
             embedding: TokenEmbedding {
                 words,
+                shared: None,
                 positions: None,
                 counting: Counting::None,
                 types: None,

@@ -15,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::PRE_CLASSIFIER,
+    text: None,
 };
 
 /// Added to the variance of every norm; no key says otherwise.
@@ -75,6 +76,7 @@ impl Config {
         };
         TokenEmbedding {
             words: table("word", self.vocab_size),
+            shared: None,
             positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
             types: None,

@@ -12,6 +12,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::DENSE_GELU,
+    text: None,
 };
 
 /// The keys that BERT has not.

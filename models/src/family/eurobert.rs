@@ -18,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     describe,
     classifiers: classifiers::DENSE_LATE,
+    text: None,
 };
 
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

@@ -14,6 +14,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::SCORE_PADDED_0,
+    text: None,
 };
 
 /// The keys that Llama has not, with the defaults of transformers.

@@ -23,6 +23,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     describe,
     classifiers: classifiers::POOLER,
+    text: None,
 };
 
 /// The keys of config.json, with the defaults of the family's own code.
@@ -138,6 +139,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         max_tokens: config.max_position_embeddings,
         embedding: TokenEmbedding {
             words: table("word", config.vocab_size),
+            shared: None,
             positions: None,
             counting: Counting::None,
             types: (types > 0).then(|| table("token_type", types)),

@@ -1,6 +1,6 @@
-//! Jina BERT, the models of jina-embeddings-v2 and jina-reranker-v1: BERT with ALiBi in the place of
-//! learned positions, and a gated feed-forward part. The one for code has further norms, of queries
-//! and keys among them, and other names.
+//! Jina BERT, the models of jina-embeddings-v2 and jina-reranker-v1: BERT with ALiBi in the place
+//! of learned positions, and a gated feed-forward part. The one for code has further norms, of
+//! queries and keys among them, and other names.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -24,6 +24,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     describe,
     classifiers: classifiers::POOLER,
+    text: None,
 };
 
 /// The repository with the code of models that have the further norms.

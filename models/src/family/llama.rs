@@ -13,6 +13,7 @@ pub(super) const LLAMA: Family = Family {
     classes: &[],
     describe: describe_llama,
     classifiers: classifiers::SCORE,
+    text: None,
 };
 
 pub(super) const MISTRAL: Family = Family {
@@ -20,6 +21,7 @@ pub(super) const MISTRAL: Family = Family {
     classes: &[],
     describe: describe_mistral,
     classifiers: classifiers::SCORE,
+    text: None,
 };
 
 fn describe_llama(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

@@ -10,7 +10,8 @@
 //!    defaults that transformers gives them, in the spellings of older and newer files) and
 //!    `pub(super) const FAMILY: Family`, with the values of `model_type` and, where repositories
 //!    bring code along, its classes (`auto_map`). Its `classifiers` are one of those in
-//!    `family/classifiers.rs`, or a further one there; `None` if it has none.
+//!    `family/classifiers.rs`, or a further one there; `None` if it has none. So is `text`, unless
+//!    the family makes rows or vectors of texts by rules of its own (`clip`, `static_embedding`).
 //! 2. In `describe`, read the `Config` with `json.required(CONFIG)`. Refuse, with [`refuse`],
 //!    every key whose value would change the computation to one that is not described: it must
 //!    never be computed wrong without a word. [`at_least_one`], [`layer_count`], [`head_size`]
@@ -35,6 +36,7 @@
 
 mod bert;
 mod classifiers;
+mod clip;
 mod deberta;
 mod decoder;
 mod distilbert;
@@ -52,6 +54,7 @@ mod nomic_bert;
 mod qwen;
 mod roberta;
 mod rope;
+mod static_embedding;
 
 use classifiers::Classifiers;
 pub(crate) use masked_words::masked_words;
@@ -59,7 +62,7 @@ pub(crate) use next_word::next_word;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::architecture::{Activation, Architecture, Counting, Head, TokenEmbedding};
+use crate::architecture::{Activation, Architecture, Counting, Head, TextRows, TokenEmbedding};
 use crate::classification::Level;
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -78,6 +81,19 @@ struct Family {
     /// Heads of classification, by the names that the family gives their tensors; `None` if none is
     /// computed.
     classifiers: Option<Classifiers>,
+    /// Rows and vectors of texts, where the family has rules of its own for them.
+    text: Option<DescribeText>,
+}
+
+/// Describes the rows and vectors of texts.
+type DescribeText = fn(&JsonFiles<'_>, &Architecture) -> Result<OwnText, LoadError>;
+
+/// Rows and vectors of texts by a family's own rules.
+pub(crate) struct OwnText {
+    /// What makes the vector of a text, if modules.json says nothing else.
+    pub(crate) head: Head,
+    /// How texts become rows.
+    pub(crate) rows: TextRows,
 }
 
 /// Every family.
@@ -98,6 +114,9 @@ const FAMILIES: &[Family] = &[
     gemma::FAMILY,
     deberta::FAMILY,
     jina_bert::FAMILY,
+    static_embedding::FAMILY,
+    clip::CLIP,
+    clip::SIGLIP,
 ];
 
 /// Returns the description of a model by its config.json.
@@ -138,12 +157,27 @@ pub(crate) fn has_classifiers(json: &JsonFiles<'_>) -> Result<bool, LoadError> {
     Ok(find(json)?.classifiers.is_some())
 }
 
+/// Returns the rules of the model's family for rows and vectors of texts, if it has its own.
+///
+/// # Errors
+/// As [`describe`], and a value that the family does not support.
+pub(crate) fn own_text(
+    json: &JsonFiles<'_>,
+    architecture: &Architecture,
+) -> Result<Option<OwnText>, LoadError> {
+    let describe = find(json)?.text;
+    describe.map(|text| text(json, architecture)).transpose()
+}
+
 /// Finds the family of a model.
 fn find(json: &JsonFiles<'_>) -> Result<&'static Family, LoadError> {
     #[derive(Deserialize)]
     struct Config {
         model_type: String,
         auto_map: Option<Map<String, Value>>,
+    }
+    if static_embedding::is_module(json)? {
+        return Ok(&static_embedding::FAMILY);
     }
     let config: Config = json.required(CONFIG)?;
     let known = |names: fn(&Family) -> &'static [&'static str], name: &str| {

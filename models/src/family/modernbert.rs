@@ -17,6 +17,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::HEAD_NORM,
+    text: None,
 };
 
 /// The keys of config.json, with the defaults of transformers.
@@ -151,6 +152,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
                 "embeddings.tok_embeddings.weight",
                 &[config.vocab_size, hidden],
             ),
+            shared: None,
             positions: None,
             counting: Counting::None,
             types: None,

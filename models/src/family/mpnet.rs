@@ -13,6 +13,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::DENSE_TANH,
+    text: None,
 };
 
 /// Number of buckets of distances, the only one that models are computed with.

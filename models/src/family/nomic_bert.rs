@@ -23,6 +23,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     describe,
     classifiers: classifiers::POOLER,
+    text: None,
 };
 
 /// Keys whose values would make another computation of it, and the only value that is supported.
@@ -88,6 +89,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         max_tokens: config.max_tokens,
         embedding: TokenEmbedding {
             words: table("word", config.vocabulary),
+            shared: None,
             positions: None,
             counting: Counting::None,
             types: (config.types > 0).then(|| table("token_type", config.types)),

@@ -15,6 +15,7 @@ pub(super) const QWEN2: Family = Family {
     classes: &["Qwen2Model"],
     describe: describe_2,
     classifiers: classifiers::SCORE,
+    text: None,
 };
 
 pub(super) const QWEN3: Family = Family {
@@ -22,6 +23,7 @@ pub(super) const QWEN3: Family = Family {
     classes: &[],
     describe: describe_3,
     classifiers: classifiers::SCORE,
+    text: None,
 };
 
 /// Length of a head's vectors where a file of Qwen 3 does not state it.

@@ -11,6 +11,7 @@ pub(super) const FAMILY: Family = Family {
     classes: &[],
     describe,
     classifiers: classifiers::DENSE_TANH,
+    text: None,
 };
 
 fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {

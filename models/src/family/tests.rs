@@ -11,16 +11,21 @@ use crate::source::Source;
 
 /// Returns the description of a configuration.
 fn described(config: &Value) -> Result<Architecture, LoadError> {
+    with(config, describe)
+}
+
+/// Calls `read` with the files of a configuration.
+fn with<T>(config: &Value, read_files: impl FnOnce(&JsonFiles<'_>) -> T) -> T {
     let model = Source::File("model".into());
     let read = |name: &str| {
         let is_config = name == CONFIG;
         Ok(is_config.then(|| Cow::Owned(config.to_string().into_bytes())))
     };
-    let json = JsonFiles {
+    read_files(&JsonFiles {
         model: &model,
+        shapes: &|| Ok(crate::source::Shapes::new()),
         read: &read,
-    };
-    describe(&json)
+    })
 }
 
 /// Returns the config.json of a fixture with some keys changed; those that are `null` are taken
@@ -263,6 +268,26 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
             ["model_type", "`jina_embeddings_v3`", "modernbert"],
         ),
         (
+            "clip",
+            json!({ "text_config": { "hidden_act": "mish" } }),
+            ["hidden_act", "`mish`", "quick_gelu"],
+        ),
+        (
+            "clip",
+            json!({ "text_config": { "hidden_size": 30, "num_attention_heads": 4 } }),
+            ["hidden_size 30", "multiple", "4"],
+        ),
+        (
+            "clip",
+            json!({ "text_config": [] }),
+            ["text_config", "is not", "a map"],
+        ),
+        (
+            "siglip",
+            json!({ "text_config": { "num_hidden_layers": "two" } }),
+            ["text_config: ", "two", "usize"],
+        ),
+        (
             "bert",
             json!({ "is_decoder": true }),
             ["is_decoder", "`true`", "false"],
@@ -422,6 +447,45 @@ fn code_of_a_repository_is_a_family_that_is_known_or_refused_by_its_class() {
     // Code of a tokenizer or of a configuration computes nothing here.
     let harmless = json!({ "auto_map": { "AutoTokenizer": ["a.B", null], "AutoConfig": "a.C" } });
     assert!(described(&config("bert", &harmless)).is_ok());
+}
+
+#[test]
+fn the_part_for_texts_is_that_of_the_file_with_what_is_usual() {
+    for (fixture, changes, expected) in [
+        ("clip", json!({}), (32, 30, 20)),
+        // The sizes of the first published one.
+        (
+            "clip",
+            json!({ "text_config": null, "projection_dim": null }),
+            (512, 77, 512),
+        ),
+        (
+            "clip",
+            json!({ "text_config_dict": { "hidden_size": 64 } }),
+            (64, 77, 20),
+        ),
+        ("clip", json!({ "text_config_dict": [] }), (32, 30, 20)),
+        ("siglip", json!({}), (32, 20, 24)),
+        (
+            "siglip",
+            json!({ "text_config": { "vocab_size": 9 } }),
+            (768, 64, 768),
+        ),
+        (
+            "clip-text",
+            json!({ "model_type": "siglip_text_model", "projection_dim": null }),
+            (32, 24, 32),
+        ),
+    ] {
+        let config = config(fixture, &changes);
+        let found = described(&config).unwrap();
+        let size = with(&config, |json| own_text(json, &found))
+            .unwrap()
+            .unwrap();
+        let size = size.head.size(found.hidden);
+        let sizes = (found.hidden, found.max_tokens, size);
+        assert_eq!(sizes, expected, "{fixture} {changes}");
+    }
 }
 
 #[test]

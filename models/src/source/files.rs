@@ -10,8 +10,9 @@ use motet_config::files::{self, FileError};
 
 use super::Source;
 use super::builtin::BUILTIN;
-use super::json::JsonFiles;
+use super::json::{JsonFiles, Shapes};
 use super::weights::{self, WeightBytes, WeightFiles};
+use crate::checkpoint;
 use crate::config::{ModelConfig, transformer_folder};
 use crate::error::LoadError;
 
@@ -71,18 +72,19 @@ impl ModelFiles {
         let encoder = transformer_folder(&JsonFiles {
             model: source,
             read: &|file| whole.read_optional(file),
+            shapes: &|| whole.shapes(),
         })?;
         let dir = Directory {
             encoder: &encoder,
             ..whole
         };
         let read = |file: &str| dir.read_optional(file);
-        let config = ModelConfig::read(source, &read)?;
-        let json = JsonFiles {
+        let config = ModelConfig::read(&JsonFiles {
             model: source,
             read: &read,
-        };
-        let weights = WeightFiles::find(&json, |file| dir.exists(file))?;
+            shapes: &|| dir.shapes(),
+        })?;
+        let weights = dir.weights()?;
         dir.check_tokenizer()?;
         for folder in config.head.folders() {
             weights::check_module(source, folder, |file| dir.exists(file))?;
@@ -120,6 +122,7 @@ impl ModelFiles {
         read(&JsonFiles {
             model: &self.source,
             read: &|file| dir.read_optional(file),
+            shapes: &|| dir.shapes(),
         })
     }
 
@@ -130,14 +133,7 @@ impl ModelFiles {
 
     /// Returns access to the bytes of a file of weights, by its name.
     pub(crate) fn open_weights(&self, file: &str) -> Result<WeightBytes, LoadError> {
-        let dir = self.directory();
-        let place = dir.place(file);
-        match &self.source {
-            Source::Builtin(name) => builtin_file(name, &place)
-                .map(WeightBytes::Static)
-                .ok_or_else(|| dir.missing(file)),
-            _ => WeightBytes::open(&dir.path(file)?).map_err(|cause| dir.unreadable(file, cause)),
-        }
+        self.directory().open_weights(file)
     }
 
     /// Returns the file that has the weights of a head by itself, beside the encoder's, if there is
@@ -239,6 +235,35 @@ impl Directory<'_> {
                 Err(cause) => Err(self.unreadable(file, cause.into())),
             },
         }
+    }
+
+    /// Finds which files hold the weights.
+    fn weights(&self) -> Result<WeightFiles, LoadError> {
+        let json = JsonFiles {
+            model: self.source,
+            read: &|file| self.read_optional(file),
+            shapes: &|| self.shapes(),
+        };
+        WeightFiles::find(&json, |file| self.exists(file))
+    }
+
+    /// Returns access to the bytes of a file of weights, by its name.
+    fn open_weights(&self, file: &str) -> Result<WeightBytes, LoadError> {
+        match self.source {
+            Source::Builtin(name) => builtin_file(name, &self.place(file))
+                .map(WeightBytes::Static)
+                .ok_or_else(|| self.missing(file)),
+            _ => {
+                let opened = WeightBytes::open(&self.path(file)?);
+                opened.map_err(|cause| self.unreadable(file, cause))
+            }
+        }
+    }
+
+    /// Returns the shapes of the weights, by the headers of their files.
+    fn shapes(&self) -> Result<Shapes, LoadError> {
+        let weights = self.weights()?;
+        checkpoint::shapes(self.source, &weights, |file| self.open_weights(file))
     }
 
     /// Returns the file's content, or `None` where there is no such file.

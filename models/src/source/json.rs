@@ -1,6 +1,7 @@
 //! Typed access to the JSON files of one model, with errors that name the file.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
@@ -15,13 +16,28 @@ pub(crate) fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs.")
 }
 
-/// The JSON files of a model.
+/// Shapes of the tensors of a model's weights, by their names.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// Returns the shapes of the weights, by their headers.
+pub(crate) type ReadShapes<'a> = dyn Fn() -> Result<Shapes, LoadError> + 'a;
+
+/// The JSON files of a model, and what its weights say of themselves.
 pub(crate) struct JsonFiles<'a> {
     pub(crate) model: &'a Source,
     pub(crate) read: &'a ReadFile<'a>,
+    pub(crate) shapes: &'a ReadShapes<'a>,
 }
 
 impl JsonFiles<'_> {
+    /// Returns the shapes of the weights: what some families do not say elsewhere.
+    ///
+    /// # Errors
+    /// Weights that are missing, or whose headers cannot be read.
+    pub(crate) fn shapes(&self) -> Result<Shapes, LoadError> {
+        (self.shapes)()
+    }
+
     /// Returns a file's value.
     pub(crate) fn required<T: DeserializeOwned>(&self, file: &str) -> Result<T, LoadError> {
         self.optional(file)?.ok_or_else(|| LoadError::FileMissing {

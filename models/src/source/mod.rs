@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use files::ModelFiles;
 pub(crate) use files::{Origin, SENTENCEPIECE, TOKENIZER};
-pub(crate) use json::{JsonFiles, ReadFile, is_lfs_pointer};
+pub(crate) use json::{JsonFiles, Shapes, is_lfs_pointer};
 pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};
 
 use crate::names;

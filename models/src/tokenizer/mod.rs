@@ -11,6 +11,7 @@
 //! * `roles`: rows of queries and documents for late interaction.
 //! * `chat`: texts as messages of a chat.
 //! * `joined`: rows of texts that were tokenized before, for texts that are in several rows.
+//! * `row_form`: rows of families that have their own rules for them.
 //! * `template`: the special tokens around a text or a pair, and the types of tokens.
 //! * `cache`: [`TokenizerCache`], one tokenizer for all models of the same files.
 //! * `build`: a tokenizer of the files of models without tokenizer.json; `added`: tokens that are
@@ -26,6 +27,7 @@ mod lowercase;
 mod pieces;
 mod plain;
 mod roles;
+mod row_form;
 mod template;
 mod text_tokens;
 mod token_ids;
@@ -41,11 +43,13 @@ pub(crate) use chat::yes_and_no;
 pub use error::{PairError, TokenizerError};
 use plain::{Part, is_space};
 use roles::Roles;
+use row_form::RowForm;
 use template::Template;
 pub use text_tokens::TextTokens;
 pub use token_ids::TokenIds;
 use wordpiece::Wordpiece;
 
+use crate::architecture::TextRows;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Source, TOKENIZER, is_lfs_pointer};
 
@@ -96,6 +100,8 @@ pub struct Tokenizer {
     unknown: Option<u32>,
     /// Texts as messages of a chat, if the model takes them so.
     chat: Option<Arc<Chat>>,
+    /// How texts become rows.
+    form: RowForm,
     max_tokens: usize,
 }
 
@@ -108,7 +114,7 @@ impl Tokenizer {
     /// model's limit allows, or one with more tokens than the model has.
     pub fn load(files: &ModelFiles) -> Result<Self, LoadError> {
         let config = files.config();
-        let (library, roles, chat, unknown) = files.with_json(|json| {
+        let (library, roles, chat, named) = files.with_json(|json| {
             let (mut library, file) = match (json.read)(TOKENIZER)? {
                 Some(bytes) if is_lfs_pointer(&bytes) => {
                     return Err(LoadError::LfsPointer {
@@ -125,8 +131,11 @@ impl Tokenizer {
                     )
                 }
             };
-            added::add(&mut library, json)?;
-            lowercase::prepend(&mut library, json)?;
+            // Static embeddings have no other files of a tokenizer.
+            if !matches!(config.text_rows, TextRows::Bare | TextRows::Known) {
+                added::add(&mut library, json)?;
+                lowercase::prepend(&mut library, json)?;
+            }
             let roles = config.token_vectors.as_ref();
             let roles = roles.map(|rules| Roles::new(&mut library, json, rules));
             let (tokens, vocabulary) = (library.get_vocab_size(true), config.vocabulary());
@@ -138,10 +147,17 @@ impl Tokenizer {
                 return Err(json.unsupported(file, reason));
             }
             let unknown = added::token_of_role(json, "unk_token")?;
+            let padding = added::token_of_role(json, "pad_token")?;
             let chat = Chat::of_model(json, config)?;
-            Ok((library, roles.transpose()?, chat, unknown))
+            Ok((library, roles.transpose()?, chat, [unknown, padding]))
         })?;
+        let [unknown, padding] = named;
         let mut tokenizer = Self::from_library(library, files.source(), config.max_tokens)?;
+        tokenizer.form = RowForm::new(config.text_rows, &tokenizer.full, padding.as_deref());
+        if !tokenizer.form.has_specials() {
+            tokenizer.template = Template::default();
+            tokenizer.pair_template = None;
+        }
         tokenizer.roles = roles;
         tokenizer.unknown = unknown.and_then(|token| tokenizer.full.token_to_id(&token));
         tokenizer.chat = chat.map(Arc::new);
@@ -186,6 +202,7 @@ impl Tokenizer {
             roles: None,
             unknown: None,
             chat: None,
+            form: RowForm::Usual,
             max_tokens,
         })
     }
@@ -255,12 +272,20 @@ impl Tokenizer {
         self.template.begin(&mut ids);
         let start = ids.len();
         let most = most_counted(max_tokens.min(self.max_tokens), side);
-        self.append_prompted(prompt, text, &mut ids, start.saturating_add(most))?;
-        let cut_at_least = leave_most(&mut ids, start, most);
+        let within = self.form.within(prompt, text, room, side);
+        let (of_prompt, of_text) = within.unwrap_or((prompt, text));
+        self.append_prompted(of_prompt, of_text, &mut ids, start.saturating_add(most))?;
+        let mut cut_at_least = leave_most(&mut ids, start, most);
         let marked = usize::from(marker.is_some() && ids.get(start).copied() == marker);
-        let cut = truncate(&mut ids, start + marked, room.saturating_sub(marked), side);
+        let mut cut = truncate(&mut ids, start + marked, room.saturating_sub(marked), side);
+        if within.is_some() {
+            // Characters were cut, which are of one token at least.
+            (cut, cut_at_least) = (cut.max(1), true);
+        }
+        self.form.leave_known(&mut ids);
         let types = self.template.token_types([ids.len() - start, 0]);
         self.template.end(&mut ids);
+        self.form.pad(&mut ids, self.max_tokens);
         Ok(TokenIds {
             ids,
             types,

@@ -3,7 +3,7 @@
 use tokenizers::Encoding;
 
 /// The special tokens around one text or two, and the types of all tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Template {
     before: Vec<Special>,
     /// Between the texts of a pair; empty for a single text.

@@ -13,6 +13,7 @@ fn read(files: &Files, classes: &[&str]) -> Result<Option<TokenVectors>, String>
     let model = "file:/model".parse().unwrap();
     let json = JsonFiles {
         model: &model,
+        shapes: &|| Ok(crate::source::Shapes::new()),
         read: &|name| {
             let file = files.get(name);
             Ok(file.map(|value| Cow::Owned(value.to_string().into_bytes())))

@@ -8,12 +8,11 @@ use motet_kernels::{
 };
 
 use super::norm;
-use super::stored_rows::StoredRows;
 use super::weights::Weights;
 use crate::architecture::TokenEmbedding;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::RowInput;
-use crate::encoder::tables::PositionTypes;
+use crate::encoder::tables::{PositionTypes, WordRows};
 use crate::error::LoadError;
 
 /// Word and position tables, what follows their sum, and the product after that.
@@ -41,10 +40,8 @@ impl Embeddings {
         columns: ColumnBlocks,
     ) -> Result<Self, LoadError> {
         let size = embedding.size();
-        let words = StoredRows {
-            checkpoint,
-            tensors: &[&embedding.words],
-        };
+        let words = [&embedding.words];
+        let words = WordRows::load(checkpoint, embedding, &words)?;
         let position_types = PositionTypes::of(embedding);
         let positions = position_types.load(checkpoint, embedding)?;
         let in_memory = InMemory {
@@ -66,7 +63,7 @@ impl Embeddings {
             norm.map(|norm| norm::load(checkpoint, norm)).transpose()
         };
         Ok(Self {
-            words: EmbeddingTable::pack(&words, embedding.words.len(), size)?,
+            words: EmbeddingTable::pack(&words, embedding.vocabulary(), size)?,
             positions,
             position_types,
             scale: embedding.scale,

@@ -15,12 +15,17 @@ pub(super) fn pool(
     out: &mut [f32],
     parallelism: Parallelism,
 ) {
+    if let Some(chosen) = row.chosen(kind) {
+        return copy(hidden, start + chosen, out);
+    }
     let pooled = start + row.unpooled..start + row.ids.len();
     match kind {
+        Pooling::Cls
+        | Pooling::LastToken
+        | Pooling::LastTokenBut(_)
+        | Pooling::FirstOf(_)
+        | Pooling::GreatestId => {}
         Pooling::Mean => pooling::mean(hidden, pooled, out, parallelism),
-        Pooling::Cls => copy(hidden, pooled.start, out),
-        Pooling::LastToken => copy(hidden, pooled.end - 1, out),
-        Pooling::LastTokenBut(id) => copy(hidden, start + row.last_but(id), out),
         Pooling::MeanSqrtLen => {
             let root = (pooled.len() as f32).sqrt();
             pooling::mean(hidden, pooled, out, parallelism);
@@ -108,6 +113,10 @@ mod tests {
             (Pooling::LastToken, [5.0, 2.0]),
             (Pooling::LastTokenBut(7), [3.0, 4.0]),
             (Pooling::LastTokenBut(8), [5.0, 2.0]),
+            (Pooling::FirstOf(7), [1.0, 0.0]),
+            (Pooling::FirstOf(8), [3.0, 4.0]),
+            (Pooling::FirstOf(9), [1.0, 0.0]),
+            (Pooling::GreatestId, [3.0, 4.0]),
             (Pooling::WeightedMean, [3.667, 2.333]),
             (Pooling::MeanSqrtLen, [5.196, 3.464]),
         ] {

@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
 /// Rows of tensors of a checkpoint, one tensor after the other.
+#[derive(Clone, Copy)]
 pub(in crate::encoder) struct StoredRows<'a> {
     pub(in crate::encoder) checkpoint: &'a Checkpoint,
     pub(in crate::encoder) tensors: &'a [&'a TensorRef],

@@ -1,13 +1,14 @@
 //! Token ids to the vectors that enter the first layer.
 
 use candle_core::{DType, Result, Tensor};
+use motet_kernels::WeightRows;
 
 use super::linear::Linear;
 use super::norm::Norm;
 use super::pack::Pack;
 use super::placement::Placement;
 use crate::architecture::TokenEmbedding;
-use crate::encoder::tables::PositionTypes;
+use crate::encoder::tables::{PositionTypes, WordRows};
 use crate::error::LoadError;
 
 /// Word and position tables, what follows their sum, and the product after that.
@@ -40,7 +41,7 @@ impl Embeddings {
             norm.map(|norm| Norm::load(placement, norm)).transpose()
         };
         Ok(Self {
-            words: placement.get(&embedding.words)?,
+            words: words(placement, embedding)?,
             positions: placement.place(positions, &shape)?,
             position_types,
             scale: embedding.scale,
@@ -83,4 +84,16 @@ impl Embeddings {
             None => Ok(sums),
         }
     }
+}
+
+/// Places the vectors of all token ids.
+fn words(
+    placement: &Placement<'_>,
+    embedding: &TokenEmbedding,
+) -> std::result::Result<Tensor, LoadError> {
+    let words = [&embedding.words];
+    let words = WordRows::load(placement.checkpoint, embedding, &words)?;
+    let (vocabulary, mut values) = (embedding.vocabulary(), Vec::new());
+    words.rows(0..vocabulary, &mut values)?;
+    placement.place(values, &[vocabulary, embedding.size()])
 }

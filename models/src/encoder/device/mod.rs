@@ -111,8 +111,9 @@ impl DeviceEncoder {
         Ok(Self {
             device: device.clone(),
             turns,
-            heads: architecture.heads(),
-            kv_heads: architecture.kv_heads(),
+            // Without layers nothing attends; counts of heads divide others.
+            heads: architecture.heads().max(1),
+            kv_heads: architecture.kv_heads().max(1),
             embeddings,
             position_bias,
             distances,

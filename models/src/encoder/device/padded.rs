@@ -166,12 +166,9 @@ fn weights(
     pooling: Pooling,
     padded: usize,
 ) -> impl Iterator<Item = f32> {
-    let (pooled, last) = match pooling {
-        Pooling::LastTokenBut(id) => {
-            let last = input.last_but(id);
-            (last..last + 1, last)
-        }
-        _ => (row.unpooled..row.tokens, row.tokens - 1),
+    let pooled = match input.chosen(pooling) {
+        Some(chosen) => chosen..chosen + 1,
+        None => row.unpooled..row.tokens,
     };
     let count = pooled.len() as f32;
     // Places count from 1: their sum, those of the tokens that are not pooled left out.
@@ -181,8 +178,11 @@ fn weights(
         Pooling::Mean => 1.0 / count,
         Pooling::MeanSqrtLen => 1.0 / count.sqrt(),
         Pooling::WeightedMean => (at + 1) as f32 / places,
-        Pooling::Cls => f32::from(at == row.unpooled),
-        Pooling::LastToken | Pooling::LastTokenBut(_) => f32::from(at == last),
+        Pooling::Cls
+        | Pooling::LastToken
+        | Pooling::LastTokenBut(_)
+        | Pooling::FirstOf(_)
+        | Pooling::GreatestId => 1.0,
         Pooling::Max => 0.0,
     };
     (0..padded).map(move |at| {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::architecture::{Linear, TensorRef};
+use crate::architecture::Linear;
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
@@ -15,13 +15,6 @@ pub(super) struct Placement<'a> {
 }
 
 impl Placement<'_> {
-    /// Returns a tensor on the device, in the element type for computing.
-    pub(super) fn get(&self, tensor: &TensorRef) -> std::result::Result<Tensor, LoadError> {
-        let mut shape = tensor.shape.clone();
-        shape[0] = tensor.len();
-        self.place(self.checkpoint.values(tensor)?, &shape)
-    }
-
     /// Returns the weights and biases of several products on the host, one product's outputs after
     /// the other's: `[outputs, inputs]` and `[outputs]`, which is `None` where none has a bias.
     pub(super) fn stack(

@@ -103,8 +103,21 @@ impl LoadedHead {
     /// # Panics
     /// If the vectors are of another size than the model's, or fewer than the row has tokens.
     pub fn of_token_vectors(&self, vectors: &Values, row: RowInput<'_>) -> Values {
+        if row.ids.is_empty() {
+            return self.of_nothing();
+        }
         let hidden = Matrix::new(vectors.as_slice(), one_block(vectors.columns()));
         readout::of_row(self, hidden, 0, row, Parallelism::WithinThread)
+    }
+
+    /// Returns what the head makes of a row without tokens: of a vector of zeros, or of none where
+    /// each token gives one.
+    pub(super) fn of_nothing(&self) -> Values {
+        let vectors = match self.readout {
+            Readout::Pooled(_) => vec![0.0; self.size],
+            Readout::EveryToken | Readout::AfterFirst => Vec::new(),
+        };
+        self.apply(vectors, RowInput::new(&[]))
     }
 
     /// Returns the places of a row's tokens that give a vector where each token gives one.

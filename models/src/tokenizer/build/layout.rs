@@ -15,6 +15,17 @@ pub(super) struct Layout {
     pub(super) unknown: Option<u32>,
     /// Special tokens around texts.
     pub(super) around: Around,
+    /// What happens to signs before anything else.
+    pub(super) signs: Signs,
+}
+
+/// Signs of texts: of punctuation, and spaces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signs {
+    Kept,
+    /// Those of punctuation in ASCII are left out, then spaces around a text and all but one of
+    /// several. Letters are small if tokenizer_config.json does not say otherwise.
+    LeftOut,
 }
 
 /// Special tokens around texts.
@@ -23,6 +34,8 @@ pub(super) enum Around {
     Both([&'static str; 2], Pair),
     /// Those that tokenizer_config.json asks for; without that the first, not the last.
     Chosen([&'static str; 2]),
+    /// Always the second, after a text.
+    Last([&'static str; 2]),
 }
 
 /// Pairs of texts.
@@ -34,7 +47,7 @@ pub(super) enum Pair {
     Types,
 }
 
-pub(super) const KINDS: [(Names, Layout); 5] = [
+pub(super) const KINDS: [(Names, Layout); 6] = [
     (
         Names {
             classes: &["XLMRobertaTokenizer"],
@@ -47,6 +60,7 @@ pub(super) const KINDS: [(Names, Layout); 5] = [
             after: Some("<mask>"),
             unknown: Some(3),
             around: Around::Both(["<s>", "</s>"], Pair::TwoSigns),
+            signs: Signs::Kept,
         },
     ),
     (
@@ -67,6 +81,7 @@ pub(super) const KINDS: [(Names, Layout); 5] = [
             after: Some("<mask>"),
             unknown: Some(3),
             around: Around::Both(["<s>", "</s>"], Pair::TwoSigns),
+            signs: Signs::Kept,
         },
     ),
     (
@@ -80,6 +95,7 @@ pub(super) const KINDS: [(Names, Layout); 5] = [
             after: Some("[MASK]"),
             unknown: None,
             around: Around::Both(["[CLS]", "[SEP]"], Pair::Types),
+            signs: Signs::Kept,
         },
     ),
     (
@@ -93,6 +109,7 @@ pub(super) const KINDS: [(Names, Layout); 5] = [
             after: None,
             unknown: None,
             around: Around::Chosen(["<s>", "</s>"]),
+            signs: Signs::Kept,
         },
     ),
     (
@@ -106,6 +123,21 @@ pub(super) const KINDS: [(Names, Layout); 5] = [
             after: None,
             unknown: None,
             around: Around::Chosen(["<bos>", "<eos>"]),
+            signs: Signs::Kept,
+        },
+    ),
+    (
+        Names {
+            classes: &["SiglipTokenizer"],
+            model_types: &["siglip", "siglip_text_model"],
+        },
+        Layout {
+            before: &[],
+            replaced: 0,
+            after: None,
+            unknown: None,
+            around: Around::Last(["", "</s>"]),
+            signs: Signs::LeftOut,
         },
     ),
 ];

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use prost::Message;
 use serde_json::{Map, Value, json};
 
-use super::layout::{Around, Layout, Pair, Token};
+use super::layout::{Around, Layout, Pair, Signs, Token};
 use super::proto::{Algorithm, Kind, Model, Normalizer, Piece, Trainer};
 use super::{Part, Settings, added, merges, missing, template};
 use crate::error::LoadError;
@@ -60,7 +60,7 @@ pub(super) fn build(
     Ok(json!({
         "version": "1.0",
         "added_tokens": added(number, specials),
-        "normalizer": normalization(&normalizer, settings),
+        "normalizer": normalization(&normalizer, layout, settings),
         "pre_tokenizer": words(&tokens, &trainer, &normalizer, settings),
         "post_processor": around(json, file, layout, settings, number)?,
         "decoder": null,
@@ -134,11 +134,23 @@ impl Prefix {
 
 /// Returns what happens to the characters of a text, in sentencepiece's order. Spaces become signs
 /// where words are made.
-fn normalization(normalizer: &Normalizer, settings: &Settings) -> Value {
+fn normalization(normalizer: &Normalizer, layout: &Layout, settings: &Settings) -> Value {
     let replace = |pattern: &str, content: &str| json!({ "type": "Replace", "pattern": { "Regex": pattern }, "content": content });
     let mut steps = Vec::new();
-    if settings.do_lower_case == Some(true) {
+    let is_small = layout.signs == Signs::LeftOut;
+    if layout.signs == Signs::LeftOut {
+        // The sign of a space is before all that is left out, also before a space.
+        steps.push(replace(SPACE, " "));
+        steps.push(json!({ "type": "Prepend", "prepend": SPACE }));
+    }
+    if settings.do_lower_case.unwrap_or(is_small) {
         steps.push(json!({ "type": "Lowercase" }));
+    }
+    if layout.signs == Signs::LeftOut {
+        steps.push(replace(r"[!-/:-@\[-`{-~]", ""));
+        steps.push(replace(r"\s+", " "));
+        steps.push(replace(" $", ""));
+        steps.push(replace("^▁$", ""));
     }
     let rules = normalizer.precompiled_charsmap.as_deref();
     if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
@@ -221,7 +233,7 @@ fn around(
 ) -> Result<Value, LoadError> {
     let (roles, usual) = match &layout.around {
         Around::Both(usual, _) => (["cls_token", "sep_token"], usual),
-        Around::Chosen(usual) => (["bos_token", "eos_token"], usual),
+        Around::Chosen(usual) | Around::Last(usual) => (["bos_token", "eos_token"], usual),
     };
     let mut tokens = Vec::new();
     for (role, usual) in roles.into_iter().zip(usual) {
@@ -234,6 +246,7 @@ fn around(
             settings.add_bos_token.unwrap_or(true),
             settings.add_eos_token.unwrap_or(false),
         ],
+        Around::Last(_) => [false, true],
     };
     let mut ids = Vec::new();
     for (token, _) in tokens.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
@@ -257,6 +270,7 @@ fn around(
         ],
         Around::Both(_, Pair::Types) => vec![Part::Text("B", 1), Part::Token(&tokens[1], 1)],
         Around::Chosen(_) => text("B", 1),
+        Around::Last(_) => text("B", 0),
     };
     Ok(template(&text("A", 0), &second, &ids))
 }
