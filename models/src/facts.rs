@@ -92,7 +92,12 @@ impl ModelFiles {
                 (false, _, _) => precision.dtype().size_in_bytes() as u64,
             };
             parameters += values;
-            memory_bytes += values * bytes;
+            // Of rows that tokens share, each token has a copy.
+            let kept = match **tensor == config.architecture.embedding.words {
+                true => (config.vocabulary() * tensor.row_size()) as u64,
+                false => values,
+            };
+            memory_bytes += kept * bytes;
             *stored.entry(element).or_default() += 1;
         }
         let used = of_encoder.into_iter().chain(of_heads);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use motet_models::{
-    DeviceSpec, ModelFiles, Precision, Source, TextEncoder, Tokenizer, TruncationSide,
+    DeviceSpec, EngineSpec, ModelFiles, Precision, Source, TextEncoder, Tokenizer, TruncationSide,
 };
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -136,6 +136,27 @@ fn limits_and_lengths_are_those_of_the_file() {
         set(&dir, "normalize", Some(normalize.into()));
         assert_eq!(open(&dir).unwrap().config().head.is_normalized(), normalize);
     }
+}
+
+#[test]
+fn words_are_not_predicted_and_shared_rows_count_for_each_token() {
+    for fixture in ["static-embedding", "model2vec"] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures")
+            .join(fixture);
+        let error = open(&dir).unwrap().sparse_head().unwrap_err().to_string();
+        assert!(
+            error.contains("model_type") && error.contains("bert"),
+            "{error}"
+        );
+    }
+    let files = open(&copy("model2vec-shared", "facts")).unwrap();
+    let device = DeviceSpec::Cpu.open().unwrap();
+    let facts = files.facts(&[], EngineSpec::Auto, &device, Precision::F32);
+    let facts = facts.unwrap();
+    // A table of 30 rows, and 131 tokens with a row and a factor each.
+    assert_eq!(facts.parameters, 30 * 16 + 2 * 131);
+    assert_eq!(facts.memory_bytes, 4 * (131 * 16 + 2 * 131));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{CONFIG, refuse};
+use super::{CONFIG, refuse, static_embedding};
 use crate::architecture::{
     Architecture, Head, HeadActivation, HeadModule, Linear, Norm, Scope, TensorRef,
 };
@@ -106,7 +106,7 @@ const NAMES: [Names; 10] = [
     },
 ];
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Config {
     model_type: String,
     hidden_act: Option<String>,
@@ -178,7 +178,14 @@ pub(crate) fn masked_words(
     architecture: &Architecture,
     is_stored: impl Fn(&TensorRef) -> bool,
 ) -> Result<Head, LoadError> {
-    let config: Config = json.required(CONFIG)?;
+    // A module of static embeddings has no such file, and no head.
+    let config: Config = match static_embedding::is_module(json)? {
+        true => Config {
+            model_type: static_embedding::MODULE.to_owned(),
+            ..Config::default()
+        },
+        false => json.required(CONFIG)?,
+    };
     let words = &architecture.embedding.words;
     let (hidden, size, vocabulary) = (architecture.hidden, words.row_size(), words.len());
     let of_model = |name: &str, shape: &[usize]| TensorRef::new(name, shape).in_scope(Scope::Model);

@@ -22,7 +22,7 @@ pub(super) const FAMILY: Family = Family {
 
 const MODEL2VEC: &str = "model2vec";
 /// Class of the module of sentence-transformers.
-const MODULE: &str = "StaticEmbedding";
+pub(super) const MODULE: &str = "StaticEmbedding";
 /// Names of the table, as model2vec and as the module have it.
 const TABLES: [&str; 2] = ["embeddings", "embedding.weight"];
 /// Most tokens of a row where the files have no limit.
