@@ -1,10 +1,13 @@
-"""Makes a model of a family and size with random weights, to measure speed with the example encode_speed:
+"""Makes a model of a family and size with random weights, to measure speed with the example
+encode_speed, and the cost of `dtype: int8` with int8_quality:
 python random_model.py NAME FOLDER [MODEL.onnx]
 
-With a third argument the encoder is also exported for onnxruntime, with mean pooling and scaling to length 1. Needs torch and
-transformers, and for the export onnx and onnxscript. The sizes are those of the families' usual models; the numbers are random.
+With a third argument the encoder is also exported for onnxruntime, with mean pooling and scaling to
+length 1. Needs torch and transformers, and for the export onnx and onnxscript. The sizes are those
+of the families' usual models; the numbers are random, as transformers draws them.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +15,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models
 from transformers import AutoModel
+
+sys.path.append(str(Path(__file__).parents[2] / "tests/expected"))
+import jina_bert  # noqa: E402: transformers has no such family
 
 
 def bert(config, hidden, layers, **more):
@@ -70,7 +76,12 @@ MODELS = {
     "nomic-base": lambda: transformers.NomicBertConfig(vocab_size=30528),
     "gte-base": lambda: bert(transformers.GteConfig, *BASE, max_position_embeddings=8192, type_vocab_size=0),
     "eurobert-210m": lambda: transformers.EuroBertConfig(
-        vocab_size=30522, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
+        vocab_size=30522,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        pad_token_id=0,
     ),
     "gemma3-300m": lambda: transformers.Gemma3TextConfig(
         vocab_size=30522,
@@ -84,16 +95,16 @@ MODELS = {
         max_position_embeddings=2048,
         use_bidirectional_attention=True,
     ),
-    "llama-1b": lambda: transformers.LlamaConfig(
-        vocab_size=30522,
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        max_position_embeddings=4096,
+    "jina-base": lambda: jina_bert.JinaBertConfig(
+        vocab_size=30528,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        max_position_embeddings=8192,
     ),
-    "clip-text-base": lambda: transformers.CLIPTextConfig(vocab_size=30522),
+    # The token that ends the rows of the built-in tokenizer.
+    "clip-text-base": lambda: transformers.CLIPTextConfig(vocab_size=30522, eos_token_id=102),
     "siglip-text-base": lambda: transformers.SiglipTextConfig(vocab_size=30522),
 }
 
@@ -133,8 +144,16 @@ if __name__ == "__main__":
     config._attn_implementation = "eager"
     if getattr(config, "use_cache", None):
         config.use_cache = False
-    model = AutoModel.from_config(config).eval()
+    # The library has no automatic class for this one.
+    of_siglip = isinstance(config, transformers.SiglipTextConfig)
+    make = transformers.SiglipTextModel if of_siglip else AutoModel.from_config
+    model = make(config).eval()
     model.save_pretrained(Path(folder))
+    if name.startswith("jina"):
+        file = Path(folder) / "config.json"
+        keys = json.loads(file.read_text())
+        jina_bert.published(keys, "JinaBertModel")
+        file.write_text(json.dumps(keys))
     # Texts are not measured; a folder without a tokenizer is no model.
     Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(Path(folder) / "tokenizer.json"))
     for target in onnx:

@@ -92,7 +92,12 @@ fn main() -> Outcome<()> {
 
     let ids = texts.iter().map(|text| tokenizer.encode(text));
     let ids = ids.collect::<Result<Vec<_>, _>>()?;
-    let ids: Vec<&[u32]> = ids.iter().map(|ids| ids.as_slice()).collect();
+    let limit = files.config().max_tokens;
+    let within = |ids: &[u32]| ids.len().min(limit);
+    let ids = ids
+        .iter()
+        .map(|ids| &ids.as_slice()[..within(ids.as_slice())]);
+    let ids: Vec<&[u32]> = ids.collect();
     let device = DeviceSpec::Cpu.open()?;
     let encode = |precision| encode(&TextEncoder::load(&files, &device, precision)?, &ids);
     let (f32, int8) = (encode(Precision::F32)?, encode(Precision::Int8)?);
