@@ -8,6 +8,7 @@
 //! * [`tcp_proxy`]: a proxy of connections, which it can delay, reset or damage.
 //! * [`brokers`]: message brokers, real ones.
 //! * [`object_store`]: an object store, which can be away, slow or broken.
+//! * [`postgres`]: a database, a real one.
 //! * [`collector`]: a receiver of traces by OTLP.
 //!
 //! Clients:
@@ -38,6 +39,7 @@ pub mod load;
 pub mod object_store;
 pub mod other_server;
 pub mod packages;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod public_api;

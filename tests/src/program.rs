@@ -55,7 +55,8 @@ impl Program {
         let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("OTEL_") || text.starts_with("MOTET_") || text == "RUST_LOG" {
+            let names = ["OTEL_", "MOTET_", "PG", "RUST_LOG"];
+            if names.iter().any(|name| text.starts_with(name)) {
                 command.env_remove(&name);
             }
         }

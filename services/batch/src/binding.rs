@@ -4,8 +4,9 @@ use motet_config::list_of;
 use motet_rows::{Binding, Element, Port, Row, columns_of, hint};
 
 use crate::error::BatchError;
-use crate::files::InputFile;
-use crate::input::{InputFormat, RowReader};
+#[cfg(feature = "parquet")]
+use crate::input::InputFormat;
+use crate::input::{InputRow, Origin, RowReader};
 use crate::settings::{OutputFormat, Settings};
 
 /// Rows of each file that are looked at.
@@ -33,7 +34,7 @@ pub(crate) fn bind(
     ports: &[Port],
     outputs: &[Port],
     settings: &Settings,
-    files: &[(InputFile, InputFormat)],
+    origins: &[Origin],
 ) -> Result<Bound, BatchError> {
     if settings.format == OutputFormat::Parquet && !cfg!(feature = "parquet") {
         let message = "this build has no Parquet: build motet with its feature `parquet`";
@@ -49,18 +50,28 @@ pub(crate) fn bind(
         }
     }
     let mut sample = Vec::new();
-    for (file, format) in files {
-        sample.extend(head(file, *format)?);
-        mistakes.extend(bytes_for_texts(file, *format, ports, &map)?);
+    // Of a query, whose server describes it.
+    let mut described: Vec<String> = Vec::new();
+    let mut misfits: Vec<String> = Vec::new();
+    for origin in origins {
+        misfits.extend(origin.misfits(ports, &map));
+        mistakes.extend(bytes_for_texts(origin, ports, &map)?);
+        described.extend(origin.described());
+        sample.extend(head(origin)?);
     }
-    let known = (!sample.is_empty()).then_some(&sample[..]);
+    // Columns of other types are not told by their values as well.
+    let known = (!sample.is_empty() && misfits.is_empty()).then_some(&sample[..]);
+    mistakes.append(&mut misfits);
     let binding = Binding::new(ports, &map, known);
     if let Err(found) = &binding {
         mistakes.extend(found.0.iter().map(ToString::to_string));
     }
-    let names = columns_of(&sample);
+    let names: Vec<&str> = match described.is_empty() {
+        true => columns_of(&sample),
+        false => described.iter().map(String::as_str).collect(),
+    };
     for column in settings.kept() {
-        if !sample.is_empty() && !names.contains(&column) {
+        if !names.is_empty() && !names.contains(&column) {
             let hint = hint(column, &names);
             mistakes.push(format!("kept column `{column}`: no such column; {hint}"));
         }
@@ -142,14 +153,13 @@ pub(crate) fn top_level(outputs: &[Port]) -> Vec<&str> {
 /// base64: that is text, too, but not the one that was meant.
 #[cfg(feature = "parquet")]
 fn bytes_for_texts(
-    file: &InputFile,
-    format: InputFormat,
+    origin: &Origin,
     ports: &[Port],
     map: &[(String, String)],
 ) -> Result<Vec<String>, BatchError> {
-    if format != InputFormat::Parquet {
+    let Origin::File(file, InputFormat::Parquet) = origin else {
         return Ok(Vec::new());
-    }
+    };
     let untyped = crate::parquet::columns_of_bytes(file);
     let untyped = untyped.map_err(|error| file.broken(0, &error))?;
     let texts = ports
@@ -173,20 +183,35 @@ fn bytes_for_texts(
 
 #[cfg(not(feature = "parquet"))]
 fn bytes_for_texts(
-    _: &InputFile,
-    _: InputFormat,
+    _: &Origin,
     _: &[Port],
     _: &[(String, String)],
 ) -> Result<Vec<String>, BatchError> {
     Ok(Vec::new())
 }
 
-/// Returns the first rows of a file, without broken ones.
-fn head(file: &InputFile, format: InputFormat) -> Result<Vec<Row>, BatchError> {
-    let mut reader = RowReader::open(file, format, |bytes| bytes)?;
+/// Returns the first rows of an input, without broken ones.
+fn head(origin: &Origin) -> Result<Vec<Row>, BatchError> {
+    match origin {
+        Origin::File(file, format) => {
+            let mut reader = RowReader::open(file, *format, |bytes| bytes)?;
+            first(|_| reader.next())
+        }
+        #[cfg(feature = "postgres")]
+        Origin::Query(query) => {
+            let mut rows = query.rows();
+            first(|number| rows.next_input(number))
+        }
+    }
+}
+
+/// Returns the first of some rows, without broken ones. `next` gets the number of those before it.
+fn first(
+    mut next: impl FnMut(u64) -> Result<Option<InputRow>, BatchError>,
+) -> Result<Vec<Row>, BatchError> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while rows.len() < ROWS && bytes < BYTES {
-        let Some(row) = reader.next()? else {
+        let Some(row) = next(rows.len() as u64)? else {
             break;
         };
         bytes += row.bytes;

@@ -8,14 +8,16 @@
 //! * `binding`: columns of the files against the pipeline.
 //! * `output`: rows with their answers, as lines of a part; `parquet`: the same as columns.
 //! * `files`: disks and object stores, which keep files; nothing else knows which of them does.
+//! * `postgres`: rows of queries; `database`: names of databases.
 //! * `folder`: the folder of a batch; `part`: a unit being written.
 //! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
 //!   in flight and calls a second.
 //! * `finish`: the whole, counted; `status`: how far it is; `retry`: rows with errors, once more.
 //! * `progress`: what a worker has done so far; `task`: tasks that end with their handle.
-//! * `error`: [`BatchError`]; `hash`: digests.
+//! * `error`: [`BatchError`]; `hash`: digests; `waiting`: waiting for servers.
 
 mod binding;
+mod database;
 mod error;
 mod files;
 mod finish;
@@ -29,12 +31,16 @@ mod parquet;
 mod part;
 mod plan;
 mod planning;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod progress;
 mod reading;
 mod retry;
 mod settings;
 mod status;
 mod task;
+#[cfg(any(feature = "postgres", feature = "stores"))]
+mod waiting;
 mod worker;
 
 pub use error::{BatchError, Verdict};
@@ -48,6 +54,6 @@ pub use plan::{PipelineParts, Plan};
 pub use planning::{Asked, Batch, prepare};
 pub use progress::{Progress, Snapshot};
 pub use retry::rows_with_errors;
-pub use settings::{ErrorPlace, OutputFormat, Settings};
+pub use settings::{ErrorPlace, OutputFormat, QueryText, Settings};
 pub use status::{Status, WorkerStatus, status};
 pub use worker::{ErrorsMax, Outcome, Shard, WorkerOptions, work};

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::BatchError;
 use crate::files::Digest;
 use crate::folder::Folder;
-use crate::input::{InputFormat, Place};
+use crate::input::{InputFormat, Origin, Place};
+#[cfg(feature = "postgres")]
+use crate::postgres::ColumnType;
 use crate::settings::Settings;
 
 /// Version of the file.
@@ -35,7 +37,7 @@ pub struct PipelineParts {
     pub digests: BTreeMap<String, String>,
 }
 
-/// A file of rows.
+/// A file of rows, or a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) path: String,
@@ -44,10 +46,36 @@ pub(crate) struct Input {
     #[serde(flatten)]
     pub(crate) digest: Digest,
     pub(crate) rows: u64,
+    /// The query, of which the digest is.
+    #[cfg(feature = "postgres")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) query: Option<PlannedQuery>,
 }
 
-/// Rows of one file that are written together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A query as the server described it.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlannedQuery {
+    /// The column that orders its rows.
+    pub(crate) key: String,
+    pub(crate) columns: Vec<ColumnType>,
+}
+
+/// Keys of the rows of a unit.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keys {
+    /// That of the last row before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<String>,
+    /// That of its last row.
+    pub(crate) to: String,
+    /// Digest of its rows.
+    pub(crate) sha256: String,
+}
+
+/// Rows of one file, or of a query, that are written together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unit {
     /// Index of the file.
     pub(crate) input: usize,
@@ -56,6 +84,9 @@ pub(crate) struct Unit {
     pub(crate) rows: u64,
     #[serde(flatten)]
     pub(crate) place: Place,
+    #[cfg(feature = "postgres")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Plan {
@@ -101,11 +132,10 @@ impl Plan {
         })
     }
 
-    /// Returns whether the columns of all files have types.
+    /// Returns whether the columns of all inputs have types.
     #[cfg(feature = "parquet")]
     pub(crate) fn is_typed(&self) -> bool {
-        let mut inputs = self.inputs.iter();
-        inputs.all(|input| input.format == InputFormat::Parquet)
+        self.inputs.iter().all(|input| input.format.is_typed())
     }
 
     /// Returns the number of rows.
@@ -128,7 +158,7 @@ impl Plan {
         &self,
         pipeline: &PipelineParts,
         settings: &Settings,
-        inputs: &[(String, InputFormat)],
+        origins: &[Origin],
     ) -> Vec<String> {
         let mut found = self.pipeline.differences(pipeline);
         found.extend(setting_differences(&self.settings, settings));
@@ -137,7 +167,9 @@ impl Plan {
             .iter()
             .map(|input| (input.path.as_str(), input.format))
             .collect();
-        let now: Vec<(&str, InputFormat)> = inputs.iter().map(|(p, f)| (p.as_str(), *f)).collect();
+        let names: Vec<String> = origins.iter().map(Origin::name).collect();
+        let now = names.iter().zip(origins);
+        let now: Vec<(&str, InputFormat)> = now.map(|(n, o)| (n.as_str(), o.format())).collect();
         for input in planned.iter().filter(|input| !now.contains(input)) {
             found.push(format!("the input {} was planned", input.0));
         }
@@ -146,6 +178,52 @@ impl Plan {
         }
         if found.is_empty() && planned != now {
             found.push("the inputs are in another order".to_owned());
+        }
+        #[cfg(feature = "postgres")]
+        for (input, origin) in self.inputs.iter().zip(origins) {
+            if let Origin::Query(query) = origin {
+                found.extend(input.differences(query));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Input {
+    /// Returns the differences between a query and the one that was planned.
+    fn differences(&self, now: &crate::postgres::Query) -> Vec<String> {
+        let mut found = Vec::new();
+        let Some(then) = &self.query else {
+            return found;
+        };
+        if self.digest != Digest::Sha256(now.sha256()) {
+            found.push("the query is another one".to_owned());
+        }
+        if then.key != now.key().name {
+            found.push(format!(
+                "the key is `{}`, not `{}`",
+                now.key().name,
+                then.key
+            ));
+        }
+        let types = now.types();
+        for column in &then.columns {
+            match types.iter().find(|other| other.name == column.name) {
+                None => found.push(format!("the column `{}` was planned", column.name)),
+                Some(other) if other != column => found.push(format!(
+                    "the column `{}` is of type {}, not {}",
+                    column.name, other.declared, column.declared
+                )),
+                Some(_) => {}
+            }
+        }
+        let is_known = |name: &String| then.columns.iter().any(|column| column.name == *name);
+        for column in types.iter().filter(|column| !is_known(&column.name)) {
+            found.push(format!("the column `{}` was not planned", column.name));
+        }
+        if found.is_empty() && types != then.columns {
+            found.push("the columns are in another order".to_owned());
         }
         found
     }

@@ -11,10 +11,10 @@ use crate::error::BatchError;
 use crate::files::{Digest, FileBytes, InputFile};
 use crate::folder::Folder;
 use crate::hash::hex;
-use crate::input::{InputFormat, Place, RowReader, expand_names, format_of, keep_stdin};
+use crate::input::{InputFormat, Origin, Place, RowReader, expand_names, format_of, keep_stdin};
 use crate::output::Lines;
 use crate::plan::{Input, PipelineParts, Plan, Unit};
-use crate::settings::Settings;
+use crate::settings::{QueryText, Settings};
 
 /// The name of standard input.
 const STDIN: &str = "-";
@@ -22,8 +22,11 @@ const STDIN: &str = "-";
 /// Request for a batch.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Files, also in buckets (`s3://BUCKET/KEY`), patterns of files, or `-` for standard input.
+    /// Files, also in buckets (`s3://BUCKET/KEY`), patterns of files, `-` for standard input, or
+    /// the address of a database (`postgres://USER@HOST/DATABASE`).
     pub inputs: Vec<String>,
+    /// The query of that database.
+    pub query: Option<QueryText>,
     /// Their format; without it, what their names say.
     pub format: Option<InputFormat>,
     /// Settings, which decide what is written.
@@ -43,6 +46,8 @@ pub struct Batch {
     pub(crate) plan: Plan,
     pub(crate) binding: Binding,
     pub(crate) lines: Lines,
+    /// The inputs, in the order of the plan.
+    pub(crate) origins: Vec<Origin>,
 }
 
 impl Batch {
@@ -73,27 +78,23 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
             folder.path().display()
         )));
     }
-    let files = files(&folder, asked, planned.is_some(), stdin)?;
-    let inputs: Vec<(String, InputFormat)> = files
-        .iter()
-        .map(|(file, format)| (name(file), *format))
-        .collect();
+    let origins = origins(&folder, asked, planned.is_some(), stdin)?;
     if let Some(plan) = &planned {
-        compare(&folder, plan, asked, &inputs)?;
+        compare(&folder, plan, asked, &origins)?;
     }
     let pipeline = &asked.pipeline.name;
     let (ports, outputs) = (&asked.ports, &asked.outputs);
-    let bound = bind(pipeline, ports, outputs, &asked.settings, &files)?;
+    let bound = bind(pipeline, ports, outputs, &asked.settings, &origins)?;
     let plan = match planned {
         Some(plan) => plan,
         None => {
-            let plan = scan(asked, &files)?;
+            let plan = scan(asked, &origins)?;
             match folder.create(&folder.plan(), &plan)? {
                 true => plan,
                 // Another worker was faster.
                 false => {
                     let plan = Plan::of(&folder)?;
-                    compare(&folder, &plan, asked, &inputs)?;
+                    compare(&folder, &plan, asked, &origins)?;
                     plan
                 }
             }
@@ -104,6 +105,7 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
         lines: Lines::new(&plan, &asked.outputs, &bound.sample),
         plan,
         binding: bound.binding,
+        origins,
     })
 }
 
@@ -111,9 +113,9 @@ fn compare(
     folder: &Folder,
     plan: &Plan,
     asked: &Asked,
-    inputs: &[(String, InputFormat)],
+    origins: &[Origin],
 ) -> Result<(), BatchError> {
-    let differences = plan.differences(&asked.pipeline, &asked.settings, inputs);
+    let differences = plan.differences(&asked.pipeline, &asked.settings, origins);
     if differences.is_empty() {
         return Ok(());
     }
@@ -131,13 +133,21 @@ fn name(file: &InputFile) -> String {
     file.path().to_string_lossy().into_owned()
 }
 
-/// Returns the files of the inputs, with their formats.
-fn files(
+/// Returns the inputs.
+fn origins(
     folder: &Folder,
     asked: &Asked,
     is_planned: bool,
     stdin: impl Read,
-) -> Result<Vec<(InputFile, InputFormat)>, BatchError> {
+) -> Result<Vec<Origin>, BatchError> {
+    let query = asked.query.as_ref();
+    if query.is_some() && asked.format.is_some() {
+        let message = "a query has no format: leave --in-format and --format openai out";
+        return Err(BatchError::cannot(message));
+    }
+    if let Some(origin) = Origin::of_query(folder.files(), &asked.inputs, query)? {
+        return Ok(vec![origin]);
+    }
     if asked.inputs.iter().any(|name| name == STDIN) {
         if asked.inputs.len() > 1 {
             return Err(BatchError::cannot(
@@ -149,22 +159,30 @@ fn files(
             keep_stdin(stdin, folder, &path)?;
         }
         let file = InputFile::find(folder.files(), &path)?;
-        return Ok(vec![(file, asked.format.unwrap_or(InputFormat::Jsonl))]);
+        let format = asked.format.unwrap_or(InputFormat::Jsonl);
+        return Ok(vec![Origin::File(file, format)]);
     }
     let files = expand_names(folder.files(), &asked.inputs)?;
-    let format = |file: &InputFile| match asked.format {
-        Some(format) => Ok(format),
-        None => format_of(file.path()),
+    let origin = |file: InputFile| {
+        let format = match asked.format {
+            Some(format) => format,
+            None => format_of(file.path())?,
+        };
+        Ok(Origin::File(file, format))
     };
-    let formats: Result<Vec<_>, _> = files.iter().map(format).collect();
-    Ok(files.into_iter().zip(formats?).collect())
+    files.into_iter().map(origin).collect()
 }
 
-/// Reads all files once, and divides their rows into units.
-fn scan(asked: &Asked, files: &[(InputFile, InputFormat)]) -> Result<Plan, BatchError> {
+/// Reads all inputs once, and divides their rows into units.
+fn scan(asked: &Asked, origins: &[Origin]) -> Result<Plan, BatchError> {
     let (mut inputs, mut units) = (Vec::new(), Vec::new());
-    for (file, format) in files {
-        let (input, mut of_input) = scan_file(file, *format, inputs.len(), asked.settings.unit)?;
+    for origin in origins {
+        let (index, unit) = (inputs.len(), asked.settings.unit);
+        let (input, mut of_input) = match origin {
+            Origin::File(file, format) => scan_file(file, *format, index, unit)?,
+            #[cfg(feature = "postgres")]
+            Origin::Query(query) => crate::postgres::scan(query, index, unit)?,
+        };
         inputs.push(input);
         units.append(&mut of_input);
     }
@@ -193,6 +211,8 @@ fn scan_file(
                 first,
                 rows: 1,
                 place,
+                #[cfg(feature = "postgres")]
+                keys: None,
             }),
         }
     }
@@ -210,6 +230,8 @@ fn scan_file(
         bytes,
         digest,
         rows,
+        #[cfg(feature = "postgres")]
+        query: None,
     };
     Ok((input, units))
 }
@@ -226,6 +248,8 @@ fn scan_parquet(
         first: at * unit,
         rows: unit.min(rows - at * unit),
         place: Place::of_row(at * unit),
+        #[cfg(feature = "postgres")]
+        keys: None,
     });
     let (bytes, digest) = file.identity()?;
     let input = Input {
@@ -234,6 +258,8 @@ fn scan_parquet(
         bytes,
         digest,
         rows,
+        #[cfg(feature = "postgres")]
+        query: None,
     };
     Ok((input, units.collect()))
 }

@@ -9,8 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::BatchError;
 use crate::files::{Digest, Files, InputFile};
-use crate::input::{InputRow, RowReader};
+use crate::input::{InputRow, Origin, RowReader};
 use crate::plan::{Input, Plan};
+#[cfg(feature = "postgres")]
+use crate::postgres::UnitRows;
 
 /// Most bytes of rows that are read, but not written yet.
 const BYTES: usize = 24 << 20;
@@ -34,21 +36,25 @@ pub(crate) struct Item {
 }
 
 /// Reads the rows of these units, on a thread of its own, in order, but for those that `is_written`
-/// when it comes to them. Files are compared with the plan before their first row.
+/// when it comes to them. Files are compared with the plan before their first row, the rows of a
+/// query before the last of their unit.
 pub(crate) fn read(
     files: &Files,
     plan: &Plan,
+    origins: &[Origin],
     units: Vec<usize>,
     is_written: impl Fn(usize) -> Result<bool, BatchError> + Send + 'static,
 ) -> Receiver<Result<Item, BatchError>> {
     let (sender, receiver) = channel(ROWS_AHEAD);
     let (files, plan, handle) = (files.clone(), plan.clone(), Handle::current());
+    let origins = origins.to_vec();
     // Dropping the receiver ends it.
     handle.clone().spawn_blocking(move || {
         let mut reading = Reading {
             bytes: Arc::new(Semaphore::new(BYTES / PERMIT_BYTES)),
             files,
             plan,
+            origins,
             sender: sender.clone(),
             handle,
             open: None,
@@ -63,11 +69,21 @@ pub(crate) fn read(
 struct Reading {
     files: Files,
     plan: Plan,
+    /// The inputs, in the order of the plan.
+    origins: Vec<Origin>,
     sender: Sender<Result<Item, BatchError>>,
     handle: Handle,
     bytes: Arc<Semaphore>,
-    /// The file that is open, as it was found, and its reader.
-    open: Option<(usize, InputFile, RowReader)>,
+    open: Option<Open>,
+}
+
+/// An input that is read.
+enum Open {
+    /// The file with this index, as it was found, and its reader.
+    File(usize, InputFile, RowReader),
+    /// A unit of a query.
+    #[cfg(feature = "postgres")]
+    Query(UnitRows),
 }
 
 impl Reading {
@@ -90,16 +106,18 @@ impl Reading {
             if is_written(index)? {
                 continue;
             }
-            let unit = self.plan.units[index];
             self.go_to(index)?;
+            let unit = self.plan.units[index].clone();
             for at in 0..unit.rows {
-                let Some((_, _, reader)) = &mut self.open else {
-                    return Ok(());
+                let row = match &mut self.open {
+                    None => return Ok(()),
+                    Some(Open::File(_, _, reader)) => reader.next()?.ok_or_else(|| {
+                        let path = &self.plan.inputs[unit.input].path;
+                        BatchError::cannot(format!("{path} has lost rows since it was read"))
+                    })?,
+                    #[cfg(feature = "postgres")]
+                    Some(Open::Query(rows)) => rows.next(unit.first + at)?,
                 };
-                let path = || &self.plan.inputs[unit.input].path;
-                let row = reader.next()?.ok_or_else(|| {
-                    BatchError::cannot(format!("{} has lost rows since it was read", path()))
-                })?;
                 let held = self.held(row.bytes);
                 let Some(held) = held else {
                     return Ok(());
@@ -119,22 +137,35 @@ impl Reading {
         Ok(())
     }
 
-    /// Opens the file of a unit, or goes on in it, up to the unit's first row.
+    /// Opens the input of a unit, or goes on in it, up to the unit's first row.
     fn go_to(&mut self, index: usize) -> Result<(), BatchError> {
-        let unit = self.plan.units[index];
+        let unit = &self.plan.units[index];
+        let found = match &self.origins[unit.input] {
+            Origin::File(found, _) => found,
+            #[cfg(feature = "postgres")]
+            Origin::Query(query) => {
+                let keys = unit.keys.clone().ok_or_else(|| {
+                    let path = &self.plan.inputs[unit.input].path;
+                    BatchError::cannot(format!("the plan has no keys of {path}: it is damaged"))
+                })?;
+                let rows = UnitRows::new(query, unit.rows, keys);
+                self.open = Some(Open::Query(rows));
+                return Ok(());
+            }
+        };
         let input = &self.plan.inputs[unit.input];
         let file = match &mut self.open {
-            Some((open, file, reader)) if *open == unit.input => {
+            Some(Open::File(open, file, reader)) if *open == unit.input => {
                 let is_ahead = reader.number() <= unit.first;
                 if reader.number() == unit.first || (is_ahead && !reader.is_seekable()) {
                     return reader.skip_to(unit.first);
                 }
                 file.clone()
             }
-            _ => unchanged(&self.files, input)?,
+            _ => unchanged(&self.files, found.path(), input)?,
         };
         let reader = RowReader::open_at(&file, input.format, unit.first, unit.place)?;
-        self.open = Some((unit.input, file, reader));
+        self.open = Some(Open::File(unit.input, file, reader));
         Ok(())
     }
 
@@ -153,8 +184,8 @@ impl Reading {
 }
 
 /// Returns the file of an input, which must be what it was when it was planned.
-fn unchanged(files: &Files, input: &Input) -> Result<InputFile, BatchError> {
-    let file = InputFile::find(files, Path::new(&input.path))?;
+fn unchanged(files: &Files, path: &Path, input: &Input) -> Result<InputFile, BatchError> {
+    let file = InputFile::find(files, path)?;
     let (bytes, digest) = file.identity()?;
     if (bytes, &digest) == (input.bytes, &input.digest) {
         return Ok(file);

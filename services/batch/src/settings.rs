@@ -21,6 +21,15 @@ pub struct Settings {
     pub unit: u64,
 }
 
+/// A query of a database, whose rows are the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryText {
+    /// The query.
+    pub text: String,
+    /// The column that orders its rows: each row has another value, and none is null.
+    pub key: String,
+}
+
 /// Form of the parts of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,11 +10,9 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{BatchError, Verdict};
-use crate::folder::Folder;
 use crate::gate::{Gate, InFlight};
 use crate::output::{Done, Lines};
 use crate::part::PartWriter;
-use crate::plan::Plan;
 use crate::planning::Batch;
 use crate::progress::Progress;
 use crate::reading::{Item, read};
@@ -132,7 +130,7 @@ async fn units<P: Pipeline + 'static>(
         retry: options.retry.clone(),
         progress: progress.clone(),
     });
-    let rows = rows(folder, plan, left, progress.clone());
+    let rows = rows(batch, left, progress.clone());
     let computed = rows.map(|item| {
         // A task of its own: it begins now, and its turn to be written comes later.
         let task = item.map(|item| {
@@ -181,12 +179,12 @@ async fn units<P: Pipeline + 'static>(
 
 /// Returns the rows of units, without those that others write meanwhile.
 fn rows(
-    folder: &Folder,
-    plan: &Plan,
+    batch: &Batch,
     units: Vec<usize>,
     progress: Arc<Progress>,
 ) -> impl Stream<Item = Result<Item, BatchError>> + use<> {
-    let (folder, format) = (folder.clone(), plan.settings.format);
+    let plan = &batch.plan;
+    let (folder, format) = (batch.folder.clone(), plan.settings.format);
     let files = folder.files().clone();
     let is_written = move |unit| {
         let is_written = folder.is_written(unit, format)?;
@@ -195,7 +193,7 @@ fn rows(
         }
         Ok(is_written)
     };
-    let mut items = read(&files, plan, units, is_written);
+    let mut items = read(&files, plan, &batch.origins, units, is_written);
     stream::poll_fn(move |context| items.poll_recv(context))
 }
 

@@ -26,6 +26,7 @@ pub(crate) use input::{Digest, FileBytes, InputFile};
 pub(crate) use json::{json, read_json};
 pub(crate) use unit::{OwnPaths, Record, UnitPaths, Unwritten};
 
+use crate::database::{is_database, shown};
 use crate::error::BatchError;
 
 /// Beginnings of the names of objects.
@@ -36,18 +37,30 @@ const SCHEMES: [&str; 2] = ["s3://", "gs://"];
 pub struct Files {
     #[cfg(feature = "stores")]
     stores: store::Stores,
+    #[cfg(feature = "postgres")]
+    postgres: crate::postgres::Servers,
 }
 
 impl Files {
-    /// Returns means of reaching files. A store that is away is asked again for `retry_for`; `stop`
-    /// ends whatever waits for one.
+    /// Returns means of reaching files. A store or database that is away is asked again for
+    /// `retry_for`; `stop` ends whatever waits for one.
     pub fn new(retry_for: Duration, stop: CancellationToken) -> Self {
-        #[cfg(not(feature = "stores"))]
+        #[cfg(any(feature = "postgres", feature = "stores"))]
+        let requests = Arc::new(crate::waiting::Requests::new(stop));
+        #[cfg(not(any(feature = "postgres", feature = "stores")))]
         drop((retry_for, stop));
         Self {
             #[cfg(feature = "stores")]
-            stores: store::Stores::new(retry_for, stop),
+            stores: store::Stores::new(retry_for, requests.clone()),
+            #[cfg(feature = "postgres")]
+            postgres: crate::postgres::Servers::new(retry_for, requests),
         }
+    }
+
+    /// Returns the databases that are reached.
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn postgres(&self) -> &crate::postgres::Servers {
+        &self.postgres
     }
 
     /// Returns the place of a file.
@@ -56,6 +69,12 @@ impl Files {
     /// A name of an object that has no bucket; a store that cannot be one, by its variables of the
     /// environment.
     pub(crate) fn place(&self, path: &Path) -> Result<Arc<dyn Place>, BatchError> {
+        if is_database(path) {
+            return Err(BatchError::cannot(format!(
+                "{} keeps no files: name a folder, or a bucket",
+                shown(&path.to_string_lossy())
+            )));
+        }
         match is_object(path) {
             false => Ok(Arc::new(disk::Disk)),
             #[cfg(feature = "stores")]

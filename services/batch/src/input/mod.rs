@@ -3,6 +3,7 @@
 //! * `names`: the files that patterns name; `stdin`: standard input, kept in a file.
 //! * `expand`: compressed files.
 //! * `lines`: lines, with their places; `cells`: records of CSV.
+//! * `origin`: an input that was found, a file or a query.
 //! * `rows`: rows of any format, from any place; `openai`: rows of OpenAI's batch files.
 
 mod cells;
@@ -10,6 +11,7 @@ mod expand;
 mod lines;
 mod names;
 mod openai;
+mod origin;
 mod rows;
 mod stdin;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use names::{expand_names, format_of};
 pub(crate) use openai::INPUT as OPENAI_INPUT;
+pub(crate) use origin::Origin;
 pub(crate) use rows::{InputRow, Place, RowReader};
 pub(crate) use stdin::keep as keep_stdin;
 
@@ -39,9 +42,17 @@ pub enum InputFormat {
     Openai,
     /// Rows with errors of a batch, one object of JSON a line, whose values are texts of cells.
     Cells,
+    /// Rows of a query of Postgres.
+    Postgres,
 }
 
 impl InputFormat {
+    /// Returns whether columns have types.
+    #[cfg(feature = "parquet")]
+    pub(crate) const fn is_typed(self) -> bool {
+        matches!(self, Self::Parquet | Self::Postgres)
+    }
+
     /// Returns whether values are texts of cells.
     pub(crate) const fn is_cells(self) -> bool {
         matches!(self, Self::Csv | Self::Cells)

@@ -1,5 +1,6 @@
 //! Arguments of `motet batch`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use humantime::parse_duration;
 
 use super::clients::CredentialArgs;
 use super::files::FileFlags;
+use super::processes::address;
 use crate::address::ServerAddress;
 
 /// `motet batch`.
@@ -57,9 +59,16 @@ pub struct BatchRowsArgs {
     /// The pipeline.
     pub pipeline: String,
     /// Files, objects such as s3://BUCKET/KEY, or patterns such as 'rows/*.jsonl'; `-` is standard
-    /// input
+    /// input; postgres://USER@HOST/DATABASE is a database, of which --query says the rows
     #[arg(long = "in", value_name = "FILE", required = true, num_args = 1..)]
     pub inputs: Vec<String>,
+    /// The query whose rows are the input, or a file with it
+    #[arg(long, value_name = "SELECT|@FILE")]
+    pub query: Option<String>,
+    /// The column that orders the rows of the query: each row has another value, and none is null
+    /// [default: --id]
+    #[arg(long, value_name = "COLUMN", requires = "query")]
+    pub order_by: Option<String>,
     /// The format of the files [default: what their names say]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub in_format: Option<InFormatArg>,
@@ -126,6 +135,13 @@ pub struct CallingArgs {
     /// How long a server may be away or full before the batch ends with code 75
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     pub retry_for: Duration,
+    /// Serve health and the metrics of this worker at this HTTP address while it works; port 0
+    /// takes any free one
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub http: Option<SocketAddr>,
+    /// Serve them at an address that is not loopback without TLS and authentication
+    #[arg(long, requires = "http")]
+    pub insecure: bool,
     /// Price of an hour of the machine, for the costs of 1,000 rows in the report
     #[arg(long, value_name = "PRICE")]
     pub cost_per_hour: Option<f64>,

@@ -168,7 +168,7 @@ fn memory(text: &str) -> Result<MemoryLimit, String> {
     Ok(MemoryLimit::Bytes(bytes))
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     motet_runtime::config::parse_address(text)
         .ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:50051".to_owned())
 }

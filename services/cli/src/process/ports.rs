@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use motet_runtime::config::{AdminSpec, ServerSpec};
+use motet_runtime::config::{AdminSpec, Exposure, ServerSpec};
 use motet_runtime::forward::ForwardLayer;
 use motet_runtime::heap;
 use motet_runtime::http::HttpState;
@@ -165,6 +165,8 @@ fn serve_http(
 pub(crate) struct HttpPort {
     /// Its address, if there is one.
     pub(crate) address: Option<SocketAddr>,
+    /// Its exposure to strangers.
+    pub(crate) exposure: Option<Exposure>,
     /// Time that a drain may take.
     pub(crate) grace: Duration,
     served: Option<JoinHandle<Drained>>,
@@ -194,8 +196,11 @@ impl HttpPort {
         security.watch(&shutdown);
         guards.watch(&shutdown);
         let (address, served) = served.unzip();
+        let mut ports = server.ports().into_iter();
+        let port = ports.find(|port| Some(port.address) == server.http);
         Ok(Self {
             address,
+            exposure: port.map(|port| port.exposure()),
             grace: server.grace,
             served,
             shutdown,

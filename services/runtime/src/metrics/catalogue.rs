@@ -323,6 +323,48 @@ instruments! {
         "{error}", ["stream", "kind"],
         "Errors of a stream, by kind: attempt (a message had no answer), store (a letter was not \
          stored), acknowledge (the broker did not confirm one) or pull (the broker gave none).";
+    WORKER_ROWS:
+        Kind::Counter, "motet.worker.rows", "motet_worker_rows_total",
+        "{row}", ["pipeline", "outcome"],
+        "Rows that a worker of a batch has done, by outcome: answered, degraded (a part of the \
+         answer is a substitute) or failed (the row has an error).";
+    WORKER_ROWS_PLANNED:
+        Kind::Gauge, "motet.worker.rows_planned", "motet_worker_rows_planned",
+        "{row}", ["pipeline"],
+        "Rows that a worker of a batch has to do, without those that were done before it began.";
+    WORKER_UNITS:
+        Kind::Counter, "motet.worker.units", "motet_worker_units_total",
+        "{unit}", ["pipeline", "outcome"],
+        "Units of a worker of a batch that are written, by outcome: written (by itself) or lost \
+         (another worker was first).";
+    WORKER_UNITS_PLANNED:
+        Kind::Gauge, "motet.worker.units_planned", "motet_worker_units_planned",
+        "{unit}", ["pipeline"],
+        "Units that a worker of a batch has to write, without those that were there before.";
+    WORKER_TOKENS:
+        Kind::Counter, "motet.worker.tokens", "motet_worker_tokens_total",
+        "{token}", ["pipeline"],
+        "Tokens that were computed for a worker of a batch, where the server says so.";
+    WORKER_CALLS_FAILED:
+        Kind::Counter, "motet.worker.calls_failed", "motet_worker_calls_failed_total",
+        "{call}", ["pipeline"],
+        "Calls of a worker of a batch that failed, those included that were tried again.";
+    WORKER_IN_FLIGHT:
+        Kind::Gauge, "motet.worker.in_flight", "motet_worker_in_flight",
+        "{call}", ["pipeline"],
+        "Calls in flight of a worker of a batch.";
+    WORKER_IN_FLIGHT_MAX:
+        Kind::Gauge, "motet.worker.in_flight_max", "motet_worker_in_flight_max",
+        "{call}", ["pipeline"],
+        "Limit of the calls in flight of a worker of a batch, as stated or found out.";
+    WORKER_RATE:
+        Kind::Gauge, "motet.worker.rate", "motet_worker_rate_per_second",
+        "{row}/s", ["pipeline"],
+        "Rows a second of a worker of a batch, since it began.";
+    WORKER_LEFT:
+        Kind::Gauge, "motet.worker.left", "motet_worker_left_seconds",
+        "s", ["pipeline"],
+        "Time that the rest of a worker of a batch takes at its rate.";
     SERVER_IN_FLIGHT:
         Kind::UpDownCounter, "motet.server.in_flight", "motet_server_in_flight",
         "{request}", [],

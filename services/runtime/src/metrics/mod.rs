@@ -5,7 +5,7 @@
 //! * [`catalogue`]: the declaration of every instrument.
 //! * `handles`, `models`, `policies`, `streams`, `tls`: handles that record.
 //! * `live`: series that go with what they describe.
-//! * `batcher_gauges`: gauges that are read on demand.
+//! * `batcher_gauges`, `workers`: numbers that are read on demand.
 //! * `page`: the documentation page.
 
 mod batcher_gauges;
@@ -17,6 +17,7 @@ mod page;
 mod policies;
 mod streams;
 mod tls;
+mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +42,8 @@ use streams::StreamInstruments;
 pub use streams::{StreamErrorKind, StreamMetrics};
 use tls::TlsInstruments;
 pub use tls::TlsMetrics;
+use workers::Workers;
+pub use workers::{WorkerState, WorkerWatch};
 
 use crate::telemetry::{self, TelemetryError};
 
@@ -79,6 +82,7 @@ struct Inner {
     models: CallInstruments,
     batches: BatchInstruments,
     watched: Watched,
+    workers: Workers,
     streams: StreamInstruments,
     server: ServerMetrics,
     tls: TlsInstruments,
@@ -189,6 +193,7 @@ impl Metrics {
                 cancelled: live.counter(c::QUEUE_CANCELLED)?,
             },
             watched: Watched::new(&meter),
+            workers: Workers::new(&meter),
             streams: StreamInstruments {
                 connected: live.gauge(c::STREAM_CONNECTED)?,
                 lag: live.gauge(c::STREAM_LAG)?,
@@ -289,6 +294,15 @@ impl Metrics {
     /// The handle for one stream.
     pub fn stream(&self, stream: &str) -> StreamMetrics {
         StreamMetrics::new(&self.0.streams, stream)
+    }
+
+    /// Watches a worker of a batch of this pipeline.
+    pub fn worker(
+        &self,
+        pipeline: &str,
+        read: impl Fn() -> WorkerState + Send + Sync + 'static,
+    ) -> WorkerWatch {
+        self.0.workers.add(pipeline, read)
     }
 
     /// Counts a change of watched files, which was taken or refused.

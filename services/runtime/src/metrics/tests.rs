@@ -97,6 +97,16 @@ fn all_used() -> (Metrics, Kept) {
     stream.dead(1);
     stream.error(super::StreamErrorKind::Attempt);
     kept.push(Box::new(stream));
+    let worker = metrics.worker("rag", || WorkerState {
+        rows_answered: 7,
+        rows_degraded: 1,
+        rows_failed: 2,
+        units_written: 3,
+        rows_per_second: 2.5,
+        seconds_left: Some(4.0),
+        ..WorkerState::default()
+    });
+    kept.push(Box::new(worker));
     kept.extend([
         Box::new(shadow) as Box<dyn std::any::Any>,
         Box::new(refusals),
@@ -163,6 +173,11 @@ fn the_text_holds_what_was_recorded() {
         r#"motet_stream_oldest_seconds{stream="tickets"} 4"#,
         r#"motet_stream_answered_total{stream="tickets"} 2"#,
         r#"motet_stream_errors_total{kind="attempt",stream="tickets"} 1"#,
+        r#"motet_worker_rows_total{outcome="answered",pipeline="rag"} 7"#,
+        r#"motet_worker_rows_total{outcome="failed",pipeline="rag"} 2"#,
+        r#"motet_worker_units_total{outcome="written",pipeline="rag"} 3"#,
+        r#"motet_worker_rate_per_second{pipeline="rag"} 2.5"#,
+        r#"motet_worker_left_seconds{pipeline="rag"} 4"#,
         "motet_reloads_total 1",
         "motet_reload_errors_total 1",
         "motet_server_in_flight 1",

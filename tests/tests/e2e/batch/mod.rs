@@ -5,7 +5,9 @@
 //! * `formats`: formats of inputs and outputs.
 //! * `killed`: batches that are killed, and end in the same bytes.
 //! * `kubernetes`: manifests of batches.
+//! * `metrics`: what a worker shows of itself.
 //! * `plans`: what was planned, and what changed since.
+//! * `postgres`: batches whose rows are those of a query.
 //! * `servers`: batches whose server is away for a while, or full.
 //! * `stores`: batches whose rows and answers are objects.
 //! * `workers`: several workers on one batch.
@@ -15,7 +17,9 @@ mod errors;
 mod formats;
 mod killed;
 mod kubernetes;
+mod metrics;
 mod plans;
+mod postgres;
 mod servers;
 mod stores;
 mod workers;

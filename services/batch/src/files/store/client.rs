@@ -13,15 +13,12 @@ use object_store::{
 };
 #[cfg(feature = "parquet")]
 use object_store::{GetOptions, GetRange};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::fault::{Fault, fault};
 use crate::error::BatchError;
+use crate::waiting::Patience;
 
-/// The first wait before another try.
-const WAIT: Duration = Duration::from_millis(100);
-/// The longest wait before another try.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Time limit of a request, with all that it sends and gets.
 const REQUEST: Duration = Duration::from_secs(180);
 
@@ -42,12 +39,6 @@ pub(super) enum Doing {
 pub(super) struct Client {
     store: Arc<dyn Store>,
     retry_for: Duration,
-}
-
-/// Waits before another try, each longer than the last.
-pub(super) struct Patience {
-    until: Option<Instant>,
-    wait: Duration,
 }
 
 /// Answer to a request that has an answer.
@@ -76,10 +67,7 @@ impl Client {
 
     /// Returns a new patience.
     pub(super) fn patience(&self) -> Patience {
-        Patience {
-            until: Instant::now().checked_add(self.retry_for),
-            wait: WAIT,
-        }
+        Patience::new(self.retry_for)
     }
 
     /// Makes a request of the object `name`, and makes it again while the store is away.
@@ -300,18 +288,6 @@ impl Client {
 /// Returns the error of an object that is no longer the one that it was.
 pub(super) fn changed(name: &str) -> BatchError {
     BatchError::cannot(format!("{name} changed, or went, while it was used"))
-}
-
-impl Patience {
-    /// Returns the time until the next try; `None` at the end.
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.wait.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.wait = WAIT_MAX.min(self.wait * 2);
-        match self.until {
-            Some(until) if Instant::now() + wait > until => None,
-            _ => Some(wait),
-        }
-    }
 }
 
 impl Debug for Client {

@@ -18,19 +18,18 @@ mod upload;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, RetryConfig};
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio_util::sync::CancellationToken;
 
 use self::bucket::Bucket;
 use self::client::{Client, Store};
 use super::Place;
 use crate::error::BatchError;
+use crate::waiting::{Requests, Waiting};
 
 /// Buckets, by their names. Clones share them.
 #[derive(Clone)]
@@ -38,25 +37,15 @@ pub(super) struct Stores(Arc<Shared>);
 
 struct Shared {
     retry_for: Duration,
-    stop: CancellationToken,
-    /// Runs requests for those who wait for them, on threads of any kind.
-    runtime: OnceLock<Runtime>,
+    requests: Arc<Requests>,
     buckets: Mutex<BTreeMap<String, Arc<Bucket>>>,
 }
 
-/// Means by which those without a runtime wait for requests.
-#[derive(Debug, Clone)]
-struct Waiting {
-    handle: Handle,
-    stop: CancellationToken,
-}
-
 impl Stores {
-    pub(super) fn new(retry_for: Duration, stop: CancellationToken) -> Self {
+    pub(super) fn new(retry_for: Duration, requests: Arc<Requests>) -> Self {
         Self(Arc::new(Shared {
             retry_for,
-            stop,
-            runtime: OnceLock::new(),
+            requests,
             buckets: Mutex::default(),
         }))
     }
@@ -81,71 +70,19 @@ impl Stores {
             BatchError::cannot(format!("{name} cannot be reached: {message}"))
         })?;
         let client = Client::new(store, self.0.retry_for);
-        let made = Arc::new(Bucket::new(name.clone(), client, self.waiting()?));
+        let made = Arc::new(Bucket::new(
+            name.clone(),
+            client,
+            self.0.requests.waiting()?,
+        ));
         buckets.insert(name, made.clone());
         Ok(made)
-    }
-
-    fn waiting(&self) -> Result<Waiting, BatchError> {
-        let handle = match self.0.runtime.get() {
-            Some(runtime) => runtime.handle().clone(),
-            None => {
-                let runtime = Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .thread_name("motet-stores")
-                    .enable_all()
-                    .build();
-                let runtime = runtime.map_err(|error| {
-                    BatchError::try_again(format!("no thread for object stores: {error}"))
-                })?;
-                self.0.runtime.get_or_init(|| runtime).handle().clone()
-            }
-        };
-        Ok(Waiting {
-            handle,
-            stop: self.0.stop.clone(),
-        })
     }
 }
 
 impl Debug for Stores {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stores").finish_non_exhaustive()
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The last one may be dropped where nothing may wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Waiting {
-    /// Waits for the end of something, or until the batch is told to stop.
-    ///
-    /// # Errors
-    /// The error of a batch that was told to stop.
-    fn until<T: Send + 'static>(
-        &self,
-        doing: impl Future<Output = Result<T, BatchError>> + Send + 'static,
-    ) -> Result<T, BatchError> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let stop = self.stop.clone();
-        self.handle.spawn(async move {
-            let done = tokio::select! {
-                biased;
-                () = stop.cancelled() => Err(BatchError::stopped()),
-                done = doing => done,
-            };
-            // The receiver waits until then.
-            let _ = sender.send(done);
-        });
-        receiver
-            .recv()
-            .unwrap_or_else(|_| Err(BatchError::stopped()))
     }
 }
 
@@ -200,18 +137,5 @@ mod tests {
         ] {
             assert_eq!(split(Path::new(name)).ok(), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn a_batch_that_is_told_to_stop_waits_for_no_store() {
-        let stop = CancellationToken::new();
-        let stores = Stores::new(Duration::MAX, stop.clone());
-        let waiting = stores.waiting().unwrap();
-        assert_eq!(waiting.until(async { Ok(7) }), Ok(7));
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| waiting.until(std::future::pending::<Result<(), _>>()));
-            stop.cancel();
-            assert_eq!(waiter.join().unwrap(), Err(BatchError::stopped()));
-        });
     }
 }

@@ -11,9 +11,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use super::Waiting;
-use super::client::{Client, Doing, Patience};
+use super::client::{Client, Doing};
 use super::fault::{Fault, fault};
 use crate::error::BatchError;
+use crate::waiting::Patience;
 
 /// Pieces that are read ahead. A piece is what a connection gives at once, some 100 KiB.
 const AHEAD: usize = 8;

@@ -1,8 +1,10 @@
 //! Arguments, as `motet_batch` takes them.
 
+use std::path::Path;
+
 use motet_batch::{
-    Asked, BatchError, ErrorPlace, ErrorsMax, InFlight, InputFormat, OutputFormat, Settings, Shard,
-    WorkerOptions,
+    Asked, BatchError, ErrorPlace, ErrorsMax, InFlight, InputFormat, OutputFormat, QueryText,
+    Settings, Shard, WorkerOptions,
 };
 use motet_rows::RetryPolicy;
 
@@ -59,15 +61,40 @@ pub(super) fn of_run(args: &BatchRowsArgs, target: &Target) -> Result<Asked, Bat
     };
     Ok(Asked {
         inputs: args.inputs.clone(),
+        query: query(args)?,
         format,
         ..of_target(target, settings)
     })
+}
+
+/// Returns the query of the arguments, that of a file where they name one.
+fn query(args: &BatchRowsArgs) -> Result<Option<QueryText>, BatchError> {
+    let Some(query) = &args.query else {
+        return Ok(None);
+    };
+    let text = match query.strip_prefix('@') {
+        None => query.clone(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let path = Path::new(path).display();
+            BatchError::cannot(format!("--query @{path}: {error}"))
+        })?,
+    };
+    let key = args.order_by.as_ref().or(args.id.as_ref()).ok_or_else(|| {
+        let message = "--query needs --order-by COLUMN: one that orders its rows, such as their \
+                       primary key";
+        BatchError::cannot(message)
+    })?;
+    Ok(Some(QueryText {
+        text,
+        key: key.clone(),
+    }))
 }
 
 /// Returns what a batch is asked for, without its inputs.
 pub(super) fn of_target(target: &Target, settings: Settings) -> Asked {
     Asked {
         inputs: Vec::new(),
+        query: None,
         format: None,
         settings,
         pipeline: target.parts.clone(),

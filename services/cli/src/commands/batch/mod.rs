@@ -2,9 +2,10 @@
 //!
 //! * `target`: what answers, here or elsewhere, and what its answers depend on.
 //! * `ask`: the arguments, as `motet_batch` takes them.
-//! * `show`: progress and reports.
+//! * `show`: progress and reports; `metrics`: the same over HTTP.
 
 mod ask;
+mod metrics;
 mod show;
 mod target;
 
@@ -20,6 +21,7 @@ use motet_runtime::shutdown;
 use motet_service::Tasks;
 use tokio_util::sync::CancellationToken;
 
+use self::metrics::Metrics;
 use self::show::{Report, Showing};
 use self::target::Target;
 use super::runtime;
@@ -79,9 +81,10 @@ fn dispatch(args: BatchArgs, tasks: &Tasks) -> anyhow::Result<()> {
         (Some(BatchCommand::Retry(args)), _) => retry(&args, tasks),
         (None, Some(args)) => runtime()?.block_on(async {
             let target = Target::find(&args.pipeline, &calling, tasks).await?;
+            let metrics = Metrics::serve(&calling, &target).await?;
             let stop = CancellationToken::new();
             let batch = prepare_run(&args, &calling, &target, &stop)?;
-            answer(&batch, target, &calling, stop).await
+            answer(&batch, target, &calling, metrics, stop).await
         }),
         // The arguments of a batch are required where there is no sub-command.
         (None, None) => Ok(()),
@@ -107,13 +110,14 @@ fn retry(args: &BatchRetryArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let (inputs, format, settings) = motet_batch::rows_with_errors(&failed)?;
     runtime()?.block_on(async {
         let target = Target::find(&plan.pipeline.name, &args.calling, tasks).await?;
+        let metrics = Metrics::serve(&args.calling, &target).await?;
         let asked = motet_batch::Asked {
             inputs,
             format: Some(format),
             ..ask::of_target(&target, settings)
         };
         let batch = prepare(Folder::new(&files, &args.out)?, &asked, io::empty())?;
-        answer(&batch, target, &args.calling, stop).await
+        answer(&batch, target, &args.calling, metrics, stop).await
     })
 }
 
@@ -123,6 +127,7 @@ async fn answer(
     batch: &Batch,
     target: Target,
     args: &CallingArgs,
+    metrics: Option<Metrics>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let signal = shutdown::signal();
@@ -134,6 +139,10 @@ async fn answer(
     });
     let progress = Arc::new(Progress::default());
     let options = ask::worker(args)?;
+    let watched = metrics.as_ref().map(|metrics| {
+        let pipeline = &batch.plan().pipeline.name;
+        metrics.watch(pipeline, progress.clone())
+    });
     let showing = Showing::begin(progress.clone());
     let calls = RowCalls::new(target.pipeline.clone());
     let calls = Arc::new(calls.bulk().with_tokens().within(args.deadline));
@@ -144,6 +153,10 @@ async fn answer(
         _ => None,
     };
     target.end().await;
+    drop(watched);
+    if let Some(metrics) = metrics {
+        metrics.end().await;
+    }
     let report = Report {
         progress: progress.snapshot(),
         success: finished

@@ -9,6 +9,7 @@ use motet_proto::inference::grpc_inference_service_client::GrpcInferenceServiceC
 use motet_proto::v1::pipelines_client::PipelinesClient;
 use motet_proto::v1::{DescribeRequest, ExplainRequest};
 use motet_rows::Port;
+use motet_runtime::config::ServerSpec;
 use motet_service::Tasks;
 use prost::Message;
 use tokio::time::{Instant, sleep};
@@ -19,6 +20,7 @@ use crate::client::{Client, ClientError, PipelineClient};
 use crate::configuration::{Configuration, Files};
 use crate::connection::{ConnectError, connect_command, refusal};
 use crate::lock::Lock;
+use crate::process::Instruments;
 use crate::server::Server;
 use crate::signatures;
 
@@ -39,6 +41,8 @@ pub(super) struct Target {
     pub(super) outputs: Vec<Port>,
     /// The server of this process.
     server: Option<Server>,
+    /// The `server` of its configuration.
+    spec: ServerSpec,
 }
 
 impl Target {
@@ -59,14 +63,26 @@ impl Target {
                 };
                 let until = Instant::now() + args.retry_for;
                 let client = reached(&server, until).await?;
-                described(client, name, BTreeMap::new(), None, until).await
+                let spec = ServerSpec::default();
+                described(client, name, BTreeMap::new(), (None, spec), until).await
             }
             None => {
-                let (server, digests) = start(args.files.clone().files(), tasks).await?;
+                let (server, spec, digests) = start(args.files.clone().files(), tasks).await?;
                 let client = server.client();
-                described(client, name, digests, Some(server), Instant::now()).await
+                let server = (Some(server), spec);
+                described(client, name, digests, server, Instant::now()).await
             }
         }
+    }
+
+    /// Returns the `server` of the configuration of this process.
+    pub(super) const fn spec(&self) -> &ServerSpec {
+        &self.spec
+    }
+
+    /// Returns the instruments of the models of this process; `None` where a server answers.
+    pub(super) fn instruments(&self) -> Option<Instruments> {
+        self.server.as_ref().map(|s| s.instruments().clone())
     }
 
     /// Ends the server of this process.
@@ -98,7 +114,10 @@ async fn reached(server: &ServerArgs, until: Instant) -> anyhow::Result<Client> 
 }
 
 /// Starts the models and pipelines of files in this process, and returns digests of them.
-async fn start(files: Files, tasks: &Tasks) -> anyhow::Result<(Server, BTreeMap<String, String>)> {
+async fn start(
+    files: Files,
+    tasks: &Tasks,
+) -> anyhow::Result<(Server, ServerSpec, BTreeMap<String, String>)> {
     if files
         .file
         .as_deref()
@@ -107,7 +126,9 @@ async fn start(files: Files, tasks: &Tasks) -> anyhow::Result<(Server, BTreeMap<
         let message = "a configuration on standard input cannot be read again: name a file";
         return Err(BatchError::cannot(message).into());
     }
-    let server = Server::start(Configuration::read(&files, tasks)).await?;
+    let read = Configuration::read(&files, tasks)?;
+    let spec = read.config.server.clone();
+    let server = Server::start(Ok(read)).await?;
     server.ready().await?;
     let mut configuration = Configuration::read(&files, tasks)?;
     let hub = configuration.hub();
@@ -124,7 +145,7 @@ async fn start(files: Files, tasks: &Tasks) -> anyhow::Result<(Server, BTreeMap<
         };
         digests.insert("file of --models".to_owned(), sha256(file.text()?));
     }
-    Ok((server, digests))
+    Ok((server, spec, digests))
 }
 
 /// Asks for what is known of a pipeline.
@@ -132,7 +153,7 @@ async fn described(
     client: Client,
     name: &str,
     mut digests: BTreeMap<String, String>,
-    server: Option<Server>,
+    (server, spec): (Option<Server>, ServerSpec),
     until: Instant,
 ) -> anyhow::Result<Target> {
     let mut pipelines =
@@ -193,6 +214,7 @@ async fn described(
         ports: inputs,
         outputs,
         server,
+        spec,
     })
 }
 

@@ -1,0 +1,197 @@
+//! A database as requests see it: a connection, which is made again when it broke.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::address::{Address, SslMode};
+use super::fault::Fault;
+use super::passwords;
+use super::tls::Tls;
+use crate::error::BatchError;
+use crate::waiting::{Patience, Waiting};
+
+/// Time limit of a connection being made.
+const CONNECT: Duration = Duration::from_secs(20);
+/// Time without a sign of the server until it is asked for one.
+const QUIET: Duration = Duration::from_secs(30);
+/// Time within which what is sent must have arrived.
+const ARRIVE: Duration = Duration::from_secs(60);
+/// The name of this program at the server.
+const APPLICATION: &str = "motet batch";
+/// Settings of a session: texts of values are the same whatever the server's settings are.
+const TEXTS: &str = "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; \
+                     SET intervalstyle = 'iso_8601'; SET extra_float_digits = 1; \
+                     SET bytea_output = 'hex'";
+/// Settings of a session that only reads.
+const READ_ONLY: &str = "SET default_transaction_read_only = on";
+
+/// A database. Clones share its connection.
+#[derive(Clone)]
+pub(super) struct Server(Arc<Shared>);
+
+struct Shared {
+    address: Address,
+    tls: Option<Tls>,
+    is_read_only: bool,
+    retry_for: Duration,
+    waiting: Waiting,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Server {
+    /// Returns a database at an address.
+    ///
+    /// # Errors
+    /// Files of certificates that cannot be used.
+    pub(super) fn new(
+        address: Address,
+        is_read_only: bool,
+        retry_for: Duration,
+        waiting: Waiting,
+    ) -> Result<Self, BatchError> {
+        let tls = Tls::new(&address)
+            .map_err(|reason| BatchError::cannot(format!("{}: {reason}", address.name())))?;
+        Ok(Self(Arc::new(Shared {
+            address,
+            tls,
+            is_read_only,
+            retry_for,
+            waiting,
+            client: Mutex::default(),
+        })))
+    }
+
+    /// Returns its name, which has no password.
+    pub(super) fn name(&self) -> String {
+        self.0.address.name()
+    }
+
+    /// Makes a request, and makes it again while the server is away; waits for its end. `doing`
+    /// says what cannot be done, in messages.
+    ///
+    /// # Errors
+    /// A refusal, and a server that is away for too long.
+    pub(super) fn until<T, F>(
+        &self,
+        doing: &'static str,
+        request: impl Fn(Arc<Client>) -> F + Send + 'static,
+    ) -> Result<T, BatchError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        let server = self.clone();
+        let asking = async move { server.ask(doing, request).await };
+        self.0.waiting.until(asking)
+    }
+
+    async fn ask<T, F>(
+        &self,
+        doing: &'static str,
+        request: impl Fn(Arc<Client>) -> F,
+    ) -> Result<T, BatchError>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut patience = Patience::new(self.0.retry_for);
+        loop {
+            let asked = match self.client().await {
+                Ok(client) => request(client).await,
+                Err(fault) => Err(fault),
+            };
+            let fault = match asked {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            let name = self.name();
+            match fault {
+                Fault::Ended(error) => return Err(error),
+                Fault::Refused(why) => {
+                    let message = format!("{name} cannot be {doing}: {why}");
+                    return Err(BatchError::cannot(message));
+                }
+                Fault::Away(why) => {
+                    self.forget();
+                    let Some(wait) = patience.next() else {
+                        return Err(BatchError::try_again(format!(
+                            "{name} cannot be {doing}: {why} (it was tried for {:?})",
+                            self.0.retry_for
+                        )));
+                    };
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Returns the connection, a new one where there is none.
+    async fn client(&self) -> Result<Arc<Client>, Fault> {
+        let known = self.slot().clone();
+        if let Some(client) = known.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let connected = timeout(CONNECT, self.connect()).await;
+        let away = |_| Fault::Away(format!("no connection within {CONNECT:?}"));
+        let client = Arc::new(connected.map_err(away)??);
+        *self.slot() = Some(client.clone());
+        Ok(client)
+    }
+
+    fn forget(&self) {
+        *self.slot() = None;
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Client>>> {
+        self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Client, Fault> {
+        let address = &self.0.address;
+        let mut config = Config::new();
+        config
+            .host(&address.host)
+            .port(address.port)
+            .user(&address.user)
+            .dbname(&address.database)
+            .application_name(APPLICATION)
+            .keepalives_idle(QUIET)
+            .keepalives_interval(QUIET / 3)
+            .keepalives_retries(3)
+            .tcp_user_timeout(ARRIVE)
+            .ssl_mode(match address.ssl {
+                SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+                _ => tokio_postgres::config::SslMode::Require,
+            });
+        if let Some(password) = passwords::find(address).map_err(Fault::Refused)? {
+            config.password(password);
+        }
+        // The task of a connection ends with its client, and says nothing that requests do not.
+        let client = match self.0.tls.clone() {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                tokio::spawn(connection);
+                client
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls).await?;
+                tokio::spawn(connection);
+                client
+            }
+        };
+        client.batch_execute(TEXTS).await?;
+        if self.0.is_read_only {
+            client.batch_execute(READ_ONLY).await?;
+        }
+        Ok(client)
+    }
+}
+
+impl Debug for Server {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.name()).finish()
+    }
+}
