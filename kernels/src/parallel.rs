@@ -1,6 +1,6 @@
 //! A step of a computation by one thread or by all threads of the pool.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -46,17 +46,22 @@ impl Parallelism {
         if self.count() == 1 {
             return steps();
         }
-        static BATCHES: AtomicU64 = AtomicU64::new(1);
-        let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
-        BATCH.set(batch);
-        let done = Arc::new(AtomicBool::new(false));
-        let on_drop = SetOnDrop(done.clone());
-        rayon::spawn_broadcast(move |_| spin(batch, &done));
+        let ends = EndSpinning;
+        start_spinning();
         let result = steps();
-        drop(on_drop);
-        // Jobs that were broadcast are queued on this thread, too.
-        while rayon::yield_local() == Some(rayon::Yield::Executed) {}
+        drop(ends);
         result
+    }
+
+    /// Runs `pause` between two steps of [`with_spinning_helpers`](Self::with_spinning_helpers), on
+    /// the thread that runs them. Meanwhile the others sleep.
+    pub fn without_spinning_helpers(self, pause: impl FnOnce()) {
+        let were_spinning = SPINNING.with_borrow(Option::is_some);
+        end_spinning();
+        pause();
+        if were_spinning {
+            start_spinning();
+        }
     }
 
     /// Returns the number of parts that each of `chunks` equal chunks of a step is cut into, as few
@@ -82,14 +87,34 @@ impl Parallelism {
 thread_local! {
     /// The batch that this thread last took part in.
     static BATCH: Cell<u64> = const { Cell::new(0) };
+    /// The flag that ends the spinning which this thread has started.
+    static SPINNING: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Sets a flag when the steps have ended, also by a panic.
-struct SetOnDrop(Arc<AtomicBool>);
+/// Has all threads of the current pool but this one spin.
+fn start_spinning() {
+    static BATCHES: AtomicU64 = AtomicU64::new(1);
+    let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
+    BATCH.set(batch);
+    let done = Arc::new(AtomicBool::new(false));
+    SPINNING.set(Some(done.clone()));
+    rayon::spawn_broadcast(move |_| spin(batch, &done));
+}
 
-impl Drop for SetOnDrop {
+/// Ends what this thread has started, if it has.
+fn end_spinning() {
+    let Some(done) = SPINNING.take() else { return };
+    done.store(true, Ordering::Relaxed);
+    // Jobs that were broadcast are queued on this thread, too.
+    while rayon::yield_local() == Some(rayon::Yield::Executed) {}
+}
+
+/// Ends the spinning when the steps have ended, also by a panic.
+struct EndSpinning;
+
+impl Drop for EndSpinning {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        end_spinning();
     }
 }
 
@@ -182,6 +207,19 @@ mod tests {
                     parallelism.count()
                 });
                 assert_eq!((count, values[0], values[99]), (threads, 0.0, 700.0));
+                // In a pause the others serve jobs of the pool, and spin again after it.
+                let in_pool = parallelism.with_spinning_helpers(|| {
+                    let mut in_pool = 0;
+                    parallelism.without_spinning_helpers(|| {
+                        in_pool = rayon::broadcast(|_| 1).into_iter().sum();
+                    });
+                    parallelism.for_each_chunk(&mut values, 7, |_, chunk| chunk.fill(1.0));
+                    assert!(SPINNING.with_borrow(Option::is_some) == (threads > 1));
+                    in_pool
+                });
+                assert_eq!((in_pool, values[0], values[99]), (threads, 1.0, 1.0));
+                parallelism.without_spinning_helpers(|| {});
+                assert!(SPINNING.with_borrow(Option::is_none));
                 let panicking =
                     || parallelism.with_spinning_helpers(|| panic!("as it was meant to"));
                 assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());

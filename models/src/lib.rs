@@ -78,7 +78,7 @@ pub use facts::ModelFacts;
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
 pub use source::{ModelFiles, Source, SourceError};
-pub use thread_team::{ThreadTeam, ThreadTeamError};
+pub use thread_team::{Pauses, ThreadPriority, ThreadTeam, ThreadTeamError};
 pub use tokenizer::{
     PairError, TextTokens, TokenIds, TokenSpan, Tokenizer, TokenizerCache, TokenizerError,
     TruncationSide,

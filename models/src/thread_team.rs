@@ -1,6 +1,7 @@
 //! A team of threads that computes a batch on a CPU.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,39 @@ use crate::device::vendor_library;
 /// The leader computes a share of each batch like the helpers, so a batch starts without a handover
 /// to another thread. A team belongs to its leader: it is neither `Send` nor `Sync`.
 #[derive(Clone, Debug)]
-pub struct ThreadTeam(Rc<ThreadPool>);
+pub struct ThreadTeam {
+    pool: Rc<ThreadPool>,
+    pauses: Option<Arc<dyn Pauses>>,
+}
+
+/// Priority of a team's threads among all threads of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadPriority {
+    /// That of the process.
+    Usual,
+    /// Behind others that want the same processor: a niceness of 10 more (Linux). Those of other
+    /// processes count, too.
+    Low,
+}
+
+/// Pauses in the middle of a computation, for more urgent ones that need its processors.
+///
+/// The engine for CPUs asks between the steps of a layer, a millisecond or so apart, on each thread
+/// that computes rows of its own, or on one for all threads that share them.
+pub trait Pauses: fmt::Debug + Send + Sync {
+    /// Returns whether a pause is due. Called often, from all threads that compute.
+    fn is_due(&self) -> bool;
+
+    /// Blocks until the computation may go on. It may return at once.
+    fn pause(&self);
+
+    /// Takes note that a thread begins to compute: it will ask for pauses until
+    /// [`end`](Self::end). May pause.
+    fn begin(&self);
+
+    /// Takes note that the thread has computed its part.
+    fn end(&self);
+}
 
 /// Why a team cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +101,16 @@ impl ThreadTeam {
     ///
     /// # Panics
     /// If `body` does.
-    pub fn lead<T: Send + 'static>(count: usize, body: impl FnOnce() -> T + Send + 'static) -> T {
+    pub fn lead<T: Send + 'static>(
+        count: usize,
+        priority: ThreadPriority,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         // The calling thread is worker 0 of the pool and `body` is a job of that worker. (A pool
         // that is built around a thread that exists already keeps its memory for ever.)
         let mut leader = None;
-        let pool = builder(count.max(1)).spawn_handler(|thread| start(thread, &mut leader));
+        let builder = builder(count.max(1), priority);
+        let pool = builder.spawn_handler(|thread| start(thread, &mut leader));
         let (Ok(pool), Some(leader)) = (pool.build(), leader) else {
             return body();
         };
@@ -84,7 +122,7 @@ impl ThreadTeam {
             }
             let job: Option<(ThreadPool, _)> = lock(&taken).take();
             let Some((pool, body)) = job else { return };
-            LED.set(Some(Self(Rc::new(pool))));
+            LED.set(Some(Self::of(pool)));
             let returned = catch_unwind(AssertUnwindSafe(body));
             // The pool is dropped, which ends its threads, this one's work in it among them.
             LED.set(None);
@@ -116,27 +154,49 @@ impl ThreadTeam {
     }
 
     fn new(count: usize) -> Result<Self, ThreadTeamError> {
-        let pool = builder(count).use_current_thread().build()?;
+        let pool = builder(count, ThreadPriority::Usual);
+        let pool = pool.use_current_thread().build()?;
         // The handler of starts is not called for this thread.
         if let Some(processor) = pinned(count).first() {
             processors::pin_to(*processor);
         }
-        Ok(Self(Rc::new(pool)))
+        Ok(Self::of(pool))
+    }
+
+    fn of(pool: ThreadPool) -> Self {
+        Self {
+            pool: Rc::new(pool),
+            pauses: None,
+        }
+    }
+
+    /// Returns the same team, whose computations pause where that is due.
+    pub fn with_pauses(&self, pauses: Arc<dyn Pauses>) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            pauses: Some(pauses),
+        }
+    }
+
+    /// Returns the pauses of its computations.
+    pub fn pauses(&self) -> Option<&Arc<dyn Pauses>> {
+        self.pauses.as_ref()
     }
 
     /// Number of threads, the leader included.
     pub fn count(&self) -> usize {
-        self.0.current_num_threads()
+        self.pool.current_num_threads()
     }
 
     /// Runs `work` on the calling thread; rayon operations in it use the whole team.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.0.install(work)
+        self.pool.install(work)
     }
 }
 
-/// Returns a builder of pools of `count` threads that are named, and pinned where that is due.
-fn builder(count: usize) -> ThreadPoolBuilder {
+/// Returns a builder of pools of `count` threads of a priority that are named, and pinned where
+/// that is due.
+fn builder(count: usize, priority: ThreadPriority) -> ThreadPoolBuilder {
     let pinned = pinned(count);
     ThreadPoolBuilder::new()
         .num_threads(count)
@@ -144,6 +204,9 @@ fn builder(count: usize) -> ThreadPoolBuilder {
         .start_handler(move |number| {
             if let Some(processor) = pinned.get(number) {
                 processors::pin_to(*processor);
+            }
+            if priority == ThreadPriority::Low {
+                processors::be_nice();
             }
         })
 }
@@ -179,7 +242,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// The processors that a thread may run on.
 #[cfg(target_os = "linux")]
 mod processors {
+    use rustix::process::{getpriority_process, setpriority_process};
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    /// Steps by which a thread of low priority is nicer: a tenth of the time beside a busy one.
+    const NICER: i32 = 10;
 
     /// Returns the processors that the calling thread may run on, if there are exactly `count` and
     /// the process may use all of them at once; else none.
@@ -194,6 +261,15 @@ mod processors {
             all
         } else {
             Vec::new()
+        }
+    }
+
+    /// Gives the calling thread a lower priority than others.
+    pub(super) fn be_nice() {
+        // On Linux a thread has a niceness of its own, and every thread may raise it.
+        let nicer = getpriority_process(None).map(|niceness| niceness + NICER);
+        if let Err(error) = nicer.and_then(|niceness| setpriority_process(None, niceness)) {
+            tracing::debug!(%error, "a thread could not be given a lower priority");
         }
     }
 
@@ -215,6 +291,8 @@ mod processors {
     }
 
     pub(super) fn pin_to(_: usize) {}
+
+    pub(super) fn be_nice() {}
 }
 
 #[cfg(test)]
@@ -229,8 +307,8 @@ mod tests {
         let (on, all) = threads.run(|| (std::thread::current().id(), rayon::current_num_threads()));
         assert_eq!((on, all), (here, 3));
         assert!(Rc::ptr_eq(
-            &threads.0,
-            &ThreadTeam::for_current_thread(3).unwrap().0
+            &threads.pool,
+            &ThreadTeam::for_current_thread(3).unwrap().pool
         ));
         let other = ThreadTeam::for_current_thread(2).unwrap_err().to_string();
         assert_eq!(other, "this thread computes with 3 already");
@@ -247,7 +325,7 @@ mod tests {
         for count in [1, 2, 3] {
             let hold = held.clone();
             let (on, led, in_team) = std::thread::spawn(move || {
-                let led = ThreadTeam::lead(count, move || {
+                let led = ThreadTeam::lead(count, ThreadPriority::Usual, move || {
                     let team = ThreadTeam::for_current_thread(count).unwrap();
                     let in_team = team.run(|| {
                         rayon::broadcast(|_| HELD.set(Some(hold.clone())));
@@ -271,7 +349,9 @@ mod tests {
     #[test]
     fn a_panic_of_what_the_leader_runs_is_the_leaders() {
         let leader = std::thread::spawn(|| {
-            ThreadTeam::lead(2, || -> () { panic!("as it was meant to") });
+            ThreadTeam::lead(2, ThreadPriority::Usual, || -> () {
+                panic!("as it was meant to")
+            });
         });
         let panic = leader.join().unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"as it was meant to"));
@@ -283,6 +363,26 @@ mod tests {
         let panicking = || threads.run(|| rayon::join(|| (), || panic!("as it was meant to")));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
         assert_eq!(threads.run(|| rayon::join(|| 1, || 2)), (1, 2));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_team_of_low_priority_is_nicer_in_all_of_its_threads() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let of_team = |priority| {
+            let leader = std::thread::spawn(move || {
+                ThreadTeam::lead(2, priority, move || {
+                    let team = ThreadTeam::for_current_thread(2).unwrap();
+                    team.run(|| rayon::broadcast(|_| niceness()))
+                })
+            });
+            leader.join().unwrap()
+        };
+        let own = niceness();
+        assert_eq!(of_team(ThreadPriority::Usual), [own; 2]);
+        // 19 is the most.
+        assert_eq!(of_team(ThreadPriority::Low), [(own + 10).min(19); 2]);
+        assert_eq!(niceness(), own);
     }
 
     #[cfg(target_os = "linux")]

@@ -49,7 +49,7 @@ fn on_threads(cpu: &CpuEncoder, rows: &[HeadedRow<'_>], threads: usize) -> Vec<V
     std::thread::scope(|scope| {
         let encode = || {
             let team = ThreadTeam::for_current_thread(threads).unwrap();
-            team.run(|| cpu.run(rows))
+            team.run(|| cpu.run(rows, None))
         };
         scope.spawn(encode).join().unwrap()
     })

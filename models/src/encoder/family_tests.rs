@@ -152,7 +152,7 @@ pub(super) fn on_threads(
 
 impl CpuEncoder {
     pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Vec<Values> {
-        let rows = self.run(&HeadedRow::all(rows, &[head]));
+        let rows = self.run(&HeadedRow::all(rows, &[head]), None);
         rows.into_iter().flatten().collect()
     }
 }

@@ -30,7 +30,7 @@ fn rows_of_a_batch_may_have_different_heads_and_each_gives_what_it_gives_alone()
             .collect();
         let of_cpu = ThreadTeam::for_current_thread(2)
             .unwrap()
-            .run(|| cpu.run(&rows));
+            .run(|| cpu.run(&rows, None));
         let of_device = device.run(&rows).unwrap();
         for (row, input) in inputs.iter().enumerate() {
             let heads: Vec<&LoadedHead> = rows[row].heads.to_vec();

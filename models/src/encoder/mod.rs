@@ -222,7 +222,10 @@ impl TextEncoder {
             .collect();
         let values = match &self.engine {
             _ if good.is_empty() => Vec::new(),
-            Engine::Cpu(cpu) => team.run(|| cpu.run(&good)),
+            Engine::Cpu(cpu) => {
+                let pauses = team.pauses().map(|pauses| &**pauses);
+                team.run(|| cpu.run(&good, pauses))
+            }
             Engine::Device(device) => team.run(|| device.run(&good))?,
         };
         let mut values = values.into_iter();

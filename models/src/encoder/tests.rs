@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::architecture::Pooling;
 use crate::device::DeviceSpec;
+use crate::thread_team::{Pauses, ThreadPriority};
 
 fn builtin() -> (ModelFiles, Device) {
     (
@@ -315,4 +317,84 @@ fn an_encoder_can_be_shared_by_threads() {
     shared::<TextEncoder>();
     shared::<EncoderCache>();
     shared::<crate::Tokenizer>();
+}
+
+/// Pauses wherever one is asked for; another thread computes in each of the first.
+#[derive(Debug)]
+struct Everywhere {
+    encoder: Arc<TextEncoder>,
+    expected: Vec<Result<Values, RowError>>,
+    asked: AtomicUsize,
+    /// Parts of the batch that have begun and not ended, and the most at a time.
+    parts: AtomicUsize,
+    parts_max: AtomicUsize,
+}
+
+/// Rows that two threads compute together, and rows that each computes some of for itself.
+const PAUSED_ROWS: [&[usize]; 2] = [&[200], &[90, 10, 20, 30, 60, 128, 128]];
+
+impl Everywhere {
+    fn of_others(encoder: &TextEncoder, team: &ThreadTeam) -> Vec<Result<Values, RowError>> {
+        let ids: Vec<u32> = (0..33).map(|at| 2000 + at).collect();
+        let rows = [RowInput::new(&ids); 3];
+        encoder.encode(&rows, &own_head(encoder), team).unwrap()
+    }
+}
+
+impl Pauses for Everywhere {
+    fn is_due(&self) -> bool {
+        true
+    }
+
+    fn begin(&self) {
+        let parts = self.parts.fetch_add(1, Ordering::SeqCst) + 1;
+        self.parts_max.fetch_max(parts, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.parts.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn pause(&self) {
+        if self.asked.fetch_add(1, Ordering::SeqCst) >= 10 {
+            return;
+        }
+        let encoder = self.encoder.clone();
+        let other = std::thread::spawn(move || {
+            ThreadTeam::lead(2, ThreadPriority::Usual, move || {
+                let team = ThreadTeam::for_current_thread(2).unwrap();
+                Self::of_others(&encoder, &team)
+            })
+        });
+        assert_eq!(other.join().unwrap(), self.expected);
+    }
+}
+
+#[test]
+fn pauses_change_no_bit() {
+    let encoder = Arc::new(encoder());
+    let team = ThreadTeam::for_current_thread(2).unwrap();
+    let head = own_head(&encoder);
+    for (lens, parts_max) in PAUSED_ROWS.into_iter().zip([1, 2]) {
+        let ids: Vec<Vec<u32>> = lens
+            .iter()
+            .map(|len| (0..*len as u32).map(|at| 1000 + 3 * at).collect())
+            .collect();
+        let rows: Vec<RowInput<'_>> = ids.iter().map(|ids| RowInput::new(ids)).collect();
+        let expected = encoder.encode(&rows, &head, &team).unwrap();
+        let pauses = Arc::new(Everywhere {
+            expected: Everywhere::of_others(&encoder, &team),
+            encoder: encoder.clone(),
+            asked: AtomicUsize::new(0),
+            parts: AtomicUsize::new(0),
+            parts_max: AtomicUsize::new(0),
+        });
+        let pausing = team.with_pauses(pauses.clone());
+        assert_eq!(encoder.encode(&rows, &head, &pausing).unwrap(), expected);
+        // Twice in attention and in feed-forward of each of the six layers.
+        assert!(pauses.asked.load(Ordering::SeqCst) >= 24, "{lens:?}");
+        let parts = [&pauses.parts, &pauses.parts_max].map(|it| it.load(Ordering::SeqCst));
+        assert_eq!(parts, [0, parts_max], "{lens:?}");
+        assert!(team.pauses().is_none());
+    }
 }

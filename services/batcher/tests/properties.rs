@@ -77,7 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn options() -> impl Strategy<Value = (Options, usize)> {
+/// Returns options, and the numbers of executors and of bulk executors.
+fn options() -> impl Strategy<Value = (Options, usize, usize)> {
     let policy = prop_oneof![
         Just(Policy::Adaptive),
         Just(Policy::Greedy),
@@ -90,7 +91,7 @@ fn options() -> impl Strategy<Value = (Options, usize)> {
         prop::option::of(20_u64..100),
         policy,
         layout,
-        1_usize..4,
+        (1_usize..4, 0_usize..3),
     )
         .prop_map(
             |(max_batch_size, max_batch_tokens, max_latency, policy, layout, executors)| {
@@ -104,7 +105,7 @@ fn options() -> impl Strategy<Value = (Options, usize)> {
                     max_queue_size: 40,
                     ..Options::default()
                 };
-                (options, executors)
+                (options, executors.0, executors.1)
             },
         )
 }
@@ -114,10 +115,14 @@ struct World {
     scheduler: Scheduler,
     options: Options,
     executors: usize,
+    bulk_executors: usize,
     now: Time,
     tickets: Vec<Ticket>,
     waiting: BTreeSet<RowId>,
-    running: Vec<Batch>,
+    /// Those among them that a bulk executor is to run.
+    waiting_bulk: BTreeSet<RowId>,
+    /// Batches, and whether they are on bulk executors.
+    running: Vec<(Batch, bool)>,
     resolved: BTreeMap<RowId, &'static str>,
     /// Calls that have been given up.
     given_up: HashSet<CallId>,
@@ -127,15 +132,17 @@ struct World {
 }
 
 impl World {
-    fn new(options: Options, executors: usize) -> Self {
+    fn new(options: Options, executors: usize, bulk_executors: usize) -> Self {
         let scheduler = Scheduler::new(options.clone(), executors);
         World {
-            scheduler,
+            scheduler: scheduler.with_bulk_executors(bulk_executors),
             options,
             executors,
+            bulk_executors,
             now: Time::ZERO,
             tickets: Vec::new(),
             waiting: BTreeSet::new(),
+            waiting_bulk: BTreeSet::new(),
             running: Vec::new(),
             resolved: BTreeMap::new(),
             given_up: HashSet::new(),
@@ -154,26 +161,58 @@ impl World {
         id.0 % 7 == 3
     }
 
-    fn poll_all(&mut self) {
-        loop {
-            let free = self.executors - self.running.len();
-            let decision = self.scheduler.poll(self.now);
-            for dropped in self.scheduler.take_dropped() {
-                let row = dropped.row;
-                assert!(row.deadline.is_some(), "{row:?} has no deadline to miss");
-                assert!(self.waiting.remove(&row.id), "{row:?} was not waiting");
-                self.resolve(row.id, "expired");
-                if self.given_up.insert(row.call) {
-                    self.abandon(row.call);
-                }
+    /// Number of batches on bulk executors, or on the others.
+    fn running_on(&self, bulk: bool) -> usize {
+        let running = self.running.iter().filter(|(_, on_bulk)| *on_bulk == bulk);
+        running.count()
+    }
+
+    fn take_dropped(&mut self) {
+        for dropped in self.scheduler.take_dropped() {
+            let row = dropped.row;
+            assert!(row.deadline.is_some(), "{row:?} has no deadline to miss");
+            assert!(self.waiting.remove(&row.id), "{row:?} was not waiting");
+            self.waiting_bulk.remove(&row.id);
+            self.resolve(row.id, "expired");
+            if self.given_up.insert(row.call) {
+                self.abandon(row.call);
             }
+        }
+    }
+
+    fn poll_all(&mut self) {
+        self.poll_general();
+        loop {
+            let free = self.bulk_executors - self.running_on(true);
+            let decision = self.scheduler.poll_bulk(self.now);
+            self.take_dropped();
             match decision {
-                Decision::Run(batch) => self.start(batch),
+                Decision::Run(batch) => self.start(batch, true),
                 Decision::Idle => {
+                    let waiting = self.waiting_bulk.len();
                     assert!(
-                        free == 0 || self.waiting.is_empty(),
-                        "idle with {} rows waiting and {free} executors free",
-                        self.waiting.len()
+                        free == 0 || waiting == 0,
+                        "{waiting} bulk rows, {free} free"
+                    );
+                    return;
+                }
+                Decision::WaitUntil(_) => panic!("a bulk executor waits"),
+            }
+        }
+    }
+
+    fn poll_general(&mut self) {
+        loop {
+            let free = self.executors - self.running_on(false);
+            let decision = self.scheduler.poll(self.now);
+            self.take_dropped();
+            match decision {
+                Decision::Run(batch) => self.start(batch, false),
+                Decision::Idle => {
+                    let waiting = self.waiting.difference(&self.waiting_bulk).count();
+                    assert!(
+                        free == 0 || waiting == 0,
+                        "idle with {waiting} rows waiting and {free} executors free"
                     );
                     self.idle_since = None;
                     return;
@@ -194,15 +233,24 @@ impl World {
 
     /// Resolves the running rows of a call that was given up.
     fn abandon(&mut self, call: CallId) {
-        let running = self.running.iter().flat_map(|batch| &batch.rows);
+        let running = self.running.iter().flat_map(|(batch, _)| &batch.rows);
         let rows: Vec<_> = running.filter(|row| row.call == call).copied().collect();
         for row in rows {
             self.resolve(row.id, "expired");
         }
     }
 
-    fn start(&mut self, batch: Batch) {
-        self.idle_since = None;
+    fn start(&mut self, batch: Batch, on_bulk: bool) {
+        if !on_bulk {
+            self.idle_since = None;
+        }
+        if self.bulk_executors > 0 && !matches!(batch.cause, Cause::Retry | Cause::Trial) {
+            let expected = match on_bulk {
+                true => Priority::Bulk,
+                false => Priority::Interactive,
+            };
+            assert!(batch.rows.iter().all(|row| row.priority == expected));
+        }
         assert!(!batch.rows.is_empty() && batch.rows.len() <= self.options.batch_rows_max());
         let sum: u64 = batch.rows.iter().map(|row| u64::from(row.tokens)).sum();
         let longest = batch
@@ -223,7 +271,7 @@ impl World {
             assert!(self.waiting.is_empty() && self.running.is_empty());
             self.resolve(batch.rows[0].id, "tried");
             self.trials += 1;
-            self.running.push(batch);
+            self.running.push((batch, on_bulk));
             return;
         }
         for row in &batch.rows {
@@ -236,16 +284,18 @@ impl World {
                 self.waiting.remove(&row.id),
                 "{row:?} runs but was not waiting"
             );
+            self.waiting_bulk.remove(&row.id);
         }
-        self.running.push(batch);
-        assert!(self.running.len() <= self.executors);
+        self.running.push((batch, on_bulk));
+        assert!(self.running_on(false) <= self.executors);
+        assert!(self.running_on(true) <= self.bulk_executors);
     }
 
     fn complete(&mut self, which: usize, out_of_memory: bool) {
         if self.running.is_empty() {
             return;
         }
-        let batch = self.running.swap_remove(which % self.running.len());
+        let (batch, _) = self.running.swap_remove(which % self.running.len());
         let outcome = match out_of_memory {
             true => Outcome::OutOfMemory,
             false if batch.rows.iter().any(|row| Self::is_poison(row.id)) => Outcome::Failed,
@@ -282,6 +332,7 @@ impl World {
         assert_eq!(left, ids.len());
         for id in ids {
             self.waiting.remove(&id);
+            self.waiting_bulk.remove(&id);
             self.resolve(id, "cancelled");
         }
     }
@@ -312,8 +363,11 @@ impl World {
                 match self.scheduler.admit(self.now, arrival) {
                     Ok(ticket) => {
                         assert_eq!(ticket.rows, tokens.len());
-                        self.waiting
-                            .extend((0..ticket.rows as u64).map(|n| RowId(ticket.first.0 + n)));
+                        let ids = (0..ticket.rows as u64).map(|n| RowId(ticket.first.0 + n));
+                        if priority == Priority::Bulk && self.bulk_executors > 0 {
+                            self.waiting_bulk.extend(ids.clone());
+                        }
+                        self.waiting.extend(ids);
                         self.tickets.push(ticket);
                     }
                     Err(Refusal::DeadlineTooShort { needed, allowed }) => {
@@ -334,7 +388,8 @@ impl World {
         self.poll_all();
         assert!(
             self.scheduler.stats().rows_queued
-                <= self.options.waiting_rows_max() + self.options.batch_rows_max() * self.executors
+                <= self.options.waiting_rows_max()
+                    + self.options.batch_rows_max() * (self.executors + self.bulk_executors)
         );
     }
 
@@ -359,10 +414,10 @@ proptest! {
 
     #[test]
     fn every_admitted_row_is_resolved_exactly_once(
-        (options, executors) in options(),
+        (options, executors, bulk_executors) in options(),
         steps in prop::collection::vec(step(), 0..120),
     ) {
-        let mut world = World::new(options, executors);
+        let mut world = World::new(options, executors, bulk_executors);
         for step in steps {
             world.play(step);
         }

@@ -15,6 +15,7 @@ use super::norm;
 use super::weights::Weights;
 use crate::architecture::{self, RelativeEmbedding};
 use crate::error::LoadError;
+use crate::thread_team::Pauses;
 
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -45,6 +46,18 @@ pub(super) struct Batch<'a> {
     pub(super) bias: Option<Bias<'a>>,
     /// The rotary embeddings of the model, by number.
     pub(super) rotaries: &'a [Arc<Rotary>],
+    /// Pauses between steps.
+    pub(super) pauses: Option<&'a dyn Pauses>,
+}
+
+impl Batch<'_> {
+    /// Pauses if that is due.
+    pub(super) fn pause(&self, parallelism: Parallelism) {
+        let Some(pauses) = self.pauses.filter(|pauses| pauses.is_due()) else {
+            return;
+        };
+        parallelism.without_spinning_helpers(|| pauses.pause());
+    }
 }
 
 /// Attention or feed-forward: products and what is between, then one that leads back to the
@@ -180,6 +193,7 @@ fn run<P: Part>(
         }
     };
     let entering = Matrix::new(entering, columns);
+    batch.pause(parallelism);
     let inner = part.inner(
         entering,
         intermediate,
@@ -188,6 +202,7 @@ fn run<P: Part>(
         batch,
         parallelism,
     );
+    batch.pause(parallelism);
     let mut back = |out: &mut [f32], init| {
         let epilogue = Epilogue::Store;
         let back = part.back();

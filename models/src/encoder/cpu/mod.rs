@@ -8,6 +8,8 @@
 //!
 //! A token's sums are added up in an order that depends on nothing but the model and the processor.
 //! So a row gives the same bits whatever rows are beside it and however many threads there are.
+//!
+//! Between the steps of a layer a batch may pause for a more urgent one.
 
 mod attention;
 mod convolution;
@@ -37,10 +39,12 @@ use crate::architecture::{self, Architecture};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::error::LoadError;
+use crate::thread_team::Pauses;
 use crate::values::Values;
 use convolution::Convolution;
 use embeddings::Embeddings;
 use layer::{Batch, Layer};
+use schedule::GroupTokens;
 use weights::Weights;
 
 /// Weights, packed, and memory to compute in.
@@ -123,12 +127,21 @@ impl CpuEncoder {
 
     /// Encodes rows that were checked; the results are in their order, those of a row in that of
     /// its heads.
-    pub(super) fn run(&self, rows: &[HeadedRow<'_>]) -> Vec<Vec<Values>> {
+    pub(super) fn run(
+        &self,
+        rows: &[HeadedRow<'_>],
+        pauses: Option<&dyn Pauses>,
+    ) -> Vec<Vec<Values>> {
         let lens: Vec<usize> = rows.iter().map(|row| row.row.ids.len()).collect();
-        let schedule = schedule::schedule(&lens, self.square, rayon::current_num_threads());
+        let most = match pauses {
+            Some(_) => GroupTokens::SHORT_STEPS,
+            None => GroupTokens::USUAL,
+        };
+        let threads = rayon::current_num_threads();
+        let schedule = schedule::schedule(&lens, self.square, threads, most);
         let group = |group: &Vec<usize>| {
             let rows: Vec<HeadedRow<'_>> = group.iter().map(|row| rows[*row]).collect();
-            self.group(&rows, schedule.parallelism)
+            self.group(&rows, schedule.parallelism, pauses)
         };
         let groups: Vec<Vec<Vec<Values>>> = match schedule.parallelism {
             Parallelism::WithinThread => schedule
@@ -145,7 +158,13 @@ impl CpuEncoder {
         placed.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn group(&self, rows: &[HeadedRow<'_>], parallelism: Parallelism) -> Vec<Vec<Values>> {
+    fn group(
+        &self,
+        rows: &[HeadedRow<'_>],
+        parallelism: Parallelism,
+        pauses: Option<&dyn Pauses>,
+    ) -> Vec<Vec<Values>> {
+        let _part = pauses.map(Part::begin);
         let inputs: Vec<RowInput<'_>> = rows.iter().map(|row| row.row).collect();
         let lens: Vec<usize> = inputs.iter().map(|row| row.ids.len()).collect();
         let attended = inputs.iter().any(|row| row.unattended > 0).then(|| {
@@ -166,6 +185,7 @@ impl CpuEncoder {
             },
             bias: self.position_bias.as_ref().map(Bias::Relative),
             rotaries: &rotaries,
+            pauses,
         };
         self.scratch.with(tokens, |scratch| {
             parallelism.with_spinning_helpers(|| {
@@ -210,6 +230,22 @@ impl CpuEncoder {
                 outputs.into_iter().map(|(_, _, values)| values).collect()
             })
         })
+    }
+}
+
+/// A part of a batch that may pause, from its begin to its end.
+struct Part<'p>(&'p dyn Pauses);
+
+impl<'p> Part<'p> {
+    fn begin(pauses: &'p dyn Pauses) -> Self {
+        pauses.begin();
+        Self(pauses)
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -9,7 +9,7 @@ use super::call::{Call, CallReply, CallTiming};
 use super::error::{BuildError, SpawnError};
 use super::executor::{Executor, ExecutorFactory};
 use super::observer::Observer;
-use super::shared::Shared;
+use super::shared::{Role, Shared};
 use super::worker;
 use crate::arrival::Ticket;
 use crate::cost::Measurement;
@@ -125,17 +125,34 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
         E: Executor<Row = R, Output = O>,
         F: ExecutorFactory<Executor = E>,
     {
+        Self::spawn_with_bulk(name, options, observer, factories, Vec::new()).await
+    }
+
+    /// As [`spawn`](Self::spawn), with executors for bulk rows alone, which the others then leave
+    /// to them. While one of the others computes, the executors of `bulk` must pause between two
+    /// steps of a batch: the batcher starts batches beside theirs.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn spawn_with_bulk<E, F>(
+        name: &str,
+        options: Options,
+        observer: Arc<dyn Observer>,
+        factories: Vec<F>,
+        bulk: Vec<F>,
+    ) -> Result<Self, SpawnError>
+    where
+        E: Executor<Row = R, Output = O>,
+        F: ExecutorFactory<Executor = E>,
+    {
         options.validate().map_err(SpawnError::Options)?;
         if factories.is_empty() {
             return Err(SpawnError::NoExecutors);
         }
         let scheduler = Scheduler::new(options.clone(), factories.len());
-        let shared = Arc::new(Shared::new(
-            name.into(),
-            scheduler,
-            observer,
-            factories.len(),
-        ));
+        let scheduler = scheduler.with_bulk_executors(bulk.len());
+        let threads = factories.len() + bulk.len();
+        let shared = Arc::new(Shared::new(name.into(), scheduler, observer, threads));
         // From here on, an early return drains the batcher: threads that have started end.
         let batcher = Batcher {
             inner: Arc::new(Inner {
@@ -143,7 +160,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
             }),
         };
         let mut starting = Vec::new();
-        for (number, factory) in factories.into_iter().enumerate() {
+        let general = factories
+            .into_iter()
+            .map(|factory| (Role::General, factory));
+        let bulk = bulk.into_iter().map(|factory| (Role::Bulk, factory));
+        for (number, (role, factory)) in general.chain(bulk).enumerate() {
             let (ready, is_ready) = oneshot::channel();
             let (shared, options, runtime) =
                 (shared.clone(), options.clone(), Handle::try_current().ok());
@@ -153,7 +174,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
                     // Callers and executors have one clock, even where a test has paused it.
                     let _entered = runtime.as_ref().map(Handle::enter);
                     factory.run_thread(move |factory| {
-                        worker::run_thread(&shared, number, &options, factory, ready);
+                        worker::run_thread(&shared, (number, role), &options, factory, ready);
                     });
                 })
                 .map_err(|error| SpawnError::Thread(error.to_string()))?;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::call::{Caller, FinishedRun};
 use super::executor::{BatchError, RowError};
 use super::observer::{BatchRan, Event};
-use super::shared::Shared;
+use super::shared::{Role, Shared};
 use super::state::Outbox;
 use crate::decision::{Batch, Cause, Decision, Outcome, Verdict};
 use crate::row::{CallId, Row};
@@ -46,6 +46,7 @@ impl<O> RunResult<O> {
 /// A batch for an executor, with the rows of its calls.
 pub(crate) struct Assignment<R> {
     pub(crate) batch: Batch,
+    pub(crate) role: Role,
     pub(crate) callers: HashMap<CallId, Caller<R>>,
 }
 
@@ -62,18 +63,26 @@ impl<R> Assignment<R> {
 
 impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     /// Blocks an executor thread until it has a batch; `None` once everything is drained.
-    pub(crate) fn next_batch(&self) -> Option<Assignment<R>> {
+    pub(crate) fn next_batch(&self, role: Role) -> Option<Assignment<R>> {
+        let changed = self.changed(role);
         let mut state = self.lock();
         loop {
             let now = self.now();
-            let decision = state.scheduler.poll(now);
+            let decision = match role {
+                Role::General => state.scheduler.poll(now),
+                Role::Bulk => state.scheduler.poll_bulk(now),
+            };
             let mut outbox = Outbox::new();
             state.refuse_dropped(&mut outbox);
             if let Decision::Run(batch) = decision {
                 let callers = state.callers(&batch.rows);
                 drop(state);
                 outbox.send(&*self.observer);
-                return Some(Assignment { batch, callers });
+                return Some(Assignment {
+                    batch,
+                    role,
+                    callers,
+                });
             }
             if !outbox.is_empty() {
                 drop(state);
@@ -86,13 +95,12 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             }
             state = match decision {
                 Decision::WaitUntil(until) => {
-                    let wait = self.changed.wait_timeout(state, until.since(now));
+                    let wait = changed.wait_timeout(state, until.since(now));
                     wait.unwrap_or_else(PoisonError::into_inner).0
                 }
-                Decision::Idle | Decision::Run(_) => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                Decision::Idle | Decision::Run(_) => {
+                    changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
             };
         }
     }
@@ -104,12 +112,13 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         started: Instant,
         result: RunResult<O>,
     ) {
-        let batch = assignment.batch;
+        let Assignment { batch, role, .. } = assignment;
         let (outcome, outputs) = result.outcome(&batch.rows);
         let mut outbox = Outbox::new();
         let mut state = self.lock();
         let now = self.now();
         let was_serving = state.scheduler.is_serving();
+        let gave_way = state.scheduler.gave_way(now, batch.id);
         let verdict = state.scheduler.complete(now, batch.id, outcome);
         if !was_serving && state.scheduler.is_serving() {
             outbox.events.push(Event::Recovered);
@@ -117,7 +126,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         let started = self.time(started);
         let run = FinishedRun {
             started,
-            compute_time: now.since(started),
+            compute_time: now.since(started).saturating_sub(gave_way),
             rows: batch.rows.len(),
             tokens: batch.tokens,
             deliberate_wait: batch.deliberate_wait,
@@ -134,10 +143,15 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
             }
             (Verdict::Retry, _) => {}
         }
+        let is_drained = state.scheduler.is_drained();
         drop(state);
-        // The halves of a failed batch may run on other executors, and the executor that finishes
-        // last lets the others end.
-        self.changed.notify_all();
+        // The executor that finishes last lets the others end, and the halves of a failed batch may
+        // run on other executors.
+        if is_drained {
+            self.wake_all();
+        } else if role == Role::General || verdict == Verdict::Retry {
+            self.changed(Role::General).notify_all();
+        }
         outbox.events.extend(event(batch, verdict, outcome, &run));
         outbox.send(&*self.observer);
     }

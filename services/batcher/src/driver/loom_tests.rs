@@ -13,7 +13,7 @@ use super::call::{Answer, Call};
 use super::dispatch::{Assignment, RunResult};
 use super::executor::{BatchError, RowError};
 use super::observer::NoObserver;
-use super::shared::Shared;
+use super::shared::{Role, Shared};
 use crate::arrival::{Lookahead, Ticket};
 use crate::cost::Measurement;
 use crate::flow::Flow;
@@ -74,7 +74,7 @@ fn caller(driver: &Driver, row: u32) -> JoinHandle<Result<(Ticket, Receiver), Re
 fn executor(driver: &Driver) -> JoinHandle<()> {
     let driver = driver.clone();
     spawn(move || {
-        while let Some(assignment) = driver.next_batch() {
+        while let Some(assignment) = driver.next_batch(Role::General) {
             let result = run(&assignment);
             driver.complete(assignment, Instant::now(), result);
         }
@@ -210,7 +210,7 @@ fn the_last_executor_to_die_refuses_every_call() {
         let driver = driver(1);
         let late = caller(&driver, 2);
         let (_, mut first) = submit(&driver, &[3]).expect("admitted");
-        driver.died(0, "gone".to_owned());
+        driver.died(0, Role::General, "gone".to_owned());
         let refused = |receiver: &mut Receiver| receiver.try_recv().expect("answered");
         assert!(matches!(
             refused(&mut first),

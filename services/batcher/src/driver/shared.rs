@@ -18,15 +18,27 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::arrival::{Arrival, Ticket};
 use crate::cost::Measurement;
 use crate::refusal::Refusal;
+use crate::row::Priority;
 use crate::scheduler::{Scheduler, Stuck};
 use crate::stats::Stats;
 use crate::time::Time;
+
+/// Kinds of executor threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Runs any rows.
+    General,
+    /// Runs bulk rows alone, in batches that give way.
+    Bulk,
+}
 
 pub(crate) struct Shared<R, O> {
     pub(crate) name: Arc<str>,
     state: Mutex<State<R, O>>,
     /// Wakes executor threads for new rows, the end of a window, and the end of the batcher.
-    pub(super) changed: Condvar,
+    changed: Condvar,
+    /// The same for threads of bulk executors.
+    bulk_changed: Condvar,
     origin: Instant,
     pub(super) observer: Arc<dyn Observer>,
     /// Number of executor threads that have not ended.
@@ -48,6 +60,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 trial: None,
             }),
             changed: Condvar::new(),
+            bulk_changed: Condvar::new(),
             origin: Instant::now(),
             observer,
             threads: watch::Sender::new(threads),
@@ -99,14 +112,14 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 state
                     .calls
                     .insert(ticket.call, Pending::new(rows, now, reply));
-                self.wake_free_executors(state);
+                self.wake_free_executors(state, call.priority);
                 Ok((ticket, receiver))
             }
             Err(refusal) => {
                 let is_too_short = matches!(refusal, Refusal::DeadlineTooShort { .. });
                 if is_too_short && let Some(trial) = state.scheduler.queue_trial(now, &arrival) {
                     state.trial = Some((trial, Caller::new(rows)));
-                    self.wake_free_executors(state);
+                    self.wake_free_executors(state, Priority::Interactive);
                 } else {
                     drop(state);
                 }
@@ -130,7 +143,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         } else {
             state.scheduler.cancel(ticket);
         }
-        self.wake_free_executors(state);
+        self.wake_free_executors(state, Priority::Interactive);
         let rows = pending.missing();
         self.observer.observe(&if expired {
             Event::Expired { rows }
@@ -139,14 +152,33 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         });
     }
 
-    /// Releases the lock and wakes the executor threads that have no batch, if there are any: under
-    /// load none waits for a change of the queue, and a wake-up of nobody is a system call, too.
-    fn wake_free_executors(&self, state: MutexGuard<'_, State<R, O>>) {
-        let is_one_free = state.scheduler.free_executors() > 0;
+    /// Releases the lock and wakes the executor threads that have no batch, if there are any, for
+    /// rows of this priority: under load none waits for a change of the queue, and a wake-up of
+    /// nobody is a system call, too.
+    fn wake_free_executors(&self, state: MutexGuard<'_, State<R, O>>, priority: Priority) {
+        let is_for_bulk = priority == Priority::Bulk && state.scheduler.has_bulk_executors();
+        let (free, changed) = match is_for_bulk {
+            true => (state.scheduler.free_bulk_executors(), &self.bulk_changed),
+            false => (state.scheduler.free_executors(), &self.changed),
+        };
         drop(state);
-        if is_one_free {
-            self.changed.notify_all();
+        if free > 0 {
+            changed.notify_all();
         }
+    }
+
+    /// Returns what wakes the threads of executors of this kind.
+    pub(super) fn changed(&self, role: Role) -> &Condvar {
+        match role {
+            Role::General => &self.changed,
+            Role::Bulk => &self.bulk_changed,
+        }
+    }
+
+    /// Wakes all executor threads that wait.
+    pub(super) fn wake_all(&self) {
+        self.changed.notify_all();
+        self.bulk_changed.notify_all();
     }
 
     /// Reports that an executor panicked.
@@ -158,17 +190,22 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     }
 
     /// Retires an executor that cannot be rebuilt; without any, every call is refused.
-    pub(crate) fn died(&self, executor: usize, message: String) {
+    pub(crate) fn died(&self, executor: usize, role: Role, message: String) {
         tracing::error!(model = %self.name, executor, %message, "the model could not be rebuilt");
         let mut outbox = Outbox::new();
         let mut state = self.lock();
-        state.scheduler.retire_executor(&message);
+        match role {
+            Role::General => state.scheduler.retire_executor(&message),
+            Role::Bulk => state.scheduler.retire_bulk_executor(),
+        }
         if state.scheduler.executors() == 0 {
             let reason = message.as_str().into();
             state.refuse_all(&Refusal::ExecutorDied { reason }, &mut outbox);
             state.scheduler.clear();
         }
         drop(state);
+        // Those that are left may run its rows.
+        self.wake_all();
         outbox
             .events
             .push(Event::ExecutorDied { executor, message });
@@ -201,18 +238,18 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
 
     /// Takes note that an executor thread ends.
     pub(crate) fn ended(&self) {
-        self.changed.notify_all();
+        self.wake_all();
         self.threads.send_modify(|threads| *threads -= 1);
     }
 
     pub(crate) fn hurry(&self) {
         self.lock().scheduler.hurry();
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     pub(crate) fn drain(&self) {
         self.lock().scheduler.drain();
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     pub(crate) fn calibrate(&self, measurements: &[Measurement]) {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Scheduler, Stage};
+use super::{ExecutorKind, Scheduler, Stage};
 use crate::bulk;
 use crate::decision::{Cause, Decision};
 use crate::formation::{self, Draft, Fitted};
@@ -15,7 +15,8 @@ use crate::time::Time;
 const FORM_TIMES_MAX: usize = 8;
 
 impl Scheduler {
-    /// Returns what a free executor does now; [`Decision::Idle`] if none is free.
+    /// Returns what a free executor does now; [`Decision::Idle`] if none is free. Bulk executors
+    /// ask by [`Scheduler::poll_bulk`].
     ///
     /// Rows whose deadline has come or can no longer be met are given up first; they are in
     /// [`Scheduler::take_dropped`].
@@ -26,7 +27,7 @@ impl Scheduler {
         self.drop_expired(now);
         if let Some(rows) = self.retries.pop() {
             let draft = rows.into_iter().collect();
-            return Decision::Run(self.start(now, draft, Cause::Retry));
+            return Decision::Run(self.start(now, draft, Cause::Retry, ExecutorKind::General));
         }
         if let Some(draft) = self.form_bulk(now) {
             return Decision::Run(self.dispatch(now, draft, Cause::Ready));
@@ -51,14 +52,17 @@ impl Scheduler {
             }
             Err(cause) => cause,
         };
-        let bulk = self.queue.lane(Priority::Bulk);
-        bulk::fill(&mut draft, bulk, &caps, &self.learnt.cost, now);
+        if !self.has_bulk_executors() {
+            let bulk = self.queue.lane(Priority::Bulk);
+            bulk::fill(&mut draft, bulk, &caps, &self.learnt.cost, now);
+        }
         Decision::Run(self.dispatch(now, draft, cause))
     }
 
-    /// Forms a batch of bulk rows alone, if nothing else waits or their credit pays for it.
+    /// Forms a batch of bulk rows alone, if nothing else waits or their credit pays for it, and
+    /// there are no executors for them.
     fn form_bulk(&mut self, now: Time) -> Option<Draft> {
-        if self.is_empty(Priority::Bulk) {
+        if self.is_empty(Priority::Bulk) || self.has_bulk_executors() {
             return None;
         }
         self.refill(now, Priority::Bulk);
@@ -74,8 +78,9 @@ impl Scheduler {
 
     /// Forms the next batch of a lane so that no row in it is late. Rows that can no longer be
     /// answered in time are given up.
-    fn form(&mut self, now: Time, priority: Priority) -> Draft {
+    pub(super) fn form(&mut self, now: Time, priority: Priority) -> Draft {
         let caps = self.caps();
+        let gives_way = priority == Priority::Bulk && self.has_bulk_executors();
         for _ in 0..FORM_TIMES_MAX {
             self.refill(now, priority);
             let draft = self.draft(priority);
@@ -83,8 +88,11 @@ impl Scheduler {
             let is_whole_lane = draft.rows.len() == lane.ready_len();
             let is_whole_group = draft.rows.len() == lane.ready_of_first_group().rows;
             let cost = &self.learnt.cost;
-            let most = self.recent.batch_tokens_max(now, cost, self.part().tokens);
             // Where batches are short for urgent calls, one is cut rather than to give up a row.
+            let most = match gives_way {
+                true => u64::MAX,
+                false => self.recent.batch_tokens_max(now, cost, self.part().tokens),
+            };
             let is_long = draft.tokens(caps.layout) <= most;
             let draft = formation::shorten(draft, most, &caps);
             let tokens = draft.tokens(caps.layout);
@@ -126,13 +134,16 @@ impl Scheduler {
         let (lane, cost) = (self.queue.lane(priority), &self.learnt.cost);
         match priority {
             Priority::Interactive => formation::form(lane, &self.interactive_caps(), cost),
+            Priority::Bulk if self.has_bulk_executors() => {
+                formation::form(lane, &self.caps(), cost)
+            }
             Priority::Bulk => bulk::form_alone(lane, &self.caps(), cost),
         }
     }
 
     /// Returns the limits of the interactive rows of the next batch.
     fn interactive_caps(&self) -> Caps {
-        if self.is_empty(Priority::Bulk) {
+        if self.is_empty(Priority::Bulk) || self.has_bulk_executors() {
             self.caps()
         } else {
             bulk::interactive_caps(&self.caps(), self.options.bulk_share)

@@ -1,6 +1,8 @@
 //! Batches on executors: their start and their end.
 
-use super::{Running, Scheduler};
+use std::time::Duration;
+
+use super::{ExecutorKind, Running, Scheduler};
 use crate::decision::{Batch, Cause, Outcome, Verdict};
 use crate::forecast::DecisionPoint;
 use crate::formation::Draft;
@@ -15,7 +17,7 @@ impl Scheduler {
         if is_contended {
             self.account_bulk(&draft);
         }
-        self.start(now, draft, cause)
+        self.start(now, draft, cause, ExecutorKind::General)
     }
 
     /// Accounts for the share of bulk rows in a batch that starts while some of them are queued.
@@ -32,15 +34,26 @@ impl Scheduler {
             .account(cost, self.options.bulk_share, seconds, bulk_seconds);
     }
 
-    /// Starts a draft whose rows are in no queue.
-    pub(super) fn start(&mut self, now: Time, draft: Draft, cause: Cause) -> Batch {
+    /// Starts a draft whose rows are in no queue, on an executor of this kind.
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        draft: Draft,
+        cause: Cause,
+        on: ExecutorKind,
+    ) -> Batch {
         let tokens = draft.tokens(self.options.layout);
         let id = BatchId(self.next.batch);
         self.next.batch += 1;
         self.stats.batches_started += 1;
-        let (deliberate_wait, window) = self.waits.finish(now, draft.rows.len());
+        let (deliberate_wait, window) = match on {
+            ExecutorKind::General => {
+                self.learnt.batch_rows.learn(draft.rows.len() as f64);
+                self.waits.finish(now, draft.rows.len())
+            }
+            ExecutorKind::Bulk => (Duration::ZERO, None),
+        };
         self.stats.deliberate_wait += deliberate_wait;
-        self.learnt.batch_rows.learn(draft.rows.len() as f64);
         self.record_utilization(now);
         let expected = self.learnt.cost.predict(tokens);
         self.running.push(Running {
@@ -52,6 +65,8 @@ impl Scheduler {
             tokens,
             size: draft.rows.len(),
             rows: draft.rows.clone(),
+            on,
+            gave_way: Duration::ZERO,
         });
         Batch {
             id,
@@ -69,7 +84,13 @@ impl Scheduler {
             return Verdict::Fail;
         };
         self.record_utilization(now);
+        let gave_way = self.gave_way(now, id);
         let batch = self.running.swap_remove(index);
+        let batch = Running { gave_way, ..batch };
+        let (on, started) = (batch.on, batch.started);
+        if on == ExecutorKind::General {
+            self.end_giving_way(now, started);
+        }
         let verdict = match outcome {
             Outcome::Done => Verdict::Answer,
             // Its callers are gone.
@@ -80,6 +101,9 @@ impl Scheduler {
             Outcome::Failed | Outcome::OutOfMemory | Outcome::Crashed => Verdict::Fail,
         };
         self.account_end(now, batch, outcome, verdict);
+        if on == ExecutorKind::Bulk {
+            return verdict;
+        }
         let fixed = self.learnt.cost.fixed_seconds();
         self.learnt
             .forecast
@@ -99,9 +123,11 @@ impl Scheduler {
             size,
             rows,
             is_stuck,
+            on,
+            gave_way,
             ..
         } = batch;
-        let duration = now.since(started);
+        let duration = now.since(started).saturating_sub(gave_way);
         self.stats.compute_time += duration;
         self.trials.ended(now, id, duration);
         if outcome == Outcome::OutOfMemory {
@@ -110,13 +136,15 @@ impl Scheduler {
         }
         match verdict {
             Verdict::Answer => {
-                if !is_stuck {
+                if !is_stuck && gave_way.is_zero() {
                     self.learnt.cost.observe(tokens, duration);
                 }
                 let configured = self.options.max_batch_tokens;
                 self.learnt.memory.grow(tokens, configured);
                 self.stats.answered(&rows, size, started, duration);
-                self.learnt.outstanding = size;
+                if on == ExecutorKind::General {
+                    self.learnt.outstanding = size;
+                }
             }
             Verdict::Retry => {
                 self.stats.bisections += u64::from(outcome == Outcome::Failed);

@@ -2,6 +2,7 @@
 //!
 //! * `admit`: calls are queued, or refused for a reason
 //! * `decide`: what a free executor does: run a batch, wait, or nothing
+//! * `bulk_executors`: executors for bulk rows alone, whose batches give way
 //! * `dispatch`: batches start and end
 //! * `refill`: rows of waiting calls enter the queue
 //! * `remove`: rows leave without an answer
@@ -10,6 +11,7 @@
 //! * `waits`: deliberate waits and the decision points that they are counted from
 
 mod admit;
+mod bulk_executors;
 mod decide;
 mod dispatch;
 mod refill;
@@ -19,6 +21,7 @@ mod waits;
 mod watchdog;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::announcements::Announcements;
 use crate::bulk::BulkCredit;
@@ -54,6 +57,19 @@ struct Running {
     size: usize,
     /// The rows that have not been cancelled since.
     rows: Vec<Row>,
+    /// The kind of its executor.
+    on: ExecutorKind,
+    /// On a bulk executor, the time for which it had to give way.
+    gave_way: Duration,
+}
+
+/// Kinds of executors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExecutorKind {
+    /// Runs any rows.
+    General,
+    /// Runs bulk rows alone, and gives way to executors of the other kind.
+    Bulk,
 }
 
 /// Stages of a scheduler's life, in order.
@@ -111,6 +127,7 @@ pub struct Scheduler {
     options: Options,
     policy: Box<dyn BatchingPolicy>,
     executors: usize,
+    bulk_executors: usize,
     queue: Queue,
     retries: RetryQueue,
     running: Vec<Running>,
@@ -137,6 +154,7 @@ impl Scheduler {
             policy: policy::build(options.policy),
             options,
             executors,
+            bulk_executors: 0,
             queue: Queue::default(),
             retries: RetryQueue::default(),
             running: Vec::new(),
@@ -165,7 +183,7 @@ impl Scheduler {
         self.queue.len() + self.retries.len()
     }
 
-    /// Number of executors that are alive.
+    /// Number of executors that are alive, without bulk executors.
     pub fn executors(&self) -> usize {
         self.executors
     }
@@ -194,7 +212,7 @@ impl Scheduler {
 
     /// Accounts for the time until now, before a batch starts or ends.
     fn record_utilization(&mut self, now: Time) {
-        let share = self.running.len() as f64 / self.executors.max(1) as f64;
+        let share = self.running_on(ExecutorKind::General) as f64 / self.executors.max(1) as f64;
         self.learnt.utilization.record(now, share);
     }
 
@@ -205,15 +223,23 @@ impl Scheduler {
         self.waits.open(now, point);
     }
 
-    /// Number of executors that are alive and run no batch.
+    /// Number of executors that are alive and run no batch, without bulk executors.
     pub(crate) fn free_executors(&self) -> usize {
-        self.executors.saturating_sub(self.running.len())
+        self.executors
+            .saturating_sub(self.running_on(ExecutorKind::General))
     }
 
-    /// Expected seconds until a batch ends; zero if none runs.
+    /// Number of batches on executors of a kind.
+    fn running_on(&self, kind: ExecutorKind) -> usize {
+        let running = self.running.iter().filter(|running| running.on == kind);
+        running.count()
+    }
+
+    /// Expected seconds until a batch ends that gives way to none; zero if none runs.
     fn next_end(&self, now: Time) -> f64 {
         self.running
             .iter()
+            .filter(|running| running.on == ExecutorKind::General)
             .map(|running| running.end)
             .min()
             .map_or(0.0, |end| end.seconds_since(now).max(0.0))

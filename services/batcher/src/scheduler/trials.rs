@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Scheduler, Stage};
+use super::{ExecutorKind, Scheduler, Stage};
 use crate::arrival::Arrival;
 use crate::decision::{Batch, Cause};
 use crate::row::{BatchId, CallId, Row, RowId};
@@ -75,7 +75,8 @@ impl Scheduler {
     /// Starts the trial that waits.
     pub(super) fn start_trial(&mut self, now: Time) -> Option<Batch> {
         let row = self.trials.waiting.take()?;
-        let batch = self.start(now, [row].into_iter().collect(), Cause::Trial);
+        let draft = [row].into_iter().collect();
+        let batch = self.start(now, draft, Cause::Trial, ExecutorKind::General);
         self.trials.running = Some(batch.id);
         // No caller waits for the row.
         if let Some(running) = self.running.last_mut() {

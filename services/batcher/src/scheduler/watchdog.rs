@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Scheduler, Stage};
+use super::{ExecutorKind, Scheduler, Stage};
 use crate::refusal::Refusal;
 use crate::row::{CallId, Row};
 use crate::time::Time;
@@ -38,8 +38,11 @@ impl Scheduler {
     pub fn find_stuck(&mut self, now: Time) -> Option<Stuck> {
         let mut calls = Vec::new();
         let mut longest = Duration::ZERO;
+        let none_is_before = self.running_on(ExecutorKind::General) == 0;
         for running in &mut self.running {
-            if !running.is_stuck && running.stuck_at <= now {
+            // One on a bulk executor may be giving way.
+            let may_run = running.on == ExecutorKind::General || none_is_before;
+            if may_run && !running.is_stuck && running.stuck_at <= now {
                 running.is_stuck = true;
                 longest = longest.max(now.since(running.started));
                 calls.extend(running.rows.iter().map(|row| row.call));
@@ -65,10 +68,15 @@ impl Scheduler {
         })
     }
 
-    /// Number of executors whose batch is stuck.
+    /// Number of executors whose batch is stuck, without bulk executors.
     pub(super) fn stuck_executors(&self) -> usize {
-        let stuck = self.running.iter().filter(|running| running.is_stuck);
-        stuck.count()
+        self.stuck_on(ExecutorKind::General)
+    }
+
+    /// Number of executors of a kind whose batch is stuck.
+    pub(super) fn stuck_on(&self, kind: ExecutorKind) -> usize {
+        let running = self.running.iter().filter(|running| running.on == kind);
+        running.filter(|running| running.is_stuck).count()
     }
 
     /// The refusal of every call while no executor is left that is not stuck.

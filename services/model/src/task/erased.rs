@@ -11,11 +11,11 @@ use motet_proto::signature::Signature;
 use motet_runtime::metrics::ModelMetrics;
 use tonic::Status;
 
-use super::executor::ModelExecutorFactory;
+use super::executor::{Cores, ModelExecutorFactory};
 use super::runner::Runner;
 use super::{BoxError, Facts, LoadContext, LoadedModel, Task};
 use crate::call_cost::CallCost;
-use crate::core_permits::CoreSemaphore;
+use crate::core_permits::{BulkCores, CoreSemaphore};
 use crate::cpu_pool::CpuPool;
 use crate::model_health::ModelHealth;
 use crate::observer::{ModelObserver, register_gauges};
@@ -188,13 +188,28 @@ async fn start<M: LoadedModel>(
         task,
         model: runner.model.clone(),
         threads,
-        cores: is_cpu.then_some(cores),
+        cores: match is_cpu {
+            true => Cores::Usual(cores.clone()),
+            false => Cores::None,
+        },
         measurements: runner.model.measurements().unwrap_or_default(),
     };
+    let bulk = (0..executors).map_while(|_| {
+        let has_pauses = is_cpu && factory.model.has_pauses();
+        let cores = || BulkCores::new(cores.clone(), threads.max(1), options.bulk_share);
+        let bulk = has_pauses.then(cores).flatten()?;
+        let cores = Cores::Bulk(Arc::new(bulk));
+        Some(ModelExecutorFactory {
+            cores,
+            ..factory.clone()
+        })
+    });
+    let bulk = bulk.collect();
     let factories = vec![factory; executors];
     let name = &*load.name;
     let observer = ModelObserver::new(runner.metrics.clone(), health, executors);
-    let batcher = Batcher::spawn(name, options, Arc::new(observer), factories).await?;
+    let observer = Arc::new(observer);
+    let batcher = Batcher::spawn_with_bulk(name, options, observer, factories, bulk).await?;
     runner.gauges = Some(register_gauges(&runner.metrics, &batcher));
     runner.batcher = Some(batcher);
     Ok(runner)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use motet_batcher::{
     BatchError, BuildError, Executor, ExecutorFactory, Measurement, Options, RowError, measure,
 };
-use motet_models::ThreadTeam;
+use motet_models::{ThreadPriority, ThreadTeam};
 
 use super::erased::Named;
 use super::{LoadedModel, Measurements, Worker};
-use crate::core_permits::CoreSemaphore;
+use crate::core_permits::{BulkCores, CoreSemaphore};
 use crate::trace::CallTrace;
 
 /// Cost of the row that every executor runs before it serves.
@@ -31,9 +31,19 @@ pub(super) struct ModelExecutorFactory<M> {
     pub(super) model: Arc<M>,
     /// Threads that compute a batch, the executor's own included.
     pub(super) threads: usize,
-    /// `None` where a device computes: the thread then only submits work to it.
-    pub(super) cores: Option<CoreSemaphore>,
+    pub(super) cores: Cores,
     pub(super) measurements: Measurements,
+}
+
+/// The cores for batches.
+#[derive(Clone, Debug)]
+pub(super) enum Cores {
+    /// A device computes: the thread only submits work to it.
+    None,
+    /// Batches of any rows.
+    Usual(CoreSemaphore),
+    /// Batches of bulk rows, which pause for others. Each executor has its own.
+    Bulk(Arc<BulkCores>),
 }
 
 impl<M> Clone for ModelExecutorFactory<M> {
@@ -54,10 +64,9 @@ impl<M> ModelExecutorFactory<M> {
     /// and its helpers; other devices are used by the executor's alone, since their drivers keep
     /// state for each thread.
     fn team_size(&self) -> usize {
-        if self.cores.is_some() {
-            self.threads
-        } else {
-            1
+        match self.cores {
+            Cores::Usual(_) | Cores::Bulk(_) => self.threads,
+            Cores::None => 1,
         }
     }
 }
@@ -67,15 +76,23 @@ impl<M: LoadedModel> ExecutorFactory for ModelExecutorFactory<M> {
 
     fn build(&mut self) -> Result<ModelExecutor<M>, BuildError> {
         let team = ThreadTeam::for_current_thread(self.team_size());
+        let team = team.map_err(|error| BuildError(error.to_string()))?;
         Ok(ModelExecutor {
-            team: team.map_err(|error| BuildError(error.to_string()))?,
+            team: match &self.cores {
+                Cores::Bulk(cores) => team.with_pauses(cores.clone()),
+                Cores::Usual(_) | Cores::None => team,
+            },
             factory: self.clone(),
         })
     }
 
     /// The thread leads its helpers until it ends, so that they end with the model.
     fn run_thread(self, body: impl FnOnce(Self) + Send + 'static) {
-        ThreadTeam::lead(self.team_size(), move || body(self));
+        let priority = match self.cores {
+            Cores::Bulk(_) => ThreadPriority::Low,
+            Cores::Usual(_) | Cores::None => ThreadPriority::Usual,
+        };
+        ThreadTeam::lead(self.team_size(), priority, move || body(self));
     }
 }
 
@@ -91,8 +108,11 @@ impl<M: LoadedModel> ModelExecutor<M> {
     /// # Errors
     /// As [`LoadedModel::run`], and another number of outputs than of rows.
     fn run_rows(&self, rows: &[&M::Row]) -> Result<Vec<Result<M::Output, RowError>>, BatchError> {
-        let cores = self.factory.cores.as_ref();
-        let _permit = cores.map(|cores| cores.acquire(self.team.count()));
+        let (_permit, _bulk_permit) = match &self.factory.cores {
+            Cores::Usual(cores) => (Some(cores.acquire(self.team.count())), None),
+            Cores::Bulk(cores) => (None, Some(cores.acquire())),
+            Cores::None => (None, None),
+        };
         let outputs = self.factory.model.run(rows, &Worker::new(&self.team))?;
         if outputs.len() != rows.len() {
             let (task, given, wanted) = (self.factory.task.name, outputs.len(), rows.len());

@@ -133,6 +133,13 @@ pub trait LoadedModel: Send + Sync + 'static {
         of_process
     }
 
+    /// Returns whether batches pause where [`Worker::team`] says that a pause is due, between steps
+    /// of a millisecond or so. Bulk rows then have executors of their own, which give way to the
+    /// others.
+    fn has_pauses(&self) -> bool {
+        false
+    }
+
     /// Returns the measured times of batches, if the model shares them with models that compute
     /// alike.
     fn measurements(&self) -> Option<Measurements> {

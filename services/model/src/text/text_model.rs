@@ -381,6 +381,10 @@ impl LoadedModel for TextModel {
         }
     }
 
+    fn has_pauses(&self) -> bool {
+        self.encoder.is_packed()
+    }
+
     /// Models of one encoder are measured once.
     fn measurements(&self) -> Option<Measurements> {
         Some(self.measurements.clone())

@@ -1,7 +1,18 @@
 //! Permits for the processor's cores: which batches may compute at the same time.
+//!
+//! Batches get their cores in the order in which they ask. Those of bulk rows ([`BulkCores`]) wait
+//! until no other one waits, and give their cores back between two steps when another one comes;
+//! where others would take all of the time, they are owed a share of it.
 
+mod bulk;
+mod share;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
+use std::time::Instant;
+
+pub(crate) use bulk::BulkCores;
 
 /// A fair semaphore with one permit for each core that the process may use. Clones share it.
 ///
@@ -14,18 +25,47 @@ pub(crate) struct CoreSemaphore(Arc<Inner>);
 struct Inner {
     total: usize,
     state: Mutex<State>,
+    /// Requests that wait, without those of bulk rows; written under the lock.
+    waiting: AtomicUsize,
     /// Notified when the next ticket is served and when permits are returned.
     changed: Condvar,
 }
 
-/// A ticket lock over a count of free permits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     free: usize,
+    usual: Line,
+    bulk: Line,
+    /// Times from which each batch of bulk rows that waits is owed its share: all others then wait
+    /// for it.
+    owed_from: Vec<Instant>,
+}
+
+impl State {
+    /// Returns whether a batch of bulk rows goes first.
+    fn is_bulk_owed(&self) -> bool {
+        !self.owed_from.is_empty() && {
+            let now = Instant::now();
+            self.owed_from.iter().any(|from| *from <= now)
+        }
+    }
+}
+
+/// A line of requests, served in the order of their tickets.
+#[derive(Debug, Default)]
+struct Line {
     /// The ticket that the next caller draws.
     next_ticket: u64,
     /// The ticket that is served next.
     now_serving: u64,
+}
+
+impl Line {
+    fn draw(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        ticket
+    }
 }
 
 impl Default for CoreSemaphore {
@@ -39,12 +79,12 @@ impl CoreSemaphore {
     fn new(total: usize) -> Self {
         let state = State {
             free: total,
-            next_ticket: 0,
-            now_serving: 0,
+            ..State::default()
         };
         Self(Arc::new(Inner {
             total,
             state: Mutex::new(state),
+            waiting: AtomicUsize::new(0),
             changed: Condvar::new(),
         }))
     }
@@ -59,13 +99,13 @@ impl CoreSemaphore {
     pub(crate) fn acquire(&self, count: usize) -> CorePermit<'_> {
         let count = count.min(self.0.total);
         let mut state = self.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        while state.now_serving != ticket || state.free < count {
-            let changed = self.0.changed.wait(state);
-            state = changed.unwrap_or_else(PoisonError::into_inner);
+        let ticket = state.usual.draw();
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        while state.usual.now_serving != ticket || state.free < count || state.is_bulk_owed() {
+            state = self.wait(state);
         }
-        state.now_serving += 1;
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        state.usual.now_serving += 1;
         state.free -= count;
         drop(state);
         self.0.changed.notify_all();
@@ -75,8 +115,19 @@ impl CoreSemaphore {
         }
     }
 
+    /// Number of requests that wait, without those of bulk rows.
+    fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until anything has changed.
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        let changed = self.0.changed.wait(state);
+        changed.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,13 +190,13 @@ mod tests {
             let (order, arrivals) = std::sync::mpsc::channel();
             for count in [2, 1] {
                 let (waiting, order) = (cores.clone(), order.clone());
-                let ticket = cores.lock().next_ticket;
+                let ticket = cores.lock().usual.next_ticket;
                 scope.spawn(move || {
                     let permit = waiting.acquire(count);
                     order.send(count).unwrap();
                     drop(permit);
                 });
-                while cores.lock().next_ticket == ticket {
+                while cores.lock().usual.next_ticket == ticket {
                     std::thread::yield_now();
                 }
             }
