@@ -15,7 +15,7 @@ use crate::wait::until;
 pub const PASSWORD: &str = "planted-password-7e1f";
 /// The user that runs servers where this one is root, which they refuse.
 const SYSTEM_USER: &str = "postgres";
-/// Where Debian has the programs of each version.
+/// The folder in which Debian has the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// Settings of a cluster that nobody misses.
 const SETTINGS: [&str; 5] = [
@@ -32,7 +32,7 @@ const SETTINGS: [&str; 5] = [
 pub struct Postgres {
     programs: PathBuf,
     folder: TempDir,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     /// Settings beside those of all tests.
     settings: Vec<String>,

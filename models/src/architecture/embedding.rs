@@ -8,7 +8,7 @@ use super::{Linear, Norm, TensorRef};
 pub struct TokenEmbedding {
     /// The vector of each token id, `[vocabulary, size]`; with `shared`, of some of them each.
     pub words: TensorRef,
-    /// How ids share the rows of `words`, and the factor of each; `None` where every id has a row.
+    /// The row of `words` that each id has, and its factor; `None` where every id has its own.
     pub shared: Option<SharedRows>,
     /// The vector of each position of a row, from the first token's on, `[positions, size]`. A
     /// family that begins to count at 2 leaves out the first rows of its table. `None` for a family

@@ -1,4 +1,4 @@
-//! How texts become rows.
+//! Rules by which texts become rows.
 
 /// The tokens of a text's row, and what is around them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

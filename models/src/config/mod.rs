@@ -53,7 +53,7 @@ pub struct ModelConfig {
     /// `true` if the model is given the types of tokens, as `model_input_names` in
     /// tokenizer_config.json says.
     pub(crate) takes_token_types: bool,
-    /// How texts become rows.
+    /// Rules by which texts become rows.
     pub(crate) text_rows: TextRows,
     /// Classes that the weights were saved as (`architectures` in config.json), which may have a
     /// head beside the encoder.

@@ -90,9 +90,9 @@ type DescribeText = fn(&JsonFiles<'_>, &Architecture) -> Result<OwnText, LoadErr
 
 /// Rows and vectors of texts by a family's own rules.
 pub(crate) struct OwnText {
-    /// What makes the vector of a text, if modules.json says nothing else.
+    /// The head that makes the vector of a text, if modules.json says nothing else.
     pub(crate) head: Head,
-    /// How texts become rows.
+    /// Rules by which texts become rows.
     pub(crate) rows: TextRows,
 }
 

@@ -100,7 +100,7 @@ pub struct Tokenizer {
     unknown: Option<u32>,
     /// Texts as messages of a chat, if the model takes them so.
     chat: Option<Arc<Chat>>,
-    /// How texts become rows.
+    /// Rules by which texts become rows.
     form: RowForm,
     max_tokens: usize,
 }

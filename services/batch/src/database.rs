@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Beginnings of addresses of databases.
 pub(crate) const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
-/// What is said where this program reaches none.
+/// The error of a program that reaches none.
 #[cfg(not(feature = "postgres"))]
 pub(crate) const ABSENT: &str =
     "this build has no Postgres: build motet with its feature `postgres`";

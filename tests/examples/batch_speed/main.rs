@@ -1,5 +1,5 @@
-//! What a batch makes of a machine: its rows a second beside those of the encoder alone, and what
-//! it takes from interactive callers of the same model.
+//! The rows a second of a batch beside those of the encoder alone, and what it takes from
+//! interactive callers of the same model.
 //!
 //!     cargo build --release && cargo run --release -p motet-tests --example batch_speed -- \
 //!         target/release/motet [SECONDS [ROUNDS [TABLE...]]]

@@ -15,7 +15,7 @@ pub(super) struct Layout {
     pub(super) unknown: Option<u32>,
     /// Special tokens around texts.
     pub(super) around: Around,
-    /// What happens to signs before anything else.
+    /// Changes of signs before anything else.
     pub(super) signs: Signs,
 }
 

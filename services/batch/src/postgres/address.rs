@@ -9,7 +9,7 @@ use crate::error::BatchError;
 
 /// The port of an address that has none.
 const PORT: u16 = 5432;
-/// What an address is like, for messages.
+/// The shape of an address, for messages.
 const SHAPE: &str = "write postgres://USER@HOST:PORT/DATABASE";
 
 /// Trust in the server of a connection.

@@ -25,7 +25,7 @@ pub(crate) struct BulkCores {
 #[derive(Debug)]
 struct Account {
     share: Share,
-    /// Whether the batch has its cores at the moment.
+    /// `true` while the batch has its cores.
     is_held: bool,
     /// Threads that compute a part of the batch, and those among them that pause.
     computing: usize,
