@@ -30,6 +30,7 @@ mod ops;
 mod overload;
 mod pipelines;
 mod policies;
+mod priorities;
 mod processes;
 mod published;
 mod rag;
