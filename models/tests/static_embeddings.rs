@@ -174,7 +174,7 @@ fn characters_that_are_cut_are_told_as_tokens() {
     let signs = ".".repeat(20);
     let row = tokenizer.encode(&signs).unwrap();
     assert_eq!((row.len(), row.truncated()), (20, false));
-    // What is cut on the left is cut by tokens.
+    // Cuts on the left are by tokens.
     let left = tokenizer.encode_prompted("", words, 3, TruncationSide::Left);
     let left = left.unwrap();
     assert_eq!((left.len(), left.cut(), left.cut_at_least()), (3, 2, false));

@@ -75,6 +75,21 @@ impl Counting {
 }
 
 impl TokenEmbedding {
+    /// Returns the embedding of a vector for each token id, and nothing else.
+    pub fn of_words(words: TensorRef) -> Self {
+        Self {
+            words,
+            shared: None,
+            positions: None,
+            counting: Counting::None,
+            types: None,
+            scale: 1.0,
+            norm: None,
+            projection: None,
+            projected_norm: None,
+        }
+    }
+
     /// Returns the maximum number of tokens of a row that the table of positions has a vector for;
     /// without a table there is no such limit.
     pub fn max_tokens(&self) -> usize {

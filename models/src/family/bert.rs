@@ -86,19 +86,15 @@ impl Config {
             TensorRef::new(name, &[rows, size])
         };
         TokenEmbedding {
-            words: table("word", self.vocab_size),
-            shared: None,
             positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
             types: Some(table("token_type", self.type_vocab_size)),
-            scale: 1.0,
             norm: Some(Norm::layer(
                 "embeddings.LayerNorm",
                 size,
                 self.layer_norm_eps,
             )),
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(table("word", self.vocab_size))
         }
     }
 

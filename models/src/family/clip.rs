@@ -147,15 +147,9 @@ fn describe(json: &JsonFiles<'_>, text: &Text, mask: Mask) -> Result<Architectur
         hidden,
         max_tokens: positions,
         embedding: TokenEmbedding {
-            words: table("token", text.vocab_size),
-            shared: None,
             positions: Some(table("position", positions)),
             counting: Counting::All,
-            types: None,
-            scale: 1.0,
-            norm: None,
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(table("token", text.vocab_size))
         },
         position_bias: None,
         relative: None,

@@ -133,8 +133,6 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         hidden,
         max_tokens: positions,
         embedding: TokenEmbedding {
-            words: table("word", config.vocab_size),
-            shared: None,
             positions: config
                 .position_biased_input
                 .then(|| table("position", positions)),
@@ -144,10 +142,10 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
                 Counting::None
             },
             types: (types > 0).then(|| table("token_type", types)),
-            scale: 1.0,
             norm,
             projection: is_projected.then_some(projection),
             projected_norm,
+            ..TokenEmbedding::of_words(table("word", config.vocab_size))
         },
         position_bias: None,
         relative,

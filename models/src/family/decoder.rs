@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{CONFIG, activation, at_least_one, head_size, layer_count, refuse, rope};
 use crate::architecture::{
-    Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Mask, Norm, Norms,
-    Rotary, TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, FeedForward, Layer, Linear, Mask, Norm, Norms, Rotary,
+    TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -199,17 +199,7 @@ impl Config {
             prefixes: &["model."],
             hidden: self.hidden_size,
             max_tokens: self.max_position_embeddings,
-            embedding: TokenEmbedding {
-                words,
-                shared: None,
-                positions: None,
-                counting: Counting::None,
-                types: None,
-                scale: 1.0,
-                norm: None,
-                projection: None,
-                projected_norm: None,
-            },
+            embedding: TokenEmbedding::of_words(words),
             position_bias: None,
             relative: None,
             convolution: None,

@@ -75,15 +75,10 @@ impl Config {
             TensorRef::new(name, &[rows, self.dim])
         };
         TokenEmbedding {
-            words: table("word", self.vocab_size),
-            shared: None,
             positions: Some(table("position", self.max_position_embeddings)),
             counting: Counting::All,
-            types: None,
-            scale: 1.0,
             norm: Some(Norm::layer("embeddings.LayerNorm", self.dim, EPS)),
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(table("word", self.vocab_size))
         }
     }
 

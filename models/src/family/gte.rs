@@ -7,8 +7,8 @@ use super::{
     CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
 };
 use crate::architecture::{
-    Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
-    Rotary, TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, Pairs, Rotary,
+    TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -138,19 +138,13 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         hidden,
         max_tokens: config.max_position_embeddings,
         embedding: TokenEmbedding {
-            words: table("word", config.vocab_size),
-            shared: None,
-            positions: None,
-            counting: Counting::None,
             types: (types > 0).then(|| table("token_type", types)),
-            scale: 1.0,
             norm: Some(Norm::layer(
                 "embeddings.LayerNorm",
                 hidden,
                 config.layer_norm_eps,
             )),
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(table("word", config.vocab_size))
         },
         position_bias: None,
         relative: None,

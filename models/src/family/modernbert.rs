@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::decoder::{LayerType, layer_types};
 use super::{CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, rope};
 use crate::architecture::{
-    Architecture, Attention, Counting, FeedForward, Layer, Linear, Mask, Norm, Norms, TensorRef,
+    Architecture, Attention, FeedForward, Layer, Linear, Mask, Norm, Norms, TensorRef,
     TokenEmbedding,
 };
 use crate::error::LoadError;
@@ -148,18 +148,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         hidden,
         max_tokens: config.max_position_embeddings,
         embedding: TokenEmbedding {
-            words: TensorRef::new(
+            norm: Some(config.norm("embeddings.norm")),
+            ..TokenEmbedding::of_words(TensorRef::new(
                 "embeddings.tok_embeddings.weight",
                 &[config.vocab_size, hidden],
-            ),
-            shared: None,
-            positions: None,
-            counting: Counting::None,
-            types: None,
-            scale: 1.0,
-            norm: Some(config.norm("embeddings.norm")),
-            projection: None,
-            projected_norm: None,
+            ))
         },
         position_bias: None,
         relative: None,

@@ -8,8 +8,8 @@ use super::{
     CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
 };
 use crate::architecture::{
-    Activation, Architecture, Attention, Counting, FeedForward, Layer, Linear, Norm, Norms, Pairs,
-    Rotary, TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, Pairs, Rotary,
+    TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -88,15 +88,9 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         hidden: config.hidden,
         max_tokens: config.max_tokens,
         embedding: TokenEmbedding {
-            words: table("word", config.vocabulary),
-            shared: None,
-            positions: None,
-            counting: Counting::None,
             types: (config.types > 0).then(|| table("token_type", config.types)),
-            scale: 1.0,
             norm: Some(Norm::layer("emb_ln", config.hidden, config.eps)),
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(table("word", config.vocabulary))
         },
         position_bias: None,
         relative: None,

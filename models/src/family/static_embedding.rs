@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{CONFIG, Family, OwnText, at_least_one, refuse};
 use crate::architecture::{
-    Architecture, Counting, Head, Pooling, Scope, SharedRows, TensorRef, TextRows, TokenEmbedding,
+    Architecture, Head, Pooling, Scope, SharedRows, TensorRef, TextRows, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::names;
@@ -64,15 +64,8 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         hidden: words.row_size(),
         max_tokens: limit(json)?,
         embedding: TokenEmbedding {
-            words,
             shared: has_shared.then_some(SharedRows { rows, factors }),
-            positions: None,
-            counting: Counting::None,
-            types: None,
-            scale: 1.0,
-            norm: None,
-            projection: None,
-            projected_norm: None,
+            ..TokenEmbedding::of_words(words)
         },
         position_bias: None,
         relative: None,

@@ -51,21 +51,7 @@ impl BatchError {
 
     /// Returns the error that another was made of on its way through readers and writers.
     pub(crate) fn within(error: &io::Error) -> Option<Self> {
-        let mut next: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(found.clone());
-            }
-            // The source of an error of I/O is that of what is in it.
-            next = match error
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-            {
-                Some(inner) => Some(inner),
-                None => error.source(),
-            };
-        }
-        None
+        find::<Self>(error).cloned()
     }
 
     /// Returns the error of an input that cannot be read.
@@ -96,4 +82,23 @@ impl BatchError {
             _ => Self::try_again(message),
         }
     }
+}
+
+/// Returns the first of an error and its causes that has this type.
+pub(crate) fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        // The source of an error of I/O is that of what is in it.
+        next = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }

@@ -1,7 +1,5 @@
 //! The events and gauges of a model's batcher, as metrics and health.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use motet_batcher::{Batcher, Event, Observer};
 use motet_runtime::metrics::{BatcherState, ModelMetrics, Watch};
 
@@ -13,24 +11,12 @@ use crate::model_health::ModelHealth;
 pub(crate) struct ModelObserver {
     metrics: ModelMetrics,
     health: ModelHealth,
-    /// Executors that are alive.
-    executors: AtomicUsize,
 }
 
 impl ModelObserver {
-    /// Returns an observer for a batcher of `executors` executors.
-    pub(crate) fn new(metrics: ModelMetrics, health: ModelHealth, executors: usize) -> Self {
-        Self {
-            metrics,
-            health,
-            executors: AtomicUsize::new(executors),
-        }
-    }
-
-    fn executor_died(&self) {
-        if self.executors.fetch_sub(1, Ordering::Relaxed) <= 1 {
-            self.health.set(false);
-        }
+    /// Returns an observer for a model's batcher.
+    pub(crate) fn new(metrics: ModelMetrics, health: ModelHealth) -> Self {
+        Self { metrics, health }
     }
 }
 
@@ -56,8 +42,9 @@ impl Observer for ModelObserver {
             Event::MemorySplit { .. } => self.metrics.memory_split(),
             Event::RowsFailed { rows } => self.metrics.rows_failed(*rows),
             Event::ExecutorCrashed { .. } => self.metrics.executor_crashed(),
-            Event::ExecutorDied { .. } => self.executor_died(),
-            Event::Stuck { is_last: true, .. } => self.health.set(false),
+            Event::ExecutorDied { left: 0, .. } | Event::Stuck { is_last: true, .. } => {
+                self.health.set(false);
+            }
             Event::Recovered => self.health.set(true),
             // Events without a metric.
             _ => {}

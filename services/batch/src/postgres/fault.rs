@@ -5,7 +5,7 @@ use std::io;
 
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use crate::error::BatchError;
+use crate::error::{BatchError, find};
 
 /// Meaning of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,25 +101,6 @@ fn of_server(error: &DbError) -> String {
         told.push_str(&format!("; {more}"));
     }
     told.replace('\n', " ")
-}
-
-/// Returns the first of the causes of an error that has this type.
-fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        // The source of an error of I/O is that of what is in it.
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 #[cfg(test)]

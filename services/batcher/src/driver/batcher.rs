@@ -9,13 +9,13 @@ use super::call::{Call, CallReply, CallTiming};
 use super::error::{BuildError, SpawnError};
 use super::executor::{Executor, ExecutorFactory};
 use super::observer::Observer;
-use super::shared::{Role, Shared};
+use super::shared::Shared;
 use super::worker;
 use crate::arrival::Ticket;
 use crate::cost::Measurement;
 use crate::options::Options;
 use crate::refusal::Refusal;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{ExecutorKind, Scheduler};
 use crate::stats::Stats;
 
 /// A running batcher: a scheduler, the calls that wait, and a thread for each executor.
@@ -162,9 +162,11 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
         let mut starting = Vec::new();
         let general = factories
             .into_iter()
-            .map(|factory| (Role::General, factory));
-        let bulk = bulk.into_iter().map(|factory| (Role::Bulk, factory));
-        for (number, (role, factory)) in general.chain(bulk).enumerate() {
+            .map(|factory| (ExecutorKind::General, factory));
+        let bulk = bulk
+            .into_iter()
+            .map(|factory| (ExecutorKind::Bulk, factory));
+        for (number, (kind, factory)) in general.chain(bulk).enumerate() {
             let (ready, is_ready) = oneshot::channel();
             let (shared, options, runtime) =
                 (shared.clone(), options.clone(), Handle::try_current().ok());
@@ -174,7 +176,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Batcher<R, O> {
                     // Callers and executors have one clock, even where a test has paused it.
                     let _entered = runtime.as_ref().map(Handle::enter);
                     factory.run_thread(move |factory| {
-                        worker::run_thread(&shared, (number, role), &options, factory, ready);
+                        worker::run_thread(&shared, (number, kind), &options, factory, ready);
                     });
                 })
                 .map_err(|error| SpawnError::Thread(error.to_string()))?;

@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use super::call::{Caller, FinishedRun};
 use super::executor::{BatchError, RowError};
 use super::observer::{BatchRan, Event};
-use super::shared::{Role, Shared};
+use super::shared::Shared;
 use super::state::Outbox;
 use crate::decision::{Batch, Cause, Decision, Outcome, Verdict};
 use crate::row::{CallId, Row};
+use crate::scheduler::ExecutorKind;
 
 /// The result of a run: one result for each row, an error of the batch, or the message of a panic.
 pub(crate) enum RunResult<O> {
@@ -46,7 +47,7 @@ impl<O> RunResult<O> {
 /// A batch for an executor, with the rows of its calls.
 pub(crate) struct Assignment<R> {
     pub(crate) batch: Batch,
-    pub(crate) role: Role,
+    pub(crate) kind: ExecutorKind,
     pub(crate) callers: HashMap<CallId, Caller<R>>,
 }
 
@@ -63,14 +64,14 @@ impl<R> Assignment<R> {
 
 impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     /// Blocks an executor thread until it has a batch; `None` once everything is drained.
-    pub(crate) fn next_batch(&self, role: Role) -> Option<Assignment<R>> {
-        let changed = self.changed(role);
+    pub(crate) fn next_batch(&self, kind: ExecutorKind) -> Option<Assignment<R>> {
+        let changed = self.changed(kind);
         let mut state = self.lock();
         loop {
             let now = self.now();
-            let decision = match role {
-                Role::General => state.scheduler.poll(now),
-                Role::Bulk => state.scheduler.poll_bulk(now),
+            let decision = match kind {
+                ExecutorKind::General => state.scheduler.poll(now),
+                ExecutorKind::Bulk => state.scheduler.poll_bulk(now),
             };
             let mut outbox = Outbox::new();
             state.refuse_dropped(&mut outbox);
@@ -80,7 +81,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
                 outbox.send(&*self.observer);
                 return Some(Assignment {
                     batch,
-                    role,
+                    kind,
                     callers,
                 });
             }
@@ -112,7 +113,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         started: Instant,
         result: RunResult<O>,
     ) {
-        let Assignment { batch, role, .. } = assignment;
+        let Assignment { batch, kind, .. } = assignment;
         let (outcome, outputs) = result.outcome(&batch.rows);
         let mut outbox = Outbox::new();
         let mut state = self.lock();
@@ -149,8 +150,8 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         // run on other executors.
         if is_drained {
             self.wake_all();
-        } else if role == Role::General || verdict == Verdict::Retry {
-            self.changed(Role::General).notify_all();
+        } else if kind == ExecutorKind::General || verdict == Verdict::Retry {
+            self.changed(ExecutorKind::General).notify_all();
         }
         outbox.events.extend(event(batch, verdict, outcome, &run));
         outbox.send(&*self.observer);

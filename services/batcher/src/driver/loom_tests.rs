@@ -13,14 +13,14 @@ use super::call::{Answer, Call};
 use super::dispatch::{Assignment, RunResult};
 use super::executor::{BatchError, RowError};
 use super::observer::NoObserver;
-use super::shared::{Role, Shared};
+use super::shared::Shared;
 use crate::arrival::{Lookahead, Ticket};
 use crate::cost::Measurement;
 use crate::flow::Flow;
 use crate::options::{Options, Policy};
 use crate::refusal::Refusal;
 use crate::row::Priority;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{ExecutorKind, Scheduler};
 
 /// Rows are numbers, and the output of each is its double. 13 fails every batch that it is in.
 type Driver = Arc<Shared<u32, u32>>;
@@ -74,7 +74,7 @@ fn caller(driver: &Driver, row: u32) -> JoinHandle<Result<(Ticket, Receiver), Re
 fn executor(driver: &Driver) -> JoinHandle<()> {
     let driver = driver.clone();
     spawn(move || {
-        while let Some(assignment) = driver.next_batch(Role::General) {
+        while let Some(assignment) = driver.next_batch(ExecutorKind::General) {
             let result = run(&assignment);
             driver.complete(assignment, Instant::now(), result);
         }
@@ -210,7 +210,7 @@ fn the_last_executor_to_die_refuses_every_call() {
         let driver = driver(1);
         let late = caller(&driver, 2);
         let (_, mut first) = submit(&driver, &[3]).expect("admitted");
-        driver.died(0, Role::General, "gone".to_owned());
+        driver.died(0, ExecutorKind::General, "gone".to_owned());
         let refused = |receiver: &mut Receiver| receiver.try_recv().expect("answered");
         assert!(matches!(
             refused(&mut first),

@@ -82,6 +82,9 @@ pub enum Event {
     ExecutorDied {
         /// Number of the executor, from 0.
         executor: usize,
+        /// Number of executors for rows of any priority that are left; without any, every call is
+        /// refused.
+        left: usize,
         /// The error.
         message: String,
     },

@@ -19,18 +19,9 @@ use crate::arrival::{Arrival, Ticket};
 use crate::cost::Measurement;
 use crate::refusal::Refusal;
 use crate::row::Priority;
-use crate::scheduler::{Scheduler, Stuck};
+use crate::scheduler::{ExecutorKind, Scheduler, Stuck};
 use crate::stats::Stats;
 use crate::time::Time;
-
-/// Kinds of executor threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Runs any rows.
-    General,
-    /// Runs bulk rows alone, in batches that give way.
-    Bulk,
-}
 
 pub(crate) struct Shared<R, O> {
     pub(crate) name: Arc<str>,
@@ -168,10 +159,10 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     }
 
     /// Returns what wakes the threads of executors of this kind.
-    pub(super) fn changed(&self, role: Role) -> &Condvar {
-        match role {
-            Role::General => &self.changed,
-            Role::Bulk => &self.bulk_changed,
+    pub(super) fn changed(&self, kind: ExecutorKind) -> &Condvar {
+        match kind {
+            ExecutorKind::General => &self.changed,
+            ExecutorKind::Bulk => &self.bulk_changed,
         }
     }
 
@@ -190,25 +181,28 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
     }
 
     /// Retires an executor that cannot be rebuilt; without any, every call is refused.
-    pub(crate) fn died(&self, executor: usize, role: Role, message: String) {
+    pub(crate) fn died(&self, executor: usize, kind: ExecutorKind, message: String) {
         tracing::error!(model = %self.name, executor, %message, "the model could not be rebuilt");
         let mut outbox = Outbox::new();
         let mut state = self.lock();
-        match role {
-            Role::General => state.scheduler.retire_executor(&message),
-            Role::Bulk => state.scheduler.retire_bulk_executor(),
+        match kind {
+            ExecutorKind::General => state.scheduler.retire_executor(&message),
+            ExecutorKind::Bulk => state.scheduler.retire_bulk_executor(),
         }
         if state.scheduler.executors() == 0 {
             let reason = message.as_str().into();
             state.refuse_all(&Refusal::ExecutorDied { reason }, &mut outbox);
             state.scheduler.clear();
         }
+        let left = state.scheduler.executors();
         drop(state);
         // Those that are left may run its rows.
         self.wake_all();
-        outbox
-            .events
-            .push(Event::ExecutorDied { executor, message });
+        outbox.events.push(Event::ExecutorDied {
+            executor,
+            left,
+            message,
+        });
         outbox.send(&*self.observer);
     }
 

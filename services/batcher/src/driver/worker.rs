@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::dispatch::{Assignment, RunResult};
 use super::error::BuildError;
 use super::executor::{Executor, ExecutorFactory};
-use super::shared::{Role, Shared};
+use super::shared::Shared;
 use crate::cost::Measurement;
 use crate::options::Options;
+use crate::scheduler::ExecutorKind;
 
 /// Time between two looks for batches that are stuck.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
@@ -22,7 +23,7 @@ const WATCH_PERIOD: Duration = Duration::from_millis(500);
 /// it up.
 pub(crate) fn run_thread<E, F>(
     shared: &Arc<Shared<E::Row, E::Output>>,
-    (number, role): (usize, Role),
+    (number, kind): (usize, ExecutorKind),
     options: &Options,
     mut factory: F,
     ready: oneshot::Sender<Result<(), BuildError>>,
@@ -37,7 +38,7 @@ pub(crate) fn run_thread<E, F>(
                 shared.calibrate(&measurements);
             }
             let _ = ready.send(Ok(()));
-            serve(shared, (number, role), options, executor, factory);
+            serve(shared, (number, kind), options, executor, factory);
         }
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -59,7 +60,7 @@ pub(crate) fn watch<R: Send + Sync + 'static, O: Send + 'static>(shared: &Weak<S
 
 fn serve<E, F>(
     shared: &Arc<Shared<E::Row, E::Output>>,
-    (number, role): (usize, Role),
+    (number, kind): (usize, ExecutorKind),
     options: &Options,
     mut executor: E,
     mut factory: F,
@@ -67,7 +68,7 @@ fn serve<E, F>(
     E: Executor,
     F: ExecutorFactory<Executor = E>,
 {
-    while let Some(assignment) = shared.next_batch(role) {
+    while let Some(assignment) = shared.next_batch(kind) {
         let started = Instant::now();
         match run(&shared.name, number, &mut executor, &assignment) {
             RunResult::Panicked(message) => {
@@ -78,7 +79,7 @@ fn serve<E, F>(
                 let _ = guarded(|| drop(executor));
                 match build(&mut factory, options) {
                     Ok((rebuilt, _)) => executor = rebuilt,
-                    Err(BuildError(message)) => return shared.died(number, role, message),
+                    Err(BuildError(message)) => return shared.died(number, kind, message),
                 }
             }
             result => shared.complete(assignment, started, result),

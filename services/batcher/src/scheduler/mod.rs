@@ -65,7 +65,7 @@ struct Running {
 
 /// Kinds of executors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExecutorKind {
+pub(crate) enum ExecutorKind {
     /// Runs any rows.
     General,
     /// Runs bulk rows alone, and gives way to executors of the other kind.

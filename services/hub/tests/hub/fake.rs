@@ -175,6 +175,11 @@ impl FakeHub {
             .push((part.to_owned(), times, fault));
     }
 
+    /// Answers requests without the faults that are left.
+    pub fn mend(&self) {
+        self.state.faults.lock().unwrap().clear();
+    }
+
     /// Returns the requests so far, and forgets them.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.asked.lock().unwrap())

@@ -92,7 +92,9 @@ impl BulkCores {
             state = self.semaphore.wait(state);
         }
         let own = state.owed_from.iter().position(|it| Some(*it) == owed_from);
-        own.map(|own| state.owed_from.swap_remove(own));
+        if let Some(own) = own {
+            state.owed_from.swap_remove(own);
+        }
         let mut account = self.account();
         account.update();
         if !account.is_held {

@@ -207,7 +207,7 @@ async fn start<M: LoadedModel>(
     let bulk = bulk.collect();
     let factories = vec![factory; executors];
     let name = &*load.name;
-    let observer = ModelObserver::new(runner.metrics.clone(), health, executors);
+    let observer = ModelObserver::new(runner.metrics.clone(), health);
     let observer = Arc::new(observer);
     let batcher = Batcher::spawn_with_bulk(name, options, observer, factories, bulk).await?;
     runner.gauges = Some(register_gauges(&runner.metrics, &batcher));

@@ -107,7 +107,7 @@ impl TestModel {
             })
         };
         let own = ModelHealth::new("m", health.clone());
-        let observer = ModelObserver::new(metrics.model("m"), own.clone(), 1);
+        let observer = ModelObserver::new(metrics.model("m"), own.clone());
         let batcher = Batcher::spawn("m", options, Arc::new(observer), vec![factory]).await;
         let batcher = batcher.unwrap();
         let kind = TextKind::find("embed").unwrap();

@@ -1,12 +1,10 @@
 //! Errors of stores, by what they ask for.
 
-use std::error::Error;
-use std::io;
-
 use http::StatusCode;
 use object_store::client::HttpError;
 
 use super::http::{Refusal, Unanswered};
+use crate::error::find;
 
 /// Meaning of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,23 +74,4 @@ pub(super) fn told(error: &object_store::Error) -> String {
         object_store::Error::Generic { source, .. } => source.to_string(),
         error => error.to_string(),
     }
-}
-
-/// Returns the first of an error and its causes that has this type.
-fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        // The source of an error of I/O is that of what is in it.
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }
