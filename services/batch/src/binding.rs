@@ -15,6 +15,8 @@ const ROWS: usize = 1000;
 const BYTES: usize = 4 << 20;
 /// Column of the error of a row.
 pub(crate) const ERROR: &str = "error";
+/// Column of a table with the numbers of rows.
+pub(crate) const ROW: &str = "motet_row";
 /// Column of the nodes whose results are substitutes.
 pub(crate) const DEGRADED: &str = "degraded";
 
@@ -126,11 +128,23 @@ fn output_mistakes(settings: &Settings, outputs: &[Port]) -> Vec<String> {
         true => whole,
         false => settings.columns.iter().map(String::as_str).collect(),
     };
+    let own = match settings.format {
+        OutputFormat::Postgres => &[ERROR, DEGRADED, ROW][..],
+        _ => &[ERROR, DEGRADED],
+    };
     for column in settings.kept() {
-        if written.contains(&column) || [ERROR, DEGRADED].contains(&column) {
+        if written.contains(&column) || own.contains(&column) {
             mistakes.push(format!(
                 "kept column `{column}`: answers have a column of this name; do not keep it, or \
                  write other --columns"
+            ));
+        }
+    }
+    if settings.format == OutputFormat::Postgres {
+        for output in written.iter().filter(|output| own.contains(output)) {
+            mistakes.push(format!(
+                "output `{output}`: a table of answers has a column of this name; write other \
+                 --columns"
             ));
         }
     }

@@ -10,7 +10,7 @@ pub(crate) const ABSENT: &str =
     "this build has no Postgres: build motet with its feature `postgres`";
 
 /// Returns whether a name is the address of a database.
-pub(crate) fn is_database(name: &Path) -> bool {
+pub fn is_database(name: &Path) -> bool {
     let name = name.to_str().unwrap_or_default();
     SCHEMES.iter().any(|scheme| name.starts_with(scheme))
 }

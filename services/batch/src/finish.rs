@@ -8,6 +8,7 @@ use crate::error::BatchError;
 use crate::files::{Digest, InputFile};
 use crate::folder::Folder;
 use crate::plan::Plan;
+use crate::settings::ErrorPlace;
 
 /// Contents of the file `_SUCCESS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub fn finish(folder: &Folder) -> Result<Success, BatchError> {
     }
     let mut missing = Vec::new();
     let records = folder.settled(plan.units.len(), format)?;
+    let firsts = plan.units.iter().scan(0, |before, unit| {
+        let first = *before;
+        *before += unit.rows;
+        Some(first)
+    });
+    let found = folder.rows_from(&firsts.collect::<Vec<u64>>())?;
     for (index, (unit, record)) in plan.units.iter().zip(records).enumerate() {
         let Some(record) = record else {
             missing.push(index);
@@ -62,9 +69,26 @@ pub fn finish(folder: &Folder) -> Result<Success, BatchError> {
             )));
         }
         let paths = folder.unit(index, format);
-        let part = (paths.part, Some(&record.sha256));
-        let errors = (paths.errors, record.errors_sha256.as_ref());
-        for (path, expected) in [part, errors] {
+        let mut files = Vec::new();
+        match &found {
+            None => files.push((paths.part, Some(&record.sha256))),
+            Some(found) => {
+                let expected = match plan.settings.errors {
+                    ErrorPlace::Rows => record.rows,
+                    ErrorPlace::File => record.rows - record.errors,
+                };
+                if found[index] != expected {
+                    return Err(BatchError::cannot(format!(
+                        "{} changed since it was written: it has {} rows of unit {index}, not \
+                         {expected}",
+                        folder.path().display(),
+                        found[index],
+                    )));
+                }
+            }
+        }
+        files.push((paths.errors, record.errors_sha256.as_ref()));
+        for (path, expected) in files {
             let Some(expected) = expected else {
                 continue;
             };

@@ -11,6 +11,8 @@ use crate::error::BatchError;
 use crate::files::{
     Files, Note, NoteText, OwnPaths, Place, Record, Staged, UnitPaths, Unwritten, json, read_json,
 };
+#[cfg(feature = "postgres")]
+use crate::output::Lines;
 use crate::settings::OutputFormat;
 
 /// The folder of a batch: parts with answers, and in `_motet` the plan and what workers need.
@@ -22,16 +24,17 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Returns the folder at a path: of a disk, or of a bucket (`s3://BUCKET/FOLDER`).
+    /// Returns the folder at a path: of a disk, of a bucket (`s3://BUCKET/FOLDER`), or the table of
+    /// a database in its place (`postgres://USER@HOST/DATABASE?table=NAME`).
     ///
     /// # Errors
     /// A name of an object without a bucket; a store that cannot be one, by its variables of the
     /// environment.
     pub fn new(files: &Files, path: impl Into<PathBuf>) -> Result<Self, BatchError> {
-        let path = path.into();
+        let (place, path) = files.folder(path.into())?;
         Ok(Self {
             files: files.clone(),
-            place: files.place(&path)?,
+            place,
             path,
         })
     }
@@ -52,6 +55,23 @@ impl Folder {
             self.place.make(&folder)?;
         }
         self.sweep(false)
+    }
+
+    /// Makes the table of answers, where they go to one, or compares it with their columns.
+    ///
+    /// # Errors
+    /// Every column that does not fit.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn declare(&self, lines: &mut Lines) -> Result<(), BatchError> {
+        let table = self.place.declare(&lines.typed(), lines.has_gaps())?;
+        lines.go_to(table);
+        Ok(())
+    }
+
+    /// Returns how many rows a table has with a number from each of these up to the next one;
+    /// `None` for a folder, whose files have digests.
+    pub(crate) fn rows_from(&self, firsts: &[u64]) -> Result<Option<Vec<u64>>, BatchError> {
+        self.place.rows_from(firsts)
     }
 
     fn own(&self, name: &str) -> PathBuf {

@@ -6,9 +6,10 @@
 //! * `settings`: what a batch is asked to do; `plan`: that, bound to inputs, in units of rows.
 //! * `planning`: a plan made, or compared with one that is there.
 //! * `binding`: columns of the files against the pipeline.
-//! * `output`: rows with their answers, as lines of a part; `parquet`: the same as columns.
+//! * `output`: rows with their answers, as lines of a part; `columns`: types of its columns;
+//!   `parquet`: the same as columns.
 //! * `files`: disks and object stores, which keep files; nothing else knows which of them does.
-//! * `postgres`: rows of queries; `database`: names of databases.
+//! * `postgres`: rows of queries, and tables of answers; `database`: names of databases.
 //! * `folder`: the folder of a batch; `part`: a unit being written.
 //! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
 //!   in flight and calls a second.
@@ -17,6 +18,8 @@
 //! * `error`: [`BatchError`]; `hash`: digests; `waiting`: waiting for servers.
 
 mod binding;
+#[cfg(any(feature = "parquet", feature = "postgres"))]
+mod columns;
 mod database;
 mod error;
 mod files;
@@ -43,6 +46,7 @@ mod task;
 mod waiting;
 mod worker;
 
+pub use database::is_database;
 pub use error::{BatchError, Verdict};
 pub use files::Files;
 pub use finish::{Success, finish};

@@ -5,10 +5,13 @@ use std::io;
 use motet_rows::{Answer, Port, Row, RowError};
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "postgres")]
+use crate::binding::ROW;
 use crate::binding::{DEGRADED, ERROR, top_level};
-#[cfg(feature = "parquet")]
-use crate::parquet::Node;
-use crate::plan::Plan;
+#[cfg(any(feature = "parquet", feature = "postgres"))]
+use crate::columns::Node;
+#[cfg(feature = "postgres")]
+use crate::postgres::TableColumns;
 use crate::settings::{ErrorPlace, OutputFormat, Settings};
 
 /// Writes rows in the form of a batch.
@@ -20,8 +23,11 @@ pub(crate) struct Lines {
     /// Name of the pipeline.
     model: String,
     /// All columns of a part, with their types.
-    #[cfg(feature = "parquet")]
+    #[cfg(any(feature = "parquet", feature = "postgres"))]
     typed: Vec<(String, Node)>,
+    /// The columns of the table that they go to.
+    #[cfg(feature = "postgres")]
+    table: TableColumns,
 }
 
 /// A row with what became of it.
@@ -35,26 +41,30 @@ pub(crate) struct Done<'r> {
 }
 
 impl Lines {
-    /// Returns the form of a batch. `sample` has some rows of its input.
-    pub(crate) fn new(plan: &Plan, outputs: &[Port], sample: &[Row]) -> Self {
-        #[cfg(not(feature = "parquet"))]
-        let _ = sample;
-        let settings = plan.settings.clone();
+    /// Returns the form of a batch of a pipeline. `sample` has some rows of its input; `is_typed`
+    /// says that their columns have types.
+    pub(crate) fn new(
+        settings: &Settings,
+        pipeline: &str,
+        outputs: &[Port],
+        sample: &[Row],
+        is_typed: bool,
+    ) -> Self {
+        #[cfg(not(any(feature = "parquet", feature = "postgres")))]
+        let _ = (sample, is_typed);
+        let settings = settings.clone();
         let columns = match settings.columns.is_empty() {
             true => top_level(outputs).into_iter().map(str::to_owned).collect(),
             false => settings.columns.clone(),
         };
         Self {
-            #[cfg(feature = "parquet")]
-            typed: typed(
-                &settings,
-                &columns,
-                outputs,
-                plan.is_typed().then_some(sample),
-            ),
+            #[cfg(any(feature = "parquet", feature = "postgres"))]
+            typed: typed(&settings, &columns, outputs, is_typed.then_some(sample)),
             settings,
             columns,
-            model: plan.pipeline.name.clone(),
+            model: pipeline.to_owned(),
+            #[cfg(feature = "postgres")]
+            table: TableColumns::default(),
         }
     }
 
@@ -63,10 +73,22 @@ impl Lines {
         self.settings.format
     }
 
-    /// Returns the columns of parts of Parquet.
-    #[cfg(feature = "parquet")]
+    /// Returns the columns of parts with their types.
+    #[cfg(any(feature = "parquet", feature = "postgres"))]
     pub(crate) fn typed(&self) -> Vec<(String, Node)> {
         self.typed.clone()
+    }
+
+    /// Sets the columns of the table that they go to.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn go_to(&mut self, table: TableColumns) {
+        self.table = table;
+    }
+
+    /// Returns whether rows with errors are among the answers, without outputs.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.settings.errors == ErrorPlace::Rows
     }
 
     /// Returns the beginning of a part.
@@ -85,10 +107,15 @@ impl Lines {
     /// Returns the line of a row in a part.
     ///
     /// # Errors
-    /// As those of [`header`](Self::header).
+    /// [`InvalidData`](io::ErrorKind::InvalidData): a value that no table takes. A row with an error
+    /// has none.
     pub(crate) fn line(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
         match self.settings.format {
+            #[cfg(feature = "postgres")]
+            OutputFormat::Postgres => self.copied(row),
             OutputFormat::Jsonl | OutputFormat::Parquet => self.object(row),
+            #[cfg(not(feature = "postgres"))]
+            OutputFormat::Postgres => self.object(row),
             OutputFormat::Csv => self.cells(row),
             OutputFormat::Openai => line(&self.response(row)),
         }
@@ -132,6 +159,41 @@ impl Lines {
         }
         out.extend_from_slice(b"}\n");
         Ok(out)
+    }
+
+    /// Returns a row as the text of COPY.
+    #[cfg(feature = "postgres")]
+    fn copied(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
+        use std::borrow::Cow;
+        let is_kept = |name: &str| self.settings.kept().any(|kept| kept == name);
+        let (mut degraded, mut failed) = (None, None);
+        match row.answer {
+            Ok(answer) if answer.degraded.is_empty() => {}
+            Ok(answer) => degraded = Some(json!(answer.degraded)),
+            Err(error) => {
+                let message = error.message.replace('\0', "\u{fffd}");
+                let error = RowError {
+                    message,
+                    ..error.clone()
+                };
+                failed = Some(serde_json::to_value(error)?);
+            }
+        }
+        let text = self.table.line(|name| match (name, row.answer) {
+            (ROW, _) => Some(Cow::Owned(row.number.into())),
+            (DEGRADED, _) => degraded.as_ref().map(Cow::Borrowed),
+            (ERROR, _) => failed.as_ref().map(Cow::Borrowed),
+            (name, answer) if is_kept(name) => {
+                let value = row.values.get(name)?;
+                // An error may be that of this very value.
+                let is_taken = answer.is_ok() || self.table.takes(name, value);
+                is_taken.then_some(Cow::Borrowed(value))
+            }
+            (name, Ok(answer)) => Some(selected(&answer.outputs, name)),
+            (_, Err(_)) => None,
+        });
+        text.map(String::into_bytes)
+            .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
     }
 
     fn cells(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
@@ -199,7 +261,7 @@ impl Lines {
 
 /// Returns all columns of a part with their types. Kept columns are texts, but for those of files
 /// that have types, of which `sample` is.
-#[cfg(feature = "parquet")]
+#[cfg(any(feature = "parquet", feature = "postgres"))]
 fn typed(
     settings: &Settings,
     columns: &[String],
@@ -212,8 +274,8 @@ fn typed(
         (name.to_owned(), Node::of_values(values))
     };
     let mut typed: Vec<(String, Node)> = settings.kept().map(kept).collect();
-    typed.extend(crate::parquet::columns(outputs, columns));
-    typed.push((DEGRADED.to_owned(), Node::List(Box::new(Node::TEXT))));
+    typed.extend(crate::columns::columns(outputs, columns));
+    typed.push((DEGRADED.to_owned(), Node::list(Node::TEXT)));
     if settings.errors == ErrorPlace::Rows {
         typed.push((ERROR.to_owned(), Node::error()));
     }
@@ -290,7 +352,6 @@ mod tests {
     use motet_rows::{Code, Failure};
 
     use super::*;
-    use crate::plan::PipelineParts;
 
     fn lines(format: OutputFormat, errors: ErrorPlace, columns: &[&str]) -> Lines {
         let settings = Settings {
@@ -302,17 +363,12 @@ mod tests {
             errors,
             unit: 1,
         };
-        let pipeline = PipelineParts {
-            name: "rag".to_owned(),
-            digests: Default::default(),
-        };
-        let plan = Plan::new(pipeline, settings, Vec::new(), Vec::new());
         let port = |name: &str| Port {
             name: name.to_owned(),
             kind: "i32".parse().unwrap(),
             required: false,
         };
-        Lines::new(&plan, &[port("results"), port("n")], &[])
+        Lines::new(&settings, "rag", &[port("results"), port("n")], &[], false)
     }
 
     fn check(lines: &Lines, expected: [&str; 3]) {

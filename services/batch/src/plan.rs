@@ -132,12 +132,6 @@ impl Plan {
         })
     }
 
-    /// Returns whether the columns of all inputs have types.
-    #[cfg(feature = "parquet")]
-    pub(crate) fn is_typed(&self) -> bool {
-        self.inputs.iter().all(|input| input.format.is_typed())
-    }
-
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.inputs.iter().map(|input| input.rows).sum()

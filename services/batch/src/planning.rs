@@ -70,14 +70,7 @@ impl Batch {
 /// Every mistake of columns; every difference to the plan; files that cannot be read or written.
 pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch, BatchError> {
     folder.open()?;
-    let planned = Plan::read(&folder)?;
-    let is_part = |name: &String| name.starts_with("part-");
-    if planned.is_none() && folder.names()?.iter().any(is_part) {
-        return Err(BatchError::cannot(format!(
-            "{} has parts, but no plan: they are of something else; name another folder",
-            folder.path().display()
-        )));
-    }
+    let planned = planned(&folder)?;
     let origins = origins(&folder, asked, planned.is_some(), stdin)?;
     if let Some(plan) = &planned {
         compare(&folder, plan, asked, &origins)?;
@@ -85,6 +78,14 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
     let pipeline = &asked.pipeline.name;
     let (ports, outputs) = (&asked.ports, &asked.outputs);
     let bound = bind(pipeline, ports, outputs, &asked.settings, &origins)?;
+    let is_typed = origins.iter().all(|origin| origin.format().is_typed());
+    let lines = Lines::new(&asked.settings, pipeline, outputs, &bound.sample, is_typed);
+    #[cfg(feature = "postgres")]
+    let lines = {
+        let mut lines = lines;
+        folder.declare(&mut lines)?;
+        lines
+    };
     let plan = match planned {
         Some(plan) => plan,
         None => {
@@ -102,10 +103,27 @@ pub fn prepare(folder: Folder, asked: &Asked, stdin: impl Read) -> Result<Batch,
     };
     Ok(Batch {
         folder,
-        lines: Lines::new(&plan, &asked.outputs, &bound.sample),
+        lines,
         plan,
         binding: bound.binding,
         origins,
+    })
+}
+
+/// Returns the plan of a folder; `None` if it has none, nor parts.
+fn planned(folder: &Folder) -> Result<Option<Plan>, BatchError> {
+    if let Some(plan) = Plan::read(folder)? {
+        return Ok(Some(plan));
+    }
+    if !folder.names()?.iter().any(|name| name.starts_with("part-")) {
+        return Ok(None);
+    }
+    // Another worker may have planned, and written them, since then.
+    Plan::read(folder)?.map(Some).ok_or_else(|| {
+        BatchError::cannot(format!(
+            "{} has parts, but no plan: they are of something else; name another folder",
+            folder.path().display()
+        ))
     })
 }
 

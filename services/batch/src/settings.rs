@@ -42,6 +42,8 @@ pub enum OutputFormat {
     Parquet,
     /// Answers of OpenAI's batch files, one a line.
     Openai,
+    /// Rows of a table of Postgres.
+    Postgres,
 }
 
 impl OutputFormat {
@@ -51,6 +53,8 @@ impl OutputFormat {
             Self::Jsonl | Self::Openai => "jsonl",
             Self::Csv => "csv",
             Self::Parquet => "parquet",
+            // The table has them; the name stands for them in records.
+            Self::Postgres => "rows",
         }
     }
 }

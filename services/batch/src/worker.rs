@@ -1,9 +1,12 @@
 //! The units of one worker, computed.
 
+use std::io;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use motet_rows::{Binding, NoAnswer, Pipeline, RetryPolicy, RowError, answer};
+use motet_rows::{
+    Answer, Binding, Code, Failure, NoAnswer, Pipeline, RetryPolicy, RowError, answer,
+};
 use serde_json::Map;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
@@ -254,18 +257,36 @@ impl<P: Pipeline> OfRows<P> {
                 (row.values, answered)
             }
         };
-        let mut line = Vec::new();
+        let line = |answer: Result<&Answer, &RowError>| {
+            self.lines.line(&Done {
+                values: &values,
+                number: item.number,
+                answer,
+            })
+        };
+        let failed = |error: io::Error| BatchError::cannot(error.to_string());
+        let mut text = Vec::new();
+        let answered = match answered {
+            Ok(answer) => match line(Ok(&answer)) {
+                Ok(written) => {
+                    text = written;
+                    Ok(answer)
+                }
+                // A value that the table cannot have.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Err(Failure::new(Code::InvalidArgument, error.to_string()).after(0))
+                }
+                Err(error) => return Err(failed(error)),
+            },
+            Err(error) => Err(error),
+        };
         let mut whole = Vec::new();
-        let done = Done {
-            values: &values,
-            number: item.number,
-            answer: answered.as_ref(),
-        };
-        let written = match (&answered, self.errors) {
-            (Err(error), ErrorPlace::File) => Lines::whole(&values, error).map(|text| whole = text),
-            _ => self.lines.line(&done).map(|text| line = text),
-        };
-        written.map_err(|error| BatchError::cannot(error.to_string()))?;
+        if let Err(error) = &answered {
+            match self.errors {
+                ErrorPlace::File => whole = Lines::whole(&values, error).map_err(failed)?,
+                ErrorPlace::Rows => text = line(Err(error)).map_err(failed)?,
+            }
+        }
         match &answered {
             Ok(answer) => self
                 .progress
@@ -275,7 +296,7 @@ impl<P: Pipeline> OfRows<P> {
         Ok(Computed {
             unit: item.unit,
             is_last: item.is_last,
-            line,
+            line: text,
             whole,
             is_error: answered.is_err(),
             _held: item.held,
@@ -285,11 +306,11 @@ impl<P: Pipeline> OfRows<P> {
     async fn answer(
         &self,
         inputs: &Map<String, serde_json::Value>,
-    ) -> Result<Result<motet_rows::Answer, RowError>, BatchError> {
+    ) -> Result<Result<Answer, RowError>, BatchError> {
         let _place = self.gate.enter().await;
         let mut failures = 0u32;
         let begun = tokio::time::Instant::now();
-        let failed = |failure: &motet_rows::Failure, latency| {
+        let failed = |failure: &Failure, latency| {
             failures += 1;
             self.progress.call_failed();
             self.gate.failed(failure, latency);

@@ -89,6 +89,19 @@ impl FromStr for PortType {
     }
 }
 
+impl PortType {
+    /// Returns the length of its innermost lists, where the type says it.
+    ///
+    /// ```
+    /// let vectors: motet_rows::PortType = "float[N,384]".parse().unwrap();
+    /// assert_eq!(vectors.length(), Some(384));
+    /// ```
+    pub fn length(&self) -> Option<usize> {
+        let (_, dims) = self.written.strip_suffix(']')?.split_once('[')?;
+        dims.split(',').next_back()?.trim().parse().ok()
+    }
+}
+
 impl fmt::Display for PortType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
@@ -135,6 +148,16 @@ mod tests {
         ] {
             let read: Option<PortType> = text.parse().ok();
             assert_eq!(read.map(|t| (t.element, t.rank)), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("float[384]", Some(384)),
+            ("u8[3, M,7]", Some(7)),
+            ("float[3,N]", None),
+            ("float[N]", None),
+            ("float", None),
+        ] {
+            let read: PortType = text.parse().unwrap();
+            assert_eq!(read.length(), expected, "{text}");
         }
     }
 }

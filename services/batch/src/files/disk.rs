@@ -168,7 +168,7 @@ impl Place for Disk {
     }
 
     fn notes(&self, temporary: &Path) -> Result<Vec<Note>, BatchError> {
-        let files = temporary::list(temporary).unwrap_or_default();
+        let files = temporary::list(temporary, "").unwrap_or_default();
         let note = |(path, is_alive): (PathBuf, bool)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let mut words = name.split('.');

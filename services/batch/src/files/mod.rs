@@ -2,12 +2,15 @@
 //! and writes them by [`Place`], and does not know which.
 //!
 //! * `disk`: files of this machine, and `temporary`, those that have no names yet.
-//! * `store`: objects of S3 and Google Cloud Storage.
+//! * `store`: objects of S3 and Google Cloud Storage; `noting`: notes of workers where no process
+//!   is known.
 //! * `input`: a file that is read; `json`: small ones of JSON; `unit`: those of a unit.
 
 mod disk;
 mod input;
 mod json;
+#[cfg(any(feature = "postgres", feature = "stores"))]
+pub(crate) mod noting;
 #[cfg(feature = "stores")]
 mod store;
 mod temporary;
@@ -23,10 +26,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use input::{Digest, FileBytes, InputFile};
+#[cfg(feature = "postgres")]
+pub(crate) use json::parsed;
 pub(crate) use json::{json, read_json};
+#[cfg(feature = "postgres")]
+pub(crate) use temporary::{stage_here, sweep_here};
 pub(crate) use unit::{OwnPaths, Record, UnitPaths, Unwritten};
 
-use crate::database::{is_database, shown};
+use crate::database::is_database;
 use crate::error::BatchError;
 
 /// Beginnings of the names of objects.
@@ -63,17 +70,46 @@ impl Files {
         &self.postgres
     }
 
+    /// Returns the place of a folder, and its path there, which has no password.
+    ///
+    /// # Errors
+    /// As those of [`place`](Self::place).
+    pub(crate) fn folder(&self, path: PathBuf) -> Result<(Arc<dyn Place>, PathBuf), BatchError> {
+        #[cfg(feature = "postgres")]
+        if is_database(&path) {
+            let table = self.postgres.table(&path)?;
+            let path = PathBuf::from(table.address());
+            return Ok((table, path));
+        }
+        Ok((self.place(&path)?, path))
+    }
+
+    /// Returns whether a name is that of a file in a table of answers, not of a database.
+    pub(crate) fn is_in_table(&self, path: &Path) -> bool {
+        #[cfg(feature = "postgres")]
+        return self.postgres.known(path).is_some();
+        #[cfg(not(feature = "postgres"))]
+        {
+            let _ = path;
+            false
+        }
+    }
+
     /// Returns the place of a file.
     ///
     /// # Errors
     /// A name of an object that has no bucket; a store that cannot be one, by its variables of the
     /// environment.
     pub(crate) fn place(&self, path: &Path) -> Result<Arc<dyn Place>, BatchError> {
+        #[cfg(feature = "postgres")]
         if is_database(path) {
-            return Err(BatchError::cannot(format!(
-                "{} keeps no files: name a folder, or a bucket",
-                shown(&path.to_string_lossy())
-            )));
+            return Ok(self.postgres.table(path)?);
+        }
+        #[cfg(not(feature = "postgres"))]
+        if is_database(path) {
+            let (name, absent) = (path.to_string_lossy(), crate::database::ABSENT);
+            let name = crate::database::shown(&name);
+            return Err(BatchError::cannot(format!("{name}: {absent}")));
         }
         match is_object(path) {
             false => Ok(Arc::new(disk::Disk)),
@@ -182,6 +218,23 @@ pub(crate) trait Place: Debug + Send + Sync {
     /// Gives the files of a unit their names, all of them or none; returns `false` where another
     /// worker did so before.
     fn commit(&self, own: &OwnPaths, unit: Unwritten) -> Result<bool, BatchError>;
+
+    /// Makes the table of answers with these columns, or compares it with them; returns its
+    /// columns. `has_gaps` says that some rows have no outputs. None, where answers are files.
+    #[cfg(feature = "postgres")]
+    fn declare(
+        &self,
+        _: &[(String, crate::columns::Node)],
+        _has_gaps: bool,
+    ) -> Result<crate::postgres::TableColumns, BatchError> {
+        Ok(crate::postgres::TableColumns::default())
+    }
+
+    /// Returns how many rows there are with a number from each of these up to the next one; `None`
+    /// where answers are files.
+    fn rows_from(&self, _: &[u64]) -> Result<Option<Vec<u64>>, BatchError> {
+        Ok(None)
+    }
 
     /// Does what a worker that was killed has left to do of a unit that is written. Nothing, where
     /// files get their names at once.

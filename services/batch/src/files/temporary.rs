@@ -26,20 +26,19 @@ impl Temporary {
     /// # Errors
     /// When it cannot be created.
     pub(super) fn create(folder: &Path, name: &str) -> Result<Self, BatchError> {
+        Self::create_by(folder, name, &mut OpenOptions::new())
+    }
+
+    fn create_by(folder: &Path, name: &str, options: &mut OpenOptions) -> Result<Self, BatchError> {
+        options.read(true).write(true).create_new(true);
         loop {
             let number = fastrand::u64(..);
             let path = folder.join(format!("{name}.{}.{number:016x}", std::process::id()));
-            let created = || {
-                let mut options = OpenOptions::new();
-                let file = options
-                    .read(true)
-                    .write(true)
-                    .create_new(true)
-                    .open(&path)?;
+            let created = options.open(&path).and_then(|file| {
                 file.lock()?;
-                io::Result::Ok(file)
-            };
-            let file = created().map_err(|error| BatchError::writing(&path, &error))?;
+                Ok(file)
+            });
+            let file = created.map_err(|error| BatchError::writing(&path, &error))?;
             // Whoever looked between the two saw a file without an owner, and removed it.
             if path.exists() {
                 let writer = BufWriter::with_capacity(PIECE, file);
@@ -131,14 +130,19 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the files of `folder`, each with whether the process that made it still runs.
+/// Returns the files of `folder` whose names begin so, each with whether the process that made it
+/// still runs.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+pub(super) fn list(folder: &Path, name: &str) -> io::Result<Vec<(PathBuf, bool)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(name) {
+            continue;
+        }
+        let path = entry.path();
         let is_owned = match File::open(&path) {
             Ok(file) => file.try_lock().is_err(),
             // It is gone meanwhile.
@@ -150,12 +154,40 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     Ok(found)
 }
 
+/// Creates an empty file among the temporary ones of this machine, which only this user may read.
+///
+/// # Errors
+/// When it cannot be created.
+#[cfg(feature = "postgres")]
+pub(crate) fn stage_here(name: &str) -> Result<Box<dyn Staged>, BatchError> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = Temporary::create_by(&std::env::temp_dir(), name, &mut options)?;
+    Ok(Box::new(file))
+}
+
+/// Removes the files that [`stage_here`] has made with names that begin so, of processes that have
+/// ended.
+///
+/// # Errors
+/// When the folder cannot be read.
+#[cfg(feature = "postgres")]
+pub(crate) fn sweep_here(name: &str) -> Result<(), BatchError> {
+    sweep_some(&std::env::temp_dir(), &format!("{name}."))
+}
+
 /// Removes the files of processes that have ended.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub(super) fn sweep(folder: &Path) -> Result<(), BatchError> {
-    let files = list(folder).map_err(|error| BatchError::reading(folder, &error))?;
+    sweep_some(folder, "")
+}
+
+/// As [`sweep`], of files whose names begin so.
+fn sweep_some(folder: &Path, name: &str) -> Result<(), BatchError> {
+    let files = list(folder, name).map_err(|error| BatchError::reading(folder, &error))?;
     for (path, is_owned) in files {
         if !is_owned {
             // Another worker may have been faster.
@@ -181,9 +213,14 @@ mod tests {
             temporary
         };
         let (first, second, mut third) = (with("first"), with("second"), with("third"));
-        assert!(list(&tmp).unwrap().iter().all(|(_, is_owned)| *is_owned));
+        assert!(
+            list(&tmp, "")
+                .unwrap()
+                .iter()
+                .all(|(_, is_owned)| *is_owned)
+        );
         sweep(&tmp).unwrap();
-        assert_eq!(list(&tmp).unwrap().len(), 3);
+        assert_eq!(list(&tmp, "").unwrap().len(), 3);
         assert!(first.link(&part).unwrap());
         assert!(!second.link(&part).unwrap());
         assert_eq!(fs::read_to_string(&part).unwrap(), "first");
@@ -193,7 +230,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&part).unwrap(), "third");
         fs::write(tmp.join("left"), "").unwrap();
         sweep(&tmp).unwrap();
-        assert_eq!(list(&tmp).unwrap(), []);
+        assert_eq!(list(&tmp, "").unwrap(), []);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

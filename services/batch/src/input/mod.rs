@@ -48,7 +48,6 @@ pub enum InputFormat {
 
 impl InputFormat {
     /// Returns whether columns have types.
-    #[cfg(feature = "parquet")]
     pub(crate) const fn is_typed(self) -> bool {
         matches!(self, Self::Parquet | Self::Postgres)
     }

@@ -33,7 +33,10 @@ impl Origin {
         names: &[String],
         query: Option<&QueryText>,
     ) -> Result<Option<Self>, BatchError> {
-        let address = names.iter().find(|name| is_database(Path::new(name)));
+        let address = names.iter().find(|name| {
+            let name = Path::new(name);
+            is_database(name) && !files.is_in_table(name)
+        });
         match (address, query) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(BatchError::cannot(

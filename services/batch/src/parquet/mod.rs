@@ -1,7 +1,7 @@
 //! Parquet, in and out. Rows are read one by one; columns are written for some MiB of rows at once.
 //!
 //! * `read`: rows of a file as JSON; `chunks`: its bytes, some of them kept.
-//! * `schema`: columns of parts, by the types of outputs.
+//! * `schema`: columns of parts as Parquet declares them.
 //! * `shred`: rows in JSON as columns with their levels.
 //! * `write`: a part.
 
@@ -12,7 +12,6 @@ mod shred;
 mod write;
 
 pub(crate) use read::{ParquetRows, columns_of_bytes, rows_of};
-pub(crate) use schema::{Node, columns};
 pub(crate) use write::ParquetWriter;
 
 #[cfg(test)]
@@ -25,6 +24,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::columns::{Node, columns};
     use crate::files::{Files, InputFile};
 
     /// Writes rows and reads them again, from the row `first` on.

@@ -7,7 +7,7 @@ use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use serde_json::Value;
 
-use super::schema::{Node, Scalar};
+use crate::columns::{Node, Scalar};
 
 /// Values of one column of single values.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn add_leaves(node: &Node, is_repeated: bool, leaves: &mut Vec<Leaf>) {
             repeated: Vec::new(),
             is_repeated,
         }),
-        Node::List(inner) => add_leaves(inner, true, leaves),
+        Node::List(inner, _) => add_leaves(inner, true, leaves),
         Node::Struct(fields) => {
             for (_, node) in fields {
                 add_leaves(node, is_repeated, leaves);
@@ -81,7 +81,7 @@ pub(super) fn shred(
             leaf.repeated.push(repeated);
             at + 1
         }
-        (Node::List(inner), Value::Array(list)) if !list.is_empty() => {
+        (Node::List(inner, _), Value::Array(list)) if !list.is_empty() => {
             let mut next = at;
             for (index, element) in list.iter().enumerate() {
                 let repeated = if index == 0 { repeated } else { lists + 1 };
@@ -96,7 +96,7 @@ pub(super) fn shred(
                 shred(leaves, at, node, value, (defined + 1, repeated, lists))
             })
         }
-        (Node::List(_), Value::Array(_)) => absent(leaves, at, node, defined + 1, repeated),
+        (Node::List(..), Value::Array(_)) => absent(leaves, at, node, defined + 1, repeated),
         (_, _) => absent(leaves, at, node, defined, repeated),
     }
 }
@@ -109,7 +109,7 @@ fn absent(leaves: &mut [Leaf], at: usize, node: &Node, defined: i16, repeated: i
             leaves[at].repeated.push(repeated);
             at + 1
         }
-        Node::List(inner) => absent(leaves, at, inner, defined, repeated),
+        Node::List(inner, _) => absent(leaves, at, inner, defined, repeated),
         Node::Struct(fields) => fields.iter().fold(at, |at, (_, node)| {
             absent(leaves, at, node, defined, repeated)
         }),

@@ -9,8 +9,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use serde_json::Value;
 
-use super::schema::{Node, schema};
+use super::schema::schema;
 use super::shred::{leaves, shred};
+use crate::columns::Node;
 
 /// Bytes of rows, as lines of JSON, that become one row group.
 const GROUP_BYTES: usize = 16 << 20;

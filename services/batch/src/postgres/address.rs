@@ -73,6 +73,13 @@ impl Address {
             false => format!("postgres://{user}@{}:{port}/{database}", self.host),
         }
     }
+
+    /// Returns the address of its table without password and settings, where it has one.
+    pub(super) fn of_table(&self) -> Option<String> {
+        let (name, table) = (self.name(), encoded(self.table.as_deref()?));
+        let sign = if name.contains('?') { '&' } else { '?' };
+        Some(format!("{name}{sign}table={table}"))
+    }
 }
 
 impl Debug for Address {
@@ -277,6 +284,23 @@ mod tests {
         let read = Address::parse("postgres://a:p%3Aw@db/t?table=s.t").unwrap();
         assert_eq!(read.password.as_deref(), Some("p:w"));
         assert_eq!(read.table.as_deref(), Some("s.t"));
+        for (text, expected) in [
+            ("postgres://a:p@db/t", None),
+            (
+                "postgres://a:p@db/t?table=s.T&sslmode=disable",
+                Some("postgres://a@db:5432/t?table=s.T"),
+            ),
+            (
+                "postgres://a@/t?host=/run&table=a%26/b?",
+                Some("postgres://a@:5432/t?host=/run&table=a%26%2Fb%3F"),
+            ),
+        ] {
+            let address = Address::parse(text).unwrap().of_table();
+            assert_eq!(address.as_deref(), expected);
+            if let Some(address) = address {
+                assert_eq!(Address::parse(&address).unwrap().of_table(), Some(address));
+            }
+        }
     }
 
     #[test]

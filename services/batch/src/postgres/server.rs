@@ -28,6 +28,13 @@ const TEXTS: &str = "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; \
                      SET bytea_output = 'hex'";
 /// Settings of a session that only reads.
 const READ_ONLY: &str = "SET default_transaction_read_only = on";
+/// Lets a commit last before it is answered, also where the server's settings are not so strict.
+const LASTING: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+                       WHERE current_setting('synchronous_commit') = 'off'";
+/// Time for which a session may be silent amid a transaction that others may wait for.
+const SILENT: Duration = Duration::from_secs(60);
+/// Time for which one request waits for a lock, such as that of another worker amid a unit.
+const LOCKED: Duration = Duration::from_secs(30);
 
 /// A database. Clones share its connection.
 #[derive(Clone)]
@@ -70,6 +77,11 @@ impl Server {
         self.0.address.name()
     }
 
+    /// Returns the means to wait for its requests.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
+    }
+
     /// Makes a request, and makes it again while the server is away; waits for its end. `doing`
     /// says what cannot be done, in messages.
     ///
@@ -89,7 +101,8 @@ impl Server {
         self.0.waiting.until(asking)
     }
 
-    async fn ask<T, F>(
+    /// As [`until`](Self::until), for those who are on the thread of requests.
+    pub(super) async fn ask<T, F>(
         &self,
         doing: &'static str,
         request: impl Fn(Arc<Client>) -> F,
@@ -183,9 +196,16 @@ impl Server {
             }
         };
         client.batch_execute(TEXTS).await?;
-        if self.0.is_read_only {
-            client.batch_execute(READ_ONLY).await?;
-        }
+        let settings = match self.0.is_read_only {
+            true => READ_ONLY.to_owned(),
+            false => format!(
+                "{LASTING}; SET lock_timeout = {}; \
+                 SET idle_in_transaction_session_timeout = {}",
+                self.0.retry_for.min(LOCKED).as_millis().max(1),
+                SILENT.as_millis()
+            ),
+        };
+        client.batch_execute(&settings).await?;
         Ok(client)
     }
 }

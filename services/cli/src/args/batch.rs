@@ -72,8 +72,9 @@ pub struct BatchRowsArgs {
     /// The format of the files [default: what their names say]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub in_format: Option<InFormatArg>,
-    /// The folder of the batch, also in a bucket (s3://BUCKET/FOLDER): made if it is not there, and
-    /// gone on with if it is
+    /// The folder of the batch, also in a bucket (s3://BUCKET/FOLDER), or a table of a database in
+    /// its place (postgres://USER@HOST/DATABASE?table=NAME): made if it is not there, and gone on
+    /// with if it is
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Which column feeds which input, also by path (body.text); an input without one is fed by

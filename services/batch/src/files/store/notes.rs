@@ -1,40 +1,35 @@
-//! Notes of workers: objects that each writes again and again. A bucket knows no processes, so one
-//! that is not written for a while counts as one of a killed worker.
+//! Notes of workers: objects that each writes again and again.
 
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::PutMode;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::bucket::{AT_ONCE, Bucket, Object};
-use super::client::changed;
+use super::client::{Client, changed};
 use crate::error::BatchError;
+use crate::files::noting::{self, ALIVE, NotePlace};
 use crate::files::{Note, NoteText};
 
-/// The beginning of the names of notes.
-const WORKER: &str = "worker";
-/// Time between two notes of a worker.
-const EVERY: Duration = Duration::from_secs(10);
-/// A worker whose last note is older was killed. By the clocks of the store and of this machine.
-const ALIVE: Duration = Duration::from_secs(60);
-/// Time for which the end of a worker waits for its note to go.
-const GONE: Duration = Duration::from_secs(5);
-
-/// Notes of a worker, until this is dropped.
-struct Noting {
-    ended: CancellationToken,
-    gone: mpsc::Receiver<()>,
+/// The object with the note of this worker.
+struct OwnNote {
+    client: Client,
+    object: Object,
 }
 
-impl Drop for Noting {
-    fn drop(&mut self) {
-        self.ended.cancel();
-        // One that stays is removed when the batch is finished.
-        let _ = self.gone.recv_timeout(GONE);
+impl NotePlace for OwnNote {
+    fn put(&self, text: Vec<u8>) -> BoxFuture<'_, Result<(), BatchError>> {
+        let Object { name, key } = &self.object;
+        Box::pin(async move {
+            let put = self.client.put(name, key, text.into(), PutMode::Overwrite);
+            put.await?.map_err(|_| changed(name))
+        })
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<(), BatchError>> {
+        Box::pin(self.client.remove(&self.object.name, &self.object.key))
     }
 }
 
@@ -44,46 +39,11 @@ pub(super) fn begin(
     temporary: &Path,
     text: NoteText,
 ) -> Result<Box<dyn Send>, BatchError> {
-    let machine = std::env::var("HOSTNAME").unwrap_or_default();
-    let machine: String = machine
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    let process = std::process::id();
-    let process = match machine.is_empty() {
-        true => process.to_string(),
-        false => format!("{machine}-{process}"),
+    let note = OwnNote {
+        client: bucket.client().clone(),
+        object: bucket.object(&temporary.join(noting::name()))?,
     };
-    let name = format!("{WORKER}.{process}.{:016x}", fastrand::u64(..));
-    let Object { name, key } = bucket.object(&temporary.join(name))?;
-    let client = bucket.client().clone();
-    let (first, noting) = ((client.clone(), name.clone(), key.clone()), text());
-    bucket.until(async move {
-        let (client, name, key) = first;
-        let put = client.put(&name, &key, noting.into(), PutMode::Overwrite);
-        put.await?.map_err(|_| changed(&name))
-    })?;
-    let ended = CancellationToken::new();
-    let (sender, gone) = mpsc::sync_channel(1);
-    let until = ended.clone();
-    bucket.waiting().handle.spawn(async move {
-        let noting = async {
-            loop {
-                sleep(EVERY).await;
-                // A note that cannot be written is missed by nobody who computes.
-                let _ = client
-                    .put(&name, &key, text().into(), PutMode::Overwrite)
-                    .await;
-            }
-        };
-        tokio::select! {
-            () = until.cancelled() => {}
-            () = noting => {}
-        }
-        let _ = timeout(GONE, client.remove(&name, &key)).await;
-        let _ = sender.send(());
-    });
-    Ok(Box::new(Noting { ended, gone }))
+    noting::begin(bucket.waiting(), note, text)
 }
 
 /// Returns the last notes of workers.
@@ -93,8 +53,7 @@ pub(super) fn read(bucket: &Bucket, temporary: &Path) -> Result<Vec<Note>, Batch
     let mut notes = bucket.until(async move {
         let found = client.list(&name, &key).await?;
         let read = found.into_iter().filter_map(|object| {
-            let mut words = object.location.filename()?.split('.');
-            let process = (words.next()? == WORKER).then(|| words.next())??.to_owned();
+            let process = noting::process(object.location.filename()?)?.to_owned();
             let age = now.duration_since(object.last_modified.into());
             // An age before 0 is one of clocks that differ.
             let is_alive = age.map_or(true, |age| age < ALIVE);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use motet_batch::{
     Asked, BatchError, ErrorPlace, ErrorsMax, InFlight, InputFormat, OutputFormat, QueryText,
-    Settings, Shard, WorkerOptions,
+    Settings, Shard, WorkerOptions, is_database,
 };
 use motet_rows::RetryPolicy;
 
@@ -42,12 +42,18 @@ pub(super) fn of_run(args: &BatchRowsArgs, target: &Target) -> Result<Asked, Bat
         let message = "--format openai has its own columns: leave --map and --columns out";
         return Err(BatchError::cannot(message));
     }
+    let is_table = is_database(&args.out);
+    if is_table && args.format != FormatArg::Jsonl {
+        let message = "answers of a table have no format: leave --format out";
+        return Err(BatchError::cannot(message));
+    }
     let settings = Settings {
         map: args.map.clone(),
         id: args.id.clone(),
         keep: args.keep.clone(),
         columns: args.columns.clone(),
         format: match args.format {
+            FormatArg::Jsonl if is_table => OutputFormat::Postgres,
             FormatArg::Jsonl => OutputFormat::Jsonl,
             FormatArg::Csv => OutputFormat::Csv,
             FormatArg::Parquet => OutputFormat::Parquet,

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use motet_batch::{
-    Batch, BatchError, Files, Folder, Progress, Verdict, finish, prepare, status, work,
+    Batch, BatchError, Files, Folder, OutputFormat, Progress, Verdict, finish, is_database,
+    prepare, status, work,
 };
 use motet_runtime::shutdown;
 use motet_service::Tasks;
@@ -107,7 +108,16 @@ fn retry(args: &BatchRetryArgs, tasks: &Tasks) -> anyhow::Result<()> {
     let files = Files::new(args.calling.retry_for, stop.clone());
     let failed = Folder::new(&files, &args.folder)?;
     let plan = motet_batch::Plan::of(&failed)?;
-    let (inputs, format, settings) = motet_batch::rows_with_errors(&failed)?;
+    let (inputs, format, mut settings) = motet_batch::rows_with_errors(&failed)?;
+    settings.format = match (is_database(&args.out), settings.format) {
+        (true, OutputFormat::Jsonl | OutputFormat::Postgres) => OutputFormat::Postgres,
+        (true, _) => {
+            let message = "only answers without a format, or in lines of JSON, go to a table";
+            return Err(BatchError::cannot(message).into());
+        }
+        (false, OutputFormat::Postgres) => OutputFormat::Jsonl,
+        (false, format) => format,
+    };
     runtime()?.block_on(async {
         let target = Target::find(&plan.pipeline.name, &args.calling, tasks).await?;
         let metrics = Metrics::serve(&args.calling, &target).await?;

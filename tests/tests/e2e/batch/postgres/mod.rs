@@ -1,12 +1,14 @@
-//! Batches whose rows are those of a query of Postgres.
+//! Batches whose rows are those of a query of Postgres, and whose answers go to a table.
 //!
 //! * `mistakes`: queries, keys, columns and addresses that are none.
 //! * `faults`: servers that go away, and rows that change.
 //! * `secrets`: passwords and TLS.
+//! * `tables`: tables of answers.
 
 mod faults;
 mod mistakes;
 mod secrets;
+mod tables;
 
 use motet_tests::postgres::Postgres;
 use motet_tests::program::Program;
@@ -24,7 +26,12 @@ const VECTOR: &str = "CREATE TYPE vector; \
         LANGUAGE internal AS 'textin'; \
     CREATE FUNCTION vector_out(vector) RETURNS cstring IMMUTABLE STRICT \
         LANGUAGE internal AS 'textout'; \
-    CREATE TYPE vector (INPUT = vector_in, OUTPUT = vector_out, LIKE = text); \
+    CREATE FUNCTION vector_typmod_in(cstring[]) RETURNS int IMMUTABLE STRICT \
+        LANGUAGE internal AS 'varchartypmodin'; \
+    CREATE FUNCTION vector_typmod_out(int) RETURNS cstring IMMUTABLE STRICT \
+        LANGUAGE internal AS 'varchartypmodout'; \
+    CREATE TYPE vector (INPUT = vector_in, OUTPUT = vector_out, LIKE = text, \
+        TYPMOD_IN = vector_typmod_in, TYPMOD_OUT = vector_typmod_out); \
     CREATE FUNCTION of_vector(vector) RETURNS real[] LANGUAGE sql \
         AS 'SELECT translate(vector_out($1)::text, ''[]'', ''{}'')::real[]'; \
     CREATE CAST (vector AS real[]) WITH FUNCTION of_vector(vector)";
