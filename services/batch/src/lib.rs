@@ -6,13 +6,13 @@
 //! * `settings`: what a batch is asked to do; `plan`: that, bound to inputs, in units of rows.
 //! * `planning`: a plan made, or compared with one that is there.
 //! * `binding`: columns of the files against the pipeline.
-//! * `output`: rows with their answers, as lines of a part; `columns`: types of its columns;
-//!   `parquet`: the same as columns.
+//! * `output`: rows with their answers, as lines of a part; `path`: values of answers; `columns`:
+//!   types of columns; `parquet`: the same as columns.
 //! * `files`: disks and object stores, which keep files; nothing else knows which of them does.
 //! * `postgres`: rows of queries, and tables of answers; `database`: names of databases.
 //! * `folder`: the folder of a batch; `part`: a unit being written.
-//! * `worker`: the units of one worker, computed; `reading`: their rows, ahead of it; `gate`: calls
-//!   in flight and calls a second.
+//! * `worker`: the units of one worker; `reading`: their rows, ahead of it; `computing`: each of
+//!   them; `gate`: calls in flight and calls a second; `ids`: ids that repeat.
 //! * `finish`: the whole, counted; `status`: how far it is; `retry`: rows with errors, once more.
 //! * `progress`: what a worker has done so far; `task`: tasks that end with their handle.
 //! * `error`: [`BatchError`]; `hash`: digests; `waiting`: waiting for servers.
@@ -20,6 +20,7 @@
 mod binding;
 #[cfg(any(feature = "parquet", feature = "postgres"))]
 mod columns;
+mod computing;
 mod database;
 mod error;
 mod files;
@@ -27,11 +28,13 @@ mod finish;
 mod folder;
 mod gate;
 mod hash;
+mod ids;
 mod input;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod part;
+mod path;
 mod plan;
 mod planning;
 #[cfg(feature = "postgres")]

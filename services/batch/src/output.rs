@@ -10,9 +10,13 @@ use crate::binding::ROW;
 use crate::binding::{DEGRADED, ERROR, top_level};
 #[cfg(any(feature = "parquet", feature = "postgres"))]
 use crate::columns::Node;
+use crate::path::selected;
 #[cfg(feature = "postgres")]
 use crate::postgres::TableColumns;
 use crate::settings::{ErrorPlace, OutputFormat, Settings};
+
+/// Column of the id of requests of OpenAI's batch files.
+const CUSTOM_ID: &str = "custom_id";
 
 /// Writes rows in the form of a batch.
 #[derive(Debug, Clone)]
@@ -73,6 +77,14 @@ impl Lines {
         self.settings.format
     }
 
+    /// Returns the column that says which row it is.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match self.settings.format {
+            OutputFormat::Openai => Some(CUSTOM_ID),
+            _ => self.settings.id.as_deref(),
+        }
+    }
+
     /// Returns the columns of parts with their types.
     #[cfg(any(feature = "parquet", feature = "postgres"))]
     pub(crate) fn typed(&self) -> Vec<(String, Node)> {
@@ -107,8 +119,8 @@ impl Lines {
     /// Returns the line of a row in a part.
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData): a value that no table takes. A row with an error
-    /// has none.
+    /// [`InvalidData`](io::ErrorKind::InvalidData): a value that no table takes. A row with an
+    /// error has none.
     pub(crate) fn line(&self, row: &Done<'_>) -> io::Result<Vec<u8>> {
         match self.settings.format {
             #[cfg(feature = "postgres")]
@@ -222,7 +234,7 @@ impl Lines {
     /// Returns the answer of a request for embeddings.
     fn response(&self, row: &Done<'_>) -> Value {
         let id = format!("batch_req_{}", row.number);
-        let custom_id = row.values.get("custom_id").unwrap_or(&Value::Null);
+        let custom_id = row.values.get(CUSTOM_ID).unwrap_or(&Value::Null);
         let answer = match row.answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -324,29 +336,6 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Returns the value at a path, null where there is none. A list is that of what its elements have
-/// at the rest of the path.
-fn selected<'v>(outputs: &'v Map<String, Value>, path: &str) -> std::borrow::Cow<'v, Value> {
-    use std::borrow::Cow;
-    if let Some(value) = outputs.get(path) {
-        return Cow::Borrowed(value);
-    }
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    match outputs.get(first) {
-        Some(value) if !rest.is_empty() => Cow::Owned(at(value, rest)),
-        Some(value) => Cow::Borrowed(value),
-        None => Cow::Owned(Value::Null),
-    }
-}
-
-fn at(value: &Value, path: &str) -> Value {
-    match value {
-        Value::Array(list) => list.iter().map(|element| at(element, path)).collect(),
-        Value::Object(object) => selected(object, path).into_owned(),
-        _ => Value::Null,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use motet_rows::{Code, Failure};
@@ -415,20 +404,5 @@ mod tests {
                  \"\"message\"\":\"\"no\"\",\"\"attempts\"\":1}\"\n",
             ],
         );
-    }
-
-    #[test]
-    fn a_path_goes_through_lists() {
-        let outputs = json!({ "a": [{ "b": { "c": 1 } }, {}], "a.b": 2, "n": 3 });
-        let outputs = outputs.as_object().unwrap();
-        for (path, expected) in [
-            ("a.b.c", json!([1, null])),
-            ("a.b", json!(2)),
-            ("n", json!(3)),
-            ("n.x", json!(null)),
-            ("x", json!(null)),
-        ] {
-            assert_eq!(*selected(outputs, path), expected, "{path}");
-        }
     }
 }

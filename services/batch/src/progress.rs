@@ -14,6 +14,9 @@ pub struct Progress {
     degraded: AtomicU64,
     tokens: AtomicU64,
     failed_calls: AtomicU64,
+    repeated_ids: AtomicU64,
+    /// The number of the first such row, `u64::MAX` before there is one.
+    repeated_row: AtomicU64,
     units: AtomicUsize,
     lost: AtomicUsize,
     in_flight: AtomicUsize,
@@ -38,6 +41,12 @@ pub struct Snapshot {
     pub tokens: u64,
     /// Calls that failed, those included that were tried again.
     pub failed_calls: u64,
+    /// Rows whose id an earlier one has, not far from it.
+    #[serde(default)]
+    pub repeated_ids: u64,
+    /// Number of the first of them, counted from 0.
+    #[serde(default)]
+    pub repeated_row: Option<u64>,
     /// Units that are written.
     pub units: usize,
     /// Units that another worker wrote first.
@@ -61,6 +70,8 @@ impl Default for Progress {
             degraded: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
             failed_calls: AtomicU64::new(0),
+            repeated_ids: AtomicU64::new(0),
+            repeated_row: AtomicU64::new(u64::MAX),
             units: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
@@ -92,6 +103,11 @@ impl Progress {
         self.failed_calls.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn repeated(&self, row: u64) {
+        self.repeated_ids.fetch_add(1, Relaxed);
+        self.repeated_row.fetch_min(row, Relaxed);
+    }
+
     pub(crate) fn written(&self, is_own: bool) {
         let count = if is_own { &self.units } else { &self.lost };
         count.fetch_add(1, Relaxed);
@@ -114,6 +130,8 @@ impl Progress {
             degraded: self.degraded.load(Relaxed),
             tokens: self.tokens.load(Relaxed),
             failed_calls: self.failed_calls.load(Relaxed),
+            repeated_ids: self.repeated_ids.load(Relaxed),
+            repeated_row: Some(self.repeated_row.load(Relaxed)).filter(|row| *row != u64::MAX),
             units: self.units.load(Relaxed),
             lost_units: self.lost.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),

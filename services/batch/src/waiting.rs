@@ -1,6 +1,9 @@
 //! Waiting for servers, on threads of any kind: requests run on a thread of their own, and a server
-//! that is away is asked again, with longer and longer waits.
+//! that is away is asked again, with longer and longer waits. One whose name no machine has is not
+//! away: the name is wrong, unless a machine had it before.
 
+use std::error::Error;
+use std::io;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
@@ -8,8 +11,14 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::BatchError;
+use crate::error::{BatchError, find};
 
+/// The time until a name that no machine has is asked for once more.
+const NAME_AGAIN: Duration = Duration::from_millis(500);
+/// The beginning of errors of names, which have no kind of their own.
+const LOOKUP: &str = "failed to lookup address information";
+/// Parts of errors of names that say nothing of the name: no server of names answers.
+const PASSING: [&str; 2] = ["emporary failure", "ry again"];
 /// The first wait before another try.
 const WAIT: Duration = Duration::from_millis(100);
 /// The longest wait before another try.
@@ -104,6 +113,8 @@ impl Waiting {
 pub(crate) struct Patience {
     until: Option<Instant>,
     wait: Duration,
+    /// A name that no machine has was asked for.
+    has_asked_name: bool,
 }
 
 impl Patience {
@@ -112,7 +123,14 @@ impl Patience {
         Self {
             until: Instant::now().checked_add(retry_for),
             wait: WAIT,
+            has_asked_name: false,
         }
+    }
+
+    /// Returns the time until a name that no machine has is asked for again: once. `None` then.
+    pub(crate) fn next_of_name(&mut self) -> Option<Duration> {
+        let is_first = !std::mem::replace(&mut self.has_asked_name, true);
+        is_first.then_some(NAME_AGAIN)
     }
 
     /// Returns the time until the next try; `None` at the end.
@@ -126,9 +144,43 @@ impl Patience {
     }
 }
 
+/// Returns whether an error says that no machine has the name of a server.
+pub(crate) fn is_nameless(error: &(dyn Error + 'static)) -> bool {
+    let Some(error) = find::<io::Error>(error) else {
+        return false;
+    };
+    let told = error.to_string();
+    told.starts_with(LOOKUP) && !PASSING.iter().any(|part| told.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::ToSocketAddrs;
+
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_name_that_no_machine_can_have_is_known_by_its_error() {
+        // Longer than a part of a name may be: nobody is asked.
+        let name = format!("{}.invalid", "x".repeat(64));
+        let error = (name.as_str(), 1).to_socket_addrs().unwrap_err();
+        assert!(is_nameless(&error), "{error}");
+        for (told, expected) in [
+            ("Name or service not known", true),
+            ("Temporary failure in name resolution", false),
+            ("Try again", false),
+        ] {
+            let error = io::Error::other(format!("{LOOKUP}: {told}"));
+            assert_eq!(is_nameless(&error), expected, "{told}");
+        }
+        assert!(!is_nameless(&io::Error::from(
+            io::ErrorKind::ConnectionRefused
+        )));
+        let mut patience = Patience::new(Duration::from_secs(60));
+        assert_eq!(patience.next_of_name(), Some(NAME_AGAIN));
+        assert_eq!(patience.next_of_name(), None);
+    }
 
     #[test]
     fn a_batch_that_is_told_to_stop_waits_for_no_server() {

@@ -1,25 +1,20 @@
 //! The units of one worker, computed.
 
-use std::io;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use motet_rows::{
-    Answer, Binding, Code, Failure, NoAnswer, Pipeline, RetryPolicy, RowError, answer,
-};
-use serde_json::Map;
-use tokio::sync::OwnedSemaphorePermit;
+use motet_rows::{Pipeline, RetryPolicy};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use crate::computing::{Computed, OfRows};
 use crate::error::{BatchError, Verdict};
 use crate::gate::{Gate, InFlight};
-use crate::output::{Done, Lines};
+use crate::ids::Ids;
 use crate::part::PartWriter;
 use crate::planning::Batch;
 use crate::progress::Progress;
 use crate::reading::{Item, read};
-use crate::settings::ErrorPlace;
 use crate::status::Heartbeat;
 use crate::task::Task;
 
@@ -147,6 +142,7 @@ async fn units<P: Pipeline + 'static>(
     });
     let mut computed = std::pin::pin!(computed.buffered(ROWS_MAX));
     let mut writing: Option<PartWriter> = None;
+    let mut ids = Ids::new();
     loop {
         let next = tokio::select! {
             biased;
@@ -161,6 +157,9 @@ async fn units<P: Pipeline + 'static>(
         let row: Computed = row?;
         errors += u64::from(row.is_error);
         too_many(errors, errors_max)?;
+        if row.id.is_some_and(|id| ids.is_repeated(id)) {
+            progress.repeated(row.number);
+        }
         let mut writer = match writing.take() {
             Some(writer) => writer,
             None => PartWriter::begin(folder, row.unit, &of_rows.lines)?,
@@ -219,118 +218,6 @@ impl ErrorsMax {
             Self::Any => None,
             Self::Rows(most) => Some(most),
             Self::Percent(percent) => Some((rows as f64 * percent / 100.0).floor() as u64),
-        }
-    }
-}
-
-/// Means by which rows are computed.
-struct OfRows<P> {
-    pipeline: Arc<P>,
-    binding: Binding,
-    lines: Lines,
-    errors: ErrorPlace,
-    gate: Gate,
-    retry: RetryPolicy,
-    progress: Arc<Progress>,
-}
-
-/// A row, as it is written.
-struct Computed {
-    unit: usize,
-    is_last: bool,
-    line: Vec<u8>,
-    whole: Vec<u8>,
-    is_error: bool,
-    /// Until it is written.
-    _held: OwnedSemaphorePermit,
-}
-
-impl<P: Pipeline> OfRows<P> {
-    async fn compute(&self, item: Item) -> Result<Computed, BatchError> {
-        let (values, answered) = match item.row.row {
-            Err((values, failure)) => (values, Err(failure.after(0))),
-            Ok(row) => {
-                let answered = match self.binding.inputs(&row) {
-                    Ok(inputs) => self.answer(&inputs).await?,
-                    Err(failure) => Err(failure.after(0)),
-                };
-                (row.values, answered)
-            }
-        };
-        let line = |answer: Result<&Answer, &RowError>| {
-            self.lines.line(&Done {
-                values: &values,
-                number: item.number,
-                answer,
-            })
-        };
-        let failed = |error: io::Error| BatchError::cannot(error.to_string());
-        let mut text = Vec::new();
-        let answered = match answered {
-            Ok(answer) => match line(Ok(&answer)) {
-                Ok(written) => {
-                    text = written;
-                    Ok(answer)
-                }
-                // A value that the table cannot have.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    Err(Failure::new(Code::InvalidArgument, error.to_string()).after(0))
-                }
-                Err(error) => return Err(failed(error)),
-            },
-            Err(error) => Err(error),
-        };
-        let mut whole = Vec::new();
-        if let Err(error) = &answered {
-            match self.errors {
-                ErrorPlace::File => whole = Lines::whole(&values, error).map_err(failed)?,
-                ErrorPlace::Rows => text = line(Err(error)).map_err(failed)?,
-            }
-        }
-        match &answered {
-            Ok(answer) => self
-                .progress
-                .answered(!answer.degraded.is_empty(), answer.tokens),
-            Err(_) => self.progress.failed(),
-        }
-        Ok(Computed {
-            unit: item.unit,
-            is_last: item.is_last,
-            line: text,
-            whole,
-            is_error: answered.is_err(),
-            _held: item.held,
-        })
-    }
-
-    async fn answer(
-        &self,
-        inputs: &Map<String, serde_json::Value>,
-    ) -> Result<Result<Answer, RowError>, BatchError> {
-        let _place = self.gate.enter().await;
-        let mut failures = 0u32;
-        let begun = tokio::time::Instant::now();
-        let failed = |failure: &Failure, latency| {
-            failures += 1;
-            self.progress.call_failed();
-            self.gate.failed(failure, latency);
-        };
-        let answered = answer(&*self.pipeline, inputs, &self.retry, fastrand::f64, failed).await;
-        match answered {
-            Ok(answer) => {
-                if failures == 0 {
-                    self.gate.answered(begun.elapsed());
-                }
-                Ok(Ok(answer))
-            }
-            Err(NoAnswer::Row(error)) => Ok(Err(error)),
-            Err(NoAnswer::Away(failure)) => Err(BatchError::try_again(format!(
-                "no answer within {:?} of trying: {failure}",
-                self.retry.budget
-            ))),
-            Err(NoAnswer::Refused(failure)) => Err(BatchError::cannot(format!(
-                "the server refuses calls: {failure}"
-            ))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Parquet, in and out. Rows are read one by one; columns are written for some MiB of rows at once.
 //!
-//! * `read`: rows of a file as JSON; `chunks`: its bytes, some of them kept.
+//! * `read`: rows of a file as JSON; `chunks`: its bytes, some of them kept; `zstd`: pages.
 //! * `schema`: columns of parts as Parquet declares them.
 //! * `shred`: rows in JSON as columns with their levels.
 //! * `write`: a part.
@@ -10,6 +10,7 @@ mod read;
 mod schema;
 mod shred;
 mod write;
+mod zstd;
 
 pub(crate) use read::{ParquetRows, columns_of_bytes, rows_of};
 pub(crate) use write::ParquetWriter;

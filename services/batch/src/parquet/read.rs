@@ -13,6 +13,7 @@ use parquet::schema::types::ColumnDescPtr;
 use serde_json::{Map, Number, Value};
 
 use super::chunks::Chunks;
+use super::zstd::File;
 use crate::files::InputFile;
 
 /// Rows of a file, from any row on.
@@ -44,8 +45,9 @@ impl ParquetRows {
         let options = ReadOptionsBuilder::new()
             .with_predicate(Box::new(from))
             .build();
-        let reader = SerializedFileReader::new_with_options(chunks, options).map_err(broken)?;
-        let mut rows = RowIter::from_file_into(Box::new(reader));
+        let reader = SerializedFileReader::new_with_options(chunks.clone(), options);
+        let reader = reader.and_then(|reader| File::new(reader, chunks));
+        let mut rows = RowIter::from_file_into(Box::new(reader.map_err(broken)?));
         for _ in before..first {
             if let Some(row) = rows.next() {
                 row.map_err(broken)?;

@@ -6,12 +6,15 @@ use std::io;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use crate::error::{BatchError, find};
+use crate::waiting::is_nameless;
 
 /// Meaning of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The server is away or busy, or a connection broke.
     Away(String),
+    /// No machine has the name of the server.
+    Nameless(String),
     /// The same request would be refused again.
     Refused(String),
     /// The end of the batch.
@@ -22,6 +25,7 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         let message = told(&error);
         match is_away(&error) {
+            _ if is_nameless(&error) => Self::Nameless(message),
             true => Self::Away(message),
             false => Self::Refused(message),
         }
@@ -51,11 +55,15 @@ fn is_away(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Returns whether a state of a server passes by itself: shut down or started just now, too many
-/// connections, a disk that is full, a deadlock.
+/// connections, a disk that is full, a deadlock, a session that was silent for too long.
 fn is_passing(code: &SqlState) -> bool {
     let classes = ["08", "40", "53", "57", "58"];
     let class = code.code().get(..2).unwrap_or_default();
-    classes.contains(&class) || *code == SqlState::LOCK_NOT_AVAILABLE
+    let others = [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    classes.contains(&class) || others.contains(code)
 }
 
 /// Returns the reason of an error in words.
@@ -116,6 +124,7 @@ mod tests {
             (SqlState::T_R_DEADLOCK_DETECTED, true),
             (SqlState::CONNECTION_FAILURE, true),
             (SqlState::LOCK_NOT_AVAILABLE, true),
+            (SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, true),
             (SqlState::INVALID_PASSWORD, false),
             (SqlState::UNDEFINED_TABLE, false),
             (SqlState::INSUFFICIENT_PRIVILEGE, false),

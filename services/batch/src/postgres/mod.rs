@@ -96,11 +96,9 @@ impl Servers {
         if let Some(known) = self.known(Path::new(&name)) {
             return Ok(known);
         }
-        let server = || {
-            let waiting = self.requests.waiting()?;
-            Server::new(address.clone(), false, self.retry_for, waiting)
-        };
-        let made = Arc::new(Table::new(name, table, server()?, server()?));
+        let server = Server::new(address, false, self.retry_for, self.requests.waiting()?)?;
+        let commits = server.beside();
+        let made = Arc::new(Table::new(name, table, server, commits));
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.push(made.clone());
         Ok(made)

@@ -1,6 +1,7 @@
 //! A database as requests see it: a connection, which is made again when it broke.
 
 use std::fmt::{self, Debug, Formatter};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Shared {
     retry_for: Duration,
     waiting: Waiting,
     client: Mutex<Option<Arc<Client>>>,
+    /// Some machine has had its name.
+    is_found: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -69,7 +72,22 @@ impl Server {
             retry_for,
             waiting,
             client: Mutex::default(),
+            is_found: Arc::default(),
         })))
+    }
+
+    /// Returns the same database over a connection of its own.
+    pub(super) fn beside(&self) -> Self {
+        let shared = &self.0;
+        Self(Arc::new(Shared {
+            address: shared.address.clone(),
+            tls: shared.tls.clone(),
+            is_read_only: shared.is_read_only,
+            retry_for: shared.retry_for,
+            waiting: shared.waiting.clone(),
+            client: Mutex::default(),
+            is_found: shared.is_found.clone(),
+        }))
     }
 
     /// Returns its name, which has no password.
@@ -117,17 +135,29 @@ impl Server {
                 Err(fault) => Err(fault),
             };
             let fault = match asked {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.0.is_found.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(fault) => fault,
             };
             let name = self.name();
+            let is_found = !matches!(fault, Fault::Nameless(_));
+            self.0.is_found.fetch_or(is_found, Ordering::Relaxed);
             match fault {
                 Fault::Ended(error) => return Err(error),
                 Fault::Refused(why) => {
                     let message = format!("{name} cannot be {doing}: {why}");
                     return Err(BatchError::cannot(message));
                 }
-                Fault::Away(why) => {
+                Fault::Nameless(why) if !self.0.is_found.load(Ordering::Relaxed) => {
+                    let Some(wait) = patience.next_of_name() else {
+                        let message = format!("{name} cannot be {doing}: {why}");
+                        return Err(BatchError::cannot(message));
+                    };
+                    sleep(wait).await;
+                }
+                Fault::Away(why) | Fault::Nameless(why) => {
                     self.forget();
                     let Some(wait) = patience.next() else {
                         return Err(BatchError::try_again(format!(

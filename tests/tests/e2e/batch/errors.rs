@@ -193,3 +193,40 @@ async fn a_full_disk_ends_a_batch_that_can_go_on() {
         ended.stdout
     );
 }
+
+#[tokio::test]
+async fn ids_that_repeat_are_reported() {
+    let place = Place::new(0);
+    let ids = [
+        json!(1),
+        json!(2),
+        json!("1"),
+        json!(null),
+        json!(null),
+        json!(2),
+        json!(3),
+    ];
+    let rows = ids.map(|id| json!({ "id": id, "score": [1], "name": "a" }));
+    place.0.file("rows.jsonl", jsonl(rows));
+    let ended = ends(place.best("--id id --unit 2 --out out"), 0).await;
+    let expected =
+        "\n2 rows have an id that an earlier one has; the first is row 2, counted from 0\n";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("complete: 7 rows, 7 answers"),
+        "{}",
+        ended.stdout
+    );
+    let ended = ends(place.best("--id name --columns best --out names --json"), 0).await;
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(
+        (&report["repeated_ids"], &report["repeated_row"]),
+        (&json!(6), &json!(1))
+    );
+    let ended = ends(place.best("--out none --json"), 0).await;
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(
+        (&report["repeated_ids"], &report["repeated_row"]),
+        (&json!(0), &json!(null))
+    );
+}

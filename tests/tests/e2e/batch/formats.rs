@@ -5,6 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use motet_tests::in_process::shared;
+use motet_tests::repository;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 
@@ -181,6 +182,80 @@ async fn parquet_of_a_foreign_writer_goes_in_but_bytes_are_no_texts() {
     let ended = ends(batch("--map name=raw --out raw"), 42).await;
     let expected = "input `name`, column `raw` of rows.parquet: bytes without the type of text";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+/// Pages of version 1 are compressed whole, those of version 2 but for their levels.
+#[tokio::test]
+async fn parquet_in_pages_of_zstd_goes_in() {
+    let place = Place::new(40);
+    ends(place.best("--out rows --id id --unit 7"), 0).await;
+    let expected = place.answers("rows");
+    for version in [1, 2] {
+        let name = format!("zstd-{version}.parquet");
+        let file = repository().join("tests/fixtures/parquet").join(&name);
+        let file = std::fs::read(file).expect("a fixture");
+        place.0.file(&name, &file);
+        let batch = |out: &str| {
+            let args = format!("best -f best.yaml --in {name} --id id --unit 7 --out {out}");
+            place.batch(&args)
+        };
+        let out = format!("out-{version}");
+        ends(batch(&out), 0).await;
+        assert_eq!(place.answers(&out), expected, "{name}");
+        // The last page is none.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd];
+        let at = file.windows(4).rposition(|bytes| bytes == frame);
+        let at = at.expect("a frame");
+        let mut broken = file.clone();
+        broken[at] = 0;
+        place.0.file(&name, &broken);
+        let ended = ends(batch(&format!("broken-{version}")), 42).await;
+        for part in [&*name, "is broken after line or row ", "a page is no zstd"] {
+            assert!(ended.stderr.contains(part), "{part} in {}", ended.stderr);
+        }
+    }
+}
+
+/// Many rows of a foreign writer in pages of every compression.
+#[tokio::test]
+async fn parquet_of_a_foreign_writer_has_pages_of_any_compression() {
+    let place = Place::new(0);
+    let script = "import json, pathlib, random, sys\n\
+                  import pyarrow, pyarrow.parquet as parquet\n\
+                  chosen = random.Random(7)\n\
+                  text = lambda: ''.join(chosen.choices('abcdefgh ä', k=chosen.randrange(400)))\n\
+                  rows = [{'id': n, 'score': [chosen.random() for _ in range(n % 5 + 1)],\n\
+                  \x20        'name': text() if n % 9 else 'often'} for n in range(3000)]\n\
+                  folder = pathlib.Path(sys.argv[1])\n\
+                  lines = ''.join(json.dumps(row) + '\\n' for row in rows)\n\
+                  (folder / 'rows.jsonl').write_text(lines)\n\
+                  for codec in ('none', 'snappy', 'gzip', 'zstd', 'lz4', 'brotli'):\n\
+                  \x20   for version in ('1.0', '2.0'):\n\
+                  \x20       parquet.write_table(pyarrow.Table.from_pylist(rows),\n\
+                  \x20           folder / f'{codec}-{version}.parquet', compression=codec,\n\
+                  \x20           data_page_version=version, data_page_size=20000,\n\
+                  \x20           row_group_size=1300)";
+    if pyarrow(script, place.0.path()).await.is_none() {
+        return;
+    }
+    ends(place.best("--out rows --id id --unit 500"), 0).await;
+    let expected = place.answers("rows");
+    assert_eq!(expected.len(), 3000);
+    for version in ["1.0", "2.0"] {
+        for codec in ["none", "snappy", "gzip", "zstd", "lz4", "brotli"] {
+            let name = format!("{codec}-{version}");
+            let args = format!("best -f best.yaml --in {name}.parquet --id id --unit 500");
+            let batch = place.batch(&format!("{args} --out {name}"));
+            if ["lz4", "brotli"].contains(&codec) {
+                let ended = ends(batch, 42).await;
+                let expected = "write it with zstd, snappy, gzip or none";
+                assert!(ended.stderr.contains(expected), "{name}: {}", ended.stderr);
+                continue;
+            }
+            ends(batch, 0).await;
+            assert!(place.answers(&name) == expected, "{name}: rows differ");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! * `kubernetes`: manifests of batches.
 //! * `metrics`: what a worker shows of itself.
 //! * `plans`: what was planned, and what changed since.
-//! * `postgres`: batches whose rows are those of a query.
+//! * `postgres`: batches whose rows are those of a query, and whose answers go to a table.
 //! * `servers`: batches whose server is away for a while, or full.
 //! * `stores`: batches whose rows and answers are objects.
 //! * `workers`: several workers on one batch.

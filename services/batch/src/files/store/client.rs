@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub(super) enum Doing {
 pub(super) struct Client {
     store: Arc<dyn Store>,
     retry_for: Duration,
+    /// Some machine has had its name.
+    is_found: Arc<AtomicBool>,
 }
 
 /// Answer to a request that has an answer.
@@ -57,7 +60,11 @@ pub(super) enum Semantic {
 
 impl Client {
     pub(super) fn new(store: Arc<dyn Store>, retry_for: Duration) -> Self {
-        Self { store, retry_for }
+        Self {
+            store,
+            retry_for,
+            is_found: Arc::default(),
+        }
     }
 
     /// Returns the store, for requests that are not tried again here.
@@ -83,10 +90,15 @@ impl Client {
         let mut patience = self.patience();
         loop {
             let found = match timeout(REQUEST, request()).await {
-                Ok(Ok(done)) => return Ok(Ok(done)),
+                Ok(Ok(done)) => {
+                    self.is_found.store(true, Ordering::Relaxed);
+                    return Ok(Ok(done));
+                }
                 Ok(Err(error)) => fault(&error),
                 Err(_) => Fault::Away(format!("no whole answer within {REQUEST:?}")),
             };
+            let is_found = !matches!(found, Fault::Nameless(_));
+            self.is_found.fetch_or(is_found, Ordering::Relaxed);
             match found {
                 Fault::Absent => return Ok(Err(Semantic::Absent)),
                 Fault::There => return Ok(Err(Semantic::There)),
@@ -111,8 +123,14 @@ impl Client {
             Doing::Reading => "read",
             Doing::Writing => "written",
         };
+        let cannot = |why: &str| BatchError::cannot(format!("{name} cannot be {done}: {why}"));
         match found {
-            Fault::Away(why) => match patience.next() {
+            Fault::Nameless(why) if !self.is_found.load(Ordering::Relaxed) => {
+                let wait = patience.next_of_name().ok_or_else(|| cannot(&why))?;
+                sleep(wait).await;
+                Ok(())
+            }
+            Fault::Away(why) | Fault::Nameless(why) => match patience.next() {
                 Some(wait) => {
                     sleep(wait).await;
                     Ok(())
@@ -122,12 +140,8 @@ impl Client {
                     self.retry_for
                 ))),
             },
-            Fault::Refused(why) => Err(BatchError::cannot(format!(
-                "{name} cannot be {done}: {why}"
-            ))),
-            Fault::Absent => Err(BatchError::cannot(format!(
-                "{name} cannot be {done}: it is not there"
-            ))),
+            Fault::Refused(why) => Err(cannot(&why)),
+            Fault::Absent => Err(cannot("it is not there")),
             Fault::There | Fault::Changed => Err(changed(name)),
         }
     }

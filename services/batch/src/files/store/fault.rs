@@ -5,6 +5,7 @@ use object_store::client::HttpError;
 
 use super::http::{Refusal, Unanswered};
 use crate::error::find;
+use crate::waiting::is_nameless;
 
 /// Meaning of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum Fault {
     Refused(String),
     /// The store is away or busy, or a connection broke.
     Away(String),
+    /// No machine has the name of the store.
+    Nameless(String),
 }
 
 /// Returns what an error means.
@@ -46,6 +49,7 @@ pub(super) fn fault(error: &object_store::Error) -> Fault {
             .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)));
         return match is_untrusted || unanswered.is_metadata {
             true => Fault::Refused(message),
+            false if is_nameless(error) => Fault::Nameless(message),
             false => Fault::Away(message),
         };
     }

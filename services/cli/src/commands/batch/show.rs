@@ -107,6 +107,14 @@ impl Report<'_> {
             let _ = write!(text, ", {} by other workers", now.lost_units);
         }
         text.push('\n');
+        if let Some(row) = now.repeated_row {
+            let _ = writeln!(
+                text,
+                "{} rows have an id that an earlier one has; the first is row {row}, counted \
+                 from 0",
+                now.repeated_ids
+            );
+        }
         if let Some(cost) = self.cost_per_1000() {
             let _ = writeln!(text, "1,000 rows cost {cost:.6}");
         }

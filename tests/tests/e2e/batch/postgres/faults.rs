@@ -127,3 +127,20 @@ async fn what_changed_since_the_plan_is_refused_with_what_differs() {
     ends(based.best(args), 0).await;
     assert_eq!(based.place.answers("out").len(), 100);
 }
+
+#[tokio::test]
+async fn a_database_whose_name_no_machine_has_is_a_mistake() {
+    let place = super::Place::new(3);
+    // Longer than a part of a name may be: no server of names is asked.
+    let host = format!("{}.invalid", "x".repeat(64));
+    let url = format!("postgres://app@{host}/test");
+    for args in [
+        format!("--in {url} --order-by id --query TABLE --out out"),
+        format!("--in rows.jsonl --out {url}?table=out"),
+    ] {
+        let batch = place.batch(&format!("best -f best.yaml {args} --retry-for 1h"));
+        let ended = ends(batch, 42).await;
+        let expected = "failed to lookup address information";
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}

@@ -210,3 +210,16 @@ async fn a_store_is_known_by_its_certificate() {
     let part = std::fs::read(place.path("out/part-00000.jsonl")).expect("a part");
     assert!(parts["part-00000.jsonl"] == part);
 }
+
+#[tokio::test]
+async fn a_store_whose_name_no_machine_has_is_a_mistake() {
+    let stored = Stored::new(3).await;
+    // Longer than a part of a name may be: no server of names is asked.
+    let url = format!("http://{}.invalid", "x".repeat(64));
+    for args in ["--out s3://answers/out", "--out out"] {
+        let batch = stored.best(&format!("{args} --retry-for 1h"));
+        let ended = ends(batch.env("AWS_ENDPOINT_URL", &url), 42).await;
+        let expected = "does not answer: client error (Connect): dns error";
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}

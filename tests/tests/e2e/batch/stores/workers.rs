@@ -50,8 +50,11 @@ async fn of_two_workers_on_one_unit_one_wins_in_a_bucket() {
     let stored = Stored::new(500).await;
     let args = "--id id --unit 50 --errors file --out";
     ends(stored.place.best(&format!("{args} out")), 0).await;
-    stored.store.fault(|_, number| match number % 5 {
+    // Whose answer to a record is lost finds the same bytes there if another one has settled the
+    // unit meanwhile, and cannot know which of them won: both are right. All else is counted.
+    stored.store.fault(|asked, number| match number % 5 {
         0 => Some(Fault::Slow),
+        1 if asked.line.starts_with("PUT /answers/out/_motet/units/") => None,
         1 if number % 3 == 0 => Some(Fault::Lost),
         _ => None,
     });
