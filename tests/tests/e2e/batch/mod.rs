@@ -27,9 +27,11 @@ mod workers;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use motet_tests::program::{Ended, Program};
 use motet_tests::temp_dir::TempDir;
+use motet_tests::wait::BOUND;
 use serde_json::{Value, json};
 
 use crate::motet;
@@ -119,7 +121,9 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Runs a batch to its end, which must have this code.
 async fn ends(program: Program, code: i32) -> Ended {
-    let ended = program.run().await;
+    // The rows of a thousand kills take longer than others.
+    let bound = BOUND.max(Duration::from_secs(killed::kills() as u64));
+    let ended = program.start().end_within(bound).await;
     assert_eq!(ended.code, Some(code), "{}\n{}", ended.stdout, ended.stderr);
     ended
 }
