@@ -157,6 +157,47 @@ pub enum LoadError {
         /// Error of the tokenizer library.
         reason: String,
     },
+    /// The files are those of an adapter, not of a model.
+    #[error(
+        "{model} is an adapter, not a model: the key `adapter` takes it, and `source` the model \
+         that it changes (base_model_name_or_path in adapter_config.json)"
+    )]
+    IsAdapter {
+        /// The adapter as the user named it.
+        model: Source,
+    },
+    /// The model comes with no adapter of this name.
+    #[error(
+        "model {model} comes with no adapter `{adapter}`{}",
+        known_adapters(known)
+    )]
+    UnknownAdapter {
+        /// The model as the user named it.
+        model: Source,
+        /// The name asked for.
+        adapter: String,
+        /// Names of the adapters that it comes with.
+        known: Vec<String>,
+    },
+    /// An adapter has settings and no weights.
+    #[error("adapter {model}: file {file} is missing; it has the weights of an adapter")]
+    AdapterWeightsMissing {
+        /// The adapter as the user named it, or the model that it comes with.
+        model: Source,
+        /// The file inside its directory.
+        file: String,
+    },
+    /// Weights of an adapter are there only in the form of Python's pickle.
+    #[error(
+        "adapter {model}: {file} is a Python pickle, which is not read; save the adapter with \
+         `save_pretrained(..., safe_serialization=True)`"
+    )]
+    PickledAdapter {
+        /// The adapter as the user named it, or the model that it comes with.
+        model: Source,
+        /// The file inside its directory.
+        file: String,
+    },
     /// The device does not compute in the element type asked for.
     #[error("model {model}: {cause}")]
     Precision {
@@ -192,6 +233,13 @@ const CONVERT: &str = "python -c \"import glob, torch, safetensors.torch as s; w
 /// Saves the tokenizer of the model in the current folder as a tokenizer.json.
 pub(crate) const SAVE_TOKENIZER: &str = "python -c \"from transformers import AutoTokenizer; \
                                          AutoTokenizer.from_pretrained('.').save_pretrained('.')\"";
+
+fn known_adapters(names: &[String]) -> String {
+    match names {
+        [] => "; it has none: write file:PATH or hf:ORG/NAME of one elsewhere".to_owned(),
+        names => format!("; it has {}", names.join(", ")),
+    }
+}
 
 fn nearest_ones(names: &[String]) -> String {
     match names {

@@ -83,7 +83,13 @@ impl ModelFiles {
                 tensor.shape.len() == 2 && of_encoder.contains(tensor) && !tables.contains(tensor);
             let is_matrix = tensor.shape.len() == 2;
             let is_table = tables.contains(tensor);
-            let bytes = match (is_packed, precision, &*element) {
+            // With the change of an adapter, values are no longer those of a smaller type.
+            let kept_as = if checkpoint.is_adapted(name) {
+                "f32"
+            } else {
+                &*element
+            };
+            let bytes = match (is_packed, precision, kept_as) {
                 (true, Precision::Int8, _) if is_product => 1,
                 // Packed in the fewest bits that hold them.
                 (true, _, "bf16") if is_matrix => 2,
@@ -143,6 +149,14 @@ impl ModelFiles {
                  part for images are not used"
                     .to_owned(),
             );
+        }
+        let adapters = self.adapters()?;
+        if !adapters.is_empty() && self.adapter().is_none() {
+            guesses.push(format!(
+                "the model comes with the adapters {}, and none is used: `adapter: {}` takes one",
+                adapters.join(", "),
+                adapters[0]
+            ));
         }
         if self.with_json(|json| (json.read)(TOKENIZER))?.is_none() {
             guesses.push(

@@ -7,7 +7,8 @@
 //!   Hugging Face layout.
 //! * [`config`]: what the model computes, pooling and token limit from the JSON files, without
 //!   reading weights. What it computes is data ([`architecture`]), written by the model's family
-//!   (`family`); `checkpoint` finds its tensors in the weights.
+//!   (`family`); `checkpoint` finds its tensors in the weights, and adds the changes of an adapter
+//!   (`adapter`).
 //! * [`classification`]: the head, labels and scores of classifiers.
 //! * [`device`]: CPU, CUDA or Metal, and the number format of the computation.
 //! * [`preprocess`]: cleans long texts and splits them into chunks by tokens.
@@ -56,6 +57,7 @@ pub mod source;
 pub mod thread_team;
 pub mod tokenizer;
 
+mod adapter;
 mod checkpoint;
 mod error;
 mod facts;
@@ -63,6 +65,7 @@ mod family;
 mod names;
 mod values;
 
+pub use adapter::AdapterSource;
 pub use architecture::{Head, Pooling};
 pub use classification::{
     Aggregation, Classifier, Entailment, LabeledSpan, Level, ScoreKind, SpanToken,

@@ -11,6 +11,7 @@ import transformers
 from tokenizers import Tokenizer
 
 import jina_bert
+import xlm_roberta_flash
 from family_tokenizers import byte_bpe, roberta_bpe, unigram, wordpiece
 
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -91,6 +92,7 @@ def fixtures() -> dict[str, Fixture]:
                                   tokenizer_limit=None, sentence=None, sentence_limit=None, limit=24),
         **newer_encoders(),
         **of_jina(),
+        **of_jina_flash(),
         **decoders(),
     }
 
@@ -246,6 +248,27 @@ def of_jina() -> dict[str, Fixture]:
         "jina-bert-code": Fixture(
             jina_bert.JinaBertModel, of_code, roberta_bpe(ROBERTA), tokens=names(ROBERTA, "<s>", "</s>", "<mask>"),
             tokenizer_limit=None, sentence=("mean", True), sentence_limit=36, limit=36, rewrite=published),
+    }
+
+
+def of_jina_flash() -> dict[str, Fixture]:
+    t = transformers
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
+    sizes |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+    common = dict(tokens=names(ROBERTA, "<s>", "</s>", "<mask>"), tokenizer_limit=None, sentence=("mean", True))
+    return {
+        "jina-embeddings-v3": Fixture(
+            t.JinaEmbeddingsV3Model, sizes | {"max_position_embeddings": 40}, unigram(ROBERTA), **common,
+            sentence_limit=None, limit=40),
+        # The files of the repository: parametrized tensors with adapters, none of which takes part.
+        "xlm-roberta-flash": Fixture(
+            t.JinaEmbeddingsV3Model,
+            sizes | {"max_position_embeddings": 40, "rope_parameters": {"rope_type": "default", "rope_theta": 700.0}},
+            unigram(ROBERTA), **common, sentence_limit=36, limit=36,
+            rewrite=lambda folder: xlm_roberta_flash.published(folder, rotary=700.0)),
+        "xlm-roberta-flash-learned": Fixture(
+            t.XLMRobertaModel, sizes | {"max_position_embeddings": 42}, unigram(ROBERTA), **common,
+            sentence_limit=None, limit=40, rewrite=lambda folder: xlm_roberta_flash.published(folder, rotary=None)),
     }
 
 

@@ -2,6 +2,7 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use safetensors::Dtype;
 
 /// Type of stored elements that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,16 @@ pub(super) enum Element {
 }
 
 impl Element {
+    /// Returns the type of elements that are floats of at most 32 bits, as weights are.
+    pub(super) fn of_weights(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+
     /// Returns the number of bytes of an element.
     pub(super) fn size(self) -> usize {
         match self {

@@ -8,9 +8,14 @@
 //! * `pickle`: a file as torch saves it by itself.
 //! * `convert`: stored elements to f32.
 //! * `prefix`: what stands before the encoder's names.
+//! * `adapted`: the tensors that an adapter changes; `low_rank`: one such change; `parametrized`:
+//!   names of tensors that are saved beside their adapters.
 
+mod adapted;
 mod convert;
 mod file;
+mod low_rank;
+mod parametrized;
 mod pickle;
 mod prefix;
 
@@ -27,6 +32,7 @@ use crate::names;
 use crate::source::{ModelFiles, Shapes, Source, WeightBytes, WeightFiles};
 use convert::Element;
 use file::WeightsFile;
+use low_rank::LowRank;
 
 pub(crate) use prefix::without_wrappers;
 
@@ -41,6 +47,8 @@ pub(crate) struct Checkpoint {
     files: Vec<WeightsFile>,
     /// The file of each tensor, by its number, and what the header says of the tensor.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
+    /// Changes of tensors by an adapter, by their names.
+    changes: BTreeMap<String, LowRank>,
     /// Prefix that the files put before the names of the encoder.
     prefix: String,
     /// Prefix that they put before the names of the model around it.
@@ -79,6 +87,7 @@ impl Checkpoint {
             listing: files.weights().listing(),
             files: opened,
             tensors,
+            changes: BTreeMap::new(),
             prefix: String::new(),
             model_prefix: String::new(),
         };
@@ -86,6 +95,8 @@ impl Checkpoint {
             checkpoint.keep_indexed(shards)?;
         }
         let architecture = &files.config().architecture;
+        let own_factors = parametrized::take(&mut checkpoint.tensors);
+        checkpoint.adapt(files, own_factors, architecture.prefixes)?;
         checkpoint.prefix = prefix::find(checkpoint.names(), architecture);
         checkpoint.model_prefix = prefix::of_model(&checkpoint.prefix, architecture.prefixes);
         for tensor in architecture.tensors() {
@@ -184,6 +195,11 @@ impl Checkpoint {
         self.names().filter(|name| !used.contains(name)).collect()
     }
 
+    /// Returns whether an adapter changes a tensor.
+    pub(crate) fn is_adapted(&self, tensor: &str) -> bool {
+        self.changes.contains_key(tensor)
+    }
+
     /// Returns the name of a tensor as it is stored, and its element type, if it is there.
     pub(crate) fn stored(&self, tensor: &TensorRef) -> Option<(&str, String)> {
         let name = self.stored_name(tensor)?;
@@ -206,7 +222,7 @@ impl Checkpoint {
     }
 
     /// Reads some of a reference's rows, counted from its first, as f32 into `values`, which has
-    /// their size.
+    /// their size, with the change of an adapter.
     ///
     /// # Errors
     /// As [`open`](Self::open), and a file that cannot be read.
@@ -222,18 +238,24 @@ impl Checkpoint {
         let (file, info, element) = self.find(tensor)?;
         let row = tensor.row_size();
         assert_eq!(values.len(), rows.len() * row, "room for the rows");
-        let start = info.data_offsets.0 + (tensor.rows.start + rows.start) * row * element.size();
-        let mut values = values.chunks_mut(crate::source::PIECE / element.size());
+        let first = tensor.rows.start + rows.start;
+        let start = info.data_offsets.0 + first * row * element.size();
+        let mut pieces = values.chunks_mut(crate::source::PIECE / element.size());
         file.for_each_piece(
             &self.model,
             start,
             rows.len() * row * element.size(),
             |piece| {
-                if let Some(values) = values.next() {
+                if let Some(values) = pieces.next() {
                     element.to_f32(piece, values);
                 }
             },
-        )
+        )?;
+        let change = self.stored_name(tensor);
+        match change.and_then(|name| self.changes.get(name)) {
+            Some(change) => change.add_to(&self.model, &self.files, first, values),
+            None => Ok(()),
+        }
     }
 
     /// Returns rows of a tensor as f32.
@@ -321,22 +343,20 @@ impl Checkpoint {
                 found: info.shape.clone(),
             });
         }
-        let is_of_any_type = tensor.scope == Scope::Numbers;
-        let element = match info.dtype {
-            Dtype::F32 => Element::F32,
-            Dtype::F16 => Element::F16,
-            Dtype::BF16 => Element::Bf16,
-            Dtype::F64 if is_of_any_type => Element::F64,
-            Dtype::I8 if is_of_any_type => Element::I8,
-            Dtype::I32 if is_of_any_type => Element::I32,
-            Dtype::I64 if is_of_any_type => Element::I64,
-            other => {
-                return Err(LoadError::WrongElementType {
-                    model: self.model.clone(),
-                    tensor: name.to_owned(),
-                    found: format!("{other:?}"),
-                });
-            }
+        let of_numbers = match info.dtype {
+            Dtype::F64 => Some(Element::F64),
+            Dtype::I8 => Some(Element::I8),
+            Dtype::I32 => Some(Element::I32),
+            Dtype::I64 => Some(Element::I64),
+            _ => None,
+        };
+        let of_numbers = of_numbers.filter(|_| tensor.scope == Scope::Numbers);
+        let Some(element) = Element::of_weights(info.dtype).or(of_numbers) else {
+            return Err(LoadError::WrongElementType {
+                model: self.model.clone(),
+                tensor: name.to_owned(),
+                found: format!("{:?}", info.dtype),
+            });
         };
         Ok((&self.files[*number], info, element))
     }
@@ -366,6 +386,7 @@ pub(crate) fn shapes(
         let file = WeightsFile::open(model, name, open(name)?)?;
         shapes.extend(file.tensors().map(|(name, info)| (name, info.shape)));
     }
+    parametrized::take(&mut shapes);
     Ok(shapes)
 }
 

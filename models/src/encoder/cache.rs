@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use candle_core::{Device, DeviceLocation};
 
 use super::TextEncoder;
+use crate::adapter::AdapterId;
 use crate::device::Precision;
 use crate::engine::EngineSpec;
 use crate::error::LoadError;
 use crate::source::{ModelFiles, Origin};
 
-/// Encoders in use, by the files that their weights come from, where they are and in what type. An
-/// encoder that nobody holds any more is dropped; the cache does not keep it.
+/// Encoders in use, by the files that their weights come from, the adapter in these, where they are
+/// and in what type. An encoder that nobody holds any more is dropped; the cache does not keep it.
 ///
 /// Files that have changed are other ones, also under the same path; the same files under several
 /// paths are one source.
@@ -24,7 +25,7 @@ pub struct EncoderCache {
 /// The place of an encoder. It is locked while the encoder is loaded.
 type Slot = Mutex<Weak<TextEncoder>>;
 
-type Key = (Origin, Place, Precision);
+type Key = (Origin, Option<AdapterId>, Place, Precision);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Place {
@@ -54,7 +55,8 @@ impl EncoderCache {
             DeviceLocation::Cuda { gpu_id } => Place::Cuda(gpu_id),
             DeviceLocation::Metal { gpu_id } => Place::Metal(gpu_id),
         };
-        let slot = self.slot((files.origin(), place, precision.on(device)));
+        let adapter = files.adapter_id().cloned();
+        let slot = self.slot((files.origin(), adapter, place, precision.on(device)));
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(encoder) = slot.upgrade() {
             return Ok(encoder);

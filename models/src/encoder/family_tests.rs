@@ -9,7 +9,7 @@ use crate::architecture::{Pooling, Readout};
 use crate::device::DeviceSpec;
 
 /// The models in tests/fixtures.
-const FIXTURES: [&str; 36] = [
+const FIXTURES: [&str; 39] = [
     "bert",
     "bert-gelu-tanh",
     "camembert",
@@ -28,6 +28,7 @@ const FIXTURES: [&str; 36] = [
     "gte",
     "jina-bert",
     "jina-bert-code",
+    "jina-embeddings-v3",
     "llama",
     "mistral",
     "model2vec",
@@ -46,6 +47,8 @@ const FIXTURES: [&str; 36] = [
     "static-embedding",
     "static-embedding-plain",
     "xlm-roberta",
+    "xlm-roberta-flash",
+    "xlm-roberta-flash-learned",
 ];
 
 /// Largest difference from the values of the libraries; those are as large as 5.

@@ -241,6 +241,8 @@ impl TextEncoder {
 }
 
 #[cfg(test)]
+mod adapter_tests;
+#[cfg(test)]
 mod bge_m3_tests;
 #[cfg(test)]
 mod classifier_tests;

@@ -50,7 +50,13 @@ const NAMES: [Names; 10] = [
         bias: only("lm_predictions.lm_head.bias"),
     },
     Names {
-        model_types: &["roberta", "xlm-roberta", "camembert", "mpnet"],
+        model_types: &[
+            "roberta",
+            "xlm-roberta",
+            "camembert",
+            "mpnet",
+            "jina_embeddings_v3",
+        ],
         transform: Some(["lm_head.dense", "lm_head.layer_norm"]),
         decoder: "lm_head.decoder",
         bias: only("lm_head.bias"),

@@ -55,6 +55,7 @@ mod qwen;
 mod roberta;
 mod rope;
 mod static_embedding;
+mod xlm_roberta_flash;
 
 use classifiers::Classifiers;
 pub(crate) use masked_words::masked_words;
@@ -114,6 +115,7 @@ const FAMILIES: &[Family] = &[
     gemma::FAMILY,
     deberta::FAMILY,
     jina_bert::FAMILY,
+    xlm_roberta_flash::FAMILY,
     static_embedding::FAMILY,
     clip::CLIP,
     clip::SIGLIP,

@@ -263,9 +263,29 @@ fn what_is_not_computed_is_refused_by_file_key_and_what_is_supported() {
             ["feed_forward_type", "original", "geglu, reglu"],
         ),
         (
+            "xlm-roberta-flash",
+            json!({ "position_embedding_type": "alibi" }),
+            ["position_embedding_type", "`alibi`", "rotary, absolute"],
+        ),
+        (
+            "xlm-roberta-flash",
+            json!({ "rotary_emb_scale_base": 512 }),
+            ["rotary_emb_scale_base", "`512`", "null"],
+        ),
+        (
+            "xlm-roberta-flash",
+            json!({ "rotary_emb_base": -1.0 }),
+            ["rotary_emb_base", "`-1`", "above 0"],
+        ),
+        (
+            "jina-embeddings-v3",
+            json!({ "rope_parameters": { "rope_type": "longrope" } }),
+            ["rope_type", "`longrope`", "yarn"],
+        ),
+        (
             "bert",
-            json!({ "model_type": "jina_embeddings_v3" }),
-            ["model_type", "`jina_embeddings_v3`", "modernbert"],
+            json!({ "model_type": "jina_embeddings_v5" }),
+            ["model_type", "`jina_embeddings_v5`", "modernbert"],
         ),
         (
             "clip",
@@ -421,7 +441,7 @@ fn code_of_a_repository_is_a_family_that_is_known_or_refused_by_its_class() {
         described(&config("new", &json!({}))).unwrap()
     );
     for (fixture, changes, class) in [
-        ("bert", by("XLMRobertaLoRA"), "XLMRobertaLoRA"),
+        ("bert", by("BertWithRouting"), "BertWithRouting"),
         ("mistral", by("NVEmbedModel"), "NVEmbedModel"),
         (
             "bert",
@@ -553,6 +573,8 @@ fn rows_are_as_long_as_the_positions_that_a_model_was_trained_for() {
         ("roberta", json!({}), 40),
         ("qwen3", json!({}), 44),
         ("jina-bert", json!({}), 70),
+        ("xlm-roberta-flash", json!({}), 40),
+        ("xlm-roberta-flash-learned", json!({}), 40),
         ("nomic-bert", json!({}), 40),
         (
             "nomic-bert",

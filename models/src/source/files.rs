@@ -12,9 +12,11 @@ use super::Source;
 use super::builtin::BUILTIN;
 use super::json::{JsonFiles, Shapes};
 use super::weights::{self, WeightBytes, WeightFiles};
+use crate::adapter::{self, Adapter, AdapterId, AdapterSource, OwnAdapter, PeftAdapter};
 use crate::checkpoint;
 use crate::config::{ModelConfig, transformer_folder};
 use crate::error::LoadError;
+use crate::family::CONFIG;
 
 /// The tokenizer of a model.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -52,6 +54,8 @@ pub struct ModelFiles {
     encoder: Arc<str>,
     config: ModelConfig,
     weights: Arc<WeightFiles>,
+    /// The adapter whose changes the weights get, and its identity.
+    adapter: Option<Arc<(AdapterId, Adapter)>>,
 }
 
 impl ModelFiles {
@@ -69,6 +73,11 @@ impl ModelFiles {
             encoder: "",
         };
         whole.check()?;
+        if whole.exists(adapter::SETTINGS)? && !whole.exists(CONFIG)? {
+            return Err(LoadError::IsAdapter {
+                model: source.clone(),
+            });
+        }
         let encoder = transformer_folder(&JsonFiles {
             model: source,
             read: &|file| whole.read_optional(file),
@@ -95,7 +104,103 @@ impl ModelFiles {
             encoder: encoder.into(),
             config,
             weights: Arc::new(weights),
+            adapter: None,
         })
+    }
+
+    /// Returns the files with the changes of an adapter in the weights. Of the adapter its settings
+    /// are read; its weights are checked with those of the model.
+    ///
+    /// # Errors
+    /// A name that is none of [`adapters`](Self::adapters), a folder that is missing or has no
+    /// adapter_config.json, or settings of another change than that of LoRA.
+    pub fn with_adapter(self, adapter: &AdapterSource) -> Result<Self, LoadError> {
+        let (id, adapter) = match adapter {
+            AdapterSource::Named(name) => {
+                let found = self.with_json(|json| adapter::find(json, name))?;
+                let Some(found) = found else {
+                    return Err(self.unknown_adapter(name)?);
+                };
+                (AdapterId::Named(name.clone()), found)
+            }
+            AdapterSource::Folder(source) => {
+                let folder = source.directory();
+                let fingerprint = folder.map(Fingerprint::of).unwrap_or_default();
+                let dir = Directory {
+                    source,
+                    encoder: "",
+                };
+                dir.check()?;
+                let json = JsonFiles {
+                    model: source,
+                    read: &|file| dir.read_optional(file),
+                    shapes: &|| Ok(Shapes::new()),
+                };
+                let Some(found) = PeftAdapter::read(&json, "")? else {
+                    return Err(dir.missing(adapter::SETTINGS));
+                };
+                (AdapterId::Files(fingerprint), Adapter::Peft(found))
+            }
+        };
+        Ok(Self {
+            adapter: Some(Arc::new((id, adapter))),
+            ..self
+        })
+    }
+
+    /// Returns the names of the adapters that come with the model: those in its weights, and
+    /// folders with an adapter inside the model's.
+    ///
+    /// # Errors
+    /// A file or folder that cannot be read.
+    pub fn adapters(&self) -> Result<Vec<String>, LoadError> {
+        let mut names = self.with_json(OwnAdapter::names)?;
+        if let Some(path) = self.source.directory() {
+            let folders = std::fs::read_dir(path)
+                .map_err(|cause| self.directory().unreadable(".", cause.into()))?;
+            let folders = folders.flatten().map(|entry| entry.path());
+            let mut folders: Vec<String> = folders
+                .filter(|path| path.join(adapter::SETTINGS).is_file())
+                .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+                .collect();
+            folders.sort_unstable();
+            names.append(&mut folders);
+        }
+        Ok(names)
+    }
+
+    /// Returns the error of a name that is no adapter's.
+    fn unknown_adapter(&self, name: &str) -> Result<LoadError, LoadError> {
+        Ok(LoadError::UnknownAdapter {
+            model: self.source.clone(),
+            adapter: name.to_owned(),
+            known: self.adapters()?,
+        })
+    }
+
+    /// Returns the adapter whose changes the weights get.
+    pub(crate) fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_deref().map(|(_, adapter)| adapter)
+    }
+
+    /// Returns the identity of that adapter.
+    pub(crate) fn adapter_id(&self) -> Option<&AdapterId> {
+        self.adapter.as_deref().map(|(id, _)| id)
+    }
+
+    /// Returns access to the bytes of the weights of an adapter in a folder.
+    pub(crate) fn open_adapter(&self, adapter: &PeftAdapter) -> Result<WeightBytes, LoadError> {
+        let dir = Directory {
+            source: &adapter.source,
+            encoder: "",
+        };
+        let file = adapter.weights();
+        match dir.exists(&file)? {
+            true => dir.open_weights(&file),
+            false => Err(weights::missing_adapter(&adapter.source, &file, |file| {
+                dir.exists(file)
+            })?),
+        }
     }
 
     /// Where the model comes from.

@@ -127,6 +127,26 @@ fn missing(
     })
 }
 
+/// Returns the error of an adapter without the file of weights that is read.
+pub(super) fn missing_adapter(
+    source: &Source,
+    file: &str,
+    exists: impl Fn(&str) -> Result<bool, LoadError>,
+) -> Result<LoadError, LoadError> {
+    let pickled = file.replace(".safetensors", ".bin");
+    let model = source.clone();
+    Ok(match exists(&pickled)? {
+        true => LoadError::PickledAdapter {
+            model,
+            file: pickled,
+        },
+        false => LoadError::AdapterWeightsMissing {
+            model,
+            file: file.to_owned(),
+        },
+    })
+}
+
 /// The bytes of a file of weights.
 #[derive(Debug)]
 pub(crate) enum WeightBytes {

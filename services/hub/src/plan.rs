@@ -16,6 +16,8 @@ const SETTINGS: [&str; 3] = [".json", ".txt", ".jinja"];
 const SENTENCEPIECE: &str = ".model";
 /// Heads that have files by themselves, as safetensors or as torch saves them.
 const HEADS: [&str; 2] = ["colbert_linear", "sparse_linear"];
+/// Settings and weights of an adapter, in the model's folder or in one inside it.
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 /// Endings of weights that are not read.
 const OTHER_WEIGHTS: [&str; 9] = [
     ".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pth", ".ckpt",
@@ -61,6 +63,7 @@ pub(crate) fn plan(paths: &BTreeSet<String>, read: impl Fn(&str) -> Option<Vec<u
         is_whole: true,
     };
     add_settings(&mut plan, paths, "");
+    add_adapters(&mut plan, paths);
     let folders = match paths.contains(MODULES) {
         false => vec![String::new()],
         true => match read(MODULES) {
@@ -107,6 +110,25 @@ fn add_settings(plan: &mut Plan, paths: &BTreeSet<String>, folder: &str) {
     }
 }
 
+/// Adds the adapters that lie in the model's folder, or each in a folder inside it.
+fn add_adapters(plan: &mut Plan, paths: &BTreeSet<String>) {
+    let [settings, weights] = ADAPTER;
+    for path in paths {
+        let Some(folder) = path.strip_suffix(settings) else {
+            continue;
+        };
+        let weights = format!("{folder}{weights}");
+        let is_near = match folder.strip_suffix('/') {
+            Some(name) => !name.contains('/'),
+            None => folder.is_empty(),
+        };
+        if is_near {
+            plan.files.insert(path.clone());
+            plan.files.extend(paths.get(&weights).cloned());
+        }
+    }
+}
+
 /// Adds the weights of a folder: in one file, or in the files that the index names, or in the only
 /// one of this format; and those of heads by themselves.
 fn add_weights(
@@ -124,7 +146,7 @@ fn add_weights(
     }
     let weights = || names(paths, folder).filter(|name| name.ends_with(".safetensors"));
     let others: Vec<&str> = weights()
-        .filter(|name| !heads.iter().any(|head| head == name))
+        .filter(|name| !heads.iter().any(|head| head == name) && *name != ADAPTER[1])
         .collect();
     if paths.contains(&path(SINGLE)) {
         plan.files.insert(path(SINGLE));
@@ -299,6 +321,55 @@ mod tests {
                 "model.safetensors",
                 "sparse_linear.safetensors",
             ],
+            true,
+        );
+    }
+
+    #[test]
+    fn adapters_are_planned_with_the_model_and_by_themselves() {
+        check(
+            &[
+                "config.json",
+                "weights.safetensors",
+                "query/adapter_config.json",
+                "query/adapter_model.safetensors",
+                "query/README.md",
+                "passage/adapter_config.json",
+                "passage/adapter_model.bin",
+                "checkpoints/step-1/adapter_config.json",
+                "my_adapter_config.json",
+            ],
+            &[
+                "config.json",
+                "my_adapter_config.json",
+                "passage/adapter_config.json",
+                "query/adapter_config.json",
+                "query/adapter_model.safetensors",
+                "weights.safetensors",
+            ],
+            true,
+        );
+        check(
+            &[
+                "adapter_config.json",
+                "adapter_model.safetensors",
+                "model.safetensors",
+                "training_args.bin",
+            ],
+            &[
+                "adapter_config.json",
+                "adapter_model.safetensors",
+                "model.safetensors",
+            ],
+            true,
+        );
+        check(
+            &[
+                "adapter_config.json",
+                "adapter_model.safetensors",
+                "README.md",
+            ],
+            &["adapter_config.json", "adapter_model.safetensors"],
             true,
         );
     }

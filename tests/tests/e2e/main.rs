@@ -1,6 +1,7 @@
 //! motet from the outside: its ports, its command line and its signals. Each module is a topic.
 
 mod access;
+mod adapters;
 mod attacks;
 mod bad_input;
 mod batch;

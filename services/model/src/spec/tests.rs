@@ -199,6 +199,7 @@ fn every_task_with_an_encoder_has_the_keys_of_encoders() {
         "source",
         "device",
         "engine",
+        "adapter",
         "dtype",
         "threads",
         "max_tokens",

@@ -91,16 +91,18 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Opens a source, written at a key of the model, as that of a text model in the Hugging Face
-    /// layout. Files that several models use are read once.
+    /// layout, with the changes of the adapter that is written at the key `adapter`. Files that
+    /// several models use are read once.
     ///
     /// # Errors
-    /// The problem of a source that cannot be read, or is no text model.
+    /// The problem of a source that cannot be read, or is no text model, or of such an adapter.
     pub fn text_model(
         &self,
         key: &'static str,
         source: &Spanned<String>,
+        adapter: Option<&Spanned<String>>,
     ) -> Result<OpenedText, Problem> {
-        self.sources.text(self.name(), key, source)
+        self.sources.text(self.name(), key, source, adapter)
     }
 
     /// Returns a mistake in the source of the model.

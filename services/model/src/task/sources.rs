@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use motet_config::{Fingerprint, Sources, Spanned};
 use motet_hub::NameError;
-use motet_models::{ModelFiles, Source, SourceError, Tokenizer, TokenizerCache};
+use motet_models::{AdapterSource, ModelFiles, Source, SourceError, Tokenizer, TokenizerCache};
 
 use super::{ModelFolder, Problem};
 use crate::hub_sources::{HubSources, UsedRepository};
+
+/// Key of the adapter of a text model.
+const ADAPTER: &str = "adapter";
 
 /// The files of a text model, and its tokenizer.
 pub(crate) type OpenedText = (ModelFiles, Arc<Tokenizer>);
@@ -21,7 +24,7 @@ pub(crate) struct OpenedSources<'a> {
     sources: &'a Sources,
     hub: HubSources,
     tokenizers: TokenizerCache,
-    texts: RefCell<HashMap<Source, OpenedText>>,
+    texts: RefCell<HashMap<(Source, Option<AdapterSource>), OpenedText>>,
     repositories: RefCell<BTreeMap<String, UsedRepository>>,
     folders: RefCell<BTreeMap<String, (PathBuf, Fingerprint)>>,
     /// The sources that were asked for since they were last taken.
@@ -66,26 +69,54 @@ impl<'a> OpenedSources<'a> {
             .collect()
     }
 
-    /// Opens the source that `key` of `model` names as that of a text model.
+    /// Opens the source that `key` of `model` names as that of a text model, with the changes of an
+    /// adapter.
     ///
     /// # Errors
-    /// One problem, at `key`.
+    /// One problem, at `key` or at `adapter`.
     pub(super) fn text(
         &self,
         model: &str,
         key: &'static str,
         written: &Spanned<String>,
+        adapter: Option<&Spanned<String>>,
     ) -> Result<OpenedText, Problem> {
         let failed = |message: String| Problem::new(model, key, written.span, message);
-        let source = self.resolve(model, key, written)?;
-        if let Some(opened) = self.texts.borrow().get(&source) {
+        // Both are asked for before one of them is missing: then both are fetched.
+        let source = self.resolve(model, key, written);
+        let adapter = adapter.map(|written| Ok((self.adapter(model, written)?, written.span)));
+        let (source, adapter) = (source?, adapter.transpose()?);
+        let opened = (source, adapter.as_ref().map(|(adapter, _)| adapter.clone()));
+        if let Some(opened) = self.texts.borrow().get(&opened) {
             return Ok(opened.clone());
         }
-        let files = ModelFiles::open(&source).map_err(|e| failed(e.to_string()))?;
+        let mut files = ModelFiles::open(&opened.0).map_err(|e| failed(e.to_string()))?;
         let tokenizer = self.tokenizers.get(&files);
-        let opened = (files, tokenizer.map_err(|e| failed(e.to_string()))?);
-        self.texts.borrow_mut().insert(source, opened.clone());
-        Ok(opened)
+        if let Some((adapter, span)) = &adapter {
+            let adapted = files.with_adapter(adapter);
+            files = adapted.map_err(|e| Problem::new(model, ADAPTER, *span, e.to_string()))?;
+        }
+        let text = (files, tokenizer.map_err(|e| failed(e.to_string()))?);
+        self.texts.borrow_mut().insert(opened, text.clone());
+        Ok(text)
+    }
+
+    /// Returns what the key `adapter` of `model` names: a name alone is one of the model's own.
+    ///
+    /// # Errors
+    /// One problem, at `adapter`.
+    fn adapter(&self, model: &str, written: &Spanned<String>) -> Result<AdapterSource, Problem> {
+        if !written.value.contains(':') {
+            return Ok(AdapterSource::Named(written.value.clone()));
+        }
+        match self.resolve(model, ADAPTER, written)? {
+            Source::Builtin(_) => {
+                let message = "no adapter is built in; write file:PATH of a folder, hf:ORG/NAME, \
+                               or the name of one that comes with the model";
+                Err(Problem::new(model, ADAPTER, written.span, message))
+            }
+            source => Ok(AdapterSource::Folder(source)),
+        }
     }
 
     /// Returns the folder that `key` of `model` names.

@@ -38,8 +38,14 @@ pub(super) fn check(
 ) -> Result<(Signature, CheckedText), Vec<Problem>> {
     let mut problems = Vec::new();
     let engine = engine(keys, context, &mut problems);
+    let adapter = keys
+        .adapter
+        .clone()
+        .map(|adapter| adapter.map(|text| text.0));
     let opened = match context.source() {
-        Some(source) => context.text_model("source", source).map_err(Some),
+        Some(source) => context
+            .text_model("source", source, adapter.as_ref())
+            .map_err(Some),
         // The reader of the configuration reports that it is missing.
         None => Err(None),
     };

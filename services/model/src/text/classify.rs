@@ -15,6 +15,7 @@ pub(super) const KIND: TextKind = TextKind {
     name: "classify",
     keys: &[
         "engine",
+        "adapter",
         "max_tokens",
         "truncate",
         "prompt_name",

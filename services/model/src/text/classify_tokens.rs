@@ -14,7 +14,7 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TextKind = TextKind {
     name: "classify_tokens",
-    keys: &["engine", "max_tokens", "aggregation"],
+    keys: &["engine", "adapter", "max_tokens", "aggregation"],
     about: "labelled spans of each text, with the characters that they cover",
     names_beside_others: &[],
     build,

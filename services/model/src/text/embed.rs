@@ -19,6 +19,7 @@ pub(super) const KIND: TextKind = TextKind {
     name: "embed",
     keys: &[
         "engine",
+        "adapter",
         "max_tokens",
         "truncate",
         "prompt_name",

@@ -12,7 +12,14 @@ use crate::request::Outputs;
 
 pub(super) const KIND: TextKind = TextKind {
     name: "embed_sparse",
-    keys: &["engine", "max_tokens", "truncate", "prompt_name", "prompt"],
+    keys: &[
+        "engine",
+        "adapter",
+        "max_tokens",
+        "truncate",
+        "prompt_name",
+        "prompt",
+    ],
     about: "a sparse vector over the vocabulary for each text",
     names_beside_others: &[
         (INDEX, "sparse_index"),

@@ -16,6 +16,7 @@ pub(super) const KIND: TextKind = TextKind {
     name: "embed_tokens",
     keys: &[
         "engine",
+        "adapter",
         "max_tokens",
         "truncate",
         "prompt_name",

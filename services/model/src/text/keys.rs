@@ -23,6 +23,10 @@ pub(crate) struct TextKeys {
     /// Engine; `None` is `auto`.
     #[serde(default)]
     pub(super) engine: Option<Spanned<NonEmpty>>,
+    /// Adapter (LoRA) whose changes the weights get: the name of one that comes with the model, or
+    /// the source of another.
+    #[serde(default)]
+    pub(super) adapter: Option<Spanned<NonEmpty>>,
     /// Most tokens of a row; `None` is the limit of the model itself.
     #[serde(default)]
     pub(super) max_tokens: Option<Spanned<MaxTokens>>,
@@ -72,6 +76,10 @@ impl TextKeys {
 pub(super) fn schema(key: &str) -> Value {
     match key {
         "engine" => json!({ "enum": ["auto", "packed", "candle"] }),
+        "adapter" => json!({
+            "type": "string",
+            "description": "a LoRA adapter: one that comes with the model, file:PATH or hf:ORG/NAME",
+        }),
         "max_tokens" => json!({
             "type": "integer",
             "minimum": MAX_TOKENS.start(),
@@ -244,13 +252,14 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let (keys, report) = read(
-            "engine: packed\nmax_tokens: 128\ntruncate: left\nprompt_name: query\nprompt: \"\"\n\
+            "engine: packed\nadapter: hf:a/b\nmax_tokens: 128\ntruncate: left\nprompt_name: query\nprompt: \"\"\n\
              pooling: cls\nnormalize: false\noutput_dtype: binary\nlabel: good\npair: true\naggregation: max\n\
              hypothesis_template: about {}\nmulti_label: true\n",
         );
         assert_eq!(report, "");
         let keys = keys.unwrap();
         assert_eq!(keys.engine.unwrap().value.0, "packed");
+        assert_eq!(keys.adapter.unwrap().value.0, "hf:a/b");
         assert_eq!(keys.max_tokens.unwrap().value.0, 128);
         let left = Truncate::Cut(TruncationSide::Left);
         assert_eq!(keys.truncate.unwrap().value.0, left);

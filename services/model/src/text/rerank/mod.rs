@@ -19,6 +19,7 @@ pub(super) const KIND: TextKind = TextKind {
     name: "rerank",
     keys: &[
         "engine",
+        "adapter",
         "max_tokens",
         "truncate",
         "prompt_name",

@@ -27,6 +27,7 @@ pub(super) const KIND: TextKind = TextKind {
     name: "classify_zero_shot",
     keys: &[
         "engine",
+        "adapter",
         "max_tokens",
         "truncate",
         "hypothesis_template",
