@@ -84,7 +84,7 @@ impl<P: Pipeline> OfRows<P> {
         let mut whole = Vec::new();
         if let Err(error) = &answered {
             match self.errors {
-                ErrorPlace::File => whole = Lines::whole(&values, error).map_err(failed)?,
+                ErrorPlace::File => whole = self.lines.whole(&values, error).map_err(failed)?,
                 ErrorPlace::Rows => text = line(Err(error)).map_err(failed)?,
             }
         }

@@ -134,12 +134,25 @@ impl Lines {
     }
 
     /// Returns the line of a row with an error in a file of such rows: the whole row, with its
-    /// error.
+    /// error. Columns that it lacks are null: rows that are tried again must have some columns, and
+    /// perhaps all that failed lack one.
     ///
     /// # Errors
     /// As those of [`header`](Self::header).
-    pub(crate) fn whole(values: &Map<String, Value>, error: &RowError) -> io::Result<Vec<u8>> {
+    pub(crate) fn whole(
+        &self,
+        values: &Map<String, Value>,
+        error: &RowError,
+    ) -> io::Result<Vec<u8>> {
         let mut values = values.clone();
+        let fed = self.settings.map.iter().map(|(_, column)| column.as_str());
+        for name in self
+            .settings
+            .kept()
+            .chain(fed.filter(|name| !name.contains('.')))
+        {
+            values.entry(name).or_insert(Value::Null);
+        }
         values.insert(ERROR.to_owned(), serde_json::to_value(error)?);
         line(&Value::Object(values))
     }

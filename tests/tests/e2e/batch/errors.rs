@@ -230,3 +230,23 @@ async fn ids_that_repeat_are_reported() {
         (&json!(0), &json!(null))
     );
 }
+
+#[tokio::test]
+async fn rows_that_all_lack_a_column_are_tried_again() {
+    let place = Place::new(0);
+    let rows = [
+        json!({ "id": 1, "score": [1], "lang": "en", "title": "a" }),
+        json!({ "id": 2, "score": "x" }),
+    ];
+    place.0.file("rows.jsonl", jsonl(rows));
+    let args = "--id id --keep lang --map name=title --errors file --out out";
+    ends(place.best(args), 0).await;
+    let failed = place.path("out/errors-00000.jsonl");
+    let text = std::fs::read_to_string(&failed).expect("rows");
+    std::fs::write(&failed, text.replace("\"x\"", "[7]")).expect("it is ours");
+    ends(place.batch("retry out -f best.yaml --out again"), 0).await;
+    let expected = json!({
+        "id": 2, "lang": null, "index": [0], "best": [7.0], "name": "nobody",
+    });
+    assert_eq!(place.answers("again"), [expected]);
+}
