@@ -46,4 +46,5 @@ replays! {
     descriptors
     safetensors
     tokenizer
+    image
 }

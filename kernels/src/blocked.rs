@@ -13,6 +13,9 @@ use crate::parallel::Parallelism;
 /// to stay in the first level cache.
 const WIDTHS: RangeInclusive<usize> = 64..=256;
 
+/// Fewest rows of a block that one thread of several writes.
+const ROWS_MIN: usize = 64;
+
 /// How the columns of a matrix are cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnBlocks {
@@ -81,6 +84,22 @@ impl ColumnBlocks {
     pub fn elements(self, block: usize, tokens: usize) -> Range<usize> {
         let columns = self.columns(block);
         columns.start * tokens..columns.end * tokens
+    }
+
+    /// Writes rows, of `count` values each, to `out`, a matrix of them in these blocks.
+    ///
+    /// # Panics
+    /// If a row or the matrix is of another size.
+    pub fn write_rows(self, rows: &[&[f32]], out: &mut [f32], parallelism: Parallelism) {
+        assert_eq!(out.len(), rows.len() * self.count, "rows of a matrix");
+        self.for_each_part(out, ROWS_MIN, parallelism, |block, first, out| {
+            let columns = self.columns(block);
+            let parts = out.chunks_exact_mut(columns.len());
+            for (row, part) in rows[first..].iter().zip(parts) {
+                assert_eq!(row.len(), self.count, "a row of a matrix");
+                part.copy_from_slice(&row[columns.clone()]);
+            }
+        });
     }
 
     /// Shares the values of a matrix in these blocks among threads: calls `part` with a block, the
@@ -250,5 +269,29 @@ mod tests {
         let values: Vec<f32> = (0..30).map(|at| at as f32).collect();
         let matrix = Matrix::new(&values, columns);
         assert_eq!(matrix.block(2), [24.0, 25.0, 26.0, 27.0, 28.0, 29.0]);
+    }
+
+    #[test]
+    fn rows_are_written_into_blocks_on_any_number_of_threads() {
+        let columns = ColumnBlocks { count: 5, width: 2 };
+        for rows in [1, 3, 200] {
+            let values: Vec<f32> = (0..rows * 5).map(|at| at as f32).collect();
+            let of_rows: Vec<&[f32]> = values.chunks_exact(5).collect();
+            let check = |parallelism: Parallelism| {
+                let mut out = vec![f32::NAN; values.len()];
+                columns.write_rows(&of_rows, &mut out, parallelism);
+                let matrix = Matrix::new(&out, columns);
+                for (row, values) in of_rows.iter().enumerate() {
+                    let found = (0..3).flat_map(|block| {
+                        let width = columns.columns(block).len();
+                        matrix.block(block)[row * width..][..width].to_vec()
+                    });
+                    assert!(found.eq(values.iter().copied()), "row {row} of {rows}");
+                }
+            };
+            check(Parallelism::WithinThread);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+            pool.unwrap().install(|| check(Parallelism::AcrossThreads));
+        }
     }
 }

@@ -6,13 +6,13 @@ use candle_core::Device;
 use motet_kernels::gemm::keeps_f16;
 use serde::Deserialize;
 
-use crate::architecture::{Head, Readout, TensorRef};
+use crate::architecture::{Head, Pooling, Readout, TensorRef};
 use crate::checkpoint::Checkpoint;
 use crate::device::Precision;
 use crate::engine::EngineSpec;
 use crate::error::LoadError;
 use crate::family::CONFIG;
-use crate::source::{ModelFiles, TOKENIZER};
+use crate::source::{Modality, ModelFiles, TOKENIZER};
 
 /// What the files of a model say of it, and what loading it would take. Of the weights, headers are
 /// read.
@@ -68,6 +68,8 @@ impl ModelFiles {
         let is_packed = engine.is_packed(device.is_cpu());
         let precision = precision.on(device);
         let tables: Vec<&TensorRef> = config.architecture.embedding.tensors();
+        let words = config.architecture.embedding.tokens();
+        let words = words.map(|tokens| &tokens.words);
         let mut seen = BTreeSet::new();
         let (mut parameters, mut memory_bytes, mut stored) = (0, 0, BTreeMap::new());
         for tensor in of_encoder.iter().chain(&of_heads) {
@@ -81,7 +83,8 @@ impl ModelFiles {
             let values = (tensor.len() * tensor.row_size()) as u64;
             let is_product =
                 tensor.shape.len() == 2 && of_encoder.contains(tensor) && !tables.contains(tensor);
-            let is_matrix = tensor.shape.len() == 2;
+            // That of patches has a dimension for colours, rows and columns each.
+            let is_matrix = matches!(tensor.shape.len(), 2 | 4);
             let is_table = tables.contains(tensor);
             // With the change of an adapter, values are no longer those of a smaller type.
             let kept_as = if checkpoint.is_adapted(name) {
@@ -99,7 +102,7 @@ impl ModelFiles {
             };
             parameters += values;
             // Of rows that tokens share, each token has a copy.
-            let kept = match **tensor == config.architecture.embedding.words {
+            let kept = match words == Some(*tensor) {
                 true => (config.vocabulary() * tensor.row_size()) as u64,
                 false => values,
             };
@@ -133,6 +136,16 @@ impl ModelFiles {
     /// Returns the choices that the files leave open.
     fn guesses(&self, heads: &[&Head]) -> Result<Vec<String>, LoadError> {
         let mut guesses = Vec::new();
+        if self.modality() == Modality::Images {
+            if heads.contains(&&Head::pooled(Pooling::Cls)) {
+                guesses.push(
+                    "no file says how an image's vector is made: it is that of the token that \
+                     stands for the whole image, after the last norm"
+                        .to_owned(),
+                );
+            }
+            return Ok(guesses);
+        }
         let is_pooled = |head: &&&Head| **head == &self.config().head.clone().normalized(false);
         let pooled = heads.iter().find(is_pooled).map(|head| &head.readout);
         if let (Some(Readout::Pooled(_)), false) = (pooled, self.config().has_pooling) {

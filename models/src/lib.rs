@@ -1,5 +1,5 @@
-//! Text models of motet: where weights come from, how they are loaded, and how texts become
-//! vectors.
+//! Models of texts and of images: where weights come from, how they are loaded, and how texts and
+//! images become vectors.
 //!
 //! The modules in the order in which a text passes them:
 //!
@@ -13,8 +13,9 @@
 //! * [`device`]: CPU, CUDA or Metal, and the number format of the computation.
 //! * [`preprocess`]: cleans long texts and splits them into chunks by tokens.
 //! * [`tokenizer`]: texts to token ids.
-//! * [`encoder`]: token ids to vectors. All rows of a batch are packed into one matrix without
-//!   padding. On a CPU with kernels of its own, on other devices with Candle.
+//! * [`image`]: images of files to what a model of images sees.
+//! * [`encoder`]: token ids, or images, to vectors. All rows of a batch are packed into one matrix
+//!   without padding. On a CPU with kernels of its own, on other devices with Candle.
 //! * [`thread_team`]: the threads that compute a batch on a CPU.
 //! * [`late_interaction`]: scores of a query against a text from their token vectors (MaxSim).
 //!
@@ -51,6 +52,7 @@ pub mod config;
 pub mod device;
 pub mod encoder;
 pub mod engine;
+pub mod image;
 pub mod late_interaction;
 pub mod preprocess;
 pub mod source;
@@ -73,14 +75,15 @@ pub use classification::{
 pub use config::{ModelConfig, Prompts, TextRole, UnknownPrompt};
 pub use device::{DeviceError, DeviceSpec, Precision};
 pub use encoder::{
-    EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, TextEncoder,
+    EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, RowTokens, TextEncoder,
 };
 pub use engine::{EngineError, EngineSpec};
 pub use error::LoadError;
 pub use facts::ModelFacts;
+pub use image::{ImageError, ImageLimits, ImageProcessor, Pixels};
 pub use late_interaction::{maxsim, maxsim_all};
 pub use preprocess::{Chunk, Chunker, ChunkerError, ChunkerOptions};
-pub use source::{ModelFiles, Source, SourceError};
+pub use source::{Modality, ModelFiles, Source, SourceError};
 pub use thread_team::{Pauses, ThreadPriority, ThreadTeam, ThreadTeamError};
 pub use tokenizer::{
     PairError, TextTokens, TokenIds, TokenSpan, Tokenizer, TokenizerCache, TokenizerError,

@@ -3,7 +3,9 @@
 //! * `text`: configurations and pipelines, conditions, templates.
 //! * `messages`: requests of both surfaces, raw tensors, descriptors.
 //! * `models`: files of a model.
+//! * `images`: images of a call.
 
+mod images;
 mod messages;
 mod models;
 mod text;
@@ -58,5 +60,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "tokenizer",
         run: models::tokenizer,
+    },
+    Target {
+        name: "image",
+        run: images::image,
     },
 ];

@@ -27,16 +27,28 @@ fn with_files(weights: &[u8], tokenizer: &[u8], load: impl FnOnce(&ModelFiles)) 
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-fn write(folder: &Path, weights: &[u8], tokenizer: &[u8]) -> Result<ModelFiles, String> {
+/// Writes files into a new folder.
+///
+/// # Errors
+/// Where they cannot be written.
+pub(super) fn write_files(folder: &Path, files: &[(&str, &[u8])]) -> Result<(), String> {
     let said = |error: std::io::Error| error.to_string();
     std::fs::create_dir_all(folder).map_err(said)?;
-    for (name, bytes) in [
-        ("config.json", CONFIG.as_bytes()),
-        ("model.safetensors", weights),
-        ("tokenizer.json", tokenizer),
-    ] {
+    for (name, bytes) in files {
         std::fs::write(folder.join(name), bytes).map_err(said)?;
     }
+    Ok(())
+}
+
+fn write(folder: &Path, weights: &[u8], tokenizer: &[u8]) -> Result<ModelFiles, String> {
+    write_files(
+        folder,
+        &[
+            ("config.json", CONFIG.as_bytes()),
+            ("model.safetensors", weights),
+            ("tokenizer.json", tokenizer),
+        ],
+    )?;
     let source = Source::File(PathBuf::from(folder));
     ModelFiles::open(&source).map_err(|error| error.to_string())
 }

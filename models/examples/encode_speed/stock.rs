@@ -36,7 +36,9 @@ impl Bert {
         let weights =
             VarBuilder::from_buffered_safetensors(std::fs::read(file)?, DType::F32, &Device::Cpu)?;
         let bert = &config.architecture;
-        let embedding = &bert.embedding;
+        let Some(embedding) = bert.embedding.tokens() else {
+            candle_core::bail!("the model is one of images");
+        };
         let eps = embedding.norm.as_ref().map_or(0.0, |norm| norm.eps);
         let (hidden, eps) = (bert.hidden, f64::from(eps));
         let types = embedding.types.as_ref().map_or(0, TensorRef::len);

@@ -1,6 +1,61 @@
-//! Token ids to the vectors that enter the first layer.
+//! Token ids, or images, to the vectors that enter the first layer.
 
-use super::{Linear, Norm, TensorRef};
+use super::{Linear, Norm, PatchEmbedding, TensorRef};
+
+/// What a row is made of, and how that becomes the vectors that enter the first layer.
+#[allow(clippy::large_enum_variant, reason = "there is one for each model")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Embedding {
+    /// A text: token ids.
+    Tokens(TokenEmbedding),
+    /// An image: patches.
+    Patches(PatchEmbedding),
+}
+
+impl From<TokenEmbedding> for Embedding {
+    fn from(tokens: TokenEmbedding) -> Self {
+        Self::Tokens(tokens)
+    }
+}
+
+impl From<PatchEmbedding> for Embedding {
+    fn from(patches: PatchEmbedding) -> Self {
+        Self::Patches(patches)
+    }
+}
+
+impl Embedding {
+    /// Returns the embedding of token ids, if rows are texts.
+    pub fn tokens(&self) -> Option<&TokenEmbedding> {
+        match self {
+            Self::Tokens(tokens) => Some(tokens),
+            Self::Patches(_) => None,
+        }
+    }
+
+    /// Returns the embedding of patches, if rows are images.
+    pub fn patches(&self) -> Option<&PatchEmbedding> {
+        match self {
+            Self::Tokens(_) => None,
+            Self::Patches(patches) => Some(patches),
+        }
+    }
+
+    /// Returns the tensor that every checkpoint of the model has.
+    pub(crate) fn anchor(&self) -> &TensorRef {
+        match self {
+            Self::Tokens(tokens) => &tokens.words,
+            Self::Patches(patches) => &patches.product.weight,
+        }
+    }
+
+    pub(crate) fn tensors(&self) -> Vec<&TensorRef> {
+        match self {
+            Self::Tokens(tokens) => tokens.tensors(),
+            Self::Patches(patches) => patches.tensors(),
+        }
+    }
+}
 
 /// The sum of a vector of the word and, for most families, one of its position and one of its type,
 /// then a norm, and for some a product that widens the result, which may have a norm, too.

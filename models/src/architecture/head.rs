@@ -1,6 +1,6 @@
 //! From the last layer's token vectors to what a row gives back.
 
-use super::{Linear, Norm, Scope, TensorRef};
+use super::{Activation, Linear, Norm, Scope, TensorRef};
 
 /// Result of a row: the vectors that are made of its tokens', and what is computed of each of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +103,10 @@ pub enum HeadModule {
     UnitLength,
     /// From a vector for each token to their mean, the only vector from there on.
     TokenMean,
+    /// From a vector for each token to one, by attention to them all.
+    Attend(Box<AttentionPooling>),
+    /// A feed-forward part beside the vector: `x + down(activation(up(norm(x))))`
+    FeedForward(Box<NormedFeedForward>),
     /// From a vector for each token to the values that are not 0 of one vector for the row: one
     /// value after the other with its index before it, the greatest first. It is the last step.
     Sparse(SparsePooling),
@@ -112,6 +116,51 @@ pub enum HeadModule {
         /// Ids of tokens that have none.
         skipped: Vec<u32>,
     },
+}
+
+/// Attention of one query, which is a weight, to all tokens of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionPooling {
+    /// Of which the query is made, of as many values as a token's vector, in any shape.
+    pub probe: TensorRef,
+    /// Number of heads.
+    pub heads: usize,
+    /// From the probe to the queries of all heads.
+    pub query: Linear,
+    /// From a token to the keys of all heads.
+    pub key: Linear,
+    /// From a token to the values of all heads.
+    pub value: Linear,
+    /// From the results of all heads to the vector.
+    pub output: Linear,
+}
+
+/// A feed-forward part with a norm before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormedFeedForward {
+    /// The norm.
+    pub norm: Norm,
+    /// To the inner size.
+    pub up: Linear,
+    /// On each inner value.
+    pub activation: Activation,
+    /// Back to the size of the vector.
+    pub down: Linear,
+}
+
+impl NormedFeedForward {
+    fn tensors(&self) -> Vec<&TensorRef> {
+        let products = self.up.tensors().chain(self.down.tensors());
+        self.norm.tensors().chain(products).collect()
+    }
+}
+
+impl AttentionPooling {
+    fn tensors(&self) -> Vec<&TensorRef> {
+        let linears = [&self.query, &self.key, &self.value, &self.output];
+        let linears = linears.into_iter().flat_map(Linear::tensors);
+        linears.chain([&self.probe]).collect()
+    }
 }
 
 /// How the vectors of tokens become one sparse vector: `ln(1 + max(0, x))` of each value, then one
@@ -191,7 +240,11 @@ impl Head {
             | HeadModule::Difference { linear, .. } => Some(linear.outputs()),
             // Index and value.
             HeadModule::Sparse(_) | HeadModule::TokenWeights { .. } => Some(2),
-            HeadModule::Norm(_) | HeadModule::UnitLength | HeadModule::TokenMean => None,
+            HeadModule::Attend(pooling) => Some(pooling.output.outputs()),
+            HeadModule::Norm(_)
+            | HeadModule::UnitLength
+            | HeadModule::TokenMean
+            | HeadModule::FeedForward(_) => None,
         });
         outputs.unwrap_or_else(|| self.readout.size(hidden))
     }
@@ -235,6 +288,8 @@ impl Head {
                     linear.tensors().chain(subtracted.tensors()).collect()
                 }
                 HeadModule::Norm(norm) => norm.tensors().collect(),
+                HeadModule::Attend(pooling) => pooling.tensors(),
+                HeadModule::FeedForward(part) => part.tensors(),
                 HeadModule::UnitLength
                 | HeadModule::TokenMean
                 | HeadModule::Sparse(_)

@@ -4,7 +4,8 @@
 //! load and compute what it says. So an engine knows no name of a tensor and no family, and a
 //! family knows no engine. Nothing here reads a file or computes.
 //!
-//! * `embedding`: [`TokenEmbedding`], from token ids to the first layer.
+//! * `embedding`: [`Embedding`], what enters the first layer: [`TokenEmbedding`], from token ids;
+//!   `patches`: [`PatchEmbedding`], from images.
 //! * `convolution`: [`Convolution`], over neighbouring tokens.
 //! * `attention`: [`Attention`], with positions of several kinds: [`Rotary`], [`PositionBias`],
 //!   [`RelativeEmbedding`]; `feed_forward`: [`FeedForward`].
@@ -17,6 +18,7 @@ mod convolution;
 mod embedding;
 mod feed_forward;
 mod head;
+mod patches;
 mod tensor;
 mod text_rows;
 
@@ -25,13 +27,18 @@ pub use attention::{
     RelativeProducts, Rotary,
 };
 pub use convolution::{Convolution, ConvolutionActivation};
-pub use embedding::{Counting, SharedRows, TokenEmbedding};
+pub use embedding::{Counting, Embedding, SharedRows, TokenEmbedding};
 pub use feed_forward::{Activation, FeedForward};
-pub use head::{Head, HeadActivation, HeadModule, Pooling, Readout, SparsePooling};
+pub use head::{
+    AttentionPooling, Head, HeadActivation, HeadModule, NormedFeedForward, Pooling, Readout,
+    SparsePooling,
+};
+pub(crate) use patches::COLOURS;
+pub use patches::PatchEmbedding;
 pub use tensor::{Linear, Norm, NormKind, Scope, TensorRef};
 pub use text_rows::TextRows;
 
-/// An encoder: token ids to a vector for each token.
+/// An encoder: token ids, or an image, to a vector for each token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
     /// Prefixes of the encoder's tensors in checkpoints of the family where these are a part of a
@@ -42,8 +49,8 @@ pub struct Architecture {
     pub hidden: usize,
     /// Maximum number of tokens of a row, special tokens included.
     pub max_tokens: usize,
-    /// From token ids to the vectors that enter the first layer.
-    pub embedding: TokenEmbedding,
+    /// From token ids, or an image, to the vectors that enter the first layer.
+    pub embedding: Embedding,
     /// Bias that is added to the scores of attention in every layer.
     pub position_bias: Option<PositionBias>,
     /// Vectors of distances, of which layers make keys and queries. A model that has them has no
@@ -107,9 +114,10 @@ pub enum Norms {
 }
 
 impl Architecture {
-    /// Returns the number of token ids.
+    /// Returns the number of token ids, 0 where rows are images.
     pub fn vocabulary(&self) -> usize {
-        self.embedding.vocabulary()
+        let tokens = self.embedding.tokens();
+        tokens.map_or(0, TokenEmbedding::vocabulary)
     }
 
     /// Returns the rotary embeddings of all layers, each once, in the order in which they are used.

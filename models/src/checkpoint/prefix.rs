@@ -7,14 +7,14 @@ use crate::architecture::Architecture;
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 /// Returns the prefix of the encoder's tensors among `names`: any wrappers, and one of the family's
-/// own, so that the word table is found behind it. Of several, the shortest; `""` if there is
-/// none.
+/// own, so that a tensor that every file has is found behind it. Of several, the shortest; `""` if
+/// there is none.
 pub(super) fn find<'a>(
     names: impl Iterator<Item = &'a str>,
     architecture: &Architecture,
 ) -> String {
-    let words = &architecture.embedding.words.name;
-    let prefixes = names.filter_map(|name| name.strip_suffix(words.as_str()));
+    let anchor = &architecture.embedding.anchor().name;
+    let prefixes = names.filter_map(|name| name.strip_suffix(anchor.as_str()));
     let known = |prefix: &&str| without_wrappers(prefix, architecture.prefixes).is_empty();
     let shortest = prefixes.filter(known).min_by_key(|prefix| prefix.len());
     shortest.unwrap_or_default().to_owned()

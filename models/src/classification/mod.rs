@@ -1,16 +1,18 @@
-//! Classifiers of texts, of pairs and of tokens: their head, their labels, and how logits become
-//! scores, all from the files of the model.
+//! Classifiers of texts, of pairs, of tokens and of images: their head, their labels, and how
+//! logits become scores, all from the files of the model.
 //!
 //! A head is found by the names of its tensors among the weights. `architectures` in config.json
 //! says which of two it is where the names are those of both, and is not trusted beyond that:
 //! models are published with the class of a head that they do not have.
 //!
+//! * `images`: classifiers of images.
 //! * `logit_score`: scores of pairs by the next word of a language model.
 //! * `labels`: the names of the logits; `score`: [`ScoreKind`].
 //! * `entailment`: labels of a caller's own.
 //! * `spans`: labels of tokens to labelled spans of the text; `windows`: rows of a long text.
 
 mod entailment;
+mod images;
 mod labels;
 mod logit_score;
 mod score;
@@ -131,7 +133,8 @@ impl ModelFiles {
                 checkpoint.check(tensor)?;
             }
         }
-        let classifier = read(self, json, checkpoint, level, &any)?;
+        let described = |labels| head(self, json, level, labels);
+        let classifier = read(json, checkpoint, &any, described)?;
         let tensors = classifier.head.tensors();
         tensors
             .into_iter()
@@ -215,13 +218,13 @@ fn last_weight(head: &Head) -> Option<&TensorRef> {
     })
 }
 
-/// Reads what the files say of a head whose tensors are there; `head` has any number of labels.
+/// Reads what the files say of a head whose tensors are there; `any` has any number of labels,
+/// `head` describes it with a number of them.
 fn read(
-    files: &ModelFiles,
     json: &JsonFiles<'_>,
     checkpoint: &Checkpoint,
-    level: Level,
     any: &Head,
+    head: impl Fn(usize) -> Result<Head, LoadError>,
 ) -> Result<Classifier, LoadError> {
     let (rows, tensor) = last_weight(any)
         .and_then(|weight| Some((*checkpoint.shape(weight)?.first()?, weight)))
@@ -241,7 +244,7 @@ fn read(
         }
     };
     Ok(Classifier {
-        head: head(files, json, level, labels.len())?,
+        head: head(labels.len())?,
         score,
         pair_score: pair_score(json)?,
         labels,

@@ -3,11 +3,13 @@
 //! * The encoder by its family (config.json), as an [`Architecture`].
 //! * `modules`: what is made of the encoder's vectors, by the modules of sentence-transformers;
 //!   `pooling`: one of these. `truncation`: token limit and the side that is cut.
+//! * `images`: models of images.
 //! * `chat`: texts as messages of a chat, and the score of a language model's next word.
 //! * `prompts`: [`Prompts`], what is put before texts.
 //! * `token_vectors`: models of token vectors, and how queries and documents become rows.
 
 mod chat;
+mod images;
 mod modules;
 mod pooling;
 mod prompts;
@@ -23,6 +25,7 @@ use crate::source::JsonFiles;
 use crate::tokenizer::TruncationSide;
 
 pub(crate) use chat::{ChatSettings, LogitScore};
+pub(crate) use images::with_modules;
 pub(crate) use modules::transformer_folder;
 pub use prompts::{Prompts, UnknownPrompt};
 pub use token_vectors::TextRole;

@@ -10,7 +10,7 @@ use crate::adapter::AdapterId;
 use crate::device::Precision;
 use crate::engine::EngineSpec;
 use crate::error::LoadError;
-use crate::source::{ModelFiles, Origin};
+use crate::source::{Modality, ModelFiles, Origin};
 
 /// Encoders in use, by the files that their weights come from, the adapter in these, where they are
 /// and in what type. An encoder that nobody holds any more is dropped; the cache does not keep it.
@@ -25,7 +25,7 @@ pub struct EncoderCache {
 /// The place of an encoder. It is locked while the encoder is loaded.
 type Slot = Mutex<Weak<TextEncoder>>;
 
-type Key = (Origin, Option<AdapterId>, Place, Precision);
+type Key = (Origin, Modality, Option<AdapterId>, Place, Precision);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Place {
@@ -56,7 +56,8 @@ impl EncoderCache {
             DeviceLocation::Metal { gpu_id } => Place::Metal(gpu_id),
         };
         let adapter = files.adapter_id().cloned();
-        let slot = self.slot((files.origin(), adapter, place, precision.on(device)));
+        let (origin, modality) = (files.origin(), files.modality());
+        let slot = self.slot((origin, modality, adapter, place, precision.on(device)));
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(encoder) = slot.upgrade() {
             return Ok(encoder);

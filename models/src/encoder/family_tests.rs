@@ -281,7 +281,7 @@ fn a_text_without_tokens_is_zeros_where_tokens_stand_alone() {
                 let is_static = fixture.files.config().architecture.layers.is_empty();
                 for (row, found) in rows.iter().zip(found) {
                     match found {
-                        Ok(found) if is_static && row.ids.is_empty() => {
+                        Ok(found) if is_static && row.ids().is_empty() => {
                             assert!(found.as_slice().iter().all(|x| *x == 0.0), "{name}");
                             let vectors = usize::from(*head.readout() != Readout::EveryToken);
                             assert_eq!(found.rows(), vectors, "{name}");
@@ -289,7 +289,7 @@ fn a_text_without_tokens_is_zeros_where_tokens_stand_alone() {
                         Ok(found) => assert!(found.as_slice().iter().any(|x| *x != 0.0), "{name}"),
                         Err(error) => {
                             assert_eq!(error, RowError::Empty, "{name}");
-                            assert!(row.ids.is_empty() && !is_static, "{name}");
+                            assert!(row.ids().is_empty() && !is_static, "{name}");
                         }
                     }
                 }

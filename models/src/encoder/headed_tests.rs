@@ -55,7 +55,7 @@ fn a_head_gives_the_same_bits_for_token_vectors_that_are_known() {
         let tokens = LoadedHead::of_tokens(fixture.files.config().hidden_size());
         for (row, input) in fixture.inputs().into_iter().enumerate() {
             let known = on_threads(&cpu, &[input], &tokens, 2).remove(0);
-            for unpooled in [0, input.ids.len() / 2] {
+            for unpooled in [0, input.len() / 2] {
                 let input = RowInput { unpooled, ..input };
                 for (number, head) in fixture.heads().iter().enumerate() {
                     let computed = on_threads(&cpu, &[input], head, 1).remove(0);

@@ -29,7 +29,7 @@ use candle_core::Device;
 
 pub use cache::EncoderCache;
 pub use head::LoadedHead;
-pub use row::{HeadedRow, RowError, RowInput};
+pub use row::{HeadedRow, RowError, RowInput, RowTokens};
 
 use crate::architecture::Head;
 use crate::checkpoint::Checkpoint;
@@ -214,7 +214,7 @@ impl TextEncoder {
     ) -> Result<Vec<Result<Vec<Values>, RowError>>, EncodeError> {
         let checks = rows.iter().map(|row| self.check(row.row));
         let checks: Vec<Result<(), RowError>> = checks.collect();
-        let is_run = |row: &HeadedRow<'_>| !row.row.ids.is_empty();
+        let is_run = |row: &HeadedRow<'_>| row.row.len() > 0;
         let good: Vec<HeadedRow<'_>> = rows
             .iter()
             .zip(&checks)
@@ -250,6 +250,8 @@ mod classifier_tests;
 mod family_tests;
 #[cfg(test)]
 mod headed_tests;
+#[cfg(test)]
+mod image_tests;
 #[cfg(test)]
 mod sentence_tests;
 #[cfg(test)]

@@ -5,11 +5,26 @@ use crate::architecture::Pooling;
 use crate::config::ModelConfig;
 use crate::tokenizer::TokenIds;
 
+/// Tokens of a row.
+#[derive(Clone, Copy, Debug)]
+pub enum RowTokens<'a> {
+    /// Of a text: token ids, special tokens included.
+    Ids(&'a [u32]),
+    /// Of an image: the values of its patches, one patch after the other.
+    Patches {
+        /// The values of all patches.
+        values: &'a [f32],
+        /// Number of tokens: one for each patch, and one more where the model has a token that
+        /// stands for the whole image.
+        tokens: usize,
+    },
+}
+
 /// One row to encode, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct RowInput<'a> {
-    /// Token ids, special tokens included.
-    pub ids: &'a [u32],
+    /// The tokens.
+    pub tokens: RowTokens<'a>,
     /// Type of each token: 0 for those of a single text or of the first text of a pair, 1 for those
     /// of the second. Empty if all are 0. A model without types does not look at them.
     pub types: &'a [u32],
@@ -26,12 +41,45 @@ pub struct RowInput<'a> {
 impl<'a> RowInput<'a> {
     /// Returns the row of these ids, all of type 0, all pooled and attended.
     pub const fn new(ids: &'a [u32]) -> Self {
+        Self::of(RowTokens::Ids(ids))
+    }
+
+    /// Returns the row of an image, of this number of tokens, by the values of its patches.
+    pub const fn of_image(values: &'a [f32], tokens: usize) -> Self {
+        Self::of(RowTokens::Patches { values, tokens })
+    }
+
+    const fn of(tokens: RowTokens<'a>) -> Self {
         Self {
-            ids,
+            tokens,
             types: &[],
             unpooled: 0,
             unattended: 0,
             dropped: &[],
+        }
+    }
+
+    /// Returns the number of tokens.
+    pub(super) const fn len(&self) -> usize {
+        match self.tokens {
+            RowTokens::Ids(ids) => ids.len(),
+            RowTokens::Patches { tokens, .. } => tokens,
+        }
+    }
+
+    /// Returns the token ids; none of an image.
+    pub(super) const fn ids(&self) -> &'a [u32] {
+        match self.tokens {
+            RowTokens::Ids(ids) => ids,
+            RowTokens::Patches { .. } => &[],
+        }
+    }
+
+    /// Returns the values of the patches; none of a text.
+    pub(super) const fn patches(&self) -> &'a [f32] {
+        match self.tokens {
+            RowTokens::Ids(_) => &[],
+            RowTokens::Patches { values, .. } => values,
         }
     }
 
@@ -40,12 +88,12 @@ impl<'a> RowInput<'a> {
     pub(super) fn chosen(&self, pooling: Pooling) -> Option<usize> {
         let place = match pooling {
             Pooling::Cls => Some(self.unpooled),
-            Pooling::LastToken => self.ids.len().checked_sub(1),
-            Pooling::LastTokenBut(id) => self.ids.iter().rposition(|found| *found != id),
-            Pooling::FirstOf(id) => self.ids.iter().position(|found| *found == id),
+            Pooling::LastToken => self.len().checked_sub(1),
+            Pooling::LastTokenBut(id) => self.ids().iter().rposition(|found| *found != id),
+            Pooling::FirstOf(id) => self.ids().iter().position(|found| *found == id),
             Pooling::GreatestId => {
                 // Of equal ones the last that is looked at.
-                let backwards = self.ids.iter().enumerate().rev();
+                let backwards = self.ids().iter().enumerate().rev();
                 backwards.max_by_key(|(_, id)| **id).map(|(place, _)| place)
             }
             Pooling::Mean | Pooling::Max | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
@@ -75,7 +123,7 @@ impl<'a> HeadedRow<'a> {
 impl<'a> From<&'a TokenIds> for RowInput<'a> {
     fn from(row: &'a TokenIds) -> Self {
         Self {
-            ids: row.as_slice(),
+            tokens: RowTokens::Ids(row.as_slice()),
             types: row.types(),
             unpooled: row.unpooled(),
             unattended: row.unattended(),
@@ -96,6 +144,21 @@ pub enum RowError {
         /// Tokens in the row.
         tokens: usize,
         /// The model's limit.
+        limit: usize,
+    },
+    /// An image for a model of texts, a text for one of images, or an image of another size.
+    #[error(
+        "row has {values} values of patches in {tokens} tokens, the model takes {expected} in \
+         {limit}"
+    )]
+    OtherPatches {
+        /// Values of all patches; 0 of a text.
+        values: usize,
+        /// Tokens in the row.
+        tokens: usize,
+        /// The values that the model takes; 0 for one of texts.
+        expected: usize,
+        /// The tokens that the model takes at most.
         limit: usize,
     },
     /// An id outside the vocabulary.
@@ -145,44 +208,59 @@ pub enum RowError {
 /// Refuses a row that would make the computation fail.
 pub(super) fn check(row: RowInput<'_>, config: &ModelConfig) -> Result<(), RowError> {
     let RowInput {
-        ids,
+        tokens: _,
         types,
         unpooled,
         unattended,
         dropped: _,
     } = row;
-    if ids.is_empty() {
+    let (ids, len) = (row.ids(), row.len());
+    let is_static = config.architecture.layers.is_empty();
+    if len == 0 {
         // Of static embeddings the mean of nothing is 0.
-        return match config.architecture.layers[..] {
-            [] => Ok(()),
-            _ => Err(RowError::Empty),
+        return if is_static {
+            Ok(())
+        } else {
+            Err(RowError::Empty)
         };
     }
-    if ids.len() > config.max_tokens {
-        return Err(RowError::TooLong {
-            tokens: ids.len(),
+    let patches = config.architecture.embedding.patches();
+    let expected = patches.map_or(0, |patches| patches.patches() * patches.patch_values());
+    let is_whole = patches.is_none_or(|patches| len == patches.tokens());
+    if row.patches().len() != expected || !is_whole {
+        return Err(RowError::OtherPatches {
+            values: row.patches().len(),
+            tokens: len,
+            expected,
             limit: config.max_tokens,
         });
     }
-    if unpooled >= ids.len() {
+    if len > config.max_tokens {
+        return Err(RowError::TooLong {
+            tokens: len,
+            limit: config.max_tokens,
+        });
+    }
+    if unpooled >= len {
         return Err(RowError::NothingPooled {
             unpooled,
-            tokens: ids.len(),
+            tokens: len,
         });
     }
-    if unattended >= ids.len() {
+    if unattended >= len {
         return Err(RowError::NothingAttended {
             unattended,
-            tokens: ids.len(),
+            tokens: len,
         });
     }
-    if !types.is_empty() && types.len() != ids.len() {
+    if !types.is_empty() && types.len() != len {
         return Err(RowError::TypesOfOtherLength {
             types: types.len(),
-            tokens: ids.len(),
+            tokens: len,
         });
     }
-    let known = config.architecture.embedding.types.as_ref();
+    let known = config.architecture.embedding.tokens();
+    let known = known.and_then(|tokens| tokens.types.as_ref());
     let known = known.map_or(usize::MAX, |types| types.len());
     if let Some(&found) = types.iter().find(|&&of_token| of_token as usize >= known) {
         return Err(RowError::UnknownType {

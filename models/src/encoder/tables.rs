@@ -9,10 +9,11 @@ use motet_kernels::{
     WeightRows,
 };
 
-use super::RowInput;
 use super::cpu::{norm as norms, stored_rows::StoredRows, weights::Weights};
+use super::{RowInput, RowTokens};
 use crate::architecture::{
-    Convolution, Counting, Linear, Norm, PositionBias, RelativeEmbedding, TensorRef, TokenEmbedding,
+    Convolution, Counting, Embedding, Linear, Norm, PatchEmbedding, PositionBias,
+    RelativeEmbedding, TensorRef, TokenEmbedding,
 };
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
@@ -27,7 +28,17 @@ pub(super) struct PositionTypes {
 
 impl PositionTypes {
     /// Returns the table of a description.
-    pub(super) fn of(embedding: &TokenEmbedding) -> Self {
+    pub(super) fn of(embedding: &Embedding) -> Self {
+        let embedding = match embedding {
+            Embedding::Tokens(tokens) => tokens,
+            Embedding::Patches(patches) => {
+                return Self {
+                    counting: Counting::All,
+                    positions: patches.tokens(),
+                    types: 1,
+                };
+            }
+        };
         Self {
             counting: embedding.counting,
             positions: embedding.positions.as_ref().map_or(1, TensorRef::len),
@@ -69,9 +80,46 @@ impl PositionTypes {
         // Without a table of types, all tokens are of one type.
         let types = if self.types > 1 { row.types } else { &[] };
         let types = types.iter().copied().chain(std::iter::repeat(0));
-        let indices = self.counting.positions(row.ids).zip(types);
-        indices.map(move |(position, of_type)| of_type * positions + position)
+        let indices = self.counting.positions(row.ids()).zip(types);
+        let indices = indices.map(move |(position, of_type)| of_type * positions + position);
+        // The tokens of an image are at the places that they have.
+        let of_image = match row.tokens {
+            RowTokens::Ids(_) => 0,
+            RowTokens::Patches { tokens, .. } => tokens as u32,
+        };
+        indices.chain(0..of_image)
     }
+}
+
+/// Returns what is added to the products of an image's patches, `[tokens, H]`: the vectors of the
+/// positions and the bias of the product, and first that of the token that has no patch.
+pub(super) fn patch_positions(
+    checkpoint: &Checkpoint,
+    embedding: &PatchEmbedding,
+) -> Result<Vec<f32>, LoadError> {
+    let mut sums = checkpoint.values(&embedding.positions)?;
+    let mut of_patches = sums.as_mut_slice();
+    if let Some(class) = &embedding.class {
+        let class = checkpoint.values(class)?;
+        let first;
+        (first, of_patches) = of_patches.split_at_mut(class.len());
+        first.iter_mut().zip(class).for_each(|(x, add)| *x += add);
+    }
+    if let Some(bias) = &embedding.product.bias {
+        let bias = checkpoint.values(bias)?;
+        for sum in of_patches.chunks_exact_mut(bias.len()) {
+            sum.iter_mut().zip(&bias).for_each(|(x, add)| *x += add);
+        }
+    }
+    Ok(sums)
+}
+
+/// Returns the values of the patch of each token of a row: none, which stands for zeros, of a token
+/// without one.
+pub(super) fn patch_rows<'r>(row: RowInput<'r>, size: usize) -> impl Iterator<Item = &'r [f32]> {
+    let patches = row.patches().chunks_exact(size);
+    let without = row.len() - patches.len();
+    std::iter::repeat_n(&[][..], without).chain(patches)
 }
 
 /// The vector of each token id, as it is read: a row of the table of words, for some models by way

@@ -70,7 +70,7 @@ impl Config {
             prefixes,
             hidden: self.hidden_size,
             max_tokens: embedding.max_tokens(),
-            embedding,
+            embedding: embedding.into(),
             position_bias: None,
             relative: None,
             convolution: None,

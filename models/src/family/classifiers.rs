@@ -242,7 +242,7 @@ fn each_token(
 }
 
 /// Returns the last product of a head.
-fn logits(name: &str, architecture: &Architecture, labels: usize) -> HeadModule {
+pub(super) fn logits(name: &str, architecture: &Architecture, labels: usize) -> HeadModule {
     let linear = Linear::new(name, architecture.hidden, labels).in_scope(Scope::Model);
     dense(linear, HeadActivation::Identity)
 }

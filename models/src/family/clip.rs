@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::towers::TowerLayer;
 use super::{CONFIG, Family, OwnText, activation, at_least_one, head_size, layer_count};
 use crate::architecture::{
-    Architecture, Attention, Counting, FeedForward, Head, HeadActivation, HeadModule, Layer,
-    Linear, Mask, Norm, Norms, Pooling, Scope, TensorRef, TextRows, TokenEmbedding,
+    Architecture, Counting, Embedding, Head, HeadActivation, HeadModule, Layer, Linear, Mask, Norm,
+    Pooling, Scope, TensorRef, TextRows, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -146,11 +147,11 @@ fn describe(json: &JsonFiles<'_>, text: &Text, mask: Mask) -> Result<Architectur
         prefixes: &["text_model."],
         hidden,
         max_tokens: positions,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             positions: Some(table("position", positions)),
             counting: Counting::All,
             ..TokenEmbedding::of_words(table("token", text.vocab_size))
-        },
+        }),
         position_bias: None,
         relative: None,
         convolution: None,
@@ -186,29 +187,18 @@ impl Tower {
             ("num_attention_heads", heads),
         )?;
         let activation = activation(json, "hidden_act", &self.hidden_act)?;
-        let layer = |index: usize| {
-            let name = |part: &str| format!("encoder.layers.{index}.{part}");
-            let norm = |part: &str| Norm::layer(&name(part), hidden, self.layer_norm_eps);
-            let products = ["q", "k", "v", "out"];
-            let products = products
-                .map(|part| Linear::new(&name(&format!("self_attn.{part}_proj")), hidden, hidden));
-            Layer {
-                attention: Attention {
-                    mask,
-                    ..Attention::new(heads, head, products)
-                },
-                feed_forward: FeedForward::Plain {
-                    up: Linear::new(&name("mlp.fc1"), hidden, inner),
-                    activation,
-                    down: Linear::new(&name("mlp.fc2"), inner, hidden),
-                },
-                norms: Norms::Pre {
-                    attention: Some(norm("layer_norm1")),
-                    feed_forward: norm("layer_norm2"),
-                },
-            }
+        let layer = TowerLayer {
+            hidden,
+            inner,
+            heads,
+            head_size: head,
+            eps: self.layer_norm_eps,
+            activation,
+            mask,
         };
-        Ok((0..self.num_hidden_layers).map(layer).collect())
+        Ok((0..self.num_hidden_layers)
+            .map(|index| layer.at(index))
+            .collect())
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::architecture::{
     Activation, Architecture, Attention, Convolution, ConvolutionActivation, Counting, Distances,
-    FeedForward, Layer, Linear, Norm, Norms, RelativeEmbedding, RelativeProducts, TensorRef,
-    TokenEmbedding,
+    Embedding, FeedForward, Layer, Linear, Norm, Norms, RelativeEmbedding, RelativeProducts,
+    TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -132,7 +132,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["deberta."],
         hidden,
         max_tokens: positions,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             positions: config
                 .position_biased_input
                 .then(|| table("position", positions)),
@@ -146,7 +146,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
             projection: is_projected.then_some(projection),
             projected_norm,
             ..TokenEmbedding::of_words(table("word", config.vocab_size))
-        },
+        }),
         position_bias: None,
         relative,
         convolution,

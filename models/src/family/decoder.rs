@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{CONFIG, activation, at_least_one, head_size, layer_count, refuse, rope};
 use crate::architecture::{
-    Activation, Architecture, Attention, FeedForward, Layer, Linear, Mask, Norm, Norms, Rotary,
-    TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, Embedding, FeedForward, Layer, Linear, Mask, Norm, Norms,
+    Rotary, TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -199,7 +199,7 @@ impl Config {
             prefixes: &["model."],
             hidden: self.hidden_size,
             max_tokens: self.max_position_embeddings,
-            embedding: TokenEmbedding::of_words(words),
+            embedding: Embedding::Tokens(TokenEmbedding::of_words(words)),
             position_bias: None,
             relative: None,
             convolution: None,

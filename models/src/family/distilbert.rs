@@ -59,7 +59,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["distilbert."],
         hidden: config.dim,
         max_tokens: embedding.max_tokens(),
-        embedding,
+        embedding: embedding.into(),
         position_bias: None,
         relative: None,
         convolution: None,

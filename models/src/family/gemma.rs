@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::decoder::{Biases, Config, LayerType, layer_types};
 use super::{CONFIG, Family, activation, at_least_one, classifiers, refuse, rope};
-use crate::architecture::{Architecture, HeadNorms, Layer, Mask, Norm, Norms};
+use crate::architecture::{Architecture, Embedding, HeadNorms, Layer, Mask, Norm, Norms};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -134,7 +134,9 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let layers = types.iter().enumerate().map(layer);
     let layers = layers.collect::<Result<Vec<_>, LoadError>>()?;
     let mut architecture = config.encoder(layers);
-    architecture.embedding.scale = (config.hidden_size as f32).sqrt();
+    if let Embedding::Tokens(embedding) = &mut architecture.embedding {
+        embedding.scale = (config.hidden_size as f32).sqrt();
+    }
     architecture.final_norm = Some(norm("norm", config.hidden_size));
     Ok(architecture)
 }

@@ -7,8 +7,8 @@ use super::{
     CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
 };
 use crate::architecture::{
-    Activation, Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, Pairs, Rotary,
-    TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, Embedding, FeedForward, Layer, Linear, Norm, Norms, Pairs,
+    Rotary, TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -137,7 +137,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["new.", "gte."],
         hidden,
         max_tokens: config.max_position_embeddings,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             types: (types > 0).then(|| table("token_type", types)),
             norm: Some(Norm::layer(
                 "embeddings.LayerNorm",
@@ -145,7 +145,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
                 config.layer_norm_eps,
             )),
             ..TokenEmbedding::of_words(table("word", config.vocab_size))
-        },
+        }),
         position_bias: None,
         relative: None,
         convolution: None,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{CONFIG, refuse, static_embedding};
 use crate::architecture::{
-    Architecture, Head, HeadActivation, HeadModule, Linear, Norm, Scope, TensorRef,
+    Architecture, Head, HeadActivation, HeadModule, Linear, Norm, Scope, TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -192,7 +192,9 @@ pub(crate) fn masked_words(
         },
         false => json.required(CONFIG)?,
     };
-    let words = &architecture.embedding.words;
+    let Some(TokenEmbedding { words, .. }) = architecture.embedding.tokens() else {
+        return Err(json.unsupported(CONFIG, "it is a model of images, which has no words"));
+    };
     let (hidden, size, vocabulary) = (architecture.hidden, words.row_size(), words.len());
     let of_model = |name: &str, shape: &[usize]| TensorRef::new(name, shape).in_scope(Scope::Model);
     let is_of_family = |names: &&Names| names.model_types.contains(&config.model_type.as_str());

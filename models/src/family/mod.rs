@@ -44,6 +44,7 @@ mod electra;
 mod eurobert;
 mod gemma;
 mod gte;
+pub(crate) mod images;
 mod jina_bert;
 mod llama;
 mod masked_words;
@@ -55,6 +56,7 @@ mod qwen;
 mod roberta;
 mod rope;
 mod static_embedding;
+mod towers;
 mod xlm_roberta_flash;
 
 use classifiers::Classifiers;
@@ -171,6 +173,13 @@ pub(crate) fn own_text(
     describe.map(|text| text(json, architecture)).transpose()
 }
 
+/// Returns whether a value of `model_type` is that of a family of models of texts.
+fn is_of_texts(model_type: &str) -> bool {
+    FAMILIES
+        .iter()
+        .any(|family| family.model_types.contains(&model_type))
+}
+
 /// Finds the family of a model.
 fn find(json: &JsonFiles<'_>) -> Result<&'static Family, LoadError> {
     #[derive(Deserialize)]
@@ -192,8 +201,17 @@ fn find(json: &JsonFiles<'_>) -> Result<&'static Family, LoadError> {
             let supported = format!("{} (their code is not run)", classes.join(", "));
             refuse(json, "auto_map", class, &supported)
         }),
-        None => known(|family| family.model_types, &config.model_type)
-            .map_err(|types| refuse(json, "model_type", &config.model_type, &types.join(", "))),
+        None => known(|family| family.model_types, &config.model_type).map_err(|types| {
+            if images::has(&config.model_type) {
+                let reason = format!(
+                    "model_type `{}` is that of a model of images, whose tasks are \
+                     `classify_images` and `embed_images`",
+                    config.model_type
+                );
+                return json.unsupported(CONFIG, reason);
+            }
+            refuse(json, "model_type", &config.model_type, &types.join(", "))
+        }),
     }
 }
 

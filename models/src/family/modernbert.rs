@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::decoder::{LayerType, layer_types};
 use super::{CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, rope};
 use crate::architecture::{
-    Architecture, Attention, FeedForward, Layer, Linear, Mask, Norm, Norms, TensorRef,
+    Architecture, Attention, Embedding, FeedForward, Layer, Linear, Mask, Norm, Norms, TensorRef,
     TokenEmbedding,
 };
 use crate::error::LoadError;
@@ -147,13 +147,13 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["model."],
         hidden,
         max_tokens: config.max_position_embeddings,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             norm: Some(config.norm("embeddings.norm")),
             ..TokenEmbedding::of_words(TensorRef::new(
                 "embeddings.tok_embeddings.weight",
                 &[config.vocab_size, hidden],
             ))
-        },
+        }),
         position_bias: None,
         relative: None,
         convolution: None,

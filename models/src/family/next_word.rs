@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{CONFIG, refuse};
-use crate::architecture::{Architecture, Linear, Scope, TensorRef};
+use crate::architecture::{Architecture, Linear, Scope, TensorRef, TokenEmbedding};
 use crate::error::LoadError;
 use crate::source::JsonFiles;
 
@@ -37,7 +37,9 @@ pub(crate) fn next_word(
         let found = softcap.to_string();
         return Err(refuse(json, "final_logit_softcapping", &found, "null"));
     }
-    let words = &architecture.embedding.words;
+    let Some(TokenEmbedding { words, .. }) = architecture.embedding.tokens() else {
+        return Err(json.unsupported(CONFIG, "it is a model of images, which has no words"));
+    };
     let own = TensorRef::new("lm_head.weight", &[words.len(), words.row_size()]);
     let own = own.in_scope(Scope::Model);
     // One that should be there and is not is missed where it is read.

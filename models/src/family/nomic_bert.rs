@@ -8,8 +8,8 @@ use super::{
     CONFIG, Family, activation, at_least_one, classifiers, head_size, layer_count, refuse, rope,
 };
 use crate::architecture::{
-    Activation, Architecture, Attention, FeedForward, Layer, Linear, Norm, Norms, Pairs, Rotary,
-    TensorRef, TokenEmbedding,
+    Activation, Architecture, Attention, Embedding, FeedForward, Layer, Linear, Norm, Norms, Pairs,
+    Rotary, TensorRef, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::source::JsonFiles;
@@ -87,11 +87,11 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["bert.", "nomic_bert."],
         hidden: config.hidden,
         max_tokens: config.max_tokens,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             types: (config.types > 0).then(|| table("token_type", config.types)),
             norm: Some(Norm::layer("emb_ln", config.hidden, config.eps)),
             ..TokenEmbedding::of_words(table("word", config.vocabulary))
-        },
+        }),
         position_bias: None,
         relative: None,
         convolution: None,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{CONFIG, Family, OwnText, at_least_one, refuse};
 use crate::architecture::{
-    Architecture, Head, Pooling, Scope, SharedRows, TensorRef, TextRows, TokenEmbedding,
+    Architecture, Embedding, Head, Pooling, Scope, SharedRows, TensorRef, TextRows, TokenEmbedding,
 };
 use crate::error::LoadError;
 use crate::names;
@@ -63,10 +63,10 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &[],
         hidden: words.row_size(),
         max_tokens: limit(json)?,
-        embedding: TokenEmbedding {
+        embedding: Embedding::Tokens(TokenEmbedding {
             shared: has_shared.then_some(SharedRows { rows, factors }),
             ..TokenEmbedding::of_words(words)
-        },
+        }),
         position_bias: None,
         relative: None,
         convolution: None,

@@ -136,7 +136,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
         prefixes: &["roberta."],
         hidden,
         max_tokens,
-        embedding,
+        embedding: embedding.into(),
         position_bias: None,
         relative: None,
         convolution: None,

@@ -42,12 +42,23 @@ pub(crate) enum Origin {
     Files(Fingerprint),
 }
 
+/// What the rows of a model are. A folder may have a model of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Modality {
+    /// Texts.
+    #[default]
+    Texts,
+    /// Images.
+    Images,
+}
+
 /// A model's files, with the small JSON files read and the large ones known to exist.
 ///
 /// Opening is cheap: questions about shapes and limits ([`ModelFiles::config`]) never load weights.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     source: Source,
+    modality: Modality,
     /// The version of the files, as it was before any was read.
     fingerprint: Fingerprint,
     /// Folder of the encoder, its tokenizer and their settings inside the model's; mostly empty.
@@ -66,6 +77,15 @@ impl ModelFiles {
     /// A directory or file that is missing or unreadable, JSON that does not parse, an architecture
     /// that is not supported.
     pub fn open(source: &Source) -> Result<Self, LoadError> {
+        Self::open_for(source, Modality::Texts)
+    }
+
+    /// Reads and checks the configuration files of a model of such rows. One of images has no
+    /// tokenizer.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(source: &Source, modality: Modality) -> Result<Self, LoadError> {
         let folder = source.directory();
         let fingerprint = folder.map(Fingerprint::of).unwrap_or_default();
         let whole = Directory {
@@ -88,18 +108,25 @@ impl ModelFiles {
             ..whole
         };
         let read = |file: &str| dir.read_optional(file);
-        let config = ModelConfig::read(&JsonFiles {
+        let json = JsonFiles {
             model: source,
             read: &read,
             shapes: &|| dir.shapes(),
-        })?;
+        };
+        let config = match modality {
+            Modality::Images => ModelConfig::read_images(&json)?,
+            Modality::Texts => ModelConfig::read(&json)?,
+        };
         let weights = dir.weights()?;
-        dir.check_tokenizer()?;
+        if modality == Modality::Texts {
+            dir.check_tokenizer()?;
+        }
         for folder in config.head.folders() {
             weights::check_module(source, folder, |file| dir.exists(file))?;
         }
         Ok(Self {
             source: source.clone(),
+            modality,
             fingerprint,
             encoder: encoder.into(),
             config,
@@ -206,6 +233,11 @@ impl ModelFiles {
     /// Where the model comes from.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Returns what the rows of the model are.
+    pub fn modality(&self) -> Modality {
+        self.modality
     }
 
     /// Returns what the files are, as it was before any was read.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub use files::ModelFiles;
+pub use files::{Modality, ModelFiles};
 pub(crate) use files::{Origin, SENTENCEPIECE, TOKENIZER};
 pub(crate) use json::{JsonFiles, Shapes, is_lfs_pointer};
 pub(crate) use weights::{PIECE, WeightBytes, WeightFiles};

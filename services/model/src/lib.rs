@@ -14,7 +14,7 @@
 //! * `resolve`: [`Resolver`] and [`check`], a model of the configuration against the model's own
 //!   files, without reading weights.
 //! * [`spec`]: the key `models` of a configuration.
-//! * `text`: the tasks that come with motet.
+//! * `text`, `image`: the tasks that come with motet, on texts and on images.
 //! * [`task`]: a task as a type, and calls and batches of any.
 //! * `request`: parameters and tensors of a request against the signature, and its response.
 //! * `observer`: the batcher's events as metrics and health.
@@ -76,6 +76,7 @@ mod core_permits;
 mod cpu_pool;
 mod hub_sources;
 mod identity;
+mod image;
 mod in_flight;
 mod limits;
 mod loader;

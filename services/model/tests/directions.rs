@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules, in the order in which a request passes them; then those that use none of these.
-const MODULES: [&str; 25] = [
+const MODULES: [&str; 26] = [
     "server",
     "repository",
     "registry",
@@ -13,6 +13,7 @@ const MODULES: [&str; 25] = [
     "memory_budget",
     "resolve",
     "spec",
+    "image",
     "text",
     "task",
     "statistics",

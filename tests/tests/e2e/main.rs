@@ -21,6 +21,7 @@ mod file_kinds;
 mod grpc_nodes;
 mod health;
 mod http_port;
+mod images;
 mod inference;
 #[cfg(feature = "kafka")]
 mod licences;

@@ -1,4 +1,4 @@
-//! Token ids to the vectors that enter the first layer.
+//! Token ids, or images, to the vectors that enter the first layer.
 
 use motet_kernels::elementwise;
 use motet_kernels::embedding::sum_rows;
@@ -8,16 +8,69 @@ use motet_kernels::{
 };
 
 use super::norm;
+use super::patches::PatchEmbeddings;
 use super::weights::Weights;
-use crate::architecture::TokenEmbedding;
+use crate::architecture::{Embedding, TokenEmbedding};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::RowInput;
 use crate::encoder::tables::{PositionTypes, WordRows};
 use crate::error::LoadError;
 
+/// The first step of a model.
+#[derive(Debug)]
+pub(super) enum Embeddings {
+    /// Of texts.
+    Tokens(Box<TokenEmbeddings>),
+    /// Of images.
+    Patches(Box<PatchEmbeddings>),
+}
+
+impl Embeddings {
+    /// `columns` are those of the model's vectors.
+    pub(super) fn load(
+        checkpoint: &Checkpoint,
+        embedding: &Embedding,
+        columns: ColumnBlocks,
+    ) -> Result<Self, LoadError> {
+        let position_types = PositionTypes::of(embedding);
+        Ok(match embedding {
+            Embedding::Tokens(embedding) => {
+                let tokens = TokenEmbeddings::load(checkpoint, embedding, position_types, columns)?;
+                Self::Tokens(Box::new(tokens))
+            }
+            Embedding::Patches(embedding) => {
+                let patches =
+                    PatchEmbeddings::load(checkpoint, embedding, position_types, columns)?;
+                Self::Patches(Box::new(patches))
+            }
+        })
+    }
+
+    /// Returns the weights, to be moved.
+    pub(super) fn relocatable(&mut self) -> Vec<&mut dyn Relocatable> {
+        match self {
+            Self::Tokens(tokens) => tokens.relocatable().collect(),
+            Self::Patches(patches) => patches.relocatable().collect(),
+        }
+    }
+
+    /// Writes the vectors of the tokens of rows to the scratch memory's `x`.
+    pub(super) fn run(
+        &self,
+        rows: &[RowInput<'_>],
+        scratch: &mut Scratch,
+        parallelism: Parallelism,
+    ) {
+        match self {
+            Self::Tokens(tokens) => tokens.run(rows, scratch, parallelism),
+            Self::Patches(patches) => patches.run(rows, scratch, parallelism),
+        }
+    }
+}
+
 /// Word and position tables, what follows their sum, and the product after that.
 #[derive(Debug)]
-pub(super) struct Embeddings {
+pub(super) struct TokenEmbeddings {
     /// `[V, E]`
     words: EmbeddingTable,
     /// Of positions and types, `[rows, E]`.
@@ -32,17 +85,16 @@ pub(super) struct Embeddings {
     projected_norm: Option<Norm>,
 }
 
-impl Embeddings {
-    /// `columns` are those of the model's vectors.
-    pub(super) fn load(
+impl TokenEmbeddings {
+    fn load(
         checkpoint: &Checkpoint,
         embedding: &TokenEmbedding,
+        position_types: PositionTypes,
         columns: ColumnBlocks,
     ) -> Result<Self, LoadError> {
         let size = embedding.size();
         let words = [&embedding.words];
         let words = WordRows::load(checkpoint, embedding, &words)?;
-        let position_types = PositionTypes::of(embedding);
         let positions = position_types.load(checkpoint, embedding)?;
         let in_memory = InMemory {
             values: &positions,
@@ -74,7 +126,7 @@ impl Embeddings {
     }
 
     /// Returns the weights, to be moved.
-    pub(super) fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
+    fn relocatable(&mut self) -> impl Iterator<Item = &mut dyn Relocatable> {
         let tables = [&mut self.words, &mut self.positions];
         let tables = tables.into_iter().filter_map(EmbeddingTable::relocatable);
         let projection = self.projection.as_mut();
@@ -82,12 +134,7 @@ impl Embeddings {
     }
 
     /// Writes the vectors of the tokens of rows to the scratch memory's `x`.
-    pub(super) fn run(
-        &self,
-        rows: &[RowInput<'_>],
-        scratch: &mut Scratch,
-        parallelism: Parallelism,
-    ) {
+    fn run(&self, rows: &[RowInput<'_>], scratch: &mut Scratch, parallelism: Parallelism) {
         let Scratch {
             tokens,
             columns,
@@ -129,7 +176,7 @@ impl Embeddings {
     ) {
         let tokens = rows.iter().flat_map(|row| {
             let positions = self.position_types.indices(*row);
-            row.ids.iter().zip(positions)
+            row.ids().iter().zip(positions)
         });
         let tokens: Vec<[u32; 2]> = tokens.map(|(id, position)| [*id, position]).collect();
         let tables = [&self.words, &self.positions];

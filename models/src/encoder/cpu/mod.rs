@@ -1,8 +1,8 @@
 //! The encoder on a CPU, without Candle: every step writes where the next one reads.
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it
-//! (`embeddings`, `convolution`, `layer` with `attention` and `feed_forward`, `norm`, read by
-//! `weights` and `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and how a
+//! (`embeddings`, `patches`, `convolution`, `layer` with `attention` and `feed_forward`, `norm`,
+//! read by `weights` and `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and how a
 //! batch is shared among the threads of the current rayon pool: by rows where that keeps all of them
 //! busy, else within each step (`schedule`).
 //!
@@ -17,6 +17,7 @@ mod embeddings;
 mod feed_forward;
 mod layer;
 pub(super) mod norm;
+mod patches;
 mod pool;
 pub(super) mod readout;
 mod schedule;
@@ -132,7 +133,7 @@ impl CpuEncoder {
         rows: &[HeadedRow<'_>],
         pauses: Option<&dyn Pauses>,
     ) -> Vec<Vec<Values>> {
-        let lens: Vec<usize> = rows.iter().map(|row| row.row.ids.len()).collect();
+        let lens: Vec<usize> = rows.iter().map(|row| row.row.len()).collect();
         let most = match pauses {
             Some(_) => GroupTokens::SHORT_STEPS,
             None => GroupTokens::USUAL,
@@ -166,9 +167,9 @@ impl CpuEncoder {
     ) -> Vec<Vec<Values>> {
         let _part = pauses.map(Part::begin);
         let inputs: Vec<RowInput<'_>> = rows.iter().map(|row| row.row).collect();
-        let lens: Vec<usize> = inputs.iter().map(|row| row.ids.len()).collect();
+        let lens: Vec<usize> = inputs.iter().map(|row| row.len()).collect();
         let attended = inputs.iter().any(|row| row.unattended > 0).then(|| {
-            let attended = inputs.iter().map(|row| row.ids.len() - row.unattended);
+            let attended = inputs.iter().map(|row| row.len() - row.unattended);
             attended.collect::<Vec<usize>>()
         });
         let tokens = lens.iter().sum();
@@ -215,7 +216,7 @@ impl CpuEncoder {
                 let mut first = 0;
                 let outputs = rows.iter().map(|row| {
                     let start = first;
-                    first += row.row.ids.len();
+                    first += row.row.len();
                     (start, row, Vec::new())
                 });
                 let mut outputs: Vec<_> = outputs.collect();

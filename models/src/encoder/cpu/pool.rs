@@ -18,7 +18,7 @@ pub(super) fn pool(
     if let Some(chosen) = row.chosen(kind) {
         return copy(hidden, start + chosen, out);
     }
-    let pooled = start + row.unpooled..start + row.ids.len();
+    let pooled = start + row.unpooled..start + row.len();
     match kind {
         Pooling::Cls
         | Pooling::LastToken

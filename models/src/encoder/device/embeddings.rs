@@ -1,4 +1,4 @@
-//! Token ids to the vectors that enter the first layer.
+//! Token ids, or images, to the vectors that enter the first layer.
 
 use candle_core::{DType, Result, Tensor};
 use motet_kernels::WeightRows;
@@ -6,19 +6,78 @@ use motet_kernels::WeightRows;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::pack::Pack;
+use super::patches::PatchEmbeddings;
 use super::placement::Placement;
-use crate::architecture::TokenEmbedding;
+use crate::architecture::{Embedding, TokenEmbedding};
+use crate::encoder::RowInput;
 use crate::encoder::tables::{PositionTypes, WordRows};
 use crate::error::LoadError;
 
-/// Word and position tables, what follows their sum, and the product after that.
+/// The first step of a model.
 #[derive(Debug)]
 pub(super) struct Embeddings {
+    position_types: PositionTypes,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Of texts.
+    Tokens(Box<TokenEmbeddings>),
+    /// Of images.
+    Patches(Box<PatchEmbeddings>),
+}
+
+impl Embeddings {
+    pub(super) fn load(
+        placement: &Placement<'_>,
+        embedding: &Embedding,
+    ) -> std::result::Result<Self, LoadError> {
+        let position_types = PositionTypes::of(embedding);
+        let kind = match embedding {
+            Embedding::Tokens(embedding) => {
+                let tokens = TokenEmbeddings::load(placement, embedding, position_types)?;
+                Kind::Tokens(Box::new(tokens))
+            }
+            Embedding::Patches(embedding) => {
+                Kind::Patches(Box::new(PatchEmbeddings::load(placement, embedding)?))
+            }
+        };
+        Ok(Self {
+            position_types,
+            kind,
+        })
+    }
+
+    /// Returns the type that the encoder computes in.
+    pub(super) fn dtype(&self) -> DType {
+        match &self.kind {
+            Kind::Tokens(tokens) => tokens.words.dtype(),
+            Kind::Patches(patches) => patches.dtype(),
+        }
+    }
+
+    /// Returns which rows of the table of positions and types tokens take.
+    pub(super) fn position_types(&self) -> PositionTypes {
+        self.position_types
+    }
+
+    /// `[T, H]`
+    pub(super) fn forward(&self, rows: &[RowInput<'_>], pack: &Pack) -> Result<Tensor> {
+        match &self.kind {
+            Kind::Tokens(tokens) => tokens.forward(pack),
+            Kind::Patches(patches) => patches.forward(rows, pack),
+        }
+    }
+}
+
+/// Word and position tables, what follows their sum, and the product after that.
+#[derive(Debug)]
+struct TokenEmbeddings {
     /// `[V, E]`
     words: Tensor,
     /// Of positions and types, `[rows, E]`.
     positions: Tensor,
-    position_types: PositionTypes,
     /// Factor of the sums.
     scale: f32,
     norm: Option<Norm>,
@@ -28,12 +87,12 @@ pub(super) struct Embeddings {
     projected_norm: Option<Norm>,
 }
 
-impl Embeddings {
-    pub(super) fn load(
+impl TokenEmbeddings {
+    fn load(
         placement: &Placement<'_>,
         embedding: &TokenEmbedding,
+        position_types: PositionTypes,
     ) -> std::result::Result<Self, LoadError> {
-        let position_types = PositionTypes::of(embedding);
         let positions = position_types.load(placement.checkpoint, embedding)?;
         let shape = [position_types.rows(), embedding.size()];
         let norm = |norm: &Option<_>| {
@@ -43,7 +102,6 @@ impl Embeddings {
         Ok(Self {
             words: words(placement, embedding)?,
             positions: placement.place(positions, &shape)?,
-            position_types,
             scale: embedding.scale,
             norm: norm(&embedding.norm)?,
             projection: embedding
@@ -55,19 +113,12 @@ impl Embeddings {
         })
     }
 
-    /// Returns the type that the encoder computes in.
-    pub(super) fn dtype(&self) -> DType {
-        self.words.dtype()
-    }
-
-    /// Returns which rows of the table of positions and types tokens take.
-    pub(super) fn position_types(&self) -> PositionTypes {
-        self.position_types
-    }
-
     /// `[T, H]`
-    pub(super) fn forward(&self, pack: &Pack) -> Result<Tensor> {
-        let words = self.words.index_select(&pack.ids, 0)?;
+    fn forward(&self, pack: &Pack) -> Result<Tensor> {
+        let Some(ids) = &pack.ids else {
+            candle_core::bail!("the rows have no token ids");
+        };
+        let words = self.words.index_select(ids, 0)?;
         let positions = self.positions.index_select(&pack.positions, 0)?;
         let mut sums = (words + positions)?;
         if self.scale != 1.0 {

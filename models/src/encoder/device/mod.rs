@@ -16,6 +16,7 @@ mod mask;
 mod norm;
 mod pack;
 mod padded;
+mod patches;
 mod placement;
 mod pool;
 mod position_bias;
@@ -157,7 +158,7 @@ impl DeviceEncoder {
         let poolings = pool::poolings(rows);
         let inputs: Vec<_> = rows.iter().map(|row| row.row).collect();
         let pack = Pack::new(&inputs, self.packing(&poolings), &self.device)?;
-        let mut hidden = self.embeddings.forward(&pack)?;
+        let mut hidden = self.embeddings.forward(&inputs, &pack)?;
         for (number, layer) in self.layers.iter().enumerate() {
             let left = layer.forward(&hidden, &pack)?;
             hidden = match &self.convolution {

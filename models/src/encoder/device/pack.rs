@@ -17,8 +17,8 @@ use crate::encoder::tables::PositionTypes;
 
 /// A batch of T tokens in all.
 pub(super) struct Pack {
-    /// Token ids of all rows, u32 `[T]`.
-    pub(super) ids: Tensor,
+    /// Token ids of all rows, u32 `[T]`; `None` where rows are images.
+    pub(super) ids: Option<Tensor>,
     /// Row of the table of positions and types that each token takes, u32 `[T]`.
     pub(super) positions: Tensor,
     /// The rotations of the tokens, for each of the model's rotary embeddings.
@@ -105,7 +105,9 @@ impl Pack {
         let groups = groups::split(&lengths, heads);
 
         let (mut whole, mut real) = (Upload::new(), Upload::new());
-        let ids = whole.add(inputs.iter().flat_map(|row| row.ids.iter().copied()));
+        let mut ids = inputs.iter().flat_map(|row| row.ids()).copied().peekable();
+        let has_ids = ids.peek().is_some();
+        let ids = has_ids.then(|| whole.add(ids));
         let positions = inputs.iter().flat_map(|row| position_types.indices(*row));
         let positions = whole.add(positions);
         let each_head = whole.add(0..heads as u32);
@@ -138,7 +140,7 @@ impl Pack {
             rotaries.map(move |rotary| rotary.of(places, longest))
         });
         Ok(Self {
-            ids: whole.get(ids)?,
+            ids: ids.map(|ids| whole.get(ids)).transpose()?,
             positions: whole.get(positions)?,
             rotations: rotations.collect::<Result<_>>()?,
             neighbours: neighbours.map(|places| whole.get(places)).transpose()?,
@@ -156,9 +158,9 @@ fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {
     let row = |input: &RowInput<'_>| {
         let row = Row {
             start,
-            tokens: input.ids.len(),
+            tokens: input.len(),
             unpooled: input.unpooled,
-            attended: input.ids.len() - input.unattended,
+            attended: input.len() - input.unattended,
         };
         start += row.tokens;
         row

@@ -49,7 +49,7 @@ pub(super) fn outputs(
     grouped.enumerate().for_each(|(at, row)| places[*row] = at);
     let mut first = 0;
     let of_row = |(row, place): (&HeadedRow<'_>, usize)| {
-        let count = row.row.ids.len();
+        let count = row.row.len();
         let start = first;
         first += count;
         let of_head = |head: &&LoadedHead| {

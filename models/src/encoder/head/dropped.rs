@@ -50,6 +50,16 @@ pub(super) fn refuse(
     let Some(tensor) = unused.into_iter().find(is_head) else {
         return Ok(());
     };
+    if config.architecture.embedding.patches().is_some() {
+        return Err(LoadError::Unsupported {
+            model: model.clone(),
+            file: CONFIG.to_owned(),
+            reason: format!(
+                "the weights hold a head ({tensor}), which would not be computed; it is that of \
+                 the task `classify_images`"
+            ),
+        });
+    }
     let classes = match &config.classes[..] {
         [] => "not set".to_owned(),
         classes => format!("`{}`", classes.join("`, `")),

@@ -3,10 +3,12 @@
 //! A head's products are small, so they are computed on the CPU whatever device computes the
 //! layers, in f32, and row by row: a row's result does not depend on its neighbours.
 //!
+//! * `attend`: attention of one query to all tokens.
 //! * `sparse`: token vectors to one sparse vector.
 //! * `of_model`: the heads of token vectors and of sparse vectors that a model has.
 //! * `dropped`: refuses weights with a head that would not be computed.
 
+mod attend;
 mod dropped;
 mod of_model;
 mod sparse;
@@ -16,6 +18,8 @@ use motet_kernels::{
     Activation, Aligned, Arithmetic, ColumnBlocks, Epilogue, Init, Linear, Matrix, Norm,
     Parallelism,
 };
+
+use attend::Attend;
 
 use super::RowInput;
 use super::cpu::{norm, readout, stored_rows::StoredRows};
@@ -47,8 +51,19 @@ enum Module {
     Norm(Norm, ColumnBlocks),
     UnitLength,
     TokenMean,
+    Attend(Box<Attend>),
+    FeedForward(Box<FeedForward>),
     Sparse(SparsePooling),
     TokenWeights(Vec<u32>),
+}
+
+/// A feed-forward part.
+#[derive(Debug)]
+struct FeedForward {
+    norm: Norm,
+    up: Dense,
+    activation: Activation,
+    down: Dense,
 }
 
 /// A product and the function after it. Vectors lie in one block of columns: row-major.
@@ -103,7 +118,7 @@ impl LoadedHead {
     /// # Panics
     /// If the vectors are of another size than the model's, or fewer than the row has tokens.
     pub fn of_token_vectors(&self, vectors: &Values, row: RowInput<'_>) -> Values {
-        if row.ids.is_empty() {
+        if row.len() == 0 {
             return self.of_nothing();
         }
         let hidden = Matrix::new(vectors.as_slice(), one_block(vectors.columns()));
@@ -126,7 +141,7 @@ impl LoadedHead {
         let mut dropped = dropped.iter().peekable();
         let is_kept = move |at: &usize| dropped.next_if(|it| **it as usize == *at).is_none();
         let first = usize::from(self.readout == Readout::AfterFirst);
-        (0..row.ids.len())
+        (0..row.len())
             .filter(is_kept)
             .skip_while(move |at| *at < first)
     }
@@ -142,7 +157,7 @@ impl LoadedHead {
             Some((Module::Sparse(pooling), modules)) => (pooling, modules),
             Some((Module::TokenWeights(skipped), modules)) => {
                 let (values, _) = run(modules, values, self.size);
-                let ids = self.tokens_read(row).map(|at| row.ids[at]);
+                let ids = self.tokens_read(row).map(|at| row.ids()[at]);
                 return Values::new(sparse::of_tokens(ids.zip(values), skipped), 2);
             }
             _ => {
@@ -197,6 +212,11 @@ fn run(modules: &[Module], mut values: Vec<f32>, mut size: usize) -> (Vec<f32>, 
             }
             Module::UnitLength => values.chunks_exact_mut(size).for_each(scale_to_unit),
             Module::TokenMean => values = mean(&values, size),
+            Module::Attend(attend) => {
+                values = attend.run(&values);
+                size = attend.outputs();
+            }
+            Module::FeedForward(part) => part.add_to(&mut values),
             // Only the last module is one, which is not among these.
             Module::Sparse(_) | Module::TokenWeights(_) => {}
         }
@@ -259,6 +279,18 @@ impl Module {
             }
             HeadModule::UnitLength => Self::UnitLength,
             HeadModule::TokenMean => Self::TokenMean,
+            HeadModule::Attend(pooling) => {
+                Self::Attend(Box::new(Attend::load(checkpoint, pooling)?))
+            }
+            HeadModule::FeedForward(part) => {
+                let dense = |linear| Dense::load(checkpoint, linear, HeadActivation::Identity);
+                Self::FeedForward(Box::new(FeedForward {
+                    norm: norm::load(checkpoint, &part.norm)?,
+                    up: dense(&part.up)?,
+                    activation: part.activation,
+                    down: dense(&part.down)?,
+                }))
+            }
             HeadModule::Sparse(pooling) => Self::Sparse(*pooling),
             HeadModule::TokenWeights { skipped } => Self::TokenWeights(skipped.clone()),
         })
@@ -285,17 +317,10 @@ impl Dense {
         })
     }
 
-    fn run(&self, values: &[f32]) -> Vec<f32> {
+    /// Returns the product alone, without the function after it.
+    fn product(&self, values: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
         let x = Matrix::new(values, self.inputs);
         let mut out = vec![0.0; x.tokens * self.linear.outputs().count];
-        let epilogue = match self.activation {
-            HeadActivation::Identity
-            | HeadActivation::Tanh
-            | HeadActivation::Sigmoid
-            | HeadActivation::Silu => Epilogue::Store,
-            HeadActivation::Relu => Epilogue::Activate(Activation::Relu),
-            HeadActivation::Gelu => Epilogue::Activate(Activation::Gelu),
-        };
         self.linear.product(
             x,
             &mut QuantizedActivations::default(),
@@ -304,6 +329,19 @@ impl Dense {
             epilogue,
             Parallelism::WithinThread,
         );
+        out
+    }
+
+    fn run(&self, values: &[f32]) -> Vec<f32> {
+        let epilogue = match self.activation {
+            HeadActivation::Identity
+            | HeadActivation::Tanh
+            | HeadActivation::Sigmoid
+            | HeadActivation::Silu => Epilogue::Store,
+            HeadActivation::Relu => Epilogue::Activate(Activation::Relu),
+            HeadActivation::Gelu => Epilogue::Activate(Activation::Gelu),
+        };
+        let mut out = self.product(values, epilogue);
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         match self.activation {
             HeadActivation::Identity | HeadActivation::Relu | HeadActivation::Gelu => {}
@@ -312,6 +350,24 @@ impl Dense {
             HeadActivation::Silu => out.iter_mut().for_each(|x| *x *= sigmoid(*x)),
         }
         out
+    }
+}
+
+impl FeedForward {
+    /// Adds the part's result to each of the vectors that enter it.
+    fn add_to(&self, values: &mut [f32]) {
+        let mut normed = values.to_vec();
+        self.norm.run(
+            &mut normed,
+            self.up.inputs,
+            &mut Aligned::default(),
+            Parallelism::WithinThread,
+        );
+        let inner = self
+            .up
+            .product(&normed, Epilogue::Activate(self.activation));
+        let added = self.down.run(&inner);
+        values.iter_mut().zip(added).for_each(|(x, add)| *x += add);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::architecture::{
     Head, HeadActivation, HeadModule, Linear, Readout, Scope, SparsePooling, TensorRef,
 };
 use crate::checkpoint::Checkpoint;
-use crate::config::Projection;
+use crate::config::{self, Projection};
 use crate::error::LoadError;
 use crate::family;
 use crate::source::ModelFiles;
@@ -60,6 +60,21 @@ impl ModelFiles {
         }
         let linear = without_absent_bias(&checkpoint, linear(outputs));
         Ok(projected(Head::tokens(), linear).normalized(true))
+    }
+
+    /// Returns the head that gives an image its vector, of a model of images: that of its family,
+    /// then the modules of sentence-transformers.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, and values of the configuration that are not supported.
+    pub fn image_head(&self) -> Result<Head, LoadError> {
+        let checkpoint = Checkpoint::open(self)?;
+        let is_stored = |tensor: &TensorRef| checkpoint.shape(tensor).is_some();
+        let architecture = &self.config().architecture;
+        self.with_json(|json| {
+            let own = family::images::head(json, architecture, &is_stored)?;
+            config::with_modules(json, architecture.hidden, own)
+        })
     }
 
     /// Returns the head that gives sparse vectors over the vocabulary: the weights of the text's

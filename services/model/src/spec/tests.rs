@@ -81,7 +81,8 @@ fn every_mistake_is_reported() {
             &[
                 "has `source` but no `task`",
                 "`preprocess`, `embed`, `embed_tokens`, `embed_sparse`, `rerank`, `classify`, \
-                 `classify_zero_shot` and `classify_tokens`",
+                 `classify_zero_shot`, `classify_tokens`, \
+                 `embed_images` and `classify_images`",
             ],
         ),
         (
@@ -195,21 +196,16 @@ fn several_tasks_have_the_keys_of_each() {
 
 #[test]
 fn every_task_with_an_encoder_has_the_keys_of_encoders() {
-    let keys = [
-        "source",
-        "device",
-        "engine",
-        "adapter",
-        "dtype",
-        "threads",
-        "max_tokens",
-        "batcher",
-    ];
+    let keys = ["source", "device", "engine", "dtype", "threads", "batcher"];
     let tasks = Tasks::builtin();
     for task in tasks.iter().filter(|task| task.name() != "preprocess") {
         for key in keys {
             assert!(task.has_key(key), "{task:?} {key}");
         }
+        let of_images = task.name().ends_with("_images");
+        assert_eq!(task.has_key("max_tokens"), !of_images, "{task:?}");
+        assert_eq!(task.has_key("adapter"), !of_images, "{task:?}");
+        assert_eq!(task.has_key("max_pixels"), of_images, "{task:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use motet_config::{Span, Spanned};
-use motet_models::{DeviceSpec, Precision};
+use motet_models::{DeviceSpec, ModelFiles, Precision};
 
 use super::sources::{OpenedSources, OpenedText};
 use super::{ModelFolder, Problem, TaskKind};
@@ -103,6 +103,19 @@ impl<'a> CheckContext<'a> {
         adapter: Option<&Spanned<String>>,
     ) -> Result<OpenedText, Problem> {
         self.sources.text(self.name(), key, source, adapter)
+    }
+
+    /// Opens a source, written at a key of the model, as that of a model of images in the Hugging
+    /// Face layout.
+    ///
+    /// # Errors
+    /// The problem of a source that cannot be read, or is no model of images.
+    pub(crate) fn image_model(
+        &self,
+        key: &'static str,
+        source: &Spanned<String>,
+    ) -> Result<ModelFiles, Problem> {
+        self.sources.images(self.name(), key, source)
     }
 
     /// Returns a mistake in the source of the model.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use motet_config::{Fingerprint, Sources, Spanned};
 use motet_hub::NameError;
-use motet_models::{AdapterSource, ModelFiles, Source, SourceError, Tokenizer, TokenizerCache};
+use motet_models::{
+    AdapterSource, Modality, ModelFiles, Source, SourceError, Tokenizer, TokenizerCache,
+};
 
 use super::{ModelFolder, Problem};
 use crate::hub_sources::{HubSources, UsedRepository};
@@ -117,6 +119,21 @@ impl<'a> OpenedSources<'a> {
             }
             source => Ok(AdapterSource::Folder(source)),
         }
+    }
+
+    /// Opens the source that `key` of `model` names as that of a model of images.
+    ///
+    /// # Errors
+    /// One problem, at `key`.
+    pub(super) fn images(
+        &self,
+        model: &str,
+        key: &'static str,
+        written: &Spanned<String>,
+    ) -> Result<ModelFiles, Problem> {
+        let source = self.resolve(model, key, written)?;
+        let files = ModelFiles::open_for(&source, Modality::Images);
+        files.map_err(|error| Problem::new(model, key, written.span, error.to_string()))
     }
 
     /// Returns the folder that `key` of `model` names.

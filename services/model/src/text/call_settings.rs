@@ -6,14 +6,14 @@ use std::sync::Arc;
 use motet_models::{
     Aggregation, Prompts, ScoreKind, TextRole, Tokenizer, TokenizerError, TruncationSide,
 };
-use motet_proto::signature::{OutputAxis, Parameter};
+use motet_proto::signature::Parameter;
 use motet_proto::types::ElementType;
 use motet_runtime::status::{Reason, invalid_argument, resource_exhausted};
 use tonic::Status;
 
 use super::ports::{
     ACTIVATION, AGGREGATION, DIMENSIONS, HYPOTHESIS_TEMPLATE, MAX_TOKENS, MULTI_LABEL, NORMALIZE,
-    PROMPT, PROMPT_NAME, TRUNCATE,
+    PROMPT, PROMPT_NAME, TRUNCATE, vector_parameters,
 };
 use super::zero_shot::HypothesisTemplate;
 use crate::request::Parameters;
@@ -117,9 +117,15 @@ pub(crate) struct CallSettings {
 /// Word for the activation that the model's files say.
 const DEFAULT: &str = "default";
 
+/// Returns the kind of scores that a call names; `None` for that of the model.
+pub(crate) fn score_kind(word: &str) -> Option<ScoreKind> {
+    let mut kinds = ScoreKind::ALL.into_iter();
+    kinds.find(|kind| kind.as_str() == word)
+}
+
 /// Returns the parameter that says how the logits of so many labels become scores. A softmax over
 /// one would always be 1.
-pub(super) fn activation(labels: usize) -> Parameter {
+pub(crate) fn activation(labels: usize) -> Parameter {
     let kinds = ScoreKind::ALL.into_iter();
     let kinds = kinds.filter(|kind| labels > 1 || *kind != ScoreKind::Softmax);
     let words = std::iter::once(DEFAULT).chain(kinds.map(ScoreKind::as_str));
@@ -159,20 +165,7 @@ impl CallDefaults {
     /// Returns the parameters of a task that answers vectors in an output of this name, of which a
     /// call may ask for the first of `size` values.
     pub(crate) fn vector_parameters(&self, output: &str, size: Option<usize>) -> Vec<Parameter> {
-        let mut parameters = vec![Parameter::boolean(NORMALIZE, self.normalize)];
-        if let Some(size) = size {
-            let sets_length = vec![OutputAxis {
-                output: output.to_owned(),
-                axis: 1,
-            }];
-            let size = size as i64;
-            let dimensions = Parameter {
-                sets_length,
-                ..Parameter::int(DIMENSIONS, size, 1, size)
-            };
-            parameters.insert(0, dimensions);
-        }
-        parameters
+        vector_parameters(output, size, self.normalize)
     }
 
     /// Returns the settings of a call for the tasks with these numbers.
@@ -239,10 +232,7 @@ impl CallDefaults {
             role: role.unwrap_or(self.role),
             dimensions: parameters.count(DIMENSIONS).unwrap_or(usize::MAX),
             normalize: parameters.flag(NORMALIZE).unwrap_or(self.normalize),
-            score: parameters.text(ACTIVATION).and_then(|word| {
-                let mut kinds = ScoreKind::ALL.into_iter();
-                kinds.find(|kind| kind.as_str() == word)
-            }),
+            score: parameters.text(ACTIVATION).and_then(score_kind),
             aggregation: parameters.text(AGGREGATION).and_then(|word| {
                 let mut words = Aggregation::WORDS.iter();
                 let found = words.find(|(known, _)| *known == word);

@@ -7,7 +7,7 @@ use motet_models::{DeviceSpec, EngineSpec, ModelFiles, Precision, TextRole, Toke
 use motet_proto::signature::Signature;
 
 use super::call_settings::{CallDefaults, PROMPT_BYTES_MAX, Prompt, Truncate, max_tokens_range};
-use super::keys::TextKeys;
+use super::keys::{NonEmpty, TextKeys};
 use super::model_tasks::{ModelTask, ModelTasks};
 use super::{TaskError, TaskSettings, TextKind};
 use crate::task::{CheckContext, Problem};
@@ -37,7 +37,7 @@ pub(super) fn check(
     context: &CheckContext<'_>,
 ) -> Result<(Signature, CheckedText), Vec<Problem>> {
     let mut problems = Vec::new();
-    let engine = engine(keys, context, &mut problems);
+    let engine = engine(keys.engine.as_ref(), context, &mut problems);
     let adapter = keys
         .adapter
         .clone()
@@ -139,13 +139,13 @@ fn problem(context: &CheckContext<'_>, error: TaskError) -> Problem {
 }
 
 /// Returns the device and the engine, if they go together.
-fn engine(
-    keys: &TextKeys,
+pub(crate) fn engine(
+    written: Option<&Spanned<NonEmpty>>,
     context: &CheckContext<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<(DeviceSpec, EngineSpec)> {
     let device = context.device();
-    let Some(written) = &keys.engine else {
+    let Some(written) = written else {
         let engine = EngineSpec::default();
         return Some((engine.device(device), engine));
     };

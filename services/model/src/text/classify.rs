@@ -115,7 +115,7 @@ impl EncoderTask for Classify {
 }
 
 /// Returns the place of the highest score, the first of several.
-pub(super) fn highest(scores: &[f32]) -> usize {
+pub(crate) fn highest(scores: &[f32]) -> usize {
     let mut best = 0;
     for (at, score) in scores.iter().enumerate() {
         if *score > scores[best] {

@@ -104,7 +104,7 @@ impl EncoderTask for Embed {
 
     /// Bits are answered whole: fewer values would be another number of bytes.
     fn has_dimensions(&self) -> bool {
-        self.dtype != VectorDtype::Binary
+        self.dtype.has_parts()
     }
 
     fn outputs(&self, rows: Vec<Values>, form: &AnswerForm<'_>) -> Result<Outputs, TensorError> {

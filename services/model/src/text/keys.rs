@@ -73,7 +73,7 @@ impl TextKeys {
 }
 
 /// Returns the JSON schema of a key.
-pub(super) fn schema(key: &str) -> Value {
+pub(crate) fn schema(key: &str) -> Value {
     match key {
         "engine" => json!({ "enum": ["auto", "packed", "candle"] }),
         "adapter" => json!({
@@ -122,7 +122,7 @@ pub(super) fn schema(key: &str) -> Value {
 
 /// A text that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NonEmpty(pub(super) String);
+pub(crate) struct NonEmpty(pub(crate) String);
 
 impl<'de> Deserialize<'de> for NonEmpty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -169,7 +169,7 @@ impl<'de> Deserialize<'de> for Template {
 }
 
 /// Values that are written as words.
-pub(super) trait Words: Copy + 'static {
+pub(crate) trait Words: Copy + 'static {
     /// The words, and the value of each.
     const WORDS: &'static [(&'static str, Self)];
     /// The words alone.
@@ -208,7 +208,7 @@ const fn names<T, const N: usize>(words: &[(&'static str, T); N]) -> [&'static s
 
 /// A value that is written as one of its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<T>(pub(super) T);
+pub(crate) struct Word<T>(pub(crate) T);
 
 impl<'de, T: Words> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

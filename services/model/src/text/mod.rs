@@ -1,4 +1,4 @@
-//! The tasks that come with motet, all of which take texts.
+//! The tasks that come with motet and take texts. Those that take images are in `image`.
 //!
 //! A task with an encoder is one file with its [`TextKind`]; it implements [`EncoderTask`] and
 //! shares everything else:
@@ -28,7 +28,7 @@ mod encoder_task;
 mod facts;
 mod keys;
 mod model_tasks;
-mod ports;
+pub(crate) mod ports;
 mod rerank;
 mod row_origins;
 mod split;
@@ -39,25 +39,30 @@ mod vector_dtype;
 mod windowed_text;
 mod zero_shot;
 
-pub(crate) use call_settings::CallSettings;
 pub use call_settings::Truncate;
 #[cfg(test)]
 pub(crate) use call_settings::{CallDefaults, Prompt};
+pub(crate) use call_settings::{CallSettings, activation, score_kind as score_kind_of};
+pub(crate) use check::engine as engine_of;
+pub(crate) use classify::highest;
 pub(crate) use encoder_task::{
     AnswerForm, BuildTask, BuiltTask, TaskError, TaskSettings, VectorForm,
 };
+pub(crate) use keys::{NonEmpty, Word, schema as key_schema};
 #[cfg(test)]
 pub(crate) use model_tasks::ModelTask;
 pub(crate) use model_tasks::ModelTasks;
 pub(crate) use text_codec::TextCodec;
+pub(crate) use text_model::finite;
 #[cfg(test)]
-pub(crate) use text_model::{EncodeRow, ModelHeads, RowValues, TextModel, finite};
+pub(crate) use text_model::{EncodeRow, ModelHeads, RowValues, TextModel};
+pub(crate) use vector_dtype::VectorDtype;
 pub use zero_shot::HypothesisTemplate;
 
 use call_settings::PROMPT_BYTES_MAX;
 use text_task::TextTask;
 
-use crate::task::{TaskKind, Tasks};
+use crate::task::TaskKind;
 
 /// The text that tokenizers are warmed up with.
 const WARM_UP_TEXT: &str = "Where does the first answer come from, and how fast?";
@@ -120,10 +125,8 @@ impl TextKind {
     }
 }
 
-impl Tasks {
-    /// Returns the tasks that come with motet.
-    pub fn builtin() -> Self {
-        let split = TaskKind::of::<split::Preprocess>();
-        Self::of(std::iter::once(split).chain(encoder_kinds()))
-    }
+/// Returns the tasks that take texts.
+pub(crate) fn kinds() -> impl Iterator<Item = TaskKind> {
+    let split = TaskKind::of::<split::Preprocess>();
+    std::iter::once(split).chain(encoder_kinds())
 }

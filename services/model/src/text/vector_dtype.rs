@@ -34,8 +34,13 @@ impl VectorDtype {
         ("binary", Self::Binary),
     ];
 
+    /// Returns whether the first values of a vector are a vector, too.
+    pub(crate) fn has_parts(self) -> bool {
+        self != Self::Binary
+    }
+
     /// Returns the type of the tensor's elements.
-    pub(super) fn element(self) -> ElementType {
+    pub(crate) fn element(self) -> ElementType {
         match self {
             Self::F32 => ElementType::F32,
             Self::F16 => ElementType::F16,
@@ -46,7 +51,7 @@ impl VectorDtype {
 
     /// Returns the number of elements of a vector of `size` values; `None` if these do not fill
     /// whole bytes.
-    pub(super) fn elements(self, size: usize) -> Option<usize> {
+    pub(crate) fn elements(self, size: usize) -> Option<usize> {
         match self {
             Self::Binary if size.is_multiple_of(BITS) => Some(size / BITS),
             Self::Binary => None,
@@ -58,7 +63,7 @@ impl VectorDtype {
     ///
     /// # Errors
     /// When there are not so many values, or they do not fill whole bytes.
-    pub(super) fn tensor(
+    pub(crate) fn tensor(
         self,
         count: usize,
         size: usize,

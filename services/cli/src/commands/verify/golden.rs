@@ -28,6 +28,16 @@ const TEXTS: [&str; 8] = [
     "New York and Berlin signed the agreement on 3 May 2021; Maria Lopez of Acme Corp. spoke first.",
 ];
 
+/// Images of both formats and several proportions.
+const IMAGES: [&[u8]; 4] = [
+    include_bytes!("images/photo.jpg"),
+    include_bytes!("images/colours-8.png"),
+    include_bytes!("images/grey-8.png"),
+    include_bytes!("images/tall.png"),
+];
+/// Input of a model that takes images.
+const IMAGE: &str = "image";
+
 /// Tensors by their names.
 pub(super) type NamedTensors = BTreeMap<String, Tensor>;
 
@@ -67,7 +77,7 @@ pub(super) struct Compared {
     pub(super) is_comparable: bool,
 }
 
-/// Returns inputs for a model that takes texts.
+/// Returns inputs for a model that takes texts or images.
 ///
 /// # Errors
 /// A model that takes something else.
@@ -81,9 +91,10 @@ pub(super) fn sample_inputs(signature: &Signature) -> anyhow::Result<NamedTensor
                 let texts = TEXTS.iter().cycle().skip(number).take(TEXTS.len());
                 Tensor::strings(texts)
             }
+            (ElementType::Bytes, 1) if port.name == IMAGE => Tensor::byte_strings(IMAGES),
             _ => bail!(
-                "`verify` records models that take texts, and the input `{}` is {}; compare with \
-                 a file of its answers by --against",
+                "`verify` records models that take texts or images, and the input `{}` is {}; \
+                 compare with a file of its answers by --against",
                 port.name,
                 port.ty
             ),
