@@ -62,7 +62,7 @@ impl BulkCores {
         let mut state = self.semaphore.lock();
         self.account().share.begin(Instant::now());
         let ticket = state.bulk.draw();
-        state = self.take(state, |state| state.bulk.now_serving == ticket);
+        state = self.take(state, Some(ticket));
         state.bulk.now_serving += 1;
         drop(state);
         self.semaphore.0.changed.notify_all();
@@ -70,11 +70,11 @@ impl BulkCores {
     }
 
     /// Waits until it is this batch's turn and its cores are free, and takes them, unless another
-    /// of its threads has.
+    /// of its threads has. One with a ticket waits in line.
     fn take<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        is_next: impl Fn(&State) -> bool,
+        ticket: Option<u64>,
     ) -> MutexGuard<'s, State> {
         let owed_from = {
             let mut account = self.account();
@@ -82,14 +82,26 @@ impl BulkCores {
             account.share.owed_from(Instant::now())
         };
         state.owed_from.extend(owed_from);
+        let mut is_told = false;
         loop {
-            let is_owed = owed_from.is_some_and(|from| from <= Instant::now());
-            let is_first = is_owed || self.semaphore.waiting() == 0;
+            let now = Instant::now();
+            let is_owed = owed_from.is_some_and(|from| from <= now);
+            // All others wait from then on, so those before it in the line must go.
+            if is_owed && !std::mem::replace(&mut is_told, true) {
+                self.semaphore.0.changed.notify_all();
+            }
+            let line_is_owed = ticket.is_some() && state.is_bulk_owed();
+            let is_first = is_owed || line_is_owed || self.semaphore.waiting() == 0;
+            let is_next = ticket.is_none_or(|ticket| state.bulk.now_serving == ticket);
             let is_held = self.account().is_held;
-            if is_first && is_next(&state) && (is_held || state.free >= self.count) {
+            if is_first && is_next && (is_held || state.free >= self.count) {
                 break;
             }
-            state = self.semaphore.wait(state);
+            // It becomes owed by the time alone, of which nobody notifies.
+            state = match owed_from.filter(|_| !is_owed) {
+                Some(from) => self.semaphore.wait_for(state, from - now),
+                None => self.semaphore.wait(state),
+            };
         }
         let own = state.owed_from.iter().position(|it| Some(*it) == owed_from);
         if let Some(own) = own {
@@ -154,7 +166,7 @@ impl Pauses for BulkCores {
             self.give_back(&mut state, &mut account);
         }
         drop(account);
-        let state = self.take(state, |_| true);
+        let state = self.take(state, None);
         self.account().pausing -= 1;
         drop(state);
         // The other threads of the batch.
@@ -324,13 +336,14 @@ mod tests {
         assert_eq!(semaphore.lock().free, 2);
     }
 
-    /// Bulk batches of two models, with parts of random length on two threads each, beside others.
+    /// Bulk batches of three models, one of which is owed nothing, with parts of random length on
+    /// two threads each, beside others.
     #[test]
     fn all_come_to_their_end() {
         let semaphore = CoreSemaphore::new(2);
         scope(|scope| {
-            for _ in 0..2 {
-                let bulk = BulkCores::new(semaphore.clone(), 2, 0.1).expect("enough cores");
+            for share in [0.1, 0.1, 0.0] {
+                let bulk = BulkCores::new(semaphore.clone(), 2, share).expect("enough cores");
                 scope.spawn(move || {
                     for batch in 0..200 {
                         let permit = bulk.acquire();

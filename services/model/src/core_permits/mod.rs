@@ -10,7 +10,7 @@ mod share;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use bulk::BulkCores;
 
@@ -128,6 +128,12 @@ impl CoreSemaphore {
     fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         let changed = self.0.changed.wait(state);
         changed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until anything has changed, or this time has passed.
+    fn wait_for<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+        let changed = self.0.changed.wait_timeout(state, time);
+        changed.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
