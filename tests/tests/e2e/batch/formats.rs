@@ -192,7 +192,7 @@ async fn parquet_in_pages_of_zstd_goes_in() {
     let expected = place.answers("rows");
     for version in [1, 2] {
         let name = format!("zstd-{version}.parquet");
-        let file = repository().join("tests/fixtures/parquet").join(&name);
+        let file = repository().join("tests/parquet").join(&name);
         let file = std::fs::read(file).expect("a fixture");
         place.0.file(&name, &file);
         let batch = |out: &str| {
