@@ -21,7 +21,11 @@ pub enum LoadError {
         model: Source,
     },
     /// The path of a `file:` source is a file, not a directory.
-    #[error("model {model}: {} is not a directory; give the directory that holds config.json and model.safetensors", path.display())]
+    #[error(
+        "model {model}: {} is not a directory; give the directory that holds config.json and \
+         model.safetensors",
+        path.display()
+    )]
     NotADirectory {
         /// The model as the user named it.
         model: Source,
@@ -30,7 +34,8 @@ pub enum LoadError {
     },
     /// A file of the layout is missing.
     #[error(
-        "model {model}: file {file} is missing; a model directory holds config.json, model.safetensors and tokenizer.json"
+        "model {model}: file {file} is missing; a model directory holds config.json, \
+         model.safetensors and tokenizer.json"
     )]
     FileMissing {
         /// The model as the user named it.

@@ -2,9 +2,9 @@
 //!
 //! The computation itself is that of `motet-kernels`. Here are the model's weights for it
 //! (`embeddings`, `patches`, `convolution`, `layer` with `attention` and `feed_forward`, `norm`,
-//! read by `weights` and `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and how a
-//! batch is shared among the threads of the current rayon pool: by rows where that keeps all of them
-//! busy, else within each step (`schedule`).
+//! read by `weights` and `stored_rows`), how rows are read out (`readout`) and pooled (`pool`), and
+//! how a batch is shared among the threads of the current rayon pool: by rows where that keeps all
+//! of them busy, else within each step (`schedule`).
 //!
 //! A token's sums are added up in an order that depends on nothing but the model and the processor.
 //! So a row gives the same bits whatever rows are beside it and however many threads there are.

@@ -23,8 +23,8 @@ pub(super) struct Pack {
     pub(super) positions: Tensor,
     /// The rotations of the tokens, for each of the model's rotary embeddings.
     pub(super) rotations: Vec<Rotations>,
-    /// The neighbours of each token, for the model's convolution: u32 `[T * kernel]`. A place beyond
-    /// the ends of a row is `T`.
+    /// The neighbours of each token, for the model's convolution: u32 `[T * kernel]`. A place
+    /// beyond the ends of a row is `T`.
     pub(super) neighbours: Option<Tensor>,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,

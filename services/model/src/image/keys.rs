@@ -44,7 +44,10 @@ impl ImageKeys {
 
 /// Returns the JSON schema of a key.
 pub(super) fn schema(key: &str) -> Value {
-    let range = |range: std::ops::RangeInclusive<u64>| json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() });
+    let range = |range: std::ops::RangeInclusive<u64>| {
+        let (least, most) = (range.start(), range.end());
+        json!({ "type": "integer", "minimum": least, "maximum": most })
+    };
     match key {
         "max_pixels" => range(PIXELS),
         "max_bytes" => range(BYTES),

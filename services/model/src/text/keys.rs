@@ -78,7 +78,7 @@ pub(crate) fn schema(key: &str) -> Value {
         "engine" => json!({ "enum": ["auto", "packed", "candle"] }),
         "adapter" => json!({
             "type": "string",
-            "description": "a LoRA adapter: one that comes with the model, file:PATH or hf:ORG/NAME",
+            "description": "a LoRA adapter: that of the model by this name, file:PATH or hf:ORG/NAME",
         }),
         "max_tokens" => json!({
             "type": "integer",
