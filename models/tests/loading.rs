@@ -532,8 +532,8 @@ fn configurations_that_are_not_supported_are_explained() {
         &json!({ "model_type": "t5" }).to_string(),
         "config.json: model_type `t5` is not supported; supported: bert, roberta, xlm-roberta, \
          camembert, distilbert, electra, mpnet, modernbert, eurobert, qwen3, qwen2, llama, \
-         mistral, nomic_bert, new, gte, gemma3_text, deberta-v2, model2vec, clip, \
-         clip_text_model, siglip, siglip_text_model",
+         mistral, nomic_bert, new, gte, gemma3_text, deberta-v2, jina_embeddings_v3, model2vec, \
+         clip, clip_text_model, siglip, siglip_text_model",
     );
     let config_of = |family: &str, key: &str, value: serde_json::Value| {
         let mut config = config();
