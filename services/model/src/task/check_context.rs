@@ -91,18 +91,28 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Opens a source, written at a key of the model, as that of a text model in the Hugging Face
-    /// layout, with the changes of the adapter that is written at the key `adapter`. Files that
-    /// several models use are read once.
+    /// layout. Files that several models use are read once.
     ///
     /// # Errors
-    /// The problem of a source that cannot be read, or is no text model, or of such an adapter.
+    /// The problem of a source that cannot be read, or is no text model.
     pub fn text_model(
         &self,
         key: &'static str,
         source: &Spanned<String>,
+    ) -> Result<OpenedText, Problem> {
+        self.sources.text(self.name(), key, source, None)
+    }
+
+    /// Does the same for `source`, with the changes of the adapter that is written at `adapter`.
+    ///
+    /// # Errors
+    /// As [`text_model`](Self::text_model), and the problem of such an adapter.
+    pub(crate) fn adapted_text_model(
+        &self,
+        source: &Spanned<String>,
         adapter: Option<&Spanned<String>>,
     ) -> Result<OpenedText, Problem> {
-        self.sources.text(self.name(), key, source, adapter)
+        self.sources.text(self.name(), "source", source, adapter)
     }
 
     /// Opens a source, written at a key of the model, as that of a model of images in the Hugging

@@ -44,7 +44,7 @@ pub(super) fn check(
         .map(|adapter| adapter.map(|text| text.0));
     let opened = match context.source() {
         Some(source) => context
-            .text_model("source", source, adapter.as_ref())
+            .adapted_text_model(source, adapter.as_ref())
             .map_err(Some),
         // The reader of the configuration reports that it is missing.
         None => Err(None),

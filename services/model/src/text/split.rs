@@ -103,7 +103,7 @@ struct TokenizerChoice {
 /// Returns the tokenizer that a configuration names.
 fn choose(keys: &Keys, context: &CheckContext<'_>) -> Result<TokenizerChoice, Vec<Problem>> {
     let of_source = |key, source: &Spanned<String>| {
-        let opened = context.text_model(key, source, None);
+        let opened = context.text_model(key, source);
         Ok(TokenizerChoice {
             key,
             span: source.span,
@@ -162,7 +162,7 @@ fn of_model(
         let message = format!("model `{name}` has no `source` to take a tokenizer from");
         return Err(vec![context.problem("tokenizer", name_span, message)]);
     };
-    let opened = context.text_model("tokenizer", source, None);
+    let opened = context.text_model("tokenizer", source);
     Ok(TokenizerChoice {
         key: "tokenizer",
         span: name.span,
