@@ -30,6 +30,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use motet_tests::program::{Ended, Program};
+use motet_tests::repository;
 use motet_tests::temp_dir::TempDir;
 use motet_tests::wait::BOUND;
 use serde_json::{Value, json};
@@ -126,4 +127,25 @@ async fn ends(program: Program, code: i32) -> Ended {
     let ended = program.start().end_within(bound).await;
     assert_eq!(ended.code, Some(code), "{}\n{}", ended.stdout, ended.stderr);
     ended
+}
+
+#[tokio::test]
+async fn the_tickets_of_the_examples_are_answered_as_the_readme_says() {
+    let folder = TempDir::new();
+    let tickets = repository().join("deploy/examples/tickets");
+    let pattern = tickets.join("*.jsonl");
+    let program = motet(["batch", "rag", "--out", "answers", "--id", "ticket", "--in"])
+        .args([pattern.as_os_str()])
+        .args(["--map", "query=question,documents=passages"])
+        .folder(folder.path());
+    ends(program, 0).await;
+    let file = fs::read(tickets.join("tickets.jsonl")).expect("the tickets");
+    let part = fs::read(folder.path().join("answers/part-00000.jsonl")).expect("the answers");
+    let (asked, answers) = (lines(&file), lines(&part));
+    assert_eq!(asked.len(), answers.len());
+    for (asked, answer) in asked.iter().zip(&answers) {
+        assert_eq!(asked["ticket"], answer["ticket"]);
+        let count = asked["passages"].as_array().expect("passages").len();
+        assert_eq!(answer["results"].as_array().expect("results").len(), count);
+    }
 }
