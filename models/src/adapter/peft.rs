@@ -72,6 +72,9 @@ struct Keys {
     alpha_pattern: Option<InOrder>,
     modules_to_save: Option<Vec<String>>,
     init_lora_weights: Option<Value>,
+    /// The keys beside these.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 fn eight() -> f64 {
@@ -115,10 +118,9 @@ impl PeftAdapter {
     /// Settings that do not parse, or that make another change than the product of two factors.
     pub(crate) fn read(json: &JsonFiles<'_>, folder: &str) -> Result<Option<Self>, LoadError> {
         let file = format!("{folder}{SETTINGS}");
-        let Some(all): Option<Map<String, Value>> = json.optional(&file)? else {
+        let Some(keys): Option<Keys> = json.optional(&file)? else {
             return Ok(None);
         };
-        let keys: Keys = json.required(&file)?;
         let refuse = |key: &str, found: &str, supported: &str| {
             let reason = format!("{key} `{found}` is not supported; supported: {supported}");
             Err(json.unsupported(&file, reason))
@@ -130,7 +132,7 @@ impl PeftAdapter {
             return refuse("bias", &keys.bias, "none");
         }
         for (key, supported) in FIXED {
-            let found = all.get(key).unwrap_or(&supported);
+            let found = keys.others.get(key).unwrap_or(&supported);
             // A key that names nothing is as good as none.
             let is_empty = found.as_array().is_some_and(Vec::is_empty)
                 || found.as_object().is_some_and(Map::is_empty)

@@ -2,7 +2,7 @@
 
 use super::{Linear, Norm, PatchEmbedding, TensorRef};
 
-/// What a row is made of, and how that becomes the vectors that enter the first layer.
+/// The elements of a row, and their way to the vectors that enter the first layer.
 #[allow(clippy::large_enum_variant, reason = "there is one for each model")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Embedding {

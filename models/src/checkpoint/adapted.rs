@@ -1,11 +1,9 @@
 //! Adapters in a checkpoint: which tensors they change, and by which factors.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use safetensors::tensor::TensorInfo;
 
-use super::convert::Element;
 use super::file::WeightsFile;
 use super::low_rank::{Factor, LowRank};
 use super::prefix::without_wrappers;
@@ -71,22 +69,8 @@ impl Checkpoint {
                 }
             };
             let factor = |(file, info): &(usize, TensorInfo)| {
-                let element = Element::of_weights(info.dtype).ok_or_else(|| {
-                    unsupported(format!(
-                        "a factor of {tensor} is stored as {:?}",
-                        info.dtype
-                    ))
-                })?;
-                let shape = [info.shape[1], info.shape[2]];
-                let of_each = shape[0] * shape[1] * element.size();
-                Ok(Factor {
-                    file: *file,
-                    start: info.data_offsets.0 + adapter.number * of_each,
-                    element,
-                    shape,
-                    is_transposed: false,
-                    values: OnceLock::new(),
-                })
+                let factor = Factor::stored(*file, info, adapter.number);
+                factor.map_err(|reason| unsupported(format!("a factor of {tensor} {reason}")))
             };
             let change = LowRank {
                 rows: factor(writes)?,
@@ -154,24 +138,12 @@ impl Checkpoint {
                 )));
             }
             let factor = |info: &TensorInfo| {
-                let element = Element::of_weights(info.dtype).ok_or_else(|| {
-                    unsupported(format!(
-                        "a factor of {wanted} is stored as {:?}",
-                        info.dtype
-                    ))
-                })?;
-                Ok(Factor {
-                    file: number,
-                    start: info.data_offsets.0,
-                    element,
-                    shape: [info.shape[0], info.shape[1]],
-                    is_transposed: change.kind == PeftKind::Table,
-                    values: OnceLock::new(),
-                })
+                let factor = Factor::stored(number, info, 0);
+                factor.map_err(|reason| unsupported(format!("a factor of {wanted} {reason}")))
             };
             let (rows, columns) = match change.kind {
                 PeftKind::Linear => (factor(second)?, factor(first)?),
-                PeftKind::Table => (factor(first)?, factor(second)?),
+                PeftKind::Table => (factor(first)?.transposed(), factor(second)?.transposed()),
             };
             let scale = adapter.scale(change.module, rank);
             let change = LowRank {

@@ -3,8 +3,9 @@
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::convert::Element;
 use crate::error::LoadError;
-use crate::source::{Source, WeightBytes, is_lfs_pointer};
+use crate::source::{PIECE, Source, WeightBytes, is_lfs_pointer};
 
 /// Bytes before the header, which say how many it has.
 const LENGTH_BYTES: usize = 8;
@@ -58,16 +59,26 @@ impl WeightsFile {
         self.header.info(tensor).cloned()
     }
 
-    /// Calls `use_piece` with `len` bytes of tensors from `start` on, piece by piece.
-    pub(super) fn for_each_piece(
+    /// Reads elements of tensors from byte `start` on as f32, as many as `values` has, piece by
+    /// piece.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn read(
         &self,
         model: &Source,
         start: usize,
-        len: usize,
-        use_piece: impl FnMut(&[u8]),
+        element: Element,
+        values: &mut [f32],
     ) -> Result<(), LoadError> {
         let start = self.data_start + start as u64;
-        let read = self.bytes.for_each_piece(start, len, use_piece);
+        let bytes = values.len() * element.size();
+        let mut pieces = values.chunks_mut(PIECE / element.size());
+        let read = self.bytes.for_each_piece(start, bytes, |piece| {
+            if let Some(values) = pieces.next() {
+                element.to_f32(piece, values);
+            }
+        });
         read.map_err(|cause| unreadable(model, &self.name, cause))
     }
 }

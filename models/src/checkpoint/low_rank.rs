@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use safetensors::tensor::TensorInfo;
+
 use super::convert::Element;
 use super::file::WeightsFile;
 use crate::error::LoadError;
@@ -20,15 +22,15 @@ pub(super) struct LowRank {
 /// A factor, read when it is needed first.
 pub(super) struct Factor {
     /// Number of the file that has it.
-    pub(super) file: usize,
+    file: usize,
     /// Bytes before it among those of the file's tensors.
-    pub(super) start: usize,
-    pub(super) element: Element,
+    start: usize,
+    element: Element,
     /// Rows and columns as they are stored.
-    pub(super) shape: [usize; 2],
+    shape: [usize; 2],
     /// `true` if the factor is the transpose of what is stored.
-    pub(super) is_transposed: bool,
-    pub(super) values: OnceLock<Vec<f32>>,
+    is_transposed: bool,
+    values: OnceLock<Vec<f32>>,
 }
 
 impl LowRank {
@@ -59,6 +61,36 @@ impl LowRank {
 }
 
 impl Factor {
+    /// Returns the factor in a tensor of a file, the number `at` of those that are stacked in it.
+    /// Its last two dimensions are rows and columns.
+    ///
+    /// # Errors
+    /// A type that is not read.
+    pub(super) fn stored(file: usize, info: &TensorInfo, at: usize) -> Result<Self, String> {
+        let Some(element) = Element::of_weights(info.dtype) else {
+            return Err(format!("is stored as {:?}", info.dtype));
+        };
+        let [.., rows, columns] = info.shape[..] else {
+            return Err(format!("has the shape {:?}", info.shape));
+        };
+        Ok(Self {
+            file,
+            start: info.data_offsets.0 + at * rows * columns * element.size(),
+            element,
+            shape: [rows, columns],
+            is_transposed: false,
+            values: OnceLock::new(),
+        })
+    }
+
+    /// Returns its transpose.
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            is_transposed: !self.is_transposed,
+            ..self
+        }
+    }
+
     /// Returns the values, row-major. Of threads that read them at once, one's are kept.
     fn values(&self, model: &Source, files: &[WeightsFile]) -> Result<&[f32], LoadError> {
         if let Some(values) = self.values.get() {
@@ -66,13 +98,7 @@ impl Factor {
         }
         let [rows, columns] = self.shape;
         let mut stored = vec![0.0; rows * columns];
-        let bytes = stored.len() * self.element.size();
-        let mut pieces = stored.chunks_mut(crate::source::PIECE / self.element.size());
-        files[self.file].for_each_piece(model, self.start, bytes, |piece| {
-            if let Some(values) = pieces.next() {
-                self.element.to_f32(piece, values);
-            }
-        })?;
+        files[self.file].read(model, self.start, self.element, &mut stored)?;
         let values = match self.is_transposed {
             false => stored,
             true => {

@@ -240,17 +240,7 @@ impl Checkpoint {
         assert_eq!(values.len(), rows.len() * row, "room for the rows");
         let first = tensor.rows.start + rows.start;
         let start = info.data_offsets.0 + first * row * element.size();
-        let mut pieces = values.chunks_mut(crate::source::PIECE / element.size());
-        file.for_each_piece(
-            &self.model,
-            start,
-            rows.len() * row * element.size(),
-            |piece| {
-                if let Some(values) = pieces.next() {
-                    element.to_f32(piece, values);
-                }
-            },
-        )?;
+        file.read(&self.model, start, element, values)?;
         let change = self.stored_name(tensor);
         match change.and_then(|name| self.changes.get(name)) {
             Some(change) => change.add_to(&self.model, &self.files, first, values),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// What stands before the name of a tensor that is parametrized.
+/// Part of a parametrized tensor's name between its module's name and its own.
 const BEFORE: &str = ".parametrizations.";
 /// Ending of the tensor itself.
 const ORIGINAL: &str = ".original";

@@ -153,6 +153,25 @@ pub(super) fn on_threads(
     })
 }
 
+/// Checks that each row has the same bits alone and among others in any order, on any number of
+/// threads.
+pub(super) fn assert_same_bits(
+    cpu: &CpuEncoder,
+    rows: &[RowInput<'_>],
+    head: &LoadedHead,
+    what: &str,
+) {
+    let together = on_threads(cpu, rows, head, 2);
+    let backwards: Vec<_> = rows.iter().rev().copied().collect();
+    let mut backwards = on_threads(cpu, &backwards, head, 1);
+    backwards.reverse();
+    assert_eq!(backwards, together, "{what}");
+    for (row, together) in rows.iter().zip(&together) {
+        let alone = on_threads(cpu, &[*row], head, 3).remove(0);
+        assert_eq!(&alone, together, "{what}");
+    }
+}
+
 impl CpuEncoder {
     pub(super) fn encode(&self, rows: &[RowInput<'_>], head: &LoadedHead) -> Vec<Values> {
         let rows = self.run(&HeadedRow::all(rows, &[head]), None);
@@ -245,18 +264,15 @@ fn both_engines_say_what_the_library_says() {
 fn a_row_of_any_family_has_the_same_bits_in_any_batch() {
     for fixture in fixtures() {
         let inputs = fixture.inputs();
-        let backwards: Vec<_> = inputs.iter().rev().copied().collect();
         for precision in [Precision::F32, Precision::Int8] {
             let cpu = fixture.cpu(precision);
             for head in &fixture.heads() {
-                let together = on_threads(&cpu, &inputs, head, 2);
-                let mut backwards = on_threads(&cpu, &backwards, head, 1);
-                backwards.reverse();
-                assert_eq!(backwards, together, "{}, {precision}", fixture.name);
-                for (input, together) in inputs.iter().zip(&together) {
-                    let alone = on_threads(&cpu, &[*input], head, 3).remove(0);
-                    assert_eq!(&alone, together, "{}, {precision}", fixture.name);
-                }
+                assert_same_bits(
+                    &cpu,
+                    &inputs,
+                    head,
+                    &format!("{}, {precision}", fixture.name),
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::family_tests::{largest_difference, on_threads};
+use super::family_tests::{assert_same_bits, largest_difference, on_threads};
 use super::*;
 use crate::device::DeviceSpec;
 use crate::source::Modality;
@@ -44,7 +44,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/images")
 }
 
-/// What is expected of a picture.
+/// Returns the expected values of a picture.
 type Expected = fn(&Picture) -> &[f32];
 
 impl Fixture {
@@ -141,7 +141,7 @@ fn pictures_have_the_values_of_the_library() {
         let columns = embedding.grid()[1];
         let size = embedding.image_size.iter().product::<usize>();
         for (found, picture) in fixture.patches().iter().zip(&fixture.pictures) {
-            // Where each value of a patch is in an image of one colour after the other.
+            // The place of each value of a patch in an image of one colour after the other.
             let expected = (0..found.len()).map(|at| {
                 let (patch, at) = (at / embedding.patch_values(), at % embedding.patch_values());
                 let (colour, at) = (at / (high * wide), at % (high * wide));
@@ -186,18 +186,15 @@ fn an_image_has_the_same_bits_in_any_batch() {
         let inputs: Vec<_> = inputs
             .map(|patches| RowInput::of_image(patches, fixture.tokens))
             .collect();
-        let backwards: Vec<_> = inputs.iter().rev().copied().collect();
         for precision in [Precision::F32, Precision::Int8] {
             let cpu = fixture.cpu(precision);
             for (head, _) in &fixture.heads() {
-                let together = on_threads(&cpu, &inputs, head, 2);
-                let mut backwards = on_threads(&cpu, &backwards, head, 1);
-                backwards.reverse();
-                assert_eq!(backwards, together, "{}, {precision}", fixture.name);
-                for (input, together) in inputs.iter().zip(&together) {
-                    let alone = on_threads(&cpu, &[*input], head, 3).remove(0);
-                    assert_eq!(&alone, together, "{}, {precision}", fixture.name);
-                }
+                assert_same_bits(
+                    &cpu,
+                    &inputs,
+                    head,
+                    &format!("{}, {precision}", fixture.name),
+                );
             }
         }
     }

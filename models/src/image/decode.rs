@@ -68,7 +68,7 @@ enum Format {
     Png,
 }
 
-/// How files of other formats begin, from some byte on, and what they are.
+/// The bytes with which files of other formats begin, from some byte on, and their names.
 const OTHER_FORMATS: [(usize, &[u8], &str); 16] = [
     (0, b"GIF8", "a GIF"),
     (8, b"WEBP", "a WebP"),
@@ -111,7 +111,7 @@ impl Format {
 /// Checks by its header that an image is one, and within the limits.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first fault of it.
 pub(super) fn check(bytes: &[u8], limits: ImageLimits) -> Result<(), ImageError> {
     let (width, height) = match Format::of(bytes)? {
         Format::Jpeg => {

@@ -17,12 +17,12 @@ pub struct ImageProcessor {
     size: [usize; 2],
     patch_size: [usize; 2],
     grid: [usize; 2],
-    /// What each byte of each colour becomes.
+    /// The value of each byte of each colour.
     values: Box<[[f32; 256]; COLOURS]>,
 }
 
 impl ModelFiles {
-    /// Returns what makes of images what the model sees.
+    /// Returns the processor that turns images into the model's input.
     ///
     /// # Errors
     /// A model of texts; a file of the steps that is missing, or has a class, key or value that is
@@ -65,7 +65,7 @@ impl ImageProcessor {
     /// is decoded.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first fault of it.
     pub fn check(&self, bytes: &[u8], limits: ImageLimits) -> Result<(), ImageError> {
         decode::check(bytes, limits)
     }

@@ -12,7 +12,7 @@ use super::Pixels;
 /// Bits of a weight behind the point.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// How pixels are weighed.
+/// Weights of pixels by their distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     /// The pixel at the place alone.

@@ -1,5 +1,5 @@
-//! What preprocessor_config.json says: the steps from an image to the values of its pixels, with
-//! the defaults of the image processors of transformers.
+//! The steps from an image to the values of its pixels, as preprocessor_config.json states them,
+//! with the defaults of the image processors of transformers.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +52,7 @@ pub(super) enum Target {
     Shortest(usize),
 }
 
-/// What the files leave out.
+/// Values of keys that a file leaves out.
 struct Defaults {
     /// Name of the class, without what says how it computes.
     class: &'static str,

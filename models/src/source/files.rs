@@ -42,7 +42,7 @@ pub(crate) enum Origin {
     Files(Fingerprint),
 }
 
-/// What the rows of a model are. A folder may have a model of each.
+/// The kind of a model's rows. A folder may have a model of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Modality {
     /// Texts.

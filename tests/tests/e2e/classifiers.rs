@@ -70,10 +70,18 @@ pub(crate) fn strings(answer: &ModelInferResponse, name: &str) -> Vec<String> {
 /// Starts the program with models of fixtures, each with a name, a task with further keys, and a
 /// fixture.
 pub(crate) async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection, TempDir) {
+    serve_from("classifiers", models).await
+}
+
+/// Does the same with fixtures of another kind, which have a folder of theirs.
+pub(crate) async fn serve_from(
+    kind: &str,
+    models: &[(&str, &str, &str)],
+) -> (Process, Connection, TempDir) {
     let folder = TempDir::new();
     let mut config = String::from("models:\n");
     for (name, task, fixture) in models {
-        let source = repository().join("tests/classifiers").join(fixture);
+        let source = repository().join("tests").join(kind).join(fixture);
         let source = source.display();
         config += &format!("  {name}: {{ task: {task}, source: \"file:{source}\" }}\n");
     }

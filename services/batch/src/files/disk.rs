@@ -43,20 +43,6 @@ impl Place for Disk {
         Ok(Box::new(file))
     }
 
-    #[cfg(feature = "parquet")]
-    fn range(
-        &self,
-        path: &Path,
-        version: Option<&str>,
-        from: u64,
-        bytes: usize,
-    ) -> io::Result<Vec<u8>> {
-        let mut read = Vec::with_capacity(bytes);
-        let reader = self.reader(path, version, from)?;
-        reader.take(bytes as u64).read_to_end(&mut read)?;
-        Ok(read)
-    }
-
     fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, BatchError> {
         match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

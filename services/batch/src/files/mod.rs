@@ -185,7 +185,12 @@ pub(crate) trait Place: Debug + Send + Sync {
         version: Option<&str>,
         from: u64,
         bytes: usize,
-    ) -> io::Result<Vec<u8>>;
+    ) -> io::Result<Vec<u8>> {
+        let mut read = Vec::with_capacity(bytes);
+        let reader = self.reader(path, version, from)?;
+        reader.take(bytes as u64).read_to_end(&mut read)?;
+        Ok(read)
+    }
 
     /// Returns a small file; `None` if there is none.
     fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, BatchError>;

@@ -137,20 +137,6 @@ impl Place for Table {
         Ok(Box::new(reader))
     }
 
-    #[cfg(feature = "parquet")]
-    fn range(
-        &self,
-        path: &Path,
-        version: Option<&str>,
-        from: u64,
-        bytes: usize,
-    ) -> io::Result<Vec<u8>> {
-        let mut read = Vec::new();
-        let reader = self.reader(path, version, from)?;
-        reader.take(bytes as u64).read_to_end(&mut read)?;
-        Ok(read)
-    }
-
     fn bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, BatchError> {
         let mut found = self.state.files("path = $1", self.relative(path)?)?;
         Ok(found.pop().map(|(_, bytes)| bytes))

@@ -68,7 +68,7 @@ image_tasks! {
         &["engine", "max_pixels", "max_bytes"];
 }
 
-/// What the answer to a call is made of.
+/// The parts of the answer to a call.
 #[derive(Clone, Debug)]
 pub(super) enum Answers {
     /// A vector for each image.

@@ -78,7 +78,7 @@ pub(crate) fn schema(key: &str) -> Value {
         "engine" => json!({ "enum": ["auto", "packed", "candle"] }),
         "adapter" => json!({
             "type": "string",
-            "description": "a LoRA adapter: that of the model by this name, file:PATH or hf:ORG/NAME",
+            "description": "a LoRA adapter: one of the model's own, file:PATH or hf:ORG/NAME",
         }),
         "max_tokens" => json!({
             "type": "integer",
@@ -252,8 +252,9 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let (keys, report) = read(
-            "engine: packed\nadapter: hf:a/b\nmax_tokens: 128\ntruncate: left\nprompt_name: query\nprompt: \"\"\n\
-             pooling: cls\nnormalize: false\noutput_dtype: binary\nlabel: good\npair: true\naggregation: max\n\
+            "engine: packed\nadapter: hf:a/b\nmax_tokens: 128\ntruncate: left\n\
+             prompt_name: query\nprompt: \"\"\npooling: cls\nnormalize: false\n\
+             output_dtype: binary\nlabel: good\npair: true\naggregation: max\n\
              hypothesis_template: about {}\nmulti_label: true\n",
         );
         assert_eq!(report, "");

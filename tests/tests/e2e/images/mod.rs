@@ -14,7 +14,7 @@ use motet_tests::temp_dir::TempDir;
 use motet_tests::tensors::{floats, max_difference, output, raw};
 use serde_json::{Value, json};
 
-use crate::classifiers::{score_kind, strings};
+use crate::classifiers::{score_kind, serve_from, strings};
 use crate::motet;
 
 /// Largest difference from the values of the libraries.
@@ -69,19 +69,7 @@ fn images<B: AsRef<[u8]>>(images: &[B]) -> Tensor {
 }
 
 async fn serve(models: &[(&str, &str, &str)]) -> (Process, Connection, TempDir) {
-    let folder = TempDir::new();
-    let mut config = String::from("models:\n");
-    for (name, task, fixture) in models {
-        let source = repository().join("tests/images").join(fixture);
-        let source = source.display();
-        config += &format!("  {name}: {{ task: {task}, source: \"file:{source}\" }}\n");
-    }
-    let file = folder.file("motet.yaml", config);
-    let mut program = motet(["up".as_ref(), file.as_os_str()])
-        .on_free_ports()
-        .start();
-    let connection = Connection::open(program.ready().await.grpc).await;
-    (program, connection, folder)
+    serve_from("images", models).await
 }
 
 #[tokio::test]

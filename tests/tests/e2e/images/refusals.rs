@@ -1,4 +1,4 @@
-//! What is no image or over a limit, and models whose files do not go together.
+//! Bytes that are no image or over a limit, and models whose files do not go together.
 
 use motet_tests::repository;
 use motet_tests::temp_dir::TempDir;

@@ -146,7 +146,7 @@ async fn every_right_that_lacks_is_told_before_the_first_call() {
         .sql("GRANT INSERT (degraded, name) ON out TO guest");
     ends(guest("out"), 0).await;
     assert_eq!(based.answers("out").len(), 4);
-    // What is no table, and one whose rows are not everybody's.
+    // A view, and a table whose rows are not everybody's.
     based.database.sql(
         "CREATE TABLE secure (motet_row bigint); ALTER TABLE secure ENABLE ROW LEVEL SECURITY; \
          CREATE VIEW view AS SELECT * FROM out; GRANT ALL ON view, secure TO guest; \
