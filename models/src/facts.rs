@@ -139,8 +139,8 @@ impl ModelFiles {
         if self.modality() == Modality::Images {
             if heads.contains(&&Head::pooled(Pooling::Cls)) {
                 guesses.push(
-                    "no file says how an image's vector is made: it is that of the token that \
-                     stands for the whole image, after the last norm"
+                    "no file says how an image's vector is made: it is that of the class token, \
+                     after the last norm"
                         .to_owned(),
                 );
             }

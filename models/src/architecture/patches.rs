@@ -6,8 +6,7 @@ use super::{Linear, Norm, TensorRef};
 pub(crate) const COLOURS: usize = 3;
 
 /// An image in patches, row by row: the vector of each is a product of its values, and the vector
-/// of its position. Some families have a token without a patch before them, whose vector stands for
-/// the whole image.
+/// of its position. Some families have a class token before them, which has no patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchEmbedding {
     /// Height and width of an image. Every image of the model has this size.

@@ -14,8 +14,7 @@ pub enum RowTokens<'a> {
     Patches {
         /// The values of all patches.
         values: &'a [f32],
-        /// Number of tokens: one for each patch, and one more where the model has a token that
-        /// stands for the whole image.
+        /// Number of tokens: one for each patch, and one more where the model has a class token.
         tokens: usize,
     },
 }

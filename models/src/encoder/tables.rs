@@ -114,8 +114,7 @@ pub(super) fn patch_positions(
     Ok(sums)
 }
 
-/// Returns the values of the patch of each token of a row: none, which stands for zeros, of a token
-/// without one.
+/// Returns the values of the patch of each token of a row; no values for a token without a patch.
 pub(super) fn patch_rows<'r>(row: RowInput<'r>, size: usize) -> impl Iterator<Item = &'r [f32]> {
     let patches = row.patches().chunks_exact(size);
     let without = row.len() - patches.len();

@@ -53,7 +53,7 @@ impl OutputFormat {
             Self::Jsonl | Self::Openai => "jsonl",
             Self::Csv => "csv",
             Self::Parquet => "parquet",
-            // The table has them; the name stands for them in records.
+            // Records name the rows of the table so.
             Self::Postgres => "rows",
         }
     }

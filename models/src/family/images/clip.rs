@@ -42,7 +42,7 @@ fn describe(json: &JsonFiles<'_>) -> Result<Architecture, LoadError> {
     let mut architecture = towers::encoder(&sizes, Some(class));
     if let Embedding::Patches(embedding) = &mut architecture.embedding {
         embedding.product.bias = None;
-        // Spelled so.
+        // The published weights have this spelling.
         embedding.norm = Some(Norm::layer("pre_layrnorm", sizes.hidden, sizes.eps));
     }
     Ok(architecture)

@@ -28,8 +28,8 @@ pub(super) fn keys(json: &JsonFiles<'_>) -> Result<Keys, LoadError> {
     }
 }
 
-/// Returns an encoder of images with these names, with a token that stands for the whole image if
-/// `class` names its vector.
+/// Returns an encoder of images with these names, with a class token if `class` names its
+/// vector.
 pub(super) fn encoder(sizes: &Sizes, class: Option<TensorRef>) -> Architecture {
     let hidden = sizes.hidden;
     let tokens = sizes.grid() + usize::from(class.is_some());
