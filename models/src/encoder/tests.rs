@@ -325,9 +325,6 @@ struct Everywhere {
     encoder: Arc<TextEncoder>,
     expected: Vec<Result<Values, RowError>>,
     asked: AtomicUsize,
-    /// Parts of the batch that have begun and not ended, and the most at a time.
-    parts: AtomicUsize,
-    parts_max: AtomicUsize,
 }
 
 /// Rows that two threads compute together, and rows that each computes some of for itself.
@@ -344,15 +341,6 @@ impl Everywhere {
 impl Pauses for Everywhere {
     fn is_due(&self) -> bool {
         true
-    }
-
-    fn begin(&self) {
-        let parts = self.parts.fetch_add(1, Ordering::SeqCst) + 1;
-        self.parts_max.fetch_max(parts, Ordering::SeqCst);
-    }
-
-    fn end(&self) {
-        self.parts.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn pause(&self) {
@@ -375,7 +363,7 @@ fn pauses_change_no_bit() {
     let encoder = Arc::new(encoder());
     let team = ThreadTeam::for_current_thread(2).unwrap();
     let head = own_head(&encoder);
-    for (lens, parts_max) in PAUSED_ROWS.into_iter().zip([1, 2]) {
+    for lens in PAUSED_ROWS {
         let ids: Vec<Vec<u32>> = lens
             .iter()
             .map(|len| (0..*len as u32).map(|at| 1000 + 3 * at).collect())
@@ -386,15 +374,11 @@ fn pauses_change_no_bit() {
             expected: Everywhere::of_others(&encoder, &team),
             encoder: encoder.clone(),
             asked: AtomicUsize::new(0),
-            parts: AtomicUsize::new(0),
-            parts_max: AtomicUsize::new(0),
         });
         let pausing = team.with_pauses(pauses.clone());
         assert_eq!(encoder.encode(&rows, &head, &pausing).unwrap(), expected);
         // Twice in attention and in feed-forward of each of the six layers.
         assert!(pauses.asked.load(Ordering::SeqCst) >= 24, "{lens:?}");
-        let parts = [&pauses.parts, &pauses.parts_max].map(|it| it.load(Ordering::SeqCst));
-        assert_eq!(parts, [0, parts_max], "{lens:?}");
         assert!(team.pauses().is_none());
     }
 }

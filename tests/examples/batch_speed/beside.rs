@@ -74,36 +74,44 @@ pub(super) async fn measure(
         "of left"
     );
     for load in LOADS {
-        for _ in 0..rounds {
-            let alone = setup.batch_alone().await;
-            let calls = alone * load;
-            let busy_before = setup.busy_seconds().await;
-            let began = Instant::now();
-            let mut without = setup.callers(calls).await;
-            let busy = setup.busy_seconds().await - busy_before;
-            let idle = 1.0 - busy / began.elapsed().as_secs_f64();
-            let batch = setup.start_batch().await;
-            let before = setup.rows().await;
-            let began = Instant::now();
-            let mut with = setup.callers(calls).await;
-            let rows = setup.rows().await - before - with.len() as f64;
-            let batch_rate = rows / began.elapsed().as_secs_f64();
-            stop(batch).await;
-            let asked = with.len() as f64 / began.elapsed().as_secs_f64();
-            let at = |times: &mut Vec<f64>| (percentile(times, 0.5), percentile(times, 0.99));
-            let (p50, p99) = at(&mut without);
-            let (p50_with, p99_with) = at(&mut with);
-            println!(
-                "{load:>5} {asked:>10.1} {alone:>11.1} {p50:>8.1} {p99:>8.1} {p50_with:>9.1} \
-                 {p99_with:>8.1} {:>9.2} {batch_rate:>10.1} {:>7.3}",
-                p99_with / p99,
-                batch_rate / (alone * idle)
-            );
-        }
+        setup.measure(load, rounds).await;
     }
 }
 
 impl Setup<'_> {
+    /// Prints the row of one load. The rounds, each of callers alone and of callers beside a batch,
+    /// are taken together: a percentile of one of them is that of a few calls.
+    async fn measure(&self, load: f64, rounds: usize) {
+        let alone = self.batch_alone().await;
+        let calls = alone * load;
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        let (mut busy, mut seconds, mut rows, mut seconds_with) = (0.0, 0.0, 0.0, 0.0);
+        for _ in 0..rounds {
+            let (before, began) = (self.busy_seconds().await, Instant::now());
+            without.extend(self.callers(calls).await);
+            seconds += began.elapsed().as_secs_f64();
+            busy += self.busy_seconds().await - before;
+            let batch = self.start_batch().await;
+            let (before, began) = (self.rows().await, Instant::now());
+            let times = self.callers(calls).await;
+            rows += self.rows().await - before - times.len() as f64;
+            seconds_with += began.elapsed().as_secs_f64();
+            stop(batch).await;
+            with.extend(times);
+        }
+        let idle = 1.0 - busy / seconds;
+        let (asked, batch_rate) = (with.len() as f64 / seconds_with, rows / seconds_with);
+        let at = |times: &mut Vec<f64>| (percentile(times, 0.5), percentile(times, 0.99));
+        let (p50, p99) = at(&mut without);
+        let (p50_with, p99_with) = at(&mut with);
+        println!(
+            "{load:>5} {asked:>10.1} {alone:>11.1} {p50:>8.1} {p99:>8.1} {p50_with:>9.1} \
+             {p99_with:>8.1} {:>9.2} {batch_rate:>10.1} {:>7.3}",
+            p99_with / p99,
+            batch_rate / (alone * idle)
+        );
+    }
+
     /// Starts a batch, and waits until it is under way.
     async fn start_batch(&self) -> Process {
         // Elsewhere it would have cores of its own.

@@ -165,7 +165,6 @@ impl CpuEncoder {
         parallelism: Parallelism,
         pauses: Option<&dyn Pauses>,
     ) -> Vec<Vec<Values>> {
-        let _part = pauses.map(Part::begin);
         let inputs: Vec<RowInput<'_>> = rows.iter().map(|row| row.row).collect();
         let lens: Vec<usize> = inputs.iter().map(|row| row.len()).collect();
         let attended = inputs.iter().any(|row| row.unattended > 0).then(|| {
@@ -231,22 +230,6 @@ impl CpuEncoder {
                 outputs.into_iter().map(|(_, _, values)| values).collect()
             })
         })
-    }
-}
-
-/// A part of a batch that may pause, from its begin to its end.
-struct Part<'p>(&'p dyn Pauses);
-
-impl<'p> Part<'p> {
-    fn begin(pauses: &'p dyn Pauses) -> Self {
-        pauses.begin();
-        Self(pauses)
-    }
-}
-
-impl Drop for Part<'_> {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }
 

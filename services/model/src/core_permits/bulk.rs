@@ -1,6 +1,7 @@
 //! Cores of an executor of bulk rows.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use motet_models::Pauses;
@@ -8,35 +9,73 @@ use motet_models::Pauses;
 use super::share::Share;
 use super::{CoreSemaphore, State};
 
-/// The cores that an executor of bulk rows takes for a batch, and gives back in the middle of it
-/// when others wait for them.
+/// The cores that an executor of bulk rows takes for a batch, and loses in the middle of it when
+/// others want them.
 ///
-/// All of its threads pause together: cores are given back once each thread that computes has come
-/// to a pause. (Those that have nothing to do hold nobody up.)
+/// Others do not wait for the threads of the batch: these have a low priority, so the system runs
+/// them only where nothing else wants to run, and they pause after the step that they compute.
 #[derive(Debug)]
 pub(crate) struct BulkCores {
     semaphore: CoreSemaphore,
+    holder: Arc<Holder>,
+}
+
+/// One executor of bulk rows, as the semaphore sees it.
+#[derive(Debug)]
+pub(super) struct Holder {
     /// Threads of the executor, each with a core.
     count: usize,
-    account: Mutex<Account>,
+    /// `true` while its batch has the cores; written under the semaphore's lock.
+    is_held: AtomicBool,
+    /// Locked after the semaphore.
+    share: Mutex<Share>,
 }
 
-/// Locked after the semaphore.
-#[derive(Debug)]
-struct Account {
-    share: Share,
-    /// `true` while the batch has its cores.
-    is_held: bool,
-    /// Threads that compute a part of the batch, and those among them that pause.
-    computing: usize,
-    pausing: usize,
-}
+impl Holder {
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
 
-impl Account {
-    /// Accounts for the time until now.
-    fn update(&mut self) {
-        let computing = if self.is_held { 1.0 } else { 0.0 };
-        self.share.account(Instant::now(), computing);
+    fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Returns its share, accounted for until `now`.
+    fn share(&self, now: Instant) -> MutexGuard<'_, Share> {
+        let mut share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        share.account(now, if self.is_held() { 1.0 } else { 0.0 });
+        share
+    }
+
+    /// Returns whether nothing is owed to the batch, which has cores.
+    ///
+    /// # Errors
+    /// The time until which it is owed some; `None` if that is for ever.
+    pub(super) fn paid_at(&self, now: Instant) -> Result<(), Option<Instant>> {
+        let share = self.share(now);
+        match share.is_owed() {
+            true => Err(share.owed_until(now)),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives free cores to the batch.
+    fn take(self: &Arc<Self>, state: &mut State) {
+        self.set_held(true);
+        state.free -= self.count;
+        state.holders.push(self.clone());
+    }
+
+    /// Takes the cores from the batch, which has them.
+    pub(super) fn lose(self: &Arc<Self>, state: &mut State) {
+        self.set_held(false);
+        state.free += self.count;
+        state.holders.retain(|holder| !Arc::ptr_eq(holder, self));
+    }
+
+    fn set_held(&self, is_held: bool) {
+        drop(self.share(Instant::now()));
+        self.is_held.store(is_held, Ordering::Relaxed);
     }
 }
 
@@ -44,23 +83,22 @@ impl BulkCores {
     /// Returns cores for `count` threads, which are owed `share` of the time; `None` if there are
     /// fewer cores.
     pub(crate) fn new(semaphore: CoreSemaphore, count: usize, share: f64) -> Option<Self> {
-        let account = Account {
-            share: Share::new(share, Instant::now()),
-            is_held: false,
-            computing: 0,
-            pausing: 0,
-        };
-        (count <= semaphore.total()).then_some(Self {
-            semaphore,
+        let holder = Holder {
             count,
-            account: Mutex::new(account),
+            is_held: AtomicBool::new(false),
+            share: Mutex::new(Share::new(share, Instant::now())),
+        };
+        (count <= semaphore.total()).then(|| Self {
+            semaphore,
+            holder: Arc::new(holder),
         })
     }
 
     /// Blocks until a batch may begin. Dropping the permit returns the cores.
     pub(crate) fn acquire(&self) -> BulkPermit<'_> {
         let mut state = self.semaphore.lock();
-        self.account().share.begin(Instant::now());
+        let now = Instant::now();
+        self.holder.share(now).begin(now);
         let ticket = state.bulk.draw();
         state = self.take(state, Some(ticket));
         state.bulk.now_serving += 1;
@@ -76,30 +114,31 @@ impl BulkCores {
         mut state: MutexGuard<'s, State>,
         ticket: Option<u64>,
     ) -> MutexGuard<'s, State> {
-        let owed_from = {
-            let mut account = self.account();
-            account.update();
-            account.share.owed_from(Instant::now())
-        };
+        let now = Instant::now();
+        let owed_from = self.holder.share(now).owed_from(now);
         state.owed_from.extend(owed_from);
         let mut is_told = false;
-        loop {
-            let now = Instant::now();
-            let is_owed = owed_from.is_some_and(|from| from <= now);
+        while !self.holder.is_held() {
+            let is_owed = owed_from.is_some_and(|from| from <= Instant::now());
             // All others wait from then on, so those before it in the line must go.
             if is_owed && !std::mem::replace(&mut is_told, true) {
                 self.semaphore.0.changed.notify_all();
             }
-            let line_is_owed = ticket.is_some() && state.is_bulk_owed();
-            let is_first = is_owed || line_is_owed || self.semaphore.waiting() == 0;
+            let is_urgent = is_owed || (ticket.is_some() && state.is_bulk_owed());
             let is_next = ticket.is_none_or(|ticket| state.bulk.now_serving == ticket);
-            let is_held = self.account().is_held;
-            if is_first && is_next && (is_held || state.free >= self.count) {
+            let mut until = owed_from.filter(|_| !is_owed);
+            if is_next && is_urgent {
+                // Other batches of bulk rows, which are owed nothing.
+                until = state.make_room(self.holder.count).err().flatten();
+            }
+            let is_first = is_urgent || self.semaphore.waiting() == 0;
+            if is_first && is_next && state.free >= self.holder.count {
+                self.holder.take(&mut state);
                 break;
             }
             // It becomes owed by the time alone, of which nobody notifies.
-            state = match owed_from.filter(|_| !is_owed) {
-                Some(from) => self.semaphore.wait_for(state, from - now),
+            state = match until {
+                Some(until) => self.semaphore.wait_until(state, until),
                 None => self.semaphore.wait(state),
             };
         }
@@ -107,68 +146,17 @@ impl BulkCores {
         if let Some(own) = own {
             state.owed_from.swap_remove(own);
         }
-        let mut account = self.account();
-        account.update();
-        if !account.is_held {
-            account.is_held = true;
-            state.free -= self.count;
-        }
-        drop(account);
         state
-    }
-
-    /// Gives the cores back, if the batch has them.
-    fn give_back(&self, state: &mut State, account: &mut Account) {
-        account.update();
-        if std::mem::take(&mut account.is_held) {
-            state.free += self.count;
-            self.semaphore.0.changed.notify_all();
-        }
-    }
-
-    fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pauses for BulkCores {
-    fn begin(&self) {
-        self.account().computing += 1;
-        if self.is_due() {
-            self.pause();
-        }
-    }
-
-    fn end(&self) {
-        let mut state = self.semaphore.lock();
-        let mut account = self.account();
-        account.computing -= 1;
-        if account.pausing > 0 && account.pausing == account.computing {
-            self.give_back(&mut state, &mut account);
-        }
-    }
-
     fn is_due(&self) -> bool {
-        self.semaphore.waiting() > 0
+        !self.holder.is_held()
     }
 
     fn pause(&self) {
-        let mut state = self.semaphore.lock();
-        let mut account = self.account();
-        account.update();
-        // Others of its threads may have given the cores back.
-        let goes_on = account.share.is_owed() || self.semaphore.waiting() == 0;
-        if account.is_held && goes_on {
-            return;
-        }
-        account.pausing += 1;
-        if account.pausing == account.computing {
-            self.give_back(&mut state, &mut account);
-        }
-        drop(account);
-        let state = self.take(state, None);
-        self.account().pausing -= 1;
-        drop(state);
+        drop(self.take(self.semaphore.lock(), None));
         // The other threads of the batch.
         self.semaphore.0.changed.notify_all();
     }
@@ -184,8 +172,10 @@ pub(crate) struct BulkPermit<'c> {
 impl Drop for BulkPermit<'_> {
     fn drop(&mut self) {
         let mut state = self.cores.semaphore.lock();
-        let mut account = self.cores.account();
-        self.cores.give_back(&mut state, &mut account);
+        if self.cores.holder.is_held() {
+            self.cores.holder.lose(&mut state);
+            self.cores.semaphore.0.changed.notify_all();
+        }
     }
 }
 
@@ -205,46 +195,59 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_gives_way_and_goes_on() {
+    fn a_batch_loses_its_cores_and_goes_on() {
         let (semaphore, bulk) = cores(2, 2, 0.1);
         let permit = bulk.acquire();
-        for _ in 0..2 {
-            bulk.begin();
-        }
         assert!(!bulk.is_due());
-        // Nobody waits: it returns at once.
+        // Nobody wants the cores: it returns at once.
         bulk.pause();
         scope(|scope| {
+            // In the middle of a step of the batch.
+            let urgent = semaphore.acquire(2);
+            assert!(bulk.is_due());
+            assert_eq!(semaphore.lock().free, 0);
             let (events, happened) = channel();
-            let (urgent, of_urgent) = (semaphore.clone(), events.clone());
-            scope.spawn(move || {
-                let permit = urgent.acquire(2);
-                of_urgent.send("urgent").unwrap();
-                sleep(Duration::from_millis(5));
-                of_urgent.send("urgent ends").unwrap();
-                drop(permit);
-            });
-            while !bulk.is_due() {
-                std::thread::yield_now();
-            }
-            // Cores are given back once the second thread pauses, too.
             for _ in 0..2 {
-                assert_eq!(semaphore.lock().free, 0);
                 let (bulk, events) = (bulk.clone(), events.clone());
                 scope.spawn(move || {
                     bulk.pause();
                     events.send("bulk goes on").unwrap();
                 });
             }
-            let order: Vec<&str> = happened.iter().take(4).collect();
-            assert_eq!(
-                order,
-                ["urgent", "urgent ends", "bulk goes on", "bulk goes on"]
-            );
+            sleep(Duration::from_millis(5));
+            events.send("urgent ends").unwrap();
+            drop(urgent);
+            let order: Vec<&str> = happened.iter().take(3).collect();
+            assert_eq!(order, ["urgent ends", "bulk goes on", "bulk goes on"]);
         });
+        assert!(!bulk.is_due());
+        assert_eq!(semaphore.lock().free, 0);
         drop(permit);
         assert_eq!(semaphore.lock().free, 2);
         assert!(semaphore.lock().owed_from.is_empty());
+        assert!(semaphore.lock().holders.is_empty());
+    }
+
+    #[test]
+    fn cores_are_lost_only_where_they_suffice() {
+        let (semaphore, bulk) = cores(2, 1, 0.0);
+        let permit = bulk.acquire();
+        let first = semaphore.acquire(1);
+        assert!(!bulk.is_due());
+        scope(|scope| {
+            let urgent = semaphore.clone();
+            let second = scope.spawn(move || drop(urgent.acquire(2)));
+            while semaphore.waiting() == 0 {
+                std::thread::yield_now();
+            }
+            // One core would be of no use to it.
+            assert!(!bulk.is_due());
+            drop(first);
+            second.join().unwrap();
+        });
+        assert!(bulk.is_due());
+        drop(permit);
+        assert_eq!(semaphore.lock().free, 2);
     }
 
     #[test]
@@ -283,57 +286,55 @@ mod tests {
         assert_eq!(semaphore.lock().free, 1);
     }
 
-    #[test]
-    fn a_batch_that_is_owed_time_does_not_give_way() {
-        let (semaphore, bulk) = cores(1, 1, 1.0);
-        let permit = bulk.acquire();
-        bulk.begin();
-        // As if it had waited for all of the time.
-        bulk.account().is_held = false;
+    /// Returns cores of a batch that has them, and had waited for 50 ms before.
+    fn owed(share: f64) -> (CoreSemaphore, Arc<BulkCores>) {
+        let (semaphore, bulk) = cores(1, 1, share);
+        std::mem::forget(bulk.acquire());
+        bulk.holder.set_held(false);
         sleep(Duration::from_millis(50));
-        bulk.account().update();
-        bulk.account().is_held = true;
+        bulk.holder.set_held(true);
+        (semaphore, bulk)
+    }
+
+    #[test]
+    fn a_batch_that_is_owed_time_keeps_its_cores() {
+        let (semaphore, bulk) = owed(1.0);
+        let permit = BulkPermit { cores: &bulk };
         scope(|scope| {
             let urgent = semaphore.clone();
-            scope.spawn(move || drop(urgent.acquire(1)));
-            while !bulk.is_due() {
+            let urgent = scope.spawn(move || drop(urgent.acquire(1)));
+            while semaphore.waiting() == 0 {
                 std::thread::yield_now();
             }
+            sleep(Duration::from_millis(5));
+            assert!(!bulk.is_due() && !urgent.is_finished());
             // It would wait for ever where another one had the core.
             bulk.pause();
-            assert_eq!(semaphore.lock().free, 0);
             drop(permit);
         });
         assert_eq!(semaphore.lock().free, 1);
     }
 
     #[test]
-    fn a_thread_that_has_nothing_to_do_holds_nobody_up() {
-        let (semaphore, bulk) = cores(2, 2, 0.1);
+    fn a_batch_loses_its_cores_once_it_is_paid_even_if_it_never_pauses() {
+        let (semaphore, bulk) = owed(0.5);
+        assert!(bulk.holder.paid_at(Instant::now()).is_err());
+        let urgent = semaphore.acquire(1);
+        assert!(bulk.is_due());
+        assert!(bulk.holder.paid_at(Instant::now()).is_ok());
+        drop(urgent);
+        assert_eq!(semaphore.lock().free, 1);
+    }
+
+    #[test]
+    fn a_batch_that_is_owed_time_takes_the_cores_of_one_that_is_not() {
+        let (semaphore, bulk) = cores(1, 1, 0.0);
+        let other = BulkCores::new(semaphore.clone(), 1, 0.5).expect("enough cores");
         let permit = bulk.acquire();
-        scope(|scope| {
-            for _ in 0..2 {
-                bulk.begin();
-            }
-            let urgent = semaphore.clone();
-            let urgent = scope.spawn(move || drop(urgent.acquire(2)));
-            while !bulk.is_due() {
-                std::thread::yield_now();
-            }
-            let pausing = bulk.clone();
-            let pausing = scope.spawn(move || pausing.pause());
-            while bulk.account().pausing == 0 {
-                std::thread::yield_now();
-            }
-            assert!(!urgent.is_finished() && !pausing.is_finished());
-            // The other one's part is done, before or after the first one pauses.
-            bulk.end();
-            urgent.join().unwrap();
-            pausing.join().unwrap();
-            bulk.end();
-        });
-        drop(permit);
-        assert_eq!(semaphore.lock().free, 2);
+        let of_other = other.acquire();
+        assert!(bulk.is_due() && !other.is_due());
+        drop((of_other, permit));
+        assert_eq!(semaphore.lock().free, 1);
     }
 
     /// Bulk batches of three models, one of which is owed nothing, with parts of random length on
@@ -351,14 +352,12 @@ mod tests {
                             for thread in 0..2 {
                                 let bulk = &bulk;
                                 scope.spawn(move || {
-                                    bulk.begin();
                                     for _ in 0..(batch * 7 + thread * 5) % 11 {
                                         if bulk.is_due() {
                                             bulk.pause();
                                         }
                                         std::thread::yield_now();
                                     }
-                                    bulk.end();
                                 });
                             }
                         });
@@ -379,6 +378,7 @@ mod tests {
         });
         let state = semaphore.lock();
         assert_eq!((state.free, state.owed_from.len()), (2, 0));
+        assert!(state.holders.is_empty());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Permits for the processor's cores: which batches may compute at the same time.
 //!
 //! Batches get their cores in the order in which they ask. Those of bulk rows ([`BulkCores`]) wait
-//! until no other one waits, and give their cores back between two steps when another one comes;
-//! where others would take all of the time, they are owed a share of it.
+//! until no other one waits, and lose their cores when another one comes; where others would take
+//! all of the time, they are owed a share of it.
 
 mod bulk;
 mod share;
@@ -10,9 +10,10 @@ mod share;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use bulk::BulkCores;
+use bulk::Holder;
 
 /// A fair semaphore with one permit for each core that the process may use. Clones share it.
 ///
@@ -39,9 +40,42 @@ struct State {
     /// Times from which each batch of bulk rows that waits is owed its share: all others then wait
     /// for it.
     owed_from: Vec<Instant>,
+    /// The batches of bulk rows that have cores.
+    holders: Vec<Arc<Holder>>,
 }
 
 impl State {
+    /// Takes cores from batches of bulk rows that are not owed time, until `count` are free; takes
+    /// none if those do not suffice.
+    ///
+    /// # Errors
+    /// When it may succeed without anybody's notice: a batch is owed no more time then.
+    fn make_room(&mut self, count: usize) -> Result<(), Option<Instant>> {
+        let now = Instant::now();
+        let mut paid_at = None;
+        let mut losers = Vec::new();
+        let mut free = self.free;
+        for holder in &self.holders {
+            if free >= count {
+                break;
+            }
+            match holder.paid_at(now) {
+                Ok(()) => {
+                    free += holder.count();
+                    losers.push(holder.clone());
+                }
+                Err(time) => paid_at = [paid_at, time].into_iter().flatten().min(),
+            }
+        }
+        if free < count {
+            return Err(paid_at);
+        }
+        for loser in &losers {
+            loser.lose(self);
+        }
+        Ok(())
+    }
+
     /// Returns whether a batch of bulk rows goes first.
     fn is_bulk_owed(&self) -> bool {
         !self.owed_from.is_empty() && {
@@ -94,15 +128,20 @@ impl CoreSemaphore {
         self.0.total
     }
 
-    /// Blocks until `count` cores are free, or all cores if `count` is larger. Dropping the permit
-    /// returns them.
+    /// Blocks until `count` cores are free, or all cores if `count` is larger; those of bulk rows
+    /// are, unless these are owed time. Dropping the permit returns them.
     pub(crate) fn acquire(&self, count: usize) -> CorePermit<'_> {
         let count = count.min(self.0.total);
         let mut state = self.lock();
         let ticket = state.usual.draw();
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        while state.usual.now_serving != ticket || state.free < count || state.is_bulk_owed() {
-            state = self.wait(state);
+        loop {
+            let is_next = state.usual.now_serving == ticket && !state.is_bulk_owed();
+            state = match is_next.then(|| state.make_room(count)) {
+                Some(Ok(())) => break,
+                Some(Err(Some(until))) => self.wait_until(state, until),
+                Some(Err(None)) | None => self.wait(state),
+            };
         }
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         state.usual.now_serving += 1;
@@ -130,8 +169,13 @@ impl CoreSemaphore {
         changed.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until anything has changed, or this time has passed.
-    fn wait_for<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+    /// Waits until anything has changed, or this time has come.
+    fn wait_until<'s>(
+        &self,
+        state: MutexGuard<'s, State>,
+        until: Instant,
+    ) -> MutexGuard<'s, State> {
+        let time = until.saturating_duration_since(Instant::now());
         let changed = self.0.changed.wait_timeout(state, time);
         changed.unwrap_or_else(PoisonError::into_inner).0
     }

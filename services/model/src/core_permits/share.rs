@@ -58,6 +58,14 @@ impl Share {
         now.checked_add(missing)
     }
 
+    /// Returns the time until which it is owed some, if it computes until then.
+    pub(super) fn owed_until(&self, now: Instant) -> Option<Instant> {
+        let missing = self.seconds.max(0.0) / (1.0 - self.share);
+        // Not finite with all of the time.
+        let missing = Duration::try_from_secs_f64(missing).ok()?;
+        now.checked_add(missing)
+    }
+
     /// Returns whether it goes first: from when it is owed the most until it has all of it.
     pub(super) fn is_owed(&self) -> bool {
         self.is_owed

@@ -1,5 +1,7 @@
 //! A team of threads that computes a batch on a CPU.
 
+mod processors;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,8 +28,8 @@ pub struct ThreadTeam {
 pub enum ThreadPriority {
     /// That of the process.
     Usual,
-    /// Behind others that want the same processor: a niceness of 10 more (Linux). Those of other
-    /// processes count, too.
+    /// Behind others that want the same processor, those of other processes included: a niceness of
+    /// 19, and time slices of 0.1 ms (Linux, slices since 6.12).
     Low,
 }
 
@@ -41,13 +43,6 @@ pub trait Pauses: fmt::Debug + Send + Sync {
 
     /// Blocks until the computation may go on. It may return at once.
     fn pause(&self);
-
-    /// Takes note that a thread begins to compute: it will ask for pauses until
-    /// [`end`](Self::end). May pause.
-    fn begin(&self);
-
-    /// Takes note that the thread has computed its part.
-    fn end(&self);
 }
 
 /// Why a team cannot be had.
@@ -206,7 +201,7 @@ fn builder(count: usize, priority: ThreadPriority) -> ThreadPoolBuilder {
                 processors::pin_to(*processor);
             }
             if priority == ThreadPriority::Low {
-                processors::be_nice();
+                processors::lower_priority();
             }
         })
 }
@@ -237,62 +232,6 @@ fn start(thread: ThreadBuilder, leader: &mut Option<ThreadBuilder>) -> std::io::
 /// Locks a mutex that nobody holds while code of others runs.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The processors that a thread may run on.
-#[cfg(target_os = "linux")]
-mod processors {
-    use rustix::process::{getpriority_process, setpriority_process};
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-    /// Steps by which a thread of low priority is nicer: a tenth of the time beside a busy one.
-    const NICER: i32 = 10;
-
-    /// Returns the processors that the calling thread may run on, if there are exactly `count` and
-    /// the process may use all of them at once; else none.
-    pub(super) fn one_per_thread(count: usize) -> Vec<usize> {
-        // Fewer than the affinity mask has, where a container's CPU quota limits the process.
-        let usable = std::thread::available_parallelism().map_or(1, usize::from);
-        let Ok(set) = sched_getaffinity(None) else {
-            return Vec::new();
-        };
-        let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|at| set.is_set(*at)).collect();
-        if count > 1 && count == usable && count == all.len() {
-            all
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// Gives the calling thread a lower priority than others.
-    pub(super) fn be_nice() {
-        // On Linux a thread has a niceness of its own, and every thread may raise it.
-        let nicer = getpriority_process(None).map(|niceness| niceness + NICER);
-        if let Err(error) = nicer.and_then(|niceness| setpriority_process(None, niceness)) {
-            tracing::debug!(%error, "a thread could not be given a lower priority");
-        }
-    }
-
-    /// Pins the calling thread to a processor; where that is forbidden, does nothing.
-    pub(super) fn pin_to(processor: usize) {
-        let mut only = CpuSet::new();
-        only.set(processor);
-        if let Err(error) = sched_setaffinity(None, &only) {
-            tracing::debug!(processor, %error, "a thread could not be pinned to a processor");
-        }
-    }
-}
-
-/// Other systems have no such calls.
-#[cfg(not(target_os = "linux"))]
-mod processors {
-    pub(super) fn one_per_thread(_: usize) -> Vec<usize> {
-        Vec::new()
-    }
-
-    pub(super) fn pin_to(_: usize) {}
-
-    pub(super) fn be_nice() {}
 }
 
 #[cfg(test)]
@@ -380,8 +319,7 @@ mod tests {
         };
         let own = niceness();
         assert_eq!(of_team(ThreadPriority::Usual), [own; 2]);
-        // 19 is the most.
-        assert_eq!(of_team(ThreadPriority::Low), [(own + 10).min(19); 2]);
+        assert_eq!(of_team(ThreadPriority::Low), [19; 2]);
         assert_eq!(niceness(), own);
     }
 
