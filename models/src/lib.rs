@@ -61,6 +61,12 @@ pub mod tokenizer;
 
 mod adapter;
 mod checkpoint;
+#[cfg(all(target_os = "linux", any(feature = "cuda", test)))]
+#[allow(
+    unsafe_code,
+    reason = "functions of libraries that are opened as the process runs"
+)]
+mod cuda;
 mod error;
 mod facts;
 mod family;
@@ -73,7 +79,7 @@ pub use classification::{
     Aggregation, Classifier, Entailment, LabeledSpan, Level, ScoreKind, SpanToken,
 };
 pub use config::{ModelConfig, Prompts, TextRole, UnknownPrompt};
-pub use device::{DeviceError, DeviceSpec, Precision};
+pub use device::{DeviceError, DeviceFailure, DeviceSpec, Precision, SeenDevice, SeenDevices};
 pub use encoder::{
     EncodeError, EncoderCache, HeadedRow, LoadedHead, RowError, RowInput, RowTokens, TextEncoder,
 };

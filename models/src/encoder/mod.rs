@@ -249,6 +249,8 @@ mod classifier_tests;
 #[cfg(test)]
 mod family_tests;
 #[cfg(test)]
+mod half_tests;
+#[cfg(test)]
 mod headed_tests;
 #[cfg(test)]
 mod image_tests;

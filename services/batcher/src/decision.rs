@@ -88,7 +88,7 @@ pub enum Outcome {
     Failed,
     /// The device ran out of memory.
     OutOfMemory,
-    /// The executor panicked or died.
+    /// The executor panicked, died or lost its device.
     Crashed,
 }
 

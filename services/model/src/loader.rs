@@ -15,7 +15,7 @@ use crate::memory_budget::{MemoryBudget, MemoryLimit, NotEnoughMemory, Reservati
 use crate::model::{Model, Origin};
 use crate::model_health::ModelHealth;
 use crate::resolve::ResolvedModel;
-use crate::task::{BoxError, LoadContext, Shared, StartContext, StartModel};
+use crate::task::{BoxError, LoadContext, OpenedDevices, Shared, StartContext, StartModel};
 
 /// Why a model cannot be started. Each message is one line.
 #[derive(Debug, thiserror::Error)]
@@ -132,9 +132,9 @@ impl Loader {
             precision: settings.precision,
             limits: self.limits,
             shared: self.shared.clone(),
-            uses_device: Arc::default(),
+            opened: OpenedDevices::default(),
         };
-        let context = load.clone();
+        let (context, opened) = (load.clone(), load.opened.clone());
         let loading = tokio::task::spawn_blocking(move || checked.load(&context)).await;
         let loaded = loading.map_err(|error| LoadError::Crashed {
             model: name.clone(),
@@ -163,7 +163,11 @@ impl Loader {
             cause,
         })?;
         drop(reservation);
-        let origin = Origin { identity, weights };
+        let origin = Origin {
+            identity,
+            weights,
+            device: opened.main(),
+        };
         let signature = Arc::new(signature);
         Ok(Model::new(
             name, signature, origin, running, metrics, health,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use motet_batcher::Stats;
+use motet_models::DeviceSpec;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStatistics};
 use motet_proto::oip::{VERSION, split_version};
 use motet_proto::signature::Signature;
@@ -40,7 +41,7 @@ struct Inner {
     in_flight: InFlight,
 }
 
-/// Origin of a model: its configuration, its files and its weights.
+/// Origin of a model: its configuration, its files, its weights and their device.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     /// Identity of its configuration and files.
@@ -48,6 +49,8 @@ pub(crate) struct Origin {
     /// Identity of its weights, for as long as it has them.
     #[expect(dead_code, reason = "says that the weights are in memory")]
     pub(crate) weights: Option<Arc<Weights>>,
+    /// The device that its batches run on, if they take one.
+    pub(crate) device: Option<DeviceSpec>,
 }
 
 impl Model {
@@ -85,6 +88,12 @@ impl Model {
     /// Returns the model's version, 1 where the configuration gives none.
     pub fn version(&self) -> &str {
         split_version(&self.0.name).1.unwrap_or(VERSION)
+    }
+
+    /// Returns the device that the model's batches run on; `None` where they take none, as those of
+    /// `preprocess`.
+    pub fn device(&self) -> Option<DeviceSpec> {
+        self.0.origin.device
     }
 
     /// Ports and parameters of the model.

@@ -56,6 +56,7 @@ pub(crate) fn row_error(field: &str, error: &RowError, unit: &str) -> StatusBuil
         RowError::OutOfMemory { .. } => {
             resource_exhausted(message, None).reason(Reason::OutOfMemory)
         }
+        RowError::DeviceLost(_) => unavailable(message).reason(Reason::DeviceLost),
         RowError::Crashed(_) => unavailable(message).reason(Reason::ModelCrashed),
     }
     .with("row", field)

@@ -14,6 +14,7 @@ mod configuration;
 mod container;
 mod deadlines;
 mod dependencies;
+mod device_check;
 mod draining;
 mod examples;
 mod families;

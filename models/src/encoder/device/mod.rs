@@ -27,7 +27,7 @@ mod upload;
 
 use candle_core::{DType, Device, Result};
 
-use super::HeadedRow;
+use super::{HeadedRow, RowInput};
 use crate::architecture::{Architecture, Pooling};
 use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
@@ -37,7 +37,7 @@ use embeddings::Embeddings;
 use layer::Layer;
 use motet_kernels::Mask;
 use norm::Norm;
-use pack::{Pack, Packing};
+use pack::{Layout, Packing};
 use placement::Placement;
 use position_bias::PositionBias;
 use relative::DistanceVectors;
@@ -129,14 +129,19 @@ impl DeviceEncoder {
     /// Encodes rows that were checked, one at least; the results are in their order, those of a row
     /// in that of its heads.
     pub(super) fn run(&self, rows: &[HeadedRow<'_>]) -> Result<Vec<Vec<Values>>> {
-        let _turn = self.turns.take();
-        let found = self.forward(rows);
+        let poolings = pool::poolings(rows);
+        let inputs: Vec<_> = rows.iter().map(|row| row.row).collect();
+        // Neither this nor what the heads compute takes the device, which runs another batch.
+        let layout = Layout::new(&inputs, self.packing(&poolings));
+        let turn = self.turns.take();
+        let found = self.forward(rows, &inputs, layout, &poolings);
         if found.is_err() {
             // Operations that were queued before the failure may still run. An error of the wait
             // adds nothing to the first.
             let _ = self.device.synchronize();
         }
-        found
+        drop(turn);
+        Ok(found?.outputs(rows, &poolings))
     }
 
     fn packing<'a>(&'a self, poolings: &'a [Pooling]) -> Packing<'a> {
@@ -154,11 +159,16 @@ impl DeviceEncoder {
         }
     }
 
-    fn forward(&self, rows: &[HeadedRow<'_>]) -> Result<Vec<Vec<Values>>> {
-        let poolings = pool::poolings(rows);
-        let inputs: Vec<_> = rows.iter().map(|row| row.row).collect();
-        let pack = Pack::new(&inputs, self.packing(&poolings), &self.device)?;
-        let mut hidden = self.embeddings.forward(&inputs, &pack)?;
+    /// Runs the layers, and copies what heads read to the host.
+    fn forward(
+        &self,
+        rows: &[HeadedRow<'_>],
+        inputs: &[RowInput<'_>],
+        layout: Layout<'_>,
+        poolings: &[Pooling],
+    ) -> Result<pool::Read> {
+        let pack = layout.send(&self.device)?;
+        let mut hidden = self.embeddings.forward(inputs, &pack)?;
         for (number, layer) in self.layers.iter().enumerate() {
             let left = layer.forward(&hidden, &pack)?;
             hidden = match &self.convolution {
@@ -170,6 +180,6 @@ impl DeviceEncoder {
             hidden = norm.forward(&hidden)?;
         }
         // Copying to the host waits for all operations that were queued on the device.
-        pool::outputs(&hidden, rows, &pack, &poolings)
+        pool::read(&hidden, rows, &pack, poolings)
     }
 }

@@ -10,12 +10,12 @@ use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
 use super::relative::DistanceVectors;
 use super::rotary::{Rotary, Rotations};
-use super::upload::Upload;
+use super::upload::{Place, Upload};
 use crate::architecture::Pooling;
 use crate::encoder::RowInput;
 use crate::encoder::tables::PositionTypes;
 
-/// A batch of T tokens in all.
+/// A batch of T tokens in all, on the device.
 pub(super) struct Pack {
     /// Token ids of all rows, u32 `[T]`; `None` where rows are images.
     pub(super) ids: Option<Tensor>,
@@ -88,13 +88,26 @@ impl Packing<'_> {
     }
 }
 
-impl Pack {
+/// A batch laid out on the host. It takes no device: one batch is laid out while another runs.
+pub(super) struct Layout<'a> {
+    packing: Packing<'a>,
+    whole: Upload<u32>,
+    real: Upload<f32>,
+    ids: Option<Place>,
+    positions: Place,
+    each_head: Place,
+    each_part: Place,
+    /// Places of tokens in their rows, for rotations, and the most that a row has.
+    places: Option<(Place, usize)>,
+    neighbours: Option<Place>,
+    /// For each token: which vector is that of its first head, and how far on the next is.
+    ways_back: [Place; 2],
+    groups: Vec<PaddedPlaces>,
+}
+
+impl<'a> Layout<'a> {
     /// There must be one row at least, none empty.
-    pub(super) fn new(
-        inputs: &[RowInput<'_>],
-        packing: Packing<'_>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub(super) fn new(inputs: &[RowInput<'_>], packing: Packing<'a>) -> Self {
         let Packing {
             heads,
             position_types,
@@ -113,38 +126,60 @@ impl Pack {
         let each_head = whole.add(0..heads as u32);
         let each_part = whole.add(packing.parts());
         // Tokens are rotated by their places in the row, also those that have no row of the table.
-        let places = (!packing.rotaries.is_empty())
-            .then(|| whole.add(lengths.iter().flat_map(|tokens| 0..*tokens as u32)));
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let places = (!packing.rotaries.is_empty()).then(|| {
+            let places = lengths.iter().flat_map(|tokens| 0..*tokens as u32);
+            (whole.add(places), longest)
+        });
         let kernel = packing.kernel;
         let neighbours = kernel.map(|kernel| whole.add(neighbours(&rows, kernel)));
         let (first, step) = ways_back(&rows, &groups, heads);
-        let tokens = first.len();
-        let (first, step) = (whole.add(first), whole.add(step));
-        let groups: Vec<PaddedPlaces> = groups
+        let ways_back = [first, step].map(|way| whole.add(way));
+        let groups = groups
             .into_iter()
             .map(|group| PaddedPlaces::new(group, &rows, inputs, packing, &mut whole, &mut real))
             .collect();
+        Self {
+            packing,
+            whole,
+            real,
+            ids,
+            positions,
+            each_head,
+            each_part,
+            places,
+            neighbours,
+            ways_back,
+            groups,
+        }
+    }
 
-        let (whole, real) = (whole.send(device)?, real.send(device)?);
-        let each_head = whole.get(each_head)?.reshape((1, heads))?;
-        let each_part = whole.get(each_part)?.reshape((3, 1, heads, 1))?;
-        let back = whole
-            .get(step)?
-            .reshape((tokens, 1))?
-            .broadcast_mul(&each_head)?
-            .broadcast_add(&whole.get(first)?.reshape((tokens, 1))?)?;
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let places = places.map(|places| whole.get(places)).transpose()?;
-        let rotations = places.iter().flat_map(|places| {
-            let rotaries = packing.rotaries.iter();
-            rotaries.map(move |rotary| rotary.of(places, longest))
-        });
-        Ok(Self {
-            ids: ids.map(|ids| whole.get(ids)).transpose()?,
-            positions: whole.get(positions)?,
-            rotations: rotations.collect::<Result<_>>()?,
-            neighbours: neighbours.map(|places| whole.get(places)).transpose()?,
-            groups: groups
+    /// Brings it to the device.
+    pub(super) fn send(self, device: &Device) -> Result<Pack> {
+        let (packing, heads) = (self.packing, self.packing.heads);
+        let (whole, real) = (self.whole.send(device)?, self.real.send(device)?);
+        let each_head = whole.get(self.each_head)?.reshape((1, heads))?;
+        let each_part = whole.get(self.each_part)?.reshape((3, 1, heads, 1))?;
+        let [first, step] = self.ways_back.map(|way| whole.get(way)?.reshape(((), 1)));
+        let back = step?.broadcast_mul(&each_head)?.broadcast_add(&first?)?;
+        let rotations = match self.places {
+            Some((places, longest)) => {
+                let places = whole.get(places)?;
+                let rotaries = packing.rotaries.iter();
+                rotaries
+                    .map(|rotary| rotary.of(&places, longest))
+                    .collect::<Result<_>>()?
+            }
+            None => Vec::new(),
+        };
+        let get = |place: Option<Place>| place.map(|place| whole.get(place)).transpose();
+        Ok(Pack {
+            ids: get(self.ids)?,
+            positions: whole.get(self.positions)?,
+            rotations,
+            neighbours: get(self.neighbours)?,
+            groups: self
+                .groups
                 .into_iter()
                 .map(|group| group.get(&whole, &real, &each_part, packing))
                 .collect::<Result<_>>()?,

@@ -25,14 +25,26 @@ pub(super) fn poolings(rows: &[HeadedRow<'_>]) -> Vec<Pooling> {
     all
 }
 
-/// Returns what the heads of each row make of it, in their order; `hidden` is `[T, H]`, and
-/// `poolings` are those of any row.
-pub(super) fn outputs(
+/// What heads read of a batch, on the host.
+pub(super) struct Read {
+    /// Size of a vector.
+    size: usize,
+    /// The vectors of all tokens, if any head reads one.
+    tokens: Vec<f32>,
+    /// The vectors of each pooling, of the rows in the order of their groups.
+    pooled: Vec<f32>,
+    /// The place of each row in that order.
+    places: Vec<usize>,
+}
+
+/// Copies to the host what the heads of any row read; `hidden` is `[T, H]`, and `poolings` are
+/// those of any row.
+pub(super) fn read(
     hidden: &Tensor,
     rows: &[HeadedRow<'_>],
     pack: &Pack,
     poolings: &[Pooling],
-) -> Result<Vec<Vec<Values>>> {
+) -> Result<Read> {
     let size = hidden.dim(1)?;
     // Sums of 16-bit numbers would lose what the layers kept.
     let hidden = hidden.to_dtype(DType::F32)?;
@@ -43,38 +55,50 @@ pub(super) fn outputs(
         false => Vec::new(),
     };
     let pooled = pooled(&hidden, poolings, pack)?;
-    // The row of `pooled` that is each row's.
     let mut places = vec![0; rows.len()];
     let grouped = pack.groups.iter().flat_map(|group| &group.rows);
     grouped.enumerate().for_each(|(at, row)| places[*row] = at);
-    let mut first = 0;
-    let of_row = |(row, place): (&HeadedRow<'_>, usize)| {
-        let count = row.row.len();
-        let start = first;
-        first += count;
-        let of_head = |head: &&LoadedHead| {
-            let vectors = match head.readout() {
-                Readout::EveryToken | Readout::AfterFirst => {
-                    let mut kept = Vec::with_capacity(count * size);
-                    for at in head.tokens_read(row.row) {
-                        kept.extend_from_slice(&tokens[(start + at) * size..][..size]);
+    Ok(Read {
+        size,
+        tokens,
+        pooled,
+        places,
+    })
+}
+
+impl Read {
+    /// Returns what the heads of each row make of it, in their order.
+    pub(super) fn outputs(&self, rows: &[HeadedRow<'_>], poolings: &[Pooling]) -> Vec<Vec<Values>> {
+        let size = self.size;
+        let mut first = 0;
+        let of_row = |(row, place): (&HeadedRow<'_>, &usize)| {
+            let count = row.row.len();
+            let start = first;
+            first += count;
+            let of_head = |head: &&LoadedHead| {
+                let vectors = match head.readout() {
+                    Readout::EveryToken | Readout::AfterFirst => {
+                        let mut kept = Vec::with_capacity(count * size);
+                        for at in head.tokens_read(row.row) {
+                            kept.extend_from_slice(&self.tokens[(start + at) * size..][..size]);
+                        }
+                        kept
                     }
-                    kept
-                }
-                Readout::Pooled(own) => {
-                    let vector = |pooling: &Pooling| {
-                        let at = poolings.iter().position(|known| known == pooling);
-                        let at = place * poolings.len() + at.unwrap_or(0);
-                        &pooled[at * size..][..size]
-                    };
-                    own.iter().flat_map(vector).copied().collect()
-                }
+                    Readout::Pooled(own) => {
+                        let vector = |pooling: &Pooling| {
+                            let at = poolings.iter().position(|known| known == pooling);
+                            let at = place * poolings.len() + at.unwrap_or(0);
+                            &self.pooled[at * size..][..size]
+                        };
+                        own.iter().flat_map(vector).copied().collect()
+                    }
+                };
+                head.apply(vectors, row.row)
             };
-            head.apply(vectors, row.row)
+            row.heads.iter().map(of_head).collect()
         };
-        row.heads.iter().map(of_head).collect()
-    };
-    Ok(rows.iter().zip(places).map(of_row).collect())
+        rows.iter().zip(&self.places).map(of_row).collect()
+    }
 }
 
 /// Returns the vectors of the rows of all groups with rows that are pooled, one after another.

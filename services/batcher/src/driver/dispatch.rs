@@ -21,6 +21,16 @@ pub(crate) enum RunResult<O> {
 }
 
 impl<O> RunResult<O> {
+    /// Returns the reason for which the executor cannot go on as it is: a panic, or a device that
+    /// is lost.
+    pub(crate) fn crash(&self) -> Option<String> {
+        match self {
+            RunResult::Panicked(message) => Some(message.clone()),
+            RunResult::Returned(Err(error @ BatchError::DeviceLost(_))) => Some(error.to_string()),
+            RunResult::Returned(_) => None,
+        }
+    }
+
     /// Returns how the batch ended, with the outputs or the error of its rows.
     fn outcome(self, rows: &[Row]) -> (Outcome, Result<Vec<Result<O, RowError>>, RowError>) {
         match self {
@@ -38,6 +48,9 @@ impl<O> RunResult<O> {
             RunResult::Returned(Err(BatchError::OutOfMemory)) => {
                 let tokens = rows.iter().map(|row| row.tokens).max().unwrap_or_default();
                 (Outcome::OutOfMemory, Err(RowError::OutOfMemory { tokens }))
+            }
+            RunResult::Returned(Err(BatchError::DeviceLost(words))) => {
+                (Outcome::Crashed, Err(RowError::DeviceLost(words)))
             }
             RunResult::Panicked(message) => (Outcome::Crashed, Err(RowError::Crashed(message))),
         }

@@ -84,6 +84,10 @@ pub enum BatchError {
     /// The device has too little memory for this batch; a smaller one may fit.
     #[error("the device ran out of memory")]
     OutOfMemory,
+    /// The device is gone, in its driver's words. The rows are answered with this, and the executor
+    /// is built and warmed up again, as after a panic: where that fails, it is gone, too.
+    #[error("the device is lost: {0}")]
+    DeviceLost(String),
     /// Any other error.
     #[error("{0}")]
     Failed(String),
@@ -109,6 +113,9 @@ pub enum RowError {
         /// Tokens of the row.
         tokens: u32,
     },
+    /// The device was lost while it ran the row's batch; its driver's words.
+    #[error("the device is lost: {0}")]
+    DeviceLost(String),
     /// The executor panicked while it ran the row's batch; a retry may help.
     #[error("the model crashed while it ran this batch: {0}")]
     Crashed(String),

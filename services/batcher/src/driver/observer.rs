@@ -71,11 +71,11 @@ pub enum Event {
     },
     /// A batch that was stuck has ended, and calls are answered again.
     Recovered,
-    /// An executor panicked; it is being rebuilt.
+    /// An executor panicked, or lost its device; it is being rebuilt.
     ExecutorCrashed {
         /// Number of the executor, from 0.
         executor: usize,
-        /// The panic's message.
+        /// The panic's message, or the words of the device's driver.
         message: String,
     },
     /// An executor could not be rebuilt and is gone.

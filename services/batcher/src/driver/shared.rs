@@ -172,7 +172,7 @@ impl<R: Send + Sync + 'static, O: Send + 'static> Shared<R, O> {
         self.bulk_changed.notify_all();
     }
 
-    /// Reports that an executor panicked.
+    /// Reports that an executor panicked, or lost its device.
     pub(crate) fn crashed(&self, executor: usize, message: String) {
         let model = &*self.name;
         tracing::error!(model, executor, %message, "the model crashed; it is being rebuilt");

@@ -1,4 +1,4 @@
-//! The thread of one executor: build, warm up, run batches, and rebuild after a panic.
+//! The thread of one executor: build, warm up, run batches, and rebuild after a panic or a lost device.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,19 +70,17 @@ fn serve<E, F>(
 {
     while let Some(assignment) = shared.next_batch(kind) {
         let started = Instant::now();
-        match run(&shared.name, number, &mut executor, &assignment) {
-            RunResult::Panicked(message) => {
-                shared.complete(assignment, started, RunResult::Panicked(message.clone()));
-                shared.crashed(number, message);
-                // The state after a panic is not trusted. Its memory is freed before the next
-                // executor needs as much.
-                let _ = guarded(|| drop(executor));
-                match build(&mut factory, options) {
-                    Ok((rebuilt, _)) => executor = rebuilt,
-                    Err(BuildError(message)) => return shared.died(number, kind, message),
-                }
-            }
-            result => shared.complete(assignment, started, result),
+        let result = run(&shared.name, number, &mut executor, &assignment);
+        let crash = result.crash();
+        shared.complete(assignment, started, result);
+        let Some(message) = crash else { continue };
+        shared.crashed(number, message);
+        // The state after a panic is not trusted. Its memory is freed before the next executor
+        // needs as much.
+        let _ = guarded(|| drop(executor));
+        match build(&mut factory, options) {
+            Ok((rebuilt, _)) => executor = rebuilt,
+            Err(BuildError(message)) => return shared.died(number, kind, message),
         }
     }
     let _ = guarded(|| drop(executor));

@@ -81,9 +81,10 @@ impl Batch {
         let models = &self.repository.0.models;
         for model in std::mem::take(&mut self.loaded) {
             let name = model.name().to_owned();
+            let device = model.device().map(tracing::field::display);
             model.begin();
             let before = models.set(&name, State::Running(model), true);
-            tracing::info!(model = name, "loaded a model");
+            tracing::info!(model = name, device, "loaded a model");
             if let Some(State::Running(before)) = before {
                 end(before, self.turn.shared());
             }

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt};
+use motet_models::SeenDevices;
 use motet_runtime::health::Health;
 use motet_runtime::heap;
 use motet_runtime::status::{Reason, StatusBuilder, internal};
@@ -107,20 +108,34 @@ impl Repository {
     /// The error of the first that cannot be loaded.
     pub async fn start(&self, models: Vec<ResolvedModel>) -> Result<(), LoadError> {
         self.announce(&models);
+        if !models.is_empty() {
+            // Drivers may take a while to start.
+            if let Ok(devices) = tokio::task::spawn_blocking(SeenDevices::look).await {
+                tracing::info!(%devices, "the devices of this machine");
+            }
+        }
         let (all, began) = (models.len(), Instant::now());
         let loads = models.into_iter().map(|model| async {
             let name = model.name().to_owned();
             let model = self.0.loader.load(model).await?;
+            let device = model.device();
             model.begin();
             self.0.models.set(&name, State::Running(model), true);
-            Ok(name)
+            Ok((name, device))
         });
         let mut loads = futures::stream::iter(loads).buffer_unordered(LOADS_AT_ONCE);
         let mut loaded = 0;
-        while let Some(name) = loads.try_next().await? {
+        while let Some((name, device)) = loads.try_next().await? {
             loaded += 1;
-            let elapsed = began.elapsed();
-            tracing::info!(model = name, loaded, of = all, ?elapsed, "loaded a model");
+            let (elapsed, device) = (began.elapsed(), device.map(tracing::field::display));
+            tracing::info!(
+                model = name,
+                device,
+                loaded,
+                of = all,
+                ?elapsed,
+                "loaded a model"
+            );
         }
         Ok(())
     }
@@ -168,6 +183,7 @@ impl Repository {
         tracing::info!(model = name, "loading a model");
         let loaded = inner.loader.load(model).await;
         let loaded = loaded.map_err(|error| self.not_loaded(&name, &error, before.is_some()))?;
+        let device = loaded.device().map(tracing::field::display);
         let mut model = Some(loaded);
         let swapped = self.users(|users| {
             users.change(&put, &mut || {
@@ -189,7 +205,8 @@ impl Repository {
             }
             return Err(refusal);
         }
-        tracing::info!(model = name, replaced = before.is_some(), "loaded a model");
+        let replaced = before.is_some();
+        tracing::info!(model = name, device, replaced, "loaded a model");
         match before {
             None => Ok(Loaded::New),
             Some(before) => {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures::future::BoxFuture;
 use motet_batcher::{Batcher, Options, SpawnError, Stats};
+use motet_models::DeviceSpec;
 use motet_proto::inference::{ModelInferRequest, ModelInferResponse};
 use motet_proto::signature::Signature;
 use motet_runtime::metrics::ModelMetrics;
@@ -157,7 +157,10 @@ async fn start<M: LoadedModel>(
     } = context;
     metrics.task(task.name, task.unit);
     let batching = model.batching();
-    let is_cpu = !load.uses_device.load(Ordering::Relaxed);
+    let is_cpu = load
+        .opened
+        .main()
+        .is_none_or(|main| main == DeviceSpec::Cpu);
     let limits = model.limits(load.limits());
     let mut runner = Runner {
         task,

@@ -3,7 +3,6 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
@@ -19,8 +18,8 @@ pub struct LoadContext {
     pub(crate) precision: Precision,
     pub(crate) limits: Limits,
     pub(crate) shared: Shared,
-    /// `true` once a device was opened that is no CPU.
-    pub(crate) uses_device: Arc<AtomicBool>,
+    /// The devices that were opened.
+    pub(crate) opened: OpenedDevices,
 }
 
 impl LoadContext {
@@ -46,9 +45,7 @@ impl LoadContext {
     /// A device that is not compiled in, or not there.
     pub fn open(&self, device: DeviceSpec) -> Result<Device, DeviceError> {
         let device = device.open()?;
-        if !device.is_cpu() {
-            self.uses_device.store(true, Ordering::Relaxed);
-        }
+        self.opened.add(DeviceSpec::of(&device));
         Ok(device)
     }
 
@@ -80,6 +77,25 @@ impl LoadContext {
     /// weights; the default at first.
     pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         self.shared.get()
+    }
+}
+
+/// The devices that a model has opened. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenedDevices(Arc<Mutex<Vec<DeviceSpec>>>);
+
+impl OpenedDevices {
+    fn add(&self, device: DeviceSpec) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(device);
+    }
+
+    /// Returns where the model's batches run: a device that is no CPU if it has opened one; `None`
+    /// if it has opened none at all.
+    pub(crate) fn main(&self) -> Option<DeviceSpec> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = all.iter().find(|device| **device != DeviceSpec::Cpu);
+        other.or(all.first()).copied()
     }
 }
 

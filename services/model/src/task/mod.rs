@@ -54,6 +54,7 @@ pub use facts::Facts;
 pub use folder::{FolderError, ModelFolder};
 pub use kind::TaskKind;
 pub use load_context::LoadContext;
+pub(crate) use load_context::OpenedDevices;
 pub use loaded_model::{
     Batching, LoadedModel, Measurements, Preparation, PreparedRow, PreparedRows, Worker,
 };

@@ -1,9 +1,10 @@
 //! Rows to one Candle tensor and back.
 
-use std::fmt::Display;
-
 use candle_core::{DType, Result, Tensor};
 use motet_batcher::BatchError;
+use motet_models::DeviceFailure;
+
+use super::BoxError;
 
 /// Returns rows of one shape as one tensor with a first dimension for them.
 ///
@@ -90,15 +91,13 @@ pub fn split_rows(packed: &Tensor, offsets: &[usize]) -> Result<Vec<Tensor>> {
         .collect()
 }
 
-/// Returns the error of a batch. A device that is out of memory is recognised by its message: the
-/// errors of the drivers have no common type, and those of CUDA and Metal exist only in binaries
-/// built for them.
-pub fn batch_error(error: impl Display) -> BatchError {
-    let text = error.to_string();
-    let words = text.to_lowercase().replace('_', " ");
-    if words.contains("out of memory") {
-        BatchError::OutOfMemory
-    } else {
-        BatchError::Failed(text)
+/// Returns the error of a batch. A device that is out of memory, or lost, is recognised by the
+/// number of CUDA's error, or by a message's words.
+pub fn batch_error(error: impl Into<BoxError>) -> BatchError {
+    let error = error.into();
+    match DeviceFailure::of(&*error) {
+        DeviceFailure::OutOfMemory => BatchError::OutOfMemory,
+        DeviceFailure::Lost => BatchError::DeviceLost(error.to_string()),
+        DeviceFailure::None => BatchError::Failed(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Module, Tensor as CandleTensor};
 use candle_nn::Linear;
@@ -16,6 +17,7 @@ use motet_proto::signature::Signature;
 use motet_proto::{ElementType, Tensor};
 use motet_runtime::health::Health;
 use motet_runtime::metrics::Metrics;
+use motet_runtime::status;
 use motet_service::task::{
     Answer, Batching, CheckContext, LoadContext, LoadedModel, Preparation, PreparedRow,
     PreparedRows, Problem, Request, Task, TaskNameError, Weights, Worker, batch_error, input,
@@ -160,6 +162,11 @@ pub(crate) struct OddKeys {
     pub(crate) does: Does,
 }
 
+/// The device of a model that loses it.
+static DEVICE_IS_LOST: AtomicBool = AtomicBool::new(false);
+/// A driver's words.
+const LOST: &str = "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")";
+
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Does {
@@ -169,6 +176,7 @@ pub(crate) enum Does {
     PanicBefore,
     FailNegatives,
     RunOutOfMemory,
+    LoseTheDevice,
     AnswerIntegers,
     AnswerAMatrix,
     AnswerTooMany,
@@ -248,6 +256,13 @@ impl LoadedModel for OddKeys {
         if self.does == Does::RunOutOfMemory && rows.len() > 1 {
             return Err(batch_error("CUDA_ERROR_OUT_OF_MEMORY"));
         }
+        if self.does == Does::LoseTheDevice {
+            // From then on nothing runs there.
+            let loses = rows.iter().any(|x| **x == 13.0);
+            if DEVICE_IS_LOST.fetch_or(loses, Ordering::Relaxed) || loses {
+                return Err(batch_error(LOST));
+            }
+        }
         let row = |x: &&f32| match self.does {
             Does::FailNegatives if **x < 0.0 => Err(RowError::Invalid("is negative".to_owned())),
             Does::AnswerNan => Ok(f32::NAN),
@@ -259,6 +274,11 @@ impl LoadedModel for OddKeys {
             outputs.pop();
         }
         Ok(outputs)
+    }
+
+    /// A model that may lose its device is warmed up, also when it is built again.
+    fn sample(&self, _: u32) -> Option<(f32, u32)> {
+        (self.does == Does::LoseTheDevice).then_some((1.0, 1))
     }
 
     /// Negative numbers are not computed beside others.
@@ -488,6 +508,37 @@ fn rows_of_one_group_run_together_and_come_back_in_order() {
         [1., 20., 1.]
     );
     assert_eq!(answer_of("know_ones", &[]).expect("an answer"), [0.; 0]);
+}
+
+#[test]
+fn a_lost_device_ends_its_model_in_the_drivers_words() {
+    block_on(async {
+        let metrics = Metrics::new("test").expect("metrics");
+        let health = Health::new();
+        let loader = Loader::new(metrics, health.clone()).expect("threads");
+        let loaded = loader.load_all(resolve(&odd("lose_the_device")).expect("a model"));
+        let server = ModelServer::new(loaded.await.expect("loaded"));
+        let ask = async |x: f32| {
+            let x = Tensor::from_values(vec![1], vec![x]).expect("a tensor");
+            let request = request("m", &[("x", x)]);
+            client_of(&server).model_infer(request).await
+        };
+        ask(1.0).await.expect("an answer");
+        assert_eq!(health.is_serving("m"), Some(true));
+        let lost = ask(13.0).await.expect_err("the device is lost");
+        assert_eq!(lost.code(), Code::Unavailable);
+        assert_eq!(status::read(&lost).reason, "DEVICE_LOST");
+        assert!(lost.message().contains(LOST), "{lost}");
+        // It is built again, which fails, and is then gone.
+        while health.is_serving("m") == Some(true) {
+            tokio::task::yield_now().await;
+        }
+        let gone = ask(1.0).await.expect_err("no device");
+        assert_eq!(status::read(&gone).reason, "MODEL_DIED");
+        let words = format!("the model is gone: the device is lost: {LOST}");
+        assert!(gone.message().contains(&words), "{gone}");
+        server.drain().await;
+    });
 }
 
 #[test]

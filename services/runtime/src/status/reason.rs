@@ -231,6 +231,10 @@ reasons! {
         "The model needs more time for the call's own rows than its deadline allows, even idle.",
         "Give the call more time than `needed_ms`, or send fewer or shorter rows in one call; \
          nothing was computed for it.";
+    DeviceLost = "DEVICE_LOST": Unavailable, Operator, Elsewhere,
+        "The model's device was lost while it ran this row.",
+        "Look at the device, and start the process anew: it cannot use the device any more. The \
+         message has the words of its driver.";
     Draining = "DRAINING": Unavailable, Operator, Elsewhere,
         "The server is shutting down and takes no new calls.",
         "Repeat the call: a load balancer sends it to another server.";

@@ -1,11 +1,19 @@
 //! Devices and element types: what a configuration may say, and what this binary can do.
 
+mod failure;
+mod precision;
+mod seen;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use candle_core::{DType, Device, DeviceLocation};
+use candle_core::{Device, DeviceLocation};
+
+pub use failure::DeviceFailure;
+pub use precision::Precision;
+pub use seen::{SeenDevice, SeenDevices};
 
 /// The device named in a configuration: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -147,10 +155,15 @@ impl DeviceSpec {
         static OPENED: OnceLock<Mutex<HashMap<DeviceSpec, Device>>> = OnceLock::new();
         self.check_compiled()?;
         if self == Self::Auto {
-            let gpu = [Self::Cuda(0), Self::Metal]
-                .into_iter()
-                .find_map(|device| device.open().ok());
-            return Ok(gpu.unwrap_or(Device::Cpu));
+            let mut gpus = [Self::Cuda(0), Self::Metal].into_iter();
+            let opened = |device: Self| match device.open() {
+                Ok(opened) => Some(opened),
+                Err(error) => {
+                    tracing::debug!(%error, "`auto` takes another device");
+                    None
+                }
+            };
+            return Ok(gpus.find_map(opened).unwrap_or(Device::Cpu));
         }
         let mut opened = OPENED
             .get_or_init(Mutex::default)
@@ -161,7 +174,9 @@ impl DeviceSpec {
         }
         let device = match self {
             Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(number) => Device::new_cuda(number),
+            Self::Cuda(number) => cuda_library()
+                .map_err(candle_core::Error::Msg)
+                .and_then(|()| Device::new_cuda(number)),
             Self::Metal => Device::new_metal(0),
         }
         .map_err(|cause| DeviceError::Absent {
@@ -173,6 +188,20 @@ impl DeviceSpec {
     }
 }
 
+/// Opens the libraries of CUDA, unless they are linked.
+///
+/// # Errors
+/// The words of the system's loader about one that is not there.
+fn cuda_library() -> Result<(), String> {
+    #[cfg(all(feature = "cuda", target_os = "linux"))]
+    {
+        use candle_core::cuda_backend::cudarc::driver::sys::CUDA_VERSION;
+
+        crate::cuda::load(CUDA_VERSION / 1000)?;
+    }
+    Ok(())
+}
+
 /// Returns the feature by which a vendor's library was asked for to compute the products of a CPU;
 /// Candle is the way to it.
 pub(crate) fn vendor_library() -> Option<&'static str> {
@@ -180,90 +209,6 @@ pub(crate) fn vendor_library() -> Option<&'static str> {
         () if cfg!(feature = "accelerate") => Some("accelerate"),
         () if cfg!(feature = "mkl") => Some("mkl"),
         () => None,
-    }
-}
-
-/// The element type a model computes in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits, IEEE.
-    F16,
-    /// 16 bits, the upper half of an f32.
-    Bf16,
-    /// Products with weights in 8-bit whole numbers, everything else in f32; on CPUs only.
-    Int8,
-}
-
-impl Precision {
-    /// Returns whether this binary can compute in this type on the device. With
-    /// [`DeviceSpec::Auto`], whether it can on any.
-    ///
-    /// # Errors
-    /// Message with the obstacle and the remedy.
-    pub fn check(self, device: DeviceSpec) -> Result<(), DeviceError> {
-        match (self, device, vendor_library()) {
-            (Self::Int8, DeviceSpec::Cuda(_) | DeviceSpec::Metal, _) => {
-                Err(DeviceError::OnlyOnCpu {
-                    precision: self,
-                    device,
-                })
-            }
-            (Self::Int8, DeviceSpec::Auto | DeviceSpec::Cpu, Some(feature)) => {
-                Err(DeviceError::NotWithLibrary {
-                    precision: self,
-                    feature,
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the element type that is used on `device`. A CPU computes in f32 or int8: 16-bit
-    /// products are slower there and less exact than f32.
-    pub fn on(self, device: &Device) -> Self {
-        match self {
-            Self::Int8 => self,
-            _ if device.is_cpu() => Self::F32,
-            _ => self,
-        }
-    }
-
-    pub(crate) fn dtype(self) -> DType {
-        match self {
-            Self::F32 | Self::Int8 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-}
-
-impl FromStr for Precision {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        match text {
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
-            "bf16" => Ok(Self::Bf16),
-            "int8" => Ok(Self::Int8),
-            _ => Err(DeviceError::UnknownPrecision {
-                given: text.to_owned(),
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        })
     }
 }
 
