@@ -260,6 +260,40 @@ fn both_engines_say_what_the_library_says() {
     }
 }
 
+/// The models whose attention adds something to its scores.
+const IN_GROUPS: [&str; 7] = [
+    "deberta",
+    "deberta-convolved",
+    "deberta-convolved-wide",
+    "deberta-separate",
+    "jina-bert",
+    "jina-bert-code",
+    "mpnet",
+];
+
+#[test]
+fn attention_at_once_is_that_in_groups() {
+    let mut in_groups = Vec::new();
+    for fixture in fixtures() {
+        let mut device = fixture.device();
+        if !device.pack_attention(&fixture.files.config().architecture) {
+            in_groups.push(fixture.name);
+            continue;
+        }
+        let inputs = fixture.inputs();
+        for (number, head) in fixture.heads().iter().enumerate() {
+            let found = device.encode(&inputs, head).unwrap();
+            for (found, row) in found.iter().zip(&fixture.rows) {
+                let far = largest_difference(found.as_slice(), &row.values[number]);
+                let what = format!("{}, head {number}, {:?}", fixture.name, row.text);
+                // The operation of a CPU adds up one key after another.
+                assert!(far < 2.0 * CLOSE, "{what}: {far}");
+            }
+        }
+    }
+    assert_eq!(in_groups, IN_GROUPS);
+}
+
 #[test]
 fn a_row_of_any_family_has_the_same_bits_in_any_batch() {
     for fixture in fixtures() {

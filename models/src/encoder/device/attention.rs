@@ -1,12 +1,13 @@
 //! Self-attention of a layer: products for all tokens at once, attention itself for a group of rows
-//! at once.
+//! at once, or for all of them.
 
 use candle_core::{Result, Tensor};
+use motet_kernels::Mask;
 
 use super::linear::Linear;
 use super::norm::Norm;
-use super::pack::Pack;
-use super::padded::Padded;
+use super::pack::{Attended, Pack};
+use super::padded::{Padded, PaddedAttention};
 use super::placement::Placement;
 use super::relative::Relative;
 use crate::architecture::{self, Architecture};
@@ -23,8 +24,9 @@ pub(super) struct Attention {
     rotary: Option<usize>,
     /// Keys and queries of distances.
     relative: Option<Relative>,
-    /// Number of the model's mask.
-    mask: Option<usize>,
+    mask: Mask,
+    /// Its number among the model's.
+    mask_number: Option<usize>,
     output: Linear,
     heads: usize,
     kv_heads: usize,
@@ -66,7 +68,8 @@ impl Attention {
             head_norms: head_norms.transpose()?,
             relative: relative.transpose()?,
             rotary: rotaries.iter().position(|known| Some(*known) == rotary),
-            mask: masks.iter().position(|known| *known == attention.mask),
+            mask: attention.mask,
+            mask_number: masks.iter().position(|known| *known == attention.mask),
             output: Linear::load(placement, &attention.output)?,
             heads: attention.heads,
             kv_heads: attention.kv_heads,
@@ -80,15 +83,15 @@ impl Attention {
         let vectors = self.query_key_value.forward(x)?;
         let all = self.heads + 2 * self.kv_heads;
         let vectors = self.place(vectors.reshape(((), all, self.head_size))?, pack)?;
-        let vectors = vectors.reshape(((), self.head_size))?;
-        let groups = pack
-            .groups
-            .iter()
-            .map(|group| self.attend(&vectors, group))
-            .collect::<Result<Vec<_>>>()?;
-        let context = match &groups[..] {
-            [one] => one.index_select(&pack.back, 0)?,
-            several => Tensor::cat(several, 0)?.index_select(&pack.back, 0)?,
+        let context = match &pack.attended {
+            Attended::AtOnce(rows) => {
+                let part = |first, heads| vectors.narrow(1, first, heads);
+                let queries = part(0, self.heads)?;
+                let keys = part(self.heads, self.kv_heads)?;
+                let values = part(self.heads + self.kv_heads, self.kv_heads)?;
+                rows.attend([queries, keys, values], self.mask)?
+            }
+            Attended::InGroups { back } => self.in_groups(&vectors, &pack.groups, back)?,
         };
         let context = context.reshape((x.dim(0)?, ()))?;
         self.output.forward(&context)
@@ -115,11 +118,30 @@ impl Attention {
         Tensor::cat(&[queries, keys, values], 1)
     }
 
+    /// softmax(Q K^T) V for each token and head, `[T * heads, head size]`: `back` says where each is
+    /// among those of the groups.
+    fn in_groups(&self, vectors: &Tensor, groups: &[Padded], back: &Tensor) -> Result<Tensor> {
+        let vectors = vectors.reshape(((), self.head_size))?;
+        let groups = groups.iter().filter_map(|group| {
+            let attention = group.attention.as_ref()?;
+            Some(self.attend(&vectors, group, attention))
+        });
+        match &groups.collect::<Result<Vec<_>>>()?[..] {
+            [one] => one.index_select(back, 0),
+            several => Tensor::cat(several, 0)?.index_select(back, 0),
+        }
+    }
+
     /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head
     /// size]`.
-    fn attend(&self, vectors: &Tensor, group: &Padded) -> Result<Tensor> {
+    fn attend(
+        &self,
+        vectors: &Tensor,
+        group: &Padded,
+        attention: &PaddedAttention,
+    ) -> Result<Tensor> {
         let heads = group.rows.len() * self.heads;
-        let parts = vectors.index_select(&group.parts, 0)?.reshape((
+        let parts = vectors.index_select(&attention.parts, 0)?.reshape((
             3,
             heads,
             group.tokens,
@@ -127,10 +149,11 @@ impl Attention {
         ))?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let mut scores = queries.matmul(&keys.t()?)?;
-        if let Some((relative, pairs)) = self.relative.as_ref().zip(group.distances.as_ref()) {
+        if let Some((relative, pairs)) = self.relative.as_ref().zip(attention.distances.as_ref()) {
             scores = relative.add(scores, &queries, &keys, pairs)?;
         }
-        let added = self.mask.and_then(|number| group.added[number].as_ref());
+        let added = self.mask_number;
+        let added = added.and_then(|number| attention.added[number].as_ref());
         let scores = match added {
             Some(added) => (scores + added)?,
             None => scores,

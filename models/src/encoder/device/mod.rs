@@ -3,7 +3,8 @@
 //!
 //! The rows of a batch are packed: everything but attention takes all of them at once. Attention
 //! takes them in groups of similar length, each padded to its longest, so that the number of
-//! operations that a device is asked for hardly depends on that of the rows.
+//! operations that a device is asked for hardly depends on that of the rows; or all at once, where
+//! there is an operation for packed rows.
 
 mod attention;
 mod convolution;
@@ -15,6 +16,7 @@ mod linear;
 mod mask;
 mod norm;
 mod pack;
+mod packed_attention;
 mod padded;
 mod patches;
 mod placement;
@@ -51,6 +53,8 @@ pub(super) struct DeviceEncoder {
     turns: Turns,
     heads: usize,
     kv_heads: usize,
+    /// Whether attention takes all rows at once.
+    packs_attention: bool,
     embeddings: Embeddings,
     /// Added to the scores of attention in every layer.
     position_bias: Option<PositionBias>,
@@ -115,6 +119,7 @@ impl DeviceEncoder {
             // Without layers nothing attends; counts of heads divide others.
             heads: architecture.heads().max(1),
             kv_heads: architecture.kv_heads().max(1),
+            packs_attention: packed_attention::is_used(architecture, device, dtype),
             embeddings,
             position_bias,
             distances,
@@ -148,6 +153,7 @@ impl DeviceEncoder {
         Packing {
             heads: self.heads,
             kv_heads: self.kv_heads,
+            packs_attention: self.packs_attention,
             rotaries: &self.rotaries,
             masks: &self.masks,
             position_types: self.embeddings.position_types(),
@@ -181,5 +187,12 @@ impl DeviceEncoder {
         }
         // Copying to the host waits for all operations that were queued on the device.
         pool::read(&hidden, rows, &pack, poolings)
+    }
+
+    /// Has attention take all rows at once, on a CPU; returns whether it can for this model.
+    #[cfg(test)]
+    pub(super) fn pack_attention(&mut self, architecture: &Architecture) -> bool {
+        self.packs_attention = packed_attention::has_plain_scores(architecture);
+        self.packs_attention
     }
 }

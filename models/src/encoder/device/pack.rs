@@ -6,6 +6,7 @@ use motet_kernels::Mask;
 
 use super::convolution::neighbours;
 use super::groups;
+use super::packed_attention::{PackedPlaces, PackedRows};
 use super::padded::{Padded, PaddedPlaces};
 use super::position_bias::PositionBias;
 use super::relative::DistanceVectors;
@@ -28,9 +29,19 @@ pub(super) struct Pack {
     pub(super) neighbours: Option<Tensor>,
     /// The rows again, in groups padded to one length.
     pub(super) groups: Vec<Padded>,
-    /// For each token and head, which of the vectors that attention makes in all groups is its own;
-    /// u32 `[T * heads]`.
-    pub(super) back: Tensor,
+    pub(super) attended: Attended,
+}
+
+/// How attention takes the rows.
+pub(super) enum Attended {
+    /// All at once.
+    AtOnce(PackedRows),
+    /// In the groups.
+    InGroups {
+        /// For each token and head, which of the vectors that attention makes in all groups is its
+        /// own; u32 `[T * heads]`.
+        back: Tensor,
+    },
 }
 
 /// Where a row is among the tokens of the batch.
@@ -51,6 +62,8 @@ pub(super) struct Packing<'a> {
     pub(super) heads: usize,
     /// Number of heads of keys and of values.
     pub(super) kv_heads: usize,
+    /// Whether attention takes all rows at once, if they attend to all of their tokens.
+    pub(super) packs_attention: bool,
     /// The rotary embeddings of the layers.
     pub(super) rotaries: &'a [Rotary],
     /// The masks of the layers.
@@ -100,8 +113,7 @@ pub(super) struct Layout<'a> {
     /// Places of tokens in their rows, for rotations, and the most that a row has.
     places: Option<(Place, usize)>,
     neighbours: Option<Place>,
-    /// For each token: which vector is that of its first head, and how far on the next is.
-    ways_back: [Place; 2],
+    attended: AttendedPlaces,
     groups: Vec<PaddedPlaces>,
 }
 
@@ -133,8 +145,19 @@ impl<'a> Layout<'a> {
         });
         let kernel = packing.kernel;
         let neighbours = kernel.map(|kernel| whole.add(neighbours(&rows, kernel)));
-        let (first, step) = ways_back(&rows, &groups, heads);
-        let ways_back = [first, step].map(|way| whole.add(way));
+        let is_at_once =
+            packing.packs_attention && rows.iter().all(|row| row.attended == row.tokens);
+        let packing = Packing {
+            packs_attention: is_at_once,
+            ..packing
+        };
+        let attended = match is_at_once {
+            true => AttendedPlaces::AtOnce(PackedPlaces::new(&lengths, &mut whole)),
+            false => {
+                let (first, step) = ways_back(&rows, &groups, heads);
+                AttendedPlaces::InGroups([first, step].map(|way| whole.add(way)))
+            }
+        };
         let groups = groups
             .into_iter()
             .map(|group| PaddedPlaces::new(group, &rows, inputs, packing, &mut whole, &mut real))
@@ -149,7 +172,7 @@ impl<'a> Layout<'a> {
             each_part,
             places,
             neighbours,
-            ways_back,
+            attended,
             groups,
         }
     }
@@ -160,8 +183,16 @@ impl<'a> Layout<'a> {
         let (whole, real) = (self.whole.send(device)?, self.real.send(device)?);
         let each_head = whole.get(self.each_head)?.reshape((1, heads))?;
         let each_part = whole.get(self.each_part)?.reshape((3, 1, heads, 1))?;
-        let [first, step] = self.ways_back.map(|way| whole.get(way)?.reshape(((), 1)));
-        let back = step?.broadcast_mul(&each_head)?.broadcast_add(&first?)?;
+        let attended = match self.attended {
+            AttendedPlaces::AtOnce(places) => Attended::AtOnce(places.get(&whole)?),
+            AttendedPlaces::InGroups(ways_back) => {
+                let [first, step] = ways_back.map(|way| whole.get(way)?.reshape(((), 1)));
+                let back = step?.broadcast_mul(&each_head)?.broadcast_add(&first?)?;
+                Attended::InGroups {
+                    back: back.flatten_all()?,
+                }
+            }
+        };
         let rotations = match self.places {
             Some((places, longest)) => {
                 let places = whole.get(places)?;
@@ -183,9 +214,16 @@ impl<'a> Layout<'a> {
                 .into_iter()
                 .map(|group| group.get(&whole, &real, &each_part, packing))
                 .collect::<Result<_>>()?,
-            back: back.flatten_all()?,
+            attended,
         })
     }
+}
+
+/// [`Attended`], while its numbers wait for their transfer.
+enum AttendedPlaces {
+    AtOnce(PackedPlaces),
+    /// For each token: which vector is that of its first head, and how far on the next is.
+    InGroups([Place; 2]),
 }
 
 fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {

@@ -21,6 +21,14 @@ pub(super) struct Padded {
     pub(super) rows: Vec<usize>,
     /// L
     pub(super) tokens: usize,
+    /// What attention needs; `None` where it does not take the rows in groups.
+    pub(super) attention: Option<PaddedAttention>,
+    /// How vectors of tokens become one of a row; `None` where each token gives its own.
+    pub(super) pooling: Option<PaddedPooling>,
+}
+
+/// What attention needs of R rows of L tokens.
+pub(super) struct PaddedAttention {
     /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32
     /// `[3 * R * heads * L]`.
     pub(super) parts: Tensor,
@@ -29,8 +37,6 @@ pub(super) struct Padded {
     pub(super) added: Vec<Option<Tensor>>,
     /// The vectors of the distances between its tokens.
     pub(super) distances: Option<PairVectors>,
-    /// How vectors of tokens become one of a row; `None` where each token gives its own.
-    pub(super) pooling: Option<PaddedPooling>,
 }
 
 /// How R rows of L tokens become R rows of P vectors, one for each pooling.
@@ -113,15 +119,41 @@ impl PaddedPlaces {
         each_part: &Tensor,
         packing: Packing<'_>,
     ) -> Result<Padded> {
+        let attention = !packing.packs_attention;
+        let attention = attention.then(|| self.attention(whole, real, each_part, packing));
+        let (rows, tokens) = (self.group.rows.len(), self.group.padded);
+        let pooling = |(places, weights, poolings)| -> Result<PaddedPooling> {
+            Ok(PaddedPooling {
+                tokens: whole.get(places)?,
+                weights: real.get(weights)?.reshape((rows, poolings, tokens))?,
+            })
+        };
+        Ok(Padded {
+            attention: attention.transpose()?,
+            rows: self.group.rows,
+            tokens,
+            pooling: self.pooling.map(pooling).transpose()?,
+        })
+    }
+
+    fn attention(
+        &self,
+        whole: &Uploaded,
+        real: &Uploaded,
+        each_part: &Tensor,
+        packing: Packing<'_>,
+    ) -> Result<PaddedAttention> {
         let (rows, tokens, heads) = (self.group.rows.len(), self.group.padded, packing.heads);
         let dtype = packing.dtype;
-        let vectors = whole.get(self.vectors)?.reshape((1, rows, 1, tokens))?;
+        let vectors = whole
+            .get(self.vectors.clone())?
+            .reshape((1, rows, 1, tokens))?;
         let padding = |places| {
             real.get(places)?
                 .to_dtype(dtype)?
                 .reshape((rows, 1, 1, tokens))
         };
-        let padding = self.mask.map(padding).transpose()?;
+        let padding = self.mask.clone().map(padding).transpose()?;
         let bias = packing.position_bias.map(|bias| bias.of(tokens));
         let bias = bias.transpose()?;
         let distances = packing.distances;
@@ -141,19 +173,10 @@ impl PaddedPlaces {
             };
             sum.map(in_full).transpose()
         };
-        let pooling = |(places, weights, poolings)| -> Result<PaddedPooling> {
-            Ok(PaddedPooling {
-                tokens: whole.get(places)?,
-                weights: real.get(weights)?.reshape((rows, poolings, tokens))?,
-            })
-        };
-        Ok(Padded {
-            rows: self.group.rows,
-            tokens,
+        Ok(PaddedAttention {
             parts: vectors.broadcast_add(each_part)?.flatten_all()?,
             distances: distances.transpose()?,
             added: packing.masks.iter().map(added).collect::<Result<_>>()?,
-            pooling: self.pooling.map(pooling).transpose()?,
         })
     }
 }
