@@ -108,12 +108,8 @@ impl Repository {
     /// The error of the first that cannot be loaded.
     pub async fn start(&self, models: Vec<ResolvedModel>) -> Result<(), LoadError> {
         self.announce(&models);
-        if !models.is_empty() {
-            // Drivers may take a while to start.
-            if let Ok(devices) = tokio::task::spawn_blocking(SeenDevices::look).await {
-                tracing::info!(%devices, "the devices of this machine");
-            }
-        }
+        let look = || tokio::task::spawn_blocking(SeenDevices::look);
+        let mut devices = (!models.is_empty()).then(look);
         let (all, began) = (models.len(), Instant::now());
         let loads = models.into_iter().map(|model| async {
             let name = model.name().to_owned();
@@ -126,6 +122,12 @@ impl Repository {
         let mut loads = futures::stream::iter(loads).buffer_unordered(LOADS_AT_ONCE);
         let mut loaded = 0;
         while let Some((name, device)) = loads.try_next().await? {
+            // Not before: a model that cannot be loaded is reported in one line.
+            if let Some(devices) = devices.take()
+                && let Ok(devices) = devices.await
+            {
+                tracing::info!(%devices, "the devices of this machine");
+            }
             loaded += 1;
             let (elapsed, device) = (began.elapsed(), device.map(tracing::field::display));
             tracing::info!(
