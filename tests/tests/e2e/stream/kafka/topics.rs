@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -18,8 +19,8 @@ use super::PARTITIONS;
 
 /// Time in which a server answers.
 const WAIT: Duration = Duration::from_secs(10);
-/// Time without a further record after which a topic has been read.
-const QUIET: Duration = Duration::from_millis(700);
+/// Time without anything from a broker after which it is not waited for.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// A letter that was stored.
 #[derive(Debug, Clone)]
@@ -159,6 +160,7 @@ fn read(hosts: &str, topic: &str) -> Vec<Letter> {
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
         .create()
         .expect("a consumer");
     let mut all = TopicPartitionList::new();
@@ -167,9 +169,11 @@ fn read(hosts: &str, topic: &str) -> Vec<Letter> {
     consumer.assign(&all).expect("a partition");
     let mut letters = Vec::new();
     while let Some(record) = consumer.poll(QUIET) {
-        // A broker that is away is asked again.
-        let Ok(record) = record else {
-            continue;
+        let record = match record {
+            Ok(record) => record,
+            Err(KafkaError::PartitionEOF(_)) => break,
+            // A broker that is away is asked again.
+            Err(_) => continue,
         };
         let headers = record.headers().into_iter().flat_map(Headers::iter);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
