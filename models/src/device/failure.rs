@@ -1,8 +1,8 @@
-//! [`DeviceFailure`]: what an error of a computation says of the device.
+//! [`DeviceFailure`]: the state of a device by the error of a computation.
 
 use std::error::Error;
 
-/// What an error of a computation says of the device that it ran on.
+/// The state of a device by the error of a computation that ran on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceFailure {
     /// The device has too little memory for this; it goes on with others.
@@ -10,7 +10,7 @@ pub enum DeviceFailure {
     /// The device, or this process's use of it, is gone: no computation will run there until the
     /// process is started anew.
     Lost,
-    /// Nothing: this computation has failed.
+    /// The device is well; this computation has failed.
     None,
 }
 

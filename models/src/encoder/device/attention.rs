@@ -118,8 +118,8 @@ impl Attention {
         Tensor::cat(&[queries, keys, values], 1)
     }
 
-    /// softmax(Q K^T) V for each token and head, `[T * heads, head size]`: `back` says where each is
-    /// among those of the groups.
+    /// softmax(Q K^T) V for each token and head, `[T * heads, head size]`: `back` has the place of
+    /// each among those of the groups.
     fn in_groups(&self, vectors: &Tensor, groups: &[Padded], back: &Tensor) -> Result<Tensor> {
         let vectors = vectors.reshape(((), self.head_size))?;
         let groups = groups.iter().filter_map(|group| {

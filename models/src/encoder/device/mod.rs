@@ -53,7 +53,7 @@ pub(super) struct DeviceEncoder {
     turns: Turns,
     heads: usize,
     kv_heads: usize,
-    /// Whether attention takes all rows at once.
+    /// `true` if attention takes all rows at once.
     packs_attention: bool,
     embeddings: Embeddings,
     /// Added to the scores of attention in every layer.

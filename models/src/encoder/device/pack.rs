@@ -62,7 +62,7 @@ pub(super) struct Packing<'a> {
     pub(super) heads: usize,
     /// Number of heads of keys and of values.
     pub(super) kv_heads: usize,
-    /// Whether attention takes all rows at once, if they attend to all of their tokens.
+    /// `true` if attention takes all rows at once where they attend to all of their tokens.
     pub(super) packs_attention: bool,
     /// The rotary embeddings of the layers.
     pub(super) rotaries: &'a [Rotary],

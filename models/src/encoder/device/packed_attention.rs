@@ -1,7 +1,7 @@
 //! Attention in one operation for all rows as they are packed, without padding and without a matrix
-//! of scores: the flash attention of `candle-flash-attn` on CUDA devices, in 16 bits, with the Cargo
-//! feature `flash-attn`. On a CPU that of `candle-nn` takes its place, which is slower than padded
-//! groups: tests compare with it.
+//! of scores: the flash attention of `candle-flash-attn` on CUDA devices, in 16 bits, with the
+//! Cargo feature `flash-attn`. On a CPU that of `candle-nn` takes its place in tests; it is slower
+//! than padded groups.
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::attention::flash_attn_varlen_cpu;

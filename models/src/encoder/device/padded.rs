@@ -21,13 +21,13 @@ pub(super) struct Padded {
     pub(super) rows: Vec<usize>,
     /// L
     pub(super) tokens: usize,
-    /// What attention needs; `None` where it does not take the rows in groups.
+    /// The indices and masks of attention; `None` where it does not take the rows in groups.
     pub(super) attention: Option<PaddedAttention>,
     /// How vectors of tokens become one of a row; `None` where each token gives its own.
     pub(super) pooling: Option<PaddedPooling>,
 }
 
-/// What attention needs of R rows of L tokens.
+/// The indices and masks of attention for R rows of L tokens.
 pub(super) struct PaddedAttention {
     /// Queries, keys and values of each head: where they are among the vectors of all tokens, u32
     /// `[3 * R * heads * L]`.

@@ -25,7 +25,7 @@ pub(super) fn poolings(rows: &[HeadedRow<'_>]) -> Vec<Pooling> {
     all
 }
 
-/// What heads read of a batch, on the host.
+/// The vectors of a batch that heads read, on the host.
 pub(super) struct Read {
     /// Size of a vector.
     size: usize,

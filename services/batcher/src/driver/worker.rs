@@ -1,4 +1,5 @@
-//! The thread of one executor: build, warm up, run batches, and rebuild after a panic or a lost device.
+//! The thread of one executor: build, warm up, run batches, and rebuild after a panic or the loss
+//! of a device.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! How far what a device makes of rows is from what motet's own engine on the CPU does.
+//! Distance of a device's values from those of motet's own engine on the CPU.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,7 +83,7 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-/// How far what the device made in a type is from what it should be.
+/// Distance of the device's values in a type from the expected ones.
 struct Found {
     precision: Precision,
     /// `None` where the device does not compute in the type.
@@ -285,14 +285,14 @@ impl Rows {
     }
 }
 
-/// Returns what each head makes of each row.
+/// Returns the values of each head for each row.
 fn encode(encoder: &TextEncoder, rows: &[HeadedRow<'_>]) -> Result<Vec<Vec<Values>>, Error> {
     let team = ThreadTeam::current_or_default()?;
     let encoded = encoder.encode_headed(rows, &team)?.into_iter();
     Ok(encoded.collect::<Result<_, _>>()?)
 }
 
-/// Returns how far what heads made of rows is from what it should be, head by head. What is no
+/// Returns the distance of found values from expected ones, head by head. A value that is no
 /// number, or missing, is as far as can be.
 fn between(sparse: &[bool], found: &[Vec<Values>], expected: &[Vec<Values>]) -> Distance {
     let mut furthest = Distance::default();

@@ -11,7 +11,7 @@ use crate::Error;
 const USAGE: &str = "takes DEVICE [PART...] [--models FOLDER]... [--tokenizer FOLDER] [--address \
                      HOST:PORT] [--seed NUMBER] [--small]";
 
-/// What to do, and on which device.
+/// The parts to run, and the device.
 pub(crate) struct Options {
     pub(crate) spec: DeviceSpec,
     pub(crate) parts: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// # Errors
-    /// What is missing or unknown.
+    /// An argument that is missing or unknown.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
         let device = arguments.next().ok_or(USAGE)?;
         let mut options = Self {

@@ -1,4 +1,4 @@
-//! What the device itself can do: products of square matrices, and copies.
+//! Rates of the device itself: products of square matrices, and copies.
 
 use std::time::{Duration, Instant};
 
