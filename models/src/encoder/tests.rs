@@ -1,5 +1,7 @@
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use super::*;
 use crate::architecture::Pooling;
@@ -325,6 +327,8 @@ struct Everywhere {
     encoder: Arc<TextEncoder>,
     expected: Vec<Result<Values, RowError>>,
     asked: AtomicUsize,
+    /// The threads that asked.
+    threads: Mutex<HashSet<ThreadId>>,
 }
 
 /// Rows that two threads compute together, and rows that each computes some of for itself.
@@ -344,6 +348,10 @@ impl Pauses for Everywhere {
     }
 
     fn pause(&self) {
+        self.threads
+            .lock()
+            .unwrap()
+            .insert(std::thread::current().id());
         if self.asked.fetch_add(1, Ordering::SeqCst) >= 10 {
             return;
         }
@@ -363,7 +371,7 @@ fn pauses_change_no_bit() {
     let encoder = Arc::new(encoder());
     let team = ThreadTeam::for_current_thread(2).unwrap();
     let head = own_head(&encoder);
-    for lens in PAUSED_ROWS {
+    for (lens, threads) in PAUSED_ROWS.into_iter().zip([1, 2]) {
         let ids: Vec<Vec<u32>> = lens
             .iter()
             .map(|len| (0..*len as u32).map(|at| 1000 + 3 * at).collect())
@@ -374,11 +382,13 @@ fn pauses_change_no_bit() {
             expected: Everywhere::of_others(&encoder, &team),
             encoder: encoder.clone(),
             asked: AtomicUsize::new(0),
+            threads: Mutex::default(),
         });
         let pausing = team.with_pauses(pauses.clone());
         assert_eq!(encoder.encode(&rows, &head, &pausing).unwrap(), expected);
         // Twice in attention and in feed-forward of each of the six layers.
         assert!(pauses.asked.load(Ordering::SeqCst) >= 24, "{lens:?}");
+        assert_eq!(pauses.threads.lock().unwrap().len(), threads, "{lens:?}");
         assert!(team.pauses().is_none());
     }
 }

@@ -7,7 +7,7 @@ use motet_kernels::Mask;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::pack::{Attended, Pack};
-use super::padded::{Padded, PaddedAttention};
+use super::padded_attention::PaddedAttention;
 use super::placement::Placement;
 use super::relative::Relative;
 use crate::architecture::{self, Architecture};
@@ -91,7 +91,7 @@ impl Attention {
                 let values = part(self.heads + self.kv_heads, self.kv_heads)?;
                 rows.attend([queries, keys, values], self.mask)?
             }
-            Attended::InGroups { back } => self.in_groups(&vectors, &pack.groups, back)?,
+            Attended::InGroups { groups, back } => self.in_groups(&vectors, groups, back)?,
         };
         let context = context.reshape((x.dim(0)?, ()))?;
         self.output.forward(&context)
@@ -120,12 +120,14 @@ impl Attention {
 
     /// softmax(Q K^T) V for each token and head, `[T * heads, head size]`: `back` has the place of
     /// each among those of the groups.
-    fn in_groups(&self, vectors: &Tensor, groups: &[Padded], back: &Tensor) -> Result<Tensor> {
+    fn in_groups(
+        &self,
+        vectors: &Tensor,
+        groups: &[PaddedAttention],
+        back: &Tensor,
+    ) -> Result<Tensor> {
         let vectors = vectors.reshape(((), self.head_size))?;
-        let groups = groups.iter().filter_map(|group| {
-            let attention = group.attention.as_ref()?;
-            Some(self.attend(&vectors, group, attention))
-        });
+        let groups = groups.iter().map(|group| self.attend(&vectors, group));
         match &groups.collect::<Result<Vec<_>>>()?[..] {
             [one] => one.index_select(back, 0),
             several => Tensor::cat(several, 0)?.index_select(back, 0),
@@ -134,14 +136,9 @@ impl Attention {
 
     /// softmax(Q K^T) V for each head of a group's R rows of L tokens: `[R * heads * L, head
     /// size]`.
-    fn attend(
-        &self,
-        vectors: &Tensor,
-        group: &Padded,
-        attention: &PaddedAttention,
-    ) -> Result<Tensor> {
-        let heads = group.rows.len() * self.heads;
-        let parts = vectors.index_select(&attention.parts, 0)?.reshape((
+    fn attend(&self, vectors: &Tensor, group: &PaddedAttention) -> Result<Tensor> {
+        let heads = group.rows * self.heads;
+        let parts = vectors.index_select(&group.parts, 0)?.reshape((
             3,
             heads,
             group.tokens,
@@ -149,11 +146,11 @@ impl Attention {
         ))?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let mut scores = queries.matmul(&keys.t()?)?;
-        if let Some((relative, pairs)) = self.relative.as_ref().zip(attention.distances.as_ref()) {
+        if let Some((relative, pairs)) = self.relative.as_ref().zip(group.distances.as_ref()) {
             scores = relative.add(scores, &queries, &keys, pairs)?;
         }
         let added = self.mask_number;
-        let added = added.and_then(|number| attention.added[number].as_ref());
+        let added = added.and_then(|number| group.added[number].as_ref());
         let scores = match added {
             Some(added) => (scores + added)?,
             None => scores,

@@ -18,6 +18,7 @@ mod norm;
 mod pack;
 mod packed_attention;
 mod padded;
+mod padded_attention;
 mod patches;
 mod placement;
 mod pool;

@@ -8,6 +8,7 @@ use super::convolution::neighbours;
 use super::groups;
 use super::packed_attention::{PackedPlaces, PackedRows};
 use super::padded::{Padded, PaddedPlaces};
+use super::padded_attention::{PaddedAttention, PaddedAttentionPlaces};
 use super::position_bias::PositionBias;
 use super::relative::DistanceVectors;
 use super::rotary::{Rotary, Rotations};
@@ -36,8 +37,9 @@ pub(super) struct Pack {
 pub(super) enum Attended {
     /// All at once.
     AtOnce(PackedRows),
-    /// In the groups.
+    /// In groups padded to one length.
     InGroups {
+        groups: Vec<PaddedAttention>,
         /// For each token and head, which of the vectors that attention makes in all groups is its
         /// own; u32 `[T * heads]`.
         back: Tensor,
@@ -147,15 +149,17 @@ impl<'a> Layout<'a> {
         let neighbours = kernel.map(|kernel| whole.add(neighbours(&rows, kernel)));
         let is_at_once =
             packing.packs_attention && rows.iter().all(|row| row.attended == row.tokens);
-        let packing = Packing {
-            packs_attention: is_at_once,
-            ..packing
-        };
         let attended = match is_at_once {
             true => AttendedPlaces::AtOnce(PackedPlaces::new(&lengths, &mut whole)),
             false => {
                 let (first, step) = ways_back(&rows, &groups, heads);
-                AttendedPlaces::InGroups([first, step].map(|way| whole.add(way)))
+                let mut places = |group| {
+                    PaddedAttentionPlaces::new(group, &rows, packing, &mut whole, &mut real)
+                };
+                AttendedPlaces::InGroups {
+                    groups: groups.iter().map(&mut places).collect(),
+                    ways_back: [first, step].map(|way| whole.add(way)),
+                }
             }
         };
         let groups = groups
@@ -185,10 +189,13 @@ impl<'a> Layout<'a> {
         let each_part = whole.get(self.each_part)?.reshape((3, 1, heads, 1))?;
         let attended = match self.attended {
             AttendedPlaces::AtOnce(places) => Attended::AtOnce(places.get(&whole)?),
-            AttendedPlaces::InGroups(ways_back) => {
+            AttendedPlaces::InGroups { groups, ways_back } => {
                 let [first, step] = ways_back.map(|way| whole.get(way)?.reshape(((), 1)));
                 let back = step?.broadcast_mul(&each_head)?.broadcast_add(&first?)?;
+                let groups = groups.into_iter();
+                let groups = groups.map(|group| group.get(&whole, &real, &each_part, packing));
                 Attended::InGroups {
+                    groups: groups.collect::<Result<_>>()?,
                     back: back.flatten_all()?,
                 }
             }
@@ -212,7 +219,7 @@ impl<'a> Layout<'a> {
             groups: self
                 .groups
                 .into_iter()
-                .map(|group| group.get(&whole, &real, &each_part, packing))
+                .map(|group| group.get(&whole, &real))
                 .collect::<Result<_>>()?,
             attended,
         })
@@ -222,8 +229,11 @@ impl<'a> Layout<'a> {
 /// [`Attended`], while its numbers wait for their transfer.
 enum AttendedPlaces {
     AtOnce(PackedPlaces),
-    /// For each token: which vector is that of its first head, and how far on the next is.
-    InGroups([Place; 2]),
+    InGroups {
+        groups: Vec<PaddedAttentionPlaces>,
+        /// For each token: which vector is that of its first head, and how far on the next is.
+        ways_back: [Place; 2],
+    },
 }
 
 fn rows(inputs: &[RowInput<'_>]) -> Vec<Row> {

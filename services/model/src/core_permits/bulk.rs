@@ -51,7 +51,7 @@ impl Holder {
     ///
     /// # Errors
     /// The time until which it is owed some; `None` if that is for ever.
-    pub(super) fn paid_at(&self, now: Instant) -> Result<(), Option<Instant>> {
+    pub(super) fn check_paid(&self, now: Instant) -> Result<(), Option<Instant>> {
         let share = self.share(now);
         match share.is_owed() {
             true => Err(share.owed_until(now)),
@@ -318,10 +318,10 @@ mod tests {
     #[test]
     fn a_batch_loses_its_cores_once_it_is_paid_even_if_it_never_pauses() {
         let (semaphore, bulk) = owed(0.5);
-        assert!(bulk.holder.paid_at(Instant::now()).is_err());
+        assert!(bulk.holder.check_paid(Instant::now()).is_err());
         let urgent = semaphore.acquire(1);
         assert!(bulk.is_due());
-        assert!(bulk.holder.paid_at(Instant::now()).is_ok());
+        assert!(bulk.holder.check_paid(Instant::now()).is_ok());
         drop(urgent);
         assert_eq!(semaphore.lock().free, 1);
     }

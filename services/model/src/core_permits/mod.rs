@@ -59,7 +59,7 @@ impl State {
             if free >= count {
                 break;
             }
-            match holder.paid_at(now) {
+            match holder.check_paid(now) {
                 Ok(()) => {
                     free += holder.count();
                     losers.push(holder.clone());
